@@ -1,0 +1,1 @@
+"""What an orchestrator node runs: collector, resource sampler, outbox, publisher, reference orchestrator."""

@@ -1,0 +1,1 @@
+"""The contract: Avro records, event classes, wire format, topics, schema compatibility."""

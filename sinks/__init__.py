@@ -1,0 +1,1 @@
+"""Kafka to ClickHouse: the sink worker, migrations, the query API and the Prometheus metrics."""
