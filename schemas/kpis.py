@@ -1,0 +1,131 @@
+"""The KPIs and the formulas over them: one definition for producers, streams and replay.
+
+Source: design section 5. All functions are pure; a KPI map holds any names, unknown ones are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+KPI_NAMES: tuple[str, ...] = (
+    "accuracy",
+    "response_time_ms",
+    "throughput_tps",
+    "success_rate",
+    "memory_usage_mb",
+    "cpu_utilization",
+    "energy_efficiency",
+    "adaptation_rate",
+    "knowledge_retention",
+    "generalization_ability",
+    "output_quality",
+    "consistency",
+    "reliability",
+    "security_score",
+    "bias_score",
+    "interpretability",
+)
+
+RETAIN, EVOLVE, RETIRE = "retain", "evolve", "retire"
+
+
+@dataclass(frozen=True, slots=True)
+class KpiThresholds:
+    """Where an agent is retired or evolved (design section 5); shares are 0-1, times milliseconds."""
+
+    retire_below: float = 0.5
+    retire_success_rate: float = 0.3
+    retire_reliability: float = 0.4
+    retire_accuracy: float = 0.4
+    evolve_from: float = 0.6
+    evolve_below: float = 0.8
+    evolve_adaptation_rate: float = 0.6
+    evolve_energy_efficiency: float = 0.7
+    evolve_response_time_ms: float = 5000.0
+
+
+def resource_efficiency(kpis: Mapping[str, float]) -> float:
+    """Return min(1, throughput / (memory in GB + cpu share)), 0 unless both resources are > 0."""
+    memory, cpu = kpis.get("memory_usage_mb", 0.0), kpis.get("cpu_utilization", 0.0)
+    if memory <= 0 or cpu <= 0:
+        return 0.0
+    return min(1.0, kpis.get("throughput_tps", 0.0) / (memory / 1000 + cpu))
+
+
+def overall_performance(kpis: Mapping[str, float]) -> float | None:
+    """Return the weighted performance, clamped to 0-1; None where no KPI of the formula is there.
+
+    A KPI that is absent adds nothing: the weights of the others stay as they are, so that two maps
+    with the same names compare in the same unit.
+    """
+    if not any(name in kpis for name in FORMULA_KPIS):
+        return None
+    response = max(0.0, 1 - kpis["response_time_ms"] / 10_000) if "response_time_ms" in kpis else 0.0
+    total = (
+        0.25 * kpis.get("accuracy", 0.0)
+        + 0.20 * kpis.get("success_rate", 0.0)
+        + 0.15 * response
+        + 0.10 * min(1.0, kpis.get("throughput_tps", 0.0) / 10)
+        + 0.10 * resource_efficiency(kpis)
+        + 0.10 * kpis.get("output_quality", 0.0)
+        + 0.10 * kpis.get("reliability", 0.0)
+    )
+    return min(1.0, max(0.0, total))
+
+
+FORMULA_KPIS = (
+    "accuracy",
+    "success_rate",
+    "response_time_ms",
+    "throughput_tps",
+    "memory_usage_mb",
+    "cpu_utilization",
+    "output_quality",
+    "reliability",
+)
+
+
+def performance(kpis: Mapping[str, float]) -> float | None:
+    """Return a KPI map's performance: its `performance`, else `overall_performance`, else the formula."""
+    given = kpis.get("performance", kpis.get("overall_performance"))
+    return overall_performance(kpis) if given is None else given
+
+
+def should_retire(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> bool:
+    """Tell whether an agent is past saving; a KPI that was not measured speaks neither way."""
+    t = thresholds or KpiThresholds()
+    overall = performance(kpis)
+    return (
+        (overall is not None and overall < t.retire_below)
+        or below(kpis, "success_rate", t.retire_success_rate)
+        or below(kpis, "reliability", t.retire_reliability)
+        or below(kpis, "accuracy", t.retire_accuracy)
+    )
+
+
+def should_evolve(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> bool:
+    """Tell whether an agent that need not retire has something to gain from an evolution."""
+    t = thresholds or KpiThresholds()
+    if should_retire(kpis, t):
+        return False
+    overall = performance(kpis)
+    return (
+        (overall is not None and t.evolve_from <= overall < t.evolve_below)
+        or below(kpis, "adaptation_rate", t.evolve_adaptation_rate)
+        or below(kpis, "energy_efficiency", t.evolve_energy_efficiency)
+        or kpis.get("response_time_ms", 0.0) > t.evolve_response_time_ms
+    )
+
+
+def below(kpis: Mapping[str, float], name: str, limit: float) -> bool:
+    """Tell whether a KPI was measured and is under the limit."""
+    value = kpis.get(name)
+    return value is not None and value < limit
+
+
+def recommendation(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> str:
+    """Return retire, evolve or retain."""
+    if should_retire(kpis, thresholds):
+        return RETIRE
+    return EVOLVE if should_evolve(kpis, thresholds) else RETAIN

@@ -1,0 +1,129 @@
+"""Checks an event before it is recorded, so that what is stored can be read and computed with."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from evometrics.schemas.events import (
+    Event,
+    EvolutionCompleted,
+    EvolutionProgressed,
+    EvolutionStarted,
+    KpiSnapshot,
+    SystemEvent,
+    field_names,
+    now_micros,
+)
+
+#: A message above this is refused before it reaches the outbox; Kafka's own default limit is 1 MiB.
+MAX_EVENT_BYTES = 1_000_000
+MAX_AHEAD_MICROS = 86_400 * 1_000_000
+STATUSES = frozenset({"succeeded", "failed", "rolled_back"})
+PHASES = frozenset({"baseline", "pre_evolution", "post_evolution", "continuous"})
+INT64 = 2**63
+TEXT_FIELDS = frozenset(
+    {"agent_id", "node_id", "evolution_type", "strategy", "strategy_used", "risk_level", "event_type", "data"}
+)
+TIME_FIELDS = frozenset({"occurred_at", "started_at"})
+#: Called with a field and a reason; raises `InvalidEvent`.
+Fail: TypeAlias = Callable[[str, str], None]
+
+
+@dataclass
+class InvalidEvent(ValueError):  # noqa: N818 - the name says what it is, as the field's terms do
+    """An event that must not be recorded.
+
+    Attributes:
+        record: the event's record, e.g. `evolution_completed`.
+        field: the field at fault, with the key for a map (`post_kpis[accuracy]`).
+        reason: what is wrong with it and what would be right.
+    """
+
+    record: str
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.record}.{self.field}: {self.reason}"
+
+
+def validate(event: Event, now: int | None = None) -> None:
+    """Raise `InvalidEvent` naming the first field that can't be recorded; `now` in microseconds."""
+
+    def fail(field: str, reason: str) -> None:
+        raise InvalidEvent(event.record, field, reason)
+
+    if not isinstance(event, SystemEvent) and not event.agent_id:
+        fail("agent_id", "is empty; give the agent's id")
+    if not event.node_id:
+        fail("node_id", "is empty; give the node's id")
+    try:
+        uuid.UUID(event.event_id)
+    except (ValueError, AttributeError, TypeError):
+        fail("event_id", f"{event.event_id!r} is no UUID")
+    latest = (now_micros() if now is None else now) + MAX_AHEAD_MICROS
+    for name in field_names(type(event)):
+        value = getattr(event, name)
+        if name in TEXT_FIELDS and not isinstance(value, str):
+            fail(name, f"{value!r} is no text")
+        if name in TIME_FIELDS:
+            if not isinstance(value, int) or value < 0:
+                fail(name, f"{value!r} is no time in microseconds since 1970")
+            elif value > latest:
+                fail(name, f"{value} is more than a day ahead of this node's clock")
+        elif isinstance(value, dict):
+            check_map(fail, name, value, of_text=name == "metadata")
+        elif isinstance(value, list):
+            check_list(fail, name, value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            fail(name, f"{value} is not finite; leave the KPI out or give a number")
+        elif isinstance(value, int) and not -INT64 <= value < INT64:
+            fail(name, f"{value} does not fit 64 bits")
+    check_kind(fail, event)
+
+
+def check_kind(fail: Fail, event: Event) -> None:
+    """Check what only some records have."""
+    if (
+        isinstance(event, EvolutionStarted | EvolutionProgressed | EvolutionCompleted)
+        and not event.evolution_id
+    ):
+        fail("evolution_id", "is empty; give the evolution's id")
+    if isinstance(event, EvolutionCompleted):
+        if event.duration_seconds < 0:
+            fail("duration_seconds", f"{event.duration_seconds} is negative")
+        if event.status not in STATUSES:
+            fail("status", f"{event.status!r} is none of {', '.join(sorted(STATUSES))}")
+        for name in ("error_count", "warning_count", "convergence_iterations", "network_bytes_transferred"):
+            if getattr(event, name) < 0:
+                fail(name, f"{getattr(event, name)} is negative")
+    if isinstance(event, KpiSnapshot) and event.phase not in PHASES:
+        fail("phase", f"{event.phase!r} is none of {', '.join(sorted(PHASES))}")
+    if isinstance(event, SystemEvent) and not event.event_type:
+        fail("event_type", "is empty; name the kind of event")
+
+
+def check_map(fail: Fail, name: str, value: Mapping[str, object], *, of_text: bool) -> None:
+    """Check a map's names and values: text to text, or text to finite numbers."""
+    for key, item in value.items():
+        if not isinstance(key, str):
+            fail(f"{name}[{key!r}]", "the name is no text")
+        if of_text:
+            if not isinstance(item, str):
+                fail(f"{name}[{key}]", f"{item!r} is no text")
+        elif isinstance(item, bool) or not isinstance(item, int | float) or not math.isfinite(item):
+            fail(f"{name}[{key}]", f"{item!r} is not a finite number; leave the KPI out or give a number")
+
+
+def check_list(fail: Fail, name: str, value: Iterable[object]) -> None:
+    """Check a list: insights are text, everything else finite numbers."""
+    for position, item in enumerate(value):
+        if name == "insights":
+            if not isinstance(item, str):
+                fail(f"{name}[{position}]", f"{item!r} is no text")
+        elif isinstance(item, bool) or not isinstance(item, int | float) or not math.isfinite(item):
+            fail(f"{name}[{position}]", f"{item!r} is not a finite number")
