@@ -1,0 +1,120 @@
+"""The wire format: how a Kafka message says which schema its Avro datum was written with.
+
+Two framings, both always read, one written per configuration:
+
+- `C3 01` + 8-byte CRC-64-AVRO fingerprint, little-endian: Avro single-object encoding (Avro
+  specification, "Single-object encoding"); the default, needs no registry.
+- `00` + 4-byte schema id, big-endian: Confluent framing, where a schema registry is configured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+import fastavro
+
+from evometrics.schemas.catalog import WriterSchema, newest, released
+from evometrics.schemas.events import EVENT_CLASSES, Event
+from evometrics.schemas.registry import RegistryClient, UnknownSchemaId
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topics import TOPICS
+
+SINGLE_OBJECT = b"\xc3\x01"
+CONFLUENT = b"\x00"
+SINGLE_OBJECT_LENGTH = 10
+CONFLUENT_LENGTH = 5
+
+
+class UnreadableMessage(ValueError):
+    """A message value that is no event; `str()` is the reason in words."""
+
+
+class WireFormat:
+    """Turns events into message values and back.
+
+    Not bound to a thread or an event loop. With a registry, an id seen for the first time is fetched
+    over HTTP (blocking, at most `RegistryClient.timeout` seconds); afterwards it is in memory.
+    """
+
+    def __init__(self, registry: RegistryClient | None = None) -> None:
+        self.registry = registry
+        self.by_fingerprint = {s.fingerprint: s for versions in released().values() for s in versions}
+        self.writers = {record: newest(record) for record in released()}
+        self.prefixes = {record: SINGLE_OBJECT + s.fingerprint for record, s in self.writers.items()}
+
+    def register(self) -> None:
+        """Register every newest schema and write Confluent framing from now on; blocking.
+
+        Raises `RegistryUnavailable` where the registry can't be reached or refuses a schema.
+        """
+        if self.registry is None:
+            return
+        for topic in TOPICS:
+            number = self.registry.register(topic.subject, self.writers[topic.record].source)
+            self.prefixes[topic.record] = CONFLUENT + number.to_bytes(4, "big")
+
+    def encode(self, event: Event) -> bytes:
+        """Return the framed message value. Raises ValueError/TypeError where a field has a wrong type."""
+        out = io.BytesIO()
+        out.write(self.prefixes[event.record])
+        fastavro.schemaless_writer(out, self.writers[event.record].parsed, event.to_record())
+        return out.getvalue()
+
+    def locate(self, value: bytes | None) -> tuple[WriterSchema, int]:
+        """Return the writer's schema and where the bare datum begins, without decoding the datum.
+
+        Raises `UnreadableMessage`; `RegistryUnavailable` where an id can't be looked up just now.
+        """
+        if not value:
+            raise UnreadableMessage("the message is empty" if value == b"" else "the message has no value")
+        if value[:2] == SINGLE_OBJECT:
+            schema = self.by_fingerprint.get(value[2:SINGLE_OBJECT_LENGTH])
+            if schema is None:
+                raise UnreadableMessage(f"unknown schema fingerprint {value[2:SINGLE_OBJECT_LENGTH].hex()}")
+            return schema, SINGLE_OBJECT_LENGTH
+        if value[:1] == CONFLUENT and len(value) >= CONFLUENT_LENGTH:
+            return self.by_id(int.from_bytes(value[1:CONFLUENT_LENGTH], "big")), CONFLUENT_LENGTH
+        raise UnreadableMessage(f"unknown framing: begins with {value[:2].hex()}")
+
+    def by_id(self, number: int) -> WriterSchema:
+        """Return the schema with this registry id."""
+        if self.registry is None:
+            raise UnreadableMessage(f"schema id {number}, but no schema registry is configured")
+        try:
+            schema = self.registry.schema(number)
+        except UnknownSchemaId as error:
+            raise UnreadableMessage(str(error)) from None
+        return self.by_fingerprint.get(schema.fingerprint, schema)
+
+    def decode(self, value: bytes | None) -> Event:
+        """Return the event, read with the newest version of its record's schema.
+
+        Raises `UnreadableMessage` naming what is wrong, `RegistryUnavailable` as `locate` does.
+        """
+        schema, start = self.locate(value)
+        assert value is not None
+        cls = EVENT_CLASSES.get(schema.record)
+        if cls is None:
+            raise UnreadableMessage(f"record {schema.record} is none of ours")
+        reader = self.writers[schema.record]
+        body = io.BytesIO(value)
+        body.seek(start)
+        try:
+            record = fastavro.schemaless_reader(
+                body, schema.parsed, None if reader is schema else reader.parsed
+            )
+        except Exception as error:
+            # fastavro raises whatever the bytes led to: EOFError, ValueError, UnicodeDecodeError, ...
+            raise UnreadableMessage(f"not a {schema.record} v{schema.version}: {error!r}") from error
+        if body.tell() != len(value):
+            extra = len(value) - body.tell()
+            raise UnreadableMessage(f"{extra} bytes too many for a {schema.record} v{schema.version}")
+        return cls.from_record(record)  # type: ignore[arg-type]
+
+
+async def open_wire(kafka: KafkaSettings) -> WireFormat:
+    """Return the wire format that the settings ask for, with schemas registered where there is a registry."""
+    wire = WireFormat(RegistryClient(kafka.registry_url) if kafka.registry_url else None)
+    await asyncio.to_thread(wire.register)
+    return wire
