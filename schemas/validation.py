@@ -34,7 +34,7 @@ Fail: TypeAlias = Callable[[str, str], None]
 
 
 @dataclass
-class InvalidEvent(ValueError):  # noqa: N818 - the name says what it is, as the field's terms do
+class InvalidEvent(ValueError):
     """An event that must not be recorded.
 
     Attributes:

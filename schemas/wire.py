@@ -110,7 +110,7 @@ class WireFormat:
         if body.tell() != len(value):
             extra = len(value) - body.tell()
             raise UnreadableMessage(f"{extra} bytes too many for a {schema.record} v{schema.version}")
-        return cls.from_record(record)  # type: ignore[arg-type]
+        return cls.from_record(record)
 
 
 async def open_wire(kafka: KafkaSettings) -> WireFormat:
