@@ -1,0 +1,26 @@
+"""Real parts for the tests: a Kafka node and a ClickHouse front, one of each for the whole run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
+from evometrics.deploy.process import ChildProcess
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`host:port` of a Kafka node. Shared by all tests: give topics and groups names of your own."""
+    nodes = plan_nodes(tmp_path_factory.mktemp("stack") / "kafka")
+
+    async def start() -> ChildProcess:
+        child = ChildProcess(await prepare_node(nodes[0], nodes, print))
+        await child.start()
+        return child
+
+    child = asyncio.run(start())
+    yield bootstrap(nodes)
+    asyncio.run(child.stop())
