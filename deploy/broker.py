@@ -37,7 +37,7 @@ class KafkaNode:
 
 
 def plan_nodes(folder: Path, count: int = 1) -> tuple[KafkaNode, ...]:
-    """The members of a cluster of `count` under `folder`, on the ports they had before where those are free."""
+    """The members of a cluster of `count` under `folder`, on the ports they had before where still free."""
     numbers = range(1, count + 1)
     names = [f"{role}-{number}" for number in numbers for role in ("broker", "controller")]
     ports = steady_ports(folder / "ports.json", names)
@@ -137,7 +137,7 @@ def format_storage(base: tuple[str, ...], properties: Path) -> None:
 async def brokers_registered(address: str) -> int:
     """How many brokers a metadata answer of the one at `address` lists; 0 while it gives none.
 
-    A KRaft broker is listed once it is registered and unfenced, so a full count means that the cluster serves.
+    A KRaft broker is listed once it is registered and unfenced, so a full count means the cluster serves.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -150,6 +150,6 @@ async def brokers_registered(address: str) -> int:
             cluster = await admin.describe_cluster()
         finally:
             await admin.close()
-    except (OSError, KafkaError, asyncio.TimeoutError):
+    except (OSError, KafkaError, TimeoutError):
         return 0
     return len(cluster["brokers"])

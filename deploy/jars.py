@@ -48,8 +48,8 @@ def find_java(environ: Mapping[str, str] = os.environ) -> Path:
     raise MissingPartError(
         f"Kafka needs Java {MINIMUM_JAVA} or newer, and "
         + ("; ".join(found) if found else "there is none in JAVA_HOME or PATH")
-        + ". Install one (Debian, Ubuntu: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk), "
-        "set JAVA_HOME, or use a running Kafka with --broker host:port."
+        + ". Install one (Debian, Ubuntu: apt-get install openjdk-17-jre-headless; macOS: brew install "
+        "openjdk), set JAVA_HOME, or use a running Kafka with --broker host:port."
     )
 
 

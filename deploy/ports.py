@@ -33,7 +33,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def steady_ports(remembered: Path, names: list[str]) -> dict[str, int]:
-    """A port for each name: the one in the `remembered` file where it is free, else a new one; writes the file."""
+    """A port for each name: that of the `remembered` file where it is free, else a new one, noted there."""
     try:
         known = json.loads(remembered.read_text())
     except (OSError, ValueError):

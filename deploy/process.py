@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,7 +78,7 @@ class ChildProcess:
         return self._process is not None and self._process.poll() is None
 
     async def start(self) -> None:
-        """Start it and wait until it is ready; where that fails it is ended and `ProcessFailedError` raised."""
+        """Start it and wait until it is ready; ends it and raises `ProcessFailedError` where that fails."""
         assert not self.running, f"{self.spec.name} already runs"
         self._spawn()
         deadline = time.monotonic() + self.spec.ready_timeout
@@ -96,7 +97,7 @@ class ChildProcess:
     async def _is_ready(self) -> bool:
         try:
             return await asyncio.wait_for(self.spec.ready(), timeout=10) and self.running
-        except (OSError, asyncio.TimeoutError):
+        except (OSError, TimeoutError):
             return False
 
     def _spawn(self) -> None:
@@ -119,31 +120,28 @@ class ChildProcess:
 
     async def wait(self) -> int:
         """Wait until it ends; its exit code."""
-        while self.running:
+        while self.running:  # noqa: ASYNC110 - nothing tells a loop of a child's end on every platform
             await asyncio.sleep(EXIT_POLL_SECONDS)
         assert self._process is not None
         return self._process.returncode
 
     async def stop(self) -> None:
-        """Ask it to end, wait for its grace, then kill it with all it started. Does nothing if it does not run."""
+        """Ask it to end, wait for its grace, then kill it with all it started."""
         if self._process is None:
             return
         if self.running:
             self._process.send_signal(signal.SIGTERM)
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self.wait(), timeout=self.spec.grace)
-            except asyncio.TimeoutError:
-                pass
         self.kill()
 
     def kill(self) -> None:
         """SIGKILL to the child and everything in its session; returns when it is gone."""
         if self._process is None:
             return
-        try:
+        # Nobody of the group may be left (macOS answers "not permitted" for a group of zombies).
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass  # Nobody of the group is left (macOS answers "not permitted" for a group of zombies).
         self._process.wait()
 
     def describe_exit(self) -> str:

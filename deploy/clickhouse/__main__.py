@@ -1,0 +1,67 @@
+"""`python -m evometrics.deploy.clickhouse --path DIR --port N`: serve a chDB folder over HTTP until SIGTERM.
+
+A password that clients must send is taken from EVOMETRICS_CLICKHOUSE_SERVER_PASSWORD.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from evometrics.deploy.clickhouse.engine import FolderInUseError
+from evometrics.deploy.clickhouse.server import ClickHouseServer
+from evometrics.schemas.settings import SettingsError, read_settings, require
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where to listen and what to serve; an empty password lets everybody in."""
+
+    path: str = ".evometrics/clickhouse"
+    host: str = "127.0.0.1"
+    port: int = 8123
+    password: str = ""
+
+    def __post_init__(self) -> None:
+        require(0 < self.port < 65536, "port", self.port, "give a TCP port")
+
+
+async def serve(settings: ServerSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    server = ClickHouseServer(Path(settings.path), settings.host, settings.port, settings.password)
+    await server.start()
+    print(f"serving {settings.path} on http://{settings.host}:{settings.port}", flush=True)
+    try:
+        await stopped.wait()
+    finally:
+        await server.stop()
+    print("closed", flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the flags and serve; 2 for a setting that does not fit, 1 for a folder or port that is taken."""
+    parser = argparse.ArgumentParser(prog="evometrics.deploy.clickhouse", description=__doc__)
+    parser.add_argument("--path", help="the folder of the database")
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    try:
+        settings = read_settings(ServerSettings, "clickhouse_server", flags=vars(parser.parse_args(argv)))
+        asyncio.run(serve(settings))
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (FolderInUseError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""How the stack runs the ClickHouse server."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from evometrics.deploy.ports import HOST
+from evometrics.deploy.process import ProcessSpec
+from evometrics.deploy.readiness import answers
+
+
+def clickhouse_process(folder: Path, port: int, log: Path) -> ProcessSpec:
+    """The server of the chDB folder on a loopback port; ready when a statement was run."""
+    module = "evometrics.deploy.clickhouse"
+    return ProcessSpec(
+        name="clickhouse",
+        argv=(sys.executable, "-m", module, "--path", str(folder), "--host", HOST, "--port", str(port)),
+        log=log,
+        ready=answers(f"http://{HOST}:{port}/?query=SELECT%201"),
+        ready_timeout=60,
+    )

@@ -1,0 +1,92 @@
+"""Where a statement ends and an INSERT's data begin, in what a client sent over ClickHouse's HTTP interface.
+
+A request's statement is its `query` parameter followed by its body, and either may hold the first bytes of the
+data: https://clickhouse.com/docs/interfaces/http. The engine takes the two apart from each other.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+TOKEN = re.compile(
+    rb"""(?P<gap>\s+|--[^\n]*|/\*.*?\*/)
+    |(?P<quoted>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`)
+    |(?P<word>[A-Za-z_][A-Za-z0-9_]*)
+    |(?P<other>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+LAST_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*(?:SETTINGS\b[^;]*)?;?\s*\Z", re.IGNORECASE)
+INPUT_CALL = re.compile(r"\binput\s*\(", re.IGNORECASE)
+
+# A statement longer than the engine's max_query_size is refused there; data may follow it at any length.
+LONGEST_STATEMENT = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement that carries all it needs."""
+
+    sql: str
+
+    @property
+    def format(self) -> str | None:
+        """The output format it names itself."""
+        match = LAST_FORMAT.search(self.sql[-4096:])
+        return match.group(1) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """An INSERT whose data come as bytes.
+
+    Attributes:
+        sql: the statement up to FORMAT (`INSERT INTO t (a, b) SETTINGS ...`).
+        format: the data's format; None where the statement names none.
+        data: what of the data was found behind the statement; the rest of the request follows it.
+    """
+
+    sql: str
+    format: str | None
+    data: bytes
+
+    @property
+    def reads_input(self) -> bool:
+        """Whether it selects from its data (`INSERT INTO t SELECT ... FROM input('a Int8') FORMAT ...`)."""
+        return INPUT_CALL.search(self.sql) is not None
+
+
+def parse(text: bytes) -> Query | Insert:
+    """Take the statement at the start of `text` apart from its data.
+
+    Only INSERTs with FORMAT or VALUES outside of any brackets have data. Raises `UnicodeDecodeError`
+    where the statement itself is not UTF-8.
+    """
+    depth, position, words = 0, 0, []
+    limit = min(len(text), LONGEST_STATEMENT)
+    while position < limit:
+        match = TOKEN.match(text, position)
+        assert match is not None, "the last alternative takes any byte"
+        position = match.end()
+        if match["other"] in (b"(", b"[", b"{"):
+            depth += 1
+        elif match["other"] in (b")", b"]", b"}"):
+            depth -= 1
+        elif match["word"] and depth == 0:
+            word = match["word"].upper()
+            words.append(word)
+            if words[0] != b"INSERT" or word == b"INFILE":
+                break
+            if word == b"VALUES":
+                return Insert(text[: match.start()].decode(), "Values", text[position:])
+            if word == b"FORMAT" and (name := re.compile(rb"\s+(\w+)").match(text, position)):
+                # As ClickHouse's parser does: blanks and one line break belong to the statement.
+                gap = re.compile(rb"[ \t\f]*(?:\r?\n)?").match(text, name.end())
+                assert gap is not None
+                start = gap.end()
+                insert = Insert(text[: match.start()].decode(), name[1].decode(), text[start:])
+                # INSERT ... SELECT ... FORMAT without input() reads no data.
+                return insert if insert.reads_input or b"SELECT" not in words else Query(text.decode())
+    if words[:1] == [b"INSERT"] and b"SELECT" not in words and b"INFILE" not in words:
+        return Insert(text.decode(), None, b"")
+    return Query(text.decode())
