@@ -1,0 +1,183 @@
+"""The Faust app: its agents, their tables, and which processor computes what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import faust
+from aiokafka.structs import ConsumerRecord
+
+from evometrics.schemas.events import (
+    DeadLetter,
+    Event,
+    EvolutionCompleted,
+    EvolutionStarted,
+    KpiSnapshot,
+)
+from evometrics.schemas.metric_defs import Instruments
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS, SCOPE_COUNTS
+from evometrics.schemas.validation import InvalidEvent, validate
+from evometrics.schemas.wire import UnreadableMessage, WireFormat
+from evometrics.streams.batches import Outcome, Sourced
+from evometrics.streams.evolutions import EVOLUTIONS, PARTIALS, PROGRESS, EvolutionProcessor
+from evometrics.streams.lane import Lane, Work, dead_letter
+from evometrics.streams.outputs import OutputProducer
+from evometrics.streams.scopes import SCOPES, ScopeMessage, ScopeProcessor
+from evometrics.streams.settings import StreamSettings
+from evometrics.streams.snapshots import SNAPSHOTS, SnapshotProcessor
+from evometrics.streams.state import ScopeCounts, decode_state
+from evometrics.streams.tables import StateTable, add_table
+from evometrics.streams.transport import BatchTransport
+from evometrics.streams.windows import Scope
+
+
+class StreamApp(faust.App):
+    """A Faust app on the record-batch transport."""
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+
+@dataclass(slots=True)
+class StreamParts:
+    """A built app and what belongs to it."""
+
+    app: StreamApp
+    producer: OutputProducer
+    lanes: list[Lane] = field(default_factory=list)
+
+
+class Computations:
+    """Decodes records and hands them to the processors: one method per lane."""
+
+    def __init__(self, settings: StreamSettings, wire: WireFormat, tables: dict[str, StateTable]) -> None:
+        self.wire = wire
+        self.tables = tables
+        self.node_id = settings.instance or settings.group
+        self.evolutions_processor = EvolutionProcessor(settings, wire)
+        self.snapshots_processor = SnapshotProcessor(settings, wire)
+        self.scopes_processor = ScopeProcessor(settings)
+
+    def evolutions(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
+        """Starts and completions of one partition; starts first, so that completions find them."""
+        # a stable sort: offsets stay in order within their topic
+        records.sort(key=lambda record: record.topic == EVOLUTION_COMPLETED.name)
+        batch, letters = self.read(records, (EvolutionStarted, EvolutionCompleted))
+        outcome = self.evolutions_processor.process(
+            partition,
+            batch,
+            self.tables[EVOLUTIONS].partition(partition),
+            self.tables[PARTIALS].partition(partition),
+            self.tables[PROGRESS].partition(partition),
+        )
+        return outcome, letters
+
+    def snapshots(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
+        """KPI snapshots of one partition."""
+        batch, letters = self.read(records, (KpiSnapshot,))
+        states = self.tables[SNAPSHOTS].partition(partition)
+        return self.snapshots_processor.process(partition, batch, states), letters
+
+    def scopes(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
+        """Scope counts of one partition."""
+        batch: list[ScopeMessage] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                scope = Scope.from_key(record.key.decode())
+                counts = decode_state(ScopeCounts, record.value)
+                batch.append(ScopeMessage(record.offset, scope, counts))
+            except Exception as error:
+                # whatever fastavro or the key's bytes led to: somebody else wrote to our internal topic
+                letters.append(dead_letter(record, error, self.node_id))
+        states = self.tables[SCOPES].partition(partition)
+        return self.scopes_processor.process(partition, batch, states), letters
+
+    def read(
+        self, records: list[ConsumerRecord], wanted: tuple[type[Event], ...]
+    ) -> tuple[list[Sourced[Any]], list[DeadLetter]]:
+        """Decode and validate records; what can't be computed with becomes a dead letter."""
+        batch: list[Sourced[Any]] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                event = self.wire.decode(record.value)
+                if not isinstance(event, wanted):
+                    raise UnreadableMessage(f"a {event.record} does not belong in {record.topic}")
+                # against the broker's time, not ours: a replay must decide the same
+                validate(event, now=record.timestamp * 1000)
+            except (UnreadableMessage, InvalidEvent) as error:
+                reason = UnreadableMessage(str(error))
+                letters.append(dead_letter(record, reason, self.node_id))
+                continue
+            batch.append(Sourced(record.topic, record.partition, record.offset, event))
+        return batch, letters
+
+
+def build(
+    kafka: KafkaSettings,
+    settings: StreamSettings,
+    wire: WireFormat,
+    instruments: Instruments,
+    failed: Callable[[BaseException], None],
+) -> StreamParts:
+    """Build the app, its tables and agents; `failed` hears of an error that a restart must mend."""
+    brokers = [f"kafka://{broker.strip()}" for broker in kafka.brokers.split(",")]
+    app = StreamApp(
+        settings.group,
+        broker=";".join(brokers),
+        store="memory://",
+        datadir=Path(settings.data),
+        topic_partitions=kafka.partitions,
+        topic_replication_factor=kafka.replication,
+        topic_disable_leader=True,
+        topic_allow_declare=True,
+        web_enabled=False,
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.session_timeout_seconds / 5,
+        consumer_group_instance_id=settings.instance or None,
+        consumer_auto_offset_reset="earliest",
+        broker_commit_interval=1.0,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        stream_publish_on_commit=False,
+        producer_linger=0.0,
+    )
+    tables = {
+        name: add_table(app, name, kafka.partitions)
+        for name in (EVOLUTIONS, PARTIALS, PROGRESS, SNAPSHOTS, SCOPES)
+    }
+    computations = Computations(settings, wire, tables)
+    parts = StreamParts(app, OutputProducer(kafka))
+
+    async def forget() -> None:
+        computations.evolutions_processor.forget()
+
+    tables[EVOLUTIONS].on_recover(forget)
+    lanes: list[tuple[str, list[str], Callable[..., Any]]] = [
+        ("evolutions", [EVOLUTION_STARTED.name, EVOLUTION_COMPLETED.name], computations.evolutions),
+        ("snapshots", [KPI_SNAPSHOTS.name], computations.snapshots),
+        ("scopes", [SCOPE_COUNTS], computations.scopes),
+    ]
+    for name, topics, compute in lanes:
+        lane = Lane(name, Work(compute, tables), parts.producer, wire, instruments, failed)
+        parts.lanes.append(lane)
+        add_agent(app, lane, topics)
+    return parts
+
+
+def add_agent(app: StreamApp, lane: Lane, topics: list[str]) -> None:
+    """Add the Faust agent that feeds a lane."""
+    channel = app.topic(
+        *topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
+
+    async def feed(stream: Any) -> None:
+        async for event in stream.noack().events():
+            await lane.put(event)
+
+    app.agent(channel, name=lane.name)(feed)

@@ -1,0 +1,159 @@
+"""What is computed from one event, or from two: pure functions over events (design section 4).
+
+Used by the stream and by replay alike, so that both give equal rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from evometrics.schemas.events import (
+    EvolutionCompleted,
+    EvolutionMetrics,
+    EvolutionStarted,
+    KpiDelta,
+    KpiSnapshot,
+)
+from evometrics.schemas.ids import derived_id
+from evometrics.schemas.kpis import KPI_NAMES, KpiThresholds, performance, recommendation
+
+ABANDONED = "abandoned"
+#: Standard normal quantile of 97.5 %, for two-sided 95 % intervals.
+Z_95 = 1.959963984540054
+MICROS_PER_MINUTE = 60_000_000
+
+
+def kpi_differences(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    """Return after minus before for the KPIs in both maps."""
+    return {name: value - before[name] for name, value in after.items() if name in before}
+
+
+def difference(after: float | None, before: float | None) -> float | None:
+    """Return after minus before, None where either is unknown."""
+    return None if after is None or before is None else after - before
+
+
+def relative(delta: float | None, baseline: float | None) -> float | None:
+    """Return delta / baseline, None where the baseline is 0 or either is unknown."""
+    return delta / baseline if delta is not None and baseline else None
+
+
+def efficiency(delta: float | None, duration_minutes: float, memory_used_mb: float) -> float:
+    """Return delta / (minutes * memory in GB), 0 unless all three are > 0 (specification, section 4)."""
+    if delta is None or delta <= 0 or duration_minutes <= 0 or memory_used_mb <= 0:
+        return 0.0
+    cost = duration_minutes * memory_used_mb / 1000
+    return delta / cost if cost > 0 and math.isfinite(delta / cost) else 0.0
+
+
+def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
+    """Return what an evolution achieved and cost, from its completion alone."""
+    after, before = performance(done.post_kpis), performance(done.pre_kpis)
+    delta = difference(after, before)
+    minutes = done.duration_seconds / 60
+    return EvolutionMetrics(
+        event_id=derived_id("evolution_metrics", done.event_id),
+        agent_id=done.agent_id,
+        node_id=done.node_id,
+        occurred_at=done.occurred_at,
+        source_event_id=done.event_id,
+        evolution_id=done.evolution_id,
+        started_at=done.started_at,
+        evolution_type=done.evolution_type,
+        generation=done.generation,
+        strategy_used=done.strategy_used,
+        risk_level=done.risk_level,
+        target_gain=done.target_gain,
+        trigger_reason=done.trigger_reason,
+        status=done.status,
+        success=done.success,
+        duration_minutes=minutes,
+        performance_score=after,
+        baseline_performance=before,
+        improvement_delta=delta,
+        relative_improvement=relative(delta, before),
+        quality_score=done.post_kpis.get("output_quality"),
+        efficiency=efficiency(delta, minutes, done.memory_used_mb),
+        kpi_deltas=kpi_differences(done.post_kpis, done.pre_kpis),
+        memory_used_mb=done.memory_used_mb,
+        cpu_percent_avg=done.cpu_percent_avg,
+        gpu_memory_mb=done.gpu_memory_mb,
+        network_bytes_transferred=done.network_bytes_transferred,
+        error_count=done.error_count,
+        warning_count=done.warning_count,
+        rollback_performed=done.rollback_performed,
+        convergence_iterations=done.convergence_iterations,
+        fitness_trajectory=done.fitness_trajectory,
+        metadata=done.metadata,
+    )
+
+
+def abandoned_metrics(start: EvolutionStarted, timeout_micros: int) -> EvolutionMetrics:
+    """Return the report of an evolution that began and was not heard of again within the timeout."""
+    return EvolutionMetrics(
+        event_id=derived_id("evolution_abandoned", start.event_id),
+        agent_id=start.agent_id,
+        node_id=start.node_id,
+        occurred_at=start.occurred_at + timeout_micros,
+        source_event_id=start.event_id,
+        evolution_id=start.evolution_id,
+        started_at=start.occurred_at,
+        evolution_type=start.evolution_type,
+        generation=start.generation,
+        strategy_used=start.strategy,
+        risk_level=start.risk_level,
+        target_gain=start.target_gain,
+        trigger_reason=start.trigger_reason,
+        status=ABANDONED,
+        success=False,
+        duration_minutes=timeout_micros / MICROS_PER_MINUTE,
+        baseline_performance=performance(start.pre_kpis),
+        metadata=start.metadata,
+    )
+
+
+def snapshot_kpis(snapshot: KpiSnapshot) -> dict[str, float]:
+    """Return a snapshot's measured KPIs by name, the extra ones and overall_performance included."""
+    kpis = {name: value for name in KPI_NAMES if (value := getattr(snapshot, name)) is not None}
+    if snapshot.overall_performance is not None:
+        kpis["overall_performance"] = snapshot.overall_performance
+    return {**snapshot.extra, **kpis}
+
+
+def kpi_delta(
+    snapshot: KpiSnapshot, before: KpiSnapshot | None, thresholds: KpiThresholds | None = None
+) -> KpiDelta:
+    """Return a snapshot minus the agent's snapshot before it in event time (None for its first)."""
+    kpis = snapshot_kpis(snapshot)
+    earlier = snapshot_kpis(before) if before is not None else {}
+    overall = performance(kpis)
+    return KpiDelta(
+        event_id=derived_id("kpi_delta", snapshot.event_id),
+        agent_id=snapshot.agent_id,
+        node_id=snapshot.node_id,
+        occurred_at=snapshot.occurred_at,
+        snapshot_event_id=snapshot.event_id,
+        phase=snapshot.phase,
+        previous_event_id=before.event_id if before is not None else None,
+        previous_at=before.occurred_at if before is not None else None,
+        overall_performance=overall,
+        overall_delta=difference(overall, performance(earlier)),
+        deltas=kpi_differences(kpis, earlier),
+        recommendation=recommendation(kpis, thresholds),
+        version=before.occurred_at if before is not None else 0,
+    )
+
+
+def wilson_interval(successes: int, attempts: int) -> tuple[float, float]:
+    """Return the Wilson 95 % score interval of a proportion (E. B. Wilson, JASA 22, 1927).
+
+    Raises ValueError without at least one attempt.
+    """
+    if attempts <= 0:
+        raise ValueError("a success rate needs at least one attempt")
+    share, z2 = successes / attempts, Z_95 * Z_95
+    centre = share + z2 / (2 * attempts)
+    spread = Z_95 * math.sqrt(share * (1 - share) / attempts + z2 / (4 * attempts * attempts))
+    scale = 1 + z2 / attempts
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
