@@ -95,7 +95,9 @@ def server_properties(node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> str:
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
-async def prepare_node(node: KafkaNode, nodes: tuple[KafkaNode, ...], progress: Progress) -> ProcessSpec:
+async def prepare_node(
+    node: KafkaNode, nodes: tuple[KafkaNode, ...], logs: Path, progress: Progress
+) -> ProcessSpec:
     """Write the node's files, format its storage if that was never done, and say how to run it.
 
     Raises `MissingPartError` without Java or jars, `ProcessFailedError` where formatting fails.
@@ -118,7 +120,7 @@ async def prepare_node(node: KafkaNode, nodes: tuple[KafkaNode, ...], progress: 
     return ProcessSpec(
         name=name,
         argv=(*base[:1], *memory, *base[1:], "kafka.Kafka", str(properties)),
-        log=node.folder.parent.parent / "logs" / f"{name}.log",
+        log=logs / f"{name}.log",
         ready=ready,
         ready_timeout=START_SECONDS,
         grace=30,

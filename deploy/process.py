@@ -33,7 +33,7 @@ class ProcessSpec:
         name: the part's name in messages and log files.
         argv: program and arguments.
         log: the file its output is appended to.
-        ready: answers True once the part does its work; False or an OSError means not yet.
+        ready: answers True once the part does its work; False or an error means not yet.
         env: variables added to those of this process.
         ready_timeout: seconds it may take to become ready.
         grace: seconds between SIGTERM and SIGKILL.
@@ -61,6 +61,7 @@ class ChildProcess:
     def __init__(self, spec: ProcessSpec) -> None:
         self.spec = spec
         self._process: subprocess.Popen[bytes] | None = None
+        self._last_error: Exception | None = None
 
     @property
     def pid(self) -> int | None:
@@ -88,16 +89,19 @@ class ChildProcess:
                     raise ProcessFailedError(f"{self.spec.name} {self.describe_exit()}\n{self.log_tail()}")
                 if time.monotonic() > deadline:
                     waited = f"{self.spec.name} was not ready after {self.spec.ready_timeout:.0f} s"
-                    raise ProcessFailedError(f"{waited}; the end of {self.spec.log}:\n{self.log_tail()}")
+                    why = f" (last check: {self._last_error!r})" if self._last_error else ""
+                    raise ProcessFailedError(f"{waited}{why}; the end of its log:\n{self.log_tail()}")
                 await asyncio.sleep(READY_POLL_SECONDS)
         except BaseException:
             self.kill()
             raise
 
     async def _is_ready(self) -> bool:
+        self._last_error = None
         try:
             return await asyncio.wait_for(self.spec.ready(), timeout=10) and self.running
-        except (OSError, TimeoutError):
+        except Exception as error:  # Whatever a check meets while its part comes up, it is asked again.
+            self._last_error = error
             return False
 
     def _spawn(self) -> None:

@@ -16,10 +16,11 @@ from evometrics.deploy.process import ChildProcess
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`host:port` of a Kafka node. Shared by all tests: give topics and groups names of your own."""
-    nodes = plan_nodes(tmp_path_factory.mktemp("stack") / "kafka")
+    data = tmp_path_factory.mktemp("stack")
+    nodes = plan_nodes(data / "kafka")
 
     async def start() -> ChildProcess:
-        child = ChildProcess(await prepare_node(nodes[0], nodes, print))
+        child = ChildProcess(await prepare_node(nodes[0], nodes, data / "logs", print))
         await child.start()
         return child
 

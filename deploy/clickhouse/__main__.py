@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from evometrics.deploy.clickhouse.engine import FolderInUseError
+from evometrics.deploy.clickhouse.folder import FolderInUseError
 from evometrics.deploy.clickhouse.server import ClickHouseServer
+from evometrics.deploy.signals import terminated
 from evometrics.schemas.settings import SettingsError, read_settings, require
 
 
@@ -32,14 +32,11 @@ class ServerSettings:
 
 async def serve(settings: ServerSettings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     server = ClickHouseServer(Path(settings.path), settings.host, settings.port, settings.password)
     await server.start()
     print(f"serving {settings.path} on http://{settings.host}:{settings.port}", flush=True)
     try:
-        await stopped.wait()
+        await terminated()
     finally:
         await server.stop()
     print("closed", flush=True)

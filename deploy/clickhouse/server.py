@@ -11,7 +11,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from evometrics.deploy.clickhouse.engine import Answer, Engine, EngineError, Request
+from evometrics.deploy.clickhouse.engine import Engine
+from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request
 from evometrics.deploy.clickhouse.statement import Query
 from evometrics.deploy.clickhouse.wire import (
     answer_headers,
@@ -66,9 +67,10 @@ class ClickHouseServer:
         """Finish what is under way for a few seconds, end the rest, close the folder."""
         if self._runner is not None:
             await self._runner.cleanup()
+        await asyncio.to_thread(self._engine.cancel_all)
+        for pool in (self._readers, self._writers):
+            await asyncio.to_thread(pool.shutdown)
         await asyncio.to_thread(self._engine.close)
-        self._readers.shutdown()
-        self._writers.shutdown()
 
     async def _ok(self, _: web.Request) -> web.Response:
         return web.Response(text="Ok.\n", headers=self._headers)
@@ -118,11 +120,8 @@ class ClickHouseServer:
     def _check_password(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> None:
         user, password = credentials(parameters, headers)
         if self._password and not hmac.compare_digest(password.encode(), self._password.encode()):
-            raise EngineError(
-                516,
-                f"Code: 516. DB::Exception: {user}: Authentication failed: password is incorrect, or there is no "
-                "user with such name. (AUTHENTICATION_FAILED)",
-            )
+            message = f"{user}: Authentication failed: password is incorrect, or there is no such user"
+            raise EngineError.named(516, "AUTHENTICATION_FAILED", message)
 
 
 READING = ("SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "USE")

@@ -1,7 +1,7 @@
 """Where a statement ends and an INSERT's data begin, in what a client sent over ClickHouse's HTTP interface.
 
-A request's statement is its `query` parameter followed by its body, and either may hold the first bytes of the
-data: https://clickhouse.com/docs/interfaces/http. The engine takes the two apart from each other.
+A request's statement is its `query` parameter followed by its body, and either may hold the first bytes of
+the data (https://clickhouse.com/docs/interfaces/http); chDB wants the two apart.
 """
 
 from __future__ import annotations

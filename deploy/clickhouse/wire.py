@@ -11,15 +11,36 @@ import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from evometrics.deploy.clickhouse.engine import SESSION_SECONDS, Answer, EngineError, Request
+from evometrics.deploy.clickhouse.exchange import SESSION_SECONDS, Answer, EngineError, Request
 from evometrics.deploy.clickhouse.statement import LONGEST_STATEMENT, Insert, Query, parse
 
 # Parameters of the HTTP interface itself; every other one is a query setting.
 INTERFACE_PARAMETERS = frozenset(
-    "query database default_format user password quota_key query_id session_id session_timeout session_check "
-    "compress decompress buffer_size wait_end_of_query http_wait_end_of_query client_protocol_version role "
-    "stacktrace enable_http_compression send_progress_in_http_headers http_headers_progress_interval_ms "
-    "add_http_cors_header cancel_http_readonly_queries_on_client_close".split()
+    {
+        "query",
+        "database",
+        "default_format",
+        "user",
+        "password",
+        "quota_key",
+        "query_id",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "compress",
+        "decompress",
+        "buffer_size",
+        "wait_end_of_query",
+        "http_wait_end_of_query",
+        "client_protocol_version",
+        "role",
+        "stacktrace",
+        "enable_http_compression",
+        "send_progress_in_http_headers",
+        "http_headers_progress_interval_ms",
+        "add_http_cors_header",
+        "cancel_http_readonly_queries_on_client_close",
+    }
 )
 
 # The part of ClickHouse's exceptionCodeToHTTPStatus that an embedded engine can meet; other codes are 500.
@@ -89,12 +110,11 @@ def split(query: bytes, body: Sequence[bytes]) -> tuple[Query | Insert, Sequence
         found = split_body(body)
         return found if found else (parse(b"".join(body)), ())
     except UnicodeDecodeError as error:
-        message = f"Code: 62. DB::Exception: the query is not UTF-8: {error}. (SYNTAX_ERROR)"
-        raise EngineError(62, message) from None
+        raise EngineError.named(62, "SYNTAX_ERROR", f"The query is not UTF-8: {error}") from None
 
 
 def split_body(body: Sequence[bytes]) -> tuple[Insert, Sequence[bytes]] | None:
-    """An INSERT at the start of the body and the data behind it, joining no more pieces than hold the statement."""
+    """An INSERT at the start of the body and the data behind it; joins only the pieces of the statement."""
     head = b""
     for taken, piece in enumerate(body, start=1):
         head += piece
@@ -117,14 +137,13 @@ def session_seconds(parameters: Mapping[str, str]) -> float:
     if not text:
         return SESSION_SECONDS
     if not text.isdigit():
-        message = f"Code: 36. DB::Exception: Invalid session timeout: {text!r}. (BAD_ARGUMENTS)"
-        raise EngineError(36, message)
+        raise EngineError.named(36, "BAD_ARGUMENTS", f"Invalid session timeout: {text!r}")
     return float(text)
 
 
 def not_implemented(what: str) -> EngineError:
     """The error for a part of the interface that is not here."""
-    return EngineError(48, f"Code: 48. DB::Exception: This server does not take {what}. (NOT_IMPLEMENTED)")
+    return EngineError.named(48, "NOT_IMPLEMENTED", f"This server does not take {what}")
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:
@@ -184,9 +203,8 @@ def decompress(body: Sequence[bytes], encoding: str) -> Sequence[bytes]:
     except EngineError:
         raise
     except Exception as error:  # Each codec has an error class of its own.
-        raise EngineError(
-            36, f"Code: 36. DB::Exception: the body is no valid {encoding}: {error}. (BAD_ARGUMENTS)"
-        ) from None
+        message = f"The body is no valid {encoding}: {error}"
+        raise EngineError.named(36, "BAD_ARGUMENTS", message) from None
 
 
 def inflate(body: Sequence[bytes], encoding: str) -> Iterable[bytes]:

@@ -1,0 +1,78 @@
+"""What goes into the engine and what comes out: a request, an answer, an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evometrics.deploy.clickhouse.statement import Insert, Query
+
+SESSION_SECONDS = 60.0
+UNKNOWN_EXCEPTION = 1002
+ERROR = re.compile(r"Code: (\d+)\. DB::Exception: .*", re.DOTALL)
+
+
+class EngineError(RuntimeError):
+    """A statement was refused: ClickHouse's code, and the text that ClickHouse sends as the message."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @classmethod
+    def of(cls, error: Exception) -> EngineError:
+        """Read the code from what chDB raised; UNKNOWN_EXCEPTION where it holds none."""
+        match = ERROR.search(str(error))
+        return cls(int(match.group(1)), match.group(0)) if match else cls(UNKNOWN_EXCEPTION, str(error))
+
+    @classmethod
+    def named(cls, code: int, name: str, message: str) -> EngineError:
+        """An error of our own in ClickHouse's words."""
+        return cls(code, f"Code: {code}. DB::Exception: {message}. ({name})")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A statement with all that came with it.
+
+    Attributes:
+        statement: what to run.
+        data: an INSERT's data, in pieces of any size.
+        database: the current database, empty for `default`.
+        format: for results, and for data whose statement names no format.
+        settings: query settings.
+        params: values of `{name:Type}` placeholders, escaped as in TabSeparated.
+        read_only: refuse statements that change anything.
+        session: name of the session it belongs to, empty for none.
+        session_seconds: how long the session is kept after it.
+        tag: names the running statement for `Engine.cancel`.
+    """
+
+    statement: Query | Insert
+    data: Sequence[bytes] = ()
+    database: str = ""
+    format: str = "TabSeparated"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    read_only: bool = False
+    session: str = ""
+    session_seconds: float = SESSION_SECONDS
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A statement's result and what it took, in rows, bytes and seconds.
+
+    `format` is None where the statement has no result set.
+    """
+
+    elapsed: float
+    payload: bytes = b""
+    format: str | None = None
+    read_rows: int = 0
+    read_bytes: int = 0
+    result_rows: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0

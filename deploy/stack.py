@@ -1,0 +1,206 @@
+"""The embedded stack: Kafka, ClickHouse, stream workers and sinks as processes of one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import urlsplit
+
+from evometrics.deploy.broker import KafkaNode, bootstrap, brokers_registered, plan_nodes, prepare_node
+from evometrics.deploy.clickhouse.process import clickhouse_process
+from evometrics.deploy.jars import MissingPartError, Progress
+from evometrics.deploy.ports import HOST, steady_ports
+from evometrics.deploy.process import ChildProcess, ProcessSpec
+from evometrics.deploy.readiness import answers
+from evometrics.deploy.stackfile import StackAddresses, end_leftovers, lock_data, remove_stack, write_stack
+from evometrics.deploy.supervise import SupervisedPart
+from evometrics.schemas.settings import KafkaSettings, require
+
+WORKER_START_SECONDS = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class StackSettings:
+    """What to run, and where.
+
+    Attributes:
+        data: folder of all data and logs.
+        external_broker: `host:port` of a running Kafka that takes the place of the embedded one.
+        external_clickhouse: URL of a running ClickHouse that takes the place of the embedded one.
+        stream_workers: Faust workers to run.
+        sink_workers: sinks to run.
+    """
+
+    data: str = ".evometrics"
+    external_broker: str | None = None
+    external_clickhouse: str | None = None
+    stream_workers: int = 1
+    sink_workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.external_broker is not None:
+            KafkaSettings(brokers=self.external_broker)
+        if self.external_clickhouse is not None:
+            url = urlsplit(self.external_clickhouse)
+            valid = url.scheme in ("http", "https") and bool(url.hostname)
+            reason = "give a URL like http://host:8123"
+            require(valid, "external_clickhouse", self.external_clickhouse, reason)
+        require(self.stream_workers >= 0, "stream_workers", self.stream_workers, "must not be negative")
+        require(self.sink_workers >= 0, "sink_workers", self.sink_workers, "must not be negative")
+
+
+class LocalStack:
+    """Starts all parts in order, keeps them running, ends them in the reverse order.
+
+    Args:
+        settings: what to run.
+        prepare: makes topics, database and tables once broker and ClickHouse answer.
+        progress: is told a line for each step, and of each part that dies with the end of its log.
+
+    After `start` the addresses are in `addresses` and in `<data>/stack.json`. `start` raises
+    `StackRunningError`, `MissingPartError`, `ProcessFailedError` or what `prepare` raises, and leaves
+    nothing running then.
+    """
+
+    def __init__(
+        self,
+        settings: StackSettings,
+        prepare: Callable[[StackAddresses], Awaitable[None]],
+        progress: Progress,
+    ) -> None:
+        self._settings = settings
+        self._prepare = prepare
+        self._progress = progress
+        self._data = Path(settings.data).resolve()
+        self._stores: list[SupervisedPart] = []
+        self._workers: list[SupervisedPart] = []
+        self._lock: int | None = None
+        self._ready = False
+        self.addresses: StackAddresses
+
+    async def __aenter__(self) -> LocalStack:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start broker and ClickHouse, prepare them, then start the workers; returns when all are ready."""
+        self._lock = lock_data(self._data)
+        try:
+            for name in end_leftovers(self._data):
+                self._progress(f"{name}: ended what an earlier stack left running")
+            ports = steady_ports(self._data / "ports.json", ["clickhouse", *self._worker_names()])
+            nodes = () if self._settings.external_broker else plan_nodes(self._data / "kafka")
+            self.addresses = StackAddresses(
+                brokers=self._settings.external_broker or bootstrap(nodes),
+                clickhouse_url=self._settings.external_clickhouse or f"http://{HOST}:{ports['clickhouse']}",
+                metrics_urls={name: f"http://{HOST}:{ports[name]}/metrics" for name in self._worker_names()},
+                data=self._data,
+            )
+            await all_of(self._start_broker(nodes), self._start_clickhouse(ports["clickhouse"]))
+            await self._prepare(self.addresses)
+            specs = [self._worker(name, ports[name]) for name in self._worker_names()]
+            await all_of(*(self._start_part(spec, self._workers) for spec in specs))
+            self._ready = True
+            self._note()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End the workers, then broker and ClickHouse. Does nothing if it is not started."""
+        if self._lock is None:
+            return
+        lock, self._lock = self._lock, None
+        self._ready = False
+        try:
+            for parts in (self._workers, self._stores):
+                await asyncio.gather(*(part.stop() for part in parts))
+                for part in parts:
+                    self._progress(f"{part.child.spec.name} stopped")
+                parts.clear()
+            remove_stack(self._data)
+        finally:
+            os.close(lock)
+
+    def pids(self) -> dict[str, int]:
+        """The process id of each part, by name."""
+        parts = (part.child for part in [*self._stores, *self._workers])
+        return {child.spec.name: child.pid for child in parts if child.pid is not None}
+
+    async def _start_broker(self, nodes: tuple[KafkaNode, ...]) -> None:
+        brokers = self.addresses.brokers
+        if self._settings.external_broker:
+            if not any([await brokers_registered(address.strip()) for address in brokers.split(",")]):
+                raise MissingPartError(
+                    f"no Kafka answers at {brokers}. Start it or correct the address, or leave it out "
+                    "to have a broker started here."
+                )
+            self._progress(f"kafka at {brokers} answers")
+        for node in nodes:
+            spec = await prepare_node(node, nodes, self._data / "logs", self._progress)
+            await self._start_part(spec, self._stores, f" on {node.address}")
+
+    async def _start_clickhouse(self, port: int) -> None:
+        url = self.addresses.clickhouse_url
+        if self._settings.external_clickhouse:
+            if not await answers(url.rstrip("/") + "/ping")():
+                raise MissingPartError(
+                    f"no ClickHouse answers at {url}. Start it or correct the URL, or leave it out "
+                    "to have one started here."
+                )
+            self._progress(f"clickhouse at {url} answers")
+            return
+        spec = clickhouse_process(self._data / "clickhouse", port, self._data / "logs" / "clickhouse.log")
+        await self._start_part(spec, self._stores, f" on {url}")
+
+    def _worker_names(self) -> list[str]:
+        counts = {"stream": self._settings.stream_workers, "sink": self._settings.sink_workers}
+        return [f"{kind}-{n}" for kind, count in counts.items() for n in range(1, count + 1)]
+
+    def _worker(self, name: str, port: int) -> ProcessSpec:
+        kind = name.partition("-")[0]
+        argv = [sys.executable, "-m", "evometrics.deploy.cli", kind, "--brokers", self.addresses.brokers]
+        if kind == "sink":
+            argv += ["--clickhouse-url", self.addresses.clickhouse_url]
+        return ProcessSpec(
+            name=name,
+            argv=(*argv, "--http-port", str(port)),
+            log=self._data / "logs" / f"{name}.log",
+            ready=answers(f"http://{HOST}:{port}/health/ready"),
+            ready_timeout=WORKER_START_SECONDS,
+        )
+
+    async def _start_part(self, spec: ProcessSpec, parts: list[SupervisedPart], where: str = "") -> None:
+        part = SupervisedPart(ChildProcess(spec), self._progress, self._note)
+        parts.append(part)
+        began = time.monotonic()
+        await part.start()
+        self._note()
+        self._progress(f"{spec.name} ready{where} after {time.monotonic() - began:.1f} s")
+
+    def _note(self) -> None:
+        if self._lock is not None:
+            write_stack(self.addresses, self.pids(), self._ready)
+
+
+async def all_of(*starts: Awaitable[None]) -> None:
+    """Await all at a time; where one fails the others are cancelled and its error is raised."""
+    tasks = [asyncio.ensure_future(start) for start in starts]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

@@ -1,0 +1,133 @@
+"""`stack.json`: how other commands find the stack that runs on a data folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+START_TOLERANCE_SECONDS = 1.0
+
+
+class StackRunningError(RuntimeError):
+    """A stack already runs on the data folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackAddresses:
+    """Where the parts of a running stack answer.
+
+    Attributes:
+        brokers: `host:port` of the broker, several separated by commas.
+        clickhouse_url: ClickHouse's HTTP interface.
+        metrics_urls: Prometheus text of each stream worker and sink, by the part's name.
+        data: the stack's folder.
+    """
+
+    brokers: str
+    clickhouse_url: str
+    metrics_urls: Mapping[str, str]
+    data: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessMark:
+    """A process for certain: its id alone may have passed on to another."""
+
+    pid: int
+    started: float
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessMark:
+        """The mark of a running process; raises `psutil.NoSuchProcess`."""
+        return cls(pid, psutil.Process(pid).create_time())
+
+    def process(self) -> psutil.Process | None:
+        """The process, None where it has ended."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < START_TOLERANCE_SECONDS
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+def lock_data(data: Path) -> int:
+    """Take the data folder for this process, until the descriptor is closed or the process ends.
+
+    Raises `StackRunningError` where a live stack has it.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    lock = os.open(data / "stack.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        owner = load(data).get("owner", {}).get("pid", "unknown")
+        raise StackRunningError(
+            f"a stack already runs on {data} (process {owner}). Use it, stop it with Ctrl-C or "
+            f"`kill {owner}`, or give another folder with --data."
+        ) from None
+    return lock
+
+
+def write_stack(addresses: StackAddresses, parts: Mapping[str, int], ready: bool) -> None:
+    """Note the stack of this process: its addresses and the process ids of its parts. Whole or not at all."""
+    marks = {}
+    for name, pid in parts.items():
+        try:
+            marks[name] = asdict(ProcessMark.of(pid))
+        except psutil.NoSuchProcess:
+            continue
+    text = {
+        "brokers": addresses.brokers,
+        "clickhouse_url": addresses.clickhouse_url,
+        "metrics_urls": dict(addresses.metrics_urls),
+        "ready": ready,
+        "owner": asdict(ProcessMark.of(os.getpid())),
+        "parts": marks,
+    }
+    scratch = addresses.data / f"stack.json.{os.getpid()}"
+    scratch.write_text(json.dumps(text, indent=2) + "\n")
+    scratch.replace(addresses.data / "stack.json")
+
+
+def read_stack(data: Path) -> StackAddresses | None:
+    """The addresses of the stack that runs on `data`; None where none does or it is still starting."""
+    noted = load(data)
+    if not noted.get("ready") or ProcessMark(**noted["owner"]).process() is None:
+        return None
+    return StackAddresses(noted["brokers"], noted["clickhouse_url"], noted["metrics_urls"], data.resolve())
+
+
+def end_leftovers(data: Path) -> list[str]:
+    """Kill what a killed stack left running (where the kernel does not); the names of these parts."""
+    ended = []
+    for name, mark in load(data).get("parts", {}).items():
+        process = ProcessMark(**mark).process()
+        if process is not None:
+            process.kill()
+            process.wait(timeout=10)
+            ended.append(name)
+    remove_stack(data)
+    return ended
+
+
+def remove_stack(data: Path) -> None:
+    """Forget the stack that ran here."""
+    (data / "stack.json").unlink(missing_ok=True)
+
+
+def load(data: Path) -> dict[str, Any]:
+    """What `stack.json` holds, nothing where there is none."""
+    try:
+        noted = json.loads((data / "stack.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return noted if isinstance(noted, dict) else {}
