@@ -13,6 +13,7 @@ import faust
 from faust.stores import memory
 from faust.types import TP, EventT
 
+from evometrics.schemas.validation import MAX_EVENT_BYTES
 from evometrics.streams.outputs import Message, OutputProducer
 from evometrics.streams.state import rank_of
 
@@ -90,9 +91,7 @@ def add_table(app: faust.App, name: str, partitions: int) -> StateTable:
         partitions=partitions,
         key_type=bytes,
         value_type=bytes,
-        key_serializer="raw",
-        value_serializer="raw",
-        help="evometrics state",
+        extra_topic_configs={"max.message.bytes": str(2 * MAX_EVENT_BYTES)},
     )
     app.tables.add(table)
     return table

@@ -1,0 +1,309 @@
+"""What the tables must hold, in plain Python, straight from design section 4.
+
+Written without the stream's code on purpose: it sees all events at once, so it needs no state, no
+windows that move and no order. `expected_rows` gives every derived row by its identity.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
+
+NAMESPACE = uuid.UUID("6f0f1d5e-52a5-5c39-9d0b-6f9a2f2f7a11")
+KPIS = [
+    "accuracy",
+    "response_time_ms",
+    "throughput_tps",
+    "success_rate",
+    "memory_usage_mb",
+    "cpu_utilization",
+    "energy_efficiency",
+    "adaptation_rate",
+    "knowledge_retention",
+    "generalization_ability",
+    "output_quality",
+    "consistency",
+    "reliability",
+    "security_score",
+    "bias_score",
+    "interpretability",
+]
+WINDOWS = {3600: 300, 86_400: 3600, 604_800: 21_600}
+SECOND = 1_000_000
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Every row of the derived tables, by event_id."""
+
+    evolution_metrics: dict[str, Row]
+    kpi_deltas: dict[str, Row]
+    success_rates: dict[str, Row]
+
+
+def expected(
+    events: Iterable[Event], partition_of: Callable[[str], int], abandoned_after: int = 86_400
+) -> Expected:
+    """Return what events (duplicates allowed) must lead to; `partition_of` maps an agent to its partition."""
+    unique = {event.event_id: event for event in events}.values()
+    started = [e for e in unique if isinstance(e, EvolutionStarted)]
+    completed = [e for e in unique if isinstance(e, EvolutionCompleted)]
+    metrics = [metrics_row(e) for e in completed]
+    metrics += abandoned_rows(started, completed, partition_of, abandoned_after * SECOND)
+    deltas = delta_rows([e for e in unique if isinstance(e, KpiSnapshot)])
+    return Expected(by_id(metrics), by_id(deltas), by_id(rate_rows(completed)))
+
+
+def by_id(rows: list[Row]) -> dict[str, Row]:
+    found = {row["event_id"]: row for row in rows}
+    assert len(found) == len(rows), "the model made an id twice"
+    return found
+
+
+def name_id(*parts: object) -> str:
+    return str(uuid.uuid5(NAMESPACE, "\x1f".join(map(str, parts))))
+
+
+def performance(kpis: dict[str, float]) -> float | None:
+    """Section 4, "performance of a KPI map", and section 5's formula over what is there."""
+    for name in ("performance", "overall_performance"):
+        if name in kpis:
+            return kpis[name]
+    terms = []
+    if "accuracy" in kpis:
+        terms.append(0.25 * kpis["accuracy"])
+    if "success_rate" in kpis:
+        terms.append(0.20 * kpis["success_rate"])
+    if "response_time_ms" in kpis:
+        terms.append(0.15 * max(0, 1 - kpis["response_time_ms"] / 10000))
+    if "throughput_tps" in kpis:
+        terms.append(0.10 * min(1, kpis["throughput_tps"] / 10))
+    if "memory_usage_mb" in kpis or "cpu_utilization" in kpis:
+        memory, cpu = kpis.get("memory_usage_mb", 0), kpis.get("cpu_utilization", 0)
+        if memory > 0 and cpu > 0:
+            terms.append(0.10 * min(1, kpis.get("throughput_tps", 0) / (memory / 1000 + cpu)))
+        else:
+            terms.append(0.0)
+    if "output_quality" in kpis:
+        terms.append(0.10 * kpis["output_quality"])
+    if "reliability" in kpis:
+        terms.append(0.10 * kpis["reliability"])
+    return min(1.0, max(0.0, sum(terms))) if terms else None
+
+
+def metrics_row(e: EvolutionCompleted) -> Row:
+    after, before = performance(e.post_kpis), performance(e.pre_kpis)
+    gain = after - before if after is not None and before is not None else None
+    minutes = e.duration_seconds / 60
+    efficient = gain is not None and gain > 0 and minutes > 0 and e.memory_used_mb > 0
+    same = (
+        "evolution_id evolution_type generation strategy_used risk_level target_gain trigger_reason status "
+    )
+    same += "success memory_used_mb cpu_percent_avg gpu_memory_mb network_bytes_transferred error_count "
+    same += "warning_count rollback_performed convergence_iterations fitness_trajectory metadata started_at "
+    same += "agent_id node_id occurred_at"
+    return {name: getattr(e, name) for name in same.split()} | {
+        "event_id": name_id("evolution_metrics", e.event_id),
+        "source_event_id": e.event_id,
+        "duration_minutes": minutes,
+        "performance_score": after,
+        "baseline_performance": before,
+        "improvement_delta": gain,
+        "relative_improvement": gain / before if gain is not None and before else None,
+        "quality_score": e.post_kpis.get("output_quality"),
+        "efficiency": gain / (minutes * e.memory_used_mb / 1000) if efficient and gain else 0.0,
+        "kpi_deltas": {k: v - e.pre_kpis[k] for k, v in e.post_kpis.items() if k in e.pre_kpis},
+    }
+
+
+def abandoned_rows(
+    started: list[EvolutionStarted],
+    completed: list[EvolutionCompleted],
+    partition_of: Callable[[str], int],
+    timeout: int,
+) -> list[Row]:
+    """A start without completion, once both topics of its partition are past its deadline."""
+    reached: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for number, events in enumerate((started, completed)):
+        for event in events:
+            times = reached[partition_of(event.agent_id)]
+            times[number] = max(times[number], event.occurred_at)
+    done = {(e.agent_id, e.evolution_id) for e in completed}
+    rows = []
+    for e in started:
+        deadline = e.occurred_at + timeout
+        if (e.agent_id, e.evolution_id) in done or deadline > min(reached[partition_of(e.agent_id)]):
+            continue
+        same = "evolution_id evolution_type generation risk_level target_gain trigger_reason metadata "
+        same += "agent_id node_id"
+        rows.append(
+            {name: getattr(e, name) for name in same.split()}
+            | dict.fromkeys(
+                [
+                    "performance_score",
+                    "improvement_delta",
+                    "relative_improvement",
+                    "quality_score",
+                    "memory_used_mb",
+                    "cpu_percent_avg",
+                    "gpu_memory_mb",
+                ]
+            )
+            | dict.fromkeys(
+                ["network_bytes_transferred", "error_count", "warning_count", "convergence_iterations"], 0
+            )
+            | {
+                "event_id": name_id("evolution_abandoned", e.event_id),
+                "source_event_id": e.event_id,
+                "occurred_at": deadline,
+                "started_at": e.occurred_at,
+                "strategy_used": e.strategy,
+                "status": "abandoned",
+                "success": False,
+                "duration_minutes": timeout / SECOND / 60,
+                "baseline_performance": performance(e.pre_kpis),
+                "efficiency": 0.0,
+                "kpi_deltas": {},
+                "rollback_performed": False,
+                "fitness_trajectory": [],
+            }
+        )
+    return rows
+
+
+def snapshot_map(e: KpiSnapshot) -> dict[str, float]:
+    kpis = dict(e.extra)
+    for name in [*KPIS, "overall_performance"]:
+        if getattr(e, name) is not None:
+            kpis[name] = getattr(e, name)
+    return kpis
+
+
+def advice(kpis: dict[str, float]) -> str:
+    """Section 5's defaults; a KPI that was not measured decides nothing."""
+    overall = performance(kpis)
+
+    def under(name: str, limit: float) -> bool:
+        return name in kpis and kpis[name] < limit
+
+    if (
+        (overall is not None and overall < 0.5)
+        or under("success_rate", 0.3)
+        or under("reliability", 0.4)
+        or under("accuracy", 0.4)
+    ):
+        return "retire"
+    if (
+        (overall is not None and 0.6 <= overall < 0.8)
+        or under("adaptation_rate", 0.6)
+        or under("energy_efficiency", 0.7)
+        or kpis.get("response_time_ms", 0) > 5000
+    ):
+        return "evolve"
+    return "retain"
+
+
+def delta_rows(snapshots: list[KpiSnapshot]) -> list[Row]:
+    agents: dict[str, list[KpiSnapshot]] = defaultdict(list)
+    for e in snapshots:
+        agents[e.agent_id].append(e)
+    rows = []
+    for series in agents.values():
+        series.sort(key=lambda e: (e.occurred_at, e.event_id))
+        for before, e in zip([None, *series[:-1]], series, strict=True):
+            kpis = snapshot_map(e)
+            earlier = snapshot_map(before) if before else {}
+            now, then = performance(kpis), performance(earlier)
+            rows.append(
+                {
+                    "event_id": name_id("kpi_delta", e.event_id),
+                    "agent_id": e.agent_id,
+                    "node_id": e.node_id,
+                    "occurred_at": e.occurred_at,
+                    "snapshot_event_id": e.event_id,
+                    "phase": e.phase,
+                    "previous_event_id": before.event_id if before else None,
+                    "previous_at": before.occurred_at if before else None,
+                    "overall_performance": now,
+                    "overall_delta": now - then if now is not None and then is not None else None,
+                    "deltas": {k: v - earlier[k] for k, v in kpis.items() if k in earlier},
+                    "recommendation": advice(kpis),
+                    "version": before.occurred_at if before else 0,
+                }
+            )
+    return rows
+
+
+def rate_rows(completed: list[EvolutionCompleted]) -> list[Row]:
+    attempts: dict[tuple[str, str], list[tuple[int, bool]]] = defaultdict(list)
+    for e in completed:
+        for scope in (
+            ("agent", e.agent_id),
+            ("evolution_type", e.evolution_type),
+            ("strategy", e.strategy_used),
+            ("node", e.node_id),
+            ("fleet", "all"),
+        ):
+            attempts[scope].append((e.occurred_at, e.success))
+    return [
+        rate_row(scope, value, seconds, end, counted)
+        for (scope, value), counted in attempts.items()
+        for seconds, step in WINDOWS.items()
+        for end in {(at // (step * SECOND) + 1) * step * SECOND for at, _ in counted}
+    ]
+
+
+def rate_row(scope: str, value: str, seconds: int, end: int, counted: list[tuple[int, bool]]) -> Row:
+    inside = [success for at, success in counted if end - seconds * SECOND <= at < end]
+    n, wins = len(inside), sum(inside)
+    z = 1.959963984540054
+    p = wins / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return {
+        "event_id": name_id("success_rate", scope, value, seconds, end),
+        "agent_id": value if scope == "agent" else "",
+        "node_id": value if scope == "node" else "",
+        "occurred_at": end,
+        "scope": scope,
+        "scope_value": value,
+        "window_seconds": seconds,
+        "window_start": end - seconds * SECOND,
+        "window_end": end,
+        "attempts": n,
+        "successes": wins,
+        "success_rate": p,
+        "wilson_low": max(0.0, middle - half),
+        "wilson_high": min(1.0, middle + half),
+        "version": n,
+    }
+
+
+def same(a: Any, b: Any) -> bool:
+    """Compare values; floats within rounding (the model sums in another order)."""
+    if isinstance(a, float) and isinstance(b, int | float) and not isinstance(b, bool):
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(v, b[k]) for k, v in a.items())
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def differences(wanted: dict[str, Row], found: dict[str, Row]) -> list[str]:
+    """Return in words where the rows by id differ; empty where they are equal."""
+    said = [f"missing: {wanted[i]}" for i in wanted.keys() - found.keys()]
+    said += [f"not expected: {found[i]}" for i in found.keys() - wanted.keys()]
+    for i in wanted.keys() & found.keys():
+        for name, value in wanted[i].items():
+            if not same(value, found[i][name]):
+                said.append(f"{i}.{name}: expected {value!r}, found {found[i][name]!r}")
+    return said
