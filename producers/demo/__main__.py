@@ -1,0 +1,110 @@
+"""One orchestrator node that evolves demo agents, recorded like any other."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evometrics.producers.collector import EvolutionMetricsCollector
+from evometrics.schemas.settings import SettingsError
+
+if TYPE_CHECKING:
+    from evometrics.producers.evolution import EvolutionOutcome
+
+#: Each node is one process of several on the same cores; read when numpy and OpenMP are first loaded.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    parse = argparse.ArgumentParser(prog="python -m evometrics.producers.demo", description=__doc__)
+    parse.add_argument("--node-id", required=True, help="this node's name; another one for each node")
+    parse.add_argument("--agents", type=int, default=10, help="agents to evolve (default %(default)s)")
+    parse.add_argument("--evolutions", type=int, default=100, help="evolutions to do (default %(default)s)")
+    parse.add_argument("--seed", type=int, default=0, help="of every random draw (default %(default)s)")
+    parse.add_argument("--brokers", help="host:port of the broker, several separated by commas")
+    parse.add_argument("--outbox-dir", type=Path, default=Path(), help="folder for the outbox (default here)")
+    parse.add_argument("--json-progress", action="store_true", help="print one JSON line for each evolution")
+    return parse
+
+
+async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
+    """Run the night with a collector of its own; return the `done` line."""
+    from evometrics.producers.demo.night import run_demo_night  # after the thread limits are in place
+
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    done = 0
+
+    def show(outcome: EvolutionOutcome) -> None:
+        nonlocal done
+        done += 1
+        if args.json_progress:
+            print(json.dumps(progress_line(args, outcome, done)), flush=True)
+
+    args.outbox_dir.mkdir(parents=True, exist_ok=True)
+    config = {"node_id": args.node_id, "brokers": args.brokers, "db_path": str(args.outbox_dir / "outbox.db")}
+    collector = EvolutionMetricsCollector(config)
+    await collector.start()
+    try:
+        report = await run_demo_night(
+            collector,
+            node_id=args.node_id,
+            agents=args.agents,
+            evolutions=args.evolutions,
+            seed=args.seed,
+            on_progress=show,
+            stopping=stopping,
+        )
+    finally:
+        await collector.stop()
+    return {
+        "event": "done",
+        "node_id": args.node_id,
+        "recorded": dict(collector.recorded),
+        "report": dataclasses.asdict(report),
+    }
+
+
+def progress_line(args: argparse.Namespace, outcome: EvolutionOutcome, done: int) -> dict[str, Any]:
+    """Return the line printed for one finished evolution."""
+    return {
+        "event": "evolution",
+        "node_id": args.node_id,
+        "agent_id": outcome.agent_id,
+        "generation": outcome.generation,
+        "strategy": outcome.strategy,
+        "status": outcome.status,
+        "gain": outcome.gain,
+        "retired": outcome.retired,
+        "done": done,
+        "of": args.evolutions,
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one node; return 0, or 2 where a setting can't be used."""
+    args = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    try:
+        done = asyncio.run(orchestrate(args))
+    except (SettingsError, OSError) as error:
+        print(f"evometrics demo node {args.node_id}: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(done), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""A demo agent: answers which digit is on an image, and evolves how it does so."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evometrics.producers.demo import data as digits
+from evometrics.producers.demo.genome import Genome, mutated, poor_genome
+from evometrics.producers.demo.kpis import measure_quality, measure_speed, retention
+from evometrics.producers.demo.model import DigitModel, fit
+from evometrics.producers.evolvable import EvolutionContext, EvolutionFailed
+from evometrics.producers.kpi import AgentKPI
+from evometrics.producers.strategies import ROBUSTNESS_TRAINING, Strategy
+
+#: Candidates tried in one evolution at most, and how many in a row may bring nothing.
+CANDIDATES, PATIENCE = 5, 2
+#: Noise on the validation images when candidates compete in robustness.
+VALIDATION_NOISE = 0.25
+VALIDATION_SEED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DigitState:
+    """All that makes an agent what it is: the trained model, and what is known of it."""
+
+    model: DigitModel
+    right_before: NDArray[np.bool_] | None
+    quality: dict[str, float] | None
+
+
+class DigitAgent:
+    """Implements `EvolvableAgent` with a small scikit-learn ensemble on the digits data set.
+
+    The same id, seed and strategies give the same genomes, predictions and quality KPIs.
+    """
+
+    def __init__(self, agent_id: str, genome: Genome) -> None:
+        self._agent_id = agent_id
+        self._data = digits.load()
+        self._state = DigitState(fit(genome, self._data.train), None, None)
+
+    @classmethod
+    def born(cls, agent_id: str, seed: int) -> DigitAgent:
+        """Return an agent with a deliberately mediocre genome drawn for its id."""
+        return cls(agent_id, poor_genome(random.Random(f"{seed}|{agent_id}")))
+
+    @property
+    def agent_id(self) -> str:
+        """The agent's name."""
+        return self._agent_id
+
+    @property
+    def genome(self) -> Genome:
+        """The genome it answers by now."""
+        return self._state.model.genome
+
+    def answers(self, images: digits.Images) -> digits.Labels:
+        """Return the digit answered for each image, rows of 64 brightnesses (0-1)."""
+        return self._state.model.answers(images)
+
+    def evaluate_kpi(self) -> AgentKPI:
+        """Measure all KPIs (each defined in `kpis`).
+
+        knowledge_retention compares with the evaluation before, so the first has none.
+        """
+        state, test = self._state, self._data.test
+        quality = state.quality or measure_quality(state.model, self._data)
+        speed, answers = measure_speed(state.model, test)
+        right = answers == test.y
+        kept = None if state.right_before is None else retention(state.right_before, right)
+        self._state = DigitState(state.model, right, quality)
+        measured = {**quality, **speed}
+        return AgentKPI(**measured, knowledge_retention=kept, evaluation_count=len(test.y))
+
+    def export_state(self) -> DigitState:
+        """Return the present state; nothing in it is ever changed in place."""
+        return self._state
+
+    def roll_back(self, state: DigitState) -> None:
+        """Take a state back."""
+        self._state = state
+
+    def apply_strategy(self, strategy: Strategy, context: EvolutionContext) -> list[str]:
+        """Climb from the present genome: train candidates, keep the fittest on the validation images.
+
+        A strategy of high risk takes its best candidate even where that is less fit than the agent was;
+        any other raises `EvolutionFailed` where no candidate is fitter.
+        """
+        draw = random.Random(context.seed)
+        present = self._state.model
+        best, best_fitness, insights, idle = None, self._fitness(present, strategy), [], 0
+        start_fitness = best_fitness
+        if strategy.risk_level == "high":
+            best_fitness = -1.0
+        for iteration in range(CANDIDATES):
+            genome = mutated(strategy.name, (best or present).genome, draw)
+            try:
+                candidate = fit(genome, self._data.train)
+                fitness = self._fitness(candidate, strategy)
+            except ValueError as error:  # scikit-learn refuses what can't be trained; the next may do
+                insights.append(f"warning: candidate {iteration + 1} can't be trained: {error}")
+                fitness = 0.0
+            context.report(iteration, fitness)
+            if fitness > best_fitness:
+                best, best_fitness, idle = candidate, fitness, 0
+            else:
+                idle += 1
+                if idle >= PATIENCE:
+                    break
+        if best is None:
+            raise EvolutionFailed(
+                f"none of {iteration + 1} candidates is fitter than the agent ({start_fitness:.3f} validated)"
+            )
+        self._state = DigitState(best, self._state.right_before, None)
+        changes = changed(present.genome, best.genome)
+        return [f"validation fitness {start_fitness:.3f} -> {best_fitness:.3f}: {changes}", *insights]
+
+    def _fitness(self, model: DigitModel, strategy: Strategy) -> float:
+        """Return the validation accuracy; for robustness, its mean with that on noisy images."""
+        part = self._data.validation
+        clean = model.accuracy(part)
+        if strategy.name != ROBUSTNESS_TRAINING.name:
+            return clean
+        noise = np.random.default_rng(VALIDATION_SEED).normal(0.0, VALIDATION_NOISE, part.x.shape)
+        return (clean + model.accuracy(digits.Part(np.clip(part.x + noise, 0.0, 1.0), part.y))) / 2
+
+
+def changed(before: Genome, after: Genome) -> str:
+    """Name the genes that differ, e.g. `members 1 -> 3`."""
+    pairs = (
+        (name, getattr(before, name), getattr(after, name)) for name in Genome.__slots__ if name != "seed"
+    )
+    return ", ".join(f"{name} {old} -> {new}" for name, old, new in pairs if old != new) or "trained anew"
