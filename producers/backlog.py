@@ -1,0 +1,164 @@
+"""What is to be sent, in order: the outboxes a dead process left, oldest first, then our own.
+
+An adopted outbox goes before our own rows, because an agent's events in it are older. Its file is deleted
+once the broker has all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from evometrics.producers.outbox import Outbox
+from evometrics.producers.outbox_file import OutboxError, OutboxFile, OutboxLock, Row, dead_outboxes
+
+logger = logging.getLogger(__name__)
+
+REWIND_POLL = 0.02
+
+
+class Source(Protocol):
+    """Where rows come from and are deleted."""
+
+    def read(self, limit: int) -> list[Row]:
+        """Return the rows after those read before."""
+
+    def rewind(self) -> None:
+        """Read again from the first row that is not deleted."""
+
+    def delete(self, rows: list[Row]) -> None:
+        """Delete rows that the broker has."""
+
+    def close(self) -> None:
+        """Close the file; it stays on disk while rows are in it."""
+
+
+class OwnSource:
+    """The outbox of this collector, read through a handle of its own."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self.file = OutboxFile(outbox.path)
+
+    def read(self, limit: int) -> list[Row]:
+        rows = self.file.read_after(self.outbox.read_upto, limit)
+        if rows:
+            self.outbox.read_upto = rows[-1].seq
+        return rows
+
+    def rewind(self) -> None:
+        self.outbox.read_upto = 0
+
+    def delete(self, rows: list[Row]) -> None:
+        self.outbox.delete(rows)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class AdoptedSource:
+    """An outbox that a dead process left."""
+
+    def __init__(self, lock: OutboxLock) -> None:
+        self.lock = lock
+        # A power loss at worst brings deleted rows back; they are sent again under their ids.
+        self.file = OutboxFile(lock.path, durable=False)
+        self.depth = self.file.depth()
+        self.cursor = 0
+
+    def read(self, limit: int) -> list[Row]:
+        rows = self.file.read_after(self.cursor, limit)
+        if rows:
+            self.cursor = rows[-1].seq
+        return rows
+
+    def rewind(self) -> None:
+        self.cursor = 0
+
+    def delete(self, rows: list[Row]) -> None:
+        self.file.delete(row.seq for row in rows)
+        self.depth -= len(rows)
+
+    def close(self) -> None:
+        self.file.close()
+        self.lock.close(delete=self.depth == 0)
+
+
+@dataclass(slots=True)
+class Queued:
+    """A row and where it came from."""
+
+    source: Source
+    row: Row
+
+
+class Backlog:
+    """All sources as one queue. Used from the publisher's thread only."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.own = OwnSource(outbox)
+        self.adopted: list[AdoptedSource] = []
+
+    def adopt(self, db_path: Path) -> int:
+        """Take over the outboxes of dead processes; return how many events they hold."""
+        events = 0
+        for lock in dead_outboxes(db_path):
+            try:
+                source = AdoptedSource(lock)
+            except OutboxError as error:
+                lock.close()
+                logger.error("%s; it stays as it is, for you to look at", error)
+                continue
+            if source.depth == 0:
+                source.close()
+                continue
+            logger.info("adopted %s: %d events of a process that has ended", lock.path, source.depth)
+            self.adopted.append(source)
+            events += source.depth
+        return events
+
+    @property
+    def depth(self) -> int:
+        """Events that the broker does not have yet, adopted ones included."""
+        return self.own.outbox.depth + sum(source.depth for source in self.adopted)
+
+    def sources(self) -> list[Source]:
+        """Return all sources in the order in which they are to be sent."""
+        return [*self.adopted, self.own]
+
+    def read(self, limit: int) -> list[Queued]:
+        """Return the next rows in order."""
+        found: list[Queued] = []
+        for source in self.sources():
+            if len(found) < limit:
+                found.extend(Queued(source, row) for row in source.read(limit - len(found)))
+        return found
+
+    async def rewind(self) -> None:
+        """Read again from the first row that is not deleted, once what was sent has been deleted."""
+        # The outbox's thread deletes; it has no event of this loop to set.
+        while self.own.outbox.undeleted and not self.own.outbox.closing:  # noqa: ASYNC110
+            await asyncio.sleep(REWIND_POLL)
+        for source in self.sources():
+            source.rewind()
+
+    def delete(self, queued: list[Queued]) -> None:
+        """Delete rows that the broker has, and the files of adopted outboxes that are empty by that."""
+        by_source: dict[int, tuple[Source, list[Row]]] = {}
+        for item in queued:
+            by_source.setdefault(id(item.source), (item.source, []))[1].append(item.row)
+        for source, rows in by_source.values():
+            source.delete(rows)
+        for adopted in [a for a in self.adopted if a.depth == 0]:
+            self.adopted.remove(adopted)
+            adopted.close()
+            logger.info("sent all of %s", adopted.lock.path)
+
+    def close(self) -> None:
+        """Close all; what is left stays for the next start."""
+        for source in self.sources():
+            source.close()
+        self.adopted.clear()

@@ -1,0 +1,299 @@
+"""From the objects orchestrators hand over to typed events: pure functions, design section 6.
+
+An orchestrator's event is any object; an attribute that is missing, or None, takes its default.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+from evometrics.producers.resources import Reading, Usage
+from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted, KpiSnapshot, micros
+from evometrics.schemas.ids import new_event_id
+from evometrics.schemas.kpis import KPI_NAMES, performance
+from evometrics.schemas.validation import InvalidEvent
+
+
+@dataclass(slots=True)
+class ActiveEvolution:
+    """An evolution that has started and not completed: its start, and what its progress gave.
+
+    Attributes:
+        started: the event that was recorded.
+        begun: `time.perf_counter()` when it was recorded.
+        fitness: fitness by iteration, from `record_evolution_progress`.
+    """
+
+    started: EvolutionStarted
+    begun: float
+    fitness: list[float] = field(default_factory=list)
+
+
+def given(event: object, *names: str) -> Any:
+    """Return the first of these attributes that the event has and that is not None."""
+    for name in names:
+        value = getattr(event, name, None)
+        if value is not None:
+            return value
+    return None
+
+
+def evolution_id(agent_id: str, timestamp: float) -> str:
+    """Return the id of an evolution that was given none."""
+    return f"{agent_id}-{int(timestamp)}"
+
+
+def timestamp_of(event: object, record: str) -> float:
+    """Return the event's time in Unix seconds, now where it has none."""
+    value = given(event, "timestamp")
+    return time.time() if value is None else finite(value, record, "timestamp")
+
+
+def finite(value: Any, record: str, name: str) -> float:
+    """Return a number as float. Raises `InvalidEvent` naming the field."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InvalidEvent(record, name, f"{value!r} is no number") from None
+    if not abs(number) < float("inf"):
+        raise InvalidEvent(record, name, f"{value!r} is not finite")
+    return number
+
+
+def whole(value: Any, record: str, name: str) -> int:
+    """Return a whole number. Raises `InvalidEvent` naming the field."""
+    number = finite(value, record, name)
+    if number != int(number):
+        raise InvalidEvent(record, name, f"{value!r} is no whole number")
+    return int(number)
+
+
+def text(value: Any) -> str:
+    """Return text as it is and anything else as JSON; None as empty."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, default=str)
+
+
+def numbers(value: Any, record: str, name: str) -> dict[str, float]:
+    """Return a KPI map with plain floats: numpy's numbers count, anything else is left for validation."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidEvent(record, name, f"{type(value).__name__} is no map of KPI names to numbers")
+    return {key: plain(item) for key, item in value.items()}
+
+
+def plain(value: Any) -> Any:
+    """Return any real number as float (`numpy.float32` is none to Avro), anything else unchanged."""
+    if type(value) is float or isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return float(value)
+
+
+def items(value: Any, record: str, name: str) -> list[Any]:
+    """Return a list of any iterable but text."""
+    if value is None:
+        return []
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise InvalidEvent(record, name, f"{type(value).__name__} is no list")
+    return list(value)
+
+
+def texts(value: Any, record: str) -> dict[str, str]:
+    """Return metadata as text by name."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidEvent(record, "metadata", f"{type(value).__name__} is no map")
+    return {text(key): text(item) for key, item in value.items()}
+
+
+def generation(event: object, record: str) -> int | None:
+    """Return the generation an event leads to; `generation_change` is a number, or from and to."""
+    value = given(event, "generation", "generation_change")
+    if isinstance(value, tuple | list):
+        value = value[-1] if value else None
+    return None if value is None else whole(value, record, "generation_change")
+
+
+def starting_with(insights: Iterable[Any], word: str) -> int:
+    """Count the insights that begin with a word, in any case."""
+    return sum(1 for insight in insights if isinstance(insight, str) and insight.lower().startswith(word))
+
+
+def rounds_to_best(fitness: list[float]) -> int:
+    """Return how many iterations it took until the fitness stopped improving."""
+    return fitness.index(max(fitness)) + 1 if fitness else 0
+
+
+def started_event(event: object, node_id: str) -> EvolutionStarted:
+    """Build the start of an evolution. Raises `InvalidEvent`; what it lets through, `validate` checks."""
+    record = EvolutionStarted.record
+    agent, when = given(event, "agent_id") or "", timestamp_of(event, record)
+    target = given(event, "target_gain")
+    return EvolutionStarted(
+        event_id=new_event_id(),
+        agent_id=agent,
+        node_id=node_id,
+        occurred_at=micros(when),
+        evolution_id=text(given(event, "evolution_id")) or evolution_id(agent, when),
+        evolution_type=given(event, "evolution_type") or "unknown",
+        generation=generation(event, record) or 0,
+        strategy=given(event, "strategy", "strategy_used", "strategy_name") or "",
+        risk_level=given(event, "risk_level") or "",
+        target_gain=None if target is None else finite(target, record, "target_gain"),
+        trigger_reason=text(given(event, "trigger_reason")),
+        pre_kpis=numbers(given(event, "pre_evolution_kpis", "pre_kpis"), record, "pre_kpis"),
+        metadata=texts(given(event, "metadata"), record),
+    )
+
+
+def status_of(event: object, success: bool, rolled_back: bool) -> str:
+    """Return succeeded, failed or rolled_back; the event's own status where it has one."""
+    own = given(event, "status")
+    if own is not None:
+        return str(getattr(own, "value", own))
+    if rolled_back and not success:
+        return "rolled_back"
+    return "succeeded" if success else "failed"
+
+
+def completed_event(
+    event: object, node_id: str, active: ActiveEvolution | None, usage: Usage | None
+) -> EvolutionCompleted:
+    """Build the completion of an evolution; what it leaves out comes from its start and its readings."""
+    record = EvolutionCompleted.record
+    agent, when = given(event, "agent_id") or "", timestamp_of(event, record)
+    started = active.started if active else None
+    duration = given(event, "duration_seconds")
+    if duration is not None:
+        duration = finite(duration, record, "duration_seconds")
+    elif active is None:
+        duration = 0.0
+    else:
+        # A completion may carry its start's timestamp; then only the clock knows how long it took.
+        between = when - active.started.occurred_at / 1e6
+        duration = between if between > 0 else time.perf_counter() - active.begun
+    began = started.occurred_at if started else max(0, micros(when - duration))
+    pre = given(event, "pre_evolution_kpis", "pre_kpis")
+    target, level = given(event, "target_gain"), generation(event, record)
+    insights = [text(i) for i in items(given(event, "insights"), record, "insights")]
+    fitness = [plain(f) for f in items(given(event, "fitness_trajectory"), record, "fitness_trajectory")]
+    fitness = fitness or (list(active.fitness) if active else [])
+    rounds = given(event, "convergence_iterations")
+    success, rolled_back = bool(given(event, "success")), bool(given(event, "rollback_performed"))
+    result = EvolutionCompleted(
+        event_id=new_event_id(),
+        agent_id=agent,
+        node_id=node_id,
+        occurred_at=micros(when),
+        started_at=began,
+        evolution_id=(
+            started.evolution_id
+            if started
+            else text(given(event, "evolution_id")) or evolution_id(agent, began / 1e6)
+        ),
+        evolution_type=given(event, "evolution_type") or (started.evolution_type if started else "unknown"),
+        generation=level if level is not None else started.generation if started else 0,
+        strategy_used=given(event, "strategy_used", "strategy", "strategy_name")
+        or (started.strategy if started else ""),
+        risk_level=given(event, "risk_level") or (started.risk_level if started else ""),
+        trigger_reason=text(given(event, "trigger_reason")) or (started.trigger_reason if started else ""),
+        pre_kpis=numbers(pre, record, "pre_kpis") or (dict(started.pre_kpis) if started else {}),
+        post_kpis=numbers(given(event, "post_evolution_kpis", "post_kpis"), record, "post_kpis"),
+        success=success,
+        status=status_of(event, success, rolled_back),
+        duration_seconds=duration,
+        error_count=starting_with(insights, "error"),
+        warning_count=starting_with(insights, "warn"),
+        rollback_performed=rolled_back,
+        convergence_iterations=(
+            whole(rounds, record, "convergence_iterations") if rounds is not None else rounds_to_best(fitness)
+        ),
+        fitness_trajectory=fitness,
+        insights=insights,
+        metadata=texts(given(event, "metadata"), record),
+    )
+    result.target_gain = (
+        finite(target, record, "target_gain")
+        if target is not None
+        else started.target_gain
+        if started
+        else None
+    )
+    if started and started.metadata:
+        result.metadata = {**started.metadata, **result.metadata}
+    set_usage(result, event, usage)
+    return result
+
+
+def set_usage(result: EvolutionCompleted, event: object, usage: Usage | None) -> None:
+    """Fill in the resources: the event's own figures (an agent that ran elsewhere), else the sampler's."""
+    record = result.record
+    memory, cpu = given(event, "memory_used_mb"), given(event, "cpu_percent_avg")
+    gpu, network = given(event, "gpu_memory_mb"), given(event, "network_bytes_transferred")
+    if memory is not None:
+        result.memory_used_mb = finite(memory, record, "memory_used_mb")
+    elif usage:
+        result.memory_used_mb = usage.memory_used_mb
+    if cpu is not None:
+        result.cpu_percent_avg = finite(cpu, record, "cpu_percent_avg")
+    elif usage:
+        result.cpu_percent_avg = usage.cpu_percent_avg
+    if gpu is not None:
+        result.gpu_memory_mb = finite(gpu, record, "gpu_memory_mb")
+    elif usage:
+        result.gpu_memory_mb = usage.gpu_memory_mb
+    if network is not None:
+        result.network_bytes_transferred = whole(network, record, "network_bytes_transferred")
+    elif usage:
+        result.network_bytes_transferred = usage.network_bytes_transferred
+
+
+def set_reading(event: Any, reading: Reading) -> None:
+    """Fill in the process's present figures."""
+    event.cpu_percent, event.memory_mb = reading.cpu_percent, reading.memory_mb
+
+
+META_KPIS = ("overall_performance", "confidence_interval")
+
+
+def kpi_snapshot(
+    agent_id: str,
+    kpis: Mapping[str, float],
+    node_id: str,
+    *,
+    phase: str,
+    evolution_id: str | None,
+    timestamp: float | None,
+) -> KpiSnapshot:
+    """Build a snapshot: standard KPIs into their fields, any other name into `extra`."""
+    record = KpiSnapshot.record
+    values = numbers(kpis, record, "kpis")
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, float):
+            raise InvalidEvent(record, str(name), f"{value!r} is not a number; leave the KPI out or give one")
+    snapshot = KpiSnapshot(
+        event_id=new_event_id(),
+        agent_id=agent_id or "",
+        node_id=node_id,
+        occurred_at=micros(time.time() if timestamp is None else finite(timestamp, record, "timestamp")),
+        evolution_id=evolution_id,
+        phase=phase,
+    )
+    for name, value in values.items():
+        if name in KPI_NAMES or name in META_KPIS:
+            setattr(snapshot, name, value)
+        elif name == "evaluation_count":
+            snapshot.evaluation_count = whole(value, record, name)
+        else:
+            snapshot.extra[name] = value
+    if snapshot.overall_performance is None:
+        snapshot.overall_performance = performance(values)
+    return snapshot

@@ -1,0 +1,64 @@
+"""The rows in the publisher's hands, by partition: at most one batch of a partition is under way.
+
+So a batch that fails has none of its partition behind it, and order holds whatever happens to it; and a
+partition without a leader holds up nothing but itself, until its rows fill the publisher's window.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from aiokafka import TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
+
+from evometrics.producers.backlog import Queued
+
+partitioner = DefaultPartitioner()
+
+
+@lru_cache(maxsize=65_536)
+def partition_of(key: str, partitions: int) -> int:
+    """Return the partition of a key, as Kafka's default partitioner (murmur2) does."""
+    everyone = list(range(partitions))
+    return int(partitioner(key.encode(), everyone, everyone))
+
+
+@dataclass(slots=True)
+class Lane:
+    """One partition's rows: those that wait, in order and framed, and those under way."""
+
+    partition: TopicPartition
+    waiting: deque[tuple[Queued, bytes]] = field(default_factory=deque)
+    sending: list[Queued] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Lanes:
+    """All partitions; `rows` and `size` (bytes) are what they hold together."""
+
+    lanes: dict[TopicPartition, Lane] = field(default_factory=dict)
+    rows: int = 0
+    size: int = 0
+
+    def add(self, item: Queued, partitions: int, value: bytes) -> None:
+        """Put a row and its message value at the end of its partition's lane."""
+        where = TopicPartition(item.row.topic, partition_of(item.row.key, partitions))
+        lane = self.lanes.get(where)
+        if lane is None:
+            lane = self.lanes[where] = Lane(where)
+        lane.waiting.append((item, value))
+        self.rows += 1
+        self.size += item.row.size
+
+    def ready(self) -> list[Lane]:
+        """Return the lanes that have rows and nothing under way."""
+        return [lane for lane in self.lanes.values() if lane.waiting and not lane.sending]
+
+    def finish(self, lane: Lane) -> list[Queued]:
+        """Take what was under way out of a lane."""
+        done, lane.sending = lane.sending, []
+        self.rows -= len(done)
+        self.size -= sum(item.row.size for item in done)
+        return done

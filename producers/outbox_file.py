@@ -1,0 +1,212 @@
+"""One outbox on disk: a SQLite file, and the lock by which a living process owns it.
+
+The lock is a `flock` on a file beside the database, because closing any other handle on the database file
+would drop SQLite's own locks. The kernel frees it when the process ends, however it ends; whoever gets the
+lock of an outbox that is still there adopts what the dead process could not send.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+#: What a row costs beside its value: key, topic, times, and SQLite's own.
+ROW_OVERHEAD = 120
+#: Rows are read in portions of about this many bytes.
+READ_BYTES = 4_000_000
+#: The WAL is cut back to this size, bytes, once its content is in the database.
+WAL_LIMIT = 16_000_000
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS outbox (
+    seq INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    recorded_at INTEGER NOT NULL
+);
+"""
+
+
+class OutboxError(OSError):
+    """The outbox can't be used; the message names its file and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One message to be sent: `value` is the event in Avro single-object encoding."""
+
+    seq: int
+    topic: str
+    key: str
+    value: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that count towards the outbox's limit."""
+        return len(self.value) + ROW_OVERHEAD
+
+
+@dataclass(slots=True)
+class OutboxLock:
+    """The right to use one outbox file; `close` gives it up."""
+
+    path: Path
+    descriptor: int
+
+    @property
+    def lock_path(self) -> Path:
+        """The locked file."""
+        return lock_path(self.path)
+
+    def close(self, *, delete: bool = False) -> None:
+        """Give the outbox up; with `delete` its files go too."""
+        if self.descriptor < 0:
+            return
+        if delete:
+            for path in (*database_files(self.path), self.lock_path):
+                path.unlink(missing_ok=True)
+        os.close(self.descriptor)
+        self.descriptor = -1
+
+
+def lock_path(path: Path) -> Path:
+    """Return the lock file of an outbox."""
+    return path.with_name(path.name + ".lock")
+
+
+def database_files(path: Path) -> tuple[Path, ...]:
+    """Return the files that SQLite keeps for an outbox, the database last."""
+    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm"), path
+
+
+def try_lock(path: Path) -> OutboxLock | None:
+    """Return the lock of an outbox, None where a living process has it."""
+    descriptor = os.open(lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Between open and flock the file may have been deleted by whoever drained this outbox:
+        # then the lock is on a file that nobody else will find.
+        if os.fstat(descriptor).st_ino == lock_path(path).stat().st_ino:
+            return OutboxLock(path, descriptor)
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
+
+
+def new_outbox(db_path: Path) -> OutboxLock:
+    """Lock a name of this process's own beside `db_path`. Raises `OutboxError` naming `db_path`."""
+    try:
+        db_path.parent.mkdir(parents=True, exist_ok=True)
+        for number in count():
+            path = db_path.with_name(f"{db_path.stem}-{os.getpid()}-{number}{db_path.suffix or '.db'}")
+            # A file of this name may be left from a dead process with the same id (in a container, often 1).
+            if not path.exists() and (lock := try_lock(path)) is not None:
+                if not path.exists():
+                    return lock
+                lock.close()
+    except OSError as error:
+        raise OutboxError(f"db_path={str(db_path)!r}: {error}; give a path that can be written") from error
+    raise AssertionError("unreachable")
+
+
+def dead_outboxes(db_path: Path) -> Iterator[OutboxLock]:
+    """Lock and yield the outboxes beside `db_path` whose process has ended, oldest first."""
+    suffix = db_path.suffix or ".db"
+    found = []
+    for path in db_path.parent.glob(f"{db_path.stem}-*-*{suffix}"):
+        process, _, number = path.name.removesuffix(suffix).removeprefix(f"{db_path.stem}-").partition("-")
+        with contextlib.suppress(OSError):
+            if process.isdigit() and number.isdigit():
+                found.append((path.stat().st_ctime, path))
+    for _, path in sorted(found):
+        try:
+            lock = try_lock(path)
+        except OSError:
+            # Another user's file: its owner adopts it.
+            continue
+        if lock is None:
+            continue
+        if path.exists():
+            yield lock
+        else:
+            lock.close(delete=True)
+
+
+class OutboxFile:
+    """The SQLite side. Not safe for several threads at once: each opens its own."""
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        """Open or create the file; `durable`: a commit survives a power loss, not only the process's end.
+
+        Raises `OutboxError`.
+        """
+        self.path = path
+        try:
+            self.connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            self.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            self.connection.execute("PRAGMA journal_mode = WAL")
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self.connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+            self.connection.executescript(SCHEMA)
+        except sqlite3.Error as error:
+            raise OutboxError(f"outbox {path}: {error}; give another db_path or repair the file") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    def write(self, rows: Iterable[tuple[int, str, str, bytes, int]], sent: Iterable[int]) -> None:
+        """Add rows (seq, topic, key, value, recorded_at in ms) and delete sent ones, in one commit."""
+        execute = self.connection.executemany
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            execute("DELETE FROM outbox WHERE seq = ?", ((seq,) for seq in sent))
+            execute("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", rows)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def read_after(self, seq: int, limit: int) -> list[Row]:
+        """Return up to `limit` rows after `seq`, in order; fewer of large ones, none at the end."""
+        found = self.connection.execute(
+            "SELECT seq, topic, key, value FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+        )
+        rows: list[Row] = []
+        size = 0
+        for values in found:
+            rows.append(Row(*values))
+            size += rows[-1].size
+            if size >= READ_BYTES:
+                break
+        found.close()
+        return rows
+
+    def sheddable(self, topic: str, after: int, limit: int) -> list[tuple[int, int]]:
+        """Return seq and size of up to `limit` rows of a topic after a seq, oldest first."""
+        return self.connection.execute(
+            f"SELECT seq, length(value) + {ROW_OVERHEAD} FROM outbox "
+            "WHERE topic = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (topic, after, limit),
+        ).fetchall()
+
+    def depth(self) -> int:
+        """Return how many rows wait."""
+        return int(self.connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+    def delete(self, sent: Iterable[int]) -> None:
+        """Delete rows that the broker has acknowledged."""
+        self.write((), sent)
+
+    def shrink(self) -> None:
+        """Give unused pages back to the file system."""
+        self.connection.execute("PRAGMA incremental_vacuum").fetchall()

@@ -1,0 +1,299 @@
+"""From the outbox to the broker: in order per agent, deleted only after the acknowledgement.
+
+A session is one idempotent producer (acks=all). While it lives, aiokafka repeats a batch under its sequence
+number until the broker has it once. Where a session ends without an answer (the broker is away for long, the
+process is killed), the next one sends the row again under the same event_id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
+
+from evometrics.producers.backlog import Backlog
+from evometrics.producers.framing import Framing
+from evometrics.producers.lanes import Lane, Lanes
+from evometrics.producers.outbox_file import Row
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topics import RAW_TOPICS
+
+logger = logging.getLogger(__name__)
+
+#: Rows and bytes read ahead of the broker's acknowledgements.
+WINDOW_ROWS = 4000
+WINDOW_BYTES = 16_000_000
+READ_ROWS = 1000
+BATCH_BYTES = 262_144
+#: Rows that arrive within this many seconds of each other share a request.
+LINGER = 0.005
+CONNECT_TIMEOUT = 15.0
+TOPIC_TIMEOUT = 5.0
+#: A session that gets no acknowledgement for this long is given up for a new one.
+STALL = 30.0
+#: Seconds without an answer after which the broker counts as away.
+CHECK = 5.0
+BACKOFF_FIRST, BACKOFF_MOST = 0.2, 10.0
+REMIND_EVERY = 60.0
+CLOSE_TIMEOUT = 2.0
+#: Refused for what the message is: no repeating will help.
+FOR_GOOD = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+class TopicsMissing(ConnectionError):
+    """The broker lacks topics; the message names them and the way out."""
+
+
+class BatchRefused(Exception):
+    """The broker refused a batch for good; the session's sequence numbers are broken by that."""
+
+
+class Publisher:
+    """Sends the backlog as it grows; `run` in one event loop, `wake` from any thread.
+
+    Attributes:
+        published: by topic, events that the broker has acknowledged.
+        connected: whether the last attempt reached the broker.
+        problem: why the broker can't be used just now; empty where it can.
+    """
+
+    def __init__(
+        self, backlog: Backlog, kafka: KafkaSettings, refuse: Callable[[Row, str], None], framing: Framing
+    ) -> None:
+        self.backlog = backlog
+        self.kafka = kafka
+        self.refuse = refuse
+        self.framing = framing
+        self.published: Counter[str] = Counter()
+        self.connected = False
+        self.problem = ""
+        self.batch_bytes = BATCH_BYTES
+        self.lanes = Lanes()
+        self.new_rows = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
+        self.reminded = 0.0
+        self.attempt = 0
+
+    def wake(self) -> None:
+        """Tell that the outbox has new rows; from any thread."""
+        if not self.new_rows.is_set():
+            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is left to wake
+                self.loop.call_soon_threadsafe(self.new_rows.set)
+
+    async def run(self) -> None:
+        """Send for ever: session after session, with growing pauses while the broker is away."""
+        while True:
+            try:
+                await self.session()
+            except BatchRefused as error:
+                logger.warning("%s", error)
+                continue
+            except Exception as error:
+                self.report(error)
+            self.attempt += 1
+            await asyncio.sleep(backoff(self.attempt))
+
+    async def session(self) -> None:
+        """Connect and send until something fails, which is raised."""
+        self.lanes = Lanes()
+        await self.backlog.rewind()
+        producer = AIOKafkaProducer(
+            bootstrap_servers=[broker.strip() for broker in self.kafka.brokers.split(",")],
+            client_id=self.kafka.client_id,
+            enable_idempotence=True,
+            acks="all",
+            max_batch_size=self.batch_bytes,
+            max_request_size=4 * BATCH_BYTES + 1_000_000,
+            request_timeout_ms=int(CONNECT_TIMEOUT * 1000),
+            retry_backoff_ms=250,
+        )
+        try:
+            await asyncio.wait_for(producer.start(), CONNECT_TIMEOUT)
+            await check_topics(producer)
+            self.recovered()
+            await self.send_all(producer)
+        finally:
+            await close(producer)
+
+    async def send_all(self, producer: AIOKafkaProducer) -> None:
+        """Read, send, delete what is acknowledged; ends only by what it raises."""
+        under_way: dict[asyncio.Future[Any], Lane] = {}
+        arrival: asyncio.Task[bool] | None = None
+        last_answer = time.monotonic()
+        try:
+            while True:
+                self.new_rows.clear()
+                more = await self.fill(producer)
+                for lane in self.lanes.ready():
+                    under_way[await send_batch(producer, lane)] = lane
+                if more:
+                    await asyncio.sleep(0)  # lets the producer write; then the next rows are read at once
+                    continue
+                if arrival is None or arrival.done():
+                    arrival = asyncio.create_task(self.new_rows.wait())
+                waiters = {*under_way} if self.full() else {*under_way, arrival}
+                done, _ = await asyncio.wait(waiters, timeout=CHECK, return_when=asyncio.FIRST_COMPLETED)
+                if arrival in done:
+                    await asyncio.sleep(LINGER)
+                answered = [future for future in under_way if future.done()]
+                if answered or not under_way:
+                    last_answer = time.monotonic()
+                for future in answered:
+                    await self.settle(under_way.pop(future), future, under_way)
+                self.watch(time.monotonic() - last_answer)
+        finally:
+            if arrival is not None:
+                arrival.cancel()
+
+    def full(self) -> bool:
+        """Tell whether as much is read ahead as may be."""
+        return self.lanes.rows >= WINDOW_ROWS or self.lanes.size >= WINDOW_BYTES
+
+    async def fill(self, producer: AIOKafkaProducer) -> bool:
+        """Read rows into their lanes; tell whether there may be more."""
+        if self.full():
+            return False
+        found = self.backlog.read(READ_ROWS)
+        rows = [item.row for item in found]
+        await self.framing.prepare(rows)
+        partitions = {topic: len(await producer.partitions_for(topic)) for topic in {r.topic for r in rows}}
+        for item in found:
+            self.lanes.add(item, partitions[item.row.topic], self.framing.value(item.row))
+        return bool(found)
+
+    async def settle(
+        self, lane: Lane, future: asyncio.Future[Any], others: dict[asyncio.Future[Any], Lane]
+    ) -> None:
+        """Delete an acknowledged batch. Raises what else came of it."""
+        error = future.exception()
+        if error is None:
+            self.acknowledged(lane)
+            return
+        if not isinstance(error, FOR_GOOD):
+            raise error
+        if others:
+            # The producer's sequence of this partition is broken now, a new session has to follow:
+            # what is under way elsewhere gets its answer first.
+            done, _ = await asyncio.wait(others, timeout=CHECK)
+            for other in done:
+                if other.exception() is None:
+                    self.acknowledged(others.pop(other))
+        raise self.refused(lane, error)
+
+    def acknowledged(self, lane: Lane) -> None:
+        """Count and delete what the broker has taken."""
+        self.attempt = 0
+        items = self.lanes.finish(lane)
+        for item in items:
+            self.published[item.row.topic] += 1
+        self.backlog.delete(items)
+
+    def refused(self, lane: Lane, error: BaseException) -> BatchRefused:
+        """Find out which message of a batch is at fault: smaller batches, until it stands alone."""
+        items = self.lanes.finish(lane)
+        where = f"{lane.partition.topic} partition {lane.partition.partition}"
+        if len(items) > 1:
+            self.batch_bytes = max(1, self.batch_bytes // 2)
+            return BatchRefused(
+                f"{where}: the broker refused {len(items)} messages at once ({error}); "
+                f"sending them again in batches of at most {self.batch_bytes} bytes"
+            )
+        row = items[0].row
+        self.refuse(row, str(error))
+        self.backlog.delete(items)
+        return BatchRefused(f"{where}: the broker refused a message of {len(row.value)} bytes: {error}")
+
+    def watch(self, silence: float) -> None:
+        """Report a broker that does not answer; raise TimeoutError where it is time for a new session."""
+        if silence > STALL:
+            raise TimeoutError(f"no acknowledgement for {silence:.0f} s")
+        if silence > CHECK:
+            self.report(TimeoutError(f"no acknowledgement for {silence:.0f} s"))
+        elif self.problem:
+            self.recovered()
+
+    def report(self, error: BaseException) -> None:
+        """Say what is wrong with the broker: at first, and then once a minute."""
+        self.connected = False
+        self.problem = str(error) or type(error).__name__
+        now = time.monotonic()
+        if not self.reminded or now - self.reminded > REMIND_EVERY:
+            self.reminded = now
+            logger.warning(
+                "brokers %s: %s. Events wait in the outbox (%d) and are sent later; start the broker, or "
+                "correct `brokers` (EVOMETRICS_KAFKA_BROKERS)",
+                self.kafka.brokers,
+                self.problem,
+                self.backlog.depth,
+            )
+
+    def recovered(self) -> None:
+        """Say that the broker is there, where it was not."""
+        self.connected = True
+        if self.problem:
+            logger.info(
+                "brokers %s: connected; %d events wait to be sent", self.kafka.brokers, self.backlog.depth
+            )
+        self.problem, self.reminded = "", 0.0
+
+
+def backoff(attempt: int) -> float:
+    """Return seconds to wait before an attempt: doubling, with jitter to spread a fleet."""
+    return min(BACKOFF_MOST, BACKOFF_FIRST * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
+
+
+async def check_topics(producer: AIOKafkaProducer) -> None:
+    """Raise `TopicsMissing` unless the broker has every topic that a collector writes."""
+    names = [topic.name for topic in RAW_TOPICS]
+    found = await asyncio.gather(
+        *(asyncio.wait_for(producer.partitions_for(name), TOPIC_TIMEOUT) for name in names),
+        return_exceptions=True,
+    )
+    missing = [name for name, partitions in zip(names, found, strict=True) if not isinstance(partitions, set)]
+    if missing:
+        raise TopicsMissing(f"no topic {', '.join(missing)}; create them with `evometrics topics`")
+
+
+async def send_batch(producer: AIOKafkaProducer, lane: Lane) -> asyncio.Future[Any]:
+    """Hand over as many of a lane's rows as one batch holds; the future is their acknowledgement."""
+    batch = producer.create_batch()
+    while lane.waiting:
+        item, value = lane.waiting[0]
+        # A batch always takes its first message, whatever its size.
+        if batch.append(timestamp=None, key=item.row.key.encode(), value=value) is None:
+            break
+        lane.sending.append(item)
+        lane.waiting.popleft()
+    batch.close()
+    where = lane.partition
+    future: asyncio.Future[Any] = await producer.send_batch(batch, where.topic, partition=where.partition)
+    # A session that ends early asks nobody for the answers still to come.
+    future.add_done_callback(lambda f: f.cancelled() or f.exception())
+    return future
+
+
+async def close(producer: AIOKafkaProducer) -> None:
+    """Close a producer, also one whose broker is away (its own `stop` would wait for the broker for ever)."""
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(producer.stop(), CLOSE_TIMEOUT)
+        return
+    sender = producer._sender.sender_task
+    if sender is not None:
+        sender.cancel()
+    producer._message_accumulator.fail_all(KafkaError("closed"))
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(producer.client.close(), CLOSE_TIMEOUT)
+    if sender is not None:
+        await asyncio.wait({sender}, timeout=CLOSE_TIMEOUT)

@@ -1,0 +1,89 @@
+"""One evolution as an `async with` block."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from evometrics.producers.evolution_events import EvolutionCompletionEvent, EvolutionEvent
+from evometrics.producers.recorder import Recorder
+
+logger = logging.getLogger(__name__)
+
+LEFT_OPEN = "error: the evolution's block was left without complete()"
+
+
+@dataclass(slots=True)
+class EvolutionRun:
+    """Records its start when entered and its completion by `complete`.
+
+    An exception in the block is recorded as a failure and goes on; so is leaving the block without
+    `complete`. Made by `EvolutionMetricsCollector.evolution`.
+    """
+
+    recorder: Recorder
+    start: EvolutionEvent
+    completed: bool = False
+    iterations: int = field(default=0)
+
+    @property
+    def evolution_id(self) -> str:
+        """The id that all events of this evolution carry."""
+        return self.start.evolution_id or ""
+
+    async def __aenter__(self) -> Self:
+        await self.recorder.record_evolution_start(self.start)
+        return self
+
+    async def progress(self, iteration: int | None = None, fitness: float | None = None) -> None:
+        """Record the fitness reached in an iteration, counted from 0; without a number: the next one."""
+        number = self.iterations if iteration is None else iteration
+        await self.recorder.record_evolution_progress(
+            self.start.agent_id, number, fitness, evolution_id=self.evolution_id
+        )
+        self.iterations = number + 1
+
+    async def complete(
+        self,
+        *,
+        post_kpis: Mapping[str, float] | None = None,
+        success: bool = True,
+        rollback_performed: bool = False,
+        status: str | None = None,
+        insights: Sequence[str] = (),
+        duration_seconds: float | None = None,
+        convergence_iterations: int | None = None,
+        fitness_trajectory: Sequence[float] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record the end. What is left out is measured, or comes from the start and the progress."""
+        if self.completed:
+            logger.error("evolution %s: complete() was called before; ignored", self.evolution_id)
+            return
+        self.completed = True
+        await self.recorder.record_evolution_completion(
+            EvolutionCompletionEvent(
+                agent_id=self.start.agent_id,
+                evolution_id=self.evolution_id,
+                success=success,
+                post_evolution_kpis=dict(post_kpis or {}),
+                rollback_performed=rollback_performed,
+                status=status,
+                insights=list(insights),
+                duration_seconds=duration_seconds,
+                convergence_iterations=convergence_iterations,
+                fitness_trajectory=None if fitness_trajectory is None else list(fitness_trajectory),
+                metadata=dict(metadata or {}),
+            )
+        )
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.completed:
+            return
+        insight = LEFT_OPEN if error is None else f"error: {type(error).__name__}: {error}"
+        await self.complete(success=False, insights=[insight])

@@ -1,0 +1,156 @@
+"""What a collector does in the background: publish, adopt, report its health, export."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Protocol
+
+from evometrics.producers.background import BackgroundLoop
+from evometrics.producers.backlog import Backlog
+from evometrics.producers.exporters import Exporter, configured_exporters
+from evometrics.producers.framing import Framing
+from evometrics.producers.outbox import Outbox
+from evometrics.producers.outbox_file import Row
+from evometrics.producers.publisher import Publisher
+from evometrics.producers.recorder import Recorder
+from evometrics.producers.refused import RefusedMessages
+from evometrics.producers.settings import CollectorSettings
+from evometrics.schemas.events import Event
+from evometrics.schemas.registry import RegistryClient
+from evometrics.schemas.settings import KafkaSettings
+
+logger = logging.getLogger(__name__)
+
+LAST_EXPORT_TIMEOUT = 5.0
+
+
+class ReportingRecorder(Recorder, Protocol):
+    """The collector as its background work sees it."""
+
+    async def record_health(self) -> None:
+        """Record the collector's health."""
+
+
+class Sending:
+    """Owns the background thread and everything that runs in it.
+
+    Attributes:
+        published: events by topic that the broker has acknowledged.
+        refused: messages that the broker will never take.
+    """
+
+    def __init__(
+        self, settings: CollectorSettings, kafka: KafkaSettings, outbox: Outbox, recorder: ReportingRecorder
+    ) -> None:
+        self.settings = settings
+        self.kafka = kafka
+        self.outbox = outbox
+        self.recorder = recorder
+        self.db_path = Path(settings.db_path)
+        self.refused = RefusedMessages.beside(self.db_path)
+        self.exporters: list[Exporter] = configured_exporters(settings)
+        self.background = BackgroundLoop("evometrics-publisher")
+        self.published: Counter[str] = Counter()
+        self.backlog: Backlog | None = None
+        self.publisher: Publisher | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def depth(self) -> int:
+        """Events that the broker does not have yet."""
+        return self.outbox.depth if self.backlog is None else self.backlog.depth
+
+    @property
+    def problem(self) -> str:
+        """Why the broker can't be used just now; empty where it can."""
+        return self.publisher.problem if self.publisher else ""
+
+    def observe(self, event: Event) -> None:
+        """Show an event to the exporters; what they raise stays here, for the event is to be recorded."""
+        for exporter in self.exporters:
+            try:
+                exporter.observe(event)
+            except Exception:
+                logger.exception("%s: could not take in a %s", exporter.address, event.record)
+
+    async def start(self) -> None:
+        """Start the thread; returns before the broker was reached."""
+        self.background.start()
+        await self.background.call(self.begin())
+
+    async def begin(self) -> None:
+        """In the thread: adopt, and start the tasks."""
+        self.backlog = Backlog(self.outbox)
+        self.backlog.adopt(self.db_path)
+        registry = RegistryClient(self.kafka.registry_url) if self.kafka.registry_url else None
+        self.publisher = Publisher(self.backlog, self.kafka, self.refuse, Framing(registry))
+        self.publisher.published = self.published
+        self.outbox.on_commit = self.publisher.wake
+        for work in (self.publisher.run(), self.look_after(), *(e.run() for e in self.exporters)):
+            self.keep(asyncio.create_task(work))
+
+    async def stop(self) -> None:
+        """Stop sending; what is left stays in the outbox."""
+        await self.background.call(self.end())
+        await asyncio.to_thread(self.background.stop)
+
+    async def end(self) -> None:
+        """In the thread: end the tasks and close what they used."""
+        if self.exporters:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    asyncio.gather(*(e.export() for e in self.exporters), return_exceptions=True),
+                    LAST_EXPORT_TIMEOUT,
+                )
+        self.outbox.on_commit = lambda: None
+        tasks = list(self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.backlog is not None:
+            self.backlog.close()
+        self.backlog = None
+
+    async def look_after(self) -> None:
+        """Every `flush_interval`: report health, adopt outboxes, forget what was refused long ago."""
+        while True:
+            await asyncio.sleep(self.settings.flush_interval)
+            await self.recorder.record_health()
+            if self.backlog is not None and self.backlog.adopt(self.db_path) and self.publisher:
+                self.publisher.wake()
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self.refused.forget, self.settings.retention_days)
+
+    def refuse(self, row: Row, reason: str) -> None:
+        """Put a message that the broker will never take out of the way, and say so."""
+        logger.error(
+            "%s: the broker refused an event of %s for good (%d bytes): %s. It is kept in %s",
+            row.topic,
+            row.key,
+            len(row.value),
+            reason,
+            self.refused.path,
+        )
+        self.refused.add(row, reason)
+        report = {"topic": row.topic, "agent_id": row.key, "bytes": len(row.value), "reason": reason}
+        self.keep(asyncio.create_task(self.report("event_refused", {**report, "process": os.getpid()})))
+
+    async def report(self, event_type: str, data: dict[str, object]) -> None:
+        """Record a system event from the background."""
+        await self.recorder.record_system_event(event_type, data)
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a task until it ends, and log what it raises."""
+        self.tasks.add(task)
+        task.add_done_callback(self.ended)
+
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """A task has ended."""
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("background work of the collector ended", exc_info=error)

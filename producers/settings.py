@@ -1,0 +1,100 @@
+"""What a collector can be told: the specification's config keys, ours, and the broker's."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from evometrics.schemas.settings import KafkaSettings, SettingsError, read_settings, require
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorSettings:
+    """How one collector records.
+
+    Attributes:
+        buffer_size: most events that one commit of the outbox takes.
+        flush_interval: seconds between two `collector_health` events, exports and looks for dead outboxes.
+        db_path: names the outbox files: `evometrics.db` gives `evometrics-<pid>-<n>.db` beside it.
+        retention_days: days that a message the broker refused for good is kept for inspection. A message
+            that is still to be sent is kept for any length of time, a sent one is in the broker.
+        prometheus_gateway: address of a Pushgateway; empty = none.
+        influxdb_url: InfluxDB, 1.x with `?db=`, else 2.x (`?bucket=` and `&org=`); empty = none.
+        influxdb_token: API token for InfluxDB 2.x.
+        node_id: this node's name in every event; the host's name where none is given.
+        outbox_max_mb: size of the outbox, MB of 10^6 bytes, from which events are shed, progress first.
+        stop_timeout: seconds that `stop()` waits for the outbox to drain.
+        strict: raise on an invalid event rather than report it.
+    """
+
+    buffer_size: int = 100
+    flush_interval: float = 60.0
+    db_path: str = "evolution_metrics.db"
+    retention_days: float = 90.0
+    prometheus_gateway: str = ""
+    influxdb_url: str = ""
+    influxdb_token: str = field(default="", repr=False)
+    node_id: str = ""
+    outbox_max_mb: float = 1024.0
+    stop_timeout: float = 10.0
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.buffer_size > 0, "buffer_size", self.buffer_size, "must be at least 1")
+        for name in ("flush_interval", "retention_days", "outbox_max_mb"):
+            require(0 < getattr(self, name) < 1e9, name, getattr(self, name), "must be above 0")
+        require(0 <= self.stop_timeout < 1e6, "stop_timeout", self.stop_timeout, "must not be negative")
+        require(bool(Path(self.db_path).name), "db_path", self.db_path, "name a file, e.g. evolution.db")
+        for name in ("prometheus_gateway", "influxdb_url"):
+            check_address(name, getattr(self, name), scheme_needed=name == "influxdb_url")
+        if not self.node_id:
+            object.__setattr__(self, "node_id", socket.gethostname() or "node")
+
+
+def check_address(name: str, value: str, *, scheme_needed: bool) -> None:
+    """Raise `SettingsError` unless the value is empty or an HTTP address."""
+    if not value:
+        return
+    text = value if scheme_needed or "://" in value else f"http://{value}"
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    require(valid, name, value, "give an address such as http://127.0.0.1:9091")
+
+
+def collector_settings(config: Mapping[str, Any] | None = None) -> tuple[CollectorSettings, KafkaSettings]:
+    """Read a collector's `config`: the fields of `CollectorSettings` and of `KafkaSettings`, by name.
+
+    What the config leaves out is read from `EVOMETRICS_COLLECTOR_<NAME>` and `EVOMETRICS_KAFKA_<NAME>`;
+    an entry of None counts as left out. Raises `SettingsError` naming an unknown key or a bad value.
+    """
+    given = {str(key): value for key, value in (config or {}).items() if value is not None}
+    own, broker = ({f.name for f in dataclasses.fields(c)} for c in (CollectorSettings, KafkaSettings))
+    unknown = sorted(set(given) - own - broker)
+    if unknown:
+        raise SettingsError(
+            f"config {', '.join(unknown)}: no such key; there are {', '.join(sorted(own | broker))}"
+        )
+    if isinstance(given.get("brokers"), list | tuple):
+        given["brokers"] = ",".join(map(str, given["brokers"]))
+    return (
+        read(CollectorSettings, "collector", {k: v for k, v in given.items() if k in own}),
+        read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in broker}),
+    )
+
+
+def read(cls: type[S], section: str, given: dict[str, Any]) -> S:
+    """Read one class: what is given in code wins over the environment."""
+    hidden = {f"EVOMETRICS_{section}_{name}".upper() for name in given}
+    environ = {name: value for name, value in os.environ.items() if name not in hidden}
+    return read_settings(cls, section, environ=environ, file={section: given})
