@@ -1,0 +1,125 @@
+"""Collects messages into a batch: rows by table and writer schema, offsets by partition, unreadable ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from evometrics.schemas.catalog import WriterSchema
+from evometrics.schemas.topics import BY_NAME
+from evometrics.schemas.wire import UnreadableMessage, WireFormat
+from evometrics.sinks.blocks import block, varint
+
+
+class Message(Protocol):
+    """What the sink reads of a Kafka record; aiokafka's `ConsumerRecord` is one."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Partition(NamedTuple):
+    """A partition of a topic; equal to aiokafka's `TopicPartition`."""
+
+    topic: str
+    partition: int
+
+
+class Row(NamedTuple):
+    """One message on its way into a table: its Avro block, and where its datum begins in its value."""
+
+    message: Message
+    position: int
+    block: bytes
+
+
+class Rejected(NamedTuple):
+    """A message that could not be read or stored, and why."""
+
+    message: Message
+    reason: str
+
+
+@dataclass(slots=True)
+class OffsetRange:
+    """The offsets of one partition in a batch."""
+
+    first: int
+    last: int
+    count: int
+
+
+@dataclass(slots=True)
+class Group:
+    """Rows for one insert: one table, one writer schema, any number of partitions."""
+
+    topic: str
+    table: str
+    schema: WriterSchema
+    rows: list[Row] = field(default_factory=list)
+
+
+class Batch:
+    """Messages that are inserted and committed together."""
+
+    def __init__(self, generation: int = 0) -> None:
+        self.generation = generation
+        self.groups: dict[tuple[str, bytes], Group] = {}
+        self.ranges: dict[Partition, OffsetRange] = {}
+        self.rejected: list[Rejected] = []
+        self.count = 0
+        self.size = 0
+
+    def add(self, fetched: Mapping[Partition, Sequence[Message]], wire: WireFormat) -> None:
+        """Add what one poll fetched: messages by partition, in offset order.
+
+        A message that can't be read is set aside in `rejected`; `RegistryUnavailable` of `wire` passes
+        through, and then the batch is to be dropped.
+        """
+        for (topic_name, number), messages in fetched.items():
+            if not messages:
+                continue
+            partition = Partition(topic_name, number)
+            topic, prefix = BY_NAME[topic_name], varint(number)
+            for message in messages:
+                value = message.value
+                self.count += 1
+                self.size += len(value or b"")
+                try:
+                    schema, position = wire.locate(value)
+                    if schema.record != topic.record:
+                        raise UnreadableMessage(f"a {schema.record}, but this topic holds {topic.record}")
+                except UnreadableMessage as error:
+                    self.rejected.append(Rejected(message, str(error)))
+                    continue
+                assert value is not None
+                group = self.groups.get((topic_name, schema.fingerprint))
+                if group is None:
+                    group = Group(topic_name, topic.table, schema)
+                    self.groups[topic_name, schema.fingerprint] = group
+                encoded = block(prefix, message.offset, message.timestamp, value, position)
+                group.rows.append(Row(message, position, encoded))
+            first, last = messages[0].offset, messages[-1].offset
+            known = self.ranges.setdefault(partition, OffsetRange(first, last, 0))
+            known.last = last
+            known.count += len(messages)
+
+    def leave_out(self, stored: Mapping[Partition, set[int]]) -> int:
+        """Drop the rows whose offsets are in a table already; return how many."""
+        dropped = 0
+        for group in self.groups.values():
+            known = {p.partition: offsets for p, offsets in stored.items() if p.topic == group.topic}
+            if known:
+                kept = [
+                    r
+                    for r in group.rows
+                    if r.message.offset not in known.get(r.message.partition, frozenset())
+                ]
+                dropped += len(group.rows) - len(kept)
+                group.rows = kept
+        return dropped

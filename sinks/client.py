@@ -1,0 +1,106 @@
+"""Opens ClickHouse clients and tells what a ClickHouse error means for the one who gets it."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+import aiohttp
+import clickhouse_connect
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+from evometrics.sinks.settings import ClickHouseSettings
+
+CONNECT_SECONDS = 5
+REQUEST_SECONDS = 300
+#: What a request can fail with: refused by ClickHouse, or not answered at all.
+CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError)
+
+#: ClickHouse error codes that say that the data of an insert is at fault, so that trying again can't
+#: help (src/Common/ErrorCodes.cpp). Every other error, known or not, is tried again.
+BAD_DATA_CODES = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        25,  # CANNOT_PARSE_ESCAPE_SEQUENCE
+        26,  # CANNOT_PARSE_QUOTED_STRING
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        32,  # ATTEMPT_TO_READ_AFTER_EOF
+        33,  # CANNOT_READ_ALL_DATA
+        38,  # CANNOT_PARSE_DATE
+        41,  # CANNOT_PARSE_DATETIME
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        72,  # CANNOT_PARSE_NUMBER
+        117,  # INCORRECT_DATA
+        128,  # TOO_LARGE_ARRAY_SIZE
+        131,  # TOO_LARGE_STRING_SIZE
+        349,  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+        376,  # CANNOT_PARSE_UUID
+        407,  # DECIMAL_OVERFLOW
+        469,  # VIOLATED_CONSTRAINT
+        1001,  # STD_EXCEPTION: what the Avro library throws
+    }
+)
+
+
+class ClickHouseUnavailable(ConnectionError):
+    """ClickHouse can't be used just now; the message names its address and a way out."""
+
+
+async def open_client(settings: ClickHouseSettings, *, database: str | None = None) -> AsyncClient:
+    """Return a connected client for `settings.database` (or another one); close it when done.
+
+    The client may be used by several tasks at once. Raises `ClickHouseUnavailable` within seconds where
+    nothing answers, the user is refused or the database is not there.
+    """
+    parts = urlsplit(settings.url)
+    name = settings.database if database is None else database
+    try:
+        return await asyncio.wait_for(
+            clickhouse_connect.get_async_client(
+                host=parts.hostname or "",
+                port=parts.port or 0,
+                interface=parts.scheme,
+                username=settings.user,
+                password=settings.password,
+                database=name,
+                connect_timeout=CONNECT_SECONDS,
+                send_receive_timeout=REQUEST_SECONDS,
+                autogenerate_session_id=False,
+                compress=False,
+                client_name="evometrics",
+            ),
+            timeout=2 * CONNECT_SECONDS,
+        )
+    except CLICKHOUSE_ERRORS as error:
+        raise ClickHouseUnavailable(explain(settings, error)) from error
+
+
+def explain(settings: ClickHouseSettings, error: BaseException) -> str:
+    """Return what went wrong with ClickHouse and a way out, in one line."""
+    code = error_code(error)
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    if code in (516, 192, 194):
+        way_out = f"user {settings.user!r} was refused: set EVOMETRICS_CLICKHOUSE_USER and _PASSWORD"
+    elif code == 81:
+        way_out = f"database {settings.database!r} is not there: run `evometrics migrate` first"
+    elif code == 60:
+        way_out = f"a table is missing in database {settings.database!r}: run `evometrics migrate` first"
+    elif code is not None:
+        way_out = "ClickHouse answered with an error"
+    else:
+        way_out = (
+            "start it (`evometrics up`), or name another with --clickhouse-url or EVOMETRICS_CLICKHOUSE_URL"
+        )
+    return f"ClickHouse at {settings.url}: {way_out} ({reason})"
+
+
+def error_code(error: BaseException) -> int | None:
+    """Return ClickHouse's error number, None where the error is not ClickHouse's."""
+    return error.code if isinstance(error, DatabaseError) else None
+
+
+def is_bad_data(error: BaseException) -> bool:
+    """Tell whether an insert failed because of what was in it."""
+    return error_code(error) in BAD_DATA_CODES

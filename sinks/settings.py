@@ -1,0 +1,67 @@
+"""Settings of the sink: how to reach ClickHouse, how large a batch is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from evometrics.schemas.settings import require
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseSettings:
+    """How to reach ClickHouse over HTTP.
+
+    Attributes:
+        url: `http://host:port` or `https://host:port` of the HTTP interface.
+        user: ClickHouse user.
+        password: its password.
+        database: where tables and views live; `evometrics migrate` creates it.
+    """
+
+    url: str = "http://127.0.0.1:8123"
+    user: str = "default"
+    password: str = ""
+    database: str = "evometrics"
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = None
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and port is not None
+        require(valid, "url", self.url, "give http://host:port, e.g. http://127.0.0.1:8123")
+        require(bool(self.user), "user", self.user, "name a ClickHouse user, e.g. default")
+        named = IDENTIFIER.fullmatch(self.database) is not None
+        require(named, "database", self.database, "letters, digits and _ only, not a digit first")
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSettings:
+    """How the sink worker groups messages into inserts.
+
+    A batch is flushed when it is old enough or large enough; while one is being inserted the next one
+    is collected, so at most two batches are in memory.
+
+    Attributes:
+        group: Kafka consumer group; workers with the same one share the partitions.
+        batch_rows: messages after which a batch is flushed.
+        batch_bytes: bytes of message values after which a batch is flushed.
+        batch_seconds: age of its first message at which a batch is flushed.
+    """
+
+    group: str = "evometrics-sink"
+    batch_rows: int = 50_000
+    batch_bytes: int = 32_000_000
+    batch_seconds: float = 0.25
+
+    def __post_init__(self) -> None:
+        require(bool(self.group), "group", self.group, "name a consumer group")
+        require(self.batch_rows > 0, "batch_rows", self.batch_rows, "must be at least 1")
+        require(self.batch_bytes > 0, "batch_bytes", self.batch_bytes, "must be at least 1")
+        in_range = 0 < self.batch_seconds <= 60
+        require(in_range, "batch_seconds", self.batch_seconds, "must be above 0 and at most 60 seconds")

@@ -1,0 +1,162 @@
+"""Inserts a batch's groups into ClickHouse: tries again while it must, bisects where rows are bad.
+
+A call returns when every good row is stored; it fails only when it is cancelled. What it leaves behind
+when it is cancelled is found by the plan's check of stored offsets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from evometrics.schemas.metric_defs import (
+    BATCHES_INSERTED,
+    INSERT_RETRIES,
+    INSERT_SECONDS,
+    ROWS_INSERTED,
+    Instruments,
+)
+from evometrics.sinks.backoff import backoff
+from evometrics.sinks.batch import Group, Rejected, Row
+from evometrics.sinks.blocks import ContainerFormat, container, container_format
+from evometrics.sinks.client import CLICKHOUSE_ERRORS, explain, is_bad_data, open_client
+from evometrics.sinks.plan import deduplication_token
+from evometrics.sinks.screen import screen
+from evometrics.sinks.settings import ClickHouseSettings
+
+log = logging.getLogger(__name__)
+
+#: One insert is one block per month of the table whatever it spans, stored before it is acknowledged.
+INSERT_SETTINGS = {"async_insert": 0, "insert_deduplicate": 1, "max_partitions_per_insert_block": 0}
+
+
+Request: TypeAlias = Callable[[AsyncClient], Awaitable[Any]]
+
+
+class BadData(ValueError):
+    """ClickHouse says that what is in the insert is at fault; `str()` is its reason."""
+
+
+class TableWriter:
+    """The sink's way into ClickHouse.
+
+    Attributes:
+        trouble: why the last try failed, None while ClickHouse takes what it is given.
+    """
+
+    def __init__(self, settings: ClickHouseSettings, epoch: str, instruments: Instruments) -> None:
+        self.settings = settings
+        self.epoch = epoch
+        self.instruments = instruments
+        self.trouble: str | None = "ClickHouse has not been reached yet"
+        self.client: AsyncClient | None = None
+        self.opening = asyncio.Lock()
+        self.formats: dict[bytes, ContainerFormat] = {}
+
+    async def connection(self) -> AsyncClient:
+        """Return the client, opened at the first call. Raises `ClickHouseUnavailable`."""
+        async with self.opening:
+            if self.client is None:
+                self.client = await open_client(self.settings)
+            return self.client
+
+    async def close(self) -> None:
+        """Close the client."""
+        if self.client is not None:
+            await self.client.close()
+            self.client = None
+
+    async def reach(self) -> None:
+        """Return when ClickHouse answers and the tables are there, however long that takes."""
+        await self.retrying(
+            "the check of its tables", "", lambda c: c.query("SELECT 1 FROM dead_letters LIMIT 0")
+        )
+
+    async def store(self, group: Group) -> list[Rejected]:
+        """Insert a group's rows; return those that can't be stored, with the reason."""
+        try:
+            await self.insert(group, group.rows)
+            return []
+        except BadData as error:
+            log.warning(
+                "%s refused %d rows, looking for the bad ones: %s", group.table, len(group.rows), error
+            )
+        whole, damaged = await asyncio.to_thread(screen, group.schema, group.rows)
+        return damaged + await self.bisect(group, whole)
+
+    async def bisect(self, group: Group, rows: Sequence[Row]) -> list[Rejected]:
+        """Insert rows in halves down to the bad ones; return these."""
+        try:
+            await self.insert(group, rows)
+            return []
+        except BadData as error:
+            if len(rows) == 1:
+                return [Rejected(rows[0].message, str(error))]
+        middle = len(rows) // 2
+        return await self.bisect(group, rows[:middle]) + await self.bisect(group, rows[middle:])
+
+    async def insert(self, group: Group, rows: Sequence[Row]) -> None:
+        """Insert rows as one block, trying until ClickHouse has answered. Raises `BadData`."""
+        if not rows:
+            return
+        fmt = self.formats.get(group.schema.fingerprint)
+        if fmt is None:
+            fmt = self.formats[group.schema.fingerprint] = container_format(group.schema)
+        columns, body = fmt.columns, container(fmt, (row.block for row in rows))
+        token = deduplication_token(group.table, self.epoch, (row.block for row in rows))
+        seconds = self.instruments.histogram(INSERT_SECONDS).labels(group.table)
+
+        async def send(client: AsyncClient) -> None:
+            started = time.perf_counter()
+            try:
+                await client.raw_insert(
+                    table=f"{self.settings.database}.{group.table}_rows",
+                    column_names=columns,
+                    insert_block=body,
+                    fmt="Avro",
+                    settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
+                )
+            finally:
+                seconds.observe(time.perf_counter() - started)
+
+        await self.retrying(f"an insert of {len(rows)} rows into {group.table}_rows", group.table, send)
+        self.instruments.counter(ROWS_INSERTED).labels(group.table).inc(len(rows))
+        self.instruments.counter(BATCHES_INSERTED).labels(group.table).inc()
+
+    async def stored_offsets(self, table: str, partition: int, first: int, last: int) -> set[int]:
+        """Return which offsets of a partition, `first` to `last` inclusive, the table has."""
+        sql = (
+            f"SELECT _offset FROM {table}_rows WHERE _partition = {partition:d} "
+            f"AND _offset BETWEEN {first:d} AND {last:d}"
+        )
+        found: set[int] = set()
+
+        async def ask(client: AsyncClient) -> None:
+            found.update(row[0] for row in (await client.query(sql)).result_rows)
+
+        await self.retrying(f"the check of stored offsets in {table}_rows", table, ask)
+        return found
+
+    async def retrying(self, what: str, table: str, request: Request) -> None:
+        """Send a request until ClickHouse has answered it. Raises `BadData`."""
+        attempt = 0
+        while True:
+            try:
+                await request(await self.connection())
+                self.trouble = None
+                return
+            except CLICKHOUSE_ERRORS as error:
+                if is_bad_data(error):
+                    raise BadData(" ".join(str(error).split())[:500]) from error
+                attempt += 1
+                self.trouble = str(error) if self.client is None else explain(self.settings, error)
+                if table:
+                    self.instruments.counter(INSERT_RETRIES).labels(table).inc()
+                pause = backoff(attempt)
+                log.warning("%s failed, try %d follows in %.1f s: %s", what, attempt + 1, pause, self.trouble)
+                await asyncio.sleep(pause)
