@@ -124,14 +124,13 @@ class LocalStack:
         lock, self._lock = self._lock, None
         self._ready = False
         try:
-            for parts in (self._workers, self._stores):
-                await asyncio.gather(*(part.stop() for part in parts))
-                for part in parts:
-                    self._progress(f"{part.child.spec.name} stopped")
-                parts.clear()
-            remove_stack(self._data)
+            await self._end(self._workers)
         finally:
-            os.close(lock)
+            try:
+                await self._end(self._stores)
+                remove_stack(self._data)
+            finally:
+                os.close(lock)
 
     def pids(self) -> dict[str, int]:
         """The process id of each part, by name."""
@@ -188,6 +187,12 @@ class LocalStack:
         await part.start()
         self._note()
         self._progress(f"{spec.name} ready{where} after {time.monotonic() - began:.1f} s")
+
+    async def _end(self, parts: list[SupervisedPart]) -> None:
+        await asyncio.gather(*(part.stop() for part in parts))
+        for part in parts:
+            self._progress(f"{part.child.spec.name} stopped")
+        parts.clear()
 
     def _note(self) -> None:
         if self._lock is not None:

@@ -11,12 +11,12 @@ from evometrics.deploy.readiness import answers
 
 
 def clickhouse_process(folder: Path, port: int, log: Path) -> ProcessSpec:
-    """The server of the chDB folder on a loopback port; ready when a statement was run."""
+    """The server of the chDB folder on a loopback port; ready once it listens, which is after its engine answered."""
     module = "evometrics.deploy.clickhouse"
     return ProcessSpec(
         name="clickhouse",
         argv=(sys.executable, "-m", module, "--path", str(folder), "--host", HOST, "--port", str(port)),
         log=log,
-        ready=answers(f"http://{HOST}:{port}/?query=SELECT%201"),
+        ready=answers(f"http://{HOST}:{port}/ping"),
         ready_timeout=60,
     )

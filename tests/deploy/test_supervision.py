@@ -1,0 +1,129 @@
+"""Child processes: ready before they count, reported when they die, started again, ended for certain."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psutil
+import pytest
+
+from evometrics.deploy.process import ChildProcess, ProcessFailedError, ProcessSpec
+from evometrics.deploy.supervise import SupervisedPart, pause_before
+
+WAITS = "import time; print('working', flush=True); time.sleep(600)"
+IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAITS}"
+
+
+def spec_of(folder: Path, program: str, **options: float) -> ProcessSpec:
+    """A part that is ready once it wrote `working`."""
+    log = folder / "part.log"
+
+    async def ready() -> bool:
+        return b"working" in log.read_bytes()
+
+    return ProcessSpec("part", (sys.executable, "-c", program), log, ready, **options)  # type: ignore[arg-type]
+
+
+async def until(holds: object, seconds: float = 20) -> None:
+    """Wait until the callable answers True."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # type: ignore[operator]
+            await asyncio.sleep(0.05)
+
+
+async def test_a_dead_part_is_reported_with_the_end_of_its_log_and_started_again(tmp_path: Path) -> None:
+    program = "import sys; [print('line', n) for n in range(40)]; sys.stdout.flush();" + WAITS
+    told: list[str] = []
+    part = SupervisedPart(
+        ChildProcess(spec_of(tmp_path, program)), told.append, lambda: told.append("new id")
+    )
+    await part.start()
+    try:
+        first = part.child.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: "part is ready again" in told)
+        assert part.child.pid != first
+        assert part.child.running
+    finally:
+        await part.stop()
+    assert told[1:] == ["new id", "part is ready again"]
+    assert told[0].startswith("part was ended by SIGKILL; starting it again in 0.5 s. The end of ")
+    assert told[0].splitlines()[1:] == [*(f"line {n}" for n in range(26, 40)), "working"]
+    assert not part.child.running
+
+
+def test_the_pause_before_a_new_start_doubles_up_to_half_a_minute() -> None:
+    assert [pause_before(deaths) for deaths in (1, 2, 3, 7, 50)] == [0.5, 1.0, 2.0, 30.0, 30.0]
+
+
+async def test_a_part_that_ends_before_it_is_ready_fails_with_its_exit_code_and_log(tmp_path: Path) -> None:
+    child = ChildProcess(spec_of(tmp_path, "print('no such table', flush=True); raise SystemExit(3)"))
+    with pytest.raises(ProcessFailedError, match="part ended with exit code 3\nno such table"):
+        await child.start()
+
+
+async def test_a_part_that_does_not_get_ready_in_time_is_ended(tmp_path: Path) -> None:
+    child = ChildProcess(spec_of(tmp_path, "import time; time.sleep(600)", ready_timeout=0.5))
+    with pytest.raises(ProcessFailedError, match="part was not ready after 0 s"):
+        await child.start()
+    assert not child.running
+
+
+async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    async def ready() -> bool:
+        return True
+
+    child = ChildProcess(ProcessSpec("part", ("/no/such/program",), tmp_path / "part.log", ready))
+    with pytest.raises(ProcessFailedError, match="part could not be started: .*/no/such/program"):
+        await child.start()
+
+
+async def test_stop_asks_first_and_kills_what_does_not_listen(tmp_path: Path) -> None:
+    polite = ChildProcess(spec_of(tmp_path / "polite", WAITS))
+    deaf = ChildProcess(spec_of(tmp_path / "deaf", IGNORES_SIGTERM, grace=0.5))
+    for child, code in ((polite, -signal.SIGTERM), (deaf, -signal.SIGKILL)):
+        await child.start()
+        await child.stop()
+        assert child.exit_code == code
+        await child.stop()  # Twice does no harm.
+
+
+async def test_a_ctrl_c_in_the_terminal_does_not_reach_the_part(tmp_path: Path) -> None:
+    child = ChildProcess(spec_of(tmp_path, WAITS))
+    await child.start()
+    try:
+        assert child.pid is not None
+        assert os.getpgid(child.pid) == child.pid != os.getpgid(0)
+    finally:
+        await child.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next start ends what was left")
+async def test_parts_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    program = f"""
+        import asyncio, sys, time
+        from pathlib import Path
+        from evometrics.deploy.process import ChildProcess, ProcessSpec
+
+        async def ready():
+            return True
+
+        child = ChildProcess(ProcessSpec("part", (sys.executable, "-c", {IGNORES_SIGTERM!r}), Path("part.log"), ready))
+        asyncio.run(child.start())
+        print(child.pid, flush=True)
+        time.sleep(600)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        child = psutil.Process(int(supervisor.stdout.readline()))
+        assert child.is_running()
+        supervisor.kill()
+    await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
