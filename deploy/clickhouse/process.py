@@ -11,7 +11,7 @@ from evometrics.deploy.readiness import answers
 
 
 def clickhouse_process(folder: Path, port: int, log: Path) -> ProcessSpec:
-    """The server of the chDB folder on a loopback port; ready once it listens, which is after its engine answered."""
+    """The server of the chDB folder on a loopback port; it listens once its engine has answered."""
     module = "evometrics.deploy.clickhouse"
     return ProcessSpec(
         name="clickhouse",

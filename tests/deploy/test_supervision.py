@@ -30,25 +30,23 @@ def spec_of(folder: Path, program: str, **options: float) -> ProcessSpec:
     return ProcessSpec("part", (sys.executable, "-c", program), log, ready, **options)  # type: ignore[arg-type]
 
 
-async def until(holds: object, seconds: float = 20) -> None:
-    """Wait until the callable answers True."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # type: ignore[operator]
-            await asyncio.sleep(0.05)
-
-
 async def test_a_dead_part_is_reported_with_the_end_of_its_log_and_started_again(tmp_path: Path) -> None:
     program = "import sys; [print('line', n) for n in range(40)]; sys.stdout.flush();" + WAITS
     told: list[str] = []
-    part = SupervisedPart(
-        ChildProcess(spec_of(tmp_path, program)), told.append, lambda: told.append("new id")
-    )
+    back = asyncio.Event()
+
+    def hear(line: str) -> None:
+        told.append(line)
+        if line == "part is ready again":
+            back.set()
+
+    part = SupervisedPart(ChildProcess(spec_of(tmp_path, program)), hear, lambda: told.append("new id"))
     await part.start()
     try:
         first = part.child.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
-        await until(lambda: "part is ready again" in told)
+        await asyncio.wait_for(back.wait(), timeout=20)
         assert part.child.pid != first
         assert part.child.running
     finally:
@@ -81,7 +79,7 @@ async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
         return True
 
     child = ChildProcess(ProcessSpec("part", ("/no/such/program",), tmp_path / "part.log", ready))
-    with pytest.raises(ProcessFailedError, match="part could not be started: .*/no/such/program"):
+    with pytest.raises(ProcessFailedError, match=r"part could not be started: .*/no/such/program"):
         await child.start()
 
 
@@ -106,7 +104,7 @@ async def test_a_ctrl_c_in_the_terminal_does_not_reach_the_part(tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next start ends what was left")
-async def test_parts_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+def test_parts_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     program = f"""
         import asyncio, sys, time
         from pathlib import Path
@@ -115,7 +113,8 @@ async def test_parts_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> Non
         async def ready():
             return True
 
-        child = ChildProcess(ProcessSpec("part", (sys.executable, "-c", {IGNORES_SIGTERM!r}), Path("part.log"), ready))
+        argv = (sys.executable, "-c", {IGNORES_SIGTERM!r})
+        child = ChildProcess(ProcessSpec("part", argv, Path("part.log"), ready))
         asyncio.run(child.start())
         print(child.pid, flush=True)
         time.sleep(600)
@@ -126,4 +125,5 @@ async def test_parts_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> Non
         child = psutil.Process(int(supervisor.stdout.readline()))
         assert child.is_running()
         supervisor.kill()
-    await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    psutil.wait_procs([child], timeout=20)
+    assert not child.is_running()
