@@ -1,0 +1,222 @@
+"""The sink's cycle: collects batches from all topics and stores each in the order plan, insert, commit.
+
+One loop polls Kafka and collects the next batch while one task flushes the last. A flush:
+
+1. recover: rows that an unfinished batch of an earlier worker has stored are left out;
+2. plan: the batch's ranges are committed as metadata of its first offsets; fails for a fenced worker;
+3. insert: one insert per table and writer schema, tried until it is answered; what can't be read or
+   stored goes to the dead letters;
+4. commit: the next offsets; then the events' metrics are counted.
+
+A crash between any two steps leaves offsets uncommitted, so the same messages come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+
+from evometrics.schemas.metric_defs import MESSAGES_CONSUMED, Instruments
+from evometrics.schemas.registry import RegistryUnavailable
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.wire import WireFormat
+from evometrics.sinks.backoff import backoff
+from evometrics.sinks.batch import Batch, Group, Message, Partition
+from evometrics.sinks.dead_letters import DeadLetters
+from evometrics.sinks.recovery import Recovery
+from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
+from evometrics.sinks.source import Fenced, KafkaSource, Position
+from evometrics.sinks.tally import Tally
+from evometrics.sinks.writer import TableWriter
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 0.5
+BUSY_SECONDS = 0.05
+#: How long a rebalance or a stop waits for the flush under way before it is dropped.
+FINISH_SECONDS = 15.0
+STUCK_SECONDS = 60.0
+
+
+class SinkCycle:
+    """One member of the sink's consumer group. `run` returns when `stop` is set, or raises what broke it."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        clickhouse: ClickHouseSettings,
+        sink: SinkSettings,
+        wire: WireFormat,
+        node_id: str,
+        instruments: Instruments,
+        tally: Tally,
+    ) -> None:
+        self.sink = sink
+        self.wire = wire
+        self.instruments = instruments
+        self.tally = tally
+        self.epoch = uuid.uuid4().hex
+        self.source = KafkaSource(kafka, sink, self.let_go)
+        self.writer = TableWriter(clickhouse, self.epoch, instruments)
+        self.dead_letters = DeadLetters(kafka, wire, node_id, instruments)
+        self.recovery = Recovery(self.source, self.writer, instruments)
+        self.batch = Batch()
+        self.born = 0.0
+        self.flushing: asyncio.Task[None] | None = None
+        self.committed: dict[Partition, int] = {}
+        self.ticked = time.monotonic()
+        self.registry_failures = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; then flush what is collected, as far as `FINISH_SECONDS` allow."""
+        self.batch = Batch(self.source.generation)
+        while not stop.is_set():
+            self.ticked = time.monotonic()
+            await self.step()
+        if self.flushing is None and self.batch.count:
+            self.start_flush()
+        await self.finish_flush()
+
+    async def close(self) -> None:
+        """Leave the group and close what is open, dropping a flush under way."""
+        await self.drop_flush()
+        await self.source.close()
+        await self.dead_letters.close()
+        await self.writer.close()
+
+    async def step(self) -> None:
+        """Poll once, add to the batch, start or reap a flush."""
+        if self.flushing is not None and self.flushing.done():
+            done, self.flushing = self.flushing, None
+            done.result()
+        full = self.batch.size >= self.sink.batch_bytes
+        room = 0 if full else max(0, self.sink.batch_rows - self.batch.count)
+        fetched = await self.source.poll(self.patience(), room)
+        if fetched:
+            await self.collect(fetched)
+        if self.flushing is None and self.due():
+            self.start_flush()
+
+    def patience(self) -> float:
+        """Return how many seconds a poll may wait."""
+        if self.flushing is not None:
+            return BUSY_SECONDS
+        if not self.batch.count:
+            return IDLE_SECONDS
+        return max(0.0, self.born + self.sink.batch_seconds - time.monotonic())
+
+    def due(self) -> bool:
+        """Tell whether the batch is old or large enough to be flushed."""
+        batch = self.batch
+        if not batch.count:
+            return False
+        large = batch.count >= self.sink.batch_rows or batch.size >= self.sink.batch_bytes
+        return large or time.monotonic() - self.born >= self.sink.batch_seconds
+
+    async def collect(self, fetched: Mapping[Partition, list[Message]]) -> None:
+        """Add what a poll fetched to the batch."""
+        batch = self.batch
+        if batch.generation != self.source.generation:
+            batch = self.batch = Batch(self.source.generation)
+        if not batch.count:
+            self.born = time.monotonic()
+        try:
+            batch.add(fetched, self.wire)
+        except RegistryUnavailable as error:
+            firsts = {p: batch.ranges[p].first for p in batch.ranges}
+            firsts |= {Partition(*p): m[0].offset for p, m in fetched.items() if p not in firsts}
+            self.source.rewind(firsts)
+            self.batch = Batch(self.source.generation)
+            self.registry_failures += 1
+            pause = backoff(self.registry_failures)
+            log.warning("schema registry: %s; the same messages are read again in %.1f s", error, pause)
+            await asyncio.sleep(pause)
+            return
+        self.registry_failures = 0
+        for (topic, number), messages in fetched.items():
+            self.instruments.counter(MESSAGES_CONSUMED).labels(topic).inc(len(messages))
+            self.committed.setdefault(Partition(topic, number), messages[0].offset)
+
+    def start_flush(self) -> None:
+        """Begin to flush the batch and collect a new one."""
+        batch, self.batch = self.batch, Batch(self.source.generation)
+        self.flushing = asyncio.create_task(self.flush(batch), name="flush")
+
+    async def flush(self, batch: Batch) -> None:
+        """Store a batch: recover, plan, insert, commit."""
+        try:
+            await self.recovery.prepare(batch)
+            plans = {
+                partition: Position(
+                    r.first, self.recovery.plan(partition, r.first, r.last, r.count, self.epoch)
+                )
+                for partition, r in batch.ranges.items()
+            }
+            await self.source.commit(plans)
+            await self.insert(batch)
+            after = {p: self.recovery.after(p, r.last + 1) for p, r in batch.ranges.items()}
+            await self.source.commit(after)
+        except Fenced as error:
+            log.warning("a batch of %d messages is dropped, another worker has it: %s", batch.count, error)
+            self.start_over(batch)
+            return
+        self.committed.update({p: position.offset for p, position in after.items()})
+        await self.tally.count(self.writer, [g for g in batch.groups.values() if g.rows])
+
+    async def insert(self, batch: Batch) -> None:
+        """Insert each group and send what is bad to the dead letters."""
+
+        async def store(group: Group) -> None:
+            rejected = await self.writer.store(group)
+            if rejected:
+                bad = {(r.message.partition, r.message.offset) for r in rejected}
+                group.rows = [r for r in group.rows if (r.message.partition, r.message.offset) not in bad]
+                await self.dead_letters.send(rejected)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.dead_letters.send(batch.rejected))
+            for group in batch.groups.values():
+                tasks.create_task(store(group))
+
+    def start_over(self, batch: Batch) -> None:
+        """After a fenced flush without a rebalance yet: read the same messages again if they stay ours."""
+        if batch.generation == self.source.generation:
+            self.source.rewind({p: r.first for p, r in batch.ranges.items()})
+            self.batch = Batch(self.source.generation)
+
+    async def let_go(self) -> None:
+        """Called before partitions change hands: finish the flush under way, drop what is only collected."""
+        await self.finish_flush()
+        self.batch = Batch(self.source.generation + 1)
+        self.committed.clear()
+
+    async def finish_flush(self) -> None:
+        """Wait for the flush under way, up to `FINISH_SECONDS`, then drop it."""
+        if self.flushing is not None:
+            await asyncio.wait({self.flushing}, timeout=FINISH_SECONDS)
+            if not self.flushing.done():
+                log.warning("the flush under way is dropped; its messages stay uncommitted")
+            await self.drop_flush()
+
+    async def drop_flush(self) -> None:
+        """Cancel the flush under way; its plan tells the next worker what may be stored."""
+        task, self.flushing = self.flushing, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def live(self) -> str | None:
+        """Return None while the loop turns, else what is wrong."""
+        idle = time.monotonic() - self.ticked
+        return None if idle < STUCK_SECONDS else f"the worker has not polled for {idle:.0f} s"
+
+    def ready(self) -> str | None:
+        """Return None while messages can be read and stored, else what is wrong."""
+        if self.writer.trouble:
+            return self.writer.trouble
+        if self.source.assigned is None:
+            return f"not yet a member of group {self.sink.group}"
+        return self.live()

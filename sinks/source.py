@@ -1,0 +1,161 @@
+"""The sink's side of Kafka: polling, plans and offsets in the consumer group, what happens at a rebalance."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.structs import OffsetAndMetadata
+
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topics import TOPICS
+from evometrics.sinks.batch import Message, Partition
+from evometrics.sinks.plan import Plan
+from evometrics.sinks.settings import SinkSettings
+
+log = logging.getLogger(__name__)
+
+FETCH_BYTES = 32_000_000
+PARTITION_FETCH_BYTES = 4_000_000
+METADATA_AGE_MS = 10_000
+
+
+class Fenced(RuntimeError):
+    """The group gave the partitions to another worker; what was not committed is that worker's to insert."""
+
+
+class Position(NamedTuple):
+    """What is committed for a partition: the next offset, and the plan from there on, if any."""
+
+    offset: int
+    plan: Plan | None
+
+
+class KafkaSource:
+    """Reads all nine topics as one member of the sink's consumer group.
+
+    Attributes:
+        generation: counts assignments; a batch of an older one must be dropped.
+        assigned: the partitions this worker has now; None before the first assignment.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        sink: SinkSettings,
+        on_revoked: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.kafka = kafka
+        self.sink = sink
+        self.on_revoked = on_revoked
+        self.generation = 0
+        self.assigned: frozenset[Partition] | None = None
+        self.consumer: Any = None
+        self.admin: Any = None
+
+    async def start(self) -> None:
+        """Connect and join the group. Raises `KafkaError` or `OSError` where no broker answers."""
+        self.admin = AIOKafkaAdminClient(
+            bootstrap_servers=self.kafka.brokers, client_id=f"{self.kafka.client_id}-sink-admin"
+        )
+        self.consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.kafka.brokers,
+            client_id=f"{self.kafka.client_id}-sink",
+            group_id=self.sink.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_bytes=FETCH_BYTES,
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+            metadata_max_age_ms=METADATA_AGE_MS,
+        )
+        try:
+            await self.admin.start()
+            self.consumer.subscribe([t.name for t in TOPICS], listener=Rebalances(self))
+            await self.consumer.start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Leave the group and disconnect."""
+        consumer, admin, self.consumer, self.admin = self.consumer, self.admin, None, None
+        if consumer is not None:
+            await consumer.stop()
+        if admin is not None:
+            await admin.close()
+
+    async def poll(self, seconds: float, rows: int) -> Mapping[Partition, list[Message]]:
+        """Return up to `rows` messages by partition, waiting at most `seconds` for the first.
+
+        With `rows` 0 nothing is fetched, but the group sees that this worker is alive.
+        """
+        if rows > 0:
+            self.consumer.resume(*self.consumer.paused())
+        else:
+            self.consumer.pause(*self.consumer.assignment())
+        fetched: Mapping[Partition, list[Message]] = await self.consumer.getmany(
+            timeout_ms=max(1, int(seconds * 1000)), max_records=max(1, rows)
+        )
+        return fetched
+
+    async def positions(self, partitions: Iterable[Partition]) -> dict[Partition, Position]:
+        """Return what the group has committed for these partitions; those without a commit are left out."""
+        wanted = [TopicPartition(*p) for p in partitions]
+        found = await self.admin.list_consumer_group_offsets(self.sink.group, partitions=wanted)
+        return {
+            Partition(*tp): Position(entry.offset, Plan.from_metadata(entry.metadata))
+            for tp, entry in found.items()
+            if entry.offset >= 0
+        }
+
+    async def beginnings(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return the first offset that Kafka still holds, by partition."""
+        found = await self.consumer.beginning_offsets([TopicPartition(*p) for p in partitions])
+        return {Partition(*tp): offset for tp, offset in found.items()}
+
+    async def commit(self, positions: Mapping[Partition, Position]) -> None:
+        """Commit offsets with their plans. Raises `Fenced` where the partitions are another worker's."""
+        offsets = {
+            TopicPartition(*partition): OffsetAndMetadata(p.offset, p.plan.metadata() if p.plan else "")
+            for partition, p in positions.items()
+        }
+        try:
+            await self.consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            raise Fenced(str(error)) from error
+
+    def rewind(self, offsets: Mapping[Partition, int]) -> None:
+        """Read these partitions again from these offsets, where they are still ours."""
+        for partition, offset in offsets.items():
+            if self.assigned is not None and partition in self.assigned:
+                self.consumer.seek(TopicPartition(*partition), offset)
+
+    def high_watermark(self, partition: Partition) -> int | None:
+        """Return the offset after the partition's last message, as of the last fetch; None if unknown."""
+        if self.consumer is None or self.assigned is None or partition not in self.assigned:
+            return None
+        offset: int | None = self.consumer.highwater(TopicPartition(*partition))
+        return offset
+
+
+class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Lets the worker finish or drop what is under way before partitions change hands."""
+
+    def __init__(self, source: KafkaSource) -> None:
+        self.source = source
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Called before the group rebalances; heartbeats go on meanwhile."""
+        await self.source.on_revoked()
+        self.source.assigned = frozenset()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Called when this worker knows its partitions."""
+        self.source.generation += 1
+        self.source.assigned = frozenset(Partition(*tp) for tp in assigned)
+        log.info("assigned %d partitions of group %s", len(self.source.assigned), self.source.sink.group)

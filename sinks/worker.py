@@ -1,0 +1,134 @@
+"""The sink as a long-running part: waits for what it needs, serves metrics and health, stops cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TypeVar
+
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry, generate_latest
+
+from evometrics.schemas.http import serve
+from evometrics.schemas.metric_defs import CONSUMER_LAG, OF_SINK, Instruments
+from evometrics.schemas.registry import RegistryUnavailable
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.wire import WireFormat, open_wire
+from evometrics.sinks.backoff import backoff
+from evometrics.sinks.cycle import SinkCycle
+from evometrics.sinks.evolution_metrics import EvolutionMetricsCollector
+from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
+from evometrics.sinks.tally import Tally
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class SinkWorker:
+    """One sink process: the cycle, its metrics and what it is waiting for."""
+
+    def __init__(self, kafka: KafkaSettings, clickhouse: ClickHouseSettings, sink: SinkSettings) -> None:
+        self.kafka = kafka
+        self.clickhouse = clickhouse
+        self.sink = sink
+        self.registry = CollectorRegistry()
+        self.instruments = Instruments(self.registry, OF_SINK)
+        self.collector = EvolutionMetricsCollector()
+        self.registry.register(self.collector)
+        self.cycle: SinkCycle | None = None
+        self.waiting_for: str | None = "starting"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set."""
+        wire = await self.until_there("the schema registry", self.kafka.registry_url, self.open_wire)
+        node = f"sink-{socket.gethostname()}-{os.getpid()}"
+        tally = Tally(self.collector)
+        cycle = SinkCycle(self.kafka, self.clickhouse, self.sink, wire, node, self.instruments, tally)
+        self.cycle = cycle
+        try:
+            self.waiting_for = f"ClickHouse at {self.clickhouse.url}"
+            await cycle.writer.reach()
+            await self.until_there("Kafka", self.kafka.brokers, cycle.source.start)
+            self.waiting_for = None
+            log.info("sink group %s: %s -> %s", self.sink.group, self.kafka.brokers, self.clickhouse.url)
+            await cycle.run(stop)
+        finally:
+            await cycle.close()
+
+    async def open_wire(self) -> WireFormat:
+        """Open the wire format."""
+        return await open_wire(self.kafka)
+
+    async def until_there(self, name: str, address: str, start: Callable[[], Awaitable[T]]) -> T:
+        """Call `start` until it succeeds, saying what is waited for."""
+        self.waiting_for = f"{name} at {address}"
+        attempt = 0
+        while True:
+            try:
+                return await start()
+            except (KafkaError, RegistryUnavailable, OSError) as error:
+                attempt += 1
+                pause = backoff(attempt)
+                self.waiting_for = f"{name} at {address} does not answer ({error})"
+                log.warning(
+                    "%s; start it (`evometrics up`) or name another address; next try in %.1f s",
+                    self.waiting_for,
+                    pause,
+                )
+                await asyncio.sleep(pause)
+
+    def metrics(self) -> bytes:
+        """Return the Prometheus text."""
+        if self.cycle is not None:
+            lag = self.instruments.gauge(CONSUMER_LAG)
+            lag.clear()
+            for partition, offset in self.cycle.committed.items():
+                end = self.cycle.source.high_watermark(partition)
+                if end is not None:
+                    lag.labels(partition.topic, str(partition.partition)).set(max(0, end - offset))
+        return generate_latest(self.registry)
+
+    def live(self) -> str | None:
+        """Return None while the cycle turns or waits for a part it needs."""
+        return self.cycle.live() if self.cycle is not None and self.waiting_for is None else None
+
+    def ready(self) -> str | None:
+        """Return None while events flow, else what is waited for."""
+        if self.cycle is None or self.waiting_for is not None:
+            return self.waiting_for or "starting"
+        return self.cycle.ready()
+
+
+async def run_sink(
+    kafka: KafkaSettings,
+    clickhouse: ClickHouseSettings,
+    sink: SinkSettings,
+    http_port: int | None,
+    stop: asyncio.Event,
+) -> None:
+    """Run a sink worker until `stop` is set; serve metrics and health on `http_port` (None = not at all).
+
+    Parts that are away are waited for, with a log that names them. Raises `OSError` where the port is
+    taken, and whatever makes the worker unable to go on: then a supervisor starts it again.
+    """
+    worker = SinkWorker(kafka, clickhouse, sink)
+    async with AsyncExitStack() as stack:
+        if http_port is not None:
+            server = await serve(http_port, worker.metrics, worker.live, worker.ready)
+            stack.push_async_callback(server.close)
+        working = asyncio.create_task(worker.run(stop), name="sink")
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if worker.waiting_for is not None:
+                working.cancel()
+            await asyncio.gather(working, return_exceptions=worker.waiting_for is not None)
+        finally:
+            stopping.cancel()
+            working.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
