@@ -1,0 +1,118 @@
+"""The command line `evometrics`: one subcommand for each thing that a person or a supervisor starts."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+
+from aiokafka.errors import KafkaError
+
+from evometrics.deploy import commands
+from evometrics.deploy.options import (
+    add_clickhouse,
+    add_common,
+    add_http,
+    add_kafka,
+    add_layout,
+    positive,
+)
+from evometrics.schemas.settings import SettingsError
+
+#: What a person can put right: said in one line, without a traceback.
+PLAIN_ERRORS = (SettingsError, OSError, RuntimeError, ValueError, KafkaError)
+
+Command = Callable[[argparse.Namespace], Coroutine[None, None, int]]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all subcommands; each sets `run`."""
+    root = argparse.ArgumentParser(
+        prog="evometrics",
+        description="Records how AI agents evolve: Kafka, Faust, ClickHouse.",
+        epilog="Every setting can also be given as EVOMETRICS_<SECTION>_<NAME> or in a TOML file (--config).",
+    )
+    subs = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Command, text: str) -> argparse.ArgumentParser:
+        sub = subs.add_parser(name, help=text, description=text)
+        add_common(sub)
+        sub.set_defaults(run=run)
+        return sub
+
+    demo = command("demo", commands.demo, "Run the whole pipeline on agents that truly evolve, and show it.")
+    demo.add_argument("--nodes", type=positive, default=2, help="orchestrator processes (default 2)")
+    demo.add_argument("--agents", type=positive, default=20, help="agents, over all nodes (default 20)")
+    demo.add_argument("--evolutions", type=positive, default=200, help="evolutions, over all (default 200)")
+    demo.add_argument("--seed", type=int, default=0, help="of every random draw (default 0)")
+    demo.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+    add_external(demo)
+    add_layout(demo)
+
+    up = command("up", commands.up, "Run Kafka, ClickHouse, stream worker and sink here until Ctrl-C.")
+    up.add_argument("--streams", type=positive, default=1, help="stream workers (default 1)")
+    up.add_argument("--sinks", type=positive, default=1, help="sinks (default 1)")
+    up.add_argument("--json", action="store_true", help="print the addresses as one JSON line")
+    add_external(up)
+    add_layout(up)
+
+    orchestrate = command("orchestrate", commands.orchestrate, "Run one orchestrator node with demo agents.")
+    orchestrate.add_argument("--node-id", required=True, help="this node's name, no other node's")
+    orchestrate.add_argument("--agents", type=positive, default=10, help="agents (default 10)")
+    orchestrate.add_argument("--evolutions", type=positive, default=100, help="evolutions (default 100)")
+    orchestrate.add_argument("--seed", type=int, default=0, help="of every random draw (default 0)")
+    orchestrate.add_argument("--json", action="store_true", help="print one JSON line for each evolution")
+    add_kafka(orchestrate)
+
+    stream = command("stream", commands.stream, "Run a stream worker.")
+    stream.add_argument("--instance", help="this worker's name in its group, the same after a restart")
+    add_kafka(stream)
+    add_layout(stream)
+    add_http(stream)
+
+    sink = command("sink", commands.sink, "Run a sink worker.")
+    add_kafka(sink)
+    add_clickhouse(sink)
+    add_http(sink)
+
+    migrate = command("migrate", commands.migrate, "Create or update database, tables and views.")
+    migrate.add_argument("--json", action="store_true", help="print JSON")
+    add_clickhouse(migrate)
+
+    topics = command("topics", commands.topics, "Create the topics that are missing, and list all.")
+    topics.add_argument("--json", action="store_true", help="print JSON")
+    add_kafka(topics)
+    add_layout(topics)
+
+    sql = command("sql", commands.sql, "Run one SQL query in ClickHouse and print its rows.")
+    sql.add_argument("query", help="the query; - reads it from standard input")
+    sql.add_argument("--json", action="store_true", help="print one JSON object a row")
+    add_clickhouse(sql)
+    return root
+
+
+def add_external(sub: argparse.ArgumentParser) -> None:
+    """Add the flags that put running servers in the place of the embedded ones."""
+    sub.add_argument("--broker", metavar="HOST:PORT", help="use this Kafka instead of starting one")
+    sub.add_argument("--clickhouse", metavar="URL", help="use this ClickHouse instead of starting one")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand; return its exit code: 0, 1 where it failed, 2 where it was asked wrongly."""
+    args = parser().parse_args(arguments)
+    try:
+        run: Command = args.run
+        return asyncio.run(run(args))
+    except KeyboardInterrupt:
+        return 130
+    except SettingsError as error:
+        print(f"evometrics {args.command}: {error}", file=sys.stderr)
+        return 2
+    except PLAIN_ERRORS as error:
+        print(f"evometrics {args.command}: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""What the subcommands do, each in terms of the part that owns it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+
+from evometrics.deploy.options import (
+    clickhouse_settings,
+    config_file,
+    kafka_settings,
+    running_stack,
+)
+from evometrics.deploy.signals import terminated
+from evometrics.schemas.settings import read_settings
+
+#: Of these we want to hear what goes wrong, not each step they take.
+CHATTY = ("faust", "mode", "aiokafka", "evometrics.streams.app", "evometrics.streams.tables", "asyncio")
+
+
+def log_to_stderr() -> None:
+    """Log for operators: what happened, where, what happens next."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+async def until_terminated(run: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run a worker; SIGTERM and Ctrl-C set the event that tells it to end. Returns the exit code."""
+    stop = asyncio.Event()
+
+    async def wait() -> None:
+        await terminated()
+        stop.set()
+
+    waiting = asyncio.create_task(wait())
+    try:
+        await run(stop)
+    finally:
+        waiting.cancel()
+    return 0
+
+
+async def stream(args: argparse.Namespace) -> int:
+    """Run a stream worker until terminated."""
+    from evometrics.streams.settings import StreamSettings
+    from evometrics.streams.worker import run_stream
+
+    log_to_stderr()
+    given = {"instance": args.instance, "data": f"{args.data}/stream"}
+    settings = read_settings(StreamSettings, "stream", flags=given, file=config_file(args))
+    kafka = kafka_settings(args)
+    return await until_terminated(lambda stop: run_stream(kafka, settings, args.http_port, stop))
+
+
+async def sink(args: argparse.Namespace) -> int:
+    """Run a sink worker until terminated."""
+    from evometrics.sinks.settings import SinkSettings
+    from evometrics.sinks.worker import run_sink
+
+    log_to_stderr()
+    settings = read_settings(SinkSettings, "sink", file=config_file(args))
+    kafka, clickhouse = kafka_settings(args), clickhouse_settings(args)
+    return await until_terminated(lambda stop: run_sink(kafka, clickhouse, settings, args.http_port, stop))
+
+
+async def migrate(args: argparse.Namespace) -> int:
+    """Create or update database, tables and views."""
+    from evometrics.sinks.migrate import migrate as apply
+
+    settings = clickhouse_settings(args)
+    applied = await apply(settings)
+    if args.json:
+        print(json.dumps({"database": settings.database, "applied": [m.number for m in applied]}))
+        return 0
+    for migration in applied:
+        print(f"applied {migration.number:04d} {migration.name.replace('_', ' ')}")
+    if not applied:
+        print(f"database {settings.database} is up to date")
+    return 0
+
+
+async def topics(args: argparse.Namespace) -> int:
+    """Create the topics that are missing, and list all."""
+    from evometrics.deploy.topics import create_topics
+
+    states = await create_topics(kafka_settings(args))
+    if args.json:
+        print(json.dumps([dataclasses.asdict(state) for state in states]))
+        return 0
+    for state in states:
+        made = "created" if state.created else "there"
+        print(f"{state.name:36} {state.partitions:3} partitions  {made}")
+    return 0
+
+
+async def sql(args: argparse.Namespace) -> int:
+    """Run one query and print its rows."""
+    from evometrics.deploy.sql import query, table
+
+    text = sys.stdin.read() if args.query == "-" else args.query
+    found = await query(clickhouse_settings(args), text)
+    if args.json:
+        for row in found.rows:
+            print(json.dumps(dict(zip(found.columns, row, strict=True)), default=str, ensure_ascii=False))
+    elif found.columns:
+        print(table(found))
+    return 0
+
+
+async def up(args: argparse.Namespace) -> int:
+    """Run the embedded stack until terminated."""
+    from evometrics.deploy.local import local_stack
+
+    async with local_stack(args, stream_workers=args.streams, sink_workers=args.sinks) as stack:
+        addresses = stack.addresses
+        if args.json:
+            found = {
+                "brokers": addresses.brokers,
+                "clickhouse_url": addresses.clickhouse_url,
+                "metrics_urls": dict(addresses.metrics_urls),
+                "data": str(addresses.data),
+            }
+            print(json.dumps(found), flush=True)
+        else:
+            print(f"\nKafka       {addresses.brokers}")
+            print(f"ClickHouse  {addresses.clickhouse_url}  (database {clickhouse_settings(args).database})")
+            for name, url in addresses.metrics_urls.items():
+                print(f"metrics     {url}  ({name})")
+            print(f"data        {addresses.data}\n\nCtrl-C ends all of it.", flush=True)
+        await terminated()
+    return 0
+
+
+async def orchestrate(args: argparse.Namespace) -> int:
+    """Run one orchestrator node with demo agents until its evolutions are done."""
+    from evometrics.deploy.nodes import NodePlan, run_nodes
+
+    plan = NodePlan(args.node_id, args.agents, args.evolutions, args.seed)
+    results = await run_nodes([plan], kafka_settings(args), args.data, echo_json=args.json)
+    if not args.json:
+        for topic, number in results[0].recorded.items():
+            print(f"{topic:36} {number:8} recorded")
+    return 0
+
+
+async def demo(args: argparse.Namespace) -> int:
+    """Run the whole pipeline on agents that truly evolve, and show what came of it."""
+    from evometrics.deploy.demo import run_demo
+
+    return await run_demo(args, running_stack(args))

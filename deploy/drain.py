@@ -1,0 +1,101 @@
+"""Waiting until the pipeline has caught up: every consumer group at the end of what it reads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from evometrics.schemas.topics import (
+    EVOLUTION_COMPLETED,
+    EVOLUTION_STARTED,
+    KPI_SNAPSHOTS,
+    SCOPE_COUNTS,
+    TOPICS,
+)
+
+POLL_SECONDS = 0.3
+#: What a stream worker reads, in the order in which one stage feeds the next.
+STREAM_STAGES: tuple[tuple[str, ...], ...] = (
+    (EVOLUTION_STARTED.name, EVOLUTION_COMPLETED.name, KPI_SNAPSHOTS.name),
+    (SCOPE_COUNTS,),
+)
+SINK_STAGES: tuple[tuple[str, ...], ...] = (tuple(topic.name for topic in TOPICS),)
+
+
+class DrainTimeout(TimeoutError):
+    """The pipeline did not catch up; the message names group, topic and what was left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group and the topics it reads, stage by stage."""
+
+    name: str
+    stages: Sequence[Sequence[str]]
+
+
+def pipeline_groups(stream: str, sink: str) -> tuple[Group, Group]:
+    """Return the pipeline's groups in the order in which they feed each other."""
+    return Group(stream, STREAM_STAGES), Group(sink, SINK_STAGES)
+
+
+async def end_offsets(brokers: str, topics: Sequence[str]) -> dict[TopicPartition, int]:
+    """Return the end offset of every partition of some topics."""
+    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=brokers, group_id=None)
+    await consumer.start()
+    try:
+        found: dict[TopicPartition, int] = await consumer.end_offsets(
+            [
+                TopicPartition(topic, number)
+                for topic in topics
+                for number in consumer.partitions_for_topic(topic) or ()
+            ]
+        )
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def drain(brokers: str, groups: Sequence[Group], timeout_seconds: float) -> None:
+    """Return once each group has committed everything it was given, one after the other.
+
+    What a group reads must no longer grow when its turn comes: producers are done before this is
+    called. Raises `DrainTimeout`.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    try:
+        for group in groups:
+            for stage in group.stages:
+                await drain_stage(admin, brokers, group.name, stage, deadline)
+    finally:
+        await admin.close()
+
+
+async def drain_stage(
+    admin: AIOKafkaAdminClient, brokers: str, group: str, topics: Sequence[str], deadline: float
+) -> None:
+    """Wait until a group has committed the ends of some topics, as they are now."""
+    ends = await end_offsets(brokers, topics)
+    while True:
+        committed = await admin.list_consumer_group_offsets(group)
+        left = {
+            tp: end - (committed[tp].offset if tp in committed else 0)
+            for tp, end in ends.items()
+            if end > (committed[tp].offset if tp in committed else 0)
+        }
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            worst = max(left, key=lambda tp: left[tp])
+            raise DrainTimeout(
+                f"group {group} has {left[worst]} messages of {worst.topic}[{worst.partition}] left "
+                f"(and {len(left) - 1} more partitions); see the logs of its workers"
+            )
+        await asyncio.sleep(POLL_SECONDS)
