@@ -1,0 +1,59 @@
+"""Bad events are named by their field; good ones pass."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from evometrics.schemas.events import Event
+from evometrics.schemas.validation import MAX_AHEAD_MICROS, InvalidEvent, validate
+from tests.schemas.examples import EXAMPLES, NOW
+
+BY_RECORD = {event.record: event for event in EXAMPLES}
+
+
+@pytest.mark.parametrize(
+    "event", [e for e in EXAMPLES if e.record not in ("dead_letter",)], ids=lambda e: e.record
+)
+def test_a_good_event_passes(event: Event) -> None:
+    validate(event, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("record", "change", "field"),
+    [
+        ("evolution_started", {"agent_id": ""}, "agent_id"),
+        ("evolution_started", {"agent_id": 7}, "agent_id"),
+        ("evolution_started", {"node_id": ""}, "node_id"),
+        ("evolution_started", {"event_id": "x"}, "event_id"),
+        ("evolution_started", {"evolution_id": ""}, "evolution_id"),
+        ("evolution_started", {"pre_kpis": {"accuracy": float("nan")}}, r"pre_kpis\[accuracy\]"),
+        ("evolution_started", {"pre_kpis": {"accuracy": "high"}}, r"pre_kpis\[accuracy\]"),
+        ("evolution_started", {"pre_kpis": {1: 0.5}}, r"pre_kpis\[1\]"),
+        ("evolution_started", {"metadata": {"a": 1}}, r"metadata\[a\]"),
+        ("evolution_started", {"occurred_at": NOW + MAX_AHEAD_MICROS + 1}, "occurred_at"),
+        ("evolution_started", {"occurred_at": -1}, "occurred_at"),
+        ("evolution_progressed", {"fitness": float("inf")}, "fitness"),
+        ("evolution_completed", {"duration_seconds": -0.1}, "duration_seconds"),
+        ("evolution_completed", {"post_kpis": {"accuracy": float("-inf")}}, r"post_kpis\[accuracy\]"),
+        ("evolution_completed", {"status": "great"}, "status"),
+        ("evolution_completed", {"error_count": -1}, "error_count"),
+        ("evolution_completed", {"fitness_trajectory": [0.1, float("nan")]}, r"fitness_trajectory\[1\]"),
+        ("evolution_completed", {"insights": [1]}, r"insights\[0\]"),
+        ("evolution_completed", {"network_bytes_transferred": 2**63}, "network_bytes_transferred"),
+        ("kpi_snapshot", {"accuracy": float("nan")}, "accuracy"),
+        ("kpi_snapshot", {"phase": "sometimes"}, "phase"),
+        ("kpi_snapshot", {"extra": {"novelty": float("inf")}}, r"extra\[novelty\]"),
+        ("system_event", {"event_type": ""}, "event_type"),
+    ],
+)
+def test_a_bad_field_is_named(record: str, change: dict[str, Any], field: str) -> None:
+    event = dataclasses.replace(BY_RECORD[record], **change)
+    with pytest.raises(InvalidEvent, match=rf"{record}\.{field}: "):
+        validate(event, now=NOW)
+
+
+def test_a_system_event_may_be_about_no_agent() -> None:
+    validate(dataclasses.replace(BY_RECORD["system_event"], agent_id=""), now=NOW)
