@@ -96,7 +96,7 @@ class NightlyEvolutionOrchestrator:
         try:
             while not self._stopping.is_set():
                 start = self._schedule.next_run(datetime.now(UTC))
-                log.info("the next night begins at %s", start.isoformat())
+                log.info("the next night begins at %s", start.astimezone(self._schedule.zone).isoformat())
                 while (
                     left := (start - datetime.now(UTC)).total_seconds()
                 ) > 0 and not self._stopping.is_set():

@@ -33,7 +33,7 @@ class NightlySchedule:
         return cls(time.fromisoformat(run_at), zone)
 
     def next_run(self, now: datetime) -> datetime:
-        """Return the first start after `now`, exactly one for each local date, in the schedule's zone.
+        """Return the first start after `now`, in UTC; exactly one for each local date.
 
         A time that the clock skips in spring is taken as much after midnight as on other days (02:30
         becomes 03:30); one that comes twice in autumn is the first of the two. Raises `ValueError` where
@@ -43,8 +43,9 @@ class NightlySchedule:
             raise ValueError(f"next_run: now={now} has no time zone; pass datetime.now(UTC)")
         day = now.astimezone(self.zone).date() - timedelta(days=1)
         while True:
-            # through UTC: Python compares and subtracts times of one zone by the wall clock
+            # in UTC: Python compares times of one zone by the wall clock, and one that the clock shows twice
+            # equals no time of another zone
             start = datetime.combine(day, self.at, self.zone).astimezone(UTC)
             if start > now.astimezone(UTC):
-                return start.astimezone(self.zone)
+                return start
             day += timedelta(days=1)

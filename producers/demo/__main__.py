@@ -38,11 +38,12 @@ def parser() -> argparse.ArgumentParser:
 
 async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
     """Run the night with a collector of its own; return the `done` line."""
-    from evometrics.producers.demo.night import run_demo_night  # after the thread limits are in place
-
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    # takes seconds, and reads the thread limits
+    from evometrics.producers.demo.night import run_demo_night
+
     done = 0
 
     def show(outcome: EvolutionOutcome) -> None:
