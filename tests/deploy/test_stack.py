@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from evometrics.deploy.broker import brokers_registered
-from evometrics.deploy.jars import MissingPartError
+from evometrics.deploy.java import MissingPartError
 from evometrics.deploy.ports import free_ports
 from evometrics.deploy.stack import LocalStack, StackSettings
 from evometrics.deploy.stackfile import (
