@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +63,7 @@ class LocalStack:
         settings: what to run.
         prepare: makes topics, database and tables once broker and ClickHouse answer.
         progress: is told a line for each step, and of each part that dies with the end of its log.
+        worker_flags: further flags of the workers' command lines, by `stream` and `sink`.
 
     After `start` the addresses are in `addresses` and in `<data>/stack.json`. `start` raises
     `StackRunningError`, `MissingPartError`, `ProcessFailedError` or what `prepare` raises, and leaves
@@ -74,10 +75,12 @@ class LocalStack:
         settings: StackSettings,
         prepare: Callable[[StackAddresses], Awaitable[None]],
         progress: Progress,
+        worker_flags: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._settings = settings
         self._prepare = prepare
         self._progress = progress
+        self._worker_flags = worker_flags or {}
         self._data = Path(settings.data).resolve()
         self._stores: list[SupervisedPart] = []
         self._workers: list[SupervisedPart] = []
@@ -171,8 +174,13 @@ class LocalStack:
     def _worker(self, name: str, port: int) -> ProcessSpec:
         kind = name.partition("-")[0]
         argv = [sys.executable, "-m", "evometrics.deploy.cli", kind, "--brokers", self.addresses.brokers]
+        argv += ["--data", str(self._data)]
         if kind == "sink":
             argv += ["--clickhouse-url", self.addresses.clickhouse_url]
+        else:
+            # Its name in the group, the same after a restart: it gets its partitions back at once.
+            argv += ["--instance", name]
+        argv += self._worker_flags.get(kind, ())
         return ProcessSpec(
             name=name,
             argv=(*argv, "--http-port", str(port)),
