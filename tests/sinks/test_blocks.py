@@ -1,0 +1,135 @@
+"""Container blocks: what goes in comes out, in fastavro and in ClickHouse, whatever stands beside it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from evometrics.schemas.catalog import newest
+from evometrics.schemas.events import EVENT_CLASSES, Event
+from evometrics.schemas.metric_defs import OF_SINK, Instruments
+from evometrics.schemas.topics import BY_RECORD
+from evometrics.sinks.batch import Batch, Partition
+from evometrics.sinks.blocks import block, container, container_format, varint
+from evometrics.sinks.plan import deduplication_token
+from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.sinks.writer import TableWriter
+from tests.sinks.support import WIRE, one_of_each, rows, sent
+
+EVENTS = {event.record: event for event in one_of_each("agent-1")}
+
+
+def batch_of(*events: Event, partition: int = 3, first: int = 1000) -> Batch:
+    batch = Batch()
+    for offset, event in enumerate(events, start=first):
+        message = sent(event, partition, offset)
+        batch.add({Partition(message.topic, partition): [message]}, WIRE)
+    return batch
+
+
+def read(data: bytes) -> list[dict[str, Any]]:
+    return [dict(record) for record in fastavro.reader(io.BytesIO(data))]  # type: ignore[arg-type]
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_varints_are_avros_own(number: int) -> None:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, {"type": "long"}, number)
+    assert varint(number) == out.getvalue()
+
+
+def test_there_is_an_event_of_every_record() -> None:
+    assert EVENTS.keys() == EVENT_CLASSES.keys()
+
+
+@pytest.mark.parametrize("record", EVENTS)
+def test_a_container_reads_back_with_its_provenance(record: str) -> None:
+    (group,) = batch_of(EVENTS[record], EVENTS[record]).groups.values()
+    data = container(container_format(group.schema), (r.block for r in group.rows))
+    first, second = read(data)
+    assert (first["_partition"], first["_offset"], second["_offset"]) == (3, 1000, 1001)
+    assert first["_timestamp"].timestamp() == 1_700_000_000.123
+    plain = dict(EVENTS[record].to_record())
+    for name, value in plain.items():
+        got = first[name]
+        if hasattr(got, "timestamp"):
+            got = round(got.timestamp() * 1_000_000)
+        assert (str(got) if "event_id" in name and got is not None else got) == value, name
+
+
+@given(st.data())
+def test_a_damaged_datum_is_never_read_into_its_neighbour(data: st.DataObject) -> None:
+    """Cut, lengthened or mangled: either it reads as one record of its own length or reading fails."""
+    value = WIRE.encode(EVENTS["evolution_progressed"])
+    cut = data.draw(st.integers(11, len(value)))
+    tail = data.draw(st.binary(max_size=60))
+    schema = newest("evolution_progressed")
+    damaged = block(varint(0), 7, 0, value[:cut] + tail, 10)
+    whole = block(varint(0), 8, 0, value, 10)
+    try:
+        records = read(container(container_format(schema), [damaged, whole, whole]))
+    except Exception:  # any refusal will do
+        return
+    assert [r["_offset"] for r in records] == [7, 8, 8]
+    assert records[1] == records[2]
+
+
+def test_messages_are_grouped_and_bad_ones_set_aside() -> None:
+    good, alien = EVENTS["kpi_snapshot"], EVENTS["system_event"]
+    topic = BY_RECORD["kpi_snapshot"].name
+    misplaced = sent(alien, 1, 6)
+    misplaced.topic = topic
+    empty = sent(good, 1, 7)
+    empty.value = None
+    batch = Batch()
+    batch.add({Partition(topic, 1): [sent(good, 1, 5), misplaced, empty, sent(good, 1, 9)]}, WIRE)
+    (group,) = batch.groups.values()
+    assert [r.message.offset for r in group.rows] == [5, 9]
+    assert [r.message.offset for r in batch.rejected] == [6, 7]
+    assert "system_event" in batch.rejected[0].reason and "no value" in batch.rejected[1].reason
+    ((partition, offsets),) = batch.ranges.items()
+    assert partition == (topic, 1) and (offsets.first, offsets.last, offsets.count) == (5, 9, 4)
+    assert batch.leave_out({Partition(topic, 1): {9}}) == 1
+    assert [r.message.offset for r in group.rows] == [5]
+
+
+def test_a_token_names_exactly_these_rows() -> None:
+    token = deduplication_token("t", "run", [b"a", b"b"])
+    assert token == deduplication_token("t", "run", [b"a", b"b"])
+    others = [("u", "run", [b"a", b"b"]), ("t", "other", [b"a", b"b"]), ("t", "run", [b"a"])]
+    assert token not in [deduplication_token(*other) for other in others]
+
+
+async def test_clickhouse_reads_every_record_as_it_was_written(database: ClickHouseSettings) -> None:
+    writer = TableWriter(database, "run", Instruments(CollectorRegistry(), OF_SINK))
+    for group in batch_of(*EVENTS.values()).groups.values():
+        assert await writer.store(group) == []
+        assert await writer.store(group) == []  # a try again under the same token
+    await writer.close()
+    for event in EVENTS.values():
+        topic = BY_RECORD[event.record]
+        expressions = [
+            f"toUnixTimestamp64Micro({f['name']})" if "timestamp-micros" in str(f["type"]) else str(f["name"])
+            for f in newest(event.record).source["fields"]
+        ]
+        where = f"FROM {topic.table}_rows"
+        found = await rows(database, f"SELECT {', '.join(expressions)} {where}")
+        assert len(found) == 1
+        for (name, value), got in zip(event.to_record().items(), found[0], strict=True):
+            if "event_id" in name and got is not None:
+                got = str(got)
+            elif name in ("message_key", "message_value"):
+                continue
+            assert got == value, (event.record, name)
+        provenance = await rows(
+            database, f"SELECT _topic, _partition, toUnixTimestamp64Milli(_timestamp) {where}"
+        )
+        assert provenance == [(topic.name, 3, 1_700_000_000_123)]
+    (letter,) = await rows(database, "SELECT hex(message_value), isNull(message_key) FROM dead_letters")
+    assert letter == (bytes(range(256)).hex().upper(), 1)

@@ -1,0 +1,242 @@
+"""The sink worker on real Kafka and ClickHouse: every message once, bad ones aside, through crashes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from evometrics.schemas.events import Event, EvolutionProgressed
+from evometrics.schemas.ids import derived_id
+from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, TOPICS
+from evometrics.sinks.batch import Group, Partition, Rejected
+from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
+from evometrics.sinks.source import Position
+from evometrics.sinks.worker import SinkWorker, run_sink
+from tests.sinks.support import WIRE, Kafka, common, eventually, one_of_each, rows, running, until_stored
+
+PROGRESSED = BY_RECORD["evolution_progressed"]
+
+
+def many(count: int) -> list[Event]:
+    return [
+        EvolutionProgressed(**common(f"agent-{i % 17}"), evolution_id="e", iteration=i, fitness=i / 7)
+        for i in range(count)
+    ]
+
+
+async def stored_offsets(database: ClickHouseSettings, table: str) -> list[tuple[int, int]]:
+    """Return partition and offset of every row in storage, duplicates and all."""
+    return [(p, o) for p, o in await rows(database, f"SELECT _partition, _offset FROM {table}_rows")]
+
+
+async def test_events_of_every_topic_arrive_once_and_offsets_follow(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    agents = [f"agent-{i}" for i in range(20)]
+    events = [event for agent in agents for event in one_of_each(agent)]
+    sent = await broker.send(events + events[:50])  # 50 come twice
+    async with running(broker, database) as worker:
+        for topic in TOPICS:
+            await until_stored(database, topic.table, len(agents))
+        assert worker.cycle is not None
+        ends = {Partition(t, p): max(o for u, q, o in sent if (u, q) == (t, p)) + 1 for t, p, _ in sent}
+
+        async def committed() -> bool:
+            assert worker.cycle is not None
+            positions = await worker.cycle.source.positions(ends)
+            return positions == {p: Position(end, None) for p, end in ends.items()}
+
+        await eventually(committed, "the group's offsets at the end of what was sent")
+        assert worker.ready() is None and worker.live() is None
+    for topic in TOPICS:
+        ids = [str(row[0]) for row in await rows(database, f"SELECT event_id FROM {topic.table}")]
+        assert sorted(ids) == sorted(e.event_id for e in events if e.record == topic.record)
+
+
+@pytest.mark.parametrize("point", ["after the plan", "between two inserts", "after the insert"])
+async def test_a_crash_at_any_step_leaves_each_message_stored_once(
+    broker: Kafka, database: ClickHouseSettings, point: str
+) -> None:
+    class Killed(Exception):
+        pass
+
+    events = [*many(500), *one_of_each("agent-1")]
+    sent = await broker.send(events)
+    worker = SinkWorker(broker.settings, database, SinkSettings(broker.sink.group, batch_seconds=2))
+    task = asyncio.create_task(worker.run(asyncio.Event()))
+    await eventually(lambda: asyncio.sleep(0, worker.waiting_for is None), "the worker to start")
+    assert worker.cycle is not None
+    cycle, commits = worker.cycle, 0
+    commit, store = cycle.source.commit, cycle.writer.store
+
+    async def dying_commit(positions: dict[object, object]) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == 2:
+            raise Killed
+        await commit(positions)  # type: ignore[arg-type]
+
+    async def dying_store(group: Group) -> list[Rejected]:
+        if point == "after the plan" or group.table != PROGRESSED.table:
+            await asyncio.sleep(1)  # the first insert is through when this one dies
+            raise Killed
+        return await store(group)
+
+    cycle.source.commit = dying_commit  # type: ignore[assignment, method-assign]
+    if point != "after the insert":
+        cycle.writer.store = dying_store  # type: ignore[method-assign]
+    with pytest.raises((Killed, ExceptionGroup)):
+        await asyncio.wait_for(task, 40)
+    if point != "after the plan":
+        assert len(await stored_offsets(database, PROGRESSED.table)) > 400
+
+    async with running(broker, database):
+        for topic in TOPICS:
+            await until_stored(database, topic.table, sum(e.record == topic.record for e in events))
+    for topic in TOPICS:
+        expected = sorted((p, o) for t, p, o in sent if t == topic.name)
+        assert sorted(await stored_offsets(database, topic.table)) == expected, topic.table
+
+
+async def test_what_a_crashed_worker_stored_is_known_beyond_the_next_batch(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    """A large batch was stored but not committed; its successor works in small ones and crashes too."""
+    sent = await broker.send(many(300))
+
+    async def crash(sink: SinkSettings, commits_until_killed: int) -> None:
+        worker = SinkWorker(broker.settings, database, sink)
+        task = asyncio.create_task(worker.run(asyncio.Event()))
+        await eventually(lambda: asyncio.sleep(0, worker.waiting_for is None), "the worker to start")
+        assert worker.cycle is not None
+        source, left = worker.cycle.source, commits_until_killed
+        commit = source.commit
+
+        async def dying_commit(positions: dict[object, object]) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise RuntimeError("killed")
+            await commit(positions)  # type: ignore[arg-type]
+
+        source.commit = dying_commit  # type: ignore[assignment, method-assign]
+        with pytest.raises(RuntimeError, match="killed"):
+            await asyncio.wait_for(task, 40)
+
+    await crash(SinkSettings(broker.sink.group, batch_seconds=2), 2)
+    await crash(SinkSettings(broker.sink.group, batch_rows=20), 4)
+    async with running(broker, database) as worker:
+
+        async def at_end() -> bool:
+            ends = {Partition(t, p): max(o for u, q, o in sent if (u, q) == (t, p)) + 1 for t, p, _ in sent}
+            cycle = worker.cycle
+            return cycle is not None and all(cycle.committed.get(p) == end for p, end in ends.items())
+
+        await eventually(at_end, "all offsets committed")
+    assert sorted(await stored_offsets(database, PROGRESSED.table)) == sorted((p, o) for _, p, o in sent)
+
+
+def damaged(event: Event) -> list[tuple[str, bytes | None]]:
+    """Return ways in which an event's message can be bad, none of which the framing shows but the last."""
+    topic, value = BY_RECORD[event.record].name, WIRE.encode(event)
+    bad_id = value.replace(event.event_id.encode(), b"z" * 36)
+    endless = value[:10] + b"\xff" * 40
+    return [
+        (topic, value[:-3]),
+        (topic, value + b"\x00"),
+        (topic, bad_id),
+        (topic, endless),
+        (topic, value[:10]),
+        (topic, b"\xc3\x01" + bytes(8)),
+        (topic, b"not avro"),
+        (topic, b""),
+        (topic, None),
+    ]
+
+
+async def test_bad_messages_go_to_the_dead_letters_and_all_good_ones_in(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    good = many(200)
+    bad = damaged(good[0])
+    mixed: list[Event | tuple[str, bytes | None]] = [
+        *good[:100],
+        *bad[:4],
+        *good[100:150],
+        *bad[4:],
+        *good[150:],
+    ]
+    sent = await broker.send(mixed)
+    async with running(broker, database) as worker:
+        await until_stored(database, PROGRESSED.table, len(good))
+        await until_stored(database, DEAD_LETTERS.table, len(bad))
+        metrics = worker.metrics().decode()
+    ids = {str(row[0]) for row in await rows(database, f"SELECT event_id FROM {PROGRESSED.table}")}
+    assert ids == {e.event_id for e in good}
+    found = await rows(
+        database,
+        "SELECT source_topic, source_partition, source_offset, toString(event_id), "
+        "if(isNull(message_value), NULL, hex(message_value)), reason, stage FROM dead_letters",
+    )
+    expected = {
+        place: None if message[1] is None else message[1].hex().upper()
+        for place, message in zip(sent, mixed, strict=True)
+        if isinstance(message, tuple)
+    }
+    assert {row[:3]: row[4] for row in found} == expected
+    for topic, partition, offset, event_id, _, reason, stage in found:
+        assert event_id == derived_id(topic, partition, offset, "sink") and reason and stage == "sink"
+    assert f'evometrics_dead_letters_total{{stage="sink",topic="{PROGRESSED.name}"}} {len(bad)}.0' in metrics
+
+
+async def test_a_bad_dead_letter_does_not_breed(broker: Kafka, database: ClickHouseSettings) -> None:
+    ((_, partition, offset),) = await broker.send([(DEAD_LETTERS.name, b"no dead letter at all")])
+    letter = one_of_each("agent-1")[-1]
+    async with running(broker, database) as worker:
+        await broker.send([letter])
+        await until_stored(database, DEAD_LETTERS.table, 1)
+
+        async def passed() -> bool:
+            cycle = worker.cycle
+            return (
+                cycle is not None and cycle.committed.get(Partition(DEAD_LETTERS.name, partition), 0) > offset
+            )
+
+        await eventually(passed, "the bad dead letter to be passed")
+    assert [str(r[0]) for r in await rows(database, "SELECT event_id FROM dead_letters")] == [letter.event_id]
+
+
+async def test_two_workers_share_the_partitions_and_lose_nothing_as_one_leaves(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    events: Sequence[Event] = many(3000)
+    async with running(broker, database):
+        async with running(broker, database) as second:
+            await broker.send(events[:1000])
+            await eventually(
+                lambda: asyncio.sleep(0, bool(second.cycle and second.cycle.source.assigned)),
+                "the second worker to get partitions",
+            )
+            await broker.send(events[1000:2000])
+        await broker.send(events[2000:])
+        await until_stored(database, PROGRESSED.table, len(events))
+    ids = {str(row[0]) for row in await rows(database, f"SELECT event_id FROM {PROGRESSED.table}")}
+    assert ids == {e.event_id for e in events}
+
+
+async def test_a_worker_waits_for_parts_that_are_away_and_says_which(broker: Kafka, clickhouse: str) -> None:
+    nowhere = ClickHouseSettings(url="http://127.0.0.1:9")
+    worker, stop = SinkWorker(broker.settings, nowhere, broker.sink), asyncio.Event()
+    task = asyncio.create_task(worker.run(stop))
+    await asyncio.sleep(0.5)
+    assert "http://127.0.0.1:9" in (worker.ready() or "") and worker.live() is None
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    stopping = asyncio.Event()
+    running_sink = asyncio.create_task(run_sink(broker.settings, nowhere, broker.sink, 0, stopping))
+    await asyncio.sleep(0.3)
+    stopping.set()
+    await asyncio.wait_for(running_sink, 5)
