@@ -139,11 +139,11 @@ class EvolutionMetricsCollector:
             value = self.encode(started)
         except Exception as error:
             if started is not None:
-                self.sampler.end(started.evolution_id)
+                self.sampler.forget(started.evolution_id)
             await self.reject(EvolutionStarted.record, event, error)
             return None
         for forgotten in self.active_collections.open(ActiveEvolution(started, time.perf_counter())):
-            self.sampler.end(forgotten)
+            self.sampler.forget(forgotten)
         return await self.store(started, value)
 
     async def record_evolution_progress(
@@ -183,7 +183,7 @@ class EvolutionMetricsCollector:
         active = None
         try:
             active = self.active_collections.find(event)
-            usage = self.sampler.end(active.started.evolution_id) if active else None
+            usage = self.sampler.usage(active.started.evolution_id) if active else None
             completed = convert.completed_event(event, self.settings.node_id, active, usage)
             value = self.encode(completed)
         except Exception as error:
@@ -191,6 +191,7 @@ class EvolutionMetricsCollector:
             return None
         if active is not None:
             self.active_collections.close(active)
+            self.sampler.forget(completed.evolution_id)
         self.metrics_history.append(completed)
         return await self.store(completed, value)
 

@@ -100,13 +100,17 @@ class ResourceSampler:
         self.wanted.set()
         return reading
 
-    def end(self, evolution_id: str) -> Usage | None:
-        """Stop watching an evolution and return what it used; None where it was not watched."""
-        self.sample()
+    def forget(self, evolution_id: str) -> None:
+        """Stop watching an evolution."""
         with self.lock:
-            watch = self.watches.pop(evolution_id, None)
-            if not self.watches:
+            self.watches.pop(evolution_id, None)
+            if not self.watches and not self.stopping.is_set():
                 self.wanted.clear()
+
+    def usage(self, evolution_id: str) -> Usage | None:
+        """Return what an evolution has used up to now; None where it is not watched."""
+        self.sample()
+        watch = self.watches.get(evolution_id)
         if watch is None:
             return None
         high_water = high_water_mb()

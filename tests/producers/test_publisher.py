@@ -1,0 +1,265 @@
+"""Publishing: in order per agent, deleted only after the acknowledgement, nothing lost in an outage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.partitioner import DefaultPartitioner
+
+from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
+from evometrics.deploy.process import ChildProcess
+from evometrics.producers import EvolutionMetricsCollector
+from evometrics.producers import publisher as publishing
+from evometrics.producers.outbox_file import dead_outboxes
+from evometrics.schemas.events import EvolutionProgressed, SystemEvent
+from evometrics.schemas.topics import (
+    EVOLUTION_COMPLETED,
+    EVOLUTION_PROGRESSED,
+    EVOLUTION_STARTED,
+    SYSTEM_EVENTS,
+)
+from tests.producers.outbox_tools import Arrived, arrived, create_topics, files, left_in, until, waiting
+from tests.producers.test_outbox import RECORD_UNTIL_KILLED
+
+
+@pytest.fixture(scope="module")
+def own_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ChildProcess]]:
+    """A broker of these tests' own: they delete and configure topics, and kill it."""
+    folder = tmp_path_factory.mktemp("kafka")
+    nodes = plan_nodes(folder)
+
+    async def start() -> ChildProcess:
+        node = ChildProcess(await prepare_node(nodes[0], nodes, folder / "logs", lambda *_: None))
+        await node.start()
+        await create_topics(bootstrap(nodes))
+        return node
+
+    node = asyncio.run(start())
+    yield bootstrap(nodes), node
+    asyncio.run(node.stop())
+
+
+@pytest.fixture
+def broker(own_node: tuple[str, ChildProcess]) -> str:
+    """`host:port` of a broker with the raw topics."""
+    return own_node[0]
+
+
+def config(folder: Path, brokers: str, **more: Any) -> dict[str, Any]:
+    node = f"node-{uuid.uuid4().hex[:8]}"
+    return {"db_path": str(folder / "ev.db"), "brokers": brokers, "node_id": node, **more}
+
+
+@asynccontextmanager
+async def collecting(given: dict[str, Any]) -> AsyncIterator[EvolutionMetricsCollector]:
+    collector = EvolutionMetricsCollector(given)
+    await collector.start()
+    try:
+        yield collector
+    finally:
+        await asyncio.wait_for(collector.stop(), 60)
+
+
+def iterations(messages: list[Arrived]) -> dict[str, list[int]]:
+    """Return each agent's iterations in the order the broker has them."""
+    by_agent: dict[str, list[int]] = defaultdict(list)
+    for message in messages:
+        if isinstance(message.event, EvolutionProgressed):
+            by_agent[message.event.agent_id].append(message.event.iteration)
+    return by_agent
+
+
+async def progress(collector: EvolutionMetricsCollector, agent: str, numbers: range) -> None:
+    for number in numbers:
+        await collector.record_evolution_progress(agent, number, 0.5, evolution_id="e")
+
+
+async def test_all_that_was_recorded_arrives_once_in_order_at_its_keys_partition(
+    broker: str, tmp_path: Path
+) -> None:
+    given = config(tmp_path, broker)
+    async with collecting(given) as collector:
+        await asyncio.gather(*(progress(collector, f"agent-{n}", range(40)) for n in range(50)))
+        async with collector.evolution("agent-0") as run:
+            await run.complete(post_kpis={"accuracy": 0.5})
+        assert await collector.drain(30)
+        assert not waiting(collector)
+    messages = await arrived(broker, given["node_id"])
+    assert iterations(messages) == {f"agent-{n}": list(range(40)) for n in range(50)}
+    assert len({m.event.event_id for m in messages}) == len(messages)
+    assert Counter(m.topic for m in messages) == collector.recorded == collector.published
+    assert {m.topic for m in messages} >= {EVOLUTION_STARTED.name, EVOLUTION_COMPLETED.name}
+    for message in messages:
+        partition = DefaultPartitioner()(message.event.key.encode(), [0, 1, 2], [0, 1, 2])
+        assert message.partition == partition
+    assert files(tmp_path) == [], "everything is sent: no outbox is left"
+
+
+async def test_what_a_killed_process_left_is_adopted_and_sent_before_what_is_new(
+    broker: str, tmp_path: Path
+) -> None:
+    db_path = tmp_path / "ev.db"
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        RECORD_UNTIL_KILLED.replace('"killed"', "sys.argv[2]"),
+        str(db_path),
+        node := f"killed-{uuid.uuid4().hex[:8]}",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert child.stdout is not None
+    for _ in range(300):
+        await asyncio.wait_for(child.stdout.readline(), 30)
+    os.kill(child.pid, signal.SIGKILL)
+    await child.stdout.read()
+    await child.wait()
+    left = [event.event_id for event in left_in(tmp_path)]
+    async with collecting(config(tmp_path, broker, node_id=node)) as collector:
+        await collector.record_system_event("after the crash")
+        assert await collector.drain(30)
+    found = [m.event for m in await arrived(broker, node) if isinstance(m.event, SystemEvent)]
+    assert [e.event_id for e in found[: len(left)]] == left
+    assert found[len(left)].event_type == "after the crash"
+    assert list(dead_outboxes(db_path)) == []
+
+
+async def test_stop_leaves_what_it_could_not_send_for_the_next_start(broker: str, tmp_path: Path) -> None:
+    away = config(tmp_path, "127.0.0.1:1", stop_timeout=0.1)
+    async with collecting(away) as collector:
+        await progress(collector, "agent", range(10))
+    assert len(left_in(tmp_path)) == 11
+    async with collecting({**away, "brokers": broker}) as collector:
+        assert collector.outbox_depth == 11
+        await progress(collector, "agent", range(10, 20))
+        assert await collector.drain(30)
+    assert iterations(await arrived(broker, away["node_id"])) == {"agent": list(range(20))}
+
+
+async def test_a_process_that_dies_later_is_adopted_while_running(broker: str, tmp_path: Path) -> None:
+    given = config(tmp_path, broker, flush_interval=0.1)
+    async with collecting(given) as collector:
+        other = config(tmp_path, "127.0.0.1:1", node_id=given["node_id"], stop_timeout=0)
+        async with collecting(other) as dying:
+            await progress(dying, "agent", range(10))
+        await until(lambda: collector.published.get(EVOLUTION_PROGRESSED.name) == 10)
+    assert iterations(await arrived(broker, given["node_id"])) == {"agent": list(range(10))}
+
+
+async def test_a_busy_event_loop_does_not_hold_up_sending(broker: str, tmp_path: Path) -> None:
+    async with collecting(config(tmp_path, broker)) as collector:
+        await progress(collector, "agent", range(10))
+        deadline = asyncio.get_running_loop().time() + 20
+        while collector.outbox_depth and asyncio.get_running_loop().time() < deadline:
+            sum(range(10_000))  # never awaits, as an evolution that computes
+        assert collector.published[EVOLUTION_PROGRESSED.name] == 10
+
+
+async def set_limit(brokers: str, topic: str, limit: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(limit)})
+    await admin.alter_configs([resource])
+    await admin.close()
+
+
+async def test_a_message_the_broker_refuses_for_good_goes_out_of_the_way(
+    broker: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = SYSTEM_EVENTS.name
+    given = config(tmp_path, broker)
+    await set_limit(broker, topic, 50_000)
+    try:
+        async with collecting(given) as collector:
+            recording = [
+                collector.record_system_event(
+                    "note", {"number": n, "text": "x" * (90_000 if n == 7 else 500)}
+                )
+                for n in range(200)
+            ]
+            ids = [await r for r in recording]
+            assert await collector.drain(60)
+            await until(lambda: collector.recorded[topic] == 201, 20)
+            assert await collector.drain(30)
+    finally:
+        await set_limit(broker, topic, 2_000_000)
+    notes = [m.event for m in await system_events(given) if m.event.event_type == "note"]
+    assert [json.loads(e.data)["number"] for e in notes] == [n for n in range(200) if n != 7]
+    ((refused_topic, _, value, reason, _),) = collector.sending.refused.all()
+    assert refused_topic == topic
+    assert collector.wire.decode(value).event_id == ids[7]
+    assert "MessageSizeTooLarge" in reason
+    (report,) = [m.event for m in await system_events(given) if m.event.event_type == "event_refused"]
+    assert json.loads(report.data)["topic"] == topic
+    assert "for good" in caplog.text
+
+
+async def system_events(given: dict[str, Any]) -> list[Any]:
+    return [m for m in await arrived(given["brokers"], given["node_id"]) if isinstance(m.event, SystemEvent)]
+
+
+async def test_a_missing_topic_is_named_with_the_way_out(
+    broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(publishing, "TOPIC_TIMEOUT", 1.0)
+    gone = EVOLUTION_PROGRESSED.name
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    await admin.delete_topics([gone])
+    try:
+        given = config(tmp_path, broker)
+        async with collecting(given) as collector:
+            await progress(collector, "agent", range(3))
+            await until(lambda: "evometrics topics" in caplog.text)
+            assert gone in caplog.text
+            await create_topics(broker)
+            assert await collector.drain(30)
+        assert iterations(await arrived(broker, given["node_id"])) == {"agent": [0, 1, 2]}
+    finally:
+        await create_topics(broker)
+        await admin.close()
+
+
+async def test_a_broker_killed_under_load_and_back_loses_nothing_and_keeps_the_order(
+    own_node: tuple[str, ChildProcess], tmp_path: Path
+) -> None:
+    brokers, node = own_node
+    given = config(tmp_path / "outbox", brokers)
+    async with collecting(given) as collector:
+        recording = True
+        recorded = Counter[str]()
+
+        async def record(agent: str) -> None:
+            while recording:
+                await progress(collector, agent, range(recorded[agent], recorded[agent] + 1))
+                recorded[agent] += 1
+                await asyncio.sleep(0.002)
+
+        tasks = [asyncio.create_task(record(f"agent-{n}")) for n in range(10)]
+        await asyncio.sleep(1)
+        assert node.pid is not None
+        os.kill(node.pid, signal.SIGKILL)
+        before = recorded.total()
+        await asyncio.sleep(2)
+        assert recorded.total() > before + 100, "recording goes on while the broker is away"
+        await node.start()
+        await asyncio.sleep(1)
+        recording = False
+        await asyncio.gather(*tasks)
+        assert await collector.drain(60)
+    messages = [m for m in await arrived(brokers, given["node_id"]) if m.topic == EVOLUTION_PROGRESSED.name]
+    first = list({m.event.event_id: m for m in reversed(messages)}.values())[::-1]
+    assert iterations(first) == {agent: list(range(count)) for agent, count in recorded.items()}
