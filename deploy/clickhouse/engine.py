@@ -45,11 +45,18 @@ class Engine:
 
     def cancel(self, tag: str) -> None:
         """End the running statement of that tag, if there is one."""
-        self._keeper.query(f"KILL QUERY WHERE Settings['log_comment'] = {quote(tag)}")
+        self._kill(f"Settings['log_comment'] = {quote(tag)}")
 
     def cancel_all(self) -> None:
         """End all running statements."""
-        self._keeper.query("KILL QUERY WHERE query NOT LIKE 'KILL QUERY%'")
+        self._kill("query NOT LIKE 'KILL QUERY%'")
+
+    def _kill(self, condition: str) -> None:
+        connection = open_connection(self._folder)
+        try:
+            connection.query(f"KILL QUERY WHERE {condition}")
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close the folder; no statement may be running."""

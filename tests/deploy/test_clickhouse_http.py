@@ -237,3 +237,17 @@ async def test_a_second_server_on_the_folder_is_told_who_has_it(tmp_path: Path) 
     finally:
         await first.stop()
     assert first.exit_code == 0
+
+
+async def test_a_stop_ends_reads_under_way_and_closes_the_folder(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    child = ChildProcess(clickhouse_process(tmp_path / "db", port, tmp_path / "clickhouse.log"))
+    await child.start()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+        slow = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
+        reading = asyncio.create_task(http.post("/", data=slow))
+        await asyncio.sleep(0.3)
+        await child.stop()
+        await asyncio.gather(reading, return_exceptions=True)
+    assert child.exit_code == 0
+    assert child.log_tail().endswith("closed")
