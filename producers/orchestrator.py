@@ -197,7 +197,10 @@ class NightlyEvolutionOrchestrator:
                 self._selector.observe(agent.agent_id, plan.strategy, outcome.status == "succeeded")
             outcome = await self._retire_where_due(outcome)
         if self._on_evolution is not None:
-            self._on_evolution(outcome)
+            try:
+                self._on_evolution(outcome)
+            except Exception:
+                log.exception("on_evolution failed for agent %s; the night goes on", outcome.agent_id)
         return outcome
 
     def _plan(

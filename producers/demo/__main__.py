@@ -27,8 +27,10 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     parse = argparse.ArgumentParser(prog="python -m evometrics.producers.demo", description=__doc__)
     parse.add_argument("--node-id", required=True, help="this node's name; another one for each node")
-    parse.add_argument("--agents", type=int, default=10, help="agents to evolve (default %(default)s)")
-    parse.add_argument("--evolutions", type=int, default=100, help="evolutions to do (default %(default)s)")
+    parse.add_argument("--agents", type=positive, default=10, help="agents to evolve (default %(default)s)")
+    parse.add_argument(
+        "--evolutions", type=positive, default=100, help="evolutions to do (default %(default)s)"
+    )
     parse.add_argument("--seed", type=int, default=0, help="of every random draw (default %(default)s)")
     parse.add_argument("--brokers", help="host:port of the broker, several separated by commas")
     parse.add_argument("--outbox-dir", type=Path, default=Path(), help="folder for the outbox (default here)")
@@ -36,25 +38,36 @@ def parser() -> argparse.ArgumentParser:
     return parse
 
 
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number}: must be at least 1")
+    return number
+
+
 async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
     """Run the night with a collector of its own; return the `done` line."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    # takes seconds, and reads the thread limits
-    from evometrics.producers.demo.night import run_demo_night
-
     done = 0
 
     def show(outcome: EvolutionOutcome) -> None:
         nonlocal done
         done += 1
         if args.json_progress:
-            print(json.dumps(progress_line(args, outcome, done)), flush=True)
+            try:
+                print(json.dumps(progress_line(args, outcome, done)), flush=True)
+            except BrokenPipeError:  # whoever started this node is gone
+                stopping.set()
 
     args.outbox_dir.mkdir(parents=True, exist_ok=True)
     config = {"node_id": args.node_id, "brokers": args.brokers, "db_path": str(args.outbox_dir / "outbox.db")}
     collector = EvolutionMetricsCollector(config)
+    # takes seconds, and reads the thread limits
+    from evometrics.producers.demo.night import run_demo_night
+
     await collector.start()
     try:
         report = await run_demo_night(
@@ -99,11 +112,10 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     try:
-        done = asyncio.run(orchestrate(args))
+        print(json.dumps(asyncio.run(orchestrate(args))), flush=True)
     except (SettingsError, OSError) as error:
         print(f"evometrics demo node {args.node_id}: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(done), flush=True)
     return 0
 
 

@@ -52,7 +52,10 @@ async def run_demo_night(
             await orchestrator.start()
             report = NightReport(agents=agents)
             while report.evolutions < evolutions and not stopping.is_set():
-                report += await orchestrator.run_night(budget=evolutions - report.evolutions, everyone=True)
+                night = await orchestrator.run_night(budget=evolutions - report.evolutions, everyone=True)
+                report += night
+                if not night.evolutions:  # stopped, or no agent is left
+                    break
                 await orchestrator.snapshot_agents()
         finally:
             watch.cancel()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
+import json
 import math
+import os
 import random
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from evometrics.producers.demo import data as digits
 from evometrics.producers.demo.agent import CANDIDATES, PATIENCE, DigitAgent
@@ -27,6 +37,7 @@ from evometrics.producers.demo.model import fit
 from evometrics.producers.evolvable import EvolutionContext, EvolutionFailed, EvolvableAgent
 from evometrics.producers.strategies import Strategy, standard_strategies
 from evometrics.schemas.kpis import KPI_NAMES, overall_performance
+from tests.producers.outbox_tools import NO_BROKER, arrived, create_topics, left_in
 
 TIMED = {"response_time_ms", "throughput_tps", "cpu_utilization", "energy_efficiency"}
 #: A middling genome of each family: room above, and not hopeless.
@@ -40,6 +51,13 @@ GENOMES = {
         ("network", 10, 0.01),
     )
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Measure as a node does: on matrices this small, more threads only cost."""
+    with threadpool_limits(1):
+        yield
 
 
 def context(seed: int = 1, reports: list[tuple[int, float]] | None = None) -> EvolutionContext:
@@ -243,7 +261,7 @@ def test_the_same_seed_makes_the_same_agent_and_the_same_evolution() -> None:
         return agent.genome, {n: v for n, v in kpis.items() if n not in TIMED}
 
     assert life(5) == life(5)
-    assert life(5)[0] != life(6)[0]
+    assert DigitAgent.born("n1-agent-001", 5).genome != DigitAgent.born("n1-agent-001", 6).genome
 
 
 def test_agents_start_different_and_mediocre() -> None:
@@ -271,3 +289,89 @@ def test_a_mutation_stays_within_what_a_genome_may_be(strategy: str) -> None:
 def test_an_unknown_strategy_is_named() -> None:
     with pytest.raises(KeyError, match="know no strategy 'prayer'; they know hyperparameter_tuning"):
         mutated("prayer", GENOMES["tree"], random.Random(1))
+
+
+async def node(*flags: str, **environment: str) -> asyncio.subprocess.Process:
+    """Start a node in a process of its own."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "evometrics.producers.demo", "--json-progress", *flags),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment},
+    )
+
+
+async def lines_of(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
+    """Wait for a node's end and return its lines."""
+    out, err = await asyncio.wait_for(process.communicate(), 120)
+    assert process.returncode == 0, err.decode()
+    return [json.loads(line) for line in out.splitlines()]
+
+
+async def test_nodes_in_processes_of_their_own_record_every_event_on_the_broker(
+    kafka: str, tmp_path: Path
+) -> None:
+    await create_topics(kafka)
+    names = [f"demo-{tmp_path.name}-{n}" for n in range(2)]
+    work = ("--agents", "3", "--evolutions", "10", "--brokers", kafka, "--outbox-dir", str(tmp_path))
+    nodes = [await node("--node-id", name, *work) for name in names]
+    for name, process in zip(names, nodes, strict=True):
+        *evolutions, done = await lines_of(process)
+        assert [line["done"] for line in evolutions] == list(range(1, 11))
+        statuses = Counter(line["status"] for line in evolutions)
+        report = done["report"]
+        assert {s: report[s] for s in ("succeeded", "rolled_back", "failed")} == {
+            s: statuses[s] for s in ("succeeded", "rolled_back", "failed")
+        }
+        assert report["evolutions"] == 10 and report["agents"] == 3
+        messages = await arrived(kafka, name)
+        assert Counter(m.topic for m in messages) == done["recorded"]
+        assert len({m.event.event_id for m in messages}) == len(messages)
+        assert done["recorded"]["evometrics.evolution.completed"] == 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_a_node_cleanly_and_what_it_recorded_is_still_there(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    work = ("--node-id", "n", "--agents", "2", "--evolutions", "100000", "--brokers", NO_BROKER)
+    process = await node(*work, "--outbox-dir", str(tmp_path), EVOMETRICS_COLLECTOR_STOP_TIMEOUT="0")
+    assert process.stdout is not None
+    first = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+    process.send_signal(number)
+    *evolutions, done = [first, *await lines_of(process)]
+    assert done["event"] == "done" and done["report"]["evolutions"] == len(evolutions)
+    assert sum(done["recorded"].values()) == len(left_in(tmp_path))
+
+
+async def test_a_node_that_nobody_listens_to_any_more_ends(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    work = ("--node-id", "n", "--agents", "2", "--evolutions", "100000", "--brokers", NO_BROKER)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "evometrics.producers.demo", "--json-progress", *work),
+        *("--outbox-dir", str(tmp_path)),
+        stdout=writer,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "EVOMETRICS_COLLECTOR_STOP_TIMEOUT": "0"},
+    )
+    os.close(writer)
+    os.close(reader)
+    _, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 2 and "Broken pipe" in err.decode()
+    assert left_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--agents", "0"), "--agents: 0: must be at least 1"),
+        (("--evolutions", "many"), "--evolutions"),
+        (("--brokers", ""), "brokers"),
+        (("--outbox-dir", "/dev/null/outbox"), "/dev/null/outbox"),
+    ],
+)
+async def test_a_bad_flag_is_named_at_once(flags: tuple[str, str], named: str, tmp_path: Path) -> None:
+    process = await node("--node-id", "n", "--brokers", NO_BROKER, "--outbox-dir", str(tmp_path), *flags)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 2
+    assert named in err.decode() and "Traceback" not in err.decode()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -29,10 +27,7 @@ from evometrics.producers.strategies import Strategy
 from evometrics.schemas.events import Event, EvolutionCompleted, KpiSnapshot, SystemEvent
 from evometrics.schemas.kpis import KPI_NAMES, KpiThresholds, should_retire
 from evometrics.schemas.settings import SettingsError
-from evometrics.schemas.wire import WireFormat
-
-#: Nothing listens there: what is recorded stays in the outbox, where the tests read it.
-NO_BROKER = "127.0.0.1:9"
+from tests.producers.outbox_tools import NO_BROKER, waiting
 
 
 @pytest.fixture
@@ -52,10 +47,7 @@ async def collector(tmp_path: Path) -> AsyncIterator[EvolutionMetricsCollector]:
 
 def recorded(collector: EvolutionMetricsCollector, *, nights: bool = False) -> list[Event]:
     """Return the events in the outbox in the order recorded, without those about nights unless asked for."""
-    wire = WireFormat()
-    with contextlib.closing(sqlite3.connect(f"file:{collector.outbox.path}?mode=ro", uri=True)) as database:
-        rows = database.execute("SELECT value FROM outbox ORDER BY seq").fetchall()
-    events = [wire.decode(value) for (value,) in rows]
+    events = waiting(collector)
     return [e for e in events if nights or not (isinstance(e, SystemEvent) and not e.agent_id)]
 
 
@@ -254,6 +246,14 @@ async def test_a_successor_that_cannot_be_made_leaves_the_night_going(
     orchestra = await orchestrator(collector, lost, other, replace=barren)
     report = await orchestra.run_night()
     assert report.evolutions == 2 and report.retired == 1 and report.agents == 1
+
+
+async def test_a_listener_that_fails_does_not_stop_the_night(collector: EvolutionMetricsCollector) -> None:
+    def listen(outcome: EvolutionOutcome) -> None:
+        raise RuntimeError("deaf")
+
+    orchestra = await orchestrator(collector, Pupil("a"), Pupil("b"), on_evolution=listen)
+    assert (await orchestra.run_night()).evolutions == 2
 
 
 async def test_an_agent_that_cannot_be_set_back_must_not_go_on(collector: EvolutionMetricsCollector) -> None:
