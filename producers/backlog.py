@@ -79,7 +79,7 @@ class AdoptedSource:
         self.cursor = 0
 
     def delete(self, rows: list[Row]) -> None:
-        self.file.delete(row.seq for row in rows)
+        self.file.delete([row.seq for row in rows])
         self.depth -= len(rows)
 
     def close(self) -> None:

@@ -11,13 +11,16 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
+from typing import TypeVar
 
 #: What a row costs beside its value: key, topic, times, and SQLite's own.
 ROW_OVERHEAD = 120
+#: Rows in one statement.
+PORTION = 100
 #: Rows are read in portions of about this many bytes.
 READ_BYTES = 4_000_000
 #: The WAL is cut back to this size, bytes, once its content is in the database.
@@ -32,6 +35,9 @@ CREATE TABLE IF NOT EXISTS outbox (
     recorded_at INTEGER NOT NULL
 );
 """
+
+
+T = TypeVar("T")
 
 
 class OutboxError(OSError):
@@ -163,14 +169,21 @@ class OutboxFile:
         """Close the file."""
         self.connection.close()
 
-    def write(self, rows: Iterable[tuple[int, str, str, bytes, int]], sent: Iterable[int]) -> None:
-        """Add rows (seq, topic, key, value, recorded_at in ms) and delete sent ones, in one commit."""
-        execute = self.connection.executemany
-        self.connection.execute("BEGIN IMMEDIATE")
+    def write(self, rows: Sequence[tuple[int, str, str, bytes, int]], sent: Sequence[int]) -> None:
+        """Add rows (seq, topic, key, value, recorded_at in ms) and delete sent ones, in one commit.
+
+        Many rows go into one statement: each statement gives up the interpreter's lock and waits to get it
+        back, which takes milliseconds beside an evolution that computes.
+        """
+        execute = self.connection.execute
+        execute("BEGIN IMMEDIATE")
         try:
-            execute("DELETE FROM outbox WHERE seq = ?", ((seq,) for seq in sent))
-            execute("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", rows)
-            self.connection.execute("COMMIT")
+            for some in portions(sent):
+                execute(f"DELETE FROM outbox WHERE seq IN ({', '.join('?' * len(some))})", some)
+            for portion in portions(rows):
+                places = ", ".join(["(?, ?, ?, ?, ?)"] * len(portion))
+                execute(f"INSERT INTO outbox VALUES {places}", list(chain.from_iterable(portion)))
+            execute("COMMIT")
         except BaseException:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
@@ -203,7 +216,7 @@ class OutboxFile:
         """Return how many rows wait."""
         return int(self.connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
-    def delete(self, sent: Iterable[int]) -> None:
+    def delete(self, sent: Sequence[int]) -> None:
         """Delete rows that the broker has acknowledged."""
         self.write((), sent)
 
@@ -211,3 +224,9 @@ class OutboxFile:
         """Give unused pages back to the file system."""
         # By executescript, which runs the pragma to its end: `execute` frees a single page.
         self.connection.executescript("PRAGMA incremental_vacuum")
+
+
+def portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cut a sequence into pieces of at most `PORTION`."""
+    for start in range(0, len(items), PORTION):
+        yield items[start : start + PORTION]
