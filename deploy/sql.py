@@ -35,7 +35,8 @@ async def query(settings: ClickHouseSettings, text: str) -> Found:
     try:
         result = await client.query(text.strip().rstrip(";"))
     except CLICKHOUSE_ERRORS as error:
-        raise QueryFailed(" ".join(str(error).split())) from None
+        asked = cell(" ".join(text.split()))
+        raise QueryFailed(f"{asked}: {' '.join(str(error).split())}") from None
     finally:
         await client.close()
     return Found(list(result.column_names), [tuple(row) for row in result.result_rows])

@@ -1,0 +1,71 @@
+"""Bad input at the command line is named, with a way out, within seconds and without a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from evometrics.deploy.nodes import share
+from evometrics.deploy.sql import Found, table
+
+NOWHERE = "127.0.0.1:9"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "evometrics.deploy.cli", *arguments]
+    began = time.monotonic()
+    found = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}, check=False
+    )
+    assert time.monotonic() - began < 40
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named"),
+    [
+        (["demo", "--nodes", "0"], {}, "--nodes: '0' is no whole number"),
+        (["demo", "--agents", "many"], {}, "--agents: 'many'"),
+        (["demo", "--nodes", "3", "--agents", "2"], {}, "--agents and --evolutions"),
+        (["topics", "--brokers", "nonsense"], {}, "brokers='nonsense'"),
+        (["topics", "--brokers", NOWHERE], {}, NOWHERE),
+        (["topics"], {"EVOMETRICS_KAFKA_PARTITIONS": "x"}, "EVOMETRICS_KAFKA_PARTITIONS='x'"),
+        (["migrate", "--clickhouse-url", f"http://{NOWHERE}"], {}, f"http://{NOWHERE}"),
+        (["migrate", "--clickhouse-url", "ftp://x"], {}, "url='ftp://x'"),
+        (["sql", "--clickhouse-url", f"http://{NOWHERE}", "SELECT 1"], {}, "evometrics up"),
+        (["sql", "--config", "no-such-file.toml", "SELECT 1"], {}, "no-such-file.toml"),
+        (["sink"], {"EVOMETRICS_SINK_BATCH_ROWS": "-1"}, "batch_rows"),
+        (["stream"], {"EVOMETRICS_STREAM_ABANDONED_AFTER_SECONDS": "0"}, "abandoned_after_seconds"),
+        (["up", "--broker", NOWHERE], {}, NOWHERE),
+        (["up", "--clickhouse", f"http://{NOWHERE}"], {}, NOWHERE),
+        (["fly"], {}, "fly"),
+    ],
+)
+def test_bad_input_is_named(
+    arguments: list[str], environment: dict[str, str], named: str, tmp_path: Path
+) -> None:
+    where = [] if arguments == ["fly"] else ["--data", str(tmp_path / "data")]
+    found = run(*arguments, *where, **environment)
+    assert found.returncode in (1, 2)
+    assert named in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_work_is_split_evenly() -> None:
+    assert share(10, 3) == [4, 3, 3]
+    assert sum(share(200, 7)) == 200
+
+
+def test_a_table_is_aligned_and_says_what_is_null() -> None:
+    found = Found(["name", "n"], [("a", 1), ("long name", None), ("x" * 80, 12345)])
+    lines = table(found).splitlines()
+    assert lines[0].startswith("name ")
+    assert lines[2].endswith("    1")
+    assert lines[3].endswith("    -")
+    assert len({len(line) for line in lines[2:]}) == 1
+    assert "…" in lines[4]

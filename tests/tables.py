@@ -1,0 +1,40 @@
+"""Reads the tables as analysts do, and gives the rows in the event classes' own units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import clickhouse_connect
+
+from evometrics.schemas.catalog import newest
+from evometrics.schemas.topics import BY_RECORD
+
+
+def client(url: str, database: str = "evometrics") -> Any:
+    """Return a blocking clickhouse-connect client."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    return clickhouse_connect.get_client(host=host, port=int(port), database=database)
+
+
+def logical_type(kind: Any) -> str | None:
+    """Return a field's logical type, also where the field may be null."""
+    for branch in kind if isinstance(kind, list) else [kind]:
+        if isinstance(branch, dict) and "logicalType" in branch:
+            return str(branch["logicalType"])
+    return None
+
+
+def rows(url: str, record: str) -> dict[str, dict[str, Any]]:
+    """Return every row of a record's table by event_id: times in microseconds, ids as text."""
+    columns = []
+    for field in newest(record).source["fields"]:
+        name, kind = field["name"], logical_type(field["type"])
+        shown = {"uuid": f"toString({name})", "timestamp-micros": f"toUnixTimestamp64Micro({name})"}
+        columns.append(f"{shown.get(kind or '', name)} AS {name}_")
+    names = [field["name"] for field in newest(record).source["fields"]]
+    with client(url) as connected:
+        result = connected.query(f"SELECT {', '.join(columns)} FROM {BY_RECORD[record].table}")
+    found = [dict(zip(names, row, strict=True)) for row in result.result_rows]
+    by_id = {row["event_id"]: row for row in found}
+    assert len(by_id) == len(found), f"{record}: an event is there twice"
+    return by_id

@@ -1,0 +1,368 @@
+"""The whole pipeline as `evometrics up` runs it: what goes in by producers comes out by SQL, every row."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.partitioner import murmur2
+
+from evometrics.deploy.drain import drain, pipeline_groups
+from evometrics.schemas.catalog import newest
+from evometrics.schemas.events import EVENT_CLASSES, Event
+from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS, TOPICS
+from evometrics.sinks.settings import SinkSettings
+from evometrics.streams.settings import StreamSettings
+from tests.generator import Load, generate
+from tests.load import send_all
+from tests.model import SECOND, Expected, differences, expected
+from tests.tables import client, rows
+
+PARTITIONS = 4
+EVOLUTIONS = 5000
+LOAD = Load(
+    seed=11,
+    begin=(int(time.time()) - 40 * 3600) * SECOND,
+    agents=300,
+    evolutions=EVOLUTIONS,
+    nodes=4,
+)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A stack started by the command line."""
+
+    brokers: str
+    clickhouse_url: str
+    metrics_urls: dict[str, str]
+    data: Path
+
+    def drained(self) -> None:
+        groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
+        asyncio.run(drain(self.brokers, groups, timeout_seconds=180))
+
+    def metrics(self) -> dict[str, float]:
+        """Return every sample of all parts' /metrics, by its text before the value."""
+        found: dict[str, float] = {}
+        for url in self.metrics_urls.values():
+            with urllib.request.urlopen(url, timeout=10) as response:
+                for line in response.read().decode().splitlines():
+                    if line and not line.startswith("#"):
+                        name, _, value = line.rpartition(" ")
+                        found[name] = found.get(name, 0.0) + float(value)
+        return found
+
+
+def evometrics(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    command = [sys.executable, "-m", "evometrics.deploy.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    data = tmp_path_factory.mktemp("pipeline") / "data"
+    command = [sys.executable, "-m", "evometrics.deploy.cli", "up", "--json", "--data", str(data)]
+    process = subprocess.Popen(
+        [*command, "--partitions", str(PARTITIONS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        pytest.fail(f"the stack did not start:\n{process.communicate()[1]}")
+    found = json.loads(line)
+    yield Running(found["brokers"], found["clickhouse_url"], found["metrics_urls"], data)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+
+
+@pytest.fixture(scope="module")
+def sent(stack: Running, tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """The generated load, sent and processed; events taken by topic."""
+    taken = send_all(LOAD, stack.brokers, tmp_path_factory.mktemp("outboxes"))
+    stack.drained()
+    return taken
+
+
+@pytest.fixture(scope="module")
+def wanted() -> Expected:
+    def partition_of(agent: str) -> int:
+        return (murmur2(agent.encode()) & 0x7FFFFFFF) % PARTITIONS
+
+    return expected([event for _, event in generate(LOAD)], partition_of)
+
+
+def generated(record: str) -> dict[str, Event]:
+    return {event.event_id: event for _, event in generate(LOAD) if event.record == record}
+
+
+@pytest.mark.parametrize("record", [topic.record for topic in RAW_TOPICS])
+def test_every_recorded_event_is_in_its_table_once_with_every_field(
+    record: str, stack: Running, sent: dict[str, int]
+) -> None:
+    stored = rows(stack.clickhouse_url, record)
+    events = generated(record)
+    others = [row for event_id, row in stored.items() if event_id not in events]
+    assert {row["event_type"] for row in others} == (
+        {"collector_health"} if record == "system_event" else set()
+    )
+    mine = {event_id: row for event_id, row in stored.items() if event_id in events}
+    assert differences({i: e.to_record() for i, e in events.items()}, mine) == []
+    # the load holds duplicates: they were taken and published, and are one row each
+    sent_events = sum(1 for _, event in generate(LOAD) if event.record == record)
+    assert sent_events > len(events) >= 100
+    assert sent[BY_RECORD[record].name] == sent_events + len(others)
+
+
+@pytest.mark.parametrize("record", ["evolution_metrics", "kpi_delta", "success_rate"])
+def test_every_derived_row_is_the_models(
+    record: str, stack: Running, sent: dict[str, int], wanted: Expected
+) -> None:
+    model = getattr(wanted, BY_RECORD[record].table)
+    assert len(model) >= EVOLUTIONS * 0.5
+    assert differences(model, rows(stack.clickhouse_url, record))[:20] == []
+
+
+def test_the_load_exercises_what_it_should(wanted: Expected) -> None:
+    statuses = [row["status"] for row in wanted.evolution_metrics.values()]
+    assert statuses.count("abandoned") >= 10
+    assert len(statuses) - statuses.count("abandoned") >= 4500
+    assert len({row["agent_id"] for row in wanted.evolution_metrics.values()}) == LOAD.agents
+
+
+def test_good_input_leaves_no_dead_letters(stack: Running, sent: dict[str, int]) -> None:
+    assert rows(stack.clickhouse_url, "dead_letter") == {}
+
+
+def test_a_plain_http_request_reads_a_table(stack: Running, sent: dict[str, int]) -> None:
+    query = "SELECT count() FROM evometrics.evolution_completed FORMAT JSON"
+    request = urllib.request.Request(stack.clickhouse_url, query.encode())
+    with urllib.request.urlopen(request, timeout=10) as response:
+        answer = json.load(response)
+    assert int(answer["data"][0]["count()"]) == len(generated("evolution_completed"))
+
+
+def test_a_stock_kafka_client_reads_every_topic_with_the_avsc_files_alone(
+    stack: Running, sent: dict[str, int]
+) -> None:
+    folder = Path(__file__).parents[1] / "schemas" / "avro"
+
+    async def read(topic: str, record: str) -> int:
+        schema = fastavro.parse_schema(json.loads((folder / record / "v1.avsc").read_text()))
+        consumer = AIOKafkaConsumer(
+            topic, bootstrap_servers=stack.brokers, auto_offset_reset="earliest", group_id=None
+        )
+        await consumer.start()
+        try:
+            seen = 0
+            for records in (await consumer.getmany(timeout_ms=5000, max_records=500)).values():
+                for message in records:
+                    found = fastavro.schemaless_reader(io.BytesIO(message.value[10:]), schema, None)
+                    assert (
+                        message.key.decode() in (found["agent_id"], found["node_id"])
+                        or record == "success_rate"
+                    )
+                    assert found["occurred_at"].tzinfo is not None
+                    seen += 1
+            return seen
+        finally:
+            await consumer.stop()
+
+    for topic in TOPICS:
+        assert newest(topic.record).record == topic.record
+        if topic.kind != "dead_letter":
+            assert asyncio.run(read(topic.name, topic.record)) > 0, topic.name
+    assert {t.record for t in TOPICS} == set(EVENT_CLASSES)
+
+
+def test_metrics_match_sql(stack: Running, sent: dict[str, int]) -> None:
+    found = stack.metrics()
+
+    def total(name: str) -> float:
+        return sum(value for sample, value in found.items() if sample.partition("{")[0] == name)
+
+    with client(stack.clickhouse_url) as sql:
+
+        def one(query: str) -> Any:
+            return sql.query(query).result_rows[0][0]
+
+        for agent, kind, status, number in sql.query(
+            "SELECT agent_id, evolution_type, status, count() FROM evolution_metrics GROUP BY ALL"
+        ).result_rows:
+            labels = f'{{agent_id="{agent}",evolution_type="{kind}",status="{status}"}}'
+            assert found[f"evolution_attempts_total{labels}"] == number
+        assert total("evolution_attempts_total") == one("SELECT count() FROM evolution_metrics")
+        assert total("evolution_duration_seconds_count") == one(
+            "SELECT count() FROM evolution_metrics WHERE status != 'abandoned'"
+        )
+        assert total("evolution_duration_seconds_sum") == pytest.approx(
+            one("SELECT sum(duration_minutes) * 60 FROM evolution_metrics WHERE status != 'abandoned'")
+        )
+        for metric, column in (
+            ("evolution_performance_improvement", "improvement_delta"),
+            ("evolution_memory_used_mb", "memory_used_mb"),
+        ):
+            newest_values = sql.query(
+                f"SELECT agent_id, argMax({column}, (occurred_at, event_id)) FROM evolution_metrics "
+                f"WHERE {column} IS NOT NULL GROUP BY agent_id"
+            ).result_rows
+            assert newest_values
+            for agent, value in newest_values:
+                assert found[f'{metric}{{agent_id="{agent}"}}'] == pytest.approx(value), (metric, agent)
+        for agent, value in sql.query(
+            "SELECT agent_id, argMax(tuple(accuracy), (occurred_at, event_id)).1 "
+            "FROM kpi_snapshots GROUP BY agent_id"
+        ).result_rows:
+            sample = f'agent_kpi_current{{agent_id="{agent}",kpi_name="accuracy"}}'
+            assert found.get(sample) == (None if value is None else pytest.approx(value)), agent
+        for topic in TOPICS:
+            stored = one(f"SELECT count() FROM {topic.table}_rows")
+            assert found.get(f'evometrics_messages_consumed_total{{topic="{topic.name}"}}', 0) >= stored
+        assert total("evometrics_dead_letters_total") == one("SELECT count() FROM dead_letters")
+        assert total("evometrics_consumer_lag") == 0
+        depths = sql.query(
+            "SELECT node_id, argMax(JSONExtractInt(data, 'outbox_depth'), (occurred_at, event_id)) "
+            "FROM system_events WHERE event_type = 'collector_health' GROUP BY node_id"
+        ).result_rows
+        assert len(depths) == LOAD.nodes
+        for node, depth in depths:
+            assert found[f'evometrics_outbox_depth{{node_id="{node}"}}'] == depth
+    assert total("evometrics_insert_seconds_count") == total("evometrics_batches_inserted_total") > 0
+
+
+SPECIFICATION_SCRIPT = """
+import asyncio, sys, time
+from dataclasses import dataclass, field
+from evometrics.producers import EvolutionMetricsCollector
+
+@dataclass
+class EvolutionEvent:
+    agent_id: str
+    timestamp: float
+    pre_evolution_kpis: dict
+
+@dataclass
+class EvolutionCompletionEvent:
+    agent_id: str
+    timestamp: float
+    success: bool
+    post_evolution_kpis: dict
+    duration_seconds: float
+
+async def main():
+    collector = EvolutionMetricsCollector(
+        {"buffer_size": 100, "flush_interval": 60, "db_path": sys.argv[2], "brokers": sys.argv[1]}
+    )
+    await collector.start()
+    for number in range(3):
+        begun = time.time() - 600 + number
+        await collector.record_evolution_start(
+            EvolutionEvent("spec-agent", begun, {"accuracy": 0.5, "performance": 0.4})
+        )
+        await collector.record_evolution_completion(
+            EvolutionCompletionEvent(
+                agent_id="spec-agent",
+                timestamp=begun + 30,
+                success=number != 1,
+                post_evolution_kpis={"accuracy": 0.75, "performance": 0.4 + 0.1 * number},
+                duration_seconds=30.0,
+            )
+        )
+    await collector.record_system_event("night_over", {"evolved": 3})
+    await collector.record_system_metrics({"cpu_percent": 12.5})
+    await collector.stop()
+
+asyncio.run(main())
+"""
+
+
+def test_the_specifications_calls_and_objects_record_evolutions_with_the_right_deltas(
+    stack: Running, sent: dict[str, int], tmp_path: Path
+) -> None:
+    script = tmp_path / "orchestrator.py"
+    script.write_text(SPECIFICATION_SCRIPT)
+    subprocess.run(
+        [sys.executable, str(script), stack.brokers, str(tmp_path / "metrics.db")], check=True, timeout=60
+    )
+    stack.drained()
+    with client(stack.clickhouse_url) as sql:
+        found = sql.query(
+            "SELECT evolution_id, improvement_delta, kpi_deltas, duration_minutes, success "
+            "FROM evolution_metrics WHERE agent_id = 'spec-agent' ORDER BY timestamp"
+        ).result_rows
+        assert [round(row[1], 9) for row in found] == [0.0, 0.1, 0.2]
+        assert [row[2] for row in found] == [
+            {"accuracy": 0.25, "performance": pytest.approx(0.1 * n)} for n in range(3)
+        ]
+        assert [row[3] for row in found] == [0.5] * 3
+        assert [row[4] for row in found] == [True, False, True]
+        assert len({row[0] for row in found}) == 3
+        started = sql.query("SELECT evolution_id FROM evolution_started WHERE agent_id = 'spec-agent'")
+        assert {row[0] for row in started.result_rows} == {row[0] for row in found}
+        data = sql.query("SELECT data FROM system_events WHERE event_type = 'night_over'").result_rows
+        assert json.loads(data[0][0]) == {"evolved": 3}
+        rate = sql.query(
+            "SELECT attempts, successes FROM success_rates "
+            "WHERE scope_value = 'spec-agent' AND window_seconds = 604800 ORDER BY window_end DESC LIMIT 1"
+        ).result_rows
+        assert rate == [(3, 2)]
+
+
+def test_the_command_line_finds_the_running_stack(stack: Running, sent: dict[str, int]) -> None:
+    found = evometrics(
+        "sql", "--data", str(stack.data), "--json", "SELECT count() AS n FROM evolution_started"
+    )
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["n"] >= len(generated("evolution_started"))
+    listed = evometrics("topics", "--data", str(stack.data), "--json", "--partitions", str(PARTITIONS))
+    assert {t["partitions"] for t in json.loads(listed.stdout)} == {PARTITIONS}
+    applied = evometrics("migrate", "--data", str(stack.data), "--json")
+    assert json.loads(applied.stdout) == {"database": "evometrics", "applied": []}
+
+
+def test_bad_sql_and_unknown_tables_are_named(stack: Running) -> None:
+    found = evometrics("sql", "--data", str(stack.data), "SELEC 1")
+    assert found.returncode == 1
+    assert "SELEC" in found.stderr
+    assert "Traceback" not in found.stderr
+    found = evometrics("sql", "--data", str(stack.data), "SELECT * FROM no_such_table")
+    assert found.returncode == 1
+    assert "no_such_table" in found.stderr
+
+
+def test_a_message_that_is_no_event_becomes_a_dead_letter_and_the_rest_goes_on(
+    stack: Running, sent: dict[str, int]
+) -> None:
+    from aiokafka import AIOKafkaProducer
+
+    async def spoil() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=stack.brokers)
+        await producer.start()
+        topic = BY_RECORD["evolution_completed"].name
+        await producer.send_and_wait(topic, b"rubbish", key=b"bad-agent")
+        await producer.stop()
+
+    before = len(rows(stack.clickhouse_url, "evolution_completed"))
+    asyncio.run(spoil())
+    stack.drained()
+    letters = rows(stack.clickhouse_url, "dead_letter").values()
+    assert {(letter["stage"], letter["agent_id"]) for letter in letters} == {
+        ("stream", "bad-agent"),
+        ("sink", "bad-agent"),
+    }
+    assert all("unknown framing" in letter["reason"] for letter in letters)
+    assert len(rows(stack.clickhouse_url, "evolution_completed")) == before
