@@ -42,6 +42,8 @@ BAD_DATA_CODES = frozenset(
         1001,  # STD_EXCEPTION: what the Avro library throws
     }
 )
+#: In the text where the Avro library refuses the bytes, under whichever code the server sends it.
+AVRO_EXCEPTION = "avro::Exception"
 
 
 class ClickHouseUnavailable(ConnectionError):
@@ -103,4 +105,5 @@ def error_code(error: BaseException) -> int | None:
 
 def is_bad_data(error: BaseException) -> bool:
     """Tell whether an insert failed because of what was in it."""
-    return error_code(error) in BAD_DATA_CODES
+    code = error_code(error)
+    return code in BAD_DATA_CODES or (code is not None and AVRO_EXCEPTION in str(error))

@@ -1,4 +1,8 @@
-"""Finds the damaged messages of a batch that ClickHouse refused, by decoding each; never used otherwise."""
+"""Finds the damaged messages of a batch that ClickHouse refused, by decoding each; never used otherwise.
+
+It refuses only what ClickHouse refuses too: whether a message is stored must not depend on which others
+came with it. What it lets through and ClickHouse refuses all the same is found by bisection.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from evometrics.sinks.batch import Rejected, Row
 
 
 def screen(schema: WriterSchema, rows: Sequence[Row]) -> tuple[list[Row], list[Rejected]]:
-    """Return the rows that are whole datums of `schema`, and the others with the reason."""
+    """Return the rows whose datums `schema` can read, and the others with the reason."""
     ids = uuid_fields(schema)
     whole: list[Row] = []
     damaged: list[Rejected] = []
@@ -29,15 +33,12 @@ def screen(schema: WriterSchema, rows: Sequence[Row]) -> tuple[list[Row], list[R
 
 def fault(schema: WriterSchema, ids: Sequence[str], row: Row) -> str | None:
     """Return what is wrong with a row's datum, None where it is whole."""
-    value = row.message.value or b""
-    body = io.BytesIO(value)
+    body = io.BytesIO(row.message.value or b"")
     body.seek(row.position)
     try:
-        record: Any = fastavro.schemaless_reader(body, schema.parsed, None)
+        record: Any = fastavro.schemaless_reader(body, schema.parsed, None, handle_unicode_errors="replace")
     except Exception as error:  # whatever the bytes led to: EOFError, ValueError, IndexError, ...
         return f"not a {schema.record} v{schema.version}: {error!r}"
-    if body.tell() != len(value):
-        return f"{len(value) - body.tell()} bytes too many for a {schema.record} v{schema.version}"
     for name in ids:
         try:
             if record[name] is not None:

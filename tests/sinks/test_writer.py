@@ -1,0 +1,98 @@
+"""The writer alone against ClickHouse: bisecting, tokens, how an insert travels."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from evometrics.schemas.events import Event, EvolutionProgressed
+from evometrics.schemas.metric_defs import OF_SINK, Instruments
+from evometrics.schemas.topics import BY_RECORD
+from evometrics.sinks import writer as writing
+from evometrics.sinks.batch import Batch, Group, Partition, Rejected, Row
+from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, is_bad_data, open_client
+from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.sinks.writer import TableWriter
+from tests.sinks.support import WIRE, Sent, common, rows
+
+TOPIC = BY_RECORD["evolution_progressed"]
+
+
+def progressed(**fields: object) -> Event:
+    values = common("agent-1") | {"evolution_id": "e", "iteration": 1, "fitness": 0.5} | fields
+    return EvolutionProgressed(**values)  # type: ignore[arg-type]
+
+
+def group_of(*values: bytes) -> Group:
+    batch = Batch()
+    messages = [Sent(TOPIC.name, 0, i, 1_790_000_000_000, b"k", v) for i, v in enumerate(values)]
+    batch.add({Partition(TOPIC.name, 0): messages}, WIRE)
+    (group,) = batch.groups.values()
+    return group
+
+
+def writer_for(database: ClickHouseSettings) -> TableWriter:
+    return TableWriter(database, "run", Instruments(CollectorRegistry(), OF_SINK))
+
+
+@pytest.mark.parametrize("screened", [True, False], ids=["screened", "bisected"])
+async def test_all_good_rows_of_a_bad_insert_go_in(
+    database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch, screened: bool
+) -> None:
+    events = [progressed() for _ in range(40)]
+    values = [WIRE.encode(e) for e in events]
+    values[3] = values[3][:-2]
+    values[17] = values[17].replace(events[17].event_id.encode(), b"x" * 36)
+    values[39] = values[39][:10] + b"\xff" * 30
+    if not screened:
+
+        def see_nothing(schema: object, rows: list[Row]) -> tuple[list[Row], list[Rejected]]:
+            return rows, []
+
+        monkeypatch.setattr(writing, "screen", see_nothing)
+    writer = writer_for(database)
+    rejected = await writer.store(group_of(*values))
+    await writer.close()
+    assert sorted(r.message.offset for r in rejected) == [3, 17, 39] and all(r.reason for r in rejected)
+    offsets = await rows(database, f"SELECT _offset FROM {TOPIC.table}_rows ORDER BY _offset")
+    assert [o for (o,) in offsets] == [i for i in range(40) if i not in (3, 17, 39)]
+
+
+async def test_an_insert_tried_again_is_stored_once_and_a_part_of_it_is_another_insert(
+    database: ClickHouseSettings,
+) -> None:
+    group = group_of(*(WIRE.encode(progressed()) for _ in range(10)))
+    writer = writer_for(database)
+    for _ in range(3):
+        await writer.insert(group, group.rows)
+    assert await rows(database, f"SELECT count() FROM {TOPIC.table}_rows") == [(10,)]
+    await writer.insert(group, group.rows[:5])
+    assert await rows(database, f"SELECT count() FROM {TOPIC.table}") == [(10,)]
+    assert await writer.stored_offsets(TOPIC.table, 0, 2, 7) == {2, 3, 4, 5, 6, 7}
+    await writer.close()
+
+
+async def test_events_of_any_time_go_into_one_insert(database: ClickHouseSettings) -> None:
+    """More than a hundred months, the limit that ClickHouse sets on an insert's partitions."""
+    month = 2_629_800_000_000
+    values = [WIRE.encode(progressed(occurred_at=1_000_000_000_000_000 + i * month)) for i in range(150)]
+    extremes = [WIRE.encode(progressed(occurred_at=at)) for at in (0, -1, 2**63 - 1, -(2**63))]
+    writer = writer_for(database)
+    assert await writer.store(group_of(*values, *extremes)) == []
+    await writer.close()
+    assert await rows(database, f"SELECT count() FROM {TOPIC.table}_rows") == [(154,)]
+
+
+async def test_a_missing_table_is_no_fault_of_the_rows(database: ClickHouseSettings) -> None:
+    client = await open_client(database)
+    with pytest.raises(CLICKHOUSE_ERRORS) as caught:
+        await client.raw_insert("no_such_table", ["a"], b"", fmt="Avro")
+    assert not is_bad_data(caught.value)
+    await client.close()
+
+
+async def test_an_unreachable_or_unmigrated_clickhouse_is_named_with_a_way_out(clickhouse: str) -> None:
+    with pytest.raises(ClickHouseUnavailable, match=r"http://127\.0\.0\.1:9.*evometrics up"):
+        await open_client(ClickHouseSettings(url="http://127.0.0.1:9"))
+    with pytest.raises(ClickHouseUnavailable, match=r"no_such_database.*evometrics migrate"):
+        await open_client(ClickHouseSettings(url=clickhouse, database="no_such_database"))
