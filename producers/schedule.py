@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,7 +16,7 @@ class NightlySchedule:
     """A time of day in a time zone."""
 
     at: time
-    zone: ZoneInfo
+    zone: tzinfo
 
     @classmethod
     def parse(cls, run_at: str, time_zone: str) -> Self:
@@ -24,7 +24,7 @@ class NightlySchedule:
         if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", run_at):
             raise SettingsError(f"setting run_at={run_at!r}: give a time of day as HH:MM, 00:00 to 23:59")
         try:
-            zone = ZoneInfo(time_zone)
+            zone = UTC if time_zone == "UTC" else ZoneInfo(time_zone)  # UTC needs no zone files
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise SettingsError(
                 f"setting time_zone={time_zone!r}: no such time zone here; give an IANA name such as UTC or "

@@ -113,6 +113,9 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ.setdefault(name, "1")
     try:
         print(json.dumps(asyncio.run(orchestrate(args))), flush=True)
+    except ModuleNotFoundError as error:
+        print(f"demo agents need scikit-learn ({error}): pip install 'evometrics[local]'", file=sys.stderr)
+        return 2
     except (SettingsError, OSError) as error:
         print(f"evometrics demo node {args.node_id}: {error}", file=sys.stderr)
         return 2

@@ -253,7 +253,7 @@ def test_a_candidate_that_cannot_be_trained_is_a_warning() -> None:
 
 def test_the_same_seed_makes_the_same_agent_and_the_same_evolution() -> None:
     def life(seed: int) -> tuple[Genome, dict[str, float]]:
-        agent = DigitAgent.born("n1-agent-001", seed)
+        agent = DigitAgent.born("n1-agent-005", seed)
         for number, strategy in enumerate(standard_strategies()):
             with contextlib.suppress(EvolutionFailed):
                 agent.apply_strategy(strategy, context(number))
@@ -261,7 +261,7 @@ def test_the_same_seed_makes_the_same_agent_and_the_same_evolution() -> None:
         return agent.genome, {n: v for n, v in kpis.items() if n not in TIMED}
 
     assert life(5) == life(5)
-    assert DigitAgent.born("n1-agent-001", 5).genome != DigitAgent.born("n1-agent-001", 6).genome
+    assert DigitAgent.born("n1-agent-005", 5).genome != DigitAgent.born("n1-agent-005", 6).genome
 
 
 def test_agents_start_different_and_mediocre() -> None:
@@ -375,3 +375,12 @@ async def test_a_bad_flag_is_named_at_once(flags: tuple[str, str], named: str, t
     _, err = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 2
     assert named in err.decode() and "Traceback" not in err.decode()
+
+
+async def test_without_scikit_learn_the_way_out_is_told(tmp_path: Path) -> None:
+    (tmp_path / "sklearn.py").write_text("raise ModuleNotFoundError(\"No module named 'sklearn'\")")
+    process = await node(
+        *("--node-id", "n", "--brokers", NO_BROKER, "--outbox-dir", str(tmp_path)), PYTHONPATH=str(tmp_path)
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 2 and err.decode().endswith("pip install 'evometrics[local]'\n")
