@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
-from evometrics.producers.convert import ActiveEvolution, evolution_id, given
+from evometrics.producers.convert import ActiveEvolution, evolution_id
+from evometrics.producers.values import given
 
 logger = logging.getLogger(__name__)
 

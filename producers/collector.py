@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections import deque
@@ -14,12 +13,14 @@ from typing import Any
 from evometrics.producers import convert
 from evometrics.producers.active import ActiveEvolutions
 from evometrics.producers.convert import ActiveEvolution
+from evometrics.producers.encoder import Encoder
 from evometrics.producers.evolution_events import EvolutionEvent
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.resources import ResourceSampler
 from evometrics.producers.run import EvolutionRun
 from evometrics.producers.sending import Sending
 from evometrics.producers.settings import collector_settings
+from evometrics.producers.values import finite, whole
 from evometrics.schemas.events import (
     Event,
     EvolutionCompleted,
@@ -30,14 +31,12 @@ from evometrics.schemas.events import (
 )
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.schemas.validation import MAX_EVENT_BYTES, InvalidEvent, validate
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.validation import InvalidEvent
 
 logger = logging.getLogger(__name__)
 
 #: Completions that `metrics_history` keeps in memory; all of them are in ClickHouse.
 HISTORY = 1000
-REPR_CHARACTERS = 2000
 
 
 class EvolutionMetricsCollector:
@@ -63,7 +62,7 @@ class EvolutionMetricsCollector:
         self.active_collections = ActiveEvolutions()
         self.rejected = 0
         self.running = False
-        self.wire = WireFormat()
+        self.encoder = Encoder(self.settings.node_id)
         self.sampler = ResourceSampler()
         self.outbox = Outbox(
             Path(self.settings.db_path),
@@ -89,17 +88,23 @@ class EvolutionMetricsCollector:
         """Send what is left, for up to `stop_timeout` seconds; the rest waits for the next start."""
         if not self.running:
             return
-        await self.record_health()
-        drained = await self.drain(self.settings.stop_timeout)
-        await self.sending.stop()
-        self.running = False
-        self.sampler.stop()
-        path, left = self.outbox.path, self.outbox.depth
-        await asyncio.to_thread(self.outbox.close)
-        if drained and not left:
-            logger.info("collector stopped, everything is sent")
+        try:
+            await self.record_health()
+            await self.drain(self.settings.stop_timeout)
+        finally:  # also where the wait was cancelled, as by a Ctrl-C
+            left = self.outbox_depth
+            self.running = False
+            await self.sending.stop()
+            self.sampler.stop()
+            await asyncio.to_thread(self.outbox.close)
+        if left:
+            logger.warning(
+                "collector stopped; %d events wait in the outbox beside %s for the next start",
+                left,
+                self.settings.db_path,
+            )
         else:
-            logger.warning("collector stopped; %d events wait in %s for the next start", left, path)
+            logger.info("collector stopped, everything is sent")
 
     async def drain(self, timeout: float | None = None) -> bool:
         """Wait until the broker has everything, adopted outboxes too; False after `timeout` seconds."""
@@ -136,7 +141,7 @@ class EvolutionMetricsCollector:
         try:
             started = convert.started_event(event, self.settings.node_id)
             convert.set_reading(started, self.sampler.begin(started.evolution_id))
-            value = self.encode(started)
+            value = self.encoder.encode(started)
         except Exception as error:
             if started is not None:
                 self.sampler.forget(started.evolution_id)
@@ -147,7 +152,13 @@ class EvolutionMetricsCollector:
         return await self.store(started, value)
 
     async def record_evolution_progress(
-        self, agent_id: str, iteration: int, fitness: float | None, *, evolution_id: str | None = None
+        self,
+        agent_id: str,
+        iteration: int,
+        fitness: float | None,
+        *,
+        evolution_id: str | None = None,
+        timestamp: float | None = None,
     ) -> str | None:
         """Record an iteration, counted from 0; without `evolution_id` it is of the agent's open evolution."""
         record = EvolutionProgressed.record
@@ -164,13 +175,15 @@ class EvolutionMetricsCollector:
                 event_id=new_event_id(),
                 agent_id=agent_id,
                 node_id=self.settings.node_id,
-                occurred_at=micros(time.time()),
+                occurred_at=micros(
+                    time.time() if timestamp is None else finite(timestamp, record, "timestamp")
+                ),
                 evolution_id=evolution_id or (active.started.evolution_id if active else ""),
-                iteration=convert.whole(iteration, record, "iteration"),
-                fitness=convert.finite(fitness, record, "fitness"),
+                iteration=whole(iteration, record, "iteration"),
+                fitness=finite(fitness, record, "fitness"),
             )
             convert.set_reading(event, self.sampler.sample())
-            value = self.encode(event)
+            value = self.encoder.encode(event)
             if active is not None:
                 active.fitness.append(event.fitness)
         except Exception as error:
@@ -185,7 +198,7 @@ class EvolutionMetricsCollector:
             active = self.active_collections.find(event)
             usage = self.sampler.usage(active.started.evolution_id) if active else None
             completed = convert.completed_event(event, self.settings.node_id, active, usage)
-            value = self.encode(completed)
+            value = self.encoder.encode(completed)
         except Exception as error:
             await self.reject(EvolutionCompleted.record, event, error)
             return None
@@ -218,7 +231,7 @@ class EvolutionMetricsCollector:
                 evolution_id=evolution_id,
                 timestamp=timestamp,
             )
-            value = self.encode(event)
+            value = self.encoder.encode(event)
         except Exception as error:
             await self.reject("kpi_snapshot", {"agent_id": agent_id, "kpis": kpis}, error)
             return None
@@ -230,8 +243,8 @@ class EvolutionMetricsCollector:
         Where `data` is a map with an `agent_id`, the event is in order with that agent's.
         """
         try:
-            event = self.system_event(event_type, data)
-            value = self.encode(event)
+            event = self.encoder.system_event(event_type, data)
+            value = self.encoder.encode(event)
         except Exception as error:
             await self.reject(SystemEvent.record, {"event_type": event_type, "data": data}, error)
             return None
@@ -283,37 +296,6 @@ class EvolutionMetricsCollector:
         }
         await self.record_system_event("collector_health", health)
 
-    def system_event(self, event_type: str, data: Any, agent_id: str = "") -> SystemEvent:
-        """Build a system event. Raises `InvalidEvent` where the data is no JSON."""
-        try:
-            text = json.dumps({} if data is None else data, default=str, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InvalidEvent(SystemEvent.record, "data", f"is no JSON: {error}") from None
-        named = data.get("agent_id") if isinstance(data, Mapping) else None
-        return SystemEvent(
-            event_id=new_event_id(),
-            agent_id=agent_id or (named if isinstance(named, str) else ""),
-            node_id=self.settings.node_id,
-            occurred_at=micros(time.time()),
-            event_type=event_type,
-            data=text,
-        )
-
-    def encode(self, event: Event) -> bytes:
-        """Return the event's bytes for the outbox. Raises `InvalidEvent` naming the field."""
-        validate(event)
-        try:
-            value = self.wire.encode(event)
-        except Exception as error:
-            raise InvalidEvent(event.record, "event", f"does not fit the schema: {error}") from error
-        if len(value) > MAX_EVENT_BYTES:
-            raise InvalidEvent(
-                event.record,
-                largest_field(event),
-                f"makes the event {len(value)} bytes, over {MAX_EVENT_BYTES}",
-            )
-        return value
-
     async def store(self, event: Event, value: bytes) -> str | None:
         """Put an event into the outbox; return its id once it is on disk."""
         self.sending.observe(event)
@@ -326,32 +308,8 @@ class EvolutionMetricsCollector:
             logger.error("recording %s failed", record, exc_info=error)
             error = InvalidEvent(record, "event", repr(error))
         self.rejected += 1
-        shown = bounded_repr(event)
-        logger.error("rejected an event: %s (event %s)", error, shown)
-        agent = event.get("agent_id") if isinstance(event, Mapping) else getattr(event, "agent_id", None)
-        report = self.system_event(
-            "event_rejected",
-            {
-                "record": error.record,
-                "field": error.field,
-                "reason": error.reason[:REPR_CHARACTERS],
-                "event": shown,
-            },
-            agent if isinstance(agent, str) else "",
-        )
-        await self.store(report, self.encode(report))
+        report = self.encoder.rejection(event, error)
+        logger.error("rejected an event: %s; recorded as event_rejected %s", error, report.event_id)
+        await self.store(report, self.encoder.encode(report))
         if self.settings.strict:
             raise error
-
-
-def largest_field(event: Event) -> str:
-    """Return the name of the field that takes most room."""
-    return max(event.to_record().items(), key=lambda field: len(repr(field[1])))[0]
-
-
-def bounded_repr(event: object) -> str:
-    """Return an event's text for a report, whatever its `__repr__` does."""
-    try:
-        return repr(event)[:REPR_CHARACTERS]
-    except Exception:
-        return f"a {type(event).__name__} that has no text"

@@ -7,7 +7,6 @@ a schema registry. With a registry, a message gets its Confluent id just before 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
 from evometrics.producers.outbox_file import Row
 from evometrics.schemas.registry import RegistryClient
@@ -23,24 +22,19 @@ class Framing:
         self.wire = WireFormat()
         self.prefixes: dict[tuple[str, bytes], bytes] = {}
 
-    async def prepare(self, rows: Iterable[Row]) -> None:
-        """Register the schemas of these rows, so that `value` knows their ids.
+    async def value(self, row: Row) -> bytes:
+        """Return a row's message value; registers its schema where it is the first of its kind.
 
-        Raises `RegistryUnavailable`; `UnreadableMessage` where a row was written by a newer version of us.
+        Raises `RegistryUnavailable`; `UnreadableMessage` where the row's schema is none this package has
+        (a newer version wrote it).
         """
-        if self.registry is None:
-            return
-        for row in rows:
-            known = (row.topic, row.value[:SINGLE_OBJECT_LENGTH])
-            if known not in self.prefixes:
-                schema, _ = self.wire.locate(row.value)
-                subject = BY_NAME[row.topic].subject
-                number = await asyncio.to_thread(self.registry.register, subject, schema.source)
-                self.prefixes[known] = CONFLUENT + number.to_bytes(4, "big")
-
-    def value(self, row: Row) -> bytes:
-        """Return the message value of a prepared row."""
         if self.registry is None:
             return row.value
         head = row.value[:SINGLE_OBJECT_LENGTH]
-        return self.prefixes[row.topic, head] + row.value[SINGLE_OBJECT_LENGTH:]
+        prefix = self.prefixes.get((row.topic, head))
+        if prefix is None:
+            schema, _ = self.wire.locate(row.value)
+            subject = BY_NAME[row.topic].subject
+            number = await asyncio.to_thread(self.registry.register, subject, schema.source)
+            prefix = self.prefixes[row.topic, head] = CONFLUENT + number.to_bytes(4, "big")
+        return prefix + row.value[SINGLE_OBJECT_LENGTH:]

@@ -18,17 +18,23 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
-    KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
 )
 
 from evometrics.producers.backlog import Backlog
 from evometrics.producers.framing import Framing
+from evometrics.producers.kafka_session import (
+    CONNECT_TIMEOUT,
+    check_topics,
+    close,
+    new_producer,
+    send_batch,
+)
 from evometrics.producers.lanes import Lane, Lanes
 from evometrics.producers.outbox_file import Row
 from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topics import RAW_TOPICS
+from evometrics.schemas.wire import UnreadableMessage
 
 logger = logging.getLogger(__name__)
 
@@ -39,21 +45,14 @@ READ_ROWS = 1000
 BATCH_BYTES = 262_144
 #: Rows that arrive within this many seconds of each other share a request.
 LINGER = 0.005
-CONNECT_TIMEOUT = 15.0
-TOPIC_TIMEOUT = 5.0
 #: A session that gets no acknowledgement for this long is given up for a new one.
 STALL = 30.0
 #: Seconds without an answer after which the broker counts as away.
 CHECK = 5.0
 BACKOFF_FIRST, BACKOFF_MOST = 0.2, 10.0
 REMIND_EVERY = 60.0
-CLOSE_TIMEOUT = 2.0
 #: Refused for what the message is: no repeating will help.
 FOR_GOOD = (MessageSizeTooLargeError, RecordListTooLargeError)
-
-
-class TopicsMissing(ConnectionError):
-    """The broker lacks topics; the message names them and the way out."""
 
 
 class BatchRefused(Exception):
@@ -109,16 +108,7 @@ class Publisher:
         """Connect and send until something fails, which is raised."""
         self.lanes = Lanes()
         await self.backlog.rewind()
-        producer = AIOKafkaProducer(
-            bootstrap_servers=[broker.strip() for broker in self.kafka.brokers.split(",")],
-            client_id=self.kafka.client_id,
-            enable_idempotence=True,
-            acks="all",
-            max_batch_size=self.batch_bytes,
-            max_request_size=4 * BATCH_BYTES + 1_000_000,
-            request_timeout_ms=int(CONNECT_TIMEOUT * 1000),
-            retry_backoff_ms=250,
-        )
+        producer = new_producer(self.kafka, self.batch_bytes)
         try:
             await asyncio.wait_for(producer.start(), CONNECT_TIMEOUT)
             await check_topics(producer)
@@ -166,11 +156,16 @@ class Publisher:
         if self.full():
             return False
         found = self.backlog.read(READ_ROWS)
-        rows = [item.row for item in found]
-        await self.framing.prepare(rows)
-        partitions = {topic: len(await producer.partitions_for(topic)) for topic in {r.topic for r in rows}}
+        topics = {item.row.topic for item in found}
+        partitions = {topic: len(await producer.partitions_for(topic)) for topic in topics}
         for item in found:
-            self.lanes.add(item, partitions[item.row.topic], self.framing.value(item.row))
+            try:
+                value = await self.framing.value(item.row)
+            except UnreadableMessage as error:
+                self.refuse(item.row, str(error))
+                self.backlog.delete([item])
+                continue
+            self.lanes.add(item, partitions[item.row.topic], value)
         return bool(found)
 
     async def settle(
@@ -252,48 +247,3 @@ class Publisher:
 def backoff(attempt: int) -> float:
     """Return seconds to wait before an attempt: doubling, with jitter to spread a fleet."""
     return min(BACKOFF_MOST, BACKOFF_FIRST * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1.0)
-
-
-async def check_topics(producer: AIOKafkaProducer) -> None:
-    """Raise `TopicsMissing` unless the broker has every topic that a collector writes."""
-    names = [topic.name for topic in RAW_TOPICS]
-    found = await asyncio.gather(
-        *(asyncio.wait_for(producer.partitions_for(name), TOPIC_TIMEOUT) for name in names),
-        return_exceptions=True,
-    )
-    missing = [name for name, partitions in zip(names, found, strict=True) if not isinstance(partitions, set)]
-    if missing:
-        raise TopicsMissing(f"no topic {', '.join(missing)}; create them with `evometrics topics`")
-
-
-async def send_batch(producer: AIOKafkaProducer, lane: Lane) -> asyncio.Future[Any]:
-    """Hand over as many of a lane's rows as one batch holds; the future is their acknowledgement."""
-    batch = producer.create_batch()
-    while lane.waiting:
-        item, value = lane.waiting[0]
-        # A batch always takes its first message, whatever its size.
-        if batch.append(timestamp=None, key=item.row.key.encode(), value=value) is None:
-            break
-        lane.sending.append(item)
-        lane.waiting.popleft()
-    batch.close()
-    where = lane.partition
-    future: asyncio.Future[Any] = await producer.send_batch(batch, where.topic, partition=where.partition)
-    # A session that ends early asks nobody for the answers still to come.
-    future.add_done_callback(lambda f: f.cancelled() or f.exception())
-    return future
-
-
-async def close(producer: AIOKafkaProducer) -> None:
-    """Close a producer, also one whose broker is away (its own `stop` would wait for the broker for ever)."""
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(producer.stop(), CLOSE_TIMEOUT)
-        return
-    sender = producer._sender.sender_task
-    if sender is not None:
-        sender.cancel()
-    producer._message_accumulator.fail_all(KafkaError("closed"))
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(producer.client.close(), CLOSE_TIMEOUT)
-    if sender is not None:
-        await asyncio.wait({sender}, timeout=CLOSE_TIMEOUT)

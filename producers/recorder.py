@@ -15,7 +15,13 @@ class Recorder(Protocol):
         """Record that an evolution begins."""
 
     async def record_evolution_progress(
-        self, agent_id: str, iteration: int, fitness: float | None, *, evolution_id: str | None = None
+        self,
+        agent_id: str,
+        iteration: int,
+        fitness: float | None,
+        *,
+        evolution_id: str | None = None,
+        timestamp: float | None = None,
     ) -> str | None:
         """Record an iteration of an evolution that is under way."""
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Protocol
@@ -120,11 +121,13 @@ class Sending:
         """Every `flush_interval`: report health, adopt outboxes, forget what was refused long ago."""
         while True:
             await asyncio.sleep(self.settings.flush_interval)
-            await self.recorder.record_health()
-            if self.backlog is not None and self.backlog.adopt(self.db_path) and self.publisher:
-                self.publisher.wake()
-            with contextlib.suppress(OSError):
+            try:
+                await self.recorder.record_health()
+                if self.backlog is not None and self.backlog.adopt(self.db_path) and self.publisher:
+                    self.publisher.wake()
                 await asyncio.to_thread(self.refused.forget, self.settings.retention_days)
+            except (OSError, sqlite3.Error) as error:
+                logger.error("looking after %s: %s; tried again later", self.db_path, error)
 
     def refuse(self, row: Row, reason: str) -> None:
         """Put a message that the broker will never take out of the way, and say so."""

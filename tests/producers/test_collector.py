@@ -33,7 +33,7 @@ from evometrics.schemas.events import (
 )
 from evometrics.schemas.settings import SettingsError
 from evometrics.schemas.validation import InvalidEvent
-from tests.producers.outbox_tools import NO_BROKER, left_in, until, waiting
+from tests.producers.outbox_tools import NO_BROKER, files, left_in, until, waiting
 
 
 def config(folder: Path, **more: Any) -> dict[str, Any]:
@@ -340,6 +340,41 @@ async def test_every_door_names_what_is_wrong(collector: EvolutionMetricsCollect
         ("system_event", "event_type"),
         ("system_event", "data"),
     ]
+
+
+async def test_text_that_utf8_cannot_hold_is_rejected_not_raised(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    await collector.record_system_event("x\ud800", {"agent_id": "\ud800"})
+    await collector.record_evolution_start(SimpleNamespace(agent_id="\ud800"))
+    assert [r["record"] for r in rejections(collector)] == ["system_event", "evolution_started"]
+
+
+async def test_a_broken_outbox_of_a_dead_process_stays_and_does_not_stop_the_collector(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = tmp_path / "evolution_metrics-1-0.db"
+    broken.write_text("no database at all, and long enough for SQLite to be sure of that" * 20)
+    collector = EvolutionMetricsCollector(config(tmp_path))
+    await collector.start()
+    assert await collector.record_system_event("x")
+    await collector.stop()
+    assert broken.name in caplog.text
+    assert broken.name in [path.name for path in files(tmp_path)]
+
+
+async def test_a_stop_that_is_cancelled_still_closes_everything(tmp_path: Path) -> None:
+    collector = EvolutionMetricsCollector(config(tmp_path, stop_timeout=60))
+    await collector.start()
+    await collector.record_system_event("x")
+    task = asyncio.create_task(collector.stop())
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    names = {thread.name for thread in threading.enumerate()}
+    assert not {name for name in names if name.startswith("evometrics")}
+    assert len(left_in(tmp_path)) == 2
 
 
 async def test_in_strict_mode_an_invalid_event_raises_too(tmp_path: Path) -> None:

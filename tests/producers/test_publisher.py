@@ -21,7 +21,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
 from evometrics.deploy.process import ChildProcess
-from evometrics.producers import EvolutionMetricsCollector
+from evometrics.producers import EvolutionMetricsCollector, kafka_session
 from evometrics.producers import publisher as publishing
 from evometrics.producers.outbox_file import dead_outboxes
 from evometrics.schemas.events import EvolutionProgressed, SystemEvent
@@ -31,6 +31,7 @@ from evometrics.schemas.topics import (
     EVOLUTION_STARTED,
     SYSTEM_EVENTS,
 )
+from evometrics.schemas.wire import WireFormat
 from tests.producers.outbox_tools import Arrived, arrived, create_topics, files, left_in, until, waiting
 from tests.producers.test_outbox import RECORD_UNTIL_KILLED
 
@@ -200,7 +201,7 @@ async def test_a_message_the_broker_refuses_for_good_goes_out_of_the_way(
     assert [json.loads(e.data)["number"] for e in notes] == [n for n in range(200) if n != 7]
     ((refused_topic, _, value, reason, _),) = collector.sending.refused.all()
     assert refused_topic == topic
-    assert collector.wire.decode(value).event_id == ids[7]
+    assert WireFormat().decode(value).event_id == ids[7]
     assert "MessageSizeTooLarge" in reason
     (report,) = [m.event for m in await system_events(given) if m.event.event_type == "event_refused"]
     assert json.loads(report.data)["topic"] == topic
@@ -214,7 +215,7 @@ async def system_events(given: dict[str, Any]) -> list[Any]:
 async def test_a_missing_topic_is_named_with_the_way_out(
     broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(publishing, "TOPIC_TIMEOUT", 1.0)
+    monkeypatch.setattr(kafka_session, "TOPIC_TIMEOUT", 1.0)
     gone = EVOLUTION_PROGRESSED.name
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
@@ -231,6 +232,36 @@ async def test_a_missing_topic_is_named_with_the_way_out(
     finally:
         await create_topics(broker)
         await admin.close()
+
+
+async def test_a_broker_that_hangs_is_left_for_a_new_session_and_loses_nothing(
+    own_node: tuple[str, ChildProcess],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(publishing, "STALL", 0.6)
+    monkeypatch.setattr(publishing, "CHECK", 0.2)
+    monkeypatch.setattr(publishing, "CONNECT_TIMEOUT", 1.0)
+    brokers, node = own_node
+    given = config(tmp_path, brokers)
+    async with collecting(given) as collector:
+        await progress(collector, "agent", range(10))
+        assert await collector.drain(30)
+        assert node.pid is not None
+        os.kill(node.pid, signal.SIGSTOP)
+        try:
+            await progress(collector, "agent", range(10, 300))
+            await until(lambda: "no acknowledgement" in caplog.text)
+            await until(lambda: collector.sending.publisher and collector.sending.publisher.attempt >= 2)
+            assert collector.outbox_depth == 290
+        finally:
+            os.kill(node.pid, signal.SIGCONT)
+        assert await collector.drain(60)
+    messages = [m for m in await arrived(brokers, given["node_id"]) if m.topic == EVOLUTION_PROGRESSED.name]
+    # What the hung broker had already received is there twice, under the same event_id.
+    first = list({m.event.event_id: m for m in reversed(messages)}.values())[::-1]
+    assert iterations(first) == {"agent": list(range(300))}
 
 
 async def test_a_broker_killed_under_load_and_back_loses_nothing_and_keeps_the_order(

@@ -1,0 +1,83 @@
+"""What a publishing session asks of aiokafka's producer: open, check, send a batch, and close for certain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from evometrics.producers.lanes import Lane
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topics import RAW_TOPICS
+
+CONNECT_TIMEOUT = 15.0
+TOPIC_TIMEOUT = 5.0
+CLOSE_TIMEOUT = 2.0
+#: The producer's own limit on a request, above any batch with an event of the largest size.
+REQUEST_BYTES = 4_000_000
+
+
+class TopicsMissing(ConnectionError):
+    """The broker lacks topics; the message names them and the way out."""
+
+
+def new_producer(kafka: KafkaSettings, batch_bytes: int) -> AIOKafkaProducer:
+    """Return an idempotent producer (acks=all), not yet connected; partitions are chosen by the caller."""
+    return AIOKafkaProducer(
+        bootstrap_servers=[broker.strip() for broker in kafka.brokers.split(",")],
+        client_id=kafka.client_id,
+        enable_idempotence=True,
+        acks="all",
+        max_batch_size=batch_bytes,
+        max_request_size=REQUEST_BYTES,
+        request_timeout_ms=int(CONNECT_TIMEOUT * 1000),
+        retry_backoff_ms=250,
+    )
+
+
+async def check_topics(producer: AIOKafkaProducer) -> None:
+    """Raise `TopicsMissing` unless the broker has every topic that a collector writes."""
+    names = [topic.name for topic in RAW_TOPICS]
+    found = await asyncio.gather(
+        *(asyncio.wait_for(producer.partitions_for(name), TOPIC_TIMEOUT) for name in names),
+        return_exceptions=True,
+    )
+    missing = [name for name, partitions in zip(names, found, strict=True) if not isinstance(partitions, set)]
+    if missing:
+        raise TopicsMissing(f"no topic {', '.join(missing)}; create them with `evometrics topics`")
+
+
+async def send_batch(producer: AIOKafkaProducer, lane: Lane) -> asyncio.Future[Any]:
+    """Hand over as many of a lane's rows as one batch holds; the future is their acknowledgement."""
+    batch = producer.create_batch()
+    while lane.waiting:
+        item, value = lane.waiting[0]
+        # A batch always takes its first message, whatever its size.
+        if batch.append(timestamp=None, key=item.row.key.encode(), value=value) is None:
+            break
+        lane.sending.append(item)
+        lane.waiting.popleft()
+    batch.close()
+    where = lane.partition
+    future: asyncio.Future[Any] = await producer.send_batch(batch, where.topic, partition=where.partition)
+    # A session that ends early asks nobody for the answers still to come.
+    future.add_done_callback(lambda f: f.cancelled() or f.exception())
+    return future
+
+
+async def close(producer: AIOKafkaProducer) -> None:
+    """Close a producer, also one whose broker is away (its own `stop` would wait for the broker for ever)."""
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(producer.stop(), CLOSE_TIMEOUT)
+        return
+    sender = producer._sender.sender_task
+    if sender is not None:
+        sender.cancel()
+    producer._message_accumulator.fail_all(KafkaError("closed"))
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(producer.client.close(), CLOSE_TIMEOUT)
+    if sender is not None:
+        await asyncio.wait({sender}, timeout=CLOSE_TIMEOUT)
