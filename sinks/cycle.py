@@ -183,6 +183,7 @@ class SinkCycle:
 
     def start_over(self, batch: Batch) -> None:
         """After a fenced flush without a rebalance yet: read the same messages again if they stay ours."""
+        self.recovery.forget()
         if batch.generation == self.source.generation:
             self.source.rewind({p: r.first for p, r in batch.ranges.items()})
             self.batch = Batch(self.source.generation)

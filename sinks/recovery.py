@@ -30,6 +30,11 @@ class Recovery:
         self.unfinished: dict[Partition, Plan] = {}
         self.stored: dict[Partition, set[int]] = {}
 
+    def forget(self) -> None:
+        """Read the plans anew before the next batch: what was committed last is not certain."""
+        self.generation = -1
+        self.known, self.unfinished, self.stored = set(), {}, {}
+
     async def prepare(self, batch: Batch) -> None:
         """Drop from the batch what the tables have.
 
@@ -37,8 +42,8 @@ class Recovery:
         for the offsets in their ranges.
         """
         if self.generation != batch.generation:
+            self.forget()
             self.generation = batch.generation
-            self.known, self.unfinished, self.stored = set(), {}, {}
         unknown = batch.ranges.keys() - self.known
         if unknown:
             for partition, position in (await self.positions(unknown)).items():

@@ -15,7 +15,7 @@ from evometrics.schemas.metric_defs import EVOLUTION_DURATION, METRICS, OF_STREA
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.tally import SeenIds
 from evometrics.sinks.worker import SinkWorker
-from tests.sinks.support import Kafka, common, evolution, rows, running, until_stored
+from tests.sinks.support import Kafka, common, eventually, evolution, rows, running, until_stored
 
 
 def samples(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -64,7 +64,14 @@ async def test_metrics_equal_sql_with_duplicates_in_and_between_batches(
         await until_stored(database, "evolution_metrics", 61)
         await until_stored(database, "system_events", 3)
         await until_stored(database, "kpi_snapshots", 120)
-        await asyncio.sleep(1)  # the counting follows the insert
+
+        async def counted() -> bool:  # the counting follows the insert
+            got = samples(worker.metrics().decode())
+            attempts = sum(v for k, v in got.items() if k[0] == "evolution_attempts_total")
+            read = sum(v for k, v in got.items() if k[0] == "evometrics_rows_inserted_total")
+            return attempts >= 61 and read == len(made) + 30 + 31
+
+        await eventually(counted, "all evolutions to be counted")
         text = worker.metrics().decode()
     got = samples(text)
 

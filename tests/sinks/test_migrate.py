@@ -81,7 +81,8 @@ async def test_an_analysts_filter_reaches_the_sorting_key(database: ClickHouseSe
     client = await open_client(database)
     await client.command(
         "INSERT INTO evolution_metrics_rows (event_id, agent_id, occurred_at) SELECT generateUUIDv4(), "
-        "'agent-' || toString(number % 100), toDateTime64('2026-11-01 00:00:00', 6) + number FROM numbers(100000)"
+        "'agent-' || toString(number % 100), toDateTime64('2026-11-01 00:00:00', 6) + number "
+        "FROM numbers(100000)"
     )
     await client.close()
     plan = await rows(

@@ -7,6 +7,7 @@ import random
 import statistics
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.events import EvolutionMetrics, now_micros
 from evometrics.schemas.metric_defs import OF_SINK, Instruments
@@ -17,7 +18,6 @@ from evometrics.sinks.client import ClickHouseUnavailable
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import TableWriter
-from prometheus_client import CollectorRegistry
 from tests.sinks.support import WIRE, evolution, sent
 
 HOUR = 3_600_000_000

@@ -9,6 +9,7 @@ import pytest
 
 from evometrics.schemas.events import Event, EvolutionProgressed
 from evometrics.schemas.ids import derived_id
+from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, TOPICS
 from evometrics.sinks.batch import Group, Partition, Rejected
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
@@ -225,12 +226,23 @@ async def test_two_workers_share_the_partitions_and_lose_nothing_as_one_leaves(
     assert ids == {e.event_id for e in events}
 
 
-async def test_a_worker_waits_for_parts_that_are_away_and_says_which(broker: Kafka, clickhouse: str) -> None:
+async def test_a_worker_waits_for_parts_that_are_away_and_says_which(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
     nowhere = ClickHouseSettings(url="http://127.0.0.1:9")
     worker, stop = SinkWorker(broker.settings, nowhere, broker.sink), asyncio.Event()
     task = asyncio.create_task(worker.run(stop))
     await asyncio.sleep(0.5)
     assert "http://127.0.0.1:9" in (worker.ready() or "") and worker.live() is None
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    worker = SinkWorker(KafkaSettings(brokers="127.0.0.1:9"), database, broker.sink)
+    task = asyncio.create_task(worker.run(stop))
+    await eventually(
+        lambda: asyncio.sleep(0, "127.0.0.1:9 does" in (worker.ready() or "")), "Kafka's address"
+    )
+    assert worker.live() is None
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
