@@ -258,6 +258,9 @@ async def test_a_broker_that_hangs_is_left_for_a_new_session_and_loses_nothing(
         finally:
             os.kill(node.pid, signal.SIGCONT)
         assert await collector.drain(60)
+        assert collector.sending.background.loop is not None
+        tasks = asyncio.all_tasks(collector.sending.background.loop)
+        assert len(tasks) < 12, "the sessions that were given up leave nothing running"
     messages = [m for m in await arrived(brokers, given["node_id"]) if m.topic == EVOLUTION_PROGRESSED.name]
     # What the hung broker had already received is there twice, under the same event_id.
     first = list({m.event.event_id: m for m in reversed(messages)}.values())[::-1]
