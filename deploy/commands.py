@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from evometrics.deploy.options import (
     clickhouse_settings,
     config_file,
+    http_address,
     kafka_settings,
     running_stack,
 )
@@ -57,7 +58,7 @@ async def stream(args: argparse.Namespace) -> int:
     given = {"instance": args.instance, "data": f"{args.data}/stream"}
     settings = read_settings(StreamSettings, "stream", flags=given, file=config_file(args))
     kafka = kafka_settings(args)
-    return await until_terminated(lambda stop: run_stream(kafka, settings, args.http_port, stop))
+    return await until_terminated(lambda stop: run_stream(kafka, settings, http_address(args), stop))
 
 
 async def sink(args: argparse.Namespace) -> int:
@@ -68,7 +69,9 @@ async def sink(args: argparse.Namespace) -> int:
     log_to_stderr()
     settings = read_settings(SinkSettings, "sink", file=config_file(args))
     kafka, clickhouse = kafka_settings(args), clickhouse_settings(args)
-    return await until_terminated(lambda stop: run_sink(kafka, clickhouse, settings, args.http_port, stop))
+    return await until_terminated(
+        lambda stop: run_sink(kafka, clickhouse, settings, http_address(args), stop)
+    )
 
 
 async def migrate(args: argparse.Namespace) -> int:

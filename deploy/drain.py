@@ -10,20 +10,12 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from evometrics.schemas.topics import (
-    EVOLUTION_COMPLETED,
-    EVOLUTION_STARTED,
-    KPI_SNAPSHOTS,
-    SCOPE_COUNTS,
-    TOPICS,
-)
+from evometrics.schemas.topics import TOPICS
+from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
 
 POLL_SECONDS = 0.3
 #: What a stream worker reads, in the order in which one stage feeds the next.
-STREAM_STAGES: tuple[tuple[str, ...], ...] = (
-    (EVOLUTION_STARTED.name, EVOLUTION_COMPLETED.name, KPI_SNAPSHOTS.name),
-    (SCOPE_COUNTS,),
-)
+STREAM_STAGES: tuple[tuple[str, ...], ...] = ((*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS), SCOPE_TOPICS)
 SINK_STAGES: tuple[tuple[str, ...], ...] = (tuple(topic.name for topic in TOPICS),)
 
 

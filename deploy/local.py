@@ -26,7 +26,13 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
         await create_topics(kafka_settings(args, addresses.brokers))
         await migrate(clickhouse_settings(args, addresses.clickhouse_url))
 
-    return LocalStack(settings, prepare, tell)
+    return LocalStack(settings, prepare, tell, worker_flags(args))
+
+
+def worker_flags(args: argparse.Namespace) -> dict[str, list[str]]:
+    """Return the flags that stream workers and sinks are to have as well; they inherit the environment."""
+    config = [] if args.config is None else ["--config", str(args.config.resolve())]
+    return {"stream": config, "sink": config}
 
 
 def tell(line: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.deploy.stackfile import StackAddresses, read_stack
+from evometrics.schemas.http import HttpAddress
 from evometrics.schemas.settings import KafkaSettings, SettingsError, read_settings
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -52,6 +53,12 @@ def add_clickhouse(sub: argparse.ArgumentParser) -> None:
 def add_http(sub: argparse.ArgumentParser) -> None:
     """Add where health and metrics are served."""
     sub.add_argument("--http-port", type=int, help="serve /metrics and /health here (default: not at all)")
+    sub.add_argument("--http-host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
+
+
+def http_address(args: argparse.Namespace) -> HttpAddress | None:
+    """Return where to serve health and metrics, None for not at all."""
+    return None if args.http_port is None else HttpAddress(args.http_port, args.http_host)
 
 
 def config_file(args: argparse.Namespace) -> dict[str, Any]:

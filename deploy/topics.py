@@ -11,12 +11,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import SCOPE_COUNTS, SCOPE_COUNTS_RETENTION_MS, TOPICS
 from evometrics.schemas.validation import MAX_EVENT_BYTES
+from evometrics.streams.sources import BrokerUnavailable
 
 CONNECT_SECONDS = 10.0
-
-
-class BrokerUnavailable(ConnectionError):
-    """No broker answers; the message names the address and the way out."""
 
 
 class TopicMismatch(ValueError):

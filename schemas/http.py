@@ -35,10 +35,23 @@ class HealthServer:
             await asyncio.wait_for(self.server.wait_closed(), REQUEST_SECONDS)
 
 
+@dataclass(frozen=True, slots=True)
+class HttpAddress:
+    """Where a part serves its health and metrics.
+
+    Attributes:
+        port: TCP port, 0 = any free one.
+        host: address to bind; loopback unless others (a scraper, a kubelet) are to reach it.
+    """
+
+    port: int
+    host: str = "127.0.0.1"
+
+
 async def serve(
-    port: int, metrics: Callable[[], bytes], live: Check, ready: Check, *, host: str = "0.0.0.0"
+    address: HttpAddress, metrics: Callable[[], bytes], live: Check, ready: Check
 ) -> HealthServer:
-    """Listen on `port` (0 = any free one) in the running event loop.
+    """Listen on an address in the running event loop.
 
     `metrics` gives the Prometheus text; `live` and `ready` give None (200 ok) or what is wrong (503).
     Raises `OSError` naming the port where it is taken.
@@ -79,5 +92,5 @@ async def serve(
         finally:
             writer.close()
 
-    server = await asyncio.start_server(handle, host, port)
+    server = await asyncio.start_server(handle, address.host, address.port)
     return HealthServer(server, server.sockets[0].getsockname()[1])

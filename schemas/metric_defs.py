@@ -120,14 +120,14 @@ STREAM_OUTPUTS = MetricDef(
 STREAM_DUPLICATES = MetricDef(
     "evometrics_stream_duplicates_total",
     "counter",
-    "Events skipped: applied before, by event_id.",
-    ("topic",),
+    "Events skipped because their event_id was known, by lane (evolutions, snapshots, scopes).",
+    ("lane",),
 )
 STREAM_LATE = MetricDef(
     "evometrics_stream_late_total",
     "counter",
-    "Events older than the allowed lateness, left out of windows.",
-    ("topic",),
+    "Scopes that an event came too late for: their windows are final; by lane.",
+    ("lane",),
 )
 STREAM_UNREADABLE = MetricDef(
     "evometrics_stream_unreadable_total", "counter", "Messages that could not be read.", ("topic",)

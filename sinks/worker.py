@@ -13,7 +13,7 @@ from typing import TypeVar
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, generate_latest
 
-from evometrics.schemas.http import serve
+from evometrics.schemas.http import HttpAddress, serve
 from evometrics.schemas.metric_defs import CONSUMER_LAG, OF_SINK, Instruments
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
@@ -108,18 +108,18 @@ async def run_sink(
     kafka: KafkaSettings,
     clickhouse: ClickHouseSettings,
     sink: SinkSettings,
-    http_port: int | None,
+    listen: HttpAddress | None,
     stop: asyncio.Event,
 ) -> None:
-    """Run a sink worker until `stop` is set; serve metrics and health on `http_port` (None = not at all).
+    """Run a sink worker until `stop` is set; serve metrics and health at `listen` (None = not at all).
 
     Parts that are away are waited for, with a log that names them. Raises `OSError` where the port is
     taken, and whatever makes the worker unable to go on: then a supervisor starts it again.
     """
     worker = SinkWorker(kafka, clickhouse, sink)
     async with AsyncExitStack() as stack:
-        if http_port is not None:
-            server = await serve(http_port, worker.metrics, worker.live, worker.ready)
+        if listen is not None:
+            server = await serve(listen, worker.metrics, worker.live, worker.ready)
             stack.push_async_callback(server.close)
         working = asyncio.create_task(worker.run(stop), name="sink")
         stopping = asyncio.create_task(stop.wait())

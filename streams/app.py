@@ -19,7 +19,7 @@ from evometrics.schemas.events import (
 )
 from evometrics.schemas.metric_defs import Instruments
 from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS, SCOPE_COUNTS
+from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.validation import InvalidEvent, validate
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 from evometrics.streams.batches import Outcome, Sourced
@@ -29,6 +29,7 @@ from evometrics.streams.outputs import OutputProducer
 from evometrics.streams.scopes import SCOPES, ScopeMessage, ScopeProcessor
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.snapshots import SNAPSHOTS, SnapshotProcessor
+from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
 from evometrics.streams.state import ScopeCounts, decode_state
 from evometrics.streams.tables import StateTable, add_table
 from evometrics.streams.transport import BatchTransport
@@ -158,10 +159,10 @@ def build(
         computations.evolutions_processor.forget()
 
     tables[EVOLUTIONS].on_recover(forget)
-    lanes: list[tuple[str, list[str], Callable[..., Any]]] = [
-        ("evolutions", [EVOLUTION_STARTED.name, EVOLUTION_COMPLETED.name], computations.evolutions),
-        ("snapshots", [KPI_SNAPSHOTS.name], computations.snapshots),
-        ("scopes", [SCOPE_COUNTS], computations.scopes),
+    lanes: list[tuple[str, tuple[str, ...], Callable[..., Any]]] = [
+        ("evolutions", EVOLUTION_TOPICS, computations.evolutions),
+        ("snapshots", SNAPSHOT_TOPICS, computations.snapshots),
+        ("scopes", SCOPE_TOPICS, computations.scopes),
     ]
     for name, topics, compute in lanes:
         lane = Lane(name, Work(compute, tables), parts.producer, wire, instruments, failed)
@@ -170,7 +171,7 @@ def build(
     return parts
 
 
-def add_agent(app: StreamApp, lane: Lane, topics: list[str]) -> None:
+def add_agent(app: StreamApp, lane: Lane, topics: tuple[str, ...]) -> None:
     """Add the Faust agent that feeds a lane."""
     channel = app.topic(
         *topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from evometrics.schemas.http import serve
+from evometrics.schemas.http import HttpAddress, serve
 from evometrics.schemas.metric_defs import OF_STREAMS, Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.wire import open_wire
 from evometrics.streams.app import StreamParts, build
 from evometrics.streams.settings import StreamSettings
+from evometrics.streams.sources import source_partitions
 
 log = logging.getLogger("evometrics.stream")
 
@@ -24,11 +27,12 @@ class StreamFailed(RuntimeError):
 
 
 async def run_stream(
-    kafka: KafkaSettings, settings: StreamSettings, http_port: int | None, stop: asyncio.Event
+    kafka: KafkaSettings, settings: StreamSettings, listen: HttpAddress | None, stop: asyncio.Event
 ) -> None:
-    """Run a stream worker until `stop` is set.
+    """Run a stream worker until `stop` is set; serve metrics and health at `listen` (None = not at all).
 
-    Raises `StreamFailed` where the worker can't go on (broker lost for good, a fault in a computation),
+    The topics must be there: their number of partitions is the state's. Raises `SettingsError` where
+    they are not, `BrokerUnavailable` where no broker answers, `StreamFailed` where the worker can't go on (broker lost for good, a fault in a computation),
     `RegistryUnavailable` where a configured schema registry does not answer.
     """
     registry = CollectorRegistry()
@@ -39,11 +43,13 @@ async def run_stream(
             failure.set_result(error)
 
     wire = await open_wire(kafka)
+    Path(settings.data).mkdir(parents=True, exist_ok=True)
+    kafka = dataclasses.replace(kafka, partitions=await source_partitions(kafka))
     parts = build(kafka, settings, wire, Instruments(registry, OF_STREAMS), failed)
     async with contextlib.AsyncExitStack() as stack:
-        if http_port is not None:
+        if listen is not None:
             server = await serve(
-                http_port,
+                listen,
                 metrics=lambda: generate_latest(registry),
                 live=lambda: "the worker has failed" if failure.done() or parts.app.crashed else None,
                 ready=lambda: not_ready(parts),

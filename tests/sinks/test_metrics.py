@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from evometrics.schemas.events import Event, KpiSnapshot, SystemEvent
-from evometrics.schemas.http import serve
+from evometrics.schemas.http import HttpAddress, serve
 from evometrics.schemas.metric_defs import EVOLUTION_DURATION, METRICS, OF_STREAMS, Instruments
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.tally import SeenIds
@@ -139,9 +139,7 @@ def test_ids_are_remembered_within_bounds() -> None:
 
 async def test_the_http_server_answers_metrics_and_health() -> None:
     wrong: list[str] = []
-    server = await serve(
-        0, lambda: b"a 1\n", lambda: None, lambda: wrong[0] if wrong else None, host="127.0.0.1"
-    )
+    server = await serve(HttpAddress(0), lambda: b"a 1\n", lambda: None, lambda: wrong[0] if wrong else None)
 
     def get(path: str) -> tuple[int, bytes]:
         try:

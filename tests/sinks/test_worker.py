@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from evometrics.schemas.events import Event, EvolutionProgressed
+from evometrics.schemas.http import HttpAddress
 from evometrics.schemas.ids import derived_id
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, TOPICS
@@ -247,7 +248,9 @@ async def test_a_worker_waits_for_parts_that_are_away_and_says_which(
     await asyncio.gather(task, return_exceptions=True)
 
     stopping = asyncio.Event()
-    running_sink = asyncio.create_task(run_sink(broker.settings, nowhere, broker.sink, 0, stopping))
+    running_sink = asyncio.create_task(
+        run_sink(broker.settings, nowhere, broker.sink, HttpAddress(0), stopping)
+    )
     await asyncio.sleep(0.3)
     stopping.set()
     await asyncio.wait_for(running_sink, 5)
