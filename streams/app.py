@@ -128,11 +128,13 @@ def build(
 ) -> StreamParts:
     """Build the app, its tables and agents; `failed` hears of an error that a restart must mend."""
     brokers = [f"kafka://{broker.strip()}" for broker in kafka.brokers.split(",")]
+    data = Path(settings.data)
+    data.mkdir(parents=True, exist_ok=True)
     app = StreamApp(
         settings.group,
         broker=";".join(brokers),
         store="memory://",
-        datadir=Path(settings.data),
+        datadir=data,
         topic_partitions=kafka.partitions,
         topic_replication_factor=kafka.replication,
         topic_disable_leader=True,

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -32,8 +31,9 @@ async def run_stream(
     """Run a stream worker until `stop` is set; serve metrics and health at `listen` (None = not at all).
 
     The topics must be there: their number of partitions is the state's. Raises `SettingsError` where
-    they are not, `BrokerUnavailable` where no broker answers, `StreamFailed` where the worker can't go on (broker lost for good, a fault in a computation),
-    `RegistryUnavailable` where a configured schema registry does not answer.
+    they are not, `BrokerUnavailable` where no broker answers, `RegistryUnavailable` where a configured
+    schema registry does not, `StreamFailed` where the worker can't go on (broker lost for good, a fault
+    in a computation).
     """
     registry = CollectorRegistry()
     failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
@@ -43,7 +43,6 @@ async def run_stream(
             failure.set_result(error)
 
     wire = await open_wire(kafka)
-    Path(settings.data).mkdir(parents=True, exist_ok=True)
     kafka = dataclasses.replace(kafka, partitions=await source_partitions(kafka))
     parts = build(kafka, settings, wire, Instruments(registry, OF_STREAMS), failed)
     async with contextlib.AsyncExitStack() as stack:
