@@ -133,7 +133,7 @@ async def test_what_a_crashed_worker_stored_is_known_beyond_the_next_batch(
 
         async def at_end() -> bool:
             ends = {Partition(t, p): max(o for u, q, o in sent if (u, q) == (t, p)) + 1 for t, p, _ in sent}
-            if worker.cycle is None:
+            if worker.cycle is None or worker.waiting_for is not None:
                 return False
             # what the group has: a worker before this one may have finished a partition for good
             found = await worker.cycle.source.positions(ends)
