@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.tasks import end_tasks
 
 
 class NodeFailed(RuntimeError):
@@ -61,9 +62,7 @@ async def run_nodes(
     try:
         return await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
 
 
 async def run_node(

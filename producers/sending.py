@@ -24,6 +24,7 @@ from evometrics.producers.settings import CollectorSettings
 from evometrics.schemas.events import Event
 from evometrics.schemas.registry import RegistryClient
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -109,10 +110,7 @@ class Sending:
                     LAST_EXPORT_TIMEOUT,
                 )
         self.outbox.on_commit = lambda: None
-        tasks = list(self.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(list(self.tasks))
         if self.backlog is not None:
             self.backlog.close()
         self.backlog = None

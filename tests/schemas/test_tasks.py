@@ -1,0 +1,36 @@
+"""Tasks end even where one cancellation is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+from evometrics.schemas.tasks import end_tasks
+
+
+async def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
+    lost = 0
+
+    async def stubborn() -> None:
+        nonlocal lost
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                lost += 1
+                if lost == 2:
+                    raise
+
+    tasks = [asyncio.create_task(stubborn()), asyncio.create_task(asyncio.sleep(0))]
+    await asyncio.sleep(0.01)
+    await asyncio.wait_for(end_tasks(tasks), 20)
+    assert lost == 2
+    assert all(task.done() for task in tasks)
+
+
+async def test_what_a_task_raises_does_not_reach_the_one_who_ends_it() -> None:
+    async def fails() -> None:
+        raise ValueError
+
+    task = asyncio.create_task(fails())
+    await end_tasks([task])
+    assert isinstance(task.exception(), ValueError)
