@@ -32,5 +32,6 @@ async def test_what_a_task_raises_does_not_reach_the_one_who_ends_it() -> None:
         raise ValueError
 
     task = asyncio.create_task(fails())
+    await asyncio.wait({task})
     await end_tasks([task])
     assert isinstance(task.exception(), ValueError)
