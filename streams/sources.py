@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
 from evometrics.schemas.settings import KafkaSettings, SettingsError
@@ -25,21 +25,22 @@ async def source_partitions(kafka: KafkaSettings) -> int:
 
     Raises `BrokerUnavailable` within seconds, `SettingsError` where a topic is missing or differs.
     """
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.brokers, client_id=kafka.client_id)
+    names = (*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS, *SCOPE_TOPICS)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers, client_id=kafka.client_id)
     try:
-        await asyncio.wait_for(consumer.start(), CONNECT_SECONDS)
-        present = await consumer.topics()
-        names = (*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS, *SCOPE_TOPICS)
-        missing = [name for name in names if name not in present]
-        if missing:
-            raise SettingsError(f"topics {', '.join(missing)} are not there: run `evometrics topics` first")
-        numbers = {name: len(consumer.partitions_for_topic(name) or ()) for name in names}
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await admin.start()
+            present = set(await admin.list_topics())
+            missing = [name for name in names if name not in present]
+            if missing:
+                raise SettingsError(f"no topics {', '.join(missing)}: run `evometrics topics` first")
+            numbers = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics(list(names))}
     except (TimeoutError, KafkaConnectionError) as error:
         raise BrokerUnavailable(
             f"no Kafka broker answers at {kafka.brokers}: start it or correct the address ({error!r})"
         ) from error
     finally:
-        await consumer.stop()
+        await admin.close()
     if len(set(numbers.values())) != 1:
         listed = ", ".join(f"{name}: {number}" for name, number in numbers.items())
         raise SettingsError(f"the stream's topics must have the same number of partitions, not {listed}")
