@@ -30,6 +30,7 @@ class Load:
         hours: event time that the starts spread over.
         late, duplicate, unfinished: shares (0-1) of events that come hours late, of events sent
             twice, of evolutions that never complete.
+        unfinished_earlier_hours: how much earlier in event time the unfinished ones begin.
     """
 
     seed: int
@@ -41,6 +42,7 @@ class Load:
     late: float = 0.03
     duplicate: float = 0.03
     unfinished: float = 0.02
+    unfinished_earlier_hours: float = 0.0
 
 
 def generate(load: Load) -> list[tuple[int, Event]]:
@@ -101,6 +103,9 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
     agent_number = rng.randrange(load.agents)
     agent, node = f"agent-{agent_number:04d}", f"node-{agent_number % load.nodes}"
     start = load.begin + rng.randrange(int(load.hours * 3600 * SECOND))
+    unfinished = rng.random() < load.unfinished
+    if unfinished:
+        start -= int(load.unfinished_earlier_hours * 3600 * SECOND)
     name = f"{agent}-{number}"
     strategy = rng.choice(list(STRATEGIES))
     before, after = some_kpis(rng), some_kpis(rng)
@@ -141,7 +146,7 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
             **head,
         )
         events.append(progressed)
-    if rng.random() < load.unfinished:
+    if unfinished:
         return events
     completed = EvolutionCompleted(
         event_id=event_id(rng),
