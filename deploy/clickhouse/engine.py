@@ -41,7 +41,10 @@ class Engine:
         except EngineError:
             raise
         except (RuntimeError, chdb.ChdbError) as error:
-            raise EngineError.of(error) from None
+            raise EngineError.of(str(error)) from None
+        except UnicodeDecodeError as error:
+            # chDB takes each error's text for UTF-8, but it may show a value that is not
+            raise EngineError.of(error.object.decode(errors="replace")) from None
 
     def cancel(self, tag: str) -> None:
         """End the running statement of that tag, if there is one."""

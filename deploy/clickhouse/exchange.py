@@ -21,10 +21,10 @@ class EngineError(RuntimeError):
         self.code = code
 
     @classmethod
-    def of(cls, error: Exception) -> EngineError:
-        """Read the code from what chDB raised; UNKNOWN_EXCEPTION where it holds none."""
-        match = ERROR.search(str(error))
-        return cls(int(match.group(1)), match.group(0)) if match else cls(UNKNOWN_EXCEPTION, str(error))
+    def of(cls, text: str) -> EngineError:
+        """Read the code from what chDB said; UNKNOWN_EXCEPTION where it holds none."""
+        match = ERROR.search(text)
+        return cls(int(match.group(1)), match.group(0)) if match else cls(UNKNOWN_EXCEPTION, text)
 
     @classmethod
     def named(cls, code: int, name: str, message: str) -> EngineError:

@@ -55,6 +55,21 @@ class Insert:
         """Whether it selects from its data (`INSERT INTO t SELECT ... FROM input('a Int8') FORMAT ...`)."""
         return INPUT_CALL.search(self.sql) is not None
 
+    def reading(self, path: str, default_format: str) -> str:
+        """The statement that takes its data from a file; `path` is quoted."""
+        text, position, depth = self.sql.encode(), 0, 0
+        before_settings = len(text)
+        while position < len(text) and before_settings == len(text):
+            match = TOKEN.match(text, position)
+            assert match is not None, "the last alternative takes any byte"
+            depth += (match["other"] in (b"(", b"[", b"{")) - (match["other"] in (b")", b"]", b"}"))
+            if match["word"] and depth == 0 and match["word"].upper() == b"SETTINGS":
+                before_settings = position
+            position = match.end()
+        head, settings = text[:before_settings].decode(), text[before_settings:].decode()
+        file = f"FROM INFILE {path} COMPRESSION 'none'"
+        return f"{head}\n{file} {settings}\nFORMAT {self.format or default_format}"
+
 
 def parse(text: bytes) -> Query | Insert:
     """Take the statement at the start of `text` apart from its data.

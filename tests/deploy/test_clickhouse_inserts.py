@@ -91,6 +91,19 @@ def test_a_body_that_breaks_off_stores_nothing(client: Client) -> None:
     assert client.command("SELECT count() FROM avro_broken") == 20_000
 
 
+def test_an_error_that_comes_after_parsing_is_told_and_nothing_is_stored(client: Client) -> None:
+    client.command(f"CREATE TABLE avro_checked ({COLUMNS}, CONSTRAINT known CHECK text != 'bad') ORDER BY n")
+    with pytest.raises(DatabaseError) as caught:
+        client.raw_insert("avro_checked", insert_block=container(0, 20_000, "bad"), fmt="Avro")
+    assert caught.value.code == 469
+    client.command("ALTER TABLE avro_checked ADD CONSTRAINT readable CHECK isValidUTF8(text)")
+    unreadable = container(0, 1, "xy").replace(b"\x04xy", b"\x04\xff\xfe")
+    with pytest.raises(DatabaseError) as caught:
+        client.raw_insert("avro_checked", insert_block=unreadable, fmt="Avro")
+    assert caught.value.code == 469
+    assert client.command("SELECT count() FROM avro_checked") == 0
+
+
 @pytest.mark.parametrize(
     ("format_name", "body"),
     [("JSONEachRow", '{"n": 5, "text": "é"}\n'), ("CSV", '5,"é",{},\\N,1\n'), ("TSV", "5\té\t{}\t\\N\t1\n")],

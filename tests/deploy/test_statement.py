@@ -39,6 +39,13 @@ def test_an_insert_is_taken_apart_from_its_data(
     assert parse(text) == Insert(sql, format_name, data)
 
 
+def test_an_insert_can_take_its_data_from_a_file() -> None:
+    sql = "INSERT INTO t (settings) SETTINGS a='settings' "
+    reading = " ".join(Insert(sql, None, b"").reading("'/f'", "CSV").split())
+    file = "FROM INFILE '/f' COMPRESSION 'none'"
+    assert reading == f"INSERT INTO t (settings) {file} SETTINGS a='settings' FORMAT CSV"
+
+
 @pytest.mark.parametrize(
     "sql",
     [
