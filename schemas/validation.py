@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import uuid
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -25,9 +25,23 @@ MAX_AHEAD_MICROS = 86_400 * 1_000_000
 STATUSES = frozenset({"succeeded", "failed", "rolled_back"})
 PHASES = frozenset({"baseline", "pre_evolution", "post_evolution", "continuous"})
 INT64 = 2**63
-TEXT_FIELDS = frozenset(
-    {"agent_id", "node_id", "evolution_type", "strategy", "strategy_used", "risk_level", "event_type", "data"}
+#: Fields that others are grouped and keyed by, and how many characters they may have: a derived message
+#: holds some of them several times.
+NAME_FIELDS = frozenset(
+    {
+        "agent_id",
+        "node_id",
+        "evolution_id",
+        "evolution_type",
+        "strategy",
+        "strategy_used",
+        "risk_level",
+        "event_type",
+    }
 )
+NAME_CHARACTERS = 1000
+TEXT_FIELDS = (NAME_FIELDS | {"data"}) - {"evolution_id"}
+UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 TIME_FIELDS = frozenset({"occurred_at", "started_at"})
 #: Called with a field and a reason; raises `InvalidEvent`.
 Fail: TypeAlias = Callable[[str, str], None]
@@ -61,15 +75,15 @@ def validate(event: Event, now: int | None = None) -> None:
         fail("agent_id", "is empty; give the agent's id")
     if not event.node_id:
         fail("node_id", "is empty; give the node's id")
-    try:
-        uuid.UUID(event.event_id)
-    except (ValueError, AttributeError, TypeError):
-        fail("event_id", f"{event.event_id!r} is no UUID")
+    if not isinstance(event.event_id, str) or not UUID_TEXT.fullmatch(event.event_id):
+        fail("event_id", f"{event.event_id!r} is no UUID of 36 characters")
     latest = (now_micros() if now is None else now) + MAX_AHEAD_MICROS
     for name in field_names(type(event)):
         value = getattr(event, name)
         if name in TEXT_FIELDS and not isinstance(value, str):
             fail(name, f"{value!r} is no text")
+        if name in NAME_FIELDS and isinstance(value, str) and len(value) > NAME_CHARACTERS:
+            fail(name, f"has {len(value)} characters; at most {NAME_CHARACTERS} can be kept")
         if name in TIME_FIELDS:
             if not isinstance(value, int) or value < 0:
                 fail(name, f"{value!r} is no time in microseconds since 1970")

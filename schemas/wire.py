@@ -15,6 +15,7 @@ import io
 import fastavro
 
 from evometrics.schemas.catalog import WriterSchema, newest, released
+from evometrics.schemas.datum import UnreadableDatum, read_record
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.registry import RegistryClient, UnknownSchemaId
 from evometrics.schemas.settings import KafkaSettings
@@ -94,23 +95,23 @@ class WireFormat:
         """
         schema, start = self.locate(value)
         assert value is not None
-        cls = EVENT_CLASSES.get(schema.record)
-        if cls is None:
-            raise UnreadableMessage(f"record {schema.record} is none of ours")
-        reader = self.writers[schema.record]
-        body = io.BytesIO(value)
-        body.seek(start)
-        try:
-            record = fastavro.schemaless_reader(
-                body, schema.parsed, None if reader is schema else reader.parsed
-            )
-        except Exception as error:
-            # fastavro raises whatever the bytes led to: EOFError, ValueError, UnicodeDecodeError, ...
-            raise UnreadableMessage(f"not a {schema.record} v{schema.version}: {error!r}") from error
-        if body.tell() != len(value):
-            extra = len(value) - body.tell()
-            raise UnreadableMessage(f"{extra} bytes too many for a {schema.record} v{schema.version}")
-        return cls.from_record(record)
+        return decode(schema, value, start)
+
+
+def decode(schema: WriterSchema, value: bytes, start: int) -> Event:
+    """Return the event of the datum in `value` from `start` on, read with its record's newest schema.
+
+    Raises `UnreadableMessage` where it is no such datum or does not end where `value` does.
+    """
+    cls = EVENT_CLASSES.get(schema.record)
+    if cls is None:
+        raise UnreadableMessage(f"record {schema.record} is none of ours")
+    reader = newest(schema.record)
+    try:
+        record = read_record(schema, value, start, None if reader is schema else reader.parsed)
+    except UnreadableDatum as error:
+        raise UnreadableMessage(f"not a {schema.record} v{schema.version}: {error}") from error
+    return cls.from_record(record)
 
 
 async def open_wire(kafka: KafkaSettings) -> WireFormat:

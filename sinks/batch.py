@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from evometrics.schemas.catalog import WriterSchema
+from evometrics.schemas.reading import Message as Message
+from evometrics.schemas.reading import locate
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
-from evometrics.sinks.blocks import block, varint
-
-
-class Message(Protocol):
-    """What the sink reads of a Kafka record; aiokafka's `ConsumerRecord` is one."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
+from evometrics.sinks.blocks import block, block_end, varint
 
 
 class Partition(NamedTuple):
@@ -85,24 +76,22 @@ class Batch:
             if not messages:
                 continue
             partition = Partition(topic_name, number)
-            topic, prefix = BY_NAME[topic_name], varint(number)
+            prefix, end = varint(number), block_end(topic_name)
             for message in messages:
                 value = message.value
                 self.count += 1
                 self.size += len(value or b"")
                 try:
-                    schema, position = wire.locate(value)
-                    if schema.record != topic.record:
-                        raise UnreadableMessage(f"a {schema.record}, but this topic holds {topic.record}")
+                    schema, position = locate(wire, topic_name, value)
                 except UnreadableMessage as error:
                     self.rejected.append(Rejected(message, str(error)))
                     continue
                 assert value is not None
                 group = self.groups.get((topic_name, schema.fingerprint))
                 if group is None:
-                    group = Group(topic_name, topic.table, schema)
+                    group = Group(topic_name, BY_NAME[topic_name].table, schema)
                     self.groups[topic_name, schema.fingerprint] = group
-                encoded = block(prefix, message.offset, message.timestamp, value, position)
+                encoded = block(prefix, message.offset, message.timestamp, value[position:], end)
                 group.rows.append(Row(message, position, encoded))
             first, last = messages[0].offset, messages[-1].offset
             known = self.ranges.setdefault(partition, OffsetRange(first, last, 0))

@@ -6,6 +6,10 @@ a header (schema, sync marker) and blocks of `count, size, records, sync marker`
 "Object Container Files"). Here each message has a block of its own: size and marker then hold a reader
 to the message's end, so a damaged message can't be read into its neighbour, any choice of blocks is a
 container, and ClickHouse reads as many rows per second as from large blocks.
+
+After the datum comes the topic's name, as the column `_topic`: a reader takes what follows the fields it
+knows without a word, so a datum that is shorter or longer than its message shows in that column, which
+the tables' constraint `whole` compares.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ PROVENANCE: list[dict[str, Any]] = [
     {"name": "_offset", "type": "long"},
     {"name": "_timestamp", "type": {"type": "long", "logicalType": "timestamp-millis"}},
 ]
+END: list[dict[str, Any]] = [{"name": "_topic", "type": "string"}]
 
 
 def varint(number: int) -> bytes:
@@ -60,7 +65,7 @@ class ContainerFormat:
 
 def container_format(schema: WriterSchema) -> ContainerFormat:
     """Build the wrapper schema and the header for messages written with `schema`."""
-    fields = PROVENANCE + [{"name": f["name"], "type": f["type"]} for f in schema.source["fields"]]
+    fields = PROVENANCE + [{"name": f["name"], "type": f["type"]} for f in schema.source["fields"]] + END
     wrapper = {"type": "record", "name": schema.source["name"], "namespace": "evometrics", "fields": fields}
     metadata = {b"avro.schema": json.dumps(wrapper).encode(), b"avro.codec": b"null"}
     pairs = b"".join(text(key) + text(value) for key, value in metadata.items())
@@ -68,15 +73,20 @@ def container_format(schema: WriterSchema) -> ContainerFormat:
     return ContainerFormat(header, tuple(str(f["name"]) for f in fields))
 
 
-def block(partition: bytes, offset: int, timestamp: int, value: bytes, position: int) -> bytes:
+def block_end(topic: str) -> bytes:
+    """Return what comes after the datum in each block of a topic."""
+    return text(topic.encode()) + SYNC
+
+
+def block(partition: bytes, offset: int, timestamp: int, datum: bytes, end: bytes) -> bytes:
     """Return the block of one message.
 
     `partition` is already a varint (it is the same for a whole fetch), `timestamp` is in milliseconds,
-    and the bare datum is `value` from `position` on.
+    `end` is the topic's `block_end`.
     """
     prefix = partition + varint(offset) + varint(timestamp)
-    size = varint(len(prefix) + len(value) - position)
-    return b"".join((ONE_RECORD, size, prefix, value[position:], SYNC))
+    size = varint(len(prefix) + len(datum) + len(end) - len(SYNC))
+    return b"".join((ONE_RECORD, size, prefix, datum, end))
 
 
 def container(fmt: ContainerFormat, blocks: Iterable[bytes]) -> bytes:

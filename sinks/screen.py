@@ -1,59 +1,39 @@
-"""Finds the damaged messages of a batch that ClickHouse refused, by decoding each; never used otherwise.
+"""Looks at the messages of a batch that ClickHouse refused, one by one; never used otherwise.
 
-It refuses only what ClickHouse refuses too: whether a message is stored must not depend on which others
-came with it. What it lets through and ClickHouse refuses all the same is found by bisection.
+What is bad is decided by `schemas.reading`, as in the stream, and not by ClickHouse. ClickHouse refuses
+bytes that other readers take (a truth value that is neither 0 nor 1, a number in more bytes than it
+needs): such an event is written anew, as everybody else has read it.
 """
 
 from __future__ import annotations
 
-import io
-import uuid
 from collections.abc import Sequence
-from typing import Any
-
-import fastavro
 
 from evometrics.schemas.catalog import WriterSchema
+from evometrics.schemas.datum import read_record, write_record
+from evometrics.schemas.reading import read_datum
+from evometrics.schemas.wire import UnreadableMessage
 from evometrics.sinks.batch import Rejected, Row
+from evometrics.sinks.blocks import block, block_end, varint
 
 
 def screen(schema: WriterSchema, rows: Sequence[Row]) -> tuple[list[Row], list[Rejected]]:
-    """Return the rows whose datums `schema` can read, and the others with the reason."""
-    ids = uuid_fields(schema)
-    whole: list[Row] = []
-    damaged: list[Rejected] = []
+    """Return the rows of good messages, and the bad messages with the reason."""
+    good: list[Row] = []
+    bad: list[Rejected] = []
     for row in rows:
-        reason = fault(schema, ids, row)
-        if reason is None:
-            whole.append(row)
-        else:
-            damaged.append(Rejected(row.message, reason))
-    return whole, damaged
-
-
-def fault(schema: WriterSchema, ids: Sequence[str], row: Row) -> str | None:
-    """Return what is wrong with a row's datum, None where it is whole."""
-    body = io.BytesIO(row.message.value or b"")
-    body.seek(row.position)
-    try:
-        record: Any = fastavro.schemaless_reader(body, schema.parsed, None, handle_unicode_errors="replace")
-    except Exception as error:  # whatever the bytes led to: EOFError, ValueError, IndexError, ...
-        return f"not a {schema.record} v{schema.version}: {error!r}"
-    for name in ids:
         try:
-            if record[name] is not None:
-                uuid.UUID(record[name])
-        except ValueError:
-            return f"{name} {record[name]!r} is no UUID"
-    return None
+            read_datum(schema, row.position, row.message)
+            good.append(row)
+        except UnreadableMessage as error:
+            bad.append(Rejected(row.message, str(error)))
+    return good, bad
 
 
-def uuid_fields(schema: WriterSchema) -> list[str]:
-    """Return the names of the fields that hold a UUID or null."""
-
-    def holds_uuid(kind: Any) -> bool:
-        if isinstance(kind, list):
-            return any(holds_uuid(item) for item in kind)
-        return isinstance(kind, dict) and kind.get("logicalType") == "uuid"
-
-    return [str(f["name"]) for f in schema.source["fields"] if holds_uuid(f["type"])]
+def written_anew(schema: WriterSchema, row: Row) -> Row:
+    """Return a good message's row with its datum encoded as the Avro specification has it."""
+    message = row.message
+    assert message.value is not None, "a row's message has a value"
+    datum = write_record(schema, read_record(schema, message.value, row.position))
+    prefix, end = varint(message.partition), block_end(message.topic)
+    return row._replace(block=block(prefix, message.offset, message.timestamp, datum, end))

@@ -26,7 +26,7 @@ from evometrics.sinks.batch import Group, Rejected, Row
 from evometrics.sinks.blocks import ContainerFormat, container, container_format
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, explain, is_bad_data, open_client
 from evometrics.sinks.plan import deduplication_token
-from evometrics.sinks.screen import screen
+from evometrics.sinks.screen import screen, written_anew
 from evometrics.sinks.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)
@@ -94,11 +94,19 @@ class TableWriter:
         try:
             await self.insert(group, rows)
             return []
-        except BadData as error:
+        except BadData:
             if len(rows) == 1:
-                return [Rejected(rows[0].message, str(error))]
+                return await self.insert_anew(group, rows[0])
         middle = len(rows) // 2
         return await self.bisect(group, rows[:middle]) + await self.bisect(group, rows[middle:])
+
+    async def insert_anew(self, group: Group, row: Row) -> list[Rejected]:
+        """Insert the row of a good message that ClickHouse refused, written anew; return it if that fails."""
+        try:
+            await self.insert(group, [written_anew(group.schema, row)])
+            return []
+        except BadData as error:
+            return [Rejected(row.message, str(error))]
 
     async def insert(self, group: Group, rows: Sequence[Row]) -> None:
         """Insert rows as one block, trying until ClickHouse has answered. Raises `BadData`."""

@@ -10,17 +10,11 @@ from typing import Any
 import faust
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.schemas.events import (
-    DeadLetter,
-    Event,
-    EvolutionCompleted,
-    EvolutionStarted,
-    KpiSnapshot,
-)
+from evometrics.schemas.events import DeadLetter
 from evometrics.schemas.metric_defs import Instruments
+from evometrics.schemas.reading import read_event
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
-from evometrics.schemas.validation import InvalidEvent, validate
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 from evometrics.streams.batches import Outcome, Sourced
 from evometrics.streams.evolutions import EVOLUTIONS, PARTIALS, PROGRESS, EvolutionProcessor
@@ -67,7 +61,7 @@ class Computations:
         """Starts and completions of one partition; starts first, so that completions find them."""
         # a stable sort: offsets stay in order within their topic
         records.sort(key=lambda record: record.topic == EVOLUTION_COMPLETED.name)
-        batch, letters = self.read(records, (EvolutionStarted, EvolutionCompleted))
+        batch, letters = self.read(records)
         outcome = self.evolutions_processor.process(
             partition,
             batch,
@@ -79,7 +73,7 @@ class Computations:
 
     def snapshots(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
         """KPI snapshots of one partition."""
-        batch, letters = self.read(records, (KpiSnapshot,))
+        batch, letters = self.read(records)
         states = self.tables[SNAPSHOTS].partition(partition)
         return self.snapshots_processor.process(partition, batch, states), letters
 
@@ -98,21 +92,14 @@ class Computations:
         states = self.tables[SCOPES].partition(partition)
         return self.scopes_processor.process(partition, batch, states), letters
 
-    def read(
-        self, records: list[ConsumerRecord], wanted: tuple[type[Event], ...]
-    ) -> tuple[list[Sourced[Any]], list[DeadLetter]]:
+    def read(self, records: list[ConsumerRecord]) -> tuple[list[Sourced[Any]], list[DeadLetter]]:
         """Decode and validate records; what can't be computed with becomes a dead letter."""
         batch: list[Sourced[Any]] = []
         letters: list[DeadLetter] = []
         for record in records:
             try:
-                event = self.wire.decode(record.value)
-                if not isinstance(event, wanted):
-                    raise UnreadableMessage(f"a {event.record} does not belong in {record.topic}")
-                # against the broker's time, not ours: a replay must decide the same
-                validate(event, now=record.timestamp * 1000)
-            except (UnreadableMessage, InvalidEvent) as error:
-                reason = UnreadableMessage(str(error))
+                event = read_event(self.wire, record)
+            except UnreadableMessage as reason:
                 letters.append(dead_letter(record, reason, self.node_id))
                 continue
             batch.append(Sourced(record.topic, record.partition, record.offset, event))

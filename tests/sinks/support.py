@@ -149,7 +149,7 @@ def one_of_each(agent: str) -> list[Event]:
     ]
 
 
-def sent(event: Event, partition: int = 0, offset: int = 0, timestamp: int = 1_700_000_000_123) -> Sent:
+def sent(event: Event, partition: int = 0, offset: int = 0, timestamp: int = 1_900_000_000_123) -> Sent:
     """Return an event as a Kafka record."""
     topic = BY_RECORD[event.record].name
     return Sent(topic, partition, offset, timestamp, event.key.encode(), WIRE.encode(event))

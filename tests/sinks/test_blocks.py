@@ -16,7 +16,7 @@ from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.metric_defs import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.sinks.batch import Batch, Partition
-from evometrics.sinks.blocks import block, container, container_format, varint
+from evometrics.sinks.blocks import block, block_end, container, container_format, varint
 from evometrics.sinks.plan import deduplication_token
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import TableWriter
@@ -54,7 +54,7 @@ def test_a_container_reads_back_with_its_provenance(record: str) -> None:
     data = container(container_format(group.schema), (r.block for r in group.rows))
     first, second = read(data)
     assert (first["_partition"], first["_offset"], second["_offset"]) == (3, 1000, 1001)
-    assert first["_timestamp"].timestamp() == 1_700_000_000.123
+    assert first["_timestamp"].timestamp() == 1_900_000_000.123
     plain = dict(EVENTS[record].to_record())
     for name, value in plain.items():
         got = first[name]
@@ -70,8 +70,9 @@ def test_a_damaged_datum_is_never_read_into_its_neighbour(data: st.DataObject) -
     cut = data.draw(st.integers(11, len(value)))
     tail = data.draw(st.binary(max_size=60))
     schema = newest("evolution_progressed")
-    damaged = block(varint(0), 7, 0, value[:cut] + tail, 10)
-    whole = block(varint(0), 8, 0, value, 10)
+    end = block_end("a-topic")
+    damaged = block(varint(0), 7, 0, value[10:cut] + tail, end)
+    whole = block(varint(0), 8, 0, value[10:], end)
     try:
         records = read(container(container_format(schema), [damaged, whole, whole]))
     except Exception:  # any refusal will do
@@ -130,6 +131,6 @@ async def test_clickhouse_reads_every_record_as_it_was_written(database: ClickHo
         provenance = await rows(
             database, f"SELECT _topic, _partition, toUnixTimestamp64Milli(_timestamp) {where}"
         )
-        assert provenance == [(topic.name, 3, 1_700_000_000_123)]
+        assert provenance == [(topic.name, 3, 1_900_000_000_123)]
     (letter,) = await rows(database, "SELECT hex(message_value), isNull(message_key) FROM dead_letters")
     assert letter == (bytes(range(256)).hex().upper(), 1)
