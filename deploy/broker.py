@@ -1,4 +1,8 @@
-"""Kafka nodes of the embedded stack: KRaft, loopback, broker and controller in one process each."""
+"""Kafka nodes of the embedded stack: KRaft, loopback, broker and controller in one process each.
+
+A cluster of three keeps three copies of everything and takes a write once two have it: it goes on, and
+loses nothing, while one node is away. With two away it takes nothing until one of them is back.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +12,84 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from evometrics.deploy.jars import KAFKA_FILES, Progress, kafka_libs
 from evometrics.deploy.java import find_java
 from evometrics.deploy.ports import HOST, steady_ports
 from evometrics.deploy.process import ProcessFailedError, ProcessSpec
+from evometrics.schemas.settings import require
 
 CLUSTER_ID = "ZXZvbWV0cmljcy1sb2NhbA"  # base64 of 16 bytes, as Kafka wants a cluster's id
-HEAP = "512m"
+# One node compiles its hot code well and may cache more. Three nodes share the machine that one has: with the
+# quick compiler alone they start with two thirds of the processor time, and idle at 3 % of a core each.
+ONE_NODE_JVM = ("-Xms512m", "-Xmx512m")
+CLUSTER_JVM = ("-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1")
 MESSAGE_MAX_BYTES = 2 * 1024 * 1024
 START_SECONDS = 90
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaNode:
-    """One member of a cluster: its number, the ports it listens on and its folder."""
+    """One member of a cluster.
+
+    Attributes:
+        number: its id, from 1.
+        port: where it listens for clients and for the other members.
+        controller_port: where it listens for the controllers' quorum.
+        folder: its files.
+        advertised_port: where clients and the other members are told to reach it instead of at `port`:
+            that of a TCP proxy in front of it.
+    """
 
     number: int
     port: int
     controller_port: int
     folder: Path
+    advertised_port: int | None = None
 
     @property
     def address(self) -> str:
         """`host:port` for clients."""
+        return f"{HOST}:{self.advertised_port or self.port}"
+
+    @property
+    def listener(self) -> str:
+        """`host:port` the node itself listens on."""
         return f"{HOST}:{self.port}"
 
 
 def plan_nodes(folder: Path, count: int = 1) -> tuple[KafkaNode, ...]:
-    """The members of a cluster of `count` under `folder`, on the ports they had before where still free."""
+    """The members of a cluster of `count` under `folder`, on the ports they had before where still free.
+
+    Raises `SettingsError` where `folder` holds a cluster of another size: its members' logs would be left
+    out, or outvoted by empty ones.
+    """
+    before = cluster_size(folder)
+    reason = f"{folder} holds a cluster of {before}: start as many, or give another folder with --data"
+    require(before in (0, count), "brokers", count, reason)
     numbers = range(1, count + 1)
     names = [f"{role}-{number}" for number in numbers for role in ("broker", "controller")]
     ports = steady_ports(folder / "ports.json", names)
     return tuple(
         KafkaNode(n, ports[f"broker-{n}"], ports[f"controller-{n}"], folder / f"node-{n}") for n in numbers
     )
+
+
+def copies(brokers: int) -> int:
+    """How many copies of each partition a cluster of that many brokers is to keep."""
+    return min(3, brokers)
+
+
+def cluster_size(folder: Path) -> int:
+    """How many voters the cluster was formed with whose storage is under `folder`; 0 for none."""
+    for formatted in folder.glob("node-*/log/meta.properties"):
+        for line in (formatted.parents[1] / "server.properties").read_text().splitlines():
+            name, _, value = line.partition("=")
+            if name == "controller.quorum.voters":
+                return len(value.split(","))
+    return 0
 
 
 def bootstrap(nodes: tuple[KafkaNode, ...]) -> str:
@@ -54,13 +99,13 @@ def bootstrap(nodes: tuple[KafkaNode, ...]) -> str:
 
 def server_properties(node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> str:
     """The node's server.properties: small, durable, quick to form a group, no topics made by accident."""
-    replication = min(3, len(nodes))
+    replication = copies(len(nodes))
     in_sync = max(1, replication - 1)
     settings = {
         "process.roles": "broker,controller",
         "node.id": node.number,
         "controller.quorum.voters": ",".join(f"{n.number}@{HOST}:{n.controller_port}" for n in nodes),
-        "listeners": f"PLAINTEXT://{node.address},CONTROLLER://{HOST}:{node.controller_port}",
+        "listeners": f"PLAINTEXT://{node.listener},CONTROLLER://{HOST}:{node.controller_port}",
         "advertised.listeners": f"PLAINTEXT://{node.address}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
@@ -88,8 +133,14 @@ def server_properties(node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> str:
         "log.segment.bytes": 256 * 1024 * 1024,
         "message.max.bytes": MESSAGE_MAX_BYTES,
         "replica.fetch.max.bytes": MESSAGE_MAX_BYTES,
+        # The nodes of a stack end together: nobody is left to hand leadership to, and a node whose
+        # controllers are gone would wait for their leave.
+        "controlled.shutdown.enable": "false",
+        # Each record of an idle controller is written and synced by every node (default: twice a second).
+        "metadata.max.idle.interval.ms": 5000,
         "num.network.threads": 2,
         "num.io.threads": 4,
+        "group.coordinator.threads": 1,
         "num.recovery.threads.per.data.dir": 2,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
     }
@@ -112,15 +163,16 @@ async def prepare_node(
     base = (str(java), "-cp", f"{libs}{os.sep}*", f"-Dlog4j2.configurationFile={log4j}")
     if not (node.folder / "log" / "meta.properties").exists():
         await asyncio.to_thread(format_storage, base, properties)
-    memory = (f"-Xms{HEAP}", f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
+    jvm: tuple[str, ...] = ONE_NODE_JVM if len(nodes) == 1 else CLUSTER_JVM
+    jvm += ("-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
     name = "kafka" if len(nodes) == 1 else f"kafka-{node.number}"
 
     async def ready() -> bool:
-        return await brokers_registered(node.address) == len(nodes)
+        return node.number in await registered_brokers(node.listener)
 
     return ProcessSpec(
         name=name,
-        argv=(*base[:1], *memory, *base[1:], "kafka.Kafka", str(properties)),
+        argv=(*base[:1], *jvm, *base[1:], "kafka.Kafka", str(properties)),
         log=logs / f"{name}.log",
         ready=ready,
         ready_timeout=START_SECONDS,
@@ -137,22 +189,23 @@ def format_storage(base: tuple[str, ...], properties: Path) -> None:
         raise ProcessFailedError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
 
 
-async def brokers_registered(address: str) -> int:
-    """How many brokers a metadata answer of the one at `address` lists; 0 while it gives none.
+async def registered_brokers(address: str) -> frozenset[int]:
+    """The ids of the brokers in service as the one at `address` knows them; empty while it does not answer.
 
-    A KRaft broker is listed once it is registered and unfenced, so a full count means the cluster serves.
+    A KRaft broker is listed once it is registered and unfenced. One that lists itself serves clients, while
+    others of its cluster may be away.
     """
     host, _, port = address.rpartition(":")
     try:
         # The Kafka client logs an error for each attempt at a port where nobody listens yet.
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), timeout=5)
         writer.close()
-        admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=5000)
+        client = AIOKafkaClient(bootstrap_servers=address, request_timeout_ms=5000)
         try:
-            await admin.start()
-            cluster = await admin.describe_cluster()
+            # Asks this broker and no other: what it advertises is not followed.
+            await client.bootstrap()
+            return frozenset(broker.nodeId for broker in client.cluster.brokers())
         finally:
-            await admin.close()
+            await client.close()
     except (OSError, KafkaError, TimeoutError):
-        return 0
-    return len(cluster["brokers"])
+        return frozenset()

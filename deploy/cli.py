@@ -93,9 +93,23 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_external(sub: argparse.ArgumentParser) -> None:
-    """Add the flags that put running servers in the place of the embedded ones."""
+    """Add how many brokers to start, and the flags that put running servers in the place of ours."""
+    text = "Kafka brokers to start: 1, or a cluster of 3 (default 1)"
+    sub.add_argument(
+        "--brokers", type=broker_count, default=1, dest="broker_count", metavar="NUMBER", help=text
+    )
     sub.add_argument("--broker", metavar="HOST:PORT", help="use this Kafka instead of starting one")
     sub.add_argument("--clickhouse", metavar="URL", help="use this ClickHouse instead of starting one")
+
+
+def broker_count(text: str) -> int:
+    """Parse how many brokers to start; elsewhere `--brokers` takes addresses, so that both come up here."""
+    if text in ("1", "3"):
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not 1 or 3, the number of brokers to start here. "
+        "To use a running Kafka instead give --broker HOST:PORT"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import os
 import sys
 
-from evometrics.deploy.options import clickhouse_settings, kafka_settings
+from evometrics.deploy.broker import copies
+from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
 from evometrics.deploy.stack import LocalStack, StackSettings
 from evometrics.deploy.stackfile import StackAddresses
 from evometrics.deploy.topics import create_topics
+from evometrics.schemas.settings import require
 from evometrics.sinks.migrate import migrate
 
 
@@ -16,23 +20,47 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
     """Return the stack that the flags describe, not yet started; it reports its steps on standard error."""
     settings = StackSettings(
         data=args.data,
+        brokers=args.broker_count,
         external_broker=args.broker,
         external_clickhouse=args.clickhouse,
         stream_workers=stream_workers,
         sink_workers=sink_workers,
     )
+    replication = replication_for(args, settings)
 
     async def prepare(addresses: StackAddresses) -> None:
-        await create_topics(kafka_settings(args, addresses.brokers))
+        kafka = kafka_settings(args, addresses.brokers)
+        await create_topics(dataclasses.replace(kafka, replication=replication))
         await migrate(clickhouse_settings(args, addresses.clickhouse_url))
 
-    return LocalStack(settings, prepare, tell, worker_flags(args))
+    return LocalStack(settings, prepare, tell, worker_flags(args, replication))
 
 
-def worker_flags(args: argparse.Namespace) -> dict[str, list[str]]:
+def replication_for(args: argparse.Namespace, settings: StackSettings) -> int:
+    """Return how many copies of each topic to keep: as given, else as many as the brokers started here can.
+
+    Raises `SettingsError` where more are asked for than brokers are started.
+    """
+    given = kafka_settings(args).replication
+    if settings.external_broker:
+        return given
+    named = (
+        args.replication is not None
+        or "EVOMETRICS_KAFKA_REPLICATION" in os.environ
+        or "replication" in config_file(args).get("kafka", {})
+    )
+    if not named:
+        return copies(settings.brokers)
+    reason = f"cannot be more than the brokers, of which --brokers {settings.brokers} are started here"
+    require(given <= settings.brokers, "replication", given, reason)
+    return given
+
+
+def worker_flags(args: argparse.Namespace, replication: int) -> dict[str, list[str]]:
     """Return the flags that stream workers and sinks are to have as well; they inherit the environment."""
     config = [] if args.config is None else ["--config", str(args.config.resolve())]
-    return {"stream": config, "sink": config}
+    # The stream makes topics too: the changelogs of its tables.
+    return {"stream": [*config, "--replication", str(replication)], "sink": config}
 
 
 def tell(line: str) -> None:

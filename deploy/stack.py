@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from evometrics.deploy.broker import KafkaNode, bootstrap, brokers_registered, plan_nodes, prepare_node
+from evometrics.deploy.broker import KafkaNode, bootstrap, plan_nodes, prepare_node, registered_brokers
 from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.jars import Progress
 from evometrics.deploy.java import MissingPartError
@@ -32,6 +32,7 @@ class StackSettings:
 
     Attributes:
         data: folder of all data and logs.
+        brokers: Kafka nodes to run: 1, or a cluster of 3.
         external_broker: `host:port` of a running Kafka that takes the place of the embedded one.
         external_clickhouse: URL of a running ClickHouse that takes the place of the embedded one.
         stream_workers: Faust workers to run.
@@ -39,14 +40,19 @@ class StackSettings:
     """
 
     data: str = ".evometrics"
+    brokers: int = 1
     external_broker: str | None = None
     external_clickhouse: str | None = None
     stream_workers: int = 1
     sink_workers: int = 1
 
     def __post_init__(self) -> None:
+        # Of two, the quorum of controllers is gone with either one.
+        require(self.brokers in (1, 3), "brokers", self.brokers, "a local cluster has 1 broker or 3")
         if self.external_broker is not None:
             KafkaSettings(brokers=self.external_broker)
+            reason = f"none is started here beside the one at {self.external_broker}: leave it out"
+            require(self.brokers == 1, "brokers", self.brokers, reason)
         if self.external_clickhouse is not None:
             url = urlsplit(self.external_clickhouse)
             valid = url.scheme in ("http", "https") and bool(url.hostname)
@@ -64,6 +70,8 @@ class LocalStack:
         prepare: makes topics, database and tables once broker and ClickHouse answer.
         progress: is told a line for each step, and of each part that dies with the end of its log.
         worker_flags: further flags of the workers' command lines, by `stream` and `sink`.
+        worker_module: the module that a worker's process runs as `python -m`, with the command line's
+            arguments.
 
     After `start` the addresses are in `addresses` and in `<data>/stack.json`. `start` raises
     `StackRunningError`, `MissingPartError`, `ProcessFailedError` or what `prepare` raises, and leaves
@@ -76,11 +84,13 @@ class LocalStack:
         prepare: Callable[[StackAddresses], Awaitable[None]],
         progress: Progress,
         worker_flags: Mapping[str, Sequence[str]] | None = None,
+        worker_module: str = "evometrics.deploy.cli",
     ) -> None:
         self._settings = settings
         self._prepare = prepare
         self._progress = progress
         self._worker_flags = worker_flags or {}
+        self._worker_module = worker_module
         self._data = Path(settings.data).resolve()
         self._stores: list[SupervisedPart] = []
         self._workers: list[SupervisedPart] = []
@@ -104,14 +114,16 @@ class LocalStack:
             for name in end_leftovers(self._data):
                 self._progress(f"{name}: ended what an earlier stack left running")
             ports = steady_ports(self._data / "ports.json", ["clickhouse", *self._worker_names()])
-            nodes = () if self._settings.external_broker else plan_nodes(self._data / "kafka")
+            nodes: tuple[KafkaNode, ...] = ()
+            if not self._settings.external_broker:
+                nodes = plan_nodes(self._data / "kafka", self._settings.brokers)
             self.addresses = StackAddresses(
                 brokers=self._settings.external_broker or bootstrap(nodes),
                 clickhouse_url=self._settings.external_clickhouse or f"http://{HOST}:{ports['clickhouse']}",
                 metrics_urls={name: f"http://{HOST}:{ports[name]}/metrics" for name in self._worker_names()},
                 data=self._data,
             )
-            await all_of(self._start_broker(nodes), self._start_clickhouse(ports["clickhouse"]))
+            await all_of(self._start_brokers(nodes), self._start_clickhouse(ports["clickhouse"]))
             await self._prepare(self.addresses)
             specs = [self._worker(name, ports[name]) for name in self._worker_names()]
             await all_of(*(self._start_part(spec, self._workers) for spec in specs))
@@ -136,23 +148,32 @@ class LocalStack:
             finally:
                 os.close(lock)
 
+    def children(self) -> dict[str, ChildProcess]:
+        """The process of each part, by name: `kafka` or `kafka-1` to `kafka-3`, `clickhouse`, `stream-1`, ...
+
+        One that dies is started again by the stack.
+        """
+        return {part.child.spec.name: part.child for part in [*self._stores, *self._workers]}
+
     def pids(self) -> dict[str, int]:
         """The process id of each part, by name."""
-        parts = (part.child for part in [*self._stores, *self._workers])
-        return {child.spec.name: child.pid for child in parts if child.pid is not None}
+        return {name: child.pid for name, child in self.children().items() if child.pid is not None}
 
-    async def _start_broker(self, nodes: tuple[KafkaNode, ...]) -> None:
+    async def _start_brokers(self, nodes: tuple[KafkaNode, ...]) -> None:
         brokers = self.addresses.brokers
         if self._settings.external_broker:
-            if not any([await brokers_registered(address.strip()) for address in brokers.split(",")]):
+            if not any([await registered_brokers(address.strip()) for address in brokers.split(",")]):
                 raise MissingPartError(
                     f"no Kafka answers at {brokers}. Start it or correct the address, or leave it out "
                     "to have a broker started here."
                 )
             self._progress(f"kafka at {brokers} answers")
-        for node in nodes:
-            spec = await prepare_node(node, nodes, self._data / "logs", self._progress)
-            await self._start_part(spec, self._stores, f" on {node.address}")
+        # All at a time: a node is in service once most of them have found each other.
+        await all_of(*(self._start_node(node, nodes) for node in nodes))
+
+    async def _start_node(self, node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> None:
+        spec = await prepare_node(node, nodes, self._data / "logs", self._progress)
+        await self._start_part(spec, self._stores, f" on {node.address}")
 
     async def _start_clickhouse(self, port: int) -> None:
         url = self.addresses.clickhouse_url
@@ -173,7 +194,7 @@ class LocalStack:
 
     def _worker(self, name: str, port: int) -> ProcessSpec:
         kind = name.partition("-")[0]
-        argv = [sys.executable, "-m", "evometrics.deploy.cli", kind, "--brokers", self.addresses.brokers]
+        argv = [sys.executable, "-m", self._worker_module, kind, "--brokers", self.addresses.brokers]
         argv += ["--data", str(self._data)]
         if kind == "sink":
             argv += ["--clickhouse-url", self.addresses.clickhouse_url]

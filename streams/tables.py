@@ -91,7 +91,11 @@ def add_table(app: faust.App, name: str, partitions: int) -> StateTable:
         partitions=partitions,
         key_type=bytes,
         value_type=bytes,
-        extra_topic_configs={"max.message.bytes": str(2 * MAX_EVENT_BYTES)},
+        extra_topic_configs={
+            "max.message.bytes": str(2 * MAX_EVENT_BYTES),
+            # a write counts once it would outlive the loss of any one of its copies' brokers
+            "min.insync.replicas": str(max(1, app.conf.topic_replication_factor - 1)),
+        },
     )
     app.tables.add(table)
     return table

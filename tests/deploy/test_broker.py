@@ -34,11 +34,11 @@ async def send(brokers: str, topic: str, values: list[bytes]) -> None:
         await producer.stop()
 
 
-async def read_all(brokers: str, topic: str) -> list[bytes]:
+async def read_all(brokers: str, topic: str, number: int = 0) -> list[bytes]:
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers, enable_auto_commit=False)
     await consumer.start()
     try:
-        partition = TopicPartition(topic, 0)
+        partition = TopicPartition(topic, number)
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         end = (await consumer.end_offsets([partition]))[partition]
@@ -110,6 +110,14 @@ async def test_messages_of_more_than_a_mebibyte_fit(kafka: str) -> None:
     large = bytes(1_900_000)
     await send(kafka, "broker_large", [large])
     assert await read_all(kafka, "broker_large") == [large]
+
+
+def test_a_node_behind_a_proxy_says_so(tmp_path: Path) -> None:
+    (node,) = (KafkaNode(1, 9001, 9101, tmp_path, advertised_port=9201),)
+    properties = dict(line.split("=", 1) for line in server_properties(node, (node,)).splitlines())
+    assert properties["listeners"] == "PLAINTEXT://127.0.0.1:9001,CONTROLLER://127.0.0.1:9101"
+    assert properties["advertised.listeners"] == f"PLAINTEXT://{bootstrap((node,))}"
+    assert bootstrap((node,)) == "127.0.0.1:9201"
 
 
 def test_a_cluster_is_a_matter_of_its_nodes(tmp_path: Path) -> None:

@@ -11,9 +11,13 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from evometrics.deploy.broker import brokers_registered
+from evometrics.deploy.broker import plan_nodes, registered_brokers
+from evometrics.deploy.cli import parser
 from evometrics.deploy.java import MissingPartError
+from evometrics.deploy.local import local_stack
 from evometrics.deploy.ports import free_ports
 from evometrics.deploy.stack import LocalStack, StackSettings
 from evometrics.deploy.stackfile import (
@@ -45,7 +49,7 @@ async def test_the_stores_run_between_start_and_stop_and_the_file_tells_where(tm
             back.set()
 
     async def prepare(addresses: StackAddresses) -> None:
-        assert await brokers_registered(addresses.brokers) == 1
+        assert await registered_brokers(addresses.brokers) == {1}
         assert read_stack(tmp_path) is None  # It is still starting.
         prepared.append(addresses)
 
@@ -69,6 +73,81 @@ async def test_the_stores_run_between_start_and_stop_and_the_file_tells_where(tm
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
     assert f"kafka ready on {stack.addresses.brokers}" in " ".join(told)
     assert sorted(told[-2:]) == ["clickhouse stopped", "kafka stopped"]
+
+
+async def layout(brokers: str) -> dict[str, tuple[set[int], str]]:
+    """Of each topic: how many copies its partitions have, and how many of them must have a write."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    try:
+        topics = await admin.describe_topics()
+        names = [topic["topic"] for topic in topics]
+        wanted = {"min.insync.replicas": ""}
+        (configs,) = await admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name, wanted) for name in names]
+        )
+        # (error, message, type, name, [(key, value, ...)])
+        in_sync = {resource[3]: resource[4][0][1] for resource in configs.resources}
+        return {
+            topic["topic"]: ({len(p["replicas"]) for p in topic["partitions"]}, in_sync[topic["topic"]])
+            for topic in topics
+        }
+    finally:
+        await admin.close()
+
+
+async def test_a_stack_of_three_brokers_keeps_three_copies_and_restarts_each_broker_on_its_own(
+    tmp_path: Path, clickhouse: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    given = ["up", "--brokers", "3", "--partitions", "2", "--data", str(data), "--clickhouse", clickhouse]
+    config = tmp_path / "settings.toml"
+    config.write_text('[clickhouse]\ndatabase = "three_brokers"\n')
+    args = parser().parse_args([*given, "--config", str(config)])
+    async with local_stack(args, stream_workers=1, sink_workers=0) as stack:
+        assert sorted(stack.children()) == ["kafka-1", "kafka-2", "kafka-3", "stream-1"]
+        noted = json.loads((data / "stack.json").read_text())
+        assert {name: mark["pid"] for name, mark in noted["parts"].items()} == stack.pids()
+        assert len(noted["brokers"].split(",")) == 3
+
+        made = await layout(stack.addresses.brokers)
+        assert {topic for topic in made if topic.endswith("-changelog")}  # Made by the stream worker.
+        assert {"evometrics.kpi.snapshots", "evometrics.dead-letters", "__consumer_offsets"} <= made.keys()
+        assert set(map(repr, made.values())) == {repr(({3}, "2"))}
+
+        before = stack.pids()
+        killed = stack.children()["kafka-2"]
+        os.kill(before["kafka-2"], signal.SIGKILL)
+        async with asyncio.timeout(90):
+            while "kafka-2 is ready again" not in capsys.readouterr().err:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+        after = stack.pids()
+        assert {name for name in before if before[name] != after[name]} == {"kafka-2"}
+        assert killed.pid == after["kafka-2"]
+    with pytest.raises(SettingsError, match=r"brokers=1: .* holds a cluster of 3: start as many"):
+        await LocalStack(stores_only(data), nothing, print).start()
+    assert read_stack(data) is None
+    assert len(plan_nodes(data / "kafka", 3)) == 3
+
+
+@pytest.mark.parametrize("given", ["127.0.0.1:9092", "2", "many"])
+def test_a_number_of_brokers_is_not_an_address(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("up", "demo"):
+        with pytest.raises(SystemExit):
+            parser().parse_args([command, "--brokers", given])
+        told = capsys.readouterr().err
+        assert f"'{given}' is not 1 or 3, the number of brokers to start here" in told
+        assert "To use a running Kafka instead give --broker HOST:PORT" in told
+
+
+def test_brokers_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="brokers=2: a local cluster has 1 broker or 3"):
+        StackSettings(brokers=2)
+    with pytest.raises(SettingsError, match="brokers=3: none is started here beside the one at host:9092"):
+        StackSettings(brokers=3, external_broker="host:9092")
+    args = parser().parse_args(["up", "--replication", "3", "--data", str(tmp_path)])
+    with pytest.raises(SettingsError, match=r"replication=3: .* of which --brokers 1 are started"):
+        local_stack(args)
 
 
 async def test_running_services_take_the_place_of_the_embedded_ones(
@@ -122,7 +201,8 @@ async def test_what_a_killed_stack_left_is_ended_but_never_a_stranger(tmp_path: 
         }
         (tmp_path / "stack.json").write_text(json.dumps({"parts": marks}))
         assert end_leftovers(tmp_path) == ["kafka"]
-        assert await left.wait() == -signal.SIGKILL
+        await left.wait()
+        assert not psutil.pid_exists(left.pid)
         assert stranger.returncode is None
     finally:
         stranger.kill()
