@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from aiokafka.errors import KafkaError
 
 from evometrics.deploy import commands
+from evometrics.deploy.dead_letters_flags import add_dead_letters
 from evometrics.deploy.options import (
     add_clickhouse,
     add_common,
@@ -85,11 +86,23 @@ def parser() -> argparse.ArgumentParser:
     add_kafka(topics)
     add_layout(topics)
 
+    text = "List, show, or send again the messages that could not be read or stored."
+    letters = subs.add_parser("dead-letters", help=text, description=text)
+    letters.set_defaults(run=commands.dead_letters)
+    add_dead_letters(letters, add_servers)
+
     sql = command("sql", commands.sql, "Run one SQL query in ClickHouse and print its rows.")
     sql.add_argument("query", help="the query; - reads it from standard input")
     sql.add_argument("--json", action="store_true", help="print one JSON object a row")
     add_clickhouse(sql)
     return root
+
+
+def add_servers(sub: argparse.ArgumentParser) -> None:
+    """Add how to reach Kafka and ClickHouse."""
+    add_common(sub)
+    add_kafka(sub)
+    add_clickhouse(sub)
 
 
 def add_external(sub: argparse.ArgumentParser) -> None:

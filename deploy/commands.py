@@ -104,6 +104,13 @@ async def topics(args: argparse.Namespace) -> int:
     return 0
 
 
+async def dead_letters(args: argparse.Namespace) -> int:
+    """List, show or send again what could not be read or stored."""
+    from evometrics.deploy.dead_letters import run
+
+    return await run(args)
+
+
 async def sql(args: argparse.Namespace) -> int:
     """Run one query and print its rows."""
     from evometrics.deploy.sql import query, table

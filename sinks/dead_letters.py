@@ -17,6 +17,7 @@ from evometrics.schemas.topics import DEAD_LETTERS
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.backoff import backoff
 from evometrics.sinks.batch import Rejected
+from evometrics.sinks.letters import CUT, CUT_NOTE
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +134,8 @@ def cut(letter: DeadLetter) -> DeadLetter:
     """Return a letter that was too large, with less of the value; the whole one is still in its topic."""
     value = letter.message_value or b""
     kept = value[: min(CUT_BYTES, len(value) // 2 if len(value) <= CUT_BYTES else CUT_BYTES)]
-    letter.reason = f"{letter.reason} [value cut from {len(value)} to {len(kept)} bytes]"
+    before = CUT.search(letter.reason)
+    whole = int(before[1]) if before else len(value)
+    letter.reason = CUT.sub("", letter.reason) + CUT_NOTE.format(kept=len(kept), whole=whole)
     letter.message_value = kept
     return letter

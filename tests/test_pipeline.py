@@ -10,7 +10,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.partitioner import murmur2
 
-from evometrics.deploy.drain import drain, pipeline_groups
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS, TOPICS
-from evometrics.sinks.settings import SinkSettings
-from evometrics.streams.settings import StreamSettings
 from tests.generator import Load, generate
 from tests.load import send_all
 from tests.model import SECOND, Expected, differences, expected
+from tests.stack import Running, evometrics, running_stack
 from tests.tables import client, rows
 
 PARTITIONS = 4
@@ -41,53 +38,10 @@ LOAD = Load(
 )
 
 
-@dataclass(frozen=True)
-class Running:
-    """A stack started by the command line."""
-
-    brokers: str
-    clickhouse_url: str
-    metrics_urls: dict[str, str]
-    data: Path
-
-    def drained(self) -> None:
-        groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
-        asyncio.run(drain(self.brokers, groups, timeout_seconds=180))
-
-    def metrics(self) -> dict[str, float]:
-        """Return every sample of all parts' /metrics, by its text before the value."""
-        found: dict[str, float] = {}
-        for url in self.metrics_urls.values():
-            with urllib.request.urlopen(url, timeout=10) as response:
-                for line in response.read().decode().splitlines():
-                    if line and not line.startswith("#"):
-                        name, _, value = line.rpartition(" ")
-                        found[name] = found.get(name, 0.0) + float(value)
-        return found
-
-
-def evometrics(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run the command line to its end."""
-    command = [sys.executable, "-m", "evometrics.deploy.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    data = tmp_path_factory.mktemp("pipeline") / "data"
-    command = [sys.executable, "-m", "evometrics.deploy.cli", "up", "--json", "--data", str(data)]
-    process = subprocess.Popen(
-        [*command, "--partitions", str(PARTITIONS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        pytest.fail(f"the stack did not start:\n{process.communicate()[1]}")
-    found = json.loads(line)
-    yield Running(found["brokers"], found["clickhouse_url"], found["metrics_urls"], data)
-    process.terminate()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
+    with running_stack(tmp_path_factory.mktemp("pipeline") / "data", partitions=PARTITIONS) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

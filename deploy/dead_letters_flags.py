@@ -1,0 +1,58 @@
+"""Flags of `evometrics dead-letters`, and what they are parsed as."""
+
+from __future__ import annotations
+
+import argparse
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from evometrics.deploy.options import positive
+from evometrics.schemas.events import now_micros
+
+
+def add_dead_letters(
+    sub: argparse.ArgumentParser, add_servers: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Add the three actions to the subcommand; `add_servers` adds how to reach Kafka and ClickHouse."""
+    actions = sub.add_subparsers(dest="action", required=True, metavar="list|show|retry")
+    listing = actions.add_parser("list", help="list the messages that are dead letters, newest first")
+    listing.add_argument("--limit", type=positive, default=50, help="how many to list (default 50)")
+    listing.add_argument("--since", type=since, metavar="TIME", help="an ISO time, or seconds before now")
+    showing = actions.add_parser("show", help="show one with its bytes, and how far they can be read")
+    showing.add_argument("event_id", type=event_id, metavar="EVENT_ID", help="id of one of its letters")
+    retrying = actions.add_parser("retry", help="send messages again to where they came from, after a fix")
+    retrying.add_argument(
+        "event_ids", type=event_id, nargs="*", metavar="EVENT_ID", help="send these, whatever became of them"
+    )
+    retrying.add_argument("--all", action="store_true", help="send all that were not sent again yet")
+    retrying.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
+    for action in (listing, showing, retrying):
+        action.add_argument("--json", action="store_true", help="print JSON")
+        if action is not showing:
+            action.add_argument("--topic", help="only messages of this topic")
+            action.add_argument("--stage", choices=("stream", "sink"), help="only what this part gave up on")
+        add_servers(action)
+
+
+def since(text: str) -> int:
+    """Parse a time, or seconds before now, as microseconds since 1970; a time without a zone is UTC."""
+    try:
+        return now_micros() - round(float(text) * 1_000_000)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither an ISO time, such as 2026-11-23T06:00, nor seconds before now"
+        ) from None
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+
+
+def event_id(text: str) -> str:
+    """Parse the id of a letter."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no event id; `dead-letters list` shows them") from None

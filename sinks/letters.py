@@ -1,0 +1,272 @@
+"""Reads the dead letters as an operator sees them: by source message, with what was retried.
+
+What the stream and the sink say of one message are two letters of one `Source`. A retry is recorded as a
+system event of type `dead_letter_retried`; no stored row is ever changed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from evometrics.schemas.topics import topic_named
+from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.sinks.settings import ClickHouseSettings
+
+RETRIED = "dead_letter_retried"
+STAGES = ("stream", "sink")
+#: How the reason of a letter ends whose message was too large to be kept whole.
+CUT_NOTE = " (the first {kept} of its {whole} bytes are kept here)"
+CUT = re.compile(r" \(the first \d+ of its (\d+) bytes are kept here\)$")
+#: Messages that are read at a time, and the bytes of them.
+PAGE_MESSAGES = 500
+PAGE_BYTES = 8_000_000
+
+LIST_SQL = """
+SELECT l.source_topic, l.source_partition, l.source_offset, l.agent_id, l.at, l.bytes, l.letters, r.retries
+FROM (
+    SELECT source_topic, source_partition, source_offset, max(agent_id) AS agent_id,
+        max(toUnixTimestamp64Micro(occurred_at)) AS at, max(length(message_value)) AS bytes,
+        arraySort(groupArray((stage, toString(event_id), reason, node_id))) AS letters
+    FROM dead_letters
+    GROUP BY source_topic, source_partition, source_offset
+) AS l
+LEFT JOIN (
+    SELECT JSONExtractString(data, 'source_topic') AS source_topic,
+        JSONExtract(data, 'source_partition', 'Int32') AS source_partition,
+        JSONExtract(data, 'source_offset', 'Int64') AS source_offset,
+        arraySort(groupArray((toUnixTimestamp64Micro(occurred_at), node_id,
+            JSONExtract(data, 'partition', 'Int32'), JSONExtract(data, 'offset', 'Int64')))) AS retries
+    FROM system_events WHERE event_type = {retried:String}
+    GROUP BY source_topic, source_partition, source_offset
+) AS r USING (source_topic, source_partition, source_offset)
+WHERE {where}
+ORDER BY l.at DESC, l.source_topic, l.source_partition, l.source_offset DESC
+"""
+MESSAGES_SQL = """
+SELECT source_topic, source_partition, source_offset, any(isNull(message_key)), any(hex(message_key)),
+    any(isNull(message_value)), argMax(hex(message_value), length(message_value))
+FROM dead_letters
+WHERE (source_topic, source_partition, source_offset) IN {sources:Array(Tuple(String, Int32, Int64))}
+GROUP BY source_topic, source_partition, source_offset
+"""
+
+
+class NoSuchLetter(ValueError):
+    """An event id that no dead letter has; the message names it and a way out."""
+
+
+class Source(NamedTuple):
+    """Where a message was read."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}] offset {self.offset}"
+
+
+class Letter(NamedTuple):
+    """What one stage said of a message."""
+
+    stage: str
+    event_id: str
+    reason: str
+    node_id: str
+
+
+class Retry(NamedTuple):
+    """That a message was sent again: when (microseconds), by whom, and where it went in its topic."""
+
+    at: int
+    node_id: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadMessage:
+    """A message in the dead letters.
+
+    Attributes:
+        source: where it was read.
+        agent_id: its key as text, empty where it has none or it is no text.
+        at: its broker timestamp, microseconds since 1970.
+        size: bytes of its value that are kept; None where it has no value.
+        letters: one for each stage that gave up on it.
+        retries: when it was sent again, oldest first.
+    """
+
+    source: Source
+    agent_id: str
+    at: int
+    size: int | None
+    letters: tuple[Letter, ...]
+    retries: tuple[Retry, ...]
+
+    @property
+    def state(self) -> str:
+        """`retried` once it was sent again, else `open`. If it fails again that is a message of its own."""
+        return "retried" if self.retries else "open"
+
+    @property
+    def whole_size(self) -> int | None:
+        """How large the message was, where only its beginning is kept; else None."""
+        found = [int(cut[1]) for letter in self.letters if (cut := CUT.search(letter.reason))]
+        return found[0] if found and found[0] != self.size else None
+
+
+class Bytes(NamedTuple):
+    """A message's key and value, byte for byte."""
+
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which messages are meant; those that fit all that is given.
+
+    Attributes:
+        topic: their source topic.
+        stage: `stream` or `sink`, whichever else gave up on them too.
+        since: only those that reached the broker at or after this, microseconds since 1970.
+        event_ids: ids of letters; any letter of a message stands for the message.
+        open_only: leave out what was sent again.
+    """
+
+    topic: str | None = None
+    stage: str | None = None
+    since: int | None = None
+    event_ids: tuple[str, ...] = ()
+    open_only: bool = False
+
+    def where(self) -> tuple[str, dict[str, Any]]:
+        """Return the condition in SQL, and its parameters."""
+        conditions, given = ["1"], dict[str, Any]()
+        if self.topic is not None:
+            conditions.append("l.source_topic = {topic:String}")
+            given["topic"] = self.topic
+        if self.stage is not None:
+            conditions.append("arrayExists(x -> x.1 = {stage:String}, l.letters)")
+            given["stage"] = self.stage
+        if self.since is not None:
+            conditions.append("l.at >= {since:Int64}")
+            given["since"] = self.since
+        if self.event_ids:
+            conditions.append("arrayExists(x -> has({ids:Array(String)}, x.2), l.letters)")
+            given["ids"] = list(self.event_ids)
+        if self.open_only:
+            conditions.append("empty(r.retries)")
+        return " AND ".join(conditions), given
+
+
+class Letters:
+    """The dead letters in ClickHouse.
+
+    Use it as an async context manager. Every call raises `ClickHouseUnavailable`, naming address and way
+    out, where ClickHouse does not answer.
+    """
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self.settings = settings
+        self.client: AsyncClient | None = None
+
+    async def __aenter__(self) -> Letters:
+        self.client = await open_client(self.settings)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.client is not None:
+            await self.client.close()
+
+    async def find(self, selection: Selection) -> list[DeadMessage]:
+        """Return the messages meant, newest first.
+
+        Raises `NoSuchLetter` where an id is given that no letter has (or not with the other conditions).
+        """
+        where, given = selection.where()
+        sql = LIST_SQL.replace("{where}", where)
+        found = [
+            DeadMessage(
+                Source(topic, partition, offset),
+                agent_id,
+                at,
+                size,
+                tuple(Letter(*letter) for letter in letters),
+                tuple(Retry(*retry) for retry in retries),
+            )
+            for topic, partition, offset, agent_id, at, size, letters, retries in await self.rows(
+                sql, {**given, "retried": RETRIED}
+            )
+        ]
+        known = {letter.event_id for message in found for letter in message.letters}
+        missing = [event_id for event_id in selection.event_ids if event_id not in known]
+        if missing:
+            raise NoSuchLetter(
+                f"no dead letter {missing[0]}; `evometrics dead-letters list` shows the ids of all there are"
+            )
+        return found
+
+    async def messages(self, found: Sequence[DeadMessage]) -> AsyncIterator[list[tuple[DeadMessage, Bytes]]]:
+        """Return the messages with their bytes, in the same order, some megabytes at a time."""
+        for page in pages(found):
+            sources = {"sources": [tuple(message.source) for message in page]}
+            by_source = {
+                Source(topic, partition, offset): Bytes(
+                    None if no_key else bytes.fromhex(key), None if no_value else bytes.fromhex(value)
+                )
+                for topic, partition, offset, no_key, key, no_value, value in await self.rows(
+                    MESSAGES_SQL, sources
+                )
+            }
+            yield [(message, by_source[message.source]) for message in page]
+
+    async def rows(self, sql: str, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+        """Return a query's rows."""
+        assert self.client is not None, "enter it first"
+        try:
+            return (await self.client.query(sql, parameters=parameters)).result_rows
+        except CLICKHOUSE_ERRORS as error:
+            raise ClickHouseUnavailable(explain(self.settings, error)) from error
+
+
+def pages(found: Sequence[DeadMessage]) -> list[list[DeadMessage]]:
+    """Return the messages in parts that fit into memory."""
+    parts: list[list[DeadMessage]] = []
+    size = 0
+    for message in found:
+        size += message.size or 0
+        if not parts or len(parts[-1]) >= PAGE_MESSAGES or size > PAGE_BYTES:
+            parts.append([])
+            size = message.size or 0
+        parts[-1].append(message)
+    return parts
+
+
+def retried_data(message: DeadMessage, partition: int, offset: int) -> str:
+    """Return the data of the system event that records a retry."""
+    return json.dumps(
+        {
+            "source_topic": message.source.topic,
+            "source_partition": message.source.partition,
+            "source_offset": message.source.offset,
+            "letters": [letter.event_id for letter in message.letters],
+            "partition": partition,
+            "offset": offset,
+        }
+    )
+
+
+def source_topic(name: str) -> str:
+    """Return a topic's name as given. Raises `ValueError` naming those there are."""
+    try:
+        return topic_named(name).name
+    except KeyError as error:
+        raise ValueError(str(error.args[0])) from None

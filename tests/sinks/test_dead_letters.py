@@ -1,0 +1,194 @@
+"""Dead letters as an operator handles them: found by source, shown with their bytes, sent again once."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+
+import pytest
+
+from evometrics.schemas.events import DeadLetter, Event, now_micros
+from evometrics.schemas.ids import new_event_id
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, SYSTEM_EVENTS
+from evometrics.sinks.dead_letters import CUT_BYTES, cut
+from evometrics.sinks.letters import DeadMessage, Letters, NoSuchLetter, Selection, pages
+from evometrics.sinks.letters_retry import Retrier, RetryFailed, plan_retry, recorded
+from evometrics.sinks.letters_show import dump, reading
+from evometrics.sinks.settings import ClickHouseSettings
+from tests.sinks.support import WIRE, Kafka, common, one_of_each, rows, running, until_stored
+
+SNAPSHOTS = BY_RECORD["kpi_snapshot"]
+GOOD = one_of_each("agent-1")[3]
+
+
+def letter(offset: int, stage: str = "sink", event: Event = GOOD, **fields: object) -> DeadLetter:
+    """Return a letter of an event that was good all the time, as after a fix of the reader."""
+    values: dict[str, object] = {
+        **common("agent-1"),
+        "source_topic": BY_RECORD[event.record].name,
+        "source_partition": 1,
+        "source_offset": offset,
+        "stage": stage,
+        "reason": f"unknown to the {stage}",
+        "message_key": event.key.encode(),
+        "message_value": WIRE.encode(event),
+    }
+    return DeadLetter(**(values | fields))  # type: ignore[arg-type]
+
+
+@contextlib.asynccontextmanager
+async def stored(broker: Kafka, database: ClickHouseSettings, *letters: DeadLetter) -> AsyncIterator[Letters]:
+    """A running sink that has stored these letters."""
+    await broker.send(list(letters))
+    async with running(broker, database), Letters(database) as found:
+        await until_stored(database, DEAD_LETTERS.table, len(letters))
+        yield found
+
+
+async def test_letters_of_one_message_are_one_and_every_condition_narrows(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    hour = 3600 * 1_000_000
+    made = [
+        letter(5, "sink"),
+        letter(5, "stream"),
+        letter(6, "sink", occurred_at=now_micros() - 2 * hour),
+        letter(7, "stream", one_of_each("agent-2")[2], message_key=None),
+        letter(8, "sink", message_value=None, occurred_at=now_micros() - 3 * hour),
+    ]
+    async with stored(broker, database, *made) as letters:
+
+        async def offsets(**conditions: object) -> list[int]:
+            found = await letters.find(Selection(**conditions))  # type: ignore[arg-type]
+            return [message.source.offset for message in found]
+
+        found = {message.source.offset: message for message in await letters.find(Selection())}
+        assert {n: [x.stage for x in m.letters] for n, m in found.items()} == {
+            5: ["sink", "stream"],
+            6: ["sink"],
+            7: ["stream"],
+            8: ["sink"],
+        }
+        assert found[5].letters[1].reason == "unknown to the stream"
+        assert (found[8].size, found[5].size) == (None, len(WIRE.encode(GOOD)))
+        assert all(message.state == "open" for message in found.values())
+        assert (await offsets())[2:] == [6, 8]
+        assert sorted(await offsets(stage="stream")) == [5, 7]
+        assert await offsets(topic=made[3].source_topic) == [7]
+        assert sorted(await offsets(since=now_micros() - hour)) == [5, 7]
+        assert await offsets(event_ids=(made[1].event_id,)) == [5]
+        with pytest.raises(NoSuchLetter, match=r"00000000-.* `evometrics dead-letters list` shows"):
+            await offsets(event_ids=(made[0].event_id, "00000000-0000-0000-0000-000000000000"))
+        content = {
+            m.source.offset: b async for page in letters.messages(list(found.values())) for m, b in page
+        }
+    assert content[5] == (GOOD.key.encode(), WIRE.encode(GOOD))
+    assert content[7].key is None and content[8].value is None
+
+
+async def test_what_is_sent_again_is_stored_once_and_not_sent_again_by_accident(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    bad = dataclasses.replace(GOOD, agent_id="", event_id=new_event_id())
+    made = [letter(5, "sink"), letter(5, "stream"), letter(6, event=bad)]
+    everything = Selection(open_only=False)
+    async with stored(broker, database, *made) as letters:
+        plan = await plan_retry(letters, WIRE, everything)
+        assert [m.source.offset for m in plan.send] == [5]
+        assert [(m.source.offset, why) for m, why in plan.left] == [
+            (
+                6,
+                "is still bad: kpi_snapshot.agent_id: is empty; give the agent's id; "
+                "to send it all the same name its id",
+            )
+        ]
+        for again in (everything, Selection(event_ids=(made[1].event_id,))):
+            began = now_micros()
+            plan = await plan_retry(letters, WIRE, again)
+            heard: list[int] = []
+            async with Retrier(broker.settings, WIRE) as retrier:
+                assert await retrier.send(letters, plan.send, heard.append) == 1 == sum(heard)
+            assert await recorded(letters, plan.send, began)
+            await until_stored(database, SNAPSHOTS.table, 1)
+            left = (await plan_retry(letters, WIRE, everything)).left
+            assert any("was sent again at" in why and m.source.offset == 5 for m, why in left)
+        (message,) = await letters.find(Selection(event_ids=(made[0].event_id,)))
+        assert message.state == "retried" and len(message.retries) == 2
+        assert [m.source.offset for m in await letters.find(Selection(open_only=True))] == [6]
+        places = [(r.partition, r.offset) for r in message.retries]
+    ids = await rows(database, f"SELECT toString(event_id) FROM {SNAPSHOTS.table}")
+    assert ids == [(GOOD.event_id,)]
+    assert set(await rows(database, f"SELECT _partition, _offset FROM {SNAPSHOTS.table}_rows")) <= set(places)
+    assert (await rows(database, f"SELECT count() FROM {SYSTEM_EVENTS.table}"))[0][0] == 2
+    assert (await rows(database, f"SELECT count() FROM {DEAD_LETTERS.table}_rows"))[0][0] == 3
+
+
+async def test_a_message_without_a_key_goes_to_its_old_partition_and_one_named_by_id_goes_whatever_it_is(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    made = [letter(1, message_key=None), letter(2, message_value=b"rubbish", reason="unknown framing")]
+    async with stored(broker, database, *made) as letters:
+        ids = tuple(m.event_id for m in made)
+        plan = await plan_retry(letters, WIRE, Selection(event_ids=ids))
+        assert len(plan.send) == 2 and not plan.left
+        async with Retrier(broker.settings, WIRE) as retrier:
+            await retrier.send(letters, plan.send, lambda number: None)
+        await until_stored(database, SNAPSHOTS.table, 1)
+        await until_stored(database, DEAD_LETTERS.table, 3)
+        found = await letters.find(Selection(event_ids=ids))
+        assert {m.source.offset: m.retries[0].partition for m in found}[1] == 1
+        retried = {r.offset for m in found for r in m.retries}
+        (again,) = [m for m in await letters.find(Selection()) if m not in found]
+        assert again.source.offset in retried and again.state == "open"
+
+
+async def test_a_message_that_was_cut_says_so_and_stays(broker: Kafka, database: ClickHouseSettings) -> None:
+    made = letter(9, message_value=b"\xc3\x01" + bytes(1_999_998), reason="unknown schema")
+    for _ in range(2):  # the first piece may still be too large
+        made = cut(made)
+    assert made.message_value is not None and len(made.message_value) == CUT_BYTES // 2
+    assert made.reason == "unknown schema (the first 450000 of its 2000000 bytes are kept here)"
+    async with stored(broker, database, made) as letters:
+        plan = await plan_retry(letters, WIRE, Selection(event_ids=(made.event_id,)))
+    ((message, why),) = plan.left
+    assert not plan.send and message.whole_size == 2_000_000
+    assert "only 450000 of its 2000000 bytes" in why and f"{SNAPSHOTS.name}[1] offset 9" in why
+
+
+async def test_a_broker_that_is_away_is_named() -> None:
+    with pytest.raises(RetryFailed, match=r"127\.0\.0\.1:9: start it"):
+        async with Retrier(KafkaSettings(brokers="127.0.0.1:9"), WIRE):
+            pass
+
+
+def test_messages_are_read_in_pages_that_fit_into_memory() -> None:
+    def sized(size: int | None) -> DeadMessage:
+        return DeadMessage((), "", 0, size, (), ())  # type: ignore[arg-type]
+
+    many = [sized(100) for _ in range(1200)]
+    assert [len(page) for page in pages(many)] == [500, 500, 200]
+    large = [sized(None), *(sized(3_000_000) for _ in range(5)), sized(20_000_000), sized(1)]
+    assert [len(page) for page in pages(large)] == [3, 2, 1, 1, 1]
+    assert [m for page in pages(large) for m in page] == large
+
+
+def test_a_value_is_read_as_far_as_it_goes() -> None:
+    value = WIRE.encode(GOOD)
+    whole = reading(WIRE, value)
+    assert whole.schema == "kpi_snapshot v1" and whole.fields == GOOD.to_record()
+    assert (whole.read_bytes, whole.problem) == (len(value), None)
+    assert reading(WIRE, value + b"abc").problem == "3 bytes too many"
+    broken = reading(WIRE, value[:60])
+    assert list(broken.fields) == ["event_id", "agent_id"] and (broken.problem or "").startswith("node_id")
+    assert reading(WIRE, b"\xc3\x01" + bytes(8)).problem == "unknown schema fingerprint 0000000000000000"
+    assert reading(WIRE, None).problem == "the message has no value"
+
+
+def test_a_dump_shows_place_bytes_and_text() -> None:
+    assert list(dump(b"0123456789abcdef\x00z", 100)) == [
+        "00000000  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  0123456789abcdef",
+        "00000010  00 7a                                            .z",
+    ]
+    assert list(dump(bytes(40), 16))[-1] == "... 24 bytes more; --json prints all of them"
