@@ -103,7 +103,8 @@ def metrics_row(e: EvolutionCompleted) -> Row:
     after, before = performance(e.post_kpis), performance(e.pre_kpis)
     gain = after - before if after is not None and before is not None else None
     minutes = e.duration_seconds / 60
-    efficient = gain is not None and gain > 0 and minutes > 0 and e.memory_used_mb > 0
+    cost = minutes * e.memory_used_mb / 1000 if minutes > 0 and e.memory_used_mb > 0 else 0.0
+    efficiency = gain / cost if gain is not None and gain > 0 and cost > 0 else 0.0
     same = (
         "evolution_id evolution_type generation strategy_used risk_level target_gain trigger_reason status "
     )
@@ -119,7 +120,7 @@ def metrics_row(e: EvolutionCompleted) -> Row:
         "improvement_delta": gain,
         "relative_improvement": gain / before if gain is not None and before else None,
         "quality_score": e.post_kpis.get("output_quality"),
-        "efficiency": gain / (minutes * e.memory_used_mb / 1000) if efficient and gain else 0.0,
+        "efficiency": efficiency if math.isfinite(efficiency) else 0.0,
         "kpi_deltas": {k: v - e.pre_kpis[k] for k, v in e.post_kpis.items() if k in e.pre_kpis},
     }
 

@@ -68,7 +68,7 @@ class Fuzzed:
 
 def fuzzed(seed: int, load: Load) -> Iterator[Fuzzed]:
     """Return messages without end: victims are events as `load` has them, each of an agent of its own."""
-    rng = random.Random(seed)
+    rng = random.Random(f"fuzz {seed}")
     makers = list(MAKERS.items())
     for number in range(2**31):
         kind, make = makers[number % len(makers)]

@@ -1,0 +1,18 @@
+"""A short form of the fuzz run: a few thousand messages, half of them fuzzed, through the whole stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.faults.fuzz import PARTITIONS, run
+from tests.stack import running_stack
+
+MESSAGES = 3000
+
+
+def test_good_messages_are_stored_once_bad_ones_are_dead_letters_and_nothing_restarts(tmp_path: Path) -> None:
+    with running_stack(tmp_path / "data", PARTITIONS) as stack:
+        result = run(MESSAGES, 3, stack)
+    assert {name: lines[:5] for name, lines in result.wrong.items()} == {}
+    assert result.good > MESSAGES / 2 and result.bad > MESSAGES / 4
+    assert min(result.derived.values()) > 100
