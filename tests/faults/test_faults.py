@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.run import Plan, Report, run_seed
 from tests.faults.schedule import plan_faults
-from tests.faults.weakened import CRASH_POINTS
+from tests.faults.weakened import CRASH_POINTS, GUARANTEES, REVEALED_BY
 
 EVENTS = 4000
 
@@ -24,9 +24,12 @@ async def test_random_kills_pauses_and_cuts_lose_nothing_and_double_nothing() ->
     assert report.result.right, report.result.examples
 
 
-async def test_the_harness_sees_what_a_missing_outbox_loses() -> None:
-    report = await run(Plan(seed=22, events=EVENTS, rate=400, every=1.0, without="outbox"))
-    assert report.result.lost > 0
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+async def test_the_harness_sees_what_a_missing_guarantee_breaks(guarantee: str) -> None:
+    crash = REVEALED_BY[guarantee]
+    report = await run(
+        Plan(seed=22, events=1500, rate=500, streams=1, sinks=1, every=0, without=guarantee, crash=crash)
+    )
     assert not report.result.right
 
 

@@ -30,6 +30,14 @@ CRASH_POINTS = (
     "sink:after-insert",
     "sink:after-commit",
 )
+#: The crash that shows at once what each guarantee is for; without one, ordinary running does.
+REVEALED_BY: dict[str, str] = {
+    "outbox": "publisher:after-outbox-commit:30",
+    "insert-before-commit": "sink:after-plan:4",
+    "plan": "sink:after-insert:4",
+    "fence": "stream:after-partials:5",
+    "deduplication": "",
+}
 
 
 class CrashPoint:
@@ -110,9 +118,10 @@ def crash_stream(crash: CrashPoint) -> None:
 
 def crash_sink(crash: CrashPoint) -> None:
     from evometrics.sinks.cycle import SinkCycle
+    from evometrics.sinks.writer import TableWriter
 
     after(SinkCycle, "collect", lambda *_: "sink:after-fetch", crash)
-    before(SinkCycle, "insert", "sink:after-plan", crash)
+    before(TableWriter, "store", "sink:after-plan", crash)
     after(SinkCycle, "insert", lambda *_: "sink:after-insert", crash)
     after(SinkCycle, "flush", lambda *_: "sink:after-commit", crash)
 
