@@ -29,6 +29,13 @@ from evometrics.streams.tables import StateTable, add_table
 from evometrics.streams.transport import BatchTransport
 from evometrics.streams.windows import Scope
 
+TABLES = (EVOLUTIONS, PARTIALS, PROGRESS, SNAPSHOTS, SCOPES)
+
+
+def changelog_names(settings: StreamSettings) -> list[str]:
+    """Return the names that Faust gives the tables' changelog topics."""
+    return [f"{settings.group}-{name}-changelog" for name in TABLES]
+
 
 class StreamApp(faust.App):
     """A Faust app on the record-batch transport."""
@@ -137,10 +144,7 @@ def build(
         stream_publish_on_commit=False,
         producer_linger=0.0,
     )
-    tables = {
-        name: add_table(app, name, kafka.partitions)
-        for name in (EVOLUTIONS, PARTIALS, PROGRESS, SNAPSHOTS, SCOPES)
-    }
+    tables = {name: add_table(app, name, kafka.partitions) for name in TABLES}
     computations = Computations(settings, wire, tables)
     parts = StreamParts(app, OutputProducer(kafka))
 

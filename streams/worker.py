@@ -14,7 +14,8 @@ from evometrics.schemas.http import HttpAddress, serve
 from evometrics.schemas.metric_defs import OF_STREAMS, Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.wire import open_wire
-from evometrics.streams.app import StreamParts, build
+from evometrics.streams.app import StreamParts, build, changelog_names
+from evometrics.streams.changelogs import create_changelogs
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources import source_partitions
 
@@ -44,6 +45,7 @@ async def run_stream(
 
     wire = await open_wire(kafka)
     kafka = dataclasses.replace(kafka, partitions=await source_partitions(kafka))
+    await create_changelogs(kafka, changelog_names(settings))
     parts = build(kafka, settings, wire, Instruments(registry, OF_STREAMS), failed)
     async with contextlib.AsyncExitStack() as stack:
         if listen is not None:

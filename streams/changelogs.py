@@ -1,0 +1,60 @@
+"""The tables' changelog topics: made before a worker joins its group.
+
+Faust makes them while it starts, and the group's leader assigns those that it knows by then. A worker
+that is given partitions without one of their changelogs works on an empty table, and never says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from evometrics.schemas.settings import KafkaSettings, SettingsError
+from evometrics.schemas.validation import MAX_EVENT_BYTES
+
+
+async def create_changelogs(kafka: KafkaSettings, names: Iterable[str]) -> None:
+    """Create those topics that are missing, each with `kafka.partitions` partitions.
+
+    Raises `SettingsError` where one is there with another number of partitions (its states would be
+    looked for in the wrong ones), `KafkaError` where the broker refuses or does not answer.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers, client_id=kafka.client_id)
+    try:
+        await admin.start()
+        names = list(names)
+        present = set(await admin.list_topics())
+        missing = [new_topic(name, kafka) for name in names if name not in present]
+        if missing:
+            response = await admin.create_topics(missing)
+            for name, code, message in (entry[:3] for entry in response.topic_errors):
+                error = for_code(code)
+                # another worker of the group may start at the same moment
+                if code and not issubclass(error, TopicAlreadyExistsError):
+                    raise KafkaError(f"topic {name}: {error.__name__} {message or ''}".strip())
+        there = [name for name in names if name in present]
+        for entry in await admin.describe_topics(there) if there else []:
+            number = len(entry["partitions"])
+            if number != kafka.partitions:
+                raise SettingsError(
+                    f"topic {entry['topic']} has {number} partitions, the topics it belongs to have "
+                    f"{kafka.partitions}: give this group another name (EVOMETRICS_STREAM_GROUP)"
+                )
+    finally:
+        await admin.close()
+
+
+def new_topic(name: str, kafka: KafkaSettings) -> NewTopic:
+    """Return the request for one changelog."""
+    return NewTopic(
+        name,
+        kafka.partitions,
+        kafka.replication,
+        topic_configs={
+            "cleanup.policy": "compact",
+            "max.message.bytes": str(2 * MAX_EVENT_BYTES),
+            "min.insync.replicas": str(max(1, kafka.replication - 1)),
+        },
+    )
