@@ -22,6 +22,7 @@ class WriterSchema:
         fingerprint: CRC-64-AVRO of the canonical form, 8 bytes, little-endian.
         source: the schema's JSON, with docs and logical types.
         parsed: for fastavro, without logical types: times stay whole microseconds, ids stay text.
+        readable: the same to read with; a branch that a nullable field does not have is null there.
     """
 
     record: str
@@ -29,13 +30,35 @@ class WriterSchema:
     fingerprint: bytes
     source: dict[str, Any] = field(repr=False)
     parsed: Any = field(repr=False)
+    readable: Any = field(repr=False)
 
 
 def writer_schema(record: str, version: int, source: dict[str, Any]) -> WriterSchema:
     """Build a `WriterSchema` from the schema's JSON."""
     canonical = fastavro.schema.to_parsing_canonical_form(source)
     digest = bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
-    return WriterSchema(record, version, digest, source, fastavro.parse_schema(plain(source)))
+    parsed: Any = fastavro.parse_schema(plain(source))
+    fields = [{**one, "type": readable(one["type"])} for one in parsed["fields"]]
+    return WriterSchema(record, version, digest, source, parsed, {**parsed, "fields": fields})
+
+
+class Branches(list[Any]):
+    """The branches of a nullable field for fastavro to read with: any that is not there is null.
+
+    fastavro looks a branch up in a list by its number from the message, and Python takes a negative number
+    for one from the end. The length, larger than any such number, keeps it from counting back.
+    """
+
+    def __len__(self) -> int:
+        return 2**62
+
+    def __getitem__(self, number: Any) -> Any:
+        return list.__getitem__(self, number) if 0 <= number < list.__len__(self) else "null"
+
+
+def readable(kind: Any) -> Any:
+    """Return a field's type to read with."""
+    return Branches(kind) if isinstance(kind, list) and "null" in kind else kind
 
 
 def plain(schema: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Reading an Avro datum: whole where all is well, else field by field, which says how far it can be read."""
+"""Reading an Avro datum: whole, or field by field, which says how far damaged bytes can be read."""
 
 from __future__ import annotations
 
@@ -30,22 +30,10 @@ def read_record(schema: WriterSchema, value: bytes, start: int, reader: Any = No
     A nullable field whose bytes name a branch that it does not have is null: ClickHouse reads it so and
     does not tell, and what is stored must be what everybody reads. Raises `UnreadableDatum`.
     """
-    try:
-        return read_whole(schema, value, start, reader)
-    except UnreadableDatum:
-        anew = write_record(schema, {field.name: field.value for field in read_fields(schema, value, start)})
-        if anew == value[start:]:
-            raise
-        end = list(read_fields(schema, value, start))[-1].end
-        return read_whole(schema, anew + value[end:], 0, reader)
-
-
-def read_whole(schema: WriterSchema, value: bytes, start: int, reader: Any) -> dict[str, Any]:
-    """Return the datum as fastavro reads it."""
     body = io.BytesIO(value)
     body.seek(start)
     try:
-        record: Any = fastavro.schemaless_reader(body, schema.parsed, reader)
+        record: Any = fastavro.schemaless_reader(body, schema.readable, reader)
     except Exception as error:
         # fastavro raises whatever the bytes led to: EOFError, ValueError, UnicodeDecodeError, ...
         raise UnreadableDatum(repr(error)) from error
@@ -69,22 +57,10 @@ def read_fields(schema: WriterSchema, value: bytes, start: int) -> Iterator[Fiel
     """
     body = io.BytesIO(value)
     body.seek(start)
-    for field in schema.parsed["fields"]:
-        name, kind, begin = str(field["name"]), field["type"], body.tell()
+    for field in schema.readable["fields"]:
+        name, begin = str(field["name"]), body.tell()
         try:
-            found = None if names_no_branch(body, kind) else fastavro.schemaless_reader(body, kind, None)
+            found = fastavro.schemaless_reader(body, field["type"], None)
         except Exception as error:
             raise UnreadableDatum(f"{name}, from byte {begin} on: {error!r}") from error
         yield FieldRead(name, found, begin, body.tell())
-
-
-def names_no_branch(body: io.BytesIO, kind: Any) -> bool:
-    """Tell whether a nullable field comes with a branch that it does not have, and step over that if so."""
-    if not (isinstance(kind, list) and "null" in kind):
-        return False
-    begin = body.tell()
-    branch: Any = fastavro.schemaless_reader(body, "long", None)
-    if 0 <= branch < len(kind):
-        body.seek(begin)
-        return False
-    return True

@@ -184,8 +184,6 @@ def check_stored(stack: Running, good: dict[Place, Event], result: Result) -> No
     """Compare the raw tables with the good events, and the places of their rows with the good messages'."""
     for topic in RAW_TOPICS:
         wanted = {e.event_id.lower(): e.to_record() for e in good.values() if e.record == topic.record}
-        for row in wanted.values():
-            row["event_id"] = row["event_id"].lower()
         found = rows(stack.clickhouse_url, topic.record, strict=False)
         said = differences(plain(wanted), plain({i: found[i] for i in wanted.keys() & found.keys()}))
         result.differing += [line for line in said if not line.startswith("missing")]
@@ -237,9 +235,13 @@ def check_derived(stack: Running, good: dict[Place, Event], result: Result) -> N
 
 
 def plain(found: dict[str, Row]) -> dict[str, Row]:
-    """Return rows whose NaNs equal each other: sums of the largest numbers lead to them on both sides."""
+    """Return rows as both sides have them: ids as ClickHouse writes them, and NaNs that equal each other."""
     return {
-        event_id: {name: without_nan(value) for name, value in row.items()} for event_id, row in found.items()
+        i: {
+            name: value.lower() if name.endswith("event_id") and value else without_nan(value)
+            for name, value in row.items()
+        }
+        for i, row in found.items()
     }
 
 

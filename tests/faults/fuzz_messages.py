@@ -162,6 +162,7 @@ def wrong_record(rng: random.Random, kind: str, event: Event) -> Fuzzed:
 
 def wrong_types(rng: random.Random, kind: str, event: Event) -> Fuzzed:
     """The same fields, some of them written as another type."""
+    own = f"text-{rng.getrandbits(64):016x}"
     source = WIRE.writers[event.record].source
     values = event.to_record()
     fields = []
@@ -169,7 +170,7 @@ def wrong_types(rng: random.Random, kind: str, event: Event) -> Fuzzed:
         name, declared = field["name"], field["type"]
         if rng.random() < 0.15:
             declared, values[name] = rng.choice(
-                [("string", "text"), ("long", 7), ("double", 0.5), ("boolean", True), ("bytes", b"\xff\xfe")]
+                [("string", own), ("long", 7), ("double", 0.5), ("boolean", True), ("bytes", b"\xff\xfe")]
             )
         fields.append({"name": name, "type": declared})
     schema = fastavro.parse_schema({"type": "record", "name": "Other", "fields": fields})
