@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError
 
 from evometrics.producers import EvolutionMetricsCollector
 from evometrics.schemas.events import Event
@@ -60,20 +58,6 @@ async def until(holds: Callable[[], object], seconds: float = 20) -> None:
 def files(folder: Path) -> list[Path]:
     """Return what is in a folder."""
     return sorted(folder.iterdir())
-
-
-async def create_topics(brokers: str, partitions: int = 3) -> None:
-    """Create the raw topics where they are missing."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
-    await admin.start()
-    try:
-        for topic in RAW_TOPICS:
-            try:
-                await admin.create_topics([NewTopic(topic.name, partitions, 1)])
-            except TopicAlreadyExistsError:
-                continue
-    finally:
-        await admin.close()
 
 
 async def arrived(brokers: str, node_id: str) -> list[Arrived]:

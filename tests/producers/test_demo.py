@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from evometrics.deploy.topics import create_topics
 from evometrics.producers.demo import data as digits
 from evometrics.producers.demo.agent import CANDIDATES, PATIENCE, DigitAgent
 from evometrics.producers.demo.genome import (
@@ -37,7 +38,8 @@ from evometrics.producers.demo.model import fit
 from evometrics.producers.evolvable import EvolutionContext, EvolutionFailed, EvolvableAgent
 from evometrics.producers.strategies import Strategy, standard_strategies
 from evometrics.schemas.kpis import KPI_NAMES, overall_performance
-from tests.producers.outbox_tools import NO_BROKER, arrived, create_topics, left_in
+from evometrics.schemas.settings import KafkaSettings
+from tests.producers.outbox_tools import NO_BROKER, arrived, left_in
 
 TIMED = {"response_time_ms", "throughput_tps", "cpu_utilization", "energy_efficiency"}
 #: A middling genome of each family: room above, and not hopeless.
@@ -311,7 +313,7 @@ async def lines_of(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
 async def test_nodes_in_processes_of_their_own_record_every_event_on_the_broker(
     kafka: str, tmp_path: Path
 ) -> None:
-    await create_topics(kafka)
+    await create_topics(KafkaSettings(brokers=kafka))
     names = [f"demo-{tmp_path.name}-{n}" for n in range(2)]
     work = ("--agents", "3", "--evolutions", "10", "--brokers", kafka, "--outbox-dir", str(tmp_path))
     nodes = [await node("--node-id", name, *work) for name in names]

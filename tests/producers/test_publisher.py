@@ -21,10 +21,12 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
 from evometrics.deploy.process import ChildProcess
+from evometrics.deploy.topics import create_topics
 from evometrics.producers import EvolutionMetricsCollector, kafka_session
 from evometrics.producers import publisher as publishing
 from evometrics.producers.outbox_file import dead_outboxes
 from evometrics.schemas.events import EvolutionProgressed, SystemEvent
+from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import (
     EVOLUTION_COMPLETED,
     EVOLUTION_PROGRESSED,
@@ -32,7 +34,7 @@ from evometrics.schemas.topics import (
     SYSTEM_EVENTS,
 )
 from evometrics.schemas.wire import WireFormat
-from tests.producers.outbox_tools import Arrived, arrived, create_topics, files, left_in, until, waiting
+from tests.producers.outbox_tools import Arrived, arrived, files, left_in, until, waiting
 from tests.producers.test_outbox import RECORD_UNTIL_KILLED
 
 
@@ -45,7 +47,7 @@ def own_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Ch
     async def start() -> ChildProcess:
         node = ChildProcess(await prepare_node(nodes[0], nodes, folder / "logs", lambda *_: None))
         await node.start()
-        await create_topics(bootstrap(nodes))
+        await create_topics(KafkaSettings(brokers=bootstrap(nodes)))
         return node
 
     node = asyncio.run(start())
@@ -226,11 +228,11 @@ async def test_a_missing_topic_is_named_with_the_way_out(
             await progress(collector, "agent", range(3))
             await until(lambda: "evometrics topics" in caplog.text)
             assert gone in caplog.text
-            await create_topics(broker)
+            await create_topics(KafkaSettings(brokers=broker))
             assert await collector.drain(30)
         assert iterations(await arrived(broker, given["node_id"])) == {"agent": [0, 1, 2]}
     finally:
-        await create_topics(broker)
+        await create_topics(KafkaSettings(brokers=broker))
         await admin.close()
 
 
