@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     orchestrate.add_argument("--evolutions", type=positive, default=100, help="evolutions (default 100)")
     orchestrate.add_argument("--seed", type=int, default=0, help="of every random draw (default 0)")
     orchestrate.add_argument("--json", action="store_true", help="print one JSON line for each evolution")
+    orchestrate.add_argument("--http-port", type=int, help="serve /health here (default: not at all)")
     add_kafka(orchestrate)
 
     stream = command("stream", commands.stream, "Run a stream worker.")

@@ -18,6 +18,7 @@ from evometrics.deploy.options import (
     running_stack,
 )
 from evometrics.deploy.signals import terminated
+from evometrics.schemas.health import HealthSettings
 from evometrics.schemas.settings import read_settings
 
 #: Of these we want to hear what goes wrong, not each step they take.
@@ -58,7 +59,8 @@ async def stream(args: argparse.Namespace) -> int:
     given = {"instance": args.instance, "data": f"{args.data}/stream"}
     settings = read_settings(StreamSettings, "stream", flags=given, file=config_file(args))
     kafka = kafka_settings(args)
-    return await until_terminated(lambda stop: run_stream(kafka, settings, http_address(args), stop))
+    health = read_settings(HealthSettings, "health", file=config_file(args))
+    return await until_terminated(lambda stop: run_stream(kafka, settings, http_address(args), stop, health))
 
 
 async def sink(args: argparse.Namespace) -> int:
@@ -69,8 +71,9 @@ async def sink(args: argparse.Namespace) -> int:
     log_to_stderr()
     settings = read_settings(SinkSettings, "sink", file=config_file(args))
     kafka, clickhouse = kafka_settings(args), clickhouse_settings(args)
+    health = read_settings(HealthSettings, "health", file=config_file(args))
     return await until_terminated(
-        lambda stop: run_sink(kafka, clickhouse, settings, http_address(args), stop)
+        lambda stop: run_sink(kafka, clickhouse, settings, http_address(args), stop, health)
     )
 
 
@@ -153,7 +156,7 @@ async def orchestrate(args: argparse.Namespace) -> int:
     """Run one orchestrator node with demo agents until its evolutions are done."""
     from evometrics.deploy.nodes import NodePlan, run_nodes
 
-    plan = NodePlan(args.node_id, args.agents, args.evolutions, args.seed)
+    plan = NodePlan(args.node_id, args.agents, args.evolutions, args.seed, args.http_port)
     results = await run_nodes([plan], kafka_settings(args), args.data, echo_json=args.json)
     if not args.json:
         for topic, number in results[0].recorded.items():

@@ -19,12 +19,13 @@ class NodeFailed(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """What one node does: how many agents, how many evolutions, from which seed."""
+    """What one node does: how many agents and evolutions, from which seed; where its health is served."""
 
     node_id: str
     agents: int
     evolutions: int
     seed: int
+    http_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ async def run_node(
         "--brokers": kafka.brokers,
         "--outbox-dir": f"{data}/outbox/{plan.node_id}",
     }
+    if plan.http_port is not None:
+        arguments["--http-port"] = plan.http_port
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "evometrics.producers.demo", "--json-progress"),
         *(str(part) for pair in arguments.items() for part in pair),

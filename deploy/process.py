@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evometrics.deploy.readiness import Liveness
+
 READY_POLL_SECONDS = 0.1
 EXIT_POLL_SECONDS = 0.1
 TAIL_LINES = 15
@@ -37,6 +39,7 @@ class ProcessSpec:
         env: variables added to those of this process.
         ready_timeout: seconds it may take to become ready.
         grace: seconds between SIGTERM and SIGKILL.
+        live: tells whether it gets on, from when it is ready; None = its death alone counts.
     """
 
     name: str
@@ -46,6 +49,7 @@ class ProcessSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     ready_timeout: float = 60.0
     grace: float = 15.0
+    live: Callable[[], Awaitable[Liveness]] | None = None
 
 
 class ChildProcess:

@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import aiohttp
+
+TIMEOUT = aiohttp.ClientTimeout(total=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """What a part says about itself.
+
+    Attributes:
+        answered: whether it answered at all.
+        wrong: why it is not live, None where it is or did not answer.
+    """
+
+    answered: bool
+    wrong: str | None = None
 
 
 def answers(url: str) -> Callable[[], Awaitable[bool]]:
@@ -12,10 +28,24 @@ def answers(url: str) -> Callable[[], Awaitable[bool]]:
 
     async def check() -> bool:
         try:
-            timeout = aiohttp.ClientTimeout(total=5)
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            async with aiohttp.ClientSession(timeout=TIMEOUT) as session, session.get(url) as response:
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError):
             return False
+
+    return check
+
+
+def live_at(url: str) -> Callable[[], Awaitable[Liveness]]:
+    """A check of a part's `/health/live`."""
+
+    async def check() -> Liveness:
+        try:
+            async with aiohttp.ClientSession(timeout=TIMEOUT) as session, session.get(url) as response:
+                if response.status == 200:
+                    return Liveness(True)
+                return Liveness(True, (await response.text()).strip())
+        except (aiohttp.ClientError, TimeoutError):
+            return Liveness(False)
 
     return check

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +18,11 @@ from evometrics.deploy.jars import Progress
 from evometrics.deploy.java import MissingPartError
 from evometrics.deploy.ports import HOST, steady_ports
 from evometrics.deploy.process import ChildProcess, ProcessSpec
-from evometrics.deploy.readiness import answers
+from evometrics.deploy.readiness import answers, live_at
 from evometrics.deploy.stackfile import StackAddresses, end_leftovers, lock_data, remove_stack, write_stack
 from evometrics.deploy.supervise import SupervisedPart
 from evometrics.schemas.settings import KafkaSettings, require
+from evometrics.schemas.tasks import end_tasks
 
 WORKER_START_SECONDS = 90.0
 
@@ -70,8 +71,6 @@ class LocalStack:
         prepare: makes topics, database and tables once broker and ClickHouse answer.
         progress: is told a line for each step, and of each part that dies with the end of its log.
         worker_flags: further flags of the workers' command lines, by `stream` and `sink`.
-        worker_module: the module that a worker's process runs as `python -m`, with the command line's
-            arguments.
 
     After `start` the addresses are in `addresses` and in `<data>/stack.json`. `start` raises
     `StackRunningError`, `MissingPartError`, `ProcessFailedError` or what `prepare` raises, and leaves
@@ -84,13 +83,11 @@ class LocalStack:
         prepare: Callable[[StackAddresses], Awaitable[None]],
         progress: Progress,
         worker_flags: Mapping[str, Sequence[str]] | None = None,
-        worker_module: str = "evometrics.deploy.cli",
     ) -> None:
         self._settings = settings
         self._prepare = prepare
         self._progress = progress
         self._worker_flags = worker_flags or {}
-        self._worker_module = worker_module
         self._data = Path(settings.data).resolve()
         self._stores: list[SupervisedPart] = []
         self._workers: list[SupervisedPart] = []
@@ -194,7 +191,7 @@ class LocalStack:
 
     def _worker(self, name: str, port: int) -> ProcessSpec:
         kind = name.partition("-")[0]
-        argv = [sys.executable, "-m", self._worker_module, kind, "--brokers", self.addresses.brokers]
+        argv = [sys.executable, "-m", "evometrics.deploy.cli", kind, "--brokers", self.addresses.brokers]
         argv += ["--data", str(self._data)]
         if kind == "sink":
             argv += ["--clickhouse-url", self.addresses.clickhouse_url]
@@ -207,6 +204,7 @@ class LocalStack:
             argv=(*argv, "--http-port", str(port)),
             log=self._data / "logs" / f"{name}.log",
             ready=answers(f"http://{HOST}:{port}/health/ready"),
+            live=live_at(f"http://{HOST}:{port}/health/live"),
             ready_timeout=WORKER_START_SECONDS,
         )
 
@@ -229,13 +227,11 @@ class LocalStack:
             write_stack(self.addresses, self.pids(), self._ready)
 
 
-async def all_of(*starts: Awaitable[None]) -> None:
+async def all_of(*starts: Coroutine[None, None, None]) -> None:
     """Await all at a time; where one fails the others are cancelled and its error is raised."""
-    tasks = [asyncio.ensure_future(start) for start in starts]
+    tasks = [asyncio.create_task(start) for start in starts]
     try:
         await asyncio.gather(*tasks)
     except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
         raise

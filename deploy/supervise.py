@@ -1,17 +1,25 @@
-"""A child process that is started again when it dies."""
+"""A child process that is started again when it dies, and ended when it is stuck."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from evometrics.deploy.process import ChildProcess, ProcessFailedError
+from evometrics.deploy.readiness import Liveness
+from evometrics.schemas.tasks import end_tasks
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 # A part that ran this long has recovered; its next death is met with the first pause again.
 RECOVERED_SECONDS = 60.0
+
+LIVE_POLL_SECONDS = 5.0
+#: Failed checks in a row after which a part that says it is stuck is ended,
+STUCK_CHECKS = 3
+#: and one that does not answer at all: the machine may be busy, or the part paused.
+SILENT_CHECKS = 24
 
 Report = Callable[[str], None]
 
@@ -24,6 +32,8 @@ def pause_before(deaths: int) -> float:
 class SupervisedPart:
     """Keeps a child process running between `start` and `stop`, and reports its deaths.
 
+    A part that is not live check after check is killed, and so started again.
+
     Args:
         child: the process.
         report: is told of each death, with the exit code and the end of the log, and of each return.
@@ -35,17 +45,21 @@ class SupervisedPart:
         self._report = report
         self._restarted = restarted
         self._watch: asyncio.Task[None] | None = None
+        self._check: asyncio.Task[None] | None = None
+        self._ready = False
 
     async def start(self) -> None:
         """Start the child, wait until it is ready, and watch it from then on."""
         await self.child.start()
+        self._ready = True
         self._watch = asyncio.create_task(self._keep_running(), name=f"watch {self.child.spec.name}")
+        if self.child.spec.live is not None:
+            live = self._keep_live(self.child.spec.live)
+            self._check = asyncio.create_task(live, name=f"check {self.child.spec.name}")
 
     async def stop(self) -> None:
         """Stop watching, then end the child."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait({self._watch})
+        await end_tasks(task for task in (self._watch, self._check) if task is not None)
         await self.child.stop()
 
     async def _keep_running(self) -> None:
@@ -53,6 +67,7 @@ class SupervisedPart:
         while True:
             began = time.monotonic()
             await self.child.wait()
+            self._ready = False
             deaths = 1 if time.monotonic() - began > RECOVERED_SECONDS else deaths + 1
             pause = pause_before(deaths)
             told = f"{name} {self.child.describe_exit()}; starting it again in {pause:.1f} s."
@@ -63,5 +78,20 @@ class SupervisedPart:
             except ProcessFailedError as error:
                 self._report(str(error))
                 continue
+            self._ready = True
             self._restarted()
             self._report(f"{name} is ready again")
+
+    async def _keep_live(self, live: Callable[[], Awaitable[Liveness]]) -> None:
+        stuck = silent = 0
+        while True:
+            await asyncio.sleep(LIVE_POLL_SECONDS)
+            found = await live() if self._ready else Liveness(answered=True)
+            silent = 0 if found.answered else silent + 1
+            stuck = 0 if found.wrong is None else stuck + 1
+            if self._ready and (stuck >= STUCK_CHECKS or silent >= SILENT_CHECKS):
+                why = found.wrong or "it does not answer"
+                self._report(f"{self.child.spec.name} is not live ({why}); ending it")
+                stuck = silent = 0
+                self._ready = False
+                self.child.kill()

@@ -1,38 +1,37 @@
 """The small HTTP server of a long-running part: `/metrics`, `/health/live`, `/health/ready`.
 
-In `schemas/` because streams and sinks both serve it; standard library only.
+In `schemas/` because streams, sinks and producers serve it; standard library only. It runs in threads
+of its own, so that `/health/live` answers also while the part's event loop is blocked.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import concurrent.futures
 import logging
+import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 5
+#: How long the event loop may take to answer `/metrics` and `/health/ready`.
+LOOP_SECONDS = 4
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 PLAIN_TEXT = "text/plain; charset=utf-8"
 
 #: Returns None where all is well, else what is wrong, in words.
 Check = Callable[[], str | None]
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class HealthServer:
-    """A server that is listening; `close` it when the part ends."""
 
-    server: asyncio.Server
-    port: int
-
-    async def close(self) -> None:
-        """Stop listening."""
-        self.server.close()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.server.wait_closed(), REQUEST_SECONDS)
+class LoopBlocked(TimeoutError):
+    """The part's event loop did not answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,49 +47,112 @@ class HttpAddress:
     host: str = "127.0.0.1"
 
 
-async def serve(
-    address: HttpAddress, metrics: Callable[[], bytes], live: Check, ready: Check
-) -> HealthServer:
-    """Listen on an address in the running event loop.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a path is answered with."""
 
-    `metrics` gives the Prometheus text; `live` and `ready` give None (200 ok) or what is wrong (503).
-    Raises `OSError` naming the port where it is taken.
-    """
+    status: int
+    kind: str
+    body: bytes
 
-    def answer(path: str) -> tuple[str, str, bytes]:
-        if path == "/metrics":
-            return "200 OK", PROMETHEUS_TEXT, metrics()
-        check = {"/health/live": live, "/health/ready": ready}.get(path)
-        if check is None:
-            return "404 Not Found", PLAIN_TEXT, b"try /metrics, /health/live or /health/ready\n"
-        wrong = check()
-        if wrong is None:
-            return "200 OK", PLAIN_TEXT, b"ok\n"
-        return "503 Service Unavailable", PLAIN_TEXT, f"{wrong}\n".encode()
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+class HealthServer(ThreadingHTTPServer):
+    """A server that is listening; `close` it when the part ends."""
+
+    daemon_threads = True
+
+    def __init__(self, address: HttpAddress, answer: Callable[[str], Answer]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        super().__init__((address.host, address.port), Handler)
+        self.answer = answer
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self.server_port
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await asyncio.to_thread(self.shutdown)
+        self.server_close()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a client went away or does not speak HTTP."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    timeout = REQUEST_SECONDS
+    server: HealthServer
+
+    def do_GET(self) -> None:
+        """Answer with what the path stands for."""
         try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_SECONDS)
-            method, target = head.split(b" ", 2)[:2]
-            try:
-                status, kind, body = answer(target.decode("latin-1").partition("?")[0])
-            except Exception:
-                log.exception("%s failed", target.decode("latin-1"))
-                status, kind, body = "500 Internal Server Error", PLAIN_TEXT, b"see the log\n"
-            if method not in (b"GET", b"HEAD"):
-                status, kind, body = "405 Method Not Allowed", PLAIN_TEXT, b"GET only\n"
-            lines = (
-                f"HTTP/1.1 {status}",
-                f"Content-Type: {kind}",
-                f"Content-Length: {len(body)}",
-                "Connection: close",
-            )
-            writer.write("\r\n".join((*lines, "", "")).encode() + (b"" if method == b"HEAD" else body))
-            await asyncio.wait_for(writer.drain(), REQUEST_SECONDS)
-        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
-            pass  # a client that went away or does not speak HTTP
-        finally:
-            writer.close()
+            answer = self.server.answer(self.path.partition("?")[0])
+        except LoopBlocked as error:
+            answer = Answer(503, PLAIN_TEXT, f"{error}\n".encode())
+        except Exception:
+            log.exception("%s failed", self.path)
+            answer = Answer(500, PLAIN_TEXT, b"see the log\n")
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
 
-    server = await asyncio.start_server(handle, address.host, address.port)
-    return HealthServer(server, server.sockets[0].getsockname()[1])
+    do_HEAD = do_GET  # noqa: N815 - the base class calls it so
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing: probes come every few seconds."""
+
+
+async def serve(
+    address: HttpAddress, metrics: Callable[[], bytes] | None, live: Check, ready: Check
+) -> HealthServer:
+    """Listen on an address.
+
+    `metrics` gives the Prometheus text (None = this part has none); `live` and `ready` give None (200 ok)
+    or what is wrong (503).
+    `metrics` and `ready` are called in the running event loop, `live` in a thread of the server's.
+    Raises `OSError` naming the address where it is taken.
+    """
+    loop = asyncio.get_running_loop()
+
+    def answer(path: str) -> Answer:
+        if path == "/metrics" and metrics is not None:
+            return Answer(200, PROMETHEUS_TEXT, call_in(loop, metrics))
+        if path == "/health/live":
+            wrong = live()
+        elif path == "/health/ready":
+            wrong = call_in(loop, ready)
+        else:
+            return Answer(404, PLAIN_TEXT, b"try /metrics, /health/live or /health/ready\n")
+        return Answer(200, PLAIN_TEXT, b"ok\n") if wrong is None else Answer(503, PLAIN_TEXT, text(wrong))
+
+    try:
+        server = HealthServer(address, answer)
+    except OSError as error:
+        raise OSError(error.errno, f"{address.host}:{address.port}: {error.strerror}") from error
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server
+
+
+def text(wrong: str) -> bytes:
+    """Return what is wrong as a body."""
+    return f"{wrong}\n".encode()
+
+
+def call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], T]) -> T:
+    """Call a function in a loop from another thread. Raises `LoopBlocked`."""
+
+    async def call() -> T:
+        return function()
+
+    waiting = asyncio.run_coroutine_threadsafe(call(), loop)
+    try:
+        return waiting.result(LOOP_SECONDS)
+    except concurrent.futures.TimeoutError:
+        waiting.cancel()
+        raise LoopBlocked(f"the event loop has not answered for {LOOP_SECONDS} s") from None

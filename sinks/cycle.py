@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from evometrics.schemas.metric_defs import MESSAGES_CONSUMED, Instruments
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.backoff import backoff
 from evometrics.sinks.batch import Batch, Group, Message, Partition
@@ -38,7 +39,6 @@ IDLE_SECONDS = 0.5
 BUSY_SECONDS = 0.05
 #: How long a rebalance or a stop waits for the flush under way before it is dropped.
 FINISH_SECONDS = 15.0
-STUCK_SECONDS = 60.0
 
 
 class SinkCycle:
@@ -67,14 +67,12 @@ class SinkCycle:
         self.born = 0.0
         self.flushing: asyncio.Task[None] | None = None
         self.committed: dict[Partition, int] = {}
-        self.ticked = time.monotonic()
         self.registry_failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then flush what is collected, as far as `FINISH_SECONDS` allow."""
         self.batch = Batch(self.source.generation)
         while not stop.is_set():
-            self.ticked = time.monotonic()
             await self.step()
         if self.flushing is None and self.batch.count:
             self.start_flush()
@@ -206,13 +204,11 @@ class SinkCycle:
         """Cancel the flush under way; its plan tells the next worker what may be stored."""
         task, self.flushing = self.flushing, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_tasks([task])
 
-    def live(self) -> str | None:
-        """Return None while the loop turns, else what is wrong."""
-        idle = time.monotonic() - self.ticked
-        return None if idle < STUCK_SECONDS else f"the worker has not polled for {idle:.0f} s"
+    def progress(self) -> object:
+        """Return what changes whenever a batch gets on: offsets, and inserts that ClickHouse answered."""
+        return tuple(sorted(self.committed.items())), self.writer.answered, self.registry_failures
 
     def ready(self) -> str | None:
         """Return None while messages can be read and stored, else what is wrong."""
@@ -220,4 +216,4 @@ class SinkCycle:
             return self.writer.trouble
         if self.source.assigned is None:
             return f"not yet a member of group {self.sink.group}"
-        return self.live()
+        return None

@@ -13,10 +13,13 @@ from typing import TypeVar
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, generate_latest
 
+from evometrics.schemas.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.http import HttpAddress, serve
+from evometrics.schemas.lag import GroupLag
 from evometrics.schemas.metric_defs import CONSUMER_LAG, OF_SINK, Instruments
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.wire import WireFormat, open_wire
 from evometrics.sinks.backoff import backoff
 from evometrics.sinks.cycle import SinkCycle
@@ -30,7 +33,12 @@ T = TypeVar("T")
 
 
 class SinkWorker:
-    """One sink process: the cycle, its metrics and what it is waiting for."""
+    """One sink process: the cycle, its metrics and its health.
+
+    Attributes:
+        waiting_for: what it can't begin without, in words; None once it works.
+        away: which of Kafka and ClickHouse did not answer the last look, in words.
+    """
 
     def __init__(self, kafka: KafkaSettings, clickhouse: ClickHouseSettings, sink: SinkSettings) -> None:
         self.kafka = kafka
@@ -42,6 +50,8 @@ class SinkWorker:
         self.registry.register(self.collector)
         self.cycle: SinkCycle | None = None
         self.waiting_for: str | None = "starting"
+        self.lag = GroupLag(kafka, sink.group)
+        self.away: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
@@ -93,15 +103,25 @@ class SinkWorker:
                     lag.labels(partition.topic, str(partition.partition)).set(max(0, end - offset))
         return generate_latest(self.registry)
 
-    def live(self) -> str | None:
-        """Return None while the cycle turns or waits for a part it needs."""
-        return self.cycle.live() if self.cycle is not None and self.waiting_for is None else None
+    async def look(self) -> Standing:
+        """Return how the worker stands; asks Kafka for the group's lag, and ClickHouse whether it answers."""
+        if self.cycle is None or self.waiting_for is not None:
+            return Standing(None, away=self.waiting_for)
+        assigned = self.cycle.source.assigned
+        lag = await self.lag.measure(assigned or ())
+        self.away = self.lag.away or await self.cycle.writer.away() or self.cycle.writer.trouble
+        todo = None
+        if assigned is None:
+            todo = f"to join group {self.sink.group}"
+        elif lag is not None and lag.behind:
+            todo = f"{lag.behind} messages are not committed"
+        return Standing((lag and lag.committed, self.cycle.progress()), todo, self.away)
 
     def ready(self) -> str | None:
         """Return None while events flow, else what is waited for."""
         if self.cycle is None or self.waiting_for is not None:
             return self.waiting_for or "starting"
-        return self.cycle.ready()
+        return self.cycle.ready() or self.away
 
 
 async def run_sink(
@@ -110,6 +130,7 @@ async def run_sink(
     sink: SinkSettings,
     listen: HttpAddress | None,
     stop: asyncio.Event,
+    health: HealthSettings | None = None,
 ) -> None:
     """Run a sink worker until `stop` is set; serve metrics and health at `listen` (None = not at all).
 
@@ -118,17 +139,19 @@ async def run_sink(
     """
     worker = SinkWorker(kafka, clickhouse, sink)
     async with AsyncExitStack() as stack:
+        watchdog = Watchdog("sink", health or HealthSettings(), worker.look)
+        stack.push_async_callback(worker.lag.close)
+        await stack.enter_async_context(watchdog)
         if listen is not None:
-            server = await serve(listen, worker.metrics, worker.live, worker.ready)
+            server = await serve(listen, worker.metrics, watchdog.live, worker.ready)
             stack.push_async_callback(server.close)
         working = asyncio.create_task(worker.run(stop), name="sink")
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if worker.waiting_for is not None:
-                working.cancel()
-            await asyncio.gather(working, return_exceptions=worker.waiting_for is not None)
+                await end_tasks([working])
+            else:
+                await working
         finally:
-            stopping.cancel()
-            working.cancel()
-            await asyncio.gather(working, stopping, return_exceptions=True)
+            await end_tasks([working, stopping])

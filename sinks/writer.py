@@ -47,6 +47,7 @@ class TableWriter:
 
     Attributes:
         trouble: why the last try failed, None while ClickHouse takes what it is given.
+        answered: requests that ClickHouse has taken or refused for what was in them.
     """
 
     def __init__(self, settings: ClickHouseSettings, epoch: str, instruments: Instruments) -> None:
@@ -54,6 +55,7 @@ class TableWriter:
         self.epoch = epoch
         self.instruments = instruments
         self.trouble: str | None = "ClickHouse has not been reached yet"
+        self.answered = 0
         self.client: AsyncClient | None = None
         self.opening = asyncio.Lock()
         self.formats: dict[bytes, ContainerFormat] = {}
@@ -64,6 +66,14 @@ class TableWriter:
             if self.client is None:
                 self.client = await open_client(self.settings)
             return self.client
+
+    async def away(self) -> str | None:
+        """Ask ClickHouse whether it is there; return None where it is, else what is wrong."""
+        try:
+            client = await self.connection()
+        except CLICKHOUSE_ERRORS as error:
+            return str(error)
+        return None if await client.ping() else f"ClickHouse at {self.settings.url} does not answer"
 
     async def close(self) -> None:
         """Close the client."""
@@ -157,9 +167,11 @@ class TableWriter:
             try:
                 await request(await self.connection())
                 self.trouble = None
+                self.answered += 1
                 return
             except CLICKHOUSE_ERRORS as error:
                 if is_bad_data(error):
+                    self.answered += 1
                     raise BadData(" ".join(str(error).split())[:500]) from error
                 attempt += 1
                 self.trouble = str(error) if self.client is None else explain(self.settings, error)

@@ -9,6 +9,7 @@ from typing import Any
 
 import faust
 from aiokafka.structs import ConsumerRecord
+from faust.types import TP
 
 from evometrics.schemas.events import DeadLetter
 from evometrics.schemas.metric_defs import Instruments
@@ -18,23 +19,25 @@ from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 from evometrics.streams.batches import Outcome, Sourced
 from evometrics.streams.evolutions import EVOLUTIONS, PARTIALS, PROGRESS, EvolutionProcessor
-from evometrics.streams.lane import Lane, Work, dead_letter
+from evometrics.streams.lane import Lane
 from evometrics.streams.outputs import OutputProducer
+from evometrics.streams.ownership import Ownership
 from evometrics.streams.scopes import SCOPES, ScopeMessage, ScopeProcessor
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.snapshots import SNAPSHOTS, SnapshotProcessor
 from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
 from evometrics.streams.state import ScopeCounts, decode_state
-from evometrics.streams.tables import StateTable, add_table
+from evometrics.streams.tables import StateTable
 from evometrics.streams.transport import BatchTransport
 from evometrics.streams.windows import Scope
+from evometrics.streams.work import Work, dead_letter
 
 TABLES = (EVOLUTIONS, PARTIALS, PROGRESS, SNAPSHOTS, SCOPES)
 
 
-def changelog_names(settings: StreamSettings) -> list[str]:
-    """Return the names that Faust gives the tables' changelog topics."""
-    return [f"{settings.group}-{name}-changelog" for name in TABLES]
+def changelog_name(group: str, table: str) -> str:
+    """Return the name of a table's changelog topic."""
+    return f"{group}-{table}-changelog"
 
 
 class StreamApp(faust.App):
@@ -127,7 +130,6 @@ def build(
     app = StreamApp(
         settings.group,
         broker=";".join(brokers),
-        store="memory://",
         datadir=data,
         topic_partitions=kafka.partitions,
         topic_replication_factor=kafka.replication,
@@ -144,24 +146,48 @@ def build(
         stream_publish_on_commit=False,
         producer_linger=0.0,
     )
-    tables = {name: add_table(app, name, kafka.partitions) for name in TABLES}
+    tables = {name: StateTable(name, changelog_name(settings.group, name)) for name in TABLES}
     computations = Computations(settings, wire, tables)
     parts = StreamParts(app, OutputProducer(kafka))
-
-    async def forget() -> None:
-        computations.evolutions_processor.forget()
-
-    tables[EVOLUTIONS].on_recover(forget)
-    lanes: list[tuple[str, tuple[str, ...], Callable[..., Any]]] = [
-        ("evolutions", EVOLUTION_TOPICS, computations.evolutions),
-        ("snapshots", SNAPSHOT_TOPICS, computations.snapshots),
-        ("scopes", SCOPE_TOPICS, computations.scopes),
+    # each lane with its tables in the order in which its processor lists their writes
+    lanes: list[tuple[str, tuple[str, ...], tuple[str, ...], Callable[..., Any]]] = [
+        ("evolutions", EVOLUTION_TOPICS, (PARTIALS, EVOLUTIONS, PROGRESS), computations.evolutions),
+        ("snapshots", SNAPSHOT_TOPICS, (SNAPSHOTS,), computations.snapshots),
+        ("scopes", SCOPE_TOPICS, (SCOPES,), computations.scopes),
     ]
-    for name, topics, compute in lanes:
-        lane = Lane(name, Work(compute, tables), parts.producer, wire, instruments, failed)
+
+    def generation() -> int:
+        return int(app.consumer_generation_id)
+
+    for name, topics, names, compute in lanes:
+        own = [tables[table] for table in names]
+        forget = computations.evolutions_processor.forget if name == "evolutions" else nothing_to_forget
+        work = Work(compute, forget, tables, computations.node_id)
+        ownership = Ownership(kafka, settings.group, topics, own, parts.producer, forget)
+        lane = Lane(
+            name,
+            work,
+            ownership,
+            parts.producer,
+            wire,
+            instruments,
+            lambda: app.consumer_generation_id,
+            failed,
+        )
         parts.lanes.append(lane)
         add_agent(app, lane, topics)
+
+    async def assigned(_: Any, partitions: set[TP], **__: Any) -> None:
+        for lane in parts.lanes:
+            mine = {tp.partition for tp in partitions if tp.topic in lane.ownership.topics}
+            lane.ownership.assigned(mine, app.consumer_generation_id)
+
+    app.on_partitions_assigned.connect(assigned)
     return parts
+
+
+def nothing_to_forget(partition: int) -> None:
+    """Some computations keep nothing in memory about a partition."""
 
 
 def add_agent(app: StreamApp, lane: Lane, topics: tuple[str, ...]) -> None:

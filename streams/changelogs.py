@@ -1,8 +1,4 @@
-"""The tables' changelog topics: made before a worker joins its group.
-
-Faust makes them while it starts, and the group's leader assigns those that it knows by then. A worker
-that is given partitions without one of their changelogs works on an empty table, and never says so.
-"""
+"""The tables' changelog topics: made before a worker joins its group."""
 
 from __future__ import annotations
 
@@ -13,6 +9,9 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from evometrics.schemas.settings import KafkaSettings, SettingsError
 from evometrics.schemas.validation import MAX_EVENT_BYTES
+
+#: Time for a partition's new owner to come to what the one before had not committed (see `tables`).
+COMPACTION_LAG_MS = 10 * 60 * 1000
 
 
 async def create_changelogs(kafka: KafkaSettings, names: Iterable[str]) -> None:
@@ -54,6 +53,7 @@ def new_topic(name: str, kafka: KafkaSettings) -> NewTopic:
         kafka.replication,
         topic_configs={
             "cleanup.policy": "compact",
+            "min.compaction.lag.ms": str(COMPACTION_LAG_MS),
             "max.message.bytes": str(2 * MAX_EVENT_BYTES),
             "min.insync.replicas": str(max(1, kafka.replication - 1)),
         },

@@ -51,9 +51,12 @@ class EvolutionProcessor:
         self.windows = windows
         self.deadlines: dict[int, list[tuple[int, str, str]]] = {}
 
-    def forget(self) -> None:
-        """Forget what is known of partitions' deadlines: they may be another worker's now."""
-        self.deadlines.clear()
+    def forget(self, partition: int) -> None:
+        """Forget the deadlines of a partition: they are found anew from its stored states.
+
+        Needed where a batch's outcome is not carried out, and where a partition moves.
+        """
+        self.deadlines.pop(partition, None)
 
     def process(
         self,

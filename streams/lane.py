@@ -7,69 +7,70 @@
 
 A crash between any two steps leads to the same outputs, with the same ids, when the batch is read again;
 what was written to state is skipped then by its fence.
+
+Where step 1 fails, the partition's records are taken through the steps in halves, and what fails alone
+goes to the dead letters: one event that can't be computed with does not stop its partition.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.schemas.events import DeadLetter
-from evometrics.schemas.ids import derived_id
-from evometrics.schemas.metric_defs import (
-    DEAD_LETTERS_TOTAL,
-    STREAM_DUPLICATES,
-    STREAM_EVENTS,
-    STREAM_LATE,
-    STREAM_OUTPUTS,
-    STREAM_UNREADABLE,
-    Instruments,
-)
-from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, SCOPE_COUNTS
-from evometrics.schemas.wire import UnreadableMessage, WireFormat
-from evometrics.streams.batches import Outcome
-from evometrics.streams.outputs import Message, OutputProducer
-from evometrics.streams.state import encode_state
-from evometrics.streams.tables import StateTable
+from evometrics.schemas.metric_defs import Instruments
+from evometrics.schemas.tasks import end_tasks
+from evometrics.schemas.wire import WireFormat
+from evometrics.streams.outputs import OutputProducer
+from evometrics.streams.ownership import Ownership
 from evometrics.streams.transport import BatchMessage
+from evometrics.streams.work import Done, Work, count, dead_letter, letter_messages
+
+log = logging.getLogger(__name__)
 
 #: Batches waiting in a lane before Faust is held back.
 LANE_DEPTH = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a lane does with one partition's records: returns the outcome and the dead letters."""
-
-    compute: Callable[[int, list[ConsumerRecord]], tuple[Outcome, list[DeadLetter]]]
-    tables: dict[str, StateTable]
-
-
 class Lane:
-    """Runs batches of one agent, several partitions together so that one wait for the broker serves all."""
+    """Runs batches of one agent, several partitions together so that one wait for the broker serves all.
+
+    Args:
+        name: the agent's name.
+        work: what is computed, and the tables it is kept in.
+        ownership: the partitions whose states this worker holds.
+        generation: tells the consumer group's present generation.
+        failed: hears of an error that only a new start of the worker can mend.
+
+    Attributes:
+        steps: counts what was carried out; a lane that works moves it.
+    """
 
     def __init__(
         self,
         name: str,
         work: Work,
+        ownership: Ownership,
         producer: OutputProducer,
         wire: WireFormat,
         instruments: Instruments,
+        generation: Callable[[], int],
         failed: Callable[[BaseException], None],
     ) -> None:
         self.name = name
         self.work = work
+        self.ownership = ownership
         self.producer = producer
         self.wire = wire
         self.instruments = instruments
+        self.generation = generation
         self.failed = failed
         self.queue: asyncio.Queue[Any] = asyncio.Queue(LANE_DEPTH)
         self.task: asyncio.Task[None] | None = None
+        self.steps = 0
 
     async def put(self, event: Any) -> None:
         """Take a Faust event whose message is a `BatchMessage`; waits while the lane is full."""
@@ -79,10 +80,9 @@ class Lane:
 
     async def stop(self) -> None:
         """Stop; what was not acknowledged is read again by the next worker."""
-        if self.task is not None:
-            self.task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self.task
+        task, self.task = self.task, None
+        if task is not None:
+            await end_tasks([task])
 
     async def run(self) -> None:
         """Process what is queued until stopped; a failure ends the worker, whose successor reads again."""
@@ -95,81 +95,79 @@ class Lane:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
+            log.error("lane %s: %r; the worker ends, its successor goes on", self.name, error)
             self.failed(error)
+
+    def is_ours(self, event: Any) -> bool:
+        """Tell whether a batch was fetched since the partitions were last assigned."""
+        return bool(event.message.generation_id == self.generation())
 
     async def process(self, events: list[Any]) -> None:
         """Take Faust events through the four steps."""
+        events = [event for event in events if self.is_ours(event)]
+        await self.ownership.take_over({event.message.partition for event in events}, self.generation())
+        # partitions may have moved meanwhile; who has them now reads these batches again
+        events = [event for event in events if self.is_ours(event)]
         records: dict[int, list[ConsumerRecord]] = {}
         for event in events:
             message = event.message
             assert isinstance(message, BatchMessage)
-            records.setdefault(message.partition, []).extend(message.records)
-        results = [(partition, *self.work.compute(partition, batch)) for partition, batch in records.items()]
-        outcomes = [outcome for _, outcome, _ in results]
-        letters = [letter for _, _, found in results for letter in found]
-        await self.producer.send_all([*self.derived(outcomes), *self.dead_letters(letters)])
+            unread = await self.ownership.unread(message.records)
+            if unread:
+                records.setdefault(message.partition, []).extend(unread)
+        done = await self.settle(records)
+        for event in events:
+            # the committed offset of a partition that has moved is for its next owner to move
+            if self.is_ours(event):
+                event.ack()
+        self.count(done)
+
+    async def settle(self, records: dict[int, list[ConsumerRecord]]) -> list[Done]:
+        """Take records of some partitions through the first three steps; return what they led to."""
+        done: list[Done] = []
+        failed: list[tuple[int, list[ConsumerRecord], Exception]] = []
+        for partition, batch in records.items():
+            # given away while we waited: its next owner reads these records
+            if not self.ownership.owns(partition):
+                continue
+            try:
+                done.append(self.work.do(partition, batch, self.wire))
+            except MemoryError:
+                raise
+            except Exception as reason:
+                self.work.forget(partition)
+                failed.append((partition, batch, reason))
+        if done:
+            await self.carry_out(done)
+        for partition, batch, error in failed:
+            done += await self.settle_failed(partition, batch, error)
+        return done
+
+    async def settle_failed(
+        self, partition: int, batch: list[ConsumerRecord], error: Exception
+    ) -> list[Done]:
+        """Settle records one of which can't be computed with."""
+        if len(batch) > 1:
+            # one after the other: the second half is computed upon the first half's states
+            middle = len(batch) // 2
+            first = await self.settle({partition: batch[:middle]})
+            return first + await self.settle({partition: batch[middle:]})
+        record = batch[0]
+        place = f"{record.topic}[{record.partition}] offset {record.offset}"
+        log.error("%s can't be computed with, it goes to the dead letters", place, exc_info=error)
+        letters = [dead_letter(record, error, self.work.node_id)]
+        await self.producer.send_all(letter_messages(letters, self.wire))
+        return [Done(partition, batch, letters=letters)]
+
+    async def carry_out(self, done: list[Done]) -> None:
+        """Produce what was computed, then write the states."""
+        await self.producer.send_all(message for each in done for message in each.messages)
         # every processor lists its tables in the same order, and that order matters (see there)
-        for writes in zip(*(outcome.writes for outcome in outcomes), strict=True):
+        for writes in zip(*(each.outcome.writes for each in done), strict=True):
             table = self.work.tables[writes[0][0]]
             await table.write(self.producer, [(partition, values) for _, partition, values in writes])
-        for event in events:
-            event.ack()
-        self.count(records, outcomes, letters)
+            self.steps += 1
 
-    def derived(self, outcomes: Iterable[Outcome]) -> Iterable[Message]:
-        """Return the messages of the outcomes' events and counts."""
-        for outcome in outcomes:
-            for event in outcome.events:
-                topic = BY_RECORD[event.record].name
-                yield Message(topic, event.key.encode(), self.wire.encode(event))
-            for scope, counts in outcome.counts:
-                yield Message(SCOPE_COUNTS, scope.key.encode(), encode_state(counts))
-
-    def dead_letters(self, letters: Iterable[DeadLetter]) -> Iterable[Message]:
-        """Return the messages of dead letters."""
-        for letter in letters:
-            yield Message(DEAD_LETTERS.name, letter.key.encode(), self.wire.encode(letter))
-
-    def count(
-        self,
-        records: dict[int, list[ConsumerRecord]],
-        outcomes: list[Outcome],
-        letters: list[DeadLetter],
-    ) -> None:
+    def count(self, done: Iterable[Done]) -> None:
         """Add what was done to the worker's metrics."""
-        counter = self.instruments.counter
-        by_topic: dict[str, int] = {}
-        for batch in records.values():
-            for record in batch:
-                by_topic[record.topic] = by_topic.get(record.topic, 0) + 1
-        for topic, number in by_topic.items():
-            counter(STREAM_EVENTS).labels(topic).inc(number)
-        outputs: dict[str, int] = {}
-        for outcome in outcomes:
-            for event in outcome.events:
-                outputs[event.record] = outputs.get(event.record, 0) + 1
-            counter(STREAM_DUPLICATES).labels(self.name).inc(outcome.duplicates)
-            counter(STREAM_LATE).labels(self.name).inc(outcome.too_late)
-        for record_name, number in outputs.items():
-            counter(STREAM_OUTPUTS).labels(BY_RECORD[record_name].name).inc(number)
-        for letter in letters:
-            counter(STREAM_UNREADABLE).labels(letter.source_topic).inc()
-            counter(DEAD_LETTERS_TOTAL).labels(letter.source_topic, letter.stage).inc()
-
-
-def dead_letter(record: ConsumerRecord, reason: Exception, node_id: str) -> DeadLetter:
-    """Return the dead letter of a message that the stream could not read or compute with."""
-    words = str(reason) if isinstance(reason, UnreadableMessage) else repr(reason)
-    return DeadLetter(
-        event_id=derived_id("dead_letter", record.topic, record.partition, record.offset, "stream"),
-        agent_id=(record.key or b"").decode(errors="replace"),
-        node_id=node_id,
-        occurred_at=record.timestamp * 1000,
-        source_topic=record.topic,
-        source_partition=record.partition,
-        source_offset=record.offset,
-        stage="stream",
-        reason=words,
-        message_key=record.key,
-        message_value=record.value,
-    )
+        count(self.instruments, self.name, done)

@@ -1,8 +1,6 @@
-"""What the stream remembers, and the bytes it is kept as in Faust's changelog topics.
+"""What the stream remembers, and the Avro datums it is kept as in changelog topics (see `tables`).
 
-Every state knows the last source offsets applied to it (its fence) and a rank that only grows: of two
-values for the same key, the one with the higher rank is later, whatever their order in the changelog.
-Bytes: 8-byte big-endian rank, then an Avro datum.
+Every state knows the last source offsets applied to it, its fence: what it holds is not counted again.
 """
 
 from __future__ import annotations
@@ -22,16 +20,11 @@ SEEN_LIMIT = 1024
 CLOSED_LIMIT = 256
 #: Snapshots remembered per agent, to find the one before a late one.
 SNAPSHOT_LIMIT = 128
-RANK_BYTES = 8
 NONE_APPLIED = -1
 
 
 class State(Protocol):
     """What a value of a state table can do."""
-
-    @property
-    def rank(self) -> int:
-        """Grows with every event applied."""
 
     def to_record(self) -> dict[str, Any]:
         """Return the Avro record."""
@@ -47,21 +40,13 @@ S = TypeVar("S", bound=State)
 def encode_state(state: State) -> bytes:
     """Return a state's bytes."""
     out = io.BytesIO()
-    out.write(state.rank.to_bytes(RANK_BYTES, "big"))
     fastavro.schemaless_writer(out, AVRO[type(state)], state.to_record())
     return out.getvalue()
 
 
 def decode_state(cls: type[S], value: bytes) -> S:
     """Return the state of these bytes."""
-    body = io.BytesIO(value)
-    body.seek(RANK_BYTES)
-    return cls.from_record(fastavro.schemaless_reader(body, AVRO[cls], None))
-
-
-def rank_of(value: bytes) -> int:
-    """Return the rank of a state's bytes, without decoding the rest."""
-    return int.from_bytes(value[:RANK_BYTES], "big")
+    return cls.from_record(fastavro.schemaless_reader(io.BytesIO(value), AVRO[cls], None))
 
 
 class SeenIds:
@@ -114,10 +99,6 @@ class EvolutionState:
     closed: list[str] = field(default_factory=list)
     counts: list[Counts] = field(default_factory=list)
 
-    @property
-    def rank(self) -> int:
-        return self.started_applied + self.completed_applied + 2
-
     def to_record(self) -> dict[str, Any]:
         return {
             "started_applied": self.started_applied,
@@ -141,10 +122,6 @@ class ProgressState:
 
     started: int = 0
     completed: int = 0
-
-    @property
-    def rank(self) -> int:
-        return self.started + self.completed
 
     @property
     def watermark(self) -> int:
@@ -171,10 +148,6 @@ class PartialState:
     applied: int = NONE_APPLIED
     counts: list[Counts] = field(default_factory=list)
 
-    @property
-    def rank(self) -> int:
-        return self.applied + 1
-
     def to_record(self) -> dict[str, Any]:
         return {"applied": self.applied, "counts": pack_counts(self.counts)}
 
@@ -194,10 +167,6 @@ class ScopeState:
 
     applied: int = NONE_APPLIED
     partitions: dict[int, list[Counts]] = field(default_factory=dict)
-
-    @property
-    def rank(self) -> int:
-        return self.applied + 1
 
     def to_record(self) -> dict[str, Any]:
         packed = {str(number): pack_counts(counts) for number, counts in self.partitions.items()}
@@ -225,10 +194,6 @@ class SnapshotState:
     recent: list[bytes] = field(default_factory=list)
     forgotten: bool = False
 
-    @property
-    def rank(self) -> int:
-        return self.applied + 1
-
     def to_record(self) -> dict[str, Any]:
         return {
             "applied": self.applied,
@@ -253,10 +218,6 @@ class ScopeCounts:
 
     source_partition: int
     counts: list[Counts]
-
-    @property
-    def rank(self) -> int:
-        return 0
 
     def to_record(self) -> dict[str, Any]:
         return {"source_partition": self.source_partition, "counts": pack_counts(self.counts)}

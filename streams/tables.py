@@ -1,44 +1,70 @@
-"""State tables: Faust tables whose values are bytes per partition, written after their outputs.
+"""State tables: bytes by partition and key, kept in changelog topics; a partition has one owner at a time.
 
-The values' changelog topics, their recovery and their place in rebalances are Faust's. Writing is ours:
-`write` waits for the broker's acknowledgement, because the source offset may be committed right after.
+Faust's own tables are not used: their recovery loses states across rebalances and says nothing. Here a
+partition's owner reads its changelogs itself, before it computes anything (`ownership`).
+
+A worker that was paused, and wakes up after its partitions were given away, may still write to their
+changelogs. So an owner begins with a marker in each of them, and the keys that it writes there begin with
+the marker's offset, its epoch. Whoever reads a changelog passes over what comes after a marker but is of
+an earlier epoch: all readers agree on what counts, from the order in the log alone.
+
+Nor may compaction keep a value that is passed over in place of the one that counts. What an owner wrote
+has another key than what came late, and a tombstone deletes what no longer counts. Until the owner has
+written a key again, a late value may follow the one that counts under the same key; but late values come
+of batches that were not committed, so the owner is about to come to them, and compaction leaves the
+newest records alone for longer than that takes (`changelogs`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
 
-import faust
-from faust.stores import memory
-from faust.types import TP, EventT
-
-from evometrics.schemas.validation import MAX_EVENT_BYTES
 from evometrics.streams.outputs import Message, OutputProducer
-from evometrics.streams.state import rank_of
+
+#: Key of the markers; shorter than any other.
+MARKER = b"owner"
+#: Length of the epoch before a key: an offset, big-endian.
+EPOCH_BYTES = 8
 
 
-class PartitionStore(memory.Store):
-    """Values by partition and key; of two values for one key the higher rank stays."""
+def changelog_key(epoch: int, key: bytes) -> bytes:
+    """Return the key that a state of some epoch has in the changelog."""
+    return epoch.to_bytes(EPOCH_BYTES, "big") + key
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.data: dict[int, dict[bytes, bytes]] = {}
 
-    def apply_changelog_batch(self, batch: Iterable[EventT], to_key: Any, to_value: Any) -> None:
-        """Take over recovered values, whatever the order in which a stale worker's writes came."""
-        for event in batch:
-            message = event.message
-            values = self.data.setdefault(message.partition, {})
-            known = values.get(message.key)
-            if message.value is not None and (known is None or rank_of(message.value) >= rank_of(known)):
-                values[message.key] = message.value
+@dataclass(slots=True)
+class Replay:
+    """One partition's changelog as it is read from the beginning; pure.
 
-    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Forget partitions that are another worker's now."""
-        mine = {tp.partition for tp in active_tps | standby_tps}
-        for partition in self.data.keys() - mine:
-            del self.data[partition]
+    Attributes:
+        values: the values that count, by key.
+        epochs: the epochs they were written in.
+        marker: offset of the last marker, -1 before the first.
+        obsolete: changelog keys of values that do not count.
+    """
+
+    values: dict[bytes, bytes] = field(default_factory=dict)
+    epochs: dict[bytes, int] = field(default_factory=dict)
+    marker: int = -1
+    obsolete: set[bytes] = field(default_factory=set)
+
+    def add(self, offset: int, key: bytes, value: bytes | None) -> None:
+        """Take in the next record; a value of None is a tombstone."""
+        if key == MARKER:
+            self.marker = offset
+            return
+        epoch, name = int.from_bytes(key[:EPOCH_BYTES], "big"), key[EPOCH_BYTES:]
+        known = self.epochs.get(name, -1)
+        if value is None:
+            self.obsolete.discard(key)
+        elif epoch < max(self.marker, known):
+            self.obsolete.add(key)
+        else:
+            if -1 < known < epoch:
+                self.obsolete.add(changelog_key(known, name))
+            self.values[name] = value
+            self.epochs[name] = epoch
 
 
 class PartitionView:
@@ -56,46 +82,57 @@ class PartitionView:
         return self.values.items()
 
 
-class StateTable(faust.Table):
-    """A Faust table of state bytes."""
+class StateTable:
+    """The partitions of one table that this worker owns.
 
-    def _new_store(self) -> PartitionStore:
-        return PartitionStore(
-            "memory://", self.app, self, table_name=self.name, key_type=bytes, value_type=bytes
-        )
+    Args:
+        name: the table's name.
+        topic: its changelog topic.
+    """
+
+    def __init__(self, name: str, topic: str) -> None:
+        self.name = name
+        self.topic = topic
+        self.data: dict[int, dict[bytes, bytes]] = {}
+        self.epochs: dict[int, int] = {}
+        # epochs of the keys not yet written in ours
+        self.earlier: dict[int, dict[bytes, int]] = {}
 
     def partition(self, number: int) -> PartitionView:
-        """Return one partition's values."""
-        return PartitionView(self.data.data.setdefault(number, {}))
+        """Return one partition's values. Raises KeyError where this worker does not own it."""
+        return PartitionView(self.data[number])
+
+    async def adopt(self, producer: OutputProducer, number: int, replay: Replay, epoch: int) -> None:
+        """Own a partition from now on; delete what does not count from its changelog."""
+        await producer.send_all(Message(self.topic, key, None, number) for key in sorted(replay.obsolete))
+        self.data[number] = replay.values
+        self.earlier[number] = replay.epochs
+        self.epochs[number] = epoch
+
+    def drop(self, number: int) -> None:
+        """Forget a partition that is another worker's now; what is being written to it stays of our epoch."""
+        self.data.pop(number, None)
+        self.earlier.pop(number, None)
 
     async def write(
         self, producer: OutputProducer, writes: Iterable[tuple[int, Mapping[bytes, bytes]]]
     ) -> None:
         """Write values to the changelog, wait until the broker has them, then take them over."""
         writes = list(writes)
-        topic = self.changelog_topic_name
         await producer.send_all(
-            Message(topic, key, value, partition)
-            for partition, values in writes
-            for key, value in values.items()
+            message for partition, values in writes for message in self.messages(partition, values)
         )
         for partition, values in writes:
-            self.data.data.setdefault(partition, {}).update(values)
+            # it may have been given away meanwhile
+            if partition in self.data:
+                self.data[partition].update(values)
 
-
-def add_table(app: faust.App, name: str, partitions: int) -> StateTable:
-    """Add a state table to an app."""
-    table = StateTable(
-        app,
-        name=name,
-        partitions=partitions,
-        key_type=bytes,
-        value_type=bytes,
-        extra_topic_configs={
-            "max.message.bytes": str(2 * MAX_EVENT_BYTES),
-            # a write counts once it would outlive the loss of any one of its copies' brokers
-            "min.insync.replicas": str(max(1, app.conf.topic_replication_factor - 1)),
-        },
-    )
-    app.tables.add(table)
-    return table
+    def messages(self, partition: int, values: Mapping[bytes, bytes]) -> Iterable[Message]:
+        """Return what is to be written: each value, and a tombstone for the one of an earlier epoch."""
+        epoch = self.epochs[partition]
+        earlier = self.earlier.get(partition, {})
+        for key, value in values.items():
+            yield Message(self.topic, changelog_key(epoch, key), value, partition)
+            before = earlier.pop(key, None)
+            if before is not None:
+                yield Message(self.topic, changelog_key(before, key), None, partition)

@@ -1,23 +1,23 @@
 """Kafka transport for Faust that delivers one message per fetched partition batch (design section 8).
 
 Faust's cost per message is paid once per batch. The batch message carries the last record's offset, so
-Faust acknowledges, commits and rebalances as ever. Changelog topics take the ordinary path.
+Faust acknowledges, commits and rebalances as ever. There are no other messages: the app has no tables of
+Faust's.
 
-Two things are replaced. Both rest on this: batches of a partition come in order and without gaps, from
-the committed offset on.
+Two things are replaced. Both rest on this: batches of a partition are taken in order and without gaps,
+from the committed offset on (`ownership`).
 
 - Faust holds a commit back until every offset before it was acknowledged, and takes the offsets inside a
   batch for gaps. Its bookkeeping of gaps counts a batch's last offset twice, and then stops committing a
   partition for good. Here the newest acknowledged offset is what to commit.
-- While a group rebalances Faust fetches records and drops them. A fetch that spans the rebalance takes
-  what was just sought to, of changelogs too, so that recovery misses states; the seek to the committed
-  offsets comes after the first records were let through, and leaves a partition without a committed
-  offset where it is. Records were lost so. Here what such a fetch took is given back, no source record is
-  fetched before the seek, and the seek goes to the beginning where nothing is committed.
+- While a group rebalances Faust fetches records and drops them, and its seek to the committed offsets
+  comes after the first records were let through, or not at all where nothing is committed. Here nothing is
+  fetched before that seek, and it goes to the beginning where nothing is committed.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,11 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
 NOTHING_TO_FETCH_SECONDS = 0.1
+SEEK_SECONDS = 60.0
+
+
+class SeekTimedOut(RuntimeError):
+    """The broker did not tell the committed offsets; a restart asks it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,68 +53,55 @@ class BatchMessage(ConsumerMessage):
 
 
 class BatchConsumer(driver.Consumer):
-    """Yields one `BatchMessage` per partition and fetch, and changelog records one by one.
+    """Yields one `BatchMessage` per partition and fetch.
 
     Attributes:
-        sought: whether the partitions were sought to their committed offsets since they were assigned.
         revocations: how often partitions were revoked.
+        assigned_at, sought_at: what that was as partitions were last assigned, and last sought to their
+            committed offsets.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.sought = False
         self.revocations = 0
+        self.assigned_at = -1
+        self.sought_at = -1
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        wanted = {tp for tp in active_partitions or () if self.sought or self._is_changelog_tp(tp)}
-        if not wanted:  # the library takes none for all
+        # the library takes no partitions for all
+        if not active_partitions or self.sought_at != self.revocations:
             await self.sleep(NOTHING_TO_FETCH_SECONDS)
             return {}
-        revocations = self.revocations
-        fetched = await super()._getmany(wanted, timeout)
-        if revocations != self.revocations:
-            # the library waits for the new assignment then, and fetches from that
-            await self._thread.call_thread(
-                self.give_back, {tp: r[0].offset for tp, r in fetched.items() if r}
-            )
+        fetched = await super()._getmany(active_partitions, timeout)
+        if self.sought_at != self.revocations:
             return {}
-        batches: dict[TP, Sequence[Any]] = {}
-        for tp, records in fetched.items():
-            if self._is_changelog_tp(tp):
-                batches[tp] = records
-            elif records:
-                batches[tp] = [RecordBatch(records)]
-        return batches
+        return {tp: [RecordBatch(records)] for tp, records in fetched.items() if records}
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Called before the group rebalances."""
-        self.sought = False
         self.revocations += 1
         await super().on_partitions_revoked(revoked)
 
-    def give_back(self, firsts: dict[TP, int]) -> None:
-        """In the consumer's thread: fetch from these offsets again, unless that is to be done anyway."""
-        consumer = self._thread._ensure_consumer()
-        subscription = consumer._subscription.subscription
-        assignment = subscription.assignment if subscription is not None else None
-        for tp, first in firsts.items():
-            state = None
-            if assignment is not None and assignment.active and tp in assignment.tps:
-                state = assignment.state_value(driver.ensure_aiokafka_TP(tp))
-            if state is not None and state.has_valid_position and state.position > first:
-                consumer.seek(driver.ensure_aiokafka_TP(tp), first)
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Called when the worker knows its partitions."""
+        self.assigned_at = self.revocations
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
         """Read on from the committed offsets; from the beginning where there is none."""
         revocations = self.revocations
-        await super().perform_seek()
-        fresh = [
-            tp for tp in self.assignment() if not self._is_changelog_tp(tp) and not self._committed_offset[tp]
-        ]
-        if fresh:
-            await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
-        # Faust also seeks while its flow is stopped; then the seek that counts is still to come
-        self.sought = self.flow_active and revocations == self.revocations
+        try:
+            async with asyncio.timeout(SEEK_SECONDS):
+                await super().perform_seek()
+                fresh = [tp for tp in self.assignment() if not self._committed_offset[tp]]
+                if fresh:
+                    await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
+        except TimeoutError as error:
+            # Faust would take it for a stop of its recovery, and never work again
+            await self.app.crash(SeekTimedOut(f"no committed offsets within {SEEK_SECONDS} s"))
+            raise SeekTimedOut from error
+        if self.assigned_at == revocations:
+            self.sought_at = revocations
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """The offsets between two messages are the batch's own."""
@@ -124,9 +116,7 @@ class BatchConsumer(driver.Consumer):
         self._acked_index[tp] = {newest}
         return newest + 1
 
-    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        if not isinstance(record, RecordBatch):
-            return super()._to_message(tp, record)
+    def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
         last = record.records[-1]
         message = BatchMessage(
             last.topic,

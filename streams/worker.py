@@ -8,16 +8,20 @@ import dataclasses
 import logging
 from typing import Any
 
+from faust.exceptions import ConsumerNotStarted
+from faust.types import TP
 from prometheus_client import CollectorRegistry, generate_latest
 
+from evometrics.schemas.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.http import HttpAddress, serve
+from evometrics.schemas.lag import GroupLag
 from evometrics.schemas.metric_defs import OF_STREAMS, Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.wire import open_wire
-from evometrics.streams.app import StreamParts, build, changelog_names
+from evometrics.streams.app import TABLES, StreamApp, StreamParts, build, changelog_name
 from evometrics.streams.changelogs import create_changelogs
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.sources import source_partitions
+from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS, source_partitions
 
 log = logging.getLogger("evometrics.stream")
 
@@ -27,7 +31,11 @@ class StreamFailed(RuntimeError):
 
 
 async def run_stream(
-    kafka: KafkaSettings, settings: StreamSettings, listen: HttpAddress | None, stop: asyncio.Event
+    kafka: KafkaSettings,
+    settings: StreamSettings,
+    listen: HttpAddress | None,
+    stop: asyncio.Event,
+    health: HealthSettings | None = None,
 ) -> None:
     """Run a stream worker until `stop` is set; serve metrics and health at `listen` (None = not at all).
 
@@ -45,15 +53,16 @@ async def run_stream(
 
     wire = await open_wire(kafka)
     kafka = dataclasses.replace(kafka, partitions=await source_partitions(kafka))
-    await create_changelogs(kafka, changelog_names(settings))
+    await create_changelogs(kafka, (changelog_name(settings.group, table) for table in TABLES))
     parts = build(kafka, settings, wire, Instruments(registry, OF_STREAMS), failed)
+    state = StreamHealth(parts, GroupLag(kafka, settings.group))
     async with contextlib.AsyncExitStack() as stack:
+        watchdog = Watchdog("stream worker", health or HealthSettings(), state.look)
+        stack.push_async_callback(state.lag.close)
+        await stack.enter_async_context(watchdog)
         if listen is not None:
             server = await serve(
-                listen,
-                metrics=lambda: generate_latest(registry),
-                live=lambda: "the worker has failed" if failure.done() or parts.app.crashed else None,
-                ready=lambda: not_ready(parts),
+                listen, metrics=lambda: generate_latest(registry), live=watchdog.live, ready=state.not_ready
             )
             stack.push_async_callback(server.close)
         await parts.producer.start()
@@ -94,12 +103,45 @@ async def stop_app(parts: StreamParts) -> None:
         await lane.stop()
 
 
-def not_ready(parts: StreamParts) -> str | None:
-    """Return why the worker is not ready, None where it is."""
-    if not parts.app.started:
-        return "Faust is starting"
-    if parts.app.rebalancing:
-        return "the group is rebalancing"
-    if not parts.app.tables.recovery.completed.is_set():
-        return "state is being recovered"
-    return None
+class StreamHealth:
+    """How a worker stands: what it is doing in its group, and what the group's offsets say."""
+
+    def __init__(self, parts: StreamParts, lag: GroupLag) -> None:
+        self.parts = parts
+        self.lag = lag
+
+    async def look(self) -> Standing:
+        """Return how the worker stands."""
+        app = self.parts.app
+        sources = (*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS, *SCOPE_TOPICS)
+        mine = {(tp.topic, tp.partition) for tp in assigned(app) if tp.topic in sources}
+        lag = await self.lag.measure(mine)
+        steps = tuple((lane.steps, lane.ownership.loaded) for lane in self.parts.lanes)
+        todo = self.joining()
+        if todo is None and lag is not None and lag.behind:
+            todo = f"{lag.behind} messages are not committed"
+        return Standing((lag and lag.committed, steps), todo, self.lag.away)
+
+    def joining(self) -> str | None:
+        """Return what the worker has to do before it can work, None where it works."""
+        app = self.parts.app
+        if not app.started:
+            return "Faust is starting"
+        if app.rebalancing:
+            return "the group is rebalancing"
+        if not app.tables.recovery.completed.is_set():
+            return "Faust takes up its partitions"
+        loading = {partition for lane in self.parts.lanes for partition in lane.ownership.loading}
+        return f"the states of partitions {sorted(loading)} are being read" if loading else None
+
+    def not_ready(self) -> str | None:
+        """Return why the worker is not ready, None where it is."""
+        return self.joining() or self.lag.away
+
+
+def assigned(app: StreamApp) -> set[TP]:
+    """Return the partitions a worker has now."""
+    try:
+        return set(app.consumer.assignment())
+    except ConsumerNotStarted:
+        return set()

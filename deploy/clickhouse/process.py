@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evometrics.deploy.ports import HOST
 from evometrics.deploy.process import ProcessSpec
-from evometrics.deploy.readiness import answers
+from evometrics.deploy.readiness import answers, live_at
 
 
 def clickhouse_process(folder: Path, port: int, log: Path) -> ProcessSpec:
@@ -19,4 +19,5 @@ def clickhouse_process(folder: Path, port: int, log: Path) -> ProcessSpec:
         log=log,
         ready=answers(f"http://{HOST}:{port}/ping"),
         ready_timeout=60,
+        live=live_at(f"http://{HOST}:{port}/health/live"),
     )

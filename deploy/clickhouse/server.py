@@ -22,10 +22,15 @@ from evometrics.deploy.clickhouse.wire import (
     http_status,
     read_request,
 )
+from evometrics.schemas.health import HealthSettings, Standing, Watchdog
 
 READERS = 16
 WRITERS = 16
 SHUTDOWN_SECONDS = 5.0
+PING_SECONDS = 5.0
+
+
+PING = Request(Query("SELECT 1"))
 
 
 class ClickHouseServer:
@@ -34,13 +39,21 @@ class ClickHouseServer:
     Reads and writes have threads of their own, so that slow SELECTs never keep an insert waiting.
     """
 
-    def __init__(self, folder: Path, host: str, port: int, password: str = "") -> None:
+    def __init__(
+        self, folder: Path, host: str, port: int, password: str = "", health: HealthSettings | None = None
+    ) -> None:
         self._folder = folder
         self._host = host
         self._port = port
         self._password = password
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
+        self._pinger = ThreadPoolExecutor(1, thread_name_prefix="ping")
+        self._ping: asyncio.Future[Answer] | None = None
+        self._pings = 0
+        self._answers = True
+        self._health = health or HealthSettings()
+        self._watchdog: Watchdog
         self._runner: web.AppRunner | None = None
         self._engine: Engine
         self._headers: dict[str, str] = {}
@@ -54,6 +67,8 @@ class ClickHouseServer:
         app = web.Application()
         for path in ("/ping", "/replicas_status"):
             app.router.add_get(path, self._ok)
+        app.router.add_get("/health/live", self._live)
+        app.router.add_get("/health/ready", self._ready)
         app.router.add_get("/", self._handle)
         app.router.add_post("/", self._handle)
         # Handlers are cancelled when their client goes away: a SELECT nobody waits for is ended.
@@ -63,17 +78,36 @@ class ClickHouseServer:
             self._runner, self._host, self._port, shutdown_timeout=SHUTDOWN_SECONDS, backlog=512
         ).start()
 
+        self._watchdog = Watchdog("ClickHouse", self._health, self._look)
+        await self._watchdog.start()
+
     async def stop(self) -> None:
         """Finish what is under way for a few seconds, end the rest, close the folder."""
         if self._runner is not None:
+            await self._watchdog.stop()
             await self._runner.cleanup()
         await asyncio.to_thread(self._engine.cancel_all)
-        for pool in (self._readers, self._writers):
+        for pool in (self._readers, self._writers, self._pinger):
             await asyncio.to_thread(pool.shutdown)
         await asyncio.to_thread(self._engine.close)
 
     async def _ok(self, _: web.Request) -> web.Response:
         return web.Response(text="Ok.\n", headers=self._headers)
+
+    async def _look(self) -> Standing:
+        """Ask the engine something on a thread of its own: whoever queues for the others' is no measure."""
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.get_running_loop().run_in_executor(self._pinger, self._engine.run, PING)
+        done, _ = await asyncio.wait({self._ping}, timeout=PING_SECONDS)
+        self._answers = bool(done) and self._ping.exception() is None
+        self._pings += len(done)
+        return Standing(self._pings, None if done else "the engine has not answered SELECT 1")
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return health_answer(self._watchdog.live())
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        return health_answer(None if self._answers else "the engine does not answer SELECT 1")
 
     async def _handle(self, http: web.Request) -> web.Response:
         query_id = http.query.get("query_id") or str(uuid.uuid4())
@@ -122,6 +156,11 @@ class ClickHouseServer:
         if self._password and not hmac.compare_digest(password.encode(), self._password.encode()):
             message = f"{user}: Authentication failed: password is incorrect, or there is no such user"
             raise EngineError.named(516, "AUTHENTICATION_FAILED", message)
+
+
+def health_answer(wrong: str | None) -> web.Response:
+    """Return the answer of a health check."""
+    return web.Response(text="ok\n" if wrong is None else f"{wrong}\n", status=200 if wrong is None else 503)
 
 
 READING = ("SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "USE")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import json
 import logging
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evometrics.producers.collector import EvolutionMetricsCollector
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.health import HealthSettings, Standing, Watchdog
+from evometrics.schemas.http import HttpAddress, serve
+from evometrics.schemas.settings import SettingsError, read_settings
 
 if TYPE_CHECKING:
     from evometrics.producers.evolution import EvolutionOutcome
@@ -34,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--seed", type=int, default=0, help="of every random draw (default %(default)s)")
     parse.add_argument("--brokers", help="host:port of the broker, several separated by commas")
     parse.add_argument("--outbox-dir", type=Path, default=Path(), help="folder for the outbox (default here)")
+    parse.add_argument("--http-port", type=int, help="serve /health here (default: not at all)")
     parse.add_argument("--json-progress", action="store_true", help="print one JSON line for each evolution")
     return parse
 
@@ -68,8 +72,25 @@ async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
     # takes seconds, and reads the thread limits
     from evometrics.producers.demo.night import run_demo_night
 
-    await collector.start()
-    try:
+    async def look() -> Standing:
+        # sending is looked at first: evolutions go on where it hangs
+        if waiting := collector.outbox_depth:
+            sent = sum(collector.published.values())
+            return Standing(sent, f"{waiting} events are not sent", collector.sending.problem or None)
+        recorded = sum(collector.recorded.values())
+        return Standing((done, recorded), f"{args.evolutions - done} evolutions to do")
+
+    def not_ready() -> str | None:
+        return collector.sending.problem or None if collector.running else "the outbox is not open yet"
+
+    async with contextlib.AsyncExitStack() as stack:
+        if args.http_port is not None:
+            watchdog = Watchdog(f"node {args.node_id}", read_settings(HealthSettings, "health"), look)
+            await stack.enter_async_context(watchdog)
+            server = await serve(HttpAddress(args.http_port), None, watchdog.live, not_ready)
+            stack.push_async_callback(server.close)
+        await collector.start()
+        stack.push_async_callback(collector.stop)
         report = await run_demo_night(
             collector,
             node_id=args.node_id,
@@ -79,8 +100,6 @@ async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
             on_progress=show,
             stopping=stopping,
         )
-    finally:
-        await collector.stop()
     return {
         "event": "done",
         "node_id": args.node_id,

@@ -127,8 +127,8 @@ def crash_sink(crash: CrashPoint) -> None:
 
 
 def without_fence() -> None:
-    """Every event counts as new to a state, and recovery takes the last value for the right one."""
-    from evometrics.streams import batches, state, tables
+    """Every event counts as new to a state."""
+    from evometrics.streams import batches, state
 
     original = state.decode_state
 
@@ -140,7 +140,6 @@ def without_fence() -> None:
         return found
 
     batches.decode_state = forgetful  # type: ignore[assignment]
-    tables.rank_of = lambda _: 0  # type: ignore[assignment]
 
 
 def without_plan() -> None:

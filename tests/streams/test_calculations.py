@@ -22,7 +22,6 @@ from evometrics.streams.state import (
     State,
     decode_state,
     encode_state,
-    rank_of,
 )
 from tests.schemas.examples import EXAMPLES
 
@@ -108,7 +107,6 @@ def test_states_survive_their_bytes(state: State) -> None:
     value = encode_state(state)
     found = decode_state(type(state), value)
     assert found.to_record() == state.to_record()
-    assert rank_of(value) == state.rank
 
 
 def test_the_newest_ids_are_remembered() -> None:

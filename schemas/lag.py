@@ -1,0 +1,82 @@
+"""How far a consumer group is behind, asked of the broker: the truth that a worker's health is judged by."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from evometrics.schemas.settings import KafkaSettings
+
+ANSWER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Where a group stands.
+
+    Attributes:
+        committed: the next offset by topic and partition; the first one there is where none is committed.
+        behind: messages up to the ends, over all partitions asked for.
+    """
+
+    committed: tuple[tuple[str, int, int], ...]
+    behind: int
+
+
+class GroupLag:
+    """Asks the broker on connections of its own, which it makes anew after an error.
+
+    Attributes:
+        away: why the broker did not answer the last question, None where it did.
+    """
+
+    def __init__(self, kafka: KafkaSettings, group: str) -> None:
+        self.kafka = kafka
+        self.group = group
+        self.away: str | None = "Kafka has not been asked yet"
+        self.admin: AIOKafkaAdminClient | None = None
+        self.consumer: AIOKafkaConsumer | None = None
+
+    async def close(self) -> None:
+        """Disconnect."""
+        admin, consumer, self.admin, self.consumer = self.admin, self.consumer, None, None
+        for closing in (admin.close() if admin else None, consumer.stop() if consumer else None):
+            if closing is not None:
+                with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                    async with asyncio.timeout(ANSWER_SECONDS):
+                        await closing
+
+    async def measure(self, partitions: Iterable[tuple[str, int]]) -> Lag | None:
+        """Return the group's lag on some partitions, None where the broker does not answer within seconds."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                lag = await self.ask([TopicPartition(*p) for p in partitions])
+        except (KafkaError, OSError, TimeoutError) as error:
+            self.away = f"Kafka at {self.kafka.brokers} does not answer ({error!r})"
+            await self.close()
+            return None
+        self.away = None
+        return lag
+
+    async def ask(self, partitions: list[TopicPartition]) -> Lag:
+        """Ask for the ends, and for what the group has committed."""
+        if self.admin is None or self.consumer is None:
+            named = {"bootstrap_servers": self.kafka.brokers, "client_id": f"{self.kafka.client_id}-health"}
+            self.consumer = AIOKafkaConsumer(**named)
+            self.admin = AIOKafkaAdminClient(**named)
+            await self.consumer.start()
+            await self.admin.start()
+        found = await self.admin.list_consumer_group_offsets(self.group)
+        ends = await self.consumer.end_offsets(partitions)
+        committed = {tp: found[tp].offset for tp in partitions if tp in found and found[tp].offset >= 0}
+        unknown = [tp for tp in partitions if tp not in committed]
+        if unknown:
+            committed |= await self.consumer.beginning_offsets(unknown)
+        behind = sum(max(0, ends[tp] - offset) for tp, offset in committed.items())
+        return Lag(tuple(sorted((*tp, offset) for tp, offset in committed.items())), behind)

@@ -1,0 +1,205 @@
+"""Which partitions a lane owns: their states are taken over before its first batch is computed.
+
+Faust tells which partitions a worker has, and brings batches; around rebalances it brings some twice and
+passes over others. So each batch is held against where its partition's last one ended, or the committed
+offset: what was read before is dropped, what lies between is read here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.streams.outputs import Message, OutputProducer
+from evometrics.streams.tables import MARKER, Replay, StateTable
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+READ_BYTES = 4 * 1024 * 1024
+ANSWER_SECONDS = 30.0
+
+
+class Ownership:
+    """The partitions of one lane.
+
+    Args:
+        kafka: the broker.
+        group: the consumer group whose committed offsets count.
+        topics: what the lane reads.
+        tables: its tables, in the order in which a batch's states are written.
+        producer: writes the markers.
+        forget: drops what a computation keeps in memory about a partition.
+
+    Attributes:
+        loaded: changelog records read so far; moves while states are taken over.
+        loading: partitions whose states are being taken over.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        group: str,
+        topics: Sequence[str],
+        tables: Sequence[StateTable],
+        producer: OutputProducer,
+        forget: Callable[[int], None],
+    ) -> None:
+        self.kafka = kafka
+        self.group = group
+        self.topics = topics
+        self.tables = tables
+        self.producer = producer
+        self.forget = forget
+        self.generations: dict[int, int] = {}
+        self.next_offsets: dict[TopicPartition, int] = {}
+        self.loaded = 0
+        self.loading: frozenset[int] = frozenset()
+
+    def assigned(self, partitions: Iterable[int], generation: int) -> None:
+        """Called when the worker learns its partitions: keep those that it had in the generation before."""
+        mine = set(partitions)
+        for partition, known in list(self.generations.items()):
+            if partition in mine and known >= generation - 1:
+                self.generations[partition] = generation
+            else:
+                self.drop(partition)
+
+    def owns(self, partition: int) -> bool:
+        """Tell whether the states of a partition are here."""
+        return partition in self.generations
+
+    def drop(self, partition: int) -> None:
+        """Forget a partition."""
+        self.generations.pop(partition, None)
+        for topic in self.topics:
+            self.next_offsets.pop(TopicPartition(topic, partition), None)
+        for table in self.tables:
+            table.drop(partition)
+        self.forget(partition)
+
+    async def take_over(self, partitions: Iterable[int], generation: int) -> None:
+        """Own these partitions in a generation; a broker that is away is waited for."""
+        wanted = frozenset(p for p in partitions if self.generations.get(p) != generation)
+        if not wanted:
+            return
+        self.loading = wanted
+        while True:
+            try:
+                await self.load(sorted(wanted), generation)
+                break
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("states of partitions %s can't be read (%r); trying again", [*wanted], error)
+                await asyncio.sleep(RETRY_SECONDS)
+        self.loading = frozenset()
+
+    async def load(self, partitions: list[int], generation: int) -> None:
+        """Mark the changelogs as ours, read them, and note where the sources were committed."""
+        for partition in partitions:
+            self.drop(partition)
+        epochs: dict[str, dict[int, int]] = {}
+        # The last table written is marked first: of an earlier owner's batch a reader then takes a
+        # beginning of its writes, never an end without the beginning.
+        for table in reversed(self.tables):
+            marks = [Message(table.topic, MARKER, self.group.encode(), p) for p in partitions]
+            epochs[table.topic] = dict(zip(partitions, await self.producer.send_all(marks), strict=True))
+        replays = await self.read_changelogs(epochs)
+        for table in self.tables:
+            for partition in partitions:
+                replay = replays[TopicPartition(table.topic, partition)]
+                await table.adopt(self.producer, partition, replay, epochs[table.topic][partition])
+        self.next_offsets |= await self.committed(partitions)
+        self.generations |= dict.fromkeys(partitions, generation)
+
+    async def read_changelogs(self, epochs: dict[str, dict[int, int]]) -> dict[TopicPartition, Replay]:
+        """Read changelogs up to our own markers."""
+        ends = {
+            TopicPartition(topic, partition): offset
+            for topic, marks in epochs.items()
+            for partition, offset in marks.items()
+        }
+        replays = {tp: Replay() for tp in ends}
+        async with self.reader() as consumer:
+            unread = set(ends)
+            consumer.assign(list(unread))
+            await consumer.seek_to_beginning(*unread)
+            while unread:
+                for tp, records in (await consumer.getmany(*unread, timeout_ms=1000)).items():
+                    for record in records:
+                        if record.offset <= ends[tp]:
+                            replays[tp].add(record.offset, record.key, record.value)
+                    self.loaded += len(records)
+                    if records[-1].offset >= ends[tp]:
+                        unread.discard(tp)
+        return replays
+
+    async def committed(self, partitions: Iterable[int]) -> dict[TopicPartition, int]:
+        """Return where the group goes on reading: the committed offset, else the first one there is."""
+        wanted = [TopicPartition(topic, number) for topic in self.topics for number in partitions]
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.brokers, client_id=self.kafka.client_id)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await admin.start()
+            try:
+                found = await admin.list_consumer_group_offsets(self.group)
+            finally:
+                await admin.close()
+        known = {tp: found[tp].offset for tp in wanted if tp in found and found[tp].offset >= 0}
+        fresh = [tp for tp in wanted if tp not in known]
+        if not fresh:
+            return known
+        async with self.reader() as consumer:
+            beginnings: dict[TopicPartition, int] = await consumer.beginning_offsets(fresh)
+        return known | beginnings
+
+    async def unread(self, records: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Return what one partition's next records are: these, less what was read, with what lies before."""
+        tp = TopicPartition(records[0].topic, records[0].partition)
+        following = self.next_offsets.get(tp)
+        if following is None:  # given away while we waited
+            return []
+        between: list[ConsumerRecord] = []
+        if records[0].offset > following:
+            between = await self.read_range(tp, following, records[0].offset)
+            gap = records[0].offset - following
+            log.warning(
+                "%s[%s]: of %s offsets after %s, %s were read late", *tp, gap, following, len(between)
+            )
+        if tp in self.next_offsets:
+            self.next_offsets[tp] = max(following, records[-1].offset + 1)
+        return [*between, *(record for record in records if record.offset >= following)]
+
+    async def read_range(self, tp: TopicPartition, first: int, end: int) -> list[ConsumerRecord]:
+        """Return the records from `first` up to but without `end`; fewer where the broker has fewer."""
+        found: list[ConsumerRecord] = []
+        async with self.reader() as consumer:
+            consumer.assign([tp])
+            consumer.seek(tp, first)
+            while await consumer.position(tp) < end:
+                for records in (await consumer.getmany(tp, timeout_ms=1000)).values():
+                    found.extend(record for record in records if record.offset < end)
+        return found
+
+    @contextlib.asynccontextmanager
+    async def reader(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer without a group."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.kafka.brokers,
+            client_id=f"{self.kafka.client_id}-state",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=READ_BYTES,
+        )
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await consumer.start()
+            yield consumer
+        finally:
+            await consumer.stop()

@@ -1,0 +1,218 @@
+"""An event that can't be computed with does not stop its partition; a worker that hangs is not live."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord, TopicPartition
+from prometheus_client import CollectorRegistry
+
+from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
+from evometrics.schemas.ids import new_event_id
+from evometrics.schemas.metric_defs import DEAD_LETTERS_TOTAL, OF_STREAMS, Instruments
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
+from evometrics.schemas.wire import WireFormat
+from evometrics.streams.app import StreamParts, build
+from evometrics.streams.lane import Lane
+from evometrics.streams.outputs import Message
+from evometrics.streams.settings import StreamSettings
+from evometrics.streams.transport import BatchMessage
+
+WIRE = WireFormat()
+BEGIN = 1_700_000_000_000_000
+SECOND = 1_000_000
+
+
+class Broker:
+    """Takes the place of the producer: what is sent is kept and acknowledged at once."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    async def send_all(self, messages: Any) -> list[int]:
+        first = len(self.sent)
+        self.sent.extend(messages)
+        return list(range(first, len(self.sent)))
+
+    def events(self, record: str) -> list[Any]:
+        return [WIRE.decode(m.value) for m in self.sent if m.topic == BY_RECORD[record].name]
+
+    def letters(self) -> list[DeadLetter]:
+        return [WIRE.decode(m.value) for m in self.sent if m.topic == DEAD_LETTERS.name]  # type: ignore[misc]
+
+
+class Delivered:
+    """A Faust event with a batch."""
+
+    def __init__(self, records: list[ConsumerRecord], generation: int = 1) -> None:
+        last = records[-1]
+        self.message = BatchMessage(
+            last.topic, last.partition, last.offset, 0.0, 0, None, None, None, None, generation_id=generation
+        )
+        self.message.records = records
+        self.acked = False
+
+    def ack(self) -> None:
+        self.acked = True
+
+
+def record(event: Event, offset: int) -> ConsumerRecord:
+    value = WIRE.encode(event)
+    topic = BY_RECORD[event.record].name
+    stamp = event.occurred_at // 1000
+    key = event.key.encode()
+    return ConsumerRecord(topic, 0, offset, stamp, 0, key, value, None, len(key), len(value), ())
+
+
+def head(agent: str, at: int) -> dict[str, Any]:
+    return {"event_id": new_event_id(), "agent_id": agent, "node_id": "n", "occurred_at": BEGIN + at * SECOND}
+
+
+def completed(agent: str, at: int, evolution: str, **fields: Any) -> EvolutionCompleted:
+    started_at = BEGIN + (at - 1) * SECOND
+    return EvolutionCompleted(
+        **{
+            **head(agent, at),
+            "evolution_id": evolution,
+            "started_at": started_at,
+            "status": "succeeded",
+            "success": True,
+            **fields,
+        }
+    )
+
+
+@pytest.fixture
+def failures() -> list[BaseException]:
+    return []
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def parts(tmp_path: Path, failures: list[BaseException], registry: CollectorRegistry) -> StreamParts:
+    settings = StreamSettings(
+        data=str(tmp_path), group=f"g-{uuid.uuid4().hex[:8]}", abandoned_after_seconds=60
+    )
+    built = build(KafkaSettings(), settings, WIRE, Instruments(registry, OF_STREAMS), failures.append)
+    broker = Broker()
+    built.producer = broker  # type: ignore[assignment]
+    built.app.consumer_generation_id = 1
+    for lane in built.lanes:
+        lane.producer = broker  # type: ignore[assignment]
+        own_partition(lane)
+    return built
+
+
+def own_partition(lane: Lane) -> None:
+    """As if partition 0 had been taken over, with nothing in its changelogs."""
+    owned = lane.ownership
+    owned.generations[0] = 1
+    owned.next_offsets = {TopicPartition(topic, 0): 0 for topic in owned.topics}
+    for table in owned.tables:
+        table.data[0], table.epochs[0] = {}, 0
+
+
+def lane_of(parts: StreamParts, name: str) -> tuple[Lane, Broker]:
+    lane = next(lane for lane in parts.lanes if lane.name == name)
+    return lane, lane.producer  # type: ignore[return-value]
+
+
+async def test_a_poisoned_event_goes_to_the_dead_letters_and_all_others_count(
+    parts: StreamParts, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, broker = lane_of(parts, "evolutions")
+    from evometrics.streams import evolutions
+
+    original = evolutions.evolution_metrics
+
+    def poisoned(event: EvolutionCompleted) -> Any:
+        if event.evolution_id == "poison":
+            raise ZeroDivisionError("float division by zero")
+        return original(event)
+
+    monkeypatch.setattr(evolutions, "evolution_metrics", poisoned)
+    starts = [EvolutionStarted(**head(f"agent-{n % 3}", n), evolution_id=f"e{n}") for n in range(20)]
+    ends: list[Event] = [completed(f"agent-{n % 3}", n + 5, f"e{n}") for n in range(18)]
+    ends.insert(7, completed("agent-1", 12, "poison"))
+    # far later: the two evolutions that were not completed count as abandoned
+    starts.append(EvolutionStarted(**head("agent-0", 500), evolution_id="last"))
+    ends.append(completed("agent-2", 501, "e-last"))
+    batches = [
+        Delivered([record(e, n) for n, e in enumerate(starts)]),
+        Delivered([record(e, n) for n, e in enumerate(ends)]),
+    ]
+    await lane.process(batches)
+    assert all(batch.acked for batch in batches)
+    (letter,) = broker.letters()
+    assert (letter.source_topic, letter.source_offset, letter.stage) == (
+        batches[1].message.topic,
+        7,
+        "stream",
+    )
+    assert letter.reason == "ZeroDivisionError('float division by zero')"
+    assert letter.message_value == WIRE.encode(ends[7])
+    rows = {(e.evolution_id, e.status) for e in broker.events("evolution_metrics")}
+    succeeded = {(f"e{n}", "succeeded") for n in range(18)} | {("e-last", "succeeded")}
+    assert rows == succeeded | {("e18", "abandoned"), ("e19", "abandoned")}
+    assert len(broker.events("evolution_metrics")) == len(rows)
+    (letters,) = [
+        sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == DEAD_LETTERS_TOTAL.name
+    ]
+    assert letters == 1
+
+
+async def test_a_state_that_no_topic_takes_sends_its_event_to_the_dead_letters(parts: StreamParts) -> None:
+    lane, broker = lane_of(parts, "evolutions")
+    large = {"note": "x" * 900_000}
+    starts = [EvolutionStarted(**head("a", n), evolution_id=f"e{n}", metadata=large) for n in range(3)]
+    starts.append(EvolutionStarted(**head("b", 3), evolution_id="small"))
+    await lane.process([Delivered([record(e, n) for n, e in enumerate(starts)])])
+    (letter,) = broker.letters()
+    assert letter.source_offset == 2
+    assert "the state in table evolutions, key a" in letter.reason
+    await lane.process([Delivered([record(completed("b", 4, "small"), 0)])])
+    assert [e.evolution_id for e in broker.events("evolution_metrics")] == ["small"]
+
+
+async def test_what_was_fetched_before_a_rebalance_is_neither_computed_nor_committed(
+    parts: StreamParts,
+) -> None:
+    lane, broker = lane_of(parts, "snapshots")
+    stale = Delivered([record(KpiSnapshot(**head("a", 1), accuracy=0.5), 0)], generation=0)
+    fresh = Delivered([record(KpiSnapshot(**head("b", 1), accuracy=0.5), 0)])
+    await lane.put(stale)
+    await lane.put(fresh)
+    while not fresh.acked:  # noqa: ASYNC110 - the lane has no word for it
+        await asyncio.sleep(0.01)
+    assert not stale.acked
+    assert [e.agent_id for e in broker.events("kpi_delta")] == ["b"]
+    await lane.stop()
+
+
+async def test_an_error_that_no_event_is_to_blame_for_ends_the_worker(
+    parts: StreamParts, failures: list[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, broker = lane_of(parts, "snapshots")
+
+    async def fenced(_: Any) -> None:
+        raise RuntimeError("a newer producer has taken over")
+
+    monkeypatch.setattr(broker, "send_all", fenced)
+    batch = Delivered([record(KpiSnapshot(**head("a", 1), accuracy=0.5), 0)])
+    await lane.put(batch)
+    while not failures:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert "a newer producer" in str(failures[0])
+    assert not batch.acked

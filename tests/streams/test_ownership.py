@@ -1,0 +1,160 @@
+"""Taking partitions over on a real broker: late writes, batches that come twice or not at all."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.structs import ConsumerRecord
+
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.streams.changelogs import create_changelogs
+from evometrics.streams.outputs import OutputProducer
+from evometrics.streams.ownership import Ownership
+from evometrics.streams.tables import StateTable
+
+
+class Group:
+    """Workers of one group with two tables and one source topic, all of this test's own."""
+
+    def __init__(self, brokers: str) -> None:
+        self.name = f"g-{uuid.uuid4().hex[:8]}"
+        self.kafka = KafkaSettings(brokers=brokers, partitions=2)
+        self.source = f"{self.name}-source"
+
+    async def create(self) -> None:
+        await create_changelogs(self.kafka, [f"{self.name}-first", f"{self.name}-last"])
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.brokers)
+        await admin.start()
+        await admin.create_topics([NewTopic(self.source, 2, 1)])
+        await admin.close()
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[Ownership]:
+        """A worker."""
+        tables = [StateTable(name, f"{self.name}-{name}") for name in ("first", "last")]
+        producer = OutputProducer(self.kafka)
+        await producer.start()
+        try:
+            yield Ownership(self.kafka, self.name, [self.source], tables, producer, lambda _: None)
+        finally:
+            await producer.stop()
+
+    async def send(self, number: int) -> list[ConsumerRecord]:
+        """Send messages to the source's first partition; return them as they are read."""
+        producer = AIOKafkaProducer(bootstrap_servers=self.kafka.brokers)
+        await producer.start()
+        for n in range(number):
+            await producer.send_and_wait(self.source, str(n).encode(), key=b"k", partition=0)
+        await producer.stop()
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka.brokers, auto_offset_reset="earliest")
+        await consumer.start()
+        tp = TopicPartition(self.source, 0)
+        consumer.assign([tp])
+        records: list[ConsumerRecord] = []
+        while len(records) < number:
+            records += (await consumer.getmany(timeout_ms=500)).get(tp, [])
+        await consumer.stop()
+        return records
+
+
+@pytest.fixture
+async def group(kafka: str) -> Group:
+    made = Group(kafka)
+    await made.create()
+    return made
+
+
+def values(owner: Ownership, table: int = 0) -> dict[bytes, bytes]:
+    return dict(owner.tables[table].partition(0).items())
+
+
+async def write(owner: Ownership, **states: bytes) -> None:
+    for table in owner.tables:
+        await table.write(owner.producer, [(0, {key.encode(): value for key, value in states.items()})])
+
+
+async def test_an_owner_knows_what_the_one_before_wrote_and_nothing_that_it_wrote_late(group: Group) -> None:
+    async with group.worker() as paused, group.worker() as other, group.worker() as third:
+        await paused.take_over([0, 1], 1)
+        assert values(paused) == {}
+        await write(paused, a=b"1", b=b"1")
+        await other.take_over([0], 2)
+        assert values(other) == values(other, 1) == {b"a": b"1", b"b": b"1"}
+        await write(other, a=b"2")
+        # the paused one wakes up, and has not heard yet that the partition is another's
+        await write(paused, a=b"late", b=b"late", c=b"late")
+        await write(other, b=b"2")
+        await third.take_over([0], 3)
+        assert values(third) == values(third, 1) == {b"a": b"2", b"b": b"2"}
+        assert third.loaded > 0 and not third.loading
+    # what came late is not even left in the changelog
+    async with group.worker() as fourth:
+        await fourth.take_over([0], 4)
+        assert values(fourth) == {b"a": b"2", b"b": b"2"}
+
+
+async def test_states_are_kept_over_consecutive_generations_only(group: Group) -> None:
+    async with group.worker() as owner:
+        await owner.take_over([0, 1], 4)
+        await write(owner, a=b"1")
+        owner.assigned([0], 5)
+        assert owner.owns(0) and not owner.owns(1)
+        loaded = owner.loaded
+        await owner.take_over([0], 5)
+        assert owner.loaded == loaded
+        owner.assigned([0], 7)  # another worker may have had it in generation 6
+        assert not owner.owns(0)
+        with pytest.raises(KeyError):
+            values(owner)
+        await owner.take_over([0], 7)
+        assert values(owner) == {b"a": b"1"}
+
+
+async def test_a_batch_that_comes_twice_is_dropped_and_what_was_passed_over_is_read(group: Group) -> None:
+    records = await group.send(30)
+    async with group.worker() as owner:
+        await owner.take_over([0], 1)
+        late = await owner.unread(records[20:25])
+        assert [record.offset for record in late] == list(range(25))
+        assert [record.value for record in late] == [record.value for record in records[:25]]
+        assert await owner.unread(records[10:22]) == []
+        assert await owner.unread(records[22:28]) == records[25:28]
+        assert await owner.unread(records[28:]) == records[28:]
+
+
+async def test_a_group_goes_on_where_it_committed(group: Group) -> None:
+    records = await group.send(6)
+    tp = TopicPartition(group.source, 0)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=group.kafka.brokers, group_id=group.name, enable_auto_commit=False
+    )
+    await consumer.start()
+    consumer.assign([tp])
+    await consumer.commit({tp: 4})
+    await consumer.stop()
+    async with group.worker() as owner:
+        await owner.take_over([0], 1)
+        assert await owner.unread(records) == records[4:]
+
+
+async def test_what_the_broker_has_no_more_is_passed_over(group: Group) -> None:
+    records = await group.send(10)
+    async with group.worker() as owner:
+        await owner.take_over([0], 1)
+        assert await owner.unread(records[:2]) == records[:2]
+        admin = AIOKafkaAdminClient(bootstrap_servers=group.kafka.brokers)
+        await admin.start()
+        await admin.delete_records({TopicPartition(group.source, 0): RecordsToDelete(before_offset=5)})
+        await admin.close()
+        assert await owner.unread(records[7:]) == records[5:]
+
+
+async def test_batches_of_a_partition_that_is_not_owned_are_left_to_its_owner(group: Group) -> None:
+    records = await group.send(3)
+    async with group.worker() as owner:
+        assert await owner.unread(records) == []
