@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import faust
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.types import TP
 
 from evometrics.schemas.events import DeadLetter
@@ -28,7 +28,7 @@ from evometrics.streams.snapshots import SNAPSHOTS, SnapshotProcessor
 from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
 from evometrics.streams.state import ScopeCounts, decode_state
 from evometrics.streams.tables import StateTable
-from evometrics.streams.transport import BatchTransport
+from evometrics.streams.transport import BatchConsumer, BatchTransport
 from evometrics.streams.windows import Scope
 from evometrics.streams.work import Work, dead_letter
 
@@ -45,6 +45,24 @@ class StreamApp(faust.App):
 
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
+
+
+class FaustMember:
+    """The app's worker in its consumer group."""
+
+    def __init__(self, app: StreamApp) -> None:
+        self.app = app
+
+    @property
+    def generation(self) -> int:
+        """The group's generation as of the last assignment."""
+        return int(self.app.consumer_generation_id)
+
+    async def confirm(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Commit offsets; False where the group has gone on without this worker."""
+        consumer = self.app.consumer
+        assert isinstance(consumer, BatchConsumer)
+        return await consumer.confirm(offsets)
 
 
 @dataclass(slots=True)
@@ -149,6 +167,7 @@ def build(
     tables = {name: StateTable(name, changelog_name(settings.group, name)) for name in TABLES}
     computations = Computations(settings, wire, tables)
     parts = StreamParts(app, OutputProducer(kafka))
+    member = FaustMember(app)
     # each lane with its tables in the order in which its processor lists their writes
     lanes: list[tuple[str, tuple[str, ...], tuple[str, ...], Callable[..., Any]]] = [
         ("evolutions", EVOLUTION_TOPICS, (PARTIALS, EVOLUTIONS, PROGRESS), computations.evolutions),
@@ -156,14 +175,11 @@ def build(
         ("scopes", SCOPE_TOPICS, (SCOPES,), computations.scopes),
     ]
 
-    def generation() -> int:
-        return int(app.consumer_generation_id)
-
     for name, topics, names, compute in lanes:
         own = [tables[table] for table in names]
         forget = computations.evolutions_processor.forget if name == "evolutions" else nothing_to_forget
         work = Work(compute, forget, tables, computations.node_id)
-        ownership = Ownership(kafka, settings.group, topics, own, parts.producer, forget)
+        ownership = Ownership(kafka, settings.group, member, topics, own, parts.producer, forget)
         lane = Lane(
             name,
             work,
@@ -171,7 +187,6 @@ def build(
             parts.producer,
             wire,
             instruments,
-            lambda: app.consumer_generation_id,
             failed,
         )
         parts.lanes.append(lane)
@@ -180,7 +195,7 @@ def build(
     async def assigned(_: Any, partitions: set[TP], **__: Any) -> None:
         for lane in parts.lanes:
             mine = {tp.partition for tp in partitions if tp.topic in lane.ownership.topics}
-            lane.ownership.assigned(mine, app.consumer_generation_id)
+            lane.ownership.assigned(mine)
 
     app.on_partitions_assigned.connect(assigned)
     return parts

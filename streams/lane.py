@@ -42,7 +42,6 @@ class Lane:
         name: the agent's name.
         work: what is computed, and the tables it is kept in.
         ownership: the partitions whose states this worker holds.
-        generation: tells the consumer group's present generation.
         failed: hears of an error that only a new start of the worker can mend.
 
     Attributes:
@@ -57,7 +56,6 @@ class Lane:
         producer: OutputProducer,
         wire: WireFormat,
         instruments: Instruments,
-        generation: Callable[[], int],
         failed: Callable[[BaseException], None],
     ) -> None:
         self.name = name
@@ -66,7 +64,6 @@ class Lane:
         self.producer = producer
         self.wire = wire
         self.instruments = instruments
-        self.generation = generation
         self.failed = failed
         self.queue: asyncio.Queue[Any] = asyncio.Queue(LANE_DEPTH)
         self.task: asyncio.Task[None] | None = None
@@ -100,12 +97,12 @@ class Lane:
 
     def is_ours(self, event: Any) -> bool:
         """Tell whether a batch was fetched since the partitions were last assigned."""
-        return bool(event.message.generation_id == self.generation())
+        return bool(event.message.generation_id == self.ownership.member.generation)
 
     async def process(self, events: list[Any]) -> None:
         """Take Faust events through the four steps."""
         events = [event for event in events if self.is_ours(event)]
-        await self.ownership.take_over({event.message.partition for event in events}, self.generation())
+        await self.ownership.take_over({event.message.partition for event in events})
         # partitions may have moved meanwhile; who has them now reads these batches again
         events = [event for event in events if self.is_ours(event)]
         records: dict[int, list[ConsumerRecord]] = {}

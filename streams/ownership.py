@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -18,8 +19,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from evometrics.schemas.settings import KafkaSettings
-from evometrics.streams.outputs import Message, OutputProducer
-from evometrics.streams.tables import MARKER, Replay, StateTable
+from evometrics.streams.outputs import OutputProducer
+from evometrics.streams.tables import Replay, StateTable, marker
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +29,28 @@ READ_BYTES = 4 * 1024 * 1024
 ANSWER_SECONDS = 30.0
 
 
+class NotConfirmed(RuntimeError):
+    """The group has gone on without this worker, or another one has marked a changelog meanwhile."""
+
+
+class Member(Protocol):
+    """This worker as a member of its group."""
+
+    @property
+    def generation(self) -> int:
+        """The group's generation, as far as the worker knows."""
+
+    async def confirm(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Commit offsets; tell whether the broker took them, which it does from present members alone."""
+
+
 class Ownership:
     """The partitions of one lane.
 
     Args:
         kafka: the broker.
         group: the consumer group whose committed offsets count.
+        member: this worker in the group.
         topics: what the lane reads.
         tables: its tables, in the order in which a batch's states are written.
         producer: writes the markers.
@@ -48,6 +65,7 @@ class Ownership:
         self,
         kafka: KafkaSettings,
         group: str,
+        member: Member,
         topics: Sequence[str],
         tables: Sequence[StateTable],
         producer: OutputProducer,
@@ -55,6 +73,7 @@ class Ownership:
     ) -> None:
         self.kafka = kafka
         self.group = group
+        self.member = member
         self.topics = topics
         self.tables = tables
         self.producer = producer
@@ -64,9 +83,9 @@ class Ownership:
         self.loaded = 0
         self.loading: frozenset[int] = frozenset()
 
-    def assigned(self, partitions: Iterable[int], generation: int) -> None:
+    def assigned(self, partitions: Iterable[int]) -> None:
         """Called when the worker learns its partitions: keep those that it had in the generation before."""
-        mine = set(partitions)
+        mine, generation = set(partitions), self.member.generation
         for partition, known in list(self.generations.items()):
             if partition in mine and known >= generation - 1:
                 self.generations[partition] = generation
@@ -86,60 +105,72 @@ class Ownership:
             table.drop(partition)
         self.forget(partition)
 
-    async def take_over(self, partitions: Iterable[int], generation: int) -> None:
-        """Own these partitions in a generation; a broker that is away is waited for."""
-        wanted = frozenset(p for p in partitions if self.generations.get(p) != generation)
-        if not wanted:
-            return
-        self.loading = wanted
-        while True:
+    async def take_over(self, partitions: Iterable[int]) -> None:
+        """Own partitions that the worker was assigned; a broker that is away is waited for.
+
+        Should the worker lose them meanwhile, it does not own them afterwards.
+        """
+        generation = self.member.generation
+        wanted = sorted({p for p in partitions if self.generations.get(p) != generation})
+        self.loading = frozenset(wanted)
+        while wanted and generation == self.member.generation:
             try:
-                await self.load(sorted(wanted), generation)
-                break
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("states of partitions %s can't be read (%r); trying again", [*wanted], error)
+                await self.load(wanted)
+            except (KafkaError, OSError, TimeoutError, NotConfirmed) as error:
+                log.warning("states of partitions %s can't be taken over yet: %r", wanted, error)
                 await asyncio.sleep(RETRY_SECONDS)
+                continue
+            self.generations |= dict.fromkeys(wanted, generation)
+            break
         self.loading = frozenset()
 
-    async def load(self, partitions: list[int], generation: int) -> None:
-        """Mark the changelogs as ours, read them, and note where the sources were committed."""
+    async def load(self, partitions: list[int]) -> None:
+        """Read the changelogs, mark them as ours, and note where the sources were committed.
+
+        The order matters. Whoever is a member after the changelogs' ends were read marks them before the
+        next owner does, or with a term that is not above that one's, and does not count then.
+        """
         for partition in partitions:
             self.drop(partition)
-        epochs: dict[str, dict[int, int]] = {}
-        # The last table written is marked first: of an earlier owner's batch a reader then takes a
-        # beginning of its writes, never an end without the beginning.
-        for table in reversed(self.tables):
-            marks = [Message(table.topic, MARKER, self.group.encode(), p) for p in partitions]
-            epochs[table.topic] = dict(zip(partitions, await self.producer.send_all(marks), strict=True))
-        replays = await self.read_changelogs(epochs)
+        tps = [TopicPartition(table.topic, p) for table in self.tables for p in partitions]
+        replays = {tp: Replay() for tp in tps}
+        async with self.reader() as consumer:
+            consumer.assign(tps)
+            await consumer.seek_to_beginning(*tps)
+            ends = await consumer.end_offsets(tps)
+            await self.read_changelogs(consumer, replays, {tp: end for tp, end in ends.items() if end})
+            committed = await self.committed(partitions)
+            if not await self.member.confirm(committed):
+                raise NotConfirmed("the group has gone on without this worker")
+            markers: dict[TopicPartition, int] = {}
+            # The last table written is marked first: of an earlier owner's batch a reader then takes a
+            # beginning of its writes, never an end without the beginning.
+            for table in reversed(self.tables):
+                mine = [tp for tp in tps if tp.topic == table.topic]
+                marks = [marker(tp.topic, replays[tp].term + 1, tp.partition) for tp in mine]
+                markers |= dict(zip(mine, await self.producer.send_all(marks), strict=True))
+            await self.read_changelogs(consumer, replays, {tp: at + 1 for tp, at in markers.items()})
+        if any(replays[tp].marker != at for tp, at in markers.items()):
+            raise NotConfirmed("another worker has marked a changelog meanwhile")
         for table in self.tables:
             for partition in partitions:
-                replay = replays[TopicPartition(table.topic, partition)]
-                await table.adopt(self.producer, partition, replay, epochs[table.topic][partition])
-        self.next_offsets |= await self.committed(partitions)
-        self.generations |= dict.fromkeys(partitions, generation)
+                await table.adopt(self.producer, partition, replays[TopicPartition(table.topic, partition)])
+        self.next_offsets |= committed
 
-    async def read_changelogs(self, epochs: dict[str, dict[int, int]]) -> dict[TopicPartition, Replay]:
-        """Read changelogs up to our own markers."""
-        ends = {
-            TopicPartition(topic, partition): offset
-            for topic, marks in epochs.items()
-            for partition, offset in marks.items()
-        }
-        replays = {tp: Replay() for tp in ends}
-        async with self.reader() as consumer:
-            unread = set(ends)
-            consumer.assign(list(unread))
-            await consumer.seek_to_beginning(*unread)
-            while unread:
-                for tp, records in (await consumer.getmany(*unread, timeout_ms=1000)).items():
-                    for record in records:
-                        if record.offset <= ends[tp]:
-                            replays[tp].add(record.offset, record.key, record.value)
-                    self.loaded += len(records)
-                    if records[-1].offset >= ends[tp]:
-                        unread.discard(tp)
-        return replays
+    async def read_changelogs(
+        self,
+        consumer: AIOKafkaConsumer,
+        replays: dict[TopicPartition, Replay],
+        ends: dict[TopicPartition, int],
+    ) -> None:
+        """Read on in changelogs, up to but without these offsets."""
+        unread = {tp for tp, end in ends.items() if await consumer.position(tp) < end}
+        while unread:
+            for tp, records in (await consumer.getmany(*unread, timeout_ms=1000)).items():
+                for record in records:
+                    replays[tp].add(record.offset, record.key, record.value)
+                self.loaded += len(records)
+            unread = {tp for tp in unread if await consumer.position(tp) < ends[tp]}
 
     async def committed(self, partitions: Iterable[int]) -> dict[TopicPartition, int]:
         """Return where the group goes on reading: the committed offset, else the first one there is."""

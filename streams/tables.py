@@ -6,7 +6,9 @@ partition's owner reads its changelogs itself, before it computes anything (`own
 A worker that was paused, and wakes up after its partitions were given away, may still write to their
 changelogs. So an owner begins with a marker in each of them, and the keys that it writes there begin with
 the marker's offset, its epoch. Whoever reads a changelog passes over what comes after a marker but is of
-an earlier epoch: all readers agree on what counts, from the order in the log alone.
+another epoch: all readers agree on what counts, from the order in the log alone. A marker may be late
+as well; each has a term, one above the last that its writer had read, and counts only where it is higher
+than all before it.
 
 Nor may compaction keep a value that is passed over in place of the one that counts. What an owner wrote
 has another key than what came late, and a tombstone deletes what no longer counts. Until the owner has
@@ -24,13 +26,18 @@ from evometrics.streams.outputs import Message, OutputProducer
 
 #: Key of the markers; shorter than any other.
 MARKER = b"owner"
-#: Length of the epoch before a key: an offset, big-endian.
+#: Length of the epoch before a key, an offset, and of a marker's value, its term; both big-endian.
 EPOCH_BYTES = 8
 
 
 def changelog_key(epoch: int, key: bytes) -> bytes:
     """Return the key that a state of some epoch has in the changelog."""
     return epoch.to_bytes(EPOCH_BYTES, "big") + key
+
+
+def marker(topic: str, term: int, partition: int) -> Message:
+    """Return an owner's marker."""
+    return Message(topic, MARKER, term.to_bytes(EPOCH_BYTES, "big"), partition)
 
 
 @dataclass(slots=True)
@@ -40,25 +47,29 @@ class Replay:
     Attributes:
         values: the values that count, by key.
         epochs: the epochs they were written in.
-        marker: offset of the last marker, -1 before the first.
+        marker: offset of the last marker that counts, -1 before the first.
+        term: its term, 0 before the first.
         obsolete: changelog keys of values that do not count.
     """
 
     values: dict[bytes, bytes] = field(default_factory=dict)
     epochs: dict[bytes, int] = field(default_factory=dict)
     marker: int = -1
+    term: int = 0
     obsolete: set[bytes] = field(default_factory=set)
 
     def add(self, offset: int, key: bytes, value: bytes | None) -> None:
         """Take in the next record; a value of None is a tombstone."""
         if key == MARKER:
-            self.marker = offset
+            term = int.from_bytes(value or b"", "big")
+            if term > self.term:
+                self.term, self.marker = term, offset
             return
         epoch, name = int.from_bytes(key[:EPOCH_BYTES], "big"), key[EPOCH_BYTES:]
         known = self.epochs.get(name, -1)
         if value is None:
             self.obsolete.discard(key)
-        elif epoch < max(self.marker, known):
+        elif epoch < known or self.marker not in (-1, epoch):
             self.obsolete.add(key)
         else:
             if -1 < known < epoch:
@@ -102,12 +113,12 @@ class StateTable:
         """Return one partition's values. Raises KeyError where this worker does not own it."""
         return PartitionView(self.data[number])
 
-    async def adopt(self, producer: OutputProducer, number: int, replay: Replay, epoch: int) -> None:
+    async def adopt(self, producer: OutputProducer, number: int, replay: Replay) -> None:
         """Own a partition from now on; delete what does not count from its changelog."""
         await producer.send_all(Message(self.topic, key, None, number) for key in sorted(replay.obsolete))
         self.data[number] = replay.values
         self.earlier[number] = replay.epochs
-        self.epochs[number] = epoch
+        self.epochs[number] = replay.marker
 
     def drop(self, number: int) -> None:
         """Forget a partition that is another worker's now; what is being written to it stays of our epoch."""

@@ -18,11 +18,12 @@ from the committed offset on (`ownership`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.structs import ConsumerRecord
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
@@ -102,6 +103,19 @@ class BatchConsumer(driver.Consumer):
             raise SeekTimedOut from error
         if self.assigned_at == revocations:
             self.sought_at = revocations
+
+    async def confirm(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Commit offsets at once; False where the broker refuses, as it does after a rebalance."""
+        confirmed: bool = await self._thread.call_thread(self._confirm, offsets)
+        return confirmed
+
+    async def _confirm(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """In the consumer's thread."""
+        try:
+            await self._thread._ensure_consumer().commit(dict(offsets))
+        except (CommitFailedError, IllegalStateError):
+            return False
+        return True
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """The offsets between two messages are the batch's own."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -16,6 +17,17 @@ from evometrics.streams.changelogs import create_changelogs
 from evometrics.streams.outputs import OutputProducer
 from evometrics.streams.ownership import Ownership
 from evometrics.streams.tables import StateTable
+
+
+@dataclass
+class Worker:
+    """A member of the group, as far as the broker is concerned; `present` tells whether it still is."""
+
+    generation: int
+    present: bool = True
+
+    async def confirm(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        return self.present
 
 
 class Group:
@@ -34,13 +46,13 @@ class Group:
         await admin.close()
 
     @asynccontextmanager
-    async def worker(self) -> AsyncIterator[Ownership]:
-        """A worker."""
+    async def worker(self, member: Worker) -> AsyncIterator[Ownership]:
+        """A worker's ownership."""
         tables = [StateTable(name, f"{self.name}-{name}") for name in ("first", "last")]
         producer = OutputProducer(self.kafka)
         await producer.start()
         try:
-            yield Ownership(self.kafka, self.name, [self.source], tables, producer, lambda _: None)
+            yield Ownership(self.kafka, self.name, member, [self.source], tables, producer, lambda _: None)
         finally:
             await producer.stop()
 
@@ -79,46 +91,75 @@ async def write(owner: Ownership, **states: bytes) -> None:
 
 
 async def test_an_owner_knows_what_the_one_before_wrote_and_nothing_that_it_wrote_late(group: Group) -> None:
-    async with group.worker() as paused, group.worker() as other, group.worker() as third:
-        await paused.take_over([0, 1], 1)
+    async with (
+        group.worker(Worker(1)) as paused,
+        group.worker(Worker(2)) as other,
+        group.worker(Worker(3)) as third,
+    ):
+        await paused.take_over([0, 1])
         assert values(paused) == {}
         await write(paused, a=b"1", b=b"1")
-        await other.take_over([0], 2)
+        await other.take_over([0])
         assert values(other) == values(other, 1) == {b"a": b"1", b"b": b"1"}
         await write(other, a=b"2")
         # the paused one wakes up, and has not heard yet that the partition is another's
         await write(paused, a=b"late", b=b"late", c=b"late")
         await write(other, b=b"2")
-        await third.take_over([0], 3)
+        await third.take_over([0])
         assert values(third) == values(third, 1) == {b"a": b"2", b"b": b"2"}
         assert third.loaded > 0 and not third.loading
-    # what came late is not even left in the changelog
-    async with group.worker() as fourth:
-        await fourth.take_over([0], 4)
-        assert values(fourth) == {b"a": b"2", b"b": b"2"}
+
+
+@pytest.mark.parametrize("paused_before", ["confirm", "marks"])
+async def test_a_worker_paused_while_it_takes_over_does_not_shut_out_the_owner(
+    group: Group, paused_before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused_member = Worker(1)
+    async with group.worker(Worker(1)) as first, group.worker(paused_member) as paused:
+        await first.take_over([0])
+        await write(first, a=b"1")
+        async with group.worker(Worker(2)) as owner:
+
+            async def moved(*_: object) -> bool:
+                # the group goes on without the paused one while it stands still here
+                await owner.take_over([0])
+                await write(owner, a=b"2")
+                paused_member.present, paused_member.generation = False, 2
+                return paused_before == "marks"
+
+            monkeypatch.setattr(paused_member, "confirm", moved)
+            await paused.take_over([0])
+            assert not paused.owns(0)
+            await write(owner, b=b"2")
+        async with group.worker(Worker(3)) as third:
+            await third.take_over([0])
+            assert values(third) == values(third, 1) == {b"a": b"2", b"b": b"2"}
 
 
 async def test_states_are_kept_over_consecutive_generations_only(group: Group) -> None:
-    async with group.worker() as owner:
-        await owner.take_over([0, 1], 4)
+    member = Worker(4)
+    async with group.worker(member) as owner:
+        await owner.take_over([0, 1])
         await write(owner, a=b"1")
-        owner.assigned([0], 5)
+        member.generation = 5
+        owner.assigned([0])
         assert owner.owns(0) and not owner.owns(1)
         loaded = owner.loaded
-        await owner.take_over([0], 5)
+        await owner.take_over([0])
         assert owner.loaded == loaded
-        owner.assigned([0], 7)  # another worker may have had it in generation 6
+        member.generation = 7  # another worker may have had it in generation 6
+        owner.assigned([0])
         assert not owner.owns(0)
         with pytest.raises(KeyError):
             values(owner)
-        await owner.take_over([0], 7)
+        await owner.take_over([0])
         assert values(owner) == {b"a": b"1"}
 
 
 async def test_a_batch_that_comes_twice_is_dropped_and_what_was_passed_over_is_read(group: Group) -> None:
     records = await group.send(30)
-    async with group.worker() as owner:
-        await owner.take_over([0], 1)
+    async with group.worker(Worker(1)) as owner:
+        await owner.take_over([0])
         late = await owner.unread(records[20:25])
         assert [record.offset for record in late] == list(range(25))
         assert [record.value for record in late] == [record.value for record in records[:25]]
@@ -137,15 +178,15 @@ async def test_a_group_goes_on_where_it_committed(group: Group) -> None:
     consumer.assign([tp])
     await consumer.commit({tp: 4})
     await consumer.stop()
-    async with group.worker() as owner:
-        await owner.take_over([0], 1)
+    async with group.worker(Worker(1)) as owner:
+        await owner.take_over([0])
         assert await owner.unread(records) == records[4:]
 
 
 async def test_what_the_broker_has_no_more_is_passed_over(group: Group) -> None:
     records = await group.send(10)
-    async with group.worker() as owner:
-        await owner.take_over([0], 1)
+    async with group.worker(Worker(1)) as owner:
+        await owner.take_over([0])
         assert await owner.unread(records[:2]) == records[:2]
         admin = AIOKafkaAdminClient(bootstrap_servers=group.kafka.brokers)
         await admin.start()
@@ -156,5 +197,5 @@ async def test_what_the_broker_has_no_more_is_passed_over(group: Group) -> None:
 
 async def test_batches_of_a_partition_that_is_not_owned_are_left_to_its_owner(group: Group) -> None:
     records = await group.send(3)
-    async with group.worker() as owner:
+    async with group.worker(Worker(1)) as owner:
         assert await owner.unread(records) == []

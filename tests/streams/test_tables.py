@@ -9,6 +9,11 @@ from evometrics.streams.tables import MARKER, Replay, changelog_key
 Record = tuple[bytes, bytes | None]
 
 
+def mark(term: int) -> Record:
+    """An owner's marker."""
+    return MARKER, term.to_bytes(8, "big")
+
+
 def replay(log: list[Record | None]) -> Replay:
     """Read a log; None stands for what compaction has removed."""
     found = Replay()
@@ -28,10 +33,10 @@ def compacted(log: list[Record | None], upto: int) -> list[Record | None]:
 
 def test_what_an_earlier_owner_writes_after_the_marker_does_not_count() -> None:
     log: list[Record | None] = [
-        (MARKER, b""),
+        mark(1),
         (changelog_key(0, b"a"), b"a0"),
         (changelog_key(0, b"b"), b"b0"),
-        (MARKER, b""),
+        mark(2),
         (changelog_key(0, b"a"), b"late"),
         (changelog_key(3, b"a"), b"a3"),
         (changelog_key(0, b"a"), b"later"),
@@ -43,13 +48,27 @@ def test_what_an_earlier_owner_writes_after_the_marker_does_not_count() -> None:
     assert replay([*log, *((key, None) for key in found.obsolete)]).obsolete == set()
 
 
+def test_a_marker_that_is_late_does_not_count() -> None:
+    log: list[Record | None] = [
+        mark(1),
+        (changelog_key(0, b"a"), b"a0"),
+        mark(2),
+        mark(2),
+        (changelog_key(2, b"a"), b"a2"),
+        mark(1),
+        (changelog_key(2, b"b"), b"b2"),
+        (changelog_key(5, b"b"), b"late"),
+    ]
+    found = replay(log)
+    assert (found.marker, found.term) == (2, 2)
+    assert found.values == {b"a": b"a2", b"b": b"b2"}
+
+
 def test_values_of_another_epoch_are_obsolete_once_written_again() -> None:
-    first = replay([(MARKER, b""), (changelog_key(0, b"a"), b"1"), (MARKER, b"")])
+    first = replay([mark(1), (changelog_key(0, b"a"), b"1"), mark(2)])
     assert first.values == {b"a": b"1"}
     assert first.epochs == {b"a": 0}
-    again = replay(
-        [(MARKER, b""), (changelog_key(0, b"a"), b"1"), (MARKER, b""), (changelog_key(2, b"a"), b"2")]
-    )
+    again = replay([mark(1), (changelog_key(0, b"a"), b"1"), mark(2), (changelog_key(2, b"a"), b"2")])
     assert again.values == {b"a": b"2"}
     assert again.obsolete == {changelog_key(0, b"a")}
 
@@ -67,8 +86,9 @@ class Owners:
     def take_over(self) -> Replay:
         """The next owner marks the log, reads it, and deletes what is obsolete."""
         self.epochs.append(len(self.log))
-        self.log.append((MARKER, b""))
+        self.log.append(mark(len(self.epochs)))
         found = replay(self.log)
+        assert found.marker == self.epochs[-1]
         self.log.extend((key, None) for key in found.obsolete)
         self.earlier = found.epochs
         return found
