@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
@@ -12,10 +14,12 @@ from evometrics.schemas.topics import BY_NAME
 from evometrics.sinks.backoff import backoff
 from evometrics.sinks.batch import Batch, Partition
 from evometrics.sinks.plan import Plan
-from evometrics.sinks.source import KafkaSource, Position
+from evometrics.sinks.source import Gap, KafkaSource, Position
 from evometrics.sinks.writer import TableWriter
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Recovery:
@@ -44,21 +48,25 @@ class Recovery:
         if self.generation != batch.generation:
             self.forget()
             self.generation = batch.generation
+        gaps, self.source.gaps = self.source.gaps, []
+        for gap in gaps:
+            await self.report_gone(gap)
         unknown = batch.ranges.keys() - self.known
         if unknown:
-            for partition, position in (await self.positions(unknown)).items():
+            found = await self.answered(lambda: self.source.positions(unknown))
+            for partition, position in found.items():
                 await self.look_up(partition, position, batch.ranges[partition].first)
             self.known |= unknown
         dropped = batch.leave_out(self.stored)
         if dropped:
             log.info("%d messages of an unfinished batch were stored before, left out", dropped)
 
-    async def positions(self, partitions: set[Partition]) -> dict[Partition, Position]:
-        """Return what is committed, trying until Kafka has answered."""
+    async def answered(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask Kafka until it has answered."""
         attempt = 0
         while True:
             try:
-                return await self.source.positions(partitions)
+                return await ask()
             except (KafkaError, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
@@ -68,18 +76,7 @@ class Recovery:
     async def look_up(self, partition: Partition, position: Position, first: int) -> None:
         """Take note of one partition's plan, and of offsets that Kafka no longer had."""
         if first > position.offset:
-            beginning = (await self.source.beginnings([partition]))[partition]
-            gone = min(beginning, first) - position.offset
-            if gone > 0:
-                labels = (partition.topic, str(partition.partition))
-                self.instruments.counter(OFFSETS_GONE).labels(*labels).inc(gone)
-                log.error(
-                    "%s[%d] offsets %d to %d are gone from Kafka (retention); reading goes on at %d",
-                    *partition,
-                    position.offset,
-                    position.offset + gone - 1,
-                    first,
-                )
+            await self.report_gone(Gap(partition, position.offset, first))
         plan = position.plan
         if plan is None:
             return
@@ -95,6 +92,21 @@ class Recovery:
             len(stored),
             plan.count,
         )
+
+    async def report_gone(self, gap: Gap) -> None:
+        """Count those offsets of a gap that Kafka has no more; others in it were never given out."""
+        beginning = (await self.answered(lambda: self.source.beginnings([gap.partition])))[gap.partition]
+        gone = min(beginning, gap.end) - gap.first
+        if gone > 0:
+            labels = (gap.partition.topic, str(gap.partition.partition))
+            self.instruments.counter(OFFSETS_GONE).labels(*labels).inc(gone)
+            log.error(
+                "%s[%d] offsets %d to %d are gone from Kafka (retention); reading goes on at %d",
+                *gap.partition,
+                gap.first,
+                gap.first + gone - 1,
+                gap.end,
+            )
 
     def plan(self, partition: Partition, first: int, last: int, count: int, epoch: str) -> Plan:
         """Return the plan to commit before an insert: a batch's range and what is unfinished beyond it."""

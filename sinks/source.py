@@ -35,10 +35,19 @@ class Position(NamedTuple):
     plan: Plan | None
 
 
+class Gap(NamedTuple):
+    """Offsets that were not fetched between two batches of a partition: `first` up to but without `end`."""
+
+    partition: Partition
+    first: int
+    end: int
+
+
 class KafkaSource:
     """Reads all nine topics as one member of the sink's consumer group.
 
     Attributes:
+        gaps: what was passed over since the last look, for the caller to take.
         generation: counts assignments; a batch of an older one must be dropped.
         assigned: the partitions this worker has now; None before the first assignment.
     """
@@ -54,6 +63,8 @@ class KafkaSource:
         self.on_revoked = on_revoked
         self.generation = 0
         self.assigned: frozenset[Partition] | None = None
+        self.gaps: list[Gap] = []
+        self.following: dict[Partition, int] = {}
         self.consumer: Any = None
         self.admin: Any = None
 
@@ -101,6 +112,12 @@ class KafkaSource:
         fetched: Mapping[Partition, list[Message]] = await self.consumer.getmany(
             timeout_ms=max(1, int(seconds * 1000)), max_records=max(1, rows)
         )
+        for tp, messages in fetched.items():
+            partition = Partition(*tp)
+            expected = self.following.get(partition, messages[0].offset)
+            if messages[0].offset > expected:
+                self.gaps.append(Gap(partition, expected, messages[0].offset))
+            self.following[partition] = messages[-1].offset + 1
         return fetched
 
     async def positions(self, partitions: Iterable[Partition]) -> dict[Partition, Position]:
@@ -134,6 +151,7 @@ class KafkaSource:
         for partition, offset in offsets.items():
             if self.assigned is not None and partition in self.assigned:
                 self.consumer.seek(TopicPartition(*partition), offset)
+                self.following[partition] = offset
 
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message, as of the last fetch; None if unknown."""
@@ -157,5 +175,6 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Called when this worker knows its partitions."""
         self.source.generation += 1
+        self.source.following.clear()
         self.source.assigned = frozenset(Partition(*tp) for tp in assigned)
         log.info("assigned %d partitions of group %s", len(self.source.assigned), self.source.sink.group)
