@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from evometrics.deploy.process import ChildProcess, ProcessFailedError
+from evometrics.schemas.tasks import end_tasks
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
@@ -44,8 +45,7 @@ class SupervisedPart:
     async def stop(self) -> None:
         """Stop watching, then end the child."""
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait({self._watch})
+            await end_tasks([self._watch])
         await self.child.stop()
 
     async def _keep_running(self) -> None:
