@@ -67,7 +67,11 @@ class PhaseReport:
 
 def most_seconds(seconds: float) -> float:
     """Return for how long the load may have to go on in `outages`."""
-    return seconds / 4 + 2 * (seconds + 30 + patience(seconds) + settled(seconds))
+    return 2 * (warm_up(seconds) + seconds + 30 + patience(seconds) + settled(seconds))
+
+
+def warm_up(seconds: float) -> float:
+    return max(3.0, seconds / 8)
 
 
 def patience(seconds: float) -> float:
@@ -88,14 +92,16 @@ async def outages(parts: Parts, watch: Watch, seconds: float, rate: float) -> li
         yield
         phases.append(Phase(name, begin, time.time()))
 
+    await watch.until(lambda sample: sample.recorded > 0, PATIENCE_SECONDS)
+    await asyncio.sleep(warm_up(seconds))
     with phase("before"):
-        await asyncio.sleep(seconds / 4)
+        await asyncio.sleep(warm_up(seconds))
     for kind, name in (("kafka", "broker"), ("clickhouse", "ClickHouse")):
         with phase(f"{name} away"):
             async with away(parts, kind):
                 await asyncio.sleep(seconds)
         with phase(f"after {name}"):
-            await caught_up(watch, rate, patience(seconds))
+            await watch.until(lambda sample: is_caught_up(sample, rate), patience(seconds))
             await asyncio.sleep(settled(seconds))
     return phases
 
@@ -115,15 +121,6 @@ async def away(parts: Parts, kind: str) -> AsyncIterator[None]:
         for name in servers:
             parts.proxies[name].cut_until.clear()
         await asyncio.gather(*(part.start() for part in servers.values()))
-
-
-async def caught_up(watch: Watch, rate: float, at_most: float) -> None:
-    """Return when the newest sample shows next to nothing on its way, or after `at_most` seconds."""
-    began = time.time()
-    while time.time() - began < at_most:
-        await asyncio.sleep(0.2)
-        if watch.samples[-1].at > began and is_caught_up(watch.samples[-1], rate):
-            return
 
 
 def is_caught_up(sample: Sample, rate: float) -> bool:

@@ -1,4 +1,4 @@
-"""The fault runs in short for CI: random faults, crashes, outages, scaling, and each guarantee switched off."""
+"""The fault runs in short, for CI: random faults, crashes, outages, scaling, each guarantee switched off."""
 
 from __future__ import annotations
 

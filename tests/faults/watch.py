@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.topics import RAW_TOPICS
 from tests.faults.parts import Parts
-from tests.tables import client
 
 INTERVAL_SECONDS = 1.0
-COUNTED = " + ".join(f"(SELECT uniqExact(event_id) FROM {topic.table}_rows)" for topic in RAW_TOPICS)
+ANSWER_SECONDS = 10
+STORED = "SELECT " + " + ".join(
+    f"(SELECT uniqExact(event_id) FROM evometrics.{topic.table}_rows)" for topic in RAW_TOPICS
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,14 @@ class Watch:
         if self.task is not None:
             await end_tasks([self.task])
 
+    async def until(self, wanted: Callable[[Sample], bool], seconds: float) -> None:
+        """Return at the next sample that is as wanted, or after so many seconds."""
+        began = time.time()
+        while time.time() - began < seconds:
+            await asyncio.sleep(INTERVAL_SECONDS / 5)
+            if self.samples and self.samples[-1].at > began and wanted(self.samples[-1]):
+                return
+
     async def run(self) -> None:
         while True:
             self.samples.append(await self.sample())
@@ -81,11 +93,12 @@ class Watch:
 
 def stored_events(parts: Parts) -> int | None:
     """Return how many raw events ClickHouse has, asked behind its proxy; None while it does not answer."""
-    if not parts.children["clickhouse"].running:
+    query = urllib.parse.urlencode({"query": STORED})
+    try:
+        with urllib.request.urlopen(f"{parts.clickhouse_itself}/?{query}", timeout=ANSWER_SECONDS) as answer:
+            return int(answer.read())
+    except OSError:
         return None
-    with contextlib.suppress(OSError, ClickHouseError), client(parts.clickhouse_itself) as sql:
-        return int(sql.query(f"SELECT {COUNTED}").result_rows[0][0])
-    return None
 
 
 def resident_mb(pid: int) -> float:
