@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import os
-import signal
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -110,11 +108,9 @@ async def outages(parts: Parts, watch: Watch, seconds: float, rate: float) -> li
 async def away(parts: Parts, kind: str) -> AsyncIterator[None]:
     """Cut all clients off from the servers of a kind and kill these; start them again at the end."""
     servers = {name: part for name, part in parts.supervised.items() if name.startswith(kind)}
-    for name, part in servers.items():
+    for name in servers:
         await parts.proxies[name].cut(None, AWAY_FOR_GOOD)
-        assert part.child.pid is not None
-        os.kill(part.child.pid, signal.SIGKILL)
-        await part.stop()
+        await parts.kill(name)
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -72,7 +73,8 @@ class Parts:
             await proxy.start()
         addresses = ",".join(f"{HOST}:{port}" for port in advertised)
         self.kafka = KafkaSettings(brokers=addresses, partitions=PARTITIONS, replication=min(3, self.brokers))
-        specs = [await prepare_node(node, nodes, self.folder / "logs", self.report) for node in nodes]
+        logs = self.folder / "logs"
+        specs = await asyncio.gather(*(prepare_node(node, nodes, logs, self.report) for node in nodes))
         names = [f"kafka-{node.number}" for node in nodes]
         await asyncio.gather(*(self.supervise(n, s) for n, s in zip(names, specs, strict=True)))
         await create_topics(self.kafka)
@@ -155,12 +157,16 @@ class Parts:
                 self.report(child.log_tail())
             await asyncio.sleep(0.5)
 
+    async def kill(self, name: str) -> None:
+        """Kill a part for good: its supervisor does not start it again."""
+        part = self.supervised[name]
+        if part.child.running and part.child.pid is not None:
+            os.kill(part.child.pid, signal.SIGKILL)
+        await part.stop()
+
     async def stop(self) -> None:
-        """End everything."""
-        names = ["node", "stream", "sink", "clickhouse", "kafka"]
-        for kind in names:
-            parts = [part for name, part in self.supervised.items() if name.startswith(kind)]
-            await asyncio.gather(*(part.stop() for part in parts))
+        """End everything, without ceremony: what was to be stored is."""
+        await asyncio.gather(*map(self.kill, self.supervised))
         for proxy in self.proxies.values():
             await proxy.stop()
 
