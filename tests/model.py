@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -255,16 +256,20 @@ def rate_rows(completed: list[EvolutionCompleted]) -> list[Row]:
         ):
             attempts[scope].append((e.occurred_at, e.success))
     return [
-        rate_row(scope, value, seconds, end, counted)
-        for (scope, value), counted in attempts.items()
+        rate_row(scope, value, seconds, end, inside(counted, end - seconds * SECOND, end))
+        for (scope, value), counted in ((key, sorted(of_key)) for key, of_key in attempts.items())
         for seconds, step in WINDOWS.items()
         for end in {(at // (step * SECOND) + 1) * step * SECOND for at, _ in counted}
     ]
 
 
-def rate_row(scope: str, value: str, seconds: int, end: int, counted: list[tuple[int, bool]]) -> Row:
-    inside = [success for at, success in counted if end - seconds * SECOND <= at < end]
-    n, wins = len(inside), sum(inside)
+def inside(counted: list[tuple[int, bool]], begin: int, end: int) -> list[bool]:
+    """Return the successes of attempts, given in order of time, at or after `begin` and before `end`."""
+    return [success for _, success in counted[bisect_left(counted, (begin,)) : bisect_left(counted, (end,))]]
+
+
+def rate_row(scope: str, value: str, seconds: int, end: int, counted: list[bool]) -> Row:
+    n, wins = len(counted), sum(counted)
     z = 1.959963984540054
     p = wins / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
@@ -305,6 +310,6 @@ def differences(wanted: dict[str, Row], found: dict[str, Row]) -> list[str]:
     said += [f"not expected: {found[i]}" for i in found.keys() - wanted.keys()]
     for i in wanted.keys() & found.keys():
         for name, value in wanted[i].items():
-            if not same(value, found[i][name]):
+            if value != found[i][name] and not same(value, found[i][name]):
                 said.append(f"{i}.{name}: expected {value!r}, found {found[i][name]!r}")
     return said

@@ -1,8 +1,12 @@
-"""Faults under load: `python -m tests.faults --seeds 3 --events 50000 --brokers 3`.
+"""The pipeline under trouble, each run checked against the model.
 
-Each seed runs the real parts, kills, pauses and disconnects them at random moments while four orchestrator
-processes record, lets the pipeline drain, and compares every table with the model. Exit code 1 where a
-guarantee was broken.
+    python -m tests.faults --seeds 40 --brokers 3     random kills, pauses and cuts of every part
+    python -m tests.faults --crash all                a crash at each named step
+    python -m tests.faults --without all              each guarantee switched off: the check has to see it
+    python -m tests.faults --outage 120               broker away, then ClickHouse, under steady load
+    python -m tests.faults --scale 2                  workers from one to three and back, twice
+
+Exit code 1 where a guarantee was broken (with --without: where a missing one was not seen).
 """
 
 from __future__ import annotations
@@ -12,48 +16,105 @@ import asyncio
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
 
-from tests.faults.run import Plan, Report, run_seed
-from tests.faults.weakened import CRASH_POINTS, GUARANTEES
+from tests.faults import outage, scaling
+from tests.faults.crash import CRASH_POINTS, parse_crashes
+from tests.faults.run import Plan, Report, run
+from tests.faults.show import line_of, missing_line, phase_table
+from tests.faults.weakened import GUARANTEES
+
+#: Events a second: what a machine of two cores bears with all parts on it, and while it catches up besides.
+RATE, OUTAGE_RATE, SCALE_RATE = 2000.0, 400.0, 600.0
+SEED_EVENTS, CRASH_EVENTS, WEAK_EVENTS = 50_000, 6000, 1500
+FAULTS = 12
 
 
 def main() -> int:
-    """Run the seeds one after the other and print a line for each."""
-    parse = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parse.add_argument("--seeds", type=int, default=1, help="how many seeds (default 1)")
-    parse.add_argument("--first-seed", type=int, default=1, help="the first seed (default 1)")
-    parse.add_argument("--events", type=int, default=50_000, help="events of each seed (default 50000)")
-    parse.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="Kafka nodes (default 1)")
-    parse.add_argument("--rate", type=float, default=Plan.rate, help="events a second (default %(default)s)")
-    parse.add_argument("--every", type=float, default=Plan.every, help="mean seconds between faults")
-    parse.add_argument("--without", choices=GUARANTEES, default="", help="switch one guarantee off")
-    parse.add_argument("--crash", default="", help=f"POINT:PASSES, a point of {', '.join(CRASH_POINTS)}")
-    parse.add_argument("--json", action="store_true", help="print one JSON line for each seed")
-    args = parse.parse_args()
-    if args.crash and args.crash.rpartition(":")[0] not in CRASH_POINTS:
-        parse.error(f"--crash {args.crash!r}: give POINT:PASSES, such as sink:after-plan:3")
+    """Carry out the runs one after the other and print a line for each."""
+    args = arguments()
     right = True
-    for seed in range(args.first_seed, args.first_seed + args.seeds):
-        plan = Plan(
-            seed, args.events, args.brokers, args.rate, args.every, without=args.without, crash=args.crash
-        )
-        report = asyncio.run(run_seed(plan, lambda line: print(line, file=sys.stderr, flush=True)))
-        right = right and report.result.right
-        print(json.dumps(dataclasses.asdict(report)) if args.json else line_of(report), flush=True)
-        for example in report.result.examples[:6] if not args.json else []:
+    for plan in plans(args):
+        report = asyncio.run(run(plan, lambda line: print(line, file=sys.stderr, flush=True)))
+        as_wanted = seen(report) if plan.without else report.right
+        right = right and as_wanted
+        if args.json:
+            print(json.dumps(dataclasses.asdict(report)), flush=True)
+            continue
+        print(missing_line(report) if plan.without else line_of(report), flush=True)
+        if report.outage:
+            print(phase_table(report.outage), flush=True)
+        for example in report.result.examples[:6] if not plan.without else []:
             print(f"    {example[:400]}", flush=True)
     return 0 if right else 1
 
 
-def line_of(report: Report) -> str:
-    """Return a seed's result in one line."""
-    result = report.result
-    faults = ", ".join(f"{number} {kind}" for kind, number in sorted(report.faults.items())) or "none"
-    return (
-        f"seed {report.plan.seed}: recorded {result.recorded}, lost {result.lost}, doubled {result.doubled}, "
-        f"stored twice {result.stored_twice}, differing {result.differing}, "
-        f"dead letters {result.dead_letters}; {report.seconds} s; faults: {faults}"
+def arguments() -> argparse.Namespace:
+    parse = argparse.ArgumentParser(
+        prog="python -m tests.faults",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parse.add_argument("--seeds", type=int, default=1, help="how many seeds (default 1)")
+    parse.add_argument("--first-seed", type=int, default=1, help="the first seed (default 1)")
+    parse.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="Kafka nodes (default 1)")
+    parse.add_argument("--events", type=int, help="events of a run (default: as the run needs)")
+    parse.add_argument("--rate", type=float, help="events a second (default: as the run needs)")
+    parse.add_argument(
+        "--faults", type=int, default=FAULTS, help="random faults of a seed (default %(default)s)"
+    )
+    trouble = parse.add_mutually_exclusive_group()
+    trouble.add_argument("--crash", help=f"all, or POINT[:PASSES],.. of {', '.join(CRASH_POINTS)}")
+    trouble.add_argument("--without", choices=["all", *GUARANTEES], help="switch a guarantee off")
+    trouble.add_argument("--outage", type=float, metavar="SECONDS", help="how long each is away")
+    trouble.add_argument("--scale", type=int, metavar="TIMES", help="how often 1 -> 3 -> 1")
+    parse.add_argument("--json", action="store_true", help="print one JSON line for each run")
+    args = parse.parse_args()
+    if args.crash and args.crash != "all":
+        try:
+            parse_crashes(args.crash)
+        except ValueError as error:
+            parse.error(f"--crash: {error}")
+    return args
+
+
+def plans(args: argparse.Namespace) -> Iterator[Plan]:
+    """Return the runs that the arguments ask for."""
+    for seed in range(args.first_seed, args.first_seed + args.seeds):
+        if args.crash:
+            for crash in [f"{point}:3" for point in CRASH_POINTS] if args.crash == "all" else [args.crash]:
+                yield planned(args, seed, CRASH_EVENTS, 800.0, crash=crash, streams=1, sinks=1)
+        elif args.without:
+            for name in GUARANTEES if args.without == "all" else [args.without]:
+                yield dataclasses.replace(
+                    without(name, seed, args.events or WEAK_EVENTS, args.rate or 500.0), brokers=args.brokers
+                )
+        elif args.outage:
+            rate = args.rate or OUTAGE_RATE
+            events = round(rate * outage.most_seconds(args.outage))
+            yield planned(args, seed, events, rate, outage=args.outage, duplicates=0.0)
+        elif args.scale:
+            rate, gap = args.rate or SCALE_RATE, Plan.gap
+            events = round(rate * scaling.most_seconds(args.scale, gap))
+            yield planned(args, seed, events, rate, scalings=args.scale, streams=1, sinks=1)
+        else:
+            yield planned(args, seed, SEED_EVENTS, RATE, faults=args.faults)
+
+
+def planned(args: argparse.Namespace, seed: int, events: int, rate: float, **more: object) -> Plan:
+    """Return a plan with the defaults of its kind where the arguments say nothing."""
+    return Plan(seed, args.events or events, args.brokers, args.rate or rate, **more)  # type: ignore[arg-type]
+
+
+def without(name: str, seed: int, events: int = WEAK_EVENTS, rate: float = 500.0) -> Plan:
+    """Return the plan that shows what a guarantee is for by switching it off."""
+    crash = GUARANTEES[name].crash
+    return Plan(seed, events, rate=rate, streams=1, sinks=1, without=name, crash=crash)
+
+
+def seen(report: Report) -> bool:
+    """Tell whether a missing guarantee showed in the way that its lack must."""
+    return getattr(report.result, GUARANTEES[report.plan.without].shown_as) > 0
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
+import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evometrics.deploy.broker import plan_nodes, prepare_node
@@ -20,8 +21,8 @@ from evometrics.deploy.topics import create_topics
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.sinks.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
+from tests.faults.check import keep_every_row
 from tests.faults.proxy import Proxy
-from tests.generator import Load
 
 #: Short enough that a pause outlasts it, long enough for a busy machine.
 STREAM_SESSION_SECONDS = 8
@@ -34,32 +35,33 @@ class Parts:
     """Everything that runs in one seed.
 
     Attributes:
-        children: every process by name: kafka-1.., clickhouse, stream-1.., sink-1.., node-0..
+        supervised: every part by name: kafka-1.., clickhouse, stream-1.., sink-1.., node-0..
         proxies: by the name of the server they stand in front of.
+        restarts: how often each part was started again after it died.
+        clickhouse_itself: ClickHouse's address behind its proxy.
     """
 
     folder: Path
     brokers: int
-    streams: int
-    sinks: int
     environment: dict[str, str]
     report: Callable[[str], None]
     kafka: KafkaSettings = field(init=False)
     clickhouse: ClickHouseSettings = field(init=False)
+    clickhouse_itself: str = field(init=False)
+    restarts: Counter[str] = field(default_factory=Counter)
     supervised: dict[str, SupervisedPart] = field(default_factory=dict)
     proxies: dict[str, Proxy] = field(default_factory=dict)
 
     @property
     def children(self) -> dict[str, ChildProcess]:
+        """Return every process by its part's name."""
         return {name: part.child for name, part in self.supervised.items()}
 
-    async def start(self) -> None:
+    async def start(self, streams: int, sinks: int) -> None:
         """Start brokers, ClickHouse, topics, tables and workers."""
+        (self.folder / "outbox").mkdir()
         await asyncio.gather(self.start_brokers(), self.start_clickhouse())
-        await create_topics(self.kafka)
-        await migrate(self.clickhouse)
-        workers = [("stream", n) for n in range(1, self.streams + 1)]
-        workers += [("sink", n) for n in range(1, self.sinks + 1)]
+        workers = [("stream", n) for n in range(1, streams + 1)] + [("sink", n) for n in range(1, sinks + 1)]
         await asyncio.gather(*(self.start_worker(kind, number) for kind, number in workers))
 
     async def start_brokers(self) -> None:
@@ -71,17 +73,22 @@ class Parts:
             await proxy.start()
         addresses = ",".join(f"{HOST}:{port}" for port in advertised)
         self.kafka = KafkaSettings(brokers=addresses, partitions=PARTITIONS, replication=min(3, self.brokers))
-        specs = [await prepare_node(node, nodes, self.folder / "logs", self.report) for node in nodes]
+        logs = self.folder / "logs"
+        specs = await asyncio.gather(*(prepare_node(node, nodes, logs, self.report) for node in nodes))
         names = [f"kafka-{node.number}" for node in nodes]
         await asyncio.gather(*(self.supervise(n, s) for n, s in zip(names, specs, strict=True)))
+        await create_topics(self.kafka)
 
     async def start_clickhouse(self) -> None:
         port, public = free_ports(2)
         self.proxies["clickhouse"] = proxy = Proxy(public, port)
         await proxy.start()
         self.clickhouse = ClickHouseSettings(url=f"http://{HOST}:{public}")
+        self.clickhouse_itself = f"http://{HOST}:{port}"
         log = self.folder / "logs" / "clickhouse.log"
         await self.supervise("clickhouse", clickhouse_process(self.folder / "clickhouse", port, log))
+        await migrate(self.clickhouse)
+        await asyncio.to_thread(keep_every_row, self.clickhouse_itself)
 
     async def start_worker(self, kind: str, number: int) -> None:
         """Start a stream worker or a sink."""
@@ -100,54 +107,66 @@ class Parts:
         environment = {
             **self.environment,
             "EVOMETRICS_STREAM_SESSION_TIMEOUT_SECONDS": str(STREAM_SESSION_SECONDS),
-            "EVOMETRICS_FAULTS_MARK": str(self.folder / f"{name}.crashed"),
+            "EVOMETRICS_FAULTS_COUNTER": str(self.crash_counter(name)),
             "PYTHONPATH": str(ROOT),
         }
         log = self.folder / "logs" / f"{name}.log"
         return ProcessSpec(name=name, argv=tuple(argv), log=log, env=environment, **more)  # type: ignore[arg-type]
 
+    def crash_counter(self, name: str) -> Path:
+        """Return the file that counts the planned crashes a part has had."""
+        return self.folder / f"{name}.crashes"
+
     async def supervise(self, name: str, spec: ProcessSpec) -> None:
-        part = SupervisedPart(ChildProcess(spec), self.report, lambda: None)
+        def restarted() -> None:
+            self.restarts[name] += 1
+
+        part = SupervisedPart(ChildProcess(spec), self.report, restarted)
         self.supervised[name] = part
         await part.start()
 
-    async def orchestrate(self, load: Load, rate: float) -> list[dict[str, object]]:
-        """Run one orchestrator per node until each has recorded and sent its events; return their reports."""
-        (self.folder / "outbox").mkdir(exist_ok=True)
-        return await asyncio.gather(
-            *(self.orchestrator(f"node-{n}", load, rate / load.nodes) for n in range(load.nodes))
-        )
+    async def orchestrate(self, nodes: list[str], rate: float) -> None:
+        """Run an orchestrator per node, `rate` events a second together, until each has sent its events."""
+        await asyncio.gather(*(self.orchestrator(node, rate / len(nodes)) for node in nodes))
 
-    async def orchestrator(self, node: str, load: Load, rate: float) -> dict[str, object]:
+    async def orchestrator(self, node: str, rate: float) -> None:
         """Run one orchestrator; where it is killed, start it again, as a node's own supervisor would."""
 
         async def at_once() -> bool:
             return True
 
         argv = [sys.executable, "-m", "tests.faults.weakened", "orchestrator", "--node", node]
-        argv += ["--brokers", self.kafka.brokers, "--folder", str(self.folder / "outbox")]
-        argv += ["--load", json.dumps(asdict(load)), "--rate", str(rate)]
+        argv += [
+            "--brokers",
+            self.kafka.brokers,
+            "--folder",
+            str(self.folder / "outbox"),
+            "--rate",
+            str(rate),
+        ]
         child = ChildProcess(self.spec(node, argv, ready=at_once))
         self.supervised[node] = SupervisedPart(child, self.report, lambda: None)
         while True:
             await child.start()
             code = await child.wait()
             if code == 0:
-                break
+                return
+            self.restarts[node] += 1
             self.report(f"{node} {child.describe_exit()}; it is started again")
             if code > 0:
                 self.report(child.log_tail())
             await asyncio.sleep(0.5)
-        last = child.log_tail(lines=1)
-        found: dict[str, object] = json.loads(last)
-        return found
+
+    async def kill(self, name: str) -> None:
+        """Kill a part for good: its supervisor does not start it again."""
+        part = self.supervised[name]
+        if part.child.running and part.child.pid is not None:
+            os.kill(part.child.pid, signal.SIGKILL)
+        await part.stop()
 
     async def stop(self) -> None:
-        """End everything."""
-        names = ["node", "stream", "sink", "clickhouse", "kafka"]
-        for kind in names:
-            parts = [part for name, part in self.supervised.items() if name.startswith(kind)]
-            await asyncio.gather(*(part.stop() for part in parts))
+        """End everything, without ceremony: what was to be stored is."""
+        await asyncio.gather(*map(self.kill, self.supervised))
         for proxy in self.proxies.values():
             await proxy.stop()
 

@@ -1,162 +1,257 @@
-"""One seed: start the parts, load them, break them, let them drain, compare."""
+"""One run: start the parts, load them, break them, let them drain, compare."""
 
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
+import pickle
 import shutil
-import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from evometrics.deploy.drain import drain, pipeline_groups
+from evometrics.schemas.events import Event
+from evometrics.schemas.tasks import end_tasks
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
+from tests.faults.chaos import inject, resume_all
 from tests.faults.check import Result, check
+from tests.faults.crash import crashes_had, parse_crashes
+from tests.faults.journal import Call, read_journal
+from tests.faults.orchestrator import ENOUGH
+from tests.faults.outage import PhaseReport, outages, quantile, report_phases
 from tests.faults.parts import PARTITIONS, Parts, process_environment
-from tests.faults.schedule import Fault, plan_faults
-from tests.generator import Load
+from tests.faults.scaling import scale
+from tests.faults.schedule import plan_faults
+from tests.faults.watch import Watch
+from tests.generator import Load, generate
 from tests.model import SECOND
 
 #: Distinct events that an evolution of the generator has on average, a little less than it really is.
 EVENTS_PER_EVOLUTION = 5.7
-NODES = 4
+NODES = [f"node-{number}" for number in range(4)]
 DRAIN_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one seed does.
+    """What one run does: load, and one kind of trouble.
 
     Attributes:
         seed: of load and faults.
-        events: events to send, about.
+        events: events to send, about; where the trouble decides when the load ends, at most.
         brokers: nodes of the Kafka cluster.
         rate: events a second, all orchestrators together.
-        every: mean seconds between two faults; 0 = none.
-        without: a guarantee to switch off, see `weakened`.
-        crash: a crash point, see `weakened`; instead of random faults.
         streams, sinks: workers.
+        duplicates: share of events that orchestrators send twice.
+        faults: random faults, spread over the load.
+        crash: planned crashes, see `crash`.
+        without: a guarantee to switch off, see `weakened`.
+        outage: seconds that the brokers, then ClickHouse, are away; 0 = never.
+        scalings: how often the workers go from one to three and back.
+        gap: seconds between two steps of that.
     """
 
     seed: int
     events: int
     brokers: int = 1
     rate: float = 1200.0
-    every: float = 5.0
-    without: str = ""
-    crash: str = ""
     streams: int = 2
     sinks: int = 2
+    duplicates: float = 0.03
+    faults: int = 0
+    crash: str = ""
+    without: str = ""
+    outage: float = 0.0
+    scalings: int = 0
+    gap: float = 4.0
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came of one seed."""
+    """What came of one run.
+
+    Attributes:
+        faults: random faults by kind and part.
+        crashes: planned crashes that happened, by point.
+        crashes_missed: entries of the plan that some process did not come to, by process.
+        restarts: how often each part was started again after it died.
+        outage: what was measured, phase by phase.
+        unclean: workers that did not leave in good order when scaled in.
+        latency_ms: of `record_*`: p50, p99, max.
+        seconds: by step: start, load, drain, check, stop.
+        said: what the supervisor said.
+    """
 
     plan: Plan
-    faults: dict[str, int]
     result: Result
-    seconds: float
-    latency_p99_ms: float
+    faults: dict[str, int]
+    crashes: dict[str, int]
+    crashes_missed: dict[str, list[str]]
+    restarts: dict[str, int]
+    outage: list[PhaseReport]
+    unclean: list[str]
+    latency_ms: dict[str, float]
+    seconds: dict[str, float]
     said: list[str] = field(repr=False, default_factory=list)
 
+    @property
+    def right(self) -> bool:
+        """Whether all went as it should: nothing lost, nothing twice, every planned crash reached."""
+        return self.result.right and not self.crashes_missed and not self.unclean
 
-async def run_seed(plan: Plan, tell: Callable[[str], None]) -> Report:
-    """Run one seed in a folder of its own, which is kept where the result is not right."""
-    began = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix=f"faults-{plan.seed}-"))
-    said: list[str] = []
-    faults: Counter[str] = Counter()
-    environment = process_environment(plan.without, plan.crash)
-    parts = Parts(folder, plan.brokers, plan.streams, plan.sinks, environment, said.append)
-    load = Load(
+
+class Stopwatch:
+    """Seconds of each step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - began, 1)
+
+
+class Run:
+    """A run under way, in a folder of its own, which is kept where the result is not right."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.folder = Path(tempfile.mkdtemp(prefix=f"faults-{plan.seed}-"))
+        self.said: list[str] = []
+        self.parts = Parts(
+            self.folder, plan.brokers, process_environment(plan.without, plan.crash), self.said.append
+        )
+        self.watch = Watch(self.parts)
+        self.faults: Counter[str] = Counter()
+        self.outage: list[PhaseReport] = []
+        self.unclean: list[str] = []
+        self.sent: dict[str, list[Event]] = {}
+
+    @property
+    def journals(self) -> Path:
+        return self.folder / "outbox"
+
+    async def start(self) -> None:
+        """Make the load, and start the parts meanwhile."""
+        made = asyncio.to_thread(generate, load_of(self.plan))
+        events, _ = await asyncio.gather(made, self.parts.start(self.plan.streams, self.plan.sinks))
+        self.sent = {node: [event for _, event in events if event.node_id == node] for node in NODES}
+        for node, own in self.sent.items():
+            (self.journals / f"{node}.events").write_bytes(pickle.dumps(own))
+
+    async def load(self) -> None:
+        """Let the orchestrators record and send everything, and cause the trouble meanwhile."""
+        troubled = asyncio.create_task(self.trouble())
+        recording = asyncio.create_task(self.parts.orchestrate(NODES, self.plan.rate))
+        try:
+            await asyncio.wait({troubled, recording}, return_when=asyncio.FIRST_EXCEPTION)
+            await troubled
+            await recording
+        finally:
+            await end_tasks([troubled, recording])
+            await resume_all(self.parts)
+
+    async def trouble(self) -> None:
+        """Cause what the plan says; where that decides how long the load is, end it then."""
+        plan, parts = self.plan, self.parts
+        if plan.faults:
+            names = sorted({*parts.children, *NODES})
+            await inject(
+                parts, plan_faults(plan.seed, names, plan.events / plan.rate, plan.faults), self.faults
+            )
+        if plan.outage:
+            await self.watch.start()
+            try:
+                phases = await outages(parts, self.watch, plan.outage, plan.rate)
+            finally:
+                await self.watch.stop()
+            self.outage = report_phases(phases, self.watch.samples, self.calls(), plan.rate)
+        if plan.scalings:
+            self.unclean = await scale(parts, plan.scalings, plan.gap)
+        if plan.outage or plan.scalings:
+            (self.journals / ENOUGH).touch()
+
+    def calls(self) -> list[Call]:
+        """Return every `record_*` call that has returned so far."""
+        return [call for node in NODES for call in read_journal(self.journals / f"{node}.journal").calls]
+
+    def crashes(self) -> tuple[dict[str, int], dict[str, list[str]]]:
+        """Return the planned crashes that happened, by point, and those that did not, by process."""
+        had: Counter[str] = Counter()
+        missed: dict[str, list[str]] = {}
+        for name in self.parts.supervised:
+            kind = name.partition("-")[0].replace("node", "publisher")
+            points = [crash.point for crash in parse_crashes(self.plan.crash) if crash.kind == kind]
+            number = crashes_had(self.parts.crash_counter(name))
+            had.update(points[:number])
+            if points[number:]:
+                missed[name] = points[number:]
+        return dict(had), missed
+
+
+def load_of(plan: Plan) -> Load:
+    """Return the load of a plan: hours of event time, the newest of it hours ago."""
+    return Load(
         seed=plan.seed,
         begin=(int(time.time()) - 30 * 3600) * SECOND,
-        agents=200,
+        # the stream remembers an agent's last 128 snapshots: no node may fall behind by more
+        agents=max(200, plan.events // 50),
         evolutions=max(4, round(plan.events / EVENTS_PER_EVOLUTION)),
-        nodes=NODES,
+        nodes=len(NODES),
         hours=10,
+        duplicate=plan.duplicates,
         unfinished_earlier_hours=26,
     )
+
+
+async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
+    """Carry out a plan; `tell` hears where the folder is that was kept."""
+    own = Run(plan)
+    clock = Stopwatch()
+    parts = own.parts
     try:
-        await parts.start()
-        breaking = asyncio.create_task(inject(parts, plan, faults))
-        try:
-            reports = await parts.orchestrate(load, plan.rate)
-        finally:
-            breaking.cancel()
-            injected = (await asyncio.gather(breaking, return_exceptions=True))[0]
-        await resume_all(parts)
-        groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
-        await drain(parts.kafka.brokers, groups, DRAIN_SECONDS)
-        result = await asyncio.to_thread(check, parts.clickhouse.url, folder / "outbox", load, PARTITIONS)
-        if isinstance(injected, Exception):
-            raise injected
+        with clock.step("start"):
+            await own.start()
+        with clock.step("load"):
+            await own.load()
+        with clock.step("drain"):
+            groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
+            await drain(parts.kafka.brokers, groups, DRAIN_SECONDS)
+        with clock.step("check"):
+            result = await asyncio.to_thread(check, parts.clickhouse.url, own.journals, own.sent, PARTITIONS)
     except BaseException:
-        tell(f"seed {plan.seed}: logs are in {folder}")
+        tell(f"seed {plan.seed}: logs are in {own.folder}")
+        (own.folder / "said.txt").write_text("\n".join(own.said))
         raise
     finally:
-        await resume_all(parts)
-        await parts.stop()
-    if result.right:
-        shutil.rmtree(folder)
+        with clock.step("stop"):
+            await resume_all(parts)
+            await parts.stop()
+    latencies = sorted(call.seconds for call in own.calls())
+    had, missed = own.crashes()
+    report = Report(
+        plan=plan,
+        result=result,
+        faults=dict(own.faults),
+        crashes=had,
+        crashes_missed=missed,
+        restarts=dict(parts.restarts),
+        outage=own.outage,
+        unclean=own.unclean,
+        latency_ms={name: quantile(latencies, q) for name, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))},
+        seconds=clock.seconds,
+        said=own.said,
+    )
+    if report.right:
+        shutil.rmtree(own.folder)
     else:
-        tell(f"seed {plan.seed}: not right, everything is kept in {folder}")
-    slowest = max(float(str(report["latency_p99_ms"] or 0)) for report in reports)
-    return Report(plan, dict(faults), result, round(time.monotonic() - began, 1), round(slowest, 1), said)
-
-
-async def inject(parts: Parts, plan: Plan, counted: Counter[str]) -> None:
-    """Inject the seed's faults, each at its time; a part is hit by one fault at a time."""
-    if plan.crash or plan.every <= 0:
-        return
-    names = sorted([*parts.children, *(f"node-{n}" for n in range(NODES))])
-    schedule = plan_faults(plan.seed, names, plan.events / plan.rate, plan.every)
-    began = time.monotonic()
-    under_way: dict[str, asyncio.Task[None]] = {}
-    try:
-        for fault in schedule:
-            await asyncio.sleep(max(0.0, began + fault.at - time.monotonic()))
-            busy = under_way.get(fault.part)
-            if busy is not None and not busy.done():
-                continue
-            counted[f"{fault.kind} {fault.part.partition('-')[0]}"] += 1
-            under_way[fault.part] = asyncio.create_task(strike(parts, fault))
-        await asyncio.gather(*under_way.values())
-    finally:
-        for task in under_way.values():
-            task.cancel()
-
-
-async def strike(parts: Parts, fault: Fault) -> None:
-    """Carry out one fault."""
-    child = parts.children.get(fault.part)
-    if child is None or child.pid is None or not child.running:
-        return
-    if fault.kind == "kill":
-        os.kill(child.pid, signal.SIGKILL)
-    elif fault.kind == "pause":
-        os.kill(child.pid, signal.SIGSTOP)
-        try:
-            await asyncio.sleep(fault.seconds)
-        finally:
-            if child.running:
-                os.kill(child.pid, signal.SIGCONT)
-    elif fault.part in parts.proxies:
-        await parts.proxies[fault.part].cut(None, fault.seconds)
-    else:
-        await asyncio.gather(*(proxy.cut(child.pid, fault.seconds) for proxy in parts.proxies.values()))
-
-
-async def resume_all(parts: Parts) -> None:
-    """Let every paused part run, and every cut connection come back."""
-    for child in parts.children.values():
-        if child.running and child.pid is not None:
-            os.kill(child.pid, signal.SIGCONT)
-    for proxy in parts.proxies.values():
-        proxy.cut_until.clear()
+        (own.folder / "said.txt").write_text("\n".join(own.said))
+        tell(f"seed {plan.seed}: not right, everything is kept in {own.folder}")
+    return report

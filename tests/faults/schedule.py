@@ -10,6 +10,8 @@ from dataclasses import dataclass
 PAUSES = {"stream": (9.0, 13.0), "sink": (11.0, 14.0), "kafka": (4.0, 9.0), "clickhouse": (3.0, 8.0)}
 ORDINARY_PAUSE = (2.0, 8.0)
 CUT = (1.0, 8.0)
+#: Seconds that a killed part is taken to be away.
+RESTART = 4.0
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,18 @@ class Fault:
     seconds: float
 
 
-def plan_faults(seed: int, parts: Sequence[str], load_seconds: float, every_seconds: float) -> list[Fault]:
-    """Return the faults of a seed, in time order, spread over the load."""
+def plan_faults(seed: int, parts: Sequence[str], load_seconds: float, number: int) -> list[Fault]:
+    """Return a seed's faults, in time order, spread over the load; a part has one at a time."""
     rng = random.Random(f"faults-{seed}")
-    faults = []
-    at = rng.uniform(0.5, every_seconds)
-    while at < load_seconds:
-        part = rng.choice(list(parts))
+    faults: list[Fault] = []
+    busy_until = dict.fromkeys(parts, 0.0)
+    for at in sorted(rng.uniform(0.5, load_seconds) for _ in range(number)):
+        part = rng.choice([name for name in parts if busy_until[name] < at] or list(parts))
         kind = rng.choice(["kill", "kill", "pause", "cut"])
         role = part.partition("-")[0]
         low, high = (
             (0.0, 0.0) if kind == "kill" else CUT if kind == "cut" else PAUSES.get(role, ORDINARY_PAUSE)
         )
         faults.append(Fault(round(at, 2), kind, part, round(rng.uniform(low, high), 2)))
-        at += rng.expovariate(1 / every_seconds)
+        busy_until[part] = at + (faults[-1].seconds or RESTART)
     return faults
