@@ -34,6 +34,7 @@ from evometrics.producers.kafka_session import (
 from evometrics.producers.lanes import Lane, Lanes
 from evometrics.producers.outbox_file import Row
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.tasks import cancelled
 from evometrics.schemas.wire import UnreadableMessage
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,10 @@ class Publisher:
             except BatchRefused as error:
                 logger.warning("%s", error)
                 continue
+            except asyncio.CancelledError as error:
+                if cancelled():
+                    raise
+                self.report(error)
             except Exception as error:
                 self.report(error)
             self.attempt += 1

@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from evometrics.schemas.settings import require
 from evometrics.schemas.tasks import end_tasks
@@ -164,6 +164,22 @@ class Watchdog:
             told = wrong is not None
 
 
+def waiting_in(awaited: Any) -> list[str]:
+    """Return the frames of a coroutine and of what it awaits, the innermost last."""
+    lines: list[str] = []
+    while awaited is not None:
+        for kind, inner in (("cr", "cr_await"), ("gi", "gi_yieldfrom"), ("ag", "ag_await")):
+            frame = getattr(awaited, f"{kind}_frame", None)
+            if frame is not None:
+                summary = traceback.StackSummary.extract([(frame, frame.f_lineno)])
+                lines += summary.format()
+                awaited = getattr(awaited, inner)
+                break
+        else:
+            return lines
+    return lines
+
+
 def stacks(loop: asyncio.AbstractEventLoop) -> str:
     """Return the stacks of all threads and of a loop's tasks, from any thread."""
     out = io.StringIO()
@@ -173,7 +189,5 @@ def stacks(loop: asyncio.AbstractEventLoop) -> str:
     # a task may end while it is looked at
     with contextlib.suppress(RuntimeError):
         for task in asyncio.all_tasks(loop):
-            out.write(f"task {task.get_name()}\n")
-            task.print_stack(file=out)
-            out.write("\n")
+            out.write(f"task {task.get_name()}\n{''.join(waiting_in(task.get_coro()))}\n")
     return out.getvalue()

@@ -41,6 +41,10 @@ BUSY_SECONDS = 0.05
 FINISH_SECONDS = 15.0
 
 
+class FlushCancelled(RuntimeError):
+    """A flush ended without a result; the worker's successor finds out what was stored."""
+
+
 class SinkCycle:
     """One member of the sink's consumer group. `run` returns when `stop` is set, or raises what broke it."""
 
@@ -89,6 +93,8 @@ class SinkCycle:
         """Poll once, add to the batch, start or reap a flush."""
         if self.flushing is not None and self.flushing.done():
             done, self.flushing = self.flushing, None
+            if done.cancelled():
+                raise FlushCancelled("a flush was cancelled from inside a library")
             done.result()
         full = self.batch.size >= self.sink.batch_bytes
         room = 0 if full else max(0, self.sink.batch_rows - self.batch.count)

@@ -22,7 +22,7 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 
 from evometrics.schemas.metric_defs import Instruments
-from evometrics.schemas.tasks import end_tasks
+from evometrics.schemas.tasks import cancelled, end_tasks
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.outputs import OutputProducer
 from evometrics.streams.ownership import Ownership
@@ -89,9 +89,9 @@ class Lane:
                 while not self.queue.empty():
                     events.append(self.queue.get_nowait())
                 await self.process(events)
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and cancelled():
+                raise
             log.error("lane %s: %r; the worker ends, its successor goes on", self.name, error)
             self.failed(error)
 

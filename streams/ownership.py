@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.tasks import cancelled
 from evometrics.streams.outputs import OutputProducer
 from evometrics.streams.tables import Replay, StateTable, marker
 
@@ -116,7 +117,9 @@ class Ownership:
         while wanted and generation == self.member.generation:
             try:
                 await self.load(wanted)
-            except (KafkaError, OSError, TimeoutError, NotConfirmed) as error:
+            except (KafkaError, OSError, TimeoutError, NotConfirmed, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and cancelled():
+                    raise
                 log.warning("states of partitions %s can't be taken over yet: %r", wanted, error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

@@ -76,7 +76,8 @@ async def test_a_stuck_part_fails_liveness_and_shows_once_where_it_hangs(
     hanging.cancel()
     (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert "the-hanging-task" in record.message
-    assert "hangs_here" in record.message
+    assert "in hangs_here" in record.message
+    assert "in wait\n" in record.message, "what it awaits is not shown"
     assert "thread MainThread" in record.message
 
 

@@ -216,3 +216,27 @@ async def test_an_error_that_no_event_is_to_blame_for_ends_the_worker(
         await asyncio.sleep(0.01)
     assert "a newer producer" in str(failures[0])
     assert not batch.acked
+
+
+async def test_a_cancellation_inside_a_library_ends_the_worker_not_just_the_lane(
+    parts: StreamParts, failures: list[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, broker = lane_of(parts, "snapshots")
+
+    async def closed(_: Any) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        waiting.cancel()
+        await waiting
+
+    monkeypatch.setattr(broker, "send_all", closed)
+    await lane.put(Delivered([record(KpiSnapshot(**head("a", 1), accuracy=0.5), 0)]))
+    while not failures:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert isinstance(failures[0], asyncio.CancelledError)
+    failures.clear()
+    lane.task = None
+    monkeypatch.setattr(broker, "send_all", lambda _: asyncio.sleep(60))
+    await lane.put(Delivered([record(KpiSnapshot(**head("b", 1), accuracy=0.5), 1)]))
+    await asyncio.sleep(0.05)
+    await lane.stop()
+    assert failures == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.structs import ConsumerRecord
 
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.streams import ownership
 from evometrics.streams.changelogs import create_changelogs
 from evometrics.streams.outputs import OutputProducer
 from evometrics.streams.ownership import Ownership
@@ -134,6 +136,29 @@ async def test_a_worker_paused_while_it_takes_over_does_not_shut_out_the_owner(
         async with group.worker(Worker(3)) as third:
             await third.take_over([0])
             assert values(third) == values(third, 1) == {b"a": b"2", b"b": b"2"}
+
+
+async def test_a_cancellation_inside_a_library_is_tried_again(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ownership, "RETRY_SECONDS", 0.01)
+    member = Worker(1)
+    asked = 0
+
+    async def closed(_: object) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            waiting = asyncio.get_running_loop().create_future()
+            waiting.cancel()
+            await waiting
+        return True
+
+    monkeypatch.setattr(member, "confirm", closed)
+    async with group.worker(member) as owner:
+        await owner.take_over([0])
+        assert asked == 2
+        assert owner.owns(0)
 
 
 async def test_states_are_kept_over_consecutive_generations_only(group: Group) -> None:
