@@ -25,8 +25,9 @@ from tests.faults.show import line_of, missing_line, phase_table
 from tests.faults.weakened import GUARANTEES
 
 #: Events a second: what a machine of two cores bears with all parts on it, and while it catches up besides.
-RATE, OUTAGE_RATE, SCALE_RATE = 2000.0, 400.0, 600.0
-SEED_EVENTS, CRASH_EVENTS, WEAK_EVENTS = 50_000, 6000, 1500
+RATE, CRASH_RATE, OUTAGE_RATE, SCALE_RATE = 2000.0, 500.0, 400.0, 600.0
+#: At most where the load ends once the planned crashes have happened.
+SEED_EVENTS, CRASH_EVENTS = 50_000, 30_000
 FAULTS = 12
 
 
@@ -83,12 +84,13 @@ def plans(args: argparse.Namespace) -> Iterator[Plan]:
     for seed in range(args.first_seed, args.first_seed + args.seeds):
         if args.crash:
             for crash in [f"{point}:3" for point in CRASH_POINTS] if args.crash == "all" else [args.crash]:
-                yield planned(args, seed, CRASH_EVENTS, 800.0, crash=crash, streams=1, sinks=1)
+                yield planned(args, seed, CRASH_EVENTS, CRASH_RATE, crash=crash, streams=1, sinks=1)
         elif args.without:
             for name in GUARANTEES if args.without == "all" else [args.without]:
-                yield dataclasses.replace(
-                    without(name, seed, args.events or WEAK_EVENTS, args.rate or 500.0), brokers=args.brokers
+                plan = without(
+                    name, seed=seed, events=args.events or CRASH_EVENTS, rate=args.rate or CRASH_RATE
                 )
+                yield dataclasses.replace(plan, brokers=args.brokers)
         elif args.outage:
             rate = args.rate or OUTAGE_RATE
             events = round(rate * outage.most_seconds(args.outage))
@@ -106,15 +108,19 @@ def planned(args: argparse.Namespace, seed: int, events: int, rate: float, **mor
     return Plan(seed, args.events or events, args.brokers, args.rate or rate, **more)  # type: ignore[arg-type]
 
 
-def without(name: str, seed: int, events: int = WEAK_EVENTS, rate: float = 500.0) -> Plan:
-    """Return the plan that shows what a guarantee is for by switching it off."""
-    crash = GUARANTEES[name].crash
-    return Plan(seed, events, rate=rate, streams=1, sinks=1, without=name, crash=crash)
+def without(*names: str, seed: int, events: int = CRASH_EVENTS, rate: float = CRASH_RATE) -> Plan:
+    """Return the plan that shows what guarantees are for by switching them off.
+
+    Several may go together where each shows in a way of its own.
+    """
+    crash = ",".join(GUARANTEES[name].crash for name in names)
+    return Plan(seed, events, rate=rate, streams=1, sinks=1, without=",".join(names), crash=crash)
 
 
 def seen(report: Report) -> bool:
-    """Tell whether a missing guarantee showed in the way that its lack must."""
-    return getattr(report.result, GUARANTEES[report.plan.without].shown_as) > 0
+    """Tell whether every missing guarantee showed in the way that its lack must."""
+    names = report.plan.without.split(",")
+    return all(getattr(report.result, GUARANTEES[name].shown_as) > 0 for name in names)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tests.faults.watch import Sample, Watch
 #: Caught up: what is on its way is no more than this many seconds of load.
 CAUGHT_UP_SECONDS = 3.0
 #: The load goes on for this long at most while the pipeline catches up: this, and a multiple of the outage.
-PATIENCE_SECONDS, PATIENCE_OUTAGES = 60.0, 1.5
+PATIENCE_SECONDS, PATIENCE_OUTAGES = 60.0, 0.5
 AWAY_FOR_GOOD = 1e9
 
 
@@ -91,7 +91,7 @@ async def outages(parts: Parts, watch: Watch, seconds: float, rate: float) -> li
         phases.append(Phase(name, begin, time.time()))
 
     await watch.until(lambda sample: sample.recorded > 0, PATIENCE_SECONDS)
-    await asyncio.sleep(warm_up(seconds))
+    await watch.until(lambda sample: is_caught_up(sample, rate), warm_up(seconds))
     with phase("before"):
         await asyncio.sleep(warm_up(seconds))
     for kind, name in (("kafka", "broker"), ("clickhouse", "ClickHouse")):

@@ -35,6 +35,8 @@ from tests.model import SECOND
 EVENTS_PER_EVOLUTION = 5.7
 NODES = [f"node-{number}" for number in range(4)]
 DRAIN_SECONDS = 300
+#: Seconds that the load goes on once the last planned crash has happened.
+AFTER_CRASHES = 2.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Plan:
         duplicates: share of events that orchestrators send twice.
         faults: random faults, spread over the load.
         crash: planned crashes, see `crash`.
-        without: a guarantee to switch off, see `weakened`.
+        without: guarantees to switch off, see `weakened`.
         outage: seconds that the brokers, then ClickHouse, are away; 0 = never.
         scalings: how often the workers go from one to three and back.
         gap: seconds between two steps of that.
@@ -175,18 +177,29 @@ class Run:
             self.outage = report_phases(phases, self.watch.samples, self.calls(), plan.rate)
         if plan.scalings:
             self.unclean = await scale(parts, plan.scalings, plan.gap)
-        if plan.outage or plan.scalings:
+        if plan.crash:
+            await self.crashed(plan.events / plan.rate)
+        if plan.outage or plan.scalings or plan.crash:
             (self.journals / ENOUGH).touch()
 
     def calls(self) -> list[Call]:
         """Return every `record_*` call that has returned so far."""
         return [call for node in NODES for call in read_journal(self.journals / f"{node}.journal").calls]
 
+    async def crashed(self, at_most: float) -> None:
+        """Wait until every planned crash has happened, and a little longer."""
+        began = time.monotonic()
+        while time.monotonic() - began < at_most:
+            await asyncio.sleep(0.2)
+            if not self.crashes()[1]:
+                return await asyncio.sleep(AFTER_CRASHES)
+        return None
+
     def crashes(self) -> tuple[dict[str, int], dict[str, list[str]]]:
         """Return the planned crashes that happened, by point, and those that did not, by process."""
         had: Counter[str] = Counter()
         missed: dict[str, list[str]] = {}
-        for name in self.parts.supervised:
+        for name in sorted({*self.parts.supervised, *NODES}):
             kind = name.partition("-")[0].replace("node", "publisher")
             points = [crash.point for crash in parse_crashes(self.plan.crash) if crash.kind == kind]
             number = crashes_had(self.parts.crash_counter(name))

@@ -1,6 +1,6 @@
-"""Runs a part as the product would, but for one guarantee switched off, or with crashes planned for it.
+"""Runs a part as the product would, but for guarantees switched off, or with crashes planned for it.
 
-`EVOMETRICS_FAULTS_WITHOUT` names a guarantee, `EVOMETRICS_FAULTS_CRASH` a plan of crashes (see `crash`),
+`EVOMETRICS_FAULTS_WITHOUT` names guarantees, `EVOMETRICS_FAULTS_CRASH` a plan of crashes (see `crash`),
 and `EVOMETRICS_FAULTS_COUNTER` the file that counts those it had. Nothing of this is in the product:
 functions are replaced from outside.
 """
@@ -39,8 +39,8 @@ GUARANTEES = {
     "outbox": Guarantee("publisher:after-outbox-commit:3,publisher:after-outbox-commit:3", "lost"),
     # Between the commit of offsets and the insert that should have come first.
     "insert-before-commit": Guarantee("sink:after-plan", "lost"),
-    # Needs no crash: orchestrators send some events twice.
-    "deduplication": Guarantee("", "differing"),
+    # Between the broker's acknowledgement and the deletion of the rows: they are sent again.
+    "deduplication": Guarantee("publisher:after-ack:3", "differing"),
 }
 
 
@@ -128,8 +128,7 @@ WEAKENED = {
 
 def main() -> int:
     """Replace what the environment names, then run the part that the arguments name."""
-    missing = os.environ.get("EVOMETRICS_FAULTS_WITHOUT")
-    if missing:
+    for missing in filter(None, os.environ.get("EVOMETRICS_FAULTS_WITHOUT", "").split(",")):
         WEAKENED[missing]()
     part = sys.argv[1]
     kind = "publisher" if part == "orchestrator" else part
