@@ -20,6 +20,8 @@ CRASH_POINTS = (
     "publisher:after-send",
     "publisher:after-ack",
     "publisher:after-delete",
+    "stream:after-marks",
+    "stream:after-take-over",
     "stream:after-outputs",
     "stream:after-partials",
     "stream:after-state",
@@ -131,6 +133,7 @@ def crash_publisher(crasher: Crasher) -> None:
 
 def crash_stream(crasher: Crasher) -> None:
     from evometrics.streams.lane import Lane
+    from evometrics.streams.ownership import Ownership
     from evometrics.streams.tables import StateTable
 
     # Of the evolutions' batches, whose three state writes follow each other: partials, evolutions, progress.
@@ -153,6 +156,8 @@ def crash_stream(crasher: Crasher) -> None:
                 crasher("stream:after-state")
 
     StateTable.write = write  # type: ignore[method-assign]
+    before(StateTable, "adopt", "stream:after-marks", crasher)
+    after(Ownership, "load", lambda *_: ["stream:after-take-over"], crasher)
     before(Lane, "count", "stream:after-ack", crasher)
 
 

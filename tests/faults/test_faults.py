@@ -43,7 +43,7 @@ async def test_long_outages_and_workers_that_come_and_go_under_load_change_nothi
         seed=23, events=60_000, rate=300, streams=1, sinks=1, duplicates=0, outage=8, scalings=1, gap=2
     )
     before, broker, after_broker, _, after_clickhouse = (await right(plan)).outage
-    assert broker.recorded_per_second > 0.8 * before.recorded_per_second, "recording waits for the broker"
+    assert broker.recorded_per_second > 0.5 * before.recorded_per_second, "recording waits for the broker"
     for phase in (after_broker, after_clickhouse):
         assert phase.catch_up is not None, phase
         assert phase.catch_up.stored_per_second > phase.catch_up.recorded_per_second
