@@ -33,6 +33,8 @@ from tests.model import SECOND
 
 #: Distinct events that an evolution of the generator has on average, a little less than it really is.
 EVENTS_PER_EVOLUTION = 5.7
+#: At most: a stream remembers 128 snapshots of an agent; one that comes later than these corrects nothing.
+EVENTS_PER_AGENT = 250
 NODES = [f"node-{number}" for number in range(4)]
 DRAIN_SECONDS = 300
 #: Seconds that the load goes on once the last planned crash has happened.
@@ -214,7 +216,7 @@ def load_of(plan: Plan) -> Load:
     return Load(
         seed=plan.seed,
         begin=(int(time.time()) - 30 * 3600) * SECOND,
-        agents=200,
+        agents=max(200, plan.events // EVENTS_PER_AGENT),
         evolutions=max(4, round(plan.events / EVENTS_PER_EVOLUTION)),
         nodes=len(NODES),
         hours=10,
