@@ -123,7 +123,7 @@ class Stopwatch:
 
 
 class Run:
-    """A run under way, in a folder of its own, which is kept where the result is not right."""
+    """A run under way, in a folder of its own, which is kept where the result is not as it should be."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -263,9 +263,9 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
         seconds=clock.seconds,
         said=own.said,
     )
-    if report.right:
+    if report.right != bool(plan.without):  # without a guarantee, what is not right is what was wanted
         shutil.rmtree(own.folder)
     else:
         (own.folder / "said.txt").write_text("\n".join(own.said))
-        tell(f"seed {plan.seed}: not right, everything is kept in {own.folder}")
+        tell(f"seed {plan.seed}: not as it should be, everything is kept in {own.folder}")
     return report
