@@ -34,7 +34,7 @@ from tests.model import SECOND
 #: Distinct events that an evolution of the generator has on average, a little less than it really is.
 EVENTS_PER_EVOLUTION = 5.7
 #: At most: a stream remembers 128 snapshots of an agent; one that comes later than these corrects nothing.
-EVENTS_PER_AGENT = 250
+EVENTS_PER_AGENT = 50
 NODES = [f"node-{number}" for number in range(4)]
 DRAIN_SECONDS = 300
 #: Seconds that the load goes on once the last planned crash has happened.
