@@ -15,7 +15,7 @@ from evometrics.deploy.broker import plan_nodes, prepare_node
 from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.ports import HOST, free_ports
 from evometrics.deploy.process import ChildProcess, ProcessSpec
-from evometrics.deploy.readiness import answers
+from evometrics.deploy.readiness import answers, live_at
 from evometrics.deploy.supervise import SupervisedPart
 from evometrics.deploy.topics import create_topics
 from evometrics.schemas.settings import KafkaSettings
@@ -100,8 +100,9 @@ class Parts:
             argv += ["--instance", name, "--replication", str(self.kafka.replication)]
         else:
             argv += ["--clickhouse-url", self.clickhouse.url]
-        ready = answers(f"http://{HOST}:{port}/health/ready")
-        await self.supervise(name, self.spec(name, argv, ready_timeout=120, ready=ready))
+        health = f"http://{HOST}:{port}/health"
+        checks = {"ready": answers(f"{health}/ready"), "live": live_at(f"{health}/live")}
+        await self.supervise(name, self.spec(name, argv, ready_timeout=120, **checks))
 
     def spec(self, name: str, argv: list[str], **more: object) -> ProcessSpec:
         environment = {

@@ -85,7 +85,7 @@ class Report:
         crashes_missed: entries of the plan that some process did not come to, by process.
         restarts: how often each part was started again after it died.
         outage: what was measured, phase by phase.
-        unclean: workers that did not leave in good order when scaled in.
+        unclean: workers that did not leave in good order when scaled in, parts that hung.
         latency_ms: of `record_*`: p50, p99, max.
         seconds: by step: start, load, drain, check, stop.
         said: what the supervisor said.
@@ -258,7 +258,7 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
         crashes_missed=missed,
         restarts=dict(parts.restarts),
         outage=own.outage,
-        unclean=own.unclean,
+        unclean=[*own.unclean, *(line for line in own.said if "is not live" in line)],
         latency_ms={name: quantile(latencies, q) for name, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))},
         seconds=clock.seconds,
         said=own.said,

@@ -1,4 +1,4 @@
-"""Stream workers on a real broker: rebalances under load, a paused worker, a broker that is away."""
+"""Stream workers on a real broker: one is paused, misses a rebalance, and writes late."""
 
 from __future__ import annotations
 
@@ -165,22 +165,6 @@ async def ready(url: str) -> bool:
     return await answers(f"{url}/health/ready")()
 
 
-async def test_rows_equal_the_model_while_workers_come_and_go_under_load(stream: Stream) -> None:
-    load = some_load(1)
-    await stream.add()
-    sending = asyncio.create_task(send(stream.brokers, events_of(load), lambda: asyncio.sleep(0.3)))
-    await asyncio.gather(stream.add(), stream.add())
-    killed, stopped, left = stream.workers
-    await asyncio.sleep(1)
-    killed.kill()
-    await asyncio.sleep(1)
-    await stopped.stop()
-    await sending
-    await stream.drained()
-    assert left.running
-    assert await stream.differences(load) == []
-
-
 async def test_a_worker_paused_beyond_its_session_joins_again_and_harms_nothing(stream: Stream) -> None:
     load = some_load(2)
     zombie, other = await stream.add(), await stream.add()
@@ -201,23 +185,4 @@ async def test_a_worker_paused_beyond_its_session_joins_again_and_harms_nothing(
     await send(stream.brokers, events[-third // 2 :])
     await stream.drained()
     assert zombie.running
-    assert await stream.differences(load) == []
-
-
-async def test_workers_outlive_a_broker_that_is_away_for_longer_than_their_sessions(stream: Stream) -> None:
-    load = some_load(3)
-    workers = await stream.add(), await stream.add()
-    pids = [worker.pid for worker in workers]
-    events = events_of(load)
-    sending = asyncio.create_task(send(stream.brokers, events, lambda: asyncio.sleep(0.1)))
-    await asyncio.sleep(1.5)
-    stream.broker.kill()
-    await asyncio.sleep(3 * SESSION_SECONDS)
-    for url in stream.urls.values():
-        assert not await ready(url)
-        assert await answers(f"{url}/health/live")()
-    await stream.broker.start()
-    await sending
-    await stream.drained()
-    assert [worker.pid for worker in workers if worker.running] == pids
     assert await stream.differences(load) == []
