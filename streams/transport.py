@@ -28,7 +28,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
 NOTHING_TO_FETCH_SECONDS = 0.1
-SEEK_SECONDS = 60.0
+SEEK_SECONDS = 30.0
 
 
 class SeekTimedOut(RuntimeError):
