@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from evometrics.schemas.settings import KafkaSettings, SettingsError
 from evometrics.schemas.validation import MAX_EVENT_BYTES
+from evometrics.streams.sources import answered
 
 #: Time for a partition's new owner to come to what the one before had not committed (see `tables`).
 COMPACTION_LAG_MS = 10 * 60 * 1000
@@ -18,12 +19,11 @@ async def create_changelogs(kafka: KafkaSettings, names: Iterable[str]) -> None:
     """Create those topics that are missing, each with `kafka.partitions` partitions.
 
     Raises `SettingsError` where one is there with another number of partitions (its states would be
-    looked for in the wrong ones), `KafkaError` where the broker refuses or does not answer.
+    looked for in the wrong ones), `BrokerUnavailable` where no broker answers, `KafkaError` where it refuses.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers, client_id=kafka.client_id)
-    try:
-        await admin.start()
-        names = list(names)
+    names = list(names)
+
+    async def ask(admin: AIOKafkaAdminClient) -> None:
         present = set(await admin.list_topics())
         missing = [new_topic(name, kafka) for name in names if name not in present]
         if missing:
@@ -32,7 +32,7 @@ async def create_changelogs(kafka: KafkaSettings, names: Iterable[str]) -> None:
                 error = for_code(code)
                 # another worker of the group may start at the same moment
                 if code and not issubclass(error, TopicAlreadyExistsError):
-                    raise KafkaError(f"topic {name}: {error.__name__} {message or ''}".strip())
+                    raise error(f"topic {name}: {message or error.__name__}")
         there = [name for name in names if name in present]
         for entry in await admin.describe_topics(there) if there else []:
             number = len(entry["partitions"])
@@ -41,8 +41,8 @@ async def create_changelogs(kafka: KafkaSettings, names: Iterable[str]) -> None:
                     f"topic {entry['topic']} has {number} partitions, the topics it belongs to have "
                     f"{kafka.partitions}: give this group another name (EVOMETRICS_STREAM_GROUP)"
                 )
-    finally:
-        await admin.close()
+
+    await answered(kafka, ask)
 
 
 def new_topic(name: str, kafka: KafkaSettings) -> NewTopic:
