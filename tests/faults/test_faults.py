@@ -10,9 +10,6 @@ from tests.faults.run import Plan, Report, run
 from tests.faults.schedule import plan_faults
 from tests.faults.weakened import GUARANTEES, WEAKENED
 
-#: Not in the ordinary run before it has passed five times in a row.
-pytestmark = pytest.mark.faults
-
 #: Every point between two steps that belong together, once: nothing is half done after a fetch or a commit.
 #: Each process has those of its own kind, one after the other.
 CRASHES = {point: 5 if point.startswith("publisher") else 2 for point in CRASH_POINTS}
