@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
 
+from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.topics import TOPICS
 from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
 
@@ -70,13 +72,27 @@ async def drain(brokers: str, groups: Sequence[Group], timeout_seconds: float) -
         await admin.close()
 
 
+async def group_offsets(
+    admin: AIOKafkaAdminClient, group: str, deadline: float
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Return what a group has committed; a coordinator that is away is asked again until the deadline."""
+    while True:
+        try:
+            found: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(group)
+            return found
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(POLL_SECONDS)
+
+
 async def drain_stage(
     admin: AIOKafkaAdminClient, brokers: str, group: str, topics: Sequence[str], deadline: float
 ) -> None:
     """Wait until a group has committed the ends of some topics, as they are now."""
     ends = await end_offsets(brokers, topics)
     while True:
-        committed = await admin.list_consumer_group_offsets(group)
+        committed = await group_offsets(admin, group, deadline)
         left = {
             tp: end - (committed[tp].offset if tp in committed else 0)
             for tp, end in ends.items()

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.settings import KafkaSettings
 
 ANSWER_SECONDS = 5.0

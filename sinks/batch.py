@@ -98,6 +98,25 @@ class Batch:
             known.last = last
             known.count += len(messages)
 
+    def begin_at(self, firsts: Mapping[Partition, int]) -> None:
+        """Drop what lies before these offsets, from partitions that began before them."""
+        late = {p: first for p, first in firsts.items() if p in self.ranges and self.ranges[p].first < first}
+        if not late:
+            return
+
+        def wanted(message: Message) -> bool:
+            return message.offset >= late.get(Partition(message.topic, message.partition), 0)
+
+        self.rejected = [r for r in self.rejected if wanted(r.message)]
+        for group in self.groups.values():
+            group.rows = [r for r in group.rows if wanted(r.message)]
+        for partition, first in late.items():
+            known = self.ranges[partition]
+            known.count -= min(known.count, first - known.first)
+            known.first = first
+            if known.last < first:
+                del self.ranges[partition]
+
     def leave_out(self, stored: Mapping[Partition, set[int]]) -> int:
         """Drop the rows whose offsets are in a table already; return how many."""
         dropped = 0

@@ -153,6 +153,8 @@ class SinkCycle:
         """Store a batch: recover, plan, insert, commit."""
         try:
             await self.recovery.prepare(batch)
+            if not batch.ranges:
+                return
             plans = {
                 partition: Position(
                     r.first, self.recovery.plan(partition, r.first, r.last, r.count, self.epoch)

@@ -54,9 +54,12 @@ class Recovery:
         unknown = batch.ranges.keys() - self.known
         if unknown:
             found = await self.answered(lambda: self.source.positions(unknown))
+            # what is committed is stored, whatever made the consumer begin before it
+            batch.begin_at({partition: position.offset for partition, position in found.items()})
             for partition, position in found.items():
-                await self.look_up(partition, position, batch.ranges[partition].first)
-            self.known |= unknown
+                if partition in batch.ranges:
+                    await self.look_up(partition, position, batch.ranges[partition].first)
+            self.known |= unknown & batch.ranges.keys()
         dropped = batch.leave_out(self.stored)
         if dropped:
             log.info("%d messages of an unfinished batch were stored before, left out", dropped)

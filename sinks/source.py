@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 
+from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import TOPICS
 from evometrics.sinks.batch import Message, Partition

@@ -27,6 +27,8 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
+import evometrics.schemas.group_offsets  # noqa: F401 - mends what the driver reads
+
 NOTHING_TO_FETCH_SECONDS = 0.1
 SEEK_SECONDS = 30.0
 
@@ -101,6 +103,10 @@ class BatchConsumer(driver.Consumer):
             # Faust would take it for a stop of its recovery, and never work again
             await self.app.crash(SeekTimedOut(f"no committed offsets within {SEEK_SECONDS} s"))
             raise SeekTimedOut from error
+        except (AssertionError, IllegalStateError):
+            # partitions that were revoked meanwhile can't be sought; the next assignment's seek counts
+            if revocations == self.revocations:
+                raise
         if self.assigned_at == revocations:
             self.sought_at = revocations
 

@@ -15,7 +15,7 @@ from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.metric_defs import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.sinks.batch import Batch, Partition
+from evometrics.sinks.batch import Batch, OffsetRange, Partition, Rejected
 from evometrics.sinks.blocks import block, block_end, container, container_format, varint
 from evometrics.sinks.plan import deduplication_token
 from evometrics.sinks.settings import ClickHouseSettings
@@ -134,3 +134,18 @@ async def test_clickhouse_reads_every_record_as_it_was_written(database: ClickHo
         assert provenance == [(topic.name, 3, 1_900_000_000_123)]
     (letter,) = await rows(database, "SELECT hex(message_value), isNull(message_key) FROM dead_letters")
     assert letter == (bytes(range(256)).hex().upper(), 1)
+
+
+def test_a_batch_can_begin_later_than_it_was_fetched() -> None:
+    events = [e for e in one_of_each("agent-1") if e.record == "system_event"] * 5
+    batch = batch_of(*events)
+    batch.rejected.append(Rejected(next(iter(batch.groups.values())).rows[0].message, "bad"))
+    partition = next(iter(batch.ranges))
+    batch.begin_at({partition: 900})
+    assert batch.ranges[partition] == OffsetRange(1000, 1004, 5)
+    batch.begin_at({partition: 1002})
+    assert batch.ranges[partition] == OffsetRange(1002, 1004, 3)
+    assert [row.message.offset for row in next(iter(batch.groups.values())).rows] == [1002, 1003, 1004]
+    assert batch.rejected == []
+    batch.begin_at({partition: 2000})
+    assert batch.ranges == {}

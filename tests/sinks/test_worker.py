@@ -14,7 +14,7 @@ from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, TOPICS
 from evometrics.sinks.batch import Group, Partition, Rejected
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.source import Position
+from evometrics.sinks.source import KafkaSource, Position
 from evometrics.sinks.worker import SinkWorker, run_sink
 from tests.sinks.support import WIRE, Kafka, common, eventually, one_of_each, rows, running, until_stored
 
@@ -100,6 +100,32 @@ async def test_a_crash_at_any_step_leaves_each_message_stored_once(
     for topic in TOPICS:
         expected = sorted((p, o) for t, p, o in sent if t == topic.name)
         assert sorted(await stored_offsets(database, topic.table)) == expected, topic.table
+
+
+async def test_a_consumer_that_begins_before_what_is_committed_stores_nothing_again(
+    broker: Kafka, database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = await broker.send(many(300))
+    async with running(broker, database):
+        await until_stored(database, PROGRESSED.table, 300)
+    sent += await broker.send(many(50))
+    poll = KafkaSource.poll
+    begun = False
+
+    async def from_the_first(source: KafkaSource, seconds: float, rows: int) -> object:
+        nonlocal begun
+        if source.assigned and not begun:
+            begun = True
+            source.rewind({Partition(t, p): o for t, p, o in reversed(sent)})
+        return await poll(source, seconds, rows)
+
+    monkeypatch.setattr(KafkaSource, "poll", from_the_first)
+    async with running(broker, database):
+        await until_stored(database, PROGRESSED.table, 350)
+        await asyncio.sleep(1)
+    assert begun
+    expected = sorted((p, o) for _, p, o in sent)
+    assert sorted(await stored_offsets(database, PROGRESSED.table)) == expected
 
 
 async def test_what_a_crashed_worker_stored_is_known_beyond_the_next_batch(

@@ -1,0 +1,37 @@
+"""Mends how aiokafka reads a consumer group's committed offsets; import it wherever they are read.
+
+A coordinator that can't answer for a group, for it still loads the group's offsets after it was away or
+has moved, says so with one error for the whole answer, which holds no offsets then. aiokafka (0.14) looks
+at the errors of single partitions only, and takes such an answer for "nothing is committed": a consumer
+starts at the beginning, an admin client returns nothing. Here that error is raised, as those of single
+partitions are; it can be retried, and the consumer does so by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient as AIOKafkaAdminClient
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import NotCoordinatorForGroupError, for_code
+from aiokafka.protocol.commit import OffsetFetchRequest
+
+
+def checked(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Return a sending method that raises the error of a whole answer to a question for offsets."""
+
+    async def send_checked(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        response = await send(self, request, *args, **kwargs)
+        if isinstance(request, OffsetFetchRequest) and getattr(response, "error_code", None):
+            error = for_code(response.error_code)
+            if issubclass(error, NotCoordinatorForGroupError) and isinstance(self, GroupCoordinator):
+                self.coordinator_dead()
+            raise error("the group's offsets were not read")
+        return response
+
+    return send_checked
+
+
+GroupCoordinator._send_req = checked(GroupCoordinator._send_req)
+AIOKafkaAdminClient._send_request = checked(AIOKafkaAdminClient._send_request)
