@@ -1,0 +1,21 @@
+"""The comparison with the model sees what is broken where a guarantee is switched off."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.__main__ import seen, without
+from tests.faults.run import run
+from tests.faults.weakened import GUARANTEES, WEAKENED
+
+
+# Side by side only where each shows in a way of its own: as lost, as stored twice, or as differing.
+@pytest.mark.parametrize("guarantees", ["outbox,plan,fence", "insert-before-commit", "deduplication"])
+async def test_the_check_sees_what_a_missing_guarantee_breaks(guarantees: str) -> None:
+    report = await run(without(*guarantees.split(","), seed=25), lambda _: None)
+    assert not report.crashes_missed
+    assert seen(report), report.result
+
+
+def test_each_guarantee_can_be_switched_off() -> None:
+    assert set(GUARANTEES) == set(WEAKENED)
