@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient as AIOKafkaAdminClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import NotCoordinatorForGroupError, for_code
@@ -31,6 +32,18 @@ def checked(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]
         return response
 
     return send_checked
+
+
+async def next_offsets(
+    admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, partitions: list[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Return where a group goes on reading: the committed offset, else the first one there is."""
+    found = await admin.list_consumer_group_offsets(group)
+    committed = {tp: found[tp].offset for tp in partitions if tp in found and found[tp].offset >= 0}
+    fresh = [tp for tp in partitions if tp not in committed]
+    if fresh:
+        committed |= await consumer.beginning_offsets(fresh)
+    return committed
 
 
 GroupCoordinator._send_req = checked(GroupCoordinator._send_req)

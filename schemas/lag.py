@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from evometrics.schemas.group_offsets import AIOKafkaAdminClient
+from evometrics.schemas.group_offsets import AIOKafkaAdminClient, next_offsets
 from evometrics.schemas.settings import KafkaSettings
 
 ANSWER_SECONDS = 5.0
@@ -72,11 +72,7 @@ class GroupLag:
             self.admin = AIOKafkaAdminClient(**named)
             await self.consumer.start()
             await self.admin.start()
-        found = await self.admin.list_consumer_group_offsets(self.group)
+        committed = await next_offsets(self.admin, self.consumer, self.group, partitions)
         ends = await self.consumer.end_offsets(partitions)
-        committed = {tp: found[tp].offset for tp in partitions if tp in found and found[tp].offset >= 0}
-        unknown = [tp for tp in partitions if tp not in committed]
-        if unknown:
-            committed |= await self.consumer.beginning_offsets(unknown)
         behind = sum(max(0, ends[tp] - offset) for tp, offset in committed.items())
         return Lag(tuple(sorted((*tp, offset) for tp, offset in committed.items())), behind)

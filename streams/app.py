@@ -174,21 +174,12 @@ def build(
         ("snapshots", SNAPSHOT_TOPICS, (SNAPSHOTS,), computations.snapshots),
         ("scopes", SCOPE_TOPICS, (SCOPES,), computations.scopes),
     ]
-
     for name, topics, names, compute in lanes:
         own = [tables[table] for table in names]
         forget = computations.evolutions_processor.forget if name == "evolutions" else nothing_to_forget
-        work = Work(compute, forget, tables, computations.node_id)
+        work = Work(compute, tables, computations.node_id)
         ownership = Ownership(kafka, settings.group, member, topics, own, parts.producer, forget)
-        lane = Lane(
-            name,
-            work,
-            ownership,
-            parts.producer,
-            wire,
-            instruments,
-            failed,
-        )
+        lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed)
         parts.lanes.append(lane)
         add_agent(app, lane, topics)
 

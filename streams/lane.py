@@ -132,7 +132,7 @@ class Lane:
             except MemoryError:
                 raise
             except Exception as reason:
-                self.work.forget(partition)
+                self.ownership.forget(partition)
                 failed.append((partition, batch, reason))
         if done:
             await self.carry_out(done)

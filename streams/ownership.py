@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.schemas.group_offsets import AIOKafkaAdminClient
+from evometrics.schemas.group_offsets import AIOKafkaAdminClient, next_offsets
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import cancelled
 from evometrics.streams.outputs import OutputProducer
@@ -55,7 +55,7 @@ class Ownership:
         topics: what the lane reads.
         tables: its tables, in the order in which a batch's states are written.
         producer: writes the markers.
-        forget: drops what a computation keeps in memory about a partition.
+        forget: drops what a computation, one that failed too, has left in memory about a partition.
 
     Attributes:
         loaded: changelog records read so far; moves while states are taken over.
@@ -142,7 +142,7 @@ class Ownership:
             await consumer.seek_to_beginning(*tps)
             ends = await consumer.end_offsets(tps)
             await self.read_changelogs(consumer, replays, {tp: end for tp, end in ends.items() if end})
-            committed = await self.committed(partitions)
+            committed = await self.committed(consumer, partitions)
             if not await self.member.confirm(committed):
                 raise NotConfirmed("the group has gone on without this worker")
             markers: dict[TopicPartition, int] = {}
@@ -175,23 +175,18 @@ class Ownership:
                 self.loaded += len(records)
             unread = {tp for tp in unread if await consumer.position(tp) < ends[tp]}
 
-    async def committed(self, partitions: Iterable[int]) -> dict[TopicPartition, int]:
-        """Return where the group goes on reading: the committed offset, else the first one there is."""
+    async def committed(
+        self, consumer: AIOKafkaConsumer, partitions: Iterable[int]
+    ) -> dict[TopicPartition, int]:
+        """Return where the group goes on reading the sources of these partitions."""
         wanted = [TopicPartition(topic, number) for topic in self.topics for number in partitions]
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.brokers, client_id=self.kafka.client_id)
         async with asyncio.timeout(ANSWER_SECONDS):
             await admin.start()
             try:
-                found = await admin.list_consumer_group_offsets(self.group)
+                return await next_offsets(admin, consumer, self.group, wanted)
             finally:
                 await admin.close()
-        known = {tp: found[tp].offset for tp in wanted if tp in found and found[tp].offset >= 0}
-        fresh = [tp for tp in wanted if tp not in known]
-        if not fresh:
-            return known
-        async with self.reader() as consumer:
-            beginnings: dict[TopicPartition, int] = await consumer.beginning_offsets(fresh)
-        return known | beginnings
 
     async def unread(self, records: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
         """Return what one partition's next records are: these, less what was read, with what lies before."""

@@ -53,13 +53,11 @@ class Work:
 
     Attributes:
         compute: returns what a partition's records lead to, and the dead letters; does not change the tables.
-        forget: drops what a `compute` that failed, or was in vain, has left in memory about a partition.
         tables: the tables whose states change.
         node_id: this worker's name in dead letters.
     """
 
     compute: Callable[[int, list[ConsumerRecord]], tuple[Outcome, list[DeadLetter]]]
-    forget: Callable[[int], None]
     tables: dict[str, StateTable]
     node_id: str
 
