@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -42,7 +43,6 @@ class OffsetRange:
 
     first: int
     last: int
-    count: int
 
 
 @dataclass(slots=True)
@@ -94,9 +94,11 @@ class Batch:
                 encoded = block(prefix, message.offset, message.timestamp, value[position:], end)
                 group.rows.append(Row(message, position, encoded))
             first, last = messages[0].offset, messages[-1].offset
-            known = self.ranges.setdefault(partition, OffsetRange(first, last, 0))
-            known.last = last
-            known.count += len(messages)
+            self.ranges.setdefault(partition, OffsetRange(first, last)).last = last
+
+    def cover(self, partition: Partition, first: int, last: int) -> None:
+        """Let the batch stand for a range of offsets, some of which hold no message."""
+        self.ranges[partition] = OffsetRange(first, last)
 
     def begin_at(self, firsts: Mapping[Partition, int]) -> None:
         """Drop what lies before these offsets, from partitions that began before them."""
@@ -112,22 +114,12 @@ class Batch:
             group.rows = [r for r in group.rows if wanted(r.message)]
         for partition, first in late.items():
             known = self.ranges[partition]
-            known.count -= min(known.count, first - known.first)
             known.first = first
             if known.last < first:
                 del self.ranges[partition]
 
-    def leave_out(self, stored: Mapping[Partition, set[int]]) -> int:
-        """Drop the rows whose offsets are in a table already; return how many."""
-        dropped = 0
+    def leave_out(self, stored: Mapping[Partition, AbstractSet[int]]) -> None:
+        """Drop the rows whose offsets are in a table already."""
         for group in self.groups.values():
             known = {p.partition: offsets for p, offsets in stored.items() if p.topic == group.topic}
-            if known:
-                kept = [
-                    r
-                    for r in group.rows
-                    if r.message.offset not in known.get(r.message.partition, frozenset())
-                ]
-                dropped += len(group.rows) - len(kept)
-                group.rows = kept
-        return dropped
+            group.rows = [r for r in group.rows if r.message.offset not in known.get(r.message.partition, ())]

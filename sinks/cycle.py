@@ -2,13 +2,14 @@
 
 One loop polls Kafka and collects the next batch while one task flushes the last. A flush:
 
-1. recover: rows that an unfinished batch of an earlier worker has stored are left out;
+1. recover: what an earlier worker has planned and not committed is finished first;
 2. plan: the batch's ranges are committed as metadata of its first offsets; fails for a fenced worker;
-3. insert: one insert per table and writer schema, tried until it is answered; what can't be read or
-   stored goes to the dead letters;
+3. insert: one insert per table and writer schema, under a token made of the plan, tried until it is
+   answered; what can't be read or stored goes to the dead letters;
 4. commit: the next offsets; then the events' metrics are counted.
 
-A crash between any two steps leaves offsets uncommitted, so the same messages come again.
+A crash between any two steps leaves offsets uncommitted, so the same messages come again. What ClickHouse
+has answered is certain once the commit after it is through: only then nobody has spent its token meanwhile.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from evometrics.schemas.metric_defs import MESSAGES_CONSUMED, Instruments
 from evometrics.schemas.registry import RegistryUnavailable
@@ -25,13 +26,14 @@ from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.backoff import backoff
-from evometrics.sinks.batch import Batch, Group, Message, Partition
+from evometrics.sinks.batch import Batch, Group, Message, Partition, Rejected
 from evometrics.sinks.dead_letters import DeadLetters
+from evometrics.sinks.plan import Plan, deduplication_token
 from evometrics.sinks.recovery import Recovery
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.source import Fenced, KafkaSource, Position
 from evometrics.sinks.tally import Tally
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.writer import BadData, NextToken, TableWriter
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +66,10 @@ class SinkCycle:
         self.tally = tally
         self.epoch = uuid.uuid4().hex
         self.source = KafkaSource(kafka, sink, self.let_go)
-        self.writer = TableWriter(clickhouse, self.epoch, instruments)
+        self.number = 0
+        self.writer = TableWriter(clickhouse, instruments)
         self.dead_letters = DeadLetters(kafka, wire, node_id, instruments)
-        self.recovery = Recovery(self.source, self.writer, instruments)
+        self.recovery = Recovery(self.source, self.writer, wire, self.store, instruments)
         self.batch = Batch()
         self.born = 0.0
         self.flushing: asyncio.Task[None] | None = None
@@ -150,42 +153,71 @@ class SinkCycle:
         self.flushing = asyncio.create_task(self.flush(batch), name="flush")
 
     async def flush(self, batch: Batch) -> None:
-        """Store a batch: recover, plan, insert, commit."""
+        """Take a batch through the steps."""
         try:
             await self.recovery.prepare(batch)
-            if not batch.ranges:
-                return
-            plans = {
-                partition: Position(
-                    r.first, self.recovery.plan(partition, r.first, r.last, r.count, self.epoch)
-                )
-                for partition, r in batch.ranges.items()
-            }
-            await self.source.commit(plans)
-            await self.insert(batch)
-            after = {p: self.recovery.after(p, r.last + 1) for p, r in batch.ranges.items()}
-            await self.source.commit(after)
+            await self.store(batch)
         except Fenced as error:
             log.warning("a batch of %d messages is dropped, another worker has it: %s", batch.count, error)
             self.start_over(batch)
+
+    async def store(self, batch: Batch) -> None:
+        """Plan, insert, commit, count. Raises `Fenced`."""
+        if not batch.ranges:
             return
-        self.committed.update({p: position.offset for p, position in after.items()})
-        await self.tally.count(self.writer, [g for g in batch.groups.values() if g.rows])
+        groups = [group for group in batch.groups.values() if group.rows]
+        if groups:
+            await self.plan(batch, batch.ranges)
+        await self.insert(batch)
+        after = {partition: r.last + 1 for partition, r in batch.ranges.items()}
+        await self.source.commit({partition: Position(offset, None) for partition, offset in after.items()})
+        self.committed.update(after)
+        await self.tally.count(self.writer, [group for group in groups if group.rows])
+
+    async def plan(self, batch: Batch, partitions: Iterable[Partition]) -> None:
+        """Commit the plan of the next insert of rows of these partitions. Raises `Fenced`."""
+        self.number += 1
+        ranges = {partition: batch.ranges[partition] for partition in partitions}
+        await self.source.commit(
+            {p: Position(r.first, Plan(r.first, r.last, self.epoch, self.number)) for p, r in ranges.items()}
+        )
+
+    def token(self, group: Group) -> str:
+        """Return the token of an insert of a group's rows under the plan committed last."""
+        return deduplication_token(group.table, group.schema, self.epoch, self.number)
 
     async def insert(self, batch: Batch) -> None:
-        """Insert each group and send what is bad to the dead letters."""
+        """Insert each group and send what is bad to the dead letters. Raises `Fenced`."""
+        refused: list[tuple[Group, BadData]] = []
 
-        async def store(group: Group) -> None:
-            rejected = await self.writer.store(group)
-            if rejected:
-                bad = {(r.message.partition, r.message.offset) for r in rejected}
-                group.rows = [r for r in group.rows if (r.message.partition, r.message.offset) not in bad]
-                await self.dead_letters.send(rejected)
+        async def first_try(group: Group) -> None:
+            try:
+                await self.writer.insert(group, group.rows, self.token(group))
+            except BadData as reason:
+                refused.append((group, reason))
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.dead_letters.send(batch.rejected))
             for group in batch.groups.values():
-                tasks.create_task(store(group))
+                tasks.create_task(first_try(group))
+        # one after the other: a plan names one insert, and no other may be on its way when it changes
+        for group, reason in refused:
+            await self.set_aside(group, await self.writer.sift(group, reason, self.next_token(batch, group)))
+
+    def next_token(self, batch: Batch, group: Group) -> NextToken:
+        """Return what plans the next insert of some of a group's rows."""
+
+        async def planned() -> str:
+            await self.plan(batch, [p for p in batch.ranges if p.topic == group.topic])
+            return self.token(group)
+
+        return planned
+
+    async def set_aside(self, group: Group, rejected: list[Rejected]) -> None:
+        """Send a group's bad messages to the dead letters."""
+        bad = {(r.message.partition, r.message.offset) for r in rejected}
+        group.rows = [r for r in group.rows if (r.message.partition, r.message.offset) not in bad]
+        await self.dead_letters.send(rejected)
 
     def start_over(self, batch: Batch) -> None:
         """After a fenced flush without a rebalance yet: read the same messages again if they stay ours."""

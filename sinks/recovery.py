@@ -1,4 +1,18 @@
-"""Finds out what a worker before this one may have stored, so that only the missing rows are inserted."""
+"""Finishes what a worker before this one has planned and not committed, so that each row is stored once.
+
+That worker may be dead, or only paused: then its insert, whose rows may be of partitions that several
+successors have now, can still reach ClickHouse at any later moment. So for each of its partitions a
+successor
+
+1. reads the plan's range again, and leaves out what the table has;
+2. inserts the rest under the plan's own token. ClickHouse keeps tokens by partition of the table (a month):
+   where the paused worker's insert came first, ours is dropped, where ours came first, all of the other is
+   dropped. Either way the token is spent, and nothing can come late any more;
+3. asks the table once more, and stores what is still missing in the ordinary steps, under a plan of its own.
+
+Should step 2 be dropped because of another successor's rows, step 3 inserts them. A crash between the
+steps leaves the same plan, and the next successor does the same.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +24,14 @@ from typing import TypeVar
 from aiokafka.errors import KafkaError
 
 from evometrics.schemas.metric_defs import OFFSETS_GONE, Instruments
+from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.topics import BY_NAME
+from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.backoff import backoff
-from evometrics.sinks.batch import Batch, Partition
-from evometrics.sinks.plan import Plan
-from evometrics.sinks.source import Gap, KafkaSource, Position
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.batch import Batch, Group, Partition
+from evometrics.sinks.plan import Plan, deduplication_token
+from evometrics.sinks.source import Gap, KafkaSource
+from evometrics.sinks.writer import BadData, TableWriter
 
 log = logging.getLogger(__name__)
 
@@ -23,46 +39,110 @@ T = TypeVar("T")
 
 
 class Recovery:
-    """Knows, for the present assignment, which offsets ahead are in the tables already."""
+    """Knows, for the present assignment, where each partition goes on.
 
-    def __init__(self, source: KafkaSource, writer: TableWriter, instruments: Instruments) -> None:
+    Args:
+        store: stores a batch in the cycle's ordinary steps.
+
+    Attributes:
+        generation: the assignment that `starts` is about.
+        starts: the first offset that is not stored, by partition met since.
+    """
+
+    def __init__(
+        self,
+        source: KafkaSource,
+        writer: TableWriter,
+        wire: WireFormat,
+        store: Callable[[Batch], Awaitable[None]],
+        instruments: Instruments,
+    ) -> None:
         self.source = source
         self.writer = writer
+        self.wire = wire
+        self.store = store
         self.instruments = instruments
         self.generation = -1
-        self.known: set[Partition] = set()
-        self.unfinished: dict[Partition, Plan] = {}
-        self.stored: dict[Partition, set[int]] = {}
+        self.starts: dict[Partition, int] = {}
 
     def forget(self) -> None:
         """Read the plans anew before the next batch: what was committed last is not certain."""
         self.generation = -1
-        self.known, self.unfinished, self.stored = set(), {}, {}
+        self.starts = {}
 
     async def prepare(self, batch: Batch) -> None:
-        """Drop from the batch what the tables have.
-
-        Reads the plans of partitions met for the first time since the assignment, and asks the tables
-        for the offsets in their ranges.
-        """
+        """Finish the plans of partitions met for the first time, and drop from the batch what is stored."""
         if self.generation != batch.generation:
             self.forget()
             self.generation = batch.generation
         gaps, self.source.gaps = self.source.gaps, []
         for gap in gaps:
             await self.report_gone(gap)
-        unknown = batch.ranges.keys() - self.known
+        unknown = batch.ranges.keys() - self.starts.keys()
         if unknown:
             found = await self.answered(lambda: self.source.positions(unknown))
-            # what is committed is stored, whatever made the consumer begin before it
-            batch.begin_at({partition: position.offset for partition, position in found.items()})
-            for partition, position in found.items():
-                if partition in batch.ranges:
-                    await self.look_up(partition, position, batch.ranges[partition].first)
-            self.known |= unknown & batch.ranges.keys()
-        dropped = batch.leave_out(self.stored)
-        if dropped:
-            log.info("%d messages of an unfinished batch were stored before, left out", dropped)
+            for partition in unknown:
+                position = found.get(partition)
+                if position is None:
+                    self.starts[partition] = batch.ranges[partition].first
+                    continue
+                if position.plan is not None:
+                    await self.finish(partition, position.plan, batch.generation)
+                elif batch.ranges[partition].first > position.offset:
+                    await self.report_gone(Gap(partition, position.offset, batch.ranges[partition].first))
+                # what is committed is stored, whatever made the consumer begin before it
+                self.starts[partition] = position.plan.last + 1 if position.plan else position.offset
+        batch.begin_at(self.starts)
+
+    async def finish(self, partition: Partition, plan: Plan, generation: int) -> None:
+        """Store what is missing of a plan's range, and commit its end."""
+        batch = await self.answered(lambda: self.read(partition, plan, generation))
+        planned = sum(len(group.rows) for group in batch.groups.values())
+        before = await self.missing(partition, plan, batch)
+        for group in batch.groups.values():
+            token = deduplication_token(group.table, group.schema, plan.epoch, plan.number)
+            await self.claim(group, token)
+        after = await self.missing(partition, plan, batch) if before else 0
+        log.info(
+            "%s[%d] has an unfinished plan, offsets %d to %d: %d rows, of which %d were stored, "
+            "%d went in under its token",
+            *partition,
+            plan.first,
+            plan.last,
+            planned,
+            planned - before,
+            before - after,
+        )
+        await self.store(batch)
+
+    async def read(self, partition: Partition, plan: Plan, generation: int) -> Batch:
+        """Return the messages of a plan's range as a batch that ends where the plan does."""
+        batch = Batch(generation)
+        messages = await self.source.read(partition, plan)
+        first = messages[0].offset if messages else plan.last + 1
+        if first > plan.first:
+            await self.report_gone(Gap(partition, plan.first, first))
+        batch.add({partition: messages}, self.wire)
+        batch.cover(partition, plan.first, plan.last)
+        return batch
+
+    async def missing(self, partition: Partition, plan: Plan, batch: Batch) -> int:
+        """Drop from a batch the rows that the table has; return how many are left."""
+        table = BY_NAME[partition.topic].table
+        stored = await self.writer.stored_offsets(table, partition.partition, plan.first, plan.last)
+        batch.leave_out({partition: stored})
+        return sum(len(group.rows) for group in batch.groups.values())
+
+    async def claim(self, group: Group, token: str) -> None:
+        """Spend a token on a group's rows, as many of them as go in; what does not is seen afterwards."""
+
+        async def same() -> str:
+            return token
+
+        try:
+            await self.writer.insert(group, group.rows, token)
+        except BadData as reason:
+            await self.writer.sift(group, reason, same)
 
     async def answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask Kafka until it has answered."""
@@ -70,31 +150,11 @@ class Recovery:
         while True:
             try:
                 return await ask()
-            except (KafkaError, OSError) as error:
+            except (KafkaError, RegistryUnavailable, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
-                log.warning("the group's plans were not read, next try in %.1f s: %r", pause, error)
+                log.warning("unfinished plans were not read, next try in %.1f s: %r", pause, error)
                 await asyncio.sleep(pause)
-
-    async def look_up(self, partition: Partition, position: Position, first: int) -> None:
-        """Take note of one partition's plan, and of offsets that Kafka no longer had."""
-        if first > position.offset:
-            await self.report_gone(Gap(partition, position.offset, first))
-        plan = position.plan
-        if plan is None:
-            return
-        table = BY_NAME[partition.topic].table
-        stored = await self.writer.stored_offsets(table, partition.partition, plan.first, plan.last)
-        self.unfinished[partition] = plan
-        self.stored[partition] = stored
-        log.info(
-            "%s[%d] has an unfinished batch, offsets %d to %d: %d of %d rows are stored",
-            *partition,
-            plan.first,
-            plan.last,
-            len(stored),
-            plan.count,
-        )
 
     async def report_gone(self, gap: Gap) -> None:
         """Count those offsets of a gap that Kafka has no more; others in it were never given out."""
@@ -110,18 +170,3 @@ class Recovery:
                 gap.first + gone - 1,
                 gap.end,
             )
-
-    def plan(self, partition: Partition, first: int, last: int, count: int, epoch: str) -> Plan:
-        """Return the plan to commit before an insert: a batch's range and what is unfinished beyond it."""
-        unfinished = self.unfinished.get(partition)
-        if unfinished is not None and unfinished.last > last:
-            return Plan(first, unfinished.last, max(count, unfinished.count), epoch)
-        return Plan(first, last, count, epoch)
-
-    def after(self, partition: Partition, next_offset: int) -> Position:
-        """Return the position to commit after an insert, with what is still unfinished."""
-        unfinished = self.unfinished.get(partition)
-        rest = unfinished.rest(next_offset) if unfinished else None
-        if unfinished and rest is None:
-            del self.unfinished[partition], self.stored[partition]
-        return Position(next_offset, rest)

@@ -11,6 +11,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
+from evometrics.schemas.offset_range import range_reader, read_range
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import TOPICS
 from evometrics.sinks.batch import Message, Partition
@@ -129,6 +130,11 @@ class KafkaSource:
             for tp, entry in found.items()
             if entry.offset >= 0
         }
+
+    async def read(self, partition: Partition, plan: Plan) -> list[Message]:
+        """Return the messages of a plan's range that Kafka still has, beside the group's reading."""
+        async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
+            return await read_range(reader, TopicPartition(*partition), plan.first, plan.last + 1)
 
     async def beginnings(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Return the first offset that Kafka still holds, by partition."""

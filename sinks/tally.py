@@ -133,9 +133,8 @@ class Tally:
         ids = set()
         counted = group.table == EVOLUTION_METRICS.table
         for message, position, _ in group.rows:
-            known = ranges.setdefault(message.partition, OffsetRange(message.offset, message.offset, 0))
+            known = ranges.setdefault(message.partition, OffsetRange(message.offset, message.offset))
             known.last = message.offset
-            known.count += 1
             value = message.value or b""
             if counted and value[position] == UUID_LENGTH:
                 event_id = value[position + 1 : position + 37]

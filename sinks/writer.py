@@ -1,7 +1,7 @@
 """Inserts a batch's groups into ClickHouse: tries again while it must, bisects where rows are bad.
 
-A call returns when every good row is stored; it fails only when it is cancelled. What it leaves behind
-when it is cancelled is found by the plan's check of stored offsets.
+A call returns when ClickHouse has taken or refused the rows; else it fails only when it is cancelled. What
+it leaves behind then is found by whoever takes up the plan (`recovery`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from evometrics.sinks.backoff import backoff
 from evometrics.sinks.batch import Group, Rejected, Row
 from evometrics.sinks.blocks import ContainerFormat, container, container_format
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, explain, is_bad_data, open_client
-from evometrics.sinks.plan import deduplication_token
 from evometrics.sinks.screen import screen, written_anew
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -36,6 +35,8 @@ INSERT_SETTINGS = {"async_insert": 0, "insert_deduplicate": 1, "max_partitions_p
 
 
 Request: TypeAlias = Callable[[AsyncClient], Awaitable[Any]]
+#: Returns the token of the next insert, once its plan is committed.
+NextToken: TypeAlias = Callable[[], Awaitable[str]]
 
 
 class BadData(ValueError):
@@ -50,9 +51,8 @@ class TableWriter:
         answered: requests that ClickHouse has taken or refused for what was in them.
     """
 
-    def __init__(self, settings: ClickHouseSettings, epoch: str, instruments: Instruments) -> None:
+    def __init__(self, settings: ClickHouseSettings, instruments: Instruments) -> None:
         self.settings = settings
-        self.epoch = epoch
         self.instruments = instruments
         self.trouble: str | None = "ClickHouse has not been reached yet"
         self.answered = 0
@@ -87,46 +87,49 @@ class TableWriter:
             "the check of its tables", "", lambda c: c.query("SELECT 1 FROM dead_letters LIMIT 0")
         )
 
-    async def store(self, group: Group) -> list[Rejected]:
-        """Insert a group's rows; return those that can't be stored, with the reason."""
-        try:
-            await self.insert(group, group.rows)
-            return []
-        except BadData as error:
-            log.warning(
-                "%s refused %d rows, looking for the bad ones: %s", group.table, len(group.rows), error
-            )
-        whole, damaged = await asyncio.to_thread(screen, group.schema, group.rows)
-        return damaged + await self.bisect(group, whole)
+    async def sift(self, group: Group, reason: BadData, next_token: NextToken) -> list[Rejected]:
+        """Insert the good ones of rows that ClickHouse has refused; return the others, with the reason.
 
-    async def bisect(self, group: Group, rows: Sequence[Row]) -> list[Rejected]:
+        Each insert on the way holds other rows than the one before and has a token of its own, from
+        `next_token`; what that raises passes through.
+        """
+        log.warning("%s refused %d rows, looking for the bad ones: %s", group.table, len(group.rows), reason)
+        whole, damaged = await asyncio.to_thread(screen, group.schema, group.rows)
+        return damaged + await self.bisect(group, whole, next_token)
+
+    async def bisect(self, group: Group, rows: Sequence[Row], next_token: NextToken) -> list[Rejected]:
         """Insert rows in halves down to the bad ones; return these."""
+        if not rows:
+            return []
         try:
-            await self.insert(group, rows)
+            await self.insert(group, rows, await next_token())
             return []
         except BadData:
             if len(rows) == 1:
-                return await self.insert_anew(group, rows[0])
+                return await self.insert_anew(group, rows[0], next_token)
         middle = len(rows) // 2
-        return await self.bisect(group, rows[:middle]) + await self.bisect(group, rows[middle:])
+        first = await self.bisect(group, rows[:middle], next_token)
+        return first + await self.bisect(group, rows[middle:], next_token)
 
-    async def insert_anew(self, group: Group, row: Row) -> list[Rejected]:
+    async def insert_anew(self, group: Group, row: Row, next_token: NextToken) -> list[Rejected]:
         """Insert the row of a good message that ClickHouse refused, written anew; return it if that fails."""
         try:
-            await self.insert(group, [written_anew(group.schema, row)])
+            await self.insert(group, [written_anew(group.schema, row)], await next_token())
             return []
         except BadData as error:
             return [Rejected(row.message, str(error))]
 
-    async def insert(self, group: Group, rows: Sequence[Row]) -> None:
-        """Insert rows as one block, trying until ClickHouse has answered. Raises `BadData`."""
+    async def insert(self, group: Group, rows: Sequence[Row], token: str) -> None:
+        """Insert rows as one block, trying until ClickHouse has answered. Raises `BadData`.
+
+        Under a token that was used before, ClickHouse stores nothing, and says nothing about it.
+        """
         if not rows:
             return
         fmt = self.formats.get(group.schema.fingerprint)
         if fmt is None:
             fmt = self.formats[group.schema.fingerprint] = container_format(group.schema)
         columns, body = fmt.columns, container(fmt, (row.block for row in rows))
-        token = deduplication_token(group.table, self.epoch, (row.block for row in rows))
         seconds = self.instruments.histogram(INSERT_SECONDS).labels(group.table)
 
         async def send(client: AsyncClient) -> None:

@@ -8,9 +8,8 @@ offset: what was read before is dropped, what lies between is read here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +17,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient, next_offsets
+from evometrics.schemas.offset_range import range_reader, read_range
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import cancelled
 from evometrics.streams.outputs import OutputProducer
@@ -26,7 +26,6 @@ from evometrics.streams.tables import Replay, StateTable, marker
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
-READ_BYTES = 4 * 1024 * 1024
 ANSWER_SECONDS = 30.0
 
 
@@ -137,7 +136,7 @@ class Ownership:
             self.drop(partition)
         tps = [TopicPartition(table.topic, p) for table in self.tables for p in partitions]
         replays = {tp: Replay() for tp in tps}
-        async with self.reader() as consumer:
+        async with range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer:
             consumer.assign(tps)
             await consumer.seek_to_beginning(*tps)
             ends = await consumer.end_offsets(tps)
@@ -196,7 +195,8 @@ class Ownership:
             return []
         between: list[ConsumerRecord] = []
         if records[0].offset > following:
-            between = await self.read_range(tp, following, records[0].offset)
+            async with range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer:
+                between = await read_range(consumer, tp, following, records[0].offset)
             gap = records[0].offset - following
             log.warning(
                 "%s[%s]: of %s offsets after %s, %s were read late", *tp, gap, following, len(between)
@@ -204,31 +204,3 @@ class Ownership:
         if tp in self.next_offsets:
             self.next_offsets[tp] = max(following, records[-1].offset + 1)
         return [*between, *(record for record in records if record.offset >= following)]
-
-    async def read_range(self, tp: TopicPartition, first: int, end: int) -> list[ConsumerRecord]:
-        """Return the records from `first` up to but without `end`; fewer where the broker has fewer."""
-        found: list[ConsumerRecord] = []
-        async with self.reader() as consumer:
-            consumer.assign([tp])
-            consumer.seek(tp, first)
-            while await consumer.position(tp) < end:
-                for records in (await consumer.getmany(tp, timeout_ms=1000)).values():
-                    found.extend(record for record in records if record.offset < end)
-        return found
-
-    @contextlib.asynccontextmanager
-    async def reader(self) -> AsyncIterator[AIOKafkaConsumer]:
-        """A consumer without a group."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.kafka.brokers,
-            client_id=f"{self.kafka.client_id}-state",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            max_partition_fetch_bytes=READ_BYTES,
-        )
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await consumer.start()
-            yield consumer
-        finally:
-            await consumer.stop()

@@ -83,7 +83,7 @@ def plans(args: argparse.Namespace) -> Iterator[Plan]:
     """Return the runs that the arguments ask for."""
     for seed in range(args.first_seed, args.first_seed + args.seeds):
         if args.crash:
-            for crash in [f"{point}:3" for point in CRASH_POINTS] if args.crash == "all" else [args.crash]:
+            for crash in each_crash() if args.crash == "all" else [args.crash]:
                 yield planned(args, seed, CRASH_EVENTS, CRASH_RATE, crash=crash, streams=1, sinks=1)
         elif args.without:
             for name in GUARANTEES if args.without == "all" else [args.without]:
@@ -101,6 +101,12 @@ def plans(args: argparse.Namespace) -> Iterator[Plan]:
             yield planned(args, seed, events, rate, scalings=args.scale, streams=1, sinks=1)
         else:
             yield planned(args, seed, SEED_EVENTS, RATE, faults=args.faults)
+
+
+def each_crash() -> Iterator[str]:
+    """Return a plan for each crash point; nothing is claimed but after another crash."""
+    for point in CRASH_POINTS:
+        yield "sink:after-plan:3,sink:after-claim" if point == "sink:after-claim" else f"{point}:3"
 
 
 def planned(args: argparse.Namespace, seed: int, events: int, rate: float, **more: object) -> Plan:

@@ -28,6 +28,7 @@ CRASH_POINTS = (
     "stream:after-ack",
     "sink:after-fetch",
     "sink:after-plan",
+    "sink:after-claim",
     "sink:after-insert",
     "sink:after-commit",
 )
@@ -163,10 +164,12 @@ def crash_stream(crasher: Crasher) -> None:
 
 def crash_sink(crasher: Crasher) -> None:
     from evometrics.sinks.cycle import SinkCycle
+    from evometrics.sinks.recovery import Recovery
     from evometrics.sinks.writer import TableWriter
 
     after(SinkCycle, "collect", lambda *_: ["sink:after-fetch"], crasher)
-    before(TableWriter, "store", "sink:after-plan", crasher)
+    before(TableWriter, "insert", "sink:after-plan", crasher)
+    after(Recovery, "claim", lambda *_: ["sink:after-claim"], crasher)
     after(SinkCycle, "insert", lambda *_: ["sink:after-insert"], crasher)
     after(SinkCycle, "flush", lambda *_: ["sink:after-commit"], crasher)
 

@@ -29,9 +29,11 @@ from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, TOPICS
 from evometrics.schemas.wire import WireFormat
+from evometrics.sinks.batch import Group, Rejected
 from evometrics.sinks.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker import SinkWorker
+from evometrics.sinks.writer import BadData, TableWriter
 
 WIRE = WireFormat()
 
@@ -228,3 +230,16 @@ async def until_stored(clickhouse: ClickHouseSettings, table: str, count: int) -
         return (await rows(clickhouse, f"SELECT count() FROM {table}"))[0][0] >= count
 
     await eventually(enough, f"{count} rows in {table}")
+
+
+async def store(writer: TableWriter, group: Group) -> list[Rejected]:
+    """Insert a group as the cycle does: as a whole, or the good ones of its rows; return the others."""
+
+    async def next_token() -> str:
+        return new_event_id()
+
+    try:
+        await writer.insert(group, group.rows, await next_token())
+        return []
+    except BadData as reason:
+        return await writer.sift(group, reason, next_token)

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.events import Event, now_micros
+from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.metric_defs import OF_SINK, Instruments
 from evometrics.schemas.reading import read_event
 from evometrics.schemas.topics import BY_RECORD, TOPICS
@@ -16,7 +17,7 @@ from evometrics.sinks.batch import Batch, Group, Partition
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import BadData, TableWriter
 from tests.faults.fuzz_messages import Fuzzed, around, fuzzed
-from tests.sinks.support import WIRE, Sent, one_of_each, rows
+from tests.sinks.support import WIRE, Sent, one_of_each, rows, store
 
 MESSAGES = 320
 SEED = 7
@@ -45,7 +46,7 @@ def sent(found: list[Fuzzed]) -> list[Sent]:
 
 @pytest.fixture
 def writer(database: ClickHouseSettings) -> TableWriter:
-    return TableWriter(database, "run", Instruments(CollectorRegistry(), OF_SINK))
+    return TableWriter(database, Instruments(CollectorRegistry(), OF_SINK))
 
 
 def test_what_is_good_or_bad_by_construction_is_read_so() -> None:
@@ -71,13 +72,13 @@ async def test_no_constraint_lets_a_bad_message_in_and_every_good_one_is_stored(
     for message in bad:
         for group in groups_of([message]):
             try:
-                await writer.insert(group, group.rows)
+                await writer.insert(group, group.rows, new_event_id())
                 let_in.append((message.topic, found[message.offset].kind, verdict(message), message.value))
             except BadData:
                 pass
     assert let_in == []
     for group in groups_of(good):
-        assert await writer.store(group) == []
+        assert await store(writer, group) == []
     await writer.close()
     stored = 0
     for topic in TOPICS:
@@ -93,7 +94,7 @@ async def test_a_derived_message_must_end_where_its_event_does(record: str, writ
         assert verdict(message) is not None
         (group,) = groups_of([message])
         with pytest.raises(BadData):
-            await writer.insert(group, group.rows)
+            await writer.insert(group, group.rows, new_event_id())
     await writer.close()
 
 

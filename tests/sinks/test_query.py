@@ -18,7 +18,7 @@ from evometrics.sinks.client import ClickHouseUnavailable
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import TableWriter
-from tests.sinks.support import WIRE, evolution, sent
+from tests.sinks.support import WIRE, evolution, sent, store
 
 HOUR = 3_600_000_000
 
@@ -47,10 +47,10 @@ async def stored(database: ClickHouseSettings) -> list[EvolutionMetrics]:
     batch.add({Partition(EVOLUTION_METRICS.name, 0): messages[:120]}, WIRE)
     again = Batch()
     again.add({Partition(EVOLUTION_METRICS.name, 0): messages[120:]}, WIRE)
-    writer = TableWriter(database, "run", Instruments(CollectorRegistry(), OF_SINK))
+    writer = TableWriter(database, Instruments(CollectorRegistry(), OF_SINK))
     for part in (batch, again):
         for group in part.groups.values():
-            assert await writer.store(group) == []
+            assert await store(writer, group) == []
     await writer.close()
     return made
 

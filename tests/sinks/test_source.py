@@ -23,11 +23,13 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
 ) -> None:
     async def nobody() -> None: ...
 
+    async def nothing_to_store(batch: Batch) -> None: ...
+
     value = next(WIRE.encode(e) for e in one_of_each("agent-1") if e.record == "system_event")
     registry = CollectorRegistry()
     instruments = Instruments(registry, OF_SINK)
     source = KafkaSource(broker.settings, broker.sink, nobody)
-    recovery = Recovery(source, TableWriter(database, "epoch", instruments), instruments)
+    recovery = Recovery(source, TableWriter(database, instruments), WIRE, nothing_to_store, instruments)
     producer = AIOKafkaProducer(bootstrap_servers=broker.settings.brokers)
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.settings.brokers)
     await producer.start()
@@ -51,7 +53,7 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
             await source.poll(0.2, 1)
         await send(3)
         before = await fetched()
-        while before.ranges[partition].count < 3:
+        while before.count < 3:
             before.add(await source.poll(0.2, 100), WIRE)
         await recovery.prepare(before)
         await source.poll(0.01, 0)  # paused, as while a batch is full

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,11 @@ from evometrics.schemas.http import HttpAddress
 from evometrics.schemas.ids import derived_id
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, TOPICS
-from evometrics.sinks.batch import Group, Partition, Rejected
+from evometrics.sinks.batch import Group, Partition, Row
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.source import KafkaSource, Position
 from evometrics.sinks.worker import SinkWorker, run_sink
+from evometrics.sinks.writer import TableWriter
 from tests.sinks.support import WIRE, Kafka, common, eventually, one_of_each, rows, running, until_stored
 
 PROGRESSED = BY_RECORD["evolution_progressed"]
@@ -71,7 +73,7 @@ async def test_a_crash_at_any_step_leaves_each_message_stored_once(
     await eventually(lambda: asyncio.sleep(0, worker.waiting_for is None), "the worker to start")
     assert worker.cycle is not None
     cycle, commits = worker.cycle, 0
-    commit, store = cycle.source.commit, cycle.writer.store
+    commit, insert = cycle.source.commit, cycle.writer.insert
 
     async def dying_commit(positions: dict[object, object]) -> None:
         nonlocal commits
@@ -80,15 +82,15 @@ async def test_a_crash_at_any_step_leaves_each_message_stored_once(
             raise Killed
         await commit(positions)  # type: ignore[arg-type]
 
-    async def dying_store(group: Group) -> list[Rejected]:
+    async def dying_insert(group: Group, rows: Sequence[Row], token: str) -> None:
         if point == "after the plan" or group.table != PROGRESSED.table:
             await asyncio.sleep(1)  # the first insert is through when this one dies
             raise Killed
-        return await store(group)
+        await insert(group, rows, token)
 
     cycle.source.commit = dying_commit  # type: ignore[assignment, method-assign]
     if point != "after the insert":
-        cycle.writer.store = dying_store  # type: ignore[method-assign]
+        cycle.writer.insert = dying_insert  # type: ignore[method-assign]
     with pytest.raises((Killed, ExceptionGroup)):
         await asyncio.wait_for(task, 40)
     if point != "after the plan":
@@ -167,6 +169,61 @@ async def test_what_a_crashed_worker_stored_is_known_beyond_the_next_batch(
 
         await eventually(at_end, "all offsets committed")
     assert sorted(await stored_offsets(database, PROGRESSED.table)) == sorted((p, o) for _, p, o in sent)
+
+
+@pytest.mark.parametrize("moment", ["before the successors look", "between look and claim", "after all"])
+async def test_an_insert_that_a_paused_worker_finishes_late_doubles_nothing(
+    broker: Kafka, database: ClickHouseSettings, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its partitions are shared by two successors; the insert holds rows of all of them, in two months."""
+    month = 31 * 86_400_000_000
+    events = many(600)
+    for event in events[::3]:
+        event.occurred_at -= month
+    sent = await broker.send(events)
+    sleeper = SinkWorker(broker.settings, database, SinkSettings(broker.sink.group, batch_seconds=2))
+    task = asyncio.create_task(sleeper.run(asyncio.Event()))
+    await eventually(lambda: asyncio.sleep(0, sleeper.waiting_for is None), "the worker to start")
+    assert sleeper.cycle is not None
+    cycle, asleep, late, landed = sleeper.cycle, asyncio.Event(), asyncio.Event(), asyncio.Event()
+    insert, stored = cycle.writer.insert, TableWriter.stored_offsets
+
+    async def sleepy(group: Group, rows: Sequence[Row], token: str) -> None:
+        asleep.set()
+        await late.wait()
+        await insert(group, rows, token)
+        landed.set()
+
+    async def wakes_the_sleeper(writer: TableWriter, *wanted: Any) -> set[int]:
+        found = await stored(writer, *wanted)
+        if moment == "between look and claim":
+            late.set()
+            await landed.wait()
+        return found
+
+    cycle.writer.insert = sleepy  # type: ignore[method-assign]
+    monkeypatch.setattr(TableWriter, "stored_offsets", wakes_the_sleeper)
+    await asyncio.wait_for(asleep.wait(), 30)
+    await cycle.source.consumer._coordinator.close()  # the group goes on without it
+    if moment == "before the successors look":
+        late.set()
+        await landed.wait()
+    async with running(broker, database) as first, running(broker, database) as second:
+        await until_stored(database, PROGRESSED.table, len(events))
+        for worker in (first, second):
+            await eventually(
+                lambda worker=worker: asyncio.sleep(0, bool(worker.cycle and worker.cycle.source.assigned)),
+                "both successors to have partitions",
+            )
+        await broker.send(many(50))
+        await until_stored(database, PROGRESSED.table, len(events) + 50)
+        late.set()
+        await landed.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    found = await stored_offsets(database, PROGRESSED.table)
+    assert len(found) == len(set(found)) == len(events) + 50
+    assert {(p, o) for _, p, o in sent} <= set(found)
 
 
 def damaged(event: Event) -> list[tuple[str, bytes | None]]:

@@ -1,0 +1,49 @@
+"""Reads a known range of one partition, beside whatever a consumer group reads of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from evometrics.schemas.settings import KafkaSettings
+
+FETCH_BYTES = 4 * 1024 * 1024
+ANSWER_SECONDS = 30.0
+POLL_MS = 1000
+
+
+@contextlib.asynccontextmanager
+async def range_reader(kafka: KafkaSettings, client_id: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group. Raises `KafkaError` or `TimeoutError` where no broker answers."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.brokers,
+        client_id=client_id,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=FETCH_BYTES,
+    )
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def read_range(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int
+) -> list[ConsumerRecord]:
+    """Return the records from `first` up to but without `end`; fewer where the broker has fewer."""
+    found: list[ConsumerRecord] = []
+    consumer.assign([partition])
+    end = min(end, (await consumer.end_offsets([partition]))[partition])
+    consumer.seek(partition, first)
+    while await consumer.position(partition) < end:
+        for records in (await consumer.getmany(partition, timeout_ms=POLL_MS)).values():
+            found.extend(record for record in records if first <= record.offset < end)
+    return found
