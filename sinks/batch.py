@@ -11,7 +11,7 @@ from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.reading import Message as Message
 from evometrics.schemas.reading import locate
 from evometrics.schemas.topics import BY_NAME
-from evometrics.schemas.wire import UnreadableMessage, WireFormat
+from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, UnreadableMessage, WireFormat
 from evometrics.sinks.blocks import block, block_end, varint
 
 
@@ -37,6 +37,14 @@ class Rejected(NamedTuple):
     reason: str
 
 
+class Gap(NamedTuple):
+    """Offsets of a partition that were not fetched: `first` up to but without `end`."""
+
+    partition: Partition
+    first: int
+    end: int
+
+
 @dataclass(slots=True)
 class OffsetRange:
     """The offsets of one partition in a batch."""
@@ -56,13 +64,18 @@ class Group:
 
 
 class Batch:
-    """Messages that are inserted and committed together."""
+    """Messages that are inserted and committed together.
+
+    Attributes:
+        gaps: what was passed over between two fetches of the batch.
+    """
 
     def __init__(self, generation: int = 0) -> None:
         self.generation = generation
         self.groups: dict[tuple[str, bytes], Group] = {}
         self.ranges: dict[Partition, OffsetRange] = {}
         self.rejected: list[Rejected] = []
+        self.gaps: list[Gap] = []
         self.count = 0
         self.size = 0
 
@@ -75,30 +88,54 @@ class Batch:
         for (topic_name, number), messages in fetched.items():
             if not messages:
                 continue
-            partition = Partition(topic_name, number)
+            groups: dict[bytes, Group] = {}
             prefix, end = varint(number), block_end(topic_name)
+            timestamp, stamp = -1, varint(-1)
             for message in messages:
-                value = message.value
-                self.count += 1
-                self.size += len(value or b"")
-                try:
-                    schema, position = locate(wire, topic_name, value)
-                except UnreadableMessage as error:
-                    self.rejected.append(Rejected(message, str(error)))
-                    continue
-                assert value is not None
-                group = self.groups.get((topic_name, schema.fingerprint))
+                value = message.value or b""
+                self.size += len(value)
+                framing = value[:SINGLE_OBJECT_LENGTH]
+                group = groups.get(framing)
                 if group is None:
-                    group = Group(topic_name, BY_NAME[topic_name].table, schema)
-                    self.groups[topic_name, schema.fingerprint] = group
-                encoded = block(prefix, message.offset, message.timestamp, value[position:], end)
+                    try:
+                        schema, position = locate(wire, topic_name, message.value)
+                    except UnreadableMessage as error:
+                        self.rejected.append(Rejected(message, str(error)))
+                        continue
+                    group = self.group(topic_name, schema)
+                    if position == SINGLE_OBJECT_LENGTH:
+                        groups[framing] = group
+                else:
+                    position = SINGLE_OBJECT_LENGTH
+                if message.timestamp != timestamp:
+                    timestamp, stamp = message.timestamp, varint(message.timestamp)
+                encoded = block(prefix, varint(message.offset), stamp, value[position:], end)
                 group.rows.append(Row(message, position, encoded))
-            first, last = messages[0].offset, messages[-1].offset
-            self.ranges.setdefault(partition, OffsetRange(first, last)).last = last
+            self.count += len(messages)
+            self.extend(Partition(topic_name, number), messages[0].offset, messages[-1].offset)
 
-    def cover(self, partition: Partition, first: int, last: int) -> None:
-        """Let the batch stand for a range of offsets, some of which hold no message."""
-        self.ranges[partition] = OffsetRange(first, last)
+    def extend(self, partition: Partition, first: int, last: int) -> None:
+        """Let the batch stand for these offsets of a partition too, some of which may hold no message."""
+        known = self.ranges.setdefault(partition, OffsetRange(first, last))
+        if first > known.last + 1:
+            self.gaps.append(Gap(partition, known.last + 1, first))
+        known.first = min(known.first, first)
+        known.last = max(known.last, last)
+
+    def group(self, topic: str, schema: WriterSchema) -> Group:
+        """Return the group of a topic's messages of one schema."""
+        group = self.groups.get((topic, schema.fingerprint))
+        if group is None:
+            group = self.groups[topic, schema.fingerprint] = Group(topic, BY_NAME[topic].table, schema)
+        return group
+
+    def join(self, other: Batch) -> None:
+        """Take over what another batch holds."""
+        for (topic, _), group in other.groups.items():
+            self.group(topic, group.schema).rows += group.rows
+        self.rejected += other.rejected
+        for partition, known in other.ranges.items():
+            self.extend(partition, known.first, known.last)
 
     def begin_at(self, firsts: Mapping[Partition, int]) -> None:
         """Drop what lies before these offsets, from partitions that began before them."""

@@ -32,17 +32,32 @@ PROVENANCE: list[dict[str, Any]] = [
 END: list[dict[str, Any]] = [{"name": "_topic", "type": "string"}]
 
 
+def spelled(number: int) -> bytes:
+    """Encode a number from 0 on: 7 bits a byte, lowest first, the high bit set in all bytes but the last."""
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+#: Two bytes of an encoding at a time: as its end, and as two bytes that others follow.
+PAIR = 1 << 14
+ENDS = [spelled(number) for number in range(PAIR)]
+FOLLOWED = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(PAIR)]
+
+
 def varint(number: int) -> bytes:
     """Encode an Avro int or long: zigzag, then 7 bits a byte, lowest first."""
     rest = number << 1 if number >= 0 else (-number << 1) - 1
-    if rest < 0x80:
-        return bytes((rest,))
-    out = bytearray()
-    while rest >= 0x80:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
+    if rest < PAIR:
+        return ENDS[rest]
+    out = b""
+    while rest >= PAIR:
+        out += FOLLOWED[rest & PAIR - 1]
+        rest >>= 14
+    return out + ENDS[rest]
 
 
 def text(value: bytes) -> bytes:
@@ -78,15 +93,14 @@ def block_end(topic: str) -> bytes:
     return text(topic.encode()) + SYNC
 
 
-def block(partition: bytes, offset: int, timestamp: int, datum: bytes, end: bytes) -> bytes:
+def block(partition: bytes, offset: bytes, timestamp: bytes, datum: bytes, end: bytes) -> bytes:
     """Return the block of one message.
 
-    `partition` is already a varint (it is the same for a whole fetch), `timestamp` is in milliseconds,
-    `end` is the topic's `block_end`.
+    Partition, offset and timestamp (milliseconds) are varints already: the first and the last are the same
+    for many messages. `end` is the topic's `block_end`.
     """
-    prefix = partition + varint(offset) + varint(timestamp)
-    size = varint(len(prefix) + len(datum) + len(end) - len(SYNC))
-    return b"".join((ONE_RECORD, size, prefix, datum, end))
+    size = len(partition) + len(offset) + len(timestamp) + len(datum) + len(end) - len(SYNC)
+    return b"".join((ONE_RECORD, varint(size), partition, offset, timestamp, datum, end))
 
 
 def container(fmt: ContainerFormat, blocks: Iterable[bytes]) -> bytes:

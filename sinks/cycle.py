@@ -172,6 +172,7 @@ class SinkCycle:
         after = {partition: r.last + 1 for partition, r in batch.ranges.items()}
         await self.source.commit({partition: Position(offset, None) for partition, offset in after.items()})
         self.committed.update(after)
+        self.recovery.starts.update(after)
         await self.tally.count(self.writer, [group for group in groups if group.rows])
 
     async def plan(self, batch: Batch, partitions: Iterable[Partition]) -> None:
@@ -223,8 +224,10 @@ class SinkCycle:
         """After a fenced flush without a rebalance yet: read the same messages again if they stay ours."""
         self.recovery.forget()
         if batch.generation == self.source.generation:
-            self.source.rewind({p: r.first for p, r in batch.ranges.items()})
-            self.batch = Batch(self.source.generation)
+            # what was collected meanwhile is dropped as well, and may be of other partitions
+            collected, self.batch = self.batch, Batch(self.source.generation)
+            firsts = {p: r.first for p, r in collected.ranges.items()}
+            self.source.rewind(firsts | {p: r.first for p, r in batch.ranges.items()})
 
     async def let_go(self) -> None:
         """Called before partitions change hands: finish the flush under way, drop what is only collected."""

@@ -12,6 +12,9 @@ successor
 
 Should step 2 be dropped because of another successor's rows, step 3 inserts them. A crash between the
 steps leaves the same plan, and the next successor does the same.
+
+Besides, each batch is held against where its partitions' last ones ended: what was passed over in between,
+for whatever reason, is read here.
 """
 
 from __future__ import annotations
@@ -28,9 +31,9 @@ from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.backoff import backoff
-from evometrics.sinks.batch import Batch, Group, Partition
+from evometrics.sinks.batch import Batch, Gap, Group, Partition
 from evometrics.sinks.plan import Plan, deduplication_token
-from evometrics.sinks.source import Gap, KafkaSource
+from evometrics.sinks.source import KafkaSource
 from evometrics.sinks.writer import BadData, TableWriter
 
 log = logging.getLogger(__name__)
@@ -71,32 +74,41 @@ class Recovery:
         self.starts = {}
 
     async def prepare(self, batch: Batch) -> None:
-        """Finish the plans of partitions met for the first time, and drop from the batch what is stored."""
+        """Finish plans met for the first time, leave out what is stored, read what the batch passed over."""
         if self.generation != batch.generation:
             self.forget()
             self.generation = batch.generation
-        gaps, self.source.gaps = self.source.gaps, []
-        for gap in gaps:
-            await self.report_gone(gap)
         unknown = batch.ranges.keys() - self.starts.keys()
         if unknown:
             found = await self.answered(lambda: self.source.positions(unknown))
-            for partition in unknown:
-                position = found.get(partition)
-                if position is None:
-                    self.starts[partition] = batch.ranges[partition].first
-                    continue
+            fresh = unknown - found.keys()
+            if fresh:
+                self.starts |= await self.answered(lambda: self.source.beginnings(fresh))
+            for partition, position in found.items():
                 if position.plan is not None:
                     await self.finish(partition, position.plan, batch.generation)
-                elif batch.ranges[partition].first > position.offset:
-                    await self.report_gone(Gap(partition, position.offset, batch.ranges[partition].first))
                 # what is committed is stored, whatever made the consumer begin before it
                 self.starts[partition] = position.plan.last + 1 if position.plan else position.offset
         batch.begin_at(self.starts)
+        gaps, batch.gaps = batch.gaps, []
+        gaps += [Gap(p, self.starts[p], r.first) for p, r in batch.ranges.items()]
+        for partition, first, end in gaps:
+            gap = Gap(partition, max(first, self.starts[partition]), end)
+            if gap.first < gap.end:
+                await self.fill(batch, gap)
+
+    async def fill(self, batch: Batch, gap: Gap) -> None:
+        """Read what a batch passed over, and count what Kafka has no more."""
+        late = await self.answered(lambda: self.read(gap, batch.generation))
+        if late.count:
+            log.warning(
+                "%s[%d] from offset %d: %d messages are read late", *gap.partition, gap.first, late.count
+            )
+        batch.join(late)
 
     async def finish(self, partition: Partition, plan: Plan, generation: int) -> None:
         """Store what is missing of a plan's range, and commit its end."""
-        batch = await self.answered(lambda: self.read(partition, plan, generation))
+        batch = await self.answered(lambda: self.read(Gap(partition, plan.first, plan.last + 1), generation))
         planned = sum(len(group.rows) for group in batch.groups.values())
         before = await self.missing(partition, plan, batch)
         for group in batch.groups.values():
@@ -115,15 +127,14 @@ class Recovery:
         )
         await self.store(batch)
 
-    async def read(self, partition: Partition, plan: Plan, generation: int) -> Batch:
-        """Return the messages of a plan's range as a batch that ends where the plan does."""
+    async def read(self, gap: Gap, generation: int) -> Batch:
+        """Return a range of messages as a batch that stands for all of it; count what Kafka has no more."""
         batch = Batch(generation)
-        messages = await self.source.read(partition, plan)
-        first = messages[0].offset if messages else plan.last + 1
-        if first > plan.first:
-            await self.report_gone(Gap(partition, plan.first, first))
-        batch.add({partition: messages}, self.wire)
-        batch.cover(partition, plan.first, plan.last)
+        messages = await self.source.read(*gap)
+        batch.add({gap.partition: messages}, self.wire)
+        batch.extend(gap.partition, gap.first, gap.end - 1)
+        if not messages or messages[0].offset > gap.first:
+            await self.report_gone(gap)
         return batch
 
     async def missing(self, partition: Partition, plan: Plan, batch: Batch) -> int:
@@ -158,7 +169,7 @@ class Recovery:
 
     async def report_gone(self, gap: Gap) -> None:
         """Count those offsets of a gap that Kafka has no more; others in it were never given out."""
-        beginning = (await self.answered(lambda: self.source.beginnings([gap.partition])))[gap.partition]
+        beginning = (await self.source.beginnings([gap.partition]))[gap.partition]
         gone = min(beginning, gap.end) - gap.first
         if gone > 0:
             labels = (gap.partition.topic, str(gap.partition.partition))

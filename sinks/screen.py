@@ -35,5 +35,5 @@ def written_anew(schema: WriterSchema, row: Row) -> Row:
     message = row.message
     assert message.value is not None, "a row's message has a value"
     datum = write_record(schema, read_record(schema, message.value, row.position))
-    prefix, end = varint(message.partition), block_end(message.topic)
-    return row._replace(block=block(prefix, message.offset, message.timestamp, datum, end))
+    partition, offset, timestamp = map(varint, (message.partition, message.offset, message.timestamp))
+    return row._replace(block=block(partition, offset, timestamp, datum, block_end(message.topic)))

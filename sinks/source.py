@@ -21,7 +21,8 @@ from evometrics.sinks.settings import SinkSettings
 log = logging.getLogger(__name__)
 
 FETCH_BYTES = 32_000_000
-PARTITION_FETCH_BYTES = 4_000_000
+#: aiokafka copies what is left of a partition's fetch for each record batch in it, twice.
+PARTITION_FETCH_BYTES = 524_288
 METADATA_AGE_MS = 10_000
 
 
@@ -36,19 +37,10 @@ class Position(NamedTuple):
     plan: Plan | None
 
 
-class Gap(NamedTuple):
-    """Offsets that were not fetched between two batches of a partition: `first` up to but without `end`."""
-
-    partition: Partition
-    first: int
-    end: int
-
-
 class KafkaSource:
     """Reads all nine topics as one member of the sink's consumer group.
 
     Attributes:
-        gaps: what was passed over since the last look, for the caller to take.
         generation: counts assignments; a batch of an older one must be dropped.
         assigned: the partitions this worker has now; None before the first assignment.
     """
@@ -64,8 +56,6 @@ class KafkaSource:
         self.on_revoked = on_revoked
         self.generation = 0
         self.assigned: frozenset[Partition] | None = None
-        self.gaps: list[Gap] = []
-        self.following: dict[Partition, int] = {}
         self.consumer: Any = None
         self.admin: Any = None
 
@@ -113,12 +103,6 @@ class KafkaSource:
         fetched: Mapping[Partition, list[Message]] = await self.consumer.getmany(
             timeout_ms=max(1, int(seconds * 1000)), max_records=max(1, rows)
         )
-        for tp, messages in fetched.items():
-            partition = Partition(*tp)
-            expected = self.following.get(partition, messages[0].offset)
-            if messages[0].offset > expected:
-                self.gaps.append(Gap(partition, expected, messages[0].offset))
-            self.following[partition] = messages[-1].offset + 1
         return fetched
 
     async def positions(self, partitions: Iterable[Partition]) -> dict[Partition, Position]:
@@ -131,10 +115,10 @@ class KafkaSource:
             if entry.offset >= 0
         }
 
-    async def read(self, partition: Partition, plan: Plan) -> list[Message]:
-        """Return the messages of a plan's range that Kafka still has, beside the group's reading."""
+    async def read(self, partition: Partition, first: int, end: int) -> list[Message]:
+        """Return what Kafka has from `first` up to but without `end`, beside the group's reading."""
         async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
-            return await read_range(reader, TopicPartition(*partition), plan.first, plan.last + 1)
+            return await read_range(reader, TopicPartition(*partition), first, end)
 
     async def beginnings(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Return the first offset that Kafka still holds, by partition."""
@@ -157,7 +141,6 @@ class KafkaSource:
         for partition, offset in offsets.items():
             if self.assigned is not None and partition in self.assigned:
                 self.consumer.seek(TopicPartition(*partition), offset)
-                self.following[partition] = offset
 
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message, as of the last fetch; None if unknown."""
@@ -181,6 +164,5 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Called when this worker knows its partitions."""
         self.source.generation += 1
-        self.source.following.clear()
         self.source.assigned = frozenset(Partition(*tp) for tp in assigned)
         log.info("assigned %d partitions of group %s", len(self.source.assigned), self.source.sink.group)

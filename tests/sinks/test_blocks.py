@@ -71,8 +71,8 @@ def test_a_damaged_datum_is_never_read_into_its_neighbour(data: st.DataObject) -
     tail = data.draw(st.binary(max_size=60))
     schema = newest("evolution_progressed")
     end = block_end("a-topic")
-    damaged = block(varint(0), 7, 0, value[10:cut] + tail, end)
-    whole = block(varint(0), 8, 0, value[10:], end)
+    damaged = block(varint(0), varint(7), varint(0), value[10:cut] + tail, end)
+    whole = block(varint(0), varint(8), varint(0), value[10:], end)
     try:
         records = read(container(container_format(schema), [damaged, whole, whole]))
     except Exception:  # any refusal will do

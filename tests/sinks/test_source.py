@@ -56,6 +56,7 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
         while before.count < 3:
             before.add(await source.poll(0.2, 100), WIRE)
         await recovery.prepare(before)
+        recovery.starts[partition] = before.ranges[partition].last + 1  # as the cycle does after a commit
         await source.poll(0.01, 0)  # paused, as while a batch is full
         await asyncio.sleep(1)  # until the fetch under way has ended
         last = await send(6)
@@ -64,9 +65,7 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
         )
         batch = await fetched()
         assert batch.ranges[partition].first == last
-        assert not source.gaps or source.gaps[0].end == last
         await recovery.prepare(batch)
-        assert source.gaps == []
         labels = {"topic": partition.topic, "partition": "0"}
         assert registry.get_sample_value(OFFSETS_GONE.name, labels) == 5
     finally:

@@ -15,7 +15,7 @@ from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, TOPICS
 from evometrics.sinks.batch import Group, Partition, Row
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.source import KafkaSource, Position
+from evometrics.sinks.source import Fenced, KafkaSource, Position
 from evometrics.sinks.worker import SinkWorker, run_sink
 from evometrics.sinks.writer import TableWriter
 from tests.sinks.support import WIRE, Kafka, common, eventually, one_of_each, rows, running, until_stored
@@ -128,6 +128,52 @@ async def test_a_consumer_that_begins_before_what_is_committed_stores_nothing_ag
     assert begun
     expected = sorted((p, o) for _, p, o in sent)
     assert sorted(await stored_offsets(database, PROGRESSED.table)) == expected
+
+
+async def test_what_was_collected_beside_a_fenced_batch_is_read_again(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    """A commit may fail without a rebalance; the next batch may hold partitions that the failed one lacks."""
+    first, others = many(1), many(200)
+    await broker.send(first)
+    async with running(broker, database) as worker:
+        await eventually(lambda: asyncio.sleep(0, worker.waiting_for is None), "the worker to start")
+        assert worker.cycle is not None
+        cycle, commit, sent = worker.cycle, worker.cycle.source.commit, False
+
+        async def fenced(positions: Any) -> None:
+            nonlocal sent
+            if not sent:
+                sent = True
+                await broker.send(others)
+                await eventually(lambda: asyncio.sleep(0, cycle.batch.count >= len(others)), "a next batch")
+                raise Fenced("somebody else has it")
+            await commit(positions)
+
+        cycle.source.commit = fenced  # type: ignore[method-assign]
+        await until_stored(database, PROGRESSED.table, 1 + len(others))
+    assert sent and len(await stored_offsets(database, PROGRESSED.table)) == 1 + len(others)
+
+
+async def test_what_the_consumer_passes_over_is_read_late(
+    broker: Kafka, database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await broker.send(many(100))
+    sent = await broker.send(many(200))
+    poll = KafkaSource.poll
+    begun = False
+
+    async def skipping(source: KafkaSource, seconds: float, rows: int) -> object:
+        nonlocal begun
+        if source.assigned and not begun:
+            begun = True
+            source.rewind({Partition(t, p): o for t, p, o in sent})  # to the last of each partition
+        return await poll(source, seconds, rows)
+
+    monkeypatch.setattr(KafkaSource, "poll", skipping)
+    async with running(broker, database):
+        await until_stored(database, PROGRESSED.table, 300)
+    assert begun and len(await stored_offsets(database, PROGRESSED.table)) == 300
 
 
 async def test_what_a_crashed_worker_stored_is_known_beyond_the_next_batch(
