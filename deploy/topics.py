@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
+import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import SCOPE_COUNTS, SCOPE_COUNTS_RETENTION_MS, TOPICS
 from evometrics.schemas.validation import MAX_EVENT_BYTES

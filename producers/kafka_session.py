@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
 from evometrics.producers.lanes import Lane
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import RAW_TOPICS

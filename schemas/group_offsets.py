@@ -18,6 +18,8 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import NotCoordinatorForGroupError, for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
 
+import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+
 
 def checked(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """Return a sending method that raises the error of a whole answer to a question for offsets."""

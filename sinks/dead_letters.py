@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.events import DeadLetter
 from evometrics.schemas.ids import derived_id
 from evometrics.schemas.metric_defs import DEAD_LETTERS_TOTAL, Instruments

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import RecordMetadata
 
+import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.events import SystemEvent, now_micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.reading import read_event

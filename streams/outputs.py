@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import RecordMetadata
 
+import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.validation import MAX_EVENT_BYTES
 
