@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from aiokafka.errors import NodeNotReadyError
 from aiokafka.structs import ConsumerRecord
 
 from evometrics.schemas.settings import KafkaSettings
-from evometrics.streams import ownership, sources
+from evometrics.streams import ownership
 from evometrics.streams.changelogs import create_changelogs
 from evometrics.streams.outputs import OutputProducer
 from evometrics.streams.ownership import Ownership
-from evometrics.streams.sources import BrokerUnavailable, answered
 from evometrics.streams.tables import StateTable
 
 
@@ -227,24 +224,3 @@ async def test_batches_of_a_partition_that_is_not_owned_are_left_to_its_owner(gr
     records = await group.send(3)
     async with group.worker(Worker(1)) as owner:
         assert await owner.unread(records) == []
-
-
-async def test_a_worker_starts_while_one_broker_of_the_cluster_is_away(
-    group: Group, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = 0
-
-    async def ask(admin: AIOKafkaAdminClient) -> int:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            raise NodeNotReadyError("node 2")
-        return len(await admin.list_topics())
-
-    assert await answered(group.kafka, ask) > 0
-    assert asked == 2
-    monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.1)
-    with pytest.raises(BrokerUnavailable, match=re.escape(group.kafka.brokers)):
-        await answered(group.kafka, lambda _: asyncio.sleep(5))
-    with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1:"):
-        await answered(replace(group.kafka, brokers="127.0.0.1:1"), ask)

@@ -1,0 +1,88 @@
+"""Asks a cluster about its topics, and creates those that are missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import TypeVar
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+
+import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.validation import MAX_EVENT_BYTES
+
+CONNECT_SECONDS = 15.0
+RETRY_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+class BrokerUnavailable(ConnectionError):
+    """No broker answers; the message names the address and the way out."""
+
+
+async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
+    """Ask the cluster, again for `CONNECT_SECONDS` where one of its brokers is away just now.
+
+    Raises `BrokerUnavailable` where none answers, at once, or not by then; `KafkaError` where it refuses.
+    """
+    problem: KafkaError | None = None
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            while True:
+                admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers, client_id=kafka.client_id)
+                try:
+                    await admin.start()
+                    try:
+                        return await ask(admin)
+                    except KafkaError as error:
+                        if not error.retriable:
+                            raise
+                        problem = error
+                finally:
+                    await admin.close()
+                await asyncio.sleep(RETRY_SECONDS)
+    except (TimeoutError, KafkaConnectionError) as error:
+        raise BrokerUnavailable(
+            f"no Kafka broker answers at {kafka.brokers}: start it (`evometrics up`) or correct the address "
+            f"({problem or error!r})"
+        ) from error
+
+
+async def partitions_of(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:
+    """Return the number of partitions of those of the topics that are there."""
+    there = set(await admin.list_topics())
+    present = [name for name in names if name in there]
+    described = await admin.describe_topics(present) if present else []
+    return {entry["topic"]: len(entry["partitions"]) for entry in described}
+
+
+async def create_missing(
+    admin: AIOKafkaAdminClient, kafka: KafkaSettings, topics: Mapping[str, Mapping[str, str]]
+) -> dict[str, int]:
+    """Create those of the topics, given with their own settings, that are missing.
+
+    Returns the number of partitions of those that were there. Each topic takes messages of twice the size
+    of the largest event, for framing, derived events and states, and all copies but one must have a write.
+    Raises `KafkaError` where the broker refuses.
+    """
+    existing = await partitions_of(admin, topics)
+    common = {
+        "max.message.bytes": str(2 * MAX_EVENT_BYTES),
+        "min.insync.replicas": str(max(1, kafka.replication - 1)),
+    }
+    missing = [
+        NewTopic(name, kafka.partitions, kafka.replication, topic_configs={**common, **own})
+        for name, own in topics.items()
+        if name not in existing
+    ]
+    if missing:
+        response = await admin.create_topics(missing)
+        for name, code, message in (entry[:3] for entry in response.topic_errors):
+            error = for_code(code)
+            # another process may do the same at this moment
+            if code and not issubclass(error, TopicAlreadyExistsError):
+                raise error(f"topic {name}: {message or error.__name__}")
+    return existing
