@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.outbox_file import OutboxError, OutboxFile, OutboxLock, Row, dead_outboxes
@@ -87,8 +86,7 @@ class AdoptedSource:
         self.lock.close(delete=self.depth == 0)
 
 
-@dataclass(slots=True)
-class Queued:
+class Queued(NamedTuple):
     """A row and where it came from."""
 
     source: Source

@@ -132,7 +132,7 @@ class Publisher:
                 self.new_rows.clear()
                 more = await self.fill(producer)
                 for lane in self.lanes.ready():
-                    under_way[await send_batch(producer, lane)] = lane
+                    under_way[await send_batch(producer, lane, self.framing)] = lane
                 if more:
                     await asyncio.sleep(0)  # lets the producer write; then the next rows are read at once
                     continue
@@ -165,12 +165,12 @@ class Publisher:
         partitions = {topic: len(await producer.partitions_for(topic)) for topic in topics}
         for item in found:
             try:
-                value = await self.framing.value(item.row)
+                await self.framing.learn(item.row)
             except UnreadableMessage as error:
                 self.refuse(item.row, str(error))
                 self.backlog.delete([item])
                 continue
-            self.lanes.add(item, partitions[item.row.topic], value)
+            self.lanes.add(item, partitions[item.row.topic])
         return bool(found)
 
     async def settle(
@@ -196,8 +196,7 @@ class Publisher:
         """Count and delete what the broker has taken."""
         self.attempt = 0
         items = self.lanes.finish(lane)
-        for item in items:
-            self.published[item.row.topic] += 1
+        self.published[lane.partition.topic] += len(items)
         self.backlog.delete(items)
 
     def refused(self, lane: Lane, error: BaseException) -> BatchRefused:
