@@ -10,6 +10,7 @@ from typing import Any
 from evometrics.schemas.validation import InvalidEvent
 
 FLOAT_ONLY = frozenset({float})
+TEXT_ONLY = frozenset({str})
 
 
 def given(event: object, *names: str) -> Any:
@@ -34,6 +35,8 @@ def finite(value: Any, record: str, name: str) -> float:
 
 def whole(value: Any, record: str, name: str) -> int:
     """Return a whole number. Raises `InvalidEvent` naming the field."""
+    if type(value) is int:
+        return value
     number = finite(value, record, name)
     if number != int(number):
         raise InvalidEvent(record, name, f"{value!r} is no whole number")
@@ -83,4 +86,6 @@ def texts(value: Any, record: str) -> dict[str, str]:
         return {}
     if not isinstance(value, (dict, Mapping)):
         raise InvalidEvent(record, "metadata", f"{type(value).__name__} is no map")
+    if TEXT_ONLY.issuperset(map(type, value)) and TEXT_ONLY.issuperset(map(type, value.values())):
+        return dict(value)
     return {text(key): text(item) for key, item in value.items()}
