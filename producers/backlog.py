@@ -36,20 +36,27 @@ class Source(Protocol):
 
 
 class OwnSource:
-    """The outbox of this collector, read through a handle of its own."""
+    """The outbox of this collector: what it hands over, else its file, read through a handle of its own."""
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
+        self.handover = outbox.handover
         self.file = OutboxFile(outbox.path)
 
     def read(self, limit: int) -> list[Row]:
-        rows = self.file.read_after(self.outbox.read_upto, limit)
-        if rows:
-            self.outbox.read_upto = rows[-1].seq
+        upto = self.handover.committed_upto
+        before = self.handover.read_upto
+        if before >= upto:
+            return []
+        rows = self.handover.take(limit)
+        if not rows:
+            with self.handover.reading:
+                rows = self.file.read_after(before, limit)
+                self.handover.read_to(rows[-1].seq if rows else upto)
         return rows
 
     def rewind(self) -> None:
-        self.outbox.read_upto = 0
+        self.handover.read_to(0)
 
     def delete(self, rows: list[Row]) -> None:
         self.outbox.delete(rows)
@@ -63,8 +70,7 @@ class AdoptedSource:
 
     def __init__(self, lock: OutboxLock) -> None:
         self.lock = lock
-        # A power loss at worst brings deleted rows back; they are sent again under their ids.
-        self.file = OutboxFile(lock.path, durable=False)
+        self.file = OutboxFile(lock.path)
         self.depth = self.file.depth()
         self.cursor = 0
 
@@ -121,35 +127,37 @@ class Backlog:
     @property
     def depth(self) -> int:
         """Events that the broker does not have yet, adopted ones included."""
-        return self.own.outbox.depth + sum(source.depth for source in self.adopted)
+        adopted = sum(source.depth for source in self.adopted)
+        return self.own.outbox.space.depth + adopted
+
+    @property
+    def undeleted(self) -> int:
+        """Rows that the broker has and the disk still holds; an adopted outbox's are deleted at once."""
+        return self.own.outbox.undeleted
 
     def sources(self) -> list[Source]:
         """Return all sources in the order in which they are to be sent."""
         return [*self.adopted, self.own]
 
     def read(self, limit: int) -> list[Queued]:
-        """Return the next rows in order."""
-        found: list[Queued] = []
+        """Return the next rows in order, of one source; none = there are none just now."""
         for source in self.sources():
-            if len(found) < limit:
-                found.extend(Queued(source, row) for row in source.read(limit - len(found)))
-        return found
+            if rows := source.read(limit):
+                return [Queued(source, row) for row in rows]
+        return []
 
     async def rewind(self) -> None:
         """Read again from the first row that is not deleted, once what was sent has been deleted."""
         # The outbox's thread deletes; it has no event of this loop to set.
-        while self.own.outbox.undeleted and not self.own.outbox.closing:  # noqa: ASYNC110
+        while self.undeleted and not self.own.outbox.closing:  # noqa: ASYNC110
             await asyncio.sleep(REWIND_POLL)
         for source in self.sources():
             source.rewind()
 
     def delete(self, queued: list[Queued]) -> None:
         """Delete rows that the broker has, and the files of adopted outboxes that are empty by that."""
-        by_source: dict[int, tuple[Source, list[Row]]] = {}
-        for item in queued:
-            by_source.setdefault(id(item.source), (item.source, []))[1].append(item.row)
-        for source, rows in by_source.values():
-            source.delete(rows)
+        for source in {item.source for item in queued}:
+            source.delete([item.row for item in queued if item.source is source])
         for adopted in [a for a in self.adopted if a.depth == 0]:
             self.adopted.remove(adopted)
             adopted.close()

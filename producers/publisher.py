@@ -39,13 +39,14 @@ from evometrics.schemas.wire import UnreadableMessage
 
 logger = logging.getLogger(__name__)
 
-#: Rows and bytes read ahead of the broker's acknowledgements.
+#: Rows read and not yet deleted on disk, and bytes of those not yet acknowledged. After a crash at most the
+#: window's rows are sent twice; the stream remembers a node's last 4,096 event ids of a partition.
 WINDOW_ROWS = 4000
 WINDOW_BYTES = 16_000_000
 READ_ROWS = 1000
 BATCH_BYTES = 262_144
 #: Rows that arrive within this many seconds of each other share a request.
-LINGER = 0.005
+LINGER = 0.02
 #: A session that gets no acknowledgement for this long is given up for a new one.
 STALL = 30.0
 #: Seconds without an answer after which the broker counts as away.
@@ -138,7 +139,7 @@ class Publisher:
                     continue
                 if arrival is None or arrival.done():
                     arrival = asyncio.create_task(self.new_rows.wait())
-                waiters = {*under_way} if self.full() else {*under_way, arrival}
+                waiters = {*under_way, arrival}
                 done, _ = await asyncio.wait(waiters, timeout=CHECK, return_when=asyncio.FIRST_COMPLETED)
                 if arrival in done:
                     await asyncio.sleep(LINGER)
@@ -152,15 +153,18 @@ class Publisher:
             if arrival is not None:
                 arrival.cancel()
 
-    def full(self) -> bool:
-        """Tell whether as much is read ahead as may be."""
-        return self.lanes.rows >= WINDOW_ROWS or self.lanes.size >= WINDOW_BYTES
+    def room(self) -> int:
+        """Return how many rows may be read ahead; what the broker has counts until it is deleted on disk."""
+        if self.lanes.size >= WINDOW_BYTES:
+            return 0
+        return max(0, min(READ_ROWS, WINDOW_ROWS - self.lanes.rows - self.backlog.undeleted))
 
     async def fill(self, producer: AIOKafkaProducer) -> bool:
         """Read rows into their lanes; tell whether there may be more."""
-        if self.full():
+        room = self.room()
+        if not room:
             return False
-        found = self.backlog.read(READ_ROWS)
+        found = self.backlog.read(room)
         topics = {item.row.topic for item in found}
         partitions = {topic: len(await producer.partitions_for(topic)) for topic in topics}
         for item in found:
