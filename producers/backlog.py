@@ -2,6 +2,10 @@
 
 An adopted outbox goes before our own rows, because an agent's events in it are older. Its file is deleted
 once the broker has all of it.
+
+Rows that were read before are sent first in every new session, before anything that was not: the broker may
+have them, and the stream knows an event that comes twice only as long as few others come in between. So an
+outbox that is adopted later waits until no such row of our own is left on disk.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import OutboxError, OutboxFile, OutboxLock, Row, dead_outboxes
+from evometrics.producers.outbox_file import LAST_SEQ, OutboxError, OutboxFile, OutboxLock, Row, dead_outboxes
 
 logger = logging.getLogger(__name__)
 
@@ -42,23 +46,35 @@ class OwnSource:
         self.outbox = outbox
         self.handover = outbox.handover
         self.file = OutboxFile(outbox.path)
+        self.furthest = 0
+        self.in_hands = 0
 
-    def read(self, limit: int) -> list[Row]:
-        upto = self.handover.committed_upto
+    def read(self, limit: int, upto: int = LAST_SEQ) -> list[Row]:
+        upto = min(upto, self.handover.committed_upto)
         before = self.handover.read_upto
         if before >= upto:
             return []
-        rows = self.handover.take(limit)
+        rows = self.handover.take(min(limit, upto - before))
         if not rows:
             with self.handover.reading:
-                rows = self.file.read_after(before, limit)
+                rows = self.file.read_after(before, limit, upto)
                 self.handover.read_to(rows[-1].seq if rows else upto)
+        self.furthest = max(self.furthest, self.handover.read_upto)
+        self.in_hands += len(rows)
         return rows
+
+    @property
+    def settled(self) -> bool:
+        """Whether none of the rows that were ever read is left on disk."""
+        again = self.handover.read_upto < self.furthest
+        return not (again or self.in_hands or self.outbox.undeleted)
 
     def rewind(self) -> None:
         self.handover.read_to(0)
+        self.in_hands = 0
 
     def delete(self, rows: list[Row]) -> None:
+        self.in_hands -= len(rows)
         self.outbox.delete(rows)
 
     def close(self) -> None:
@@ -105,6 +121,7 @@ class Backlog:
     def __init__(self, outbox: Outbox) -> None:
         self.own = OwnSource(outbox)
         self.adopted: list[AdoptedSource] = []
+        self.to_come: list[AdoptedSource] = []
 
     def adopt(self, db_path: Path) -> int:
         """Take over the outboxes of dead processes; return how many events they hold."""
@@ -120,14 +137,14 @@ class Backlog:
                 source.close()
                 continue
             logger.info("adopted %s: %d events of a process that has ended", lock.path, source.depth)
-            self.adopted.append(source)
+            self.to_come.append(source)
             events += source.depth
         return events
 
     @property
     def depth(self) -> int:
         """Events that the broker does not have yet, adopted ones included."""
-        adopted = sum(source.depth for source in self.adopted)
+        adopted = sum(source.depth for source in (*self.adopted, *self.to_come))
         return self.own.outbox.space.depth + adopted
 
     @property
@@ -141,6 +158,10 @@ class Backlog:
 
     def read(self, limit: int) -> list[Queued]:
         """Return the next rows in order, of one source; none = there are none just now."""
+        if self.to_come and self.own.settled:
+            self.adopted, self.to_come = self.adopted + self.to_come, []
+        if self.to_come and not self.adopted:
+            return [Queued(self.own, row) for row in self.own.read(limit, self.own.furthest)]
         for source in self.sources():
             if rows := source.read(limit):
                 return [Queued(source, row) for row in rows]
@@ -165,6 +186,6 @@ class Backlog:
 
     def close(self) -> None:
         """Close all; what is left stays for the next start."""
-        for source in self.sources():
+        for source in (*self.sources(), *self.to_come):
             source.close()
-        self.adopted.clear()
+        self.adopted, self.to_come = [], []

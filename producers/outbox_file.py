@@ -23,6 +23,7 @@ ROW_OVERHEAD = 120
 #: Most rows in one statement, and what each of them binds.
 PORTION = 1000
 COLUMNS = 5
+LAST_SEQ = 2**63 - 1
 #: Rows are read in portions of about this many bytes.
 READ_BYTES = 4_000_000
 #: The WAL is copied into the database when it has this many pages of 4 KiB. A row that was sent meanwhile
@@ -194,11 +195,11 @@ class OutboxFile:
                 self.connection.execute("ROLLBACK")
             raise
 
-    def read_after(self, seq: int, limit: int) -> list[Row]:
+    def read_after(self, seq: int, limit: int, upto: int = LAST_SEQ) -> list[Row]:
         """Return up to `limit` rows after `seq`, in order; fewer of large ones, none at the end."""
         found = self.connection.execute(
-            "SELECT seq, topic, key, value FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
-            (seq, limit),
+            "SELECT seq, topic, key, value FROM outbox WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+            (seq, upto, limit),
         )
         rows: list[Row] = []
         size = 0

@@ -11,7 +11,7 @@ import pytest
 from evometrics.producers import handover
 from evometrics.producers.backlog import OwnSource
 from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import ROW_OVERHEAD, OutboxFile, Row
+from evometrics.producers.outbox_file import LAST_SEQ, ROW_OVERHEAD, OutboxFile, Row
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_PROGRESSED
 from tests.producers.outbox_tools import until
 
@@ -33,9 +33,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     reads: list[int] = []
     original = OutboxFile.read_after
 
-    def read_after(self: OutboxFile, seq: int, limit: int) -> list[Row]:
+    def read_after(self: OutboxFile, seq: int, limit: int, upto: int = LAST_SEQ) -> list[Row]:
         reads.append(seq)
-        return original(self, seq, limit)
+        return original(self, seq, limit, upto)
 
     monkeypatch.setattr(OutboxFile, "read_after", read_after)
     return reads
