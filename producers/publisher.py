@@ -22,7 +22,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 
-from evometrics.producers.backlog import Backlog
+from evometrics.producers.backlog import Backlog, Queued
 from evometrics.producers.framing import Framing
 from evometrics.producers.kafka_session import (
     CONNECT_TIMEOUT,
@@ -146,8 +146,11 @@ class Publisher:
                 answered = [future for future in under_way if future.done()]
                 if answered or not under_way:
                     last_answer = time.monotonic()
+                if taken := [future for future in answered if future.exception() is None]:
+                    self.acknowledged([under_way.pop(future) for future in taken])
                 for future in answered:
-                    await self.settle(under_way.pop(future), future, under_way)
+                    if future in under_way:
+                        await self.failed(under_way.pop(future), future.exception(), under_way)
                 self.watch(time.monotonic() - last_answer)
         finally:
             if arrival is not None:
@@ -177,31 +180,30 @@ class Publisher:
             self.lanes.add(item, partitions[item.row.topic])
         return bool(found)
 
-    async def settle(
-        self, lane: Lane, future: asyncio.Future[Any], others: dict[asyncio.Future[Any], Lane]
+    def acknowledged(self, lanes: list[Lane]) -> None:
+        """Count and delete the batches that the broker has taken."""
+        items: list[Queued] = []
+        for lane in lanes:
+            self.attempt = 0
+            done = self.lanes.finish(lane)
+            self.published[lane.partition.topic] += len(done)
+            items += done
+        self.backlog.delete(items)
+
+    async def failed(
+        self, lane: Lane, error: BaseException | None, others: dict[asyncio.Future[Any], Lane]
     ) -> None:
-        """Delete an acknowledged batch. Raises what else came of it."""
-        error = future.exception()
-        if error is None:
-            self.acknowledged(lane)
-            return
+        """Raise what came of a batch that the broker has not taken."""
+        assert error is not None
         if not isinstance(error, FOR_GOOD):
             raise error
         if others:
             # The producer's sequence of this partition is broken now, a new session has to follow:
             # what is under way elsewhere gets its answer first.
             done, _ = await asyncio.wait(others, timeout=CHECK)
-            for other in done:
-                if other.exception() is None:
-                    self.acknowledged(others.pop(other))
+            if taken := [future for future in done if future.exception() is None]:
+                self.acknowledged([others.pop(future) for future in taken])
         raise self.refused(lane, error)
-
-    def acknowledged(self, lane: Lane) -> None:
-        """Count and delete what the broker has taken."""
-        self.attempt = 0
-        items = self.lanes.finish(lane)
-        self.published[lane.partition.topic] += len(items)
-        self.backlog.delete(items)
 
     def refused(self, lane: Lane, error: BaseException) -> BatchRefused:
         """Find out which message of a batch is at fault: smaller batches, until it stands alone."""
