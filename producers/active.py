@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from itertools import islice
 
 from evometrics.producers.convert import ActiveEvolution, evolution_id
 from evometrics.producers.values import given
@@ -26,7 +27,7 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
         with self.lock:
             self.pop(evolution.started.evolution_id, None)
             self[evolution.started.evolution_id] = evolution
-            forgotten = list(self)[: max(0, len(self) - MOST_ACTIVE)]
+            forgotten = list(islice(self, max(0, len(self) - MOST_ACTIVE)))
             for old in forgotten:
                 del self[old]
         if forgotten:

@@ -2,18 +2,21 @@
 
 An adopted outbox goes before our own rows, because an agent's events in it are older. Its file is deleted
 once the broker has all of it.
+
+Rows that were read before are sent first in every new session, before anything that was not: the broker may
+have them, and the stream knows an event that comes twice only as long as few others come in between. So an
+outbox that is adopted later waits until no such row of our own is left on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import OutboxError, OutboxFile, OutboxLock, Row, dead_outboxes
+from evometrics.producers.outbox_file import LAST_SEQ, OutboxError, OutboxFile, OutboxLock, Row, dead_outboxes
 
 logger = logging.getLogger(__name__)
 
@@ -37,22 +40,41 @@ class Source(Protocol):
 
 
 class OwnSource:
-    """The outbox of this collector, read through a handle of its own."""
+    """The outbox of this collector: what it hands over, else its file, read through a handle of its own."""
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
+        self.handover = outbox.handover
         self.file = OutboxFile(outbox.path)
+        self.furthest = 0
+        self.in_hands = 0
 
-    def read(self, limit: int) -> list[Row]:
-        rows = self.file.read_after(self.outbox.read_upto, limit)
-        if rows:
-            self.outbox.read_upto = rows[-1].seq
+    def read(self, limit: int, upto: int = LAST_SEQ) -> list[Row]:
+        upto = min(upto, self.handover.committed_upto)
+        before = self.handover.read_upto
+        if before >= upto:
+            return []
+        rows = self.handover.take(min(limit, upto - before))
+        if not rows:
+            with self.handover.reading:
+                rows = self.file.read_after(before, limit, upto)
+                self.handover.read_to(rows[-1].seq if rows else upto)
+        self.furthest = max(self.furthest, self.handover.read_upto)
+        self.in_hands += len(rows)
         return rows
 
+    @property
+    def settled(self) -> bool:
+        """Whether none of the rows that were ever read is left on disk."""
+        again = self.handover.read_upto < self.furthest
+        return not (again or self.in_hands or self.outbox.undeleted)
+
     def rewind(self) -> None:
-        self.outbox.read_upto = 0
+        self.handover.read_to(0)
+        self.in_hands = 0
 
     def delete(self, rows: list[Row]) -> None:
+        self.in_hands -= len(rows)
         self.outbox.delete(rows)
 
     def close(self) -> None:
@@ -64,8 +86,7 @@ class AdoptedSource:
 
     def __init__(self, lock: OutboxLock) -> None:
         self.lock = lock
-        # A power loss at worst brings deleted rows back; they are sent again under their ids.
-        self.file = OutboxFile(lock.path, durable=False)
+        self.file = OutboxFile(lock.path)
         self.depth = self.file.depth()
         self.cursor = 0
 
@@ -87,8 +108,7 @@ class AdoptedSource:
         self.lock.close(delete=self.depth == 0)
 
 
-@dataclass(slots=True)
-class Queued:
+class Queued(NamedTuple):
     """A row and where it came from."""
 
     source: Source
@@ -101,6 +121,7 @@ class Backlog:
     def __init__(self, outbox: Outbox) -> None:
         self.own = OwnSource(outbox)
         self.adopted: list[AdoptedSource] = []
+        self.to_come: list[AdoptedSource] = []
 
     def adopt(self, db_path: Path) -> int:
         """Take over the outboxes of dead processes; return how many events they hold."""
@@ -116,42 +137,48 @@ class Backlog:
                 source.close()
                 continue
             logger.info("adopted %s: %d events of a process that has ended", lock.path, source.depth)
-            self.adopted.append(source)
+            self.to_come.append(source)
             events += source.depth
         return events
 
     @property
     def depth(self) -> int:
         """Events that the broker does not have yet, adopted ones included."""
-        return self.own.outbox.depth + sum(source.depth for source in self.adopted)
+        adopted = sum(source.depth for source in (*self.adopted, *self.to_come))
+        return self.own.outbox.space.depth + adopted
+
+    @property
+    def undeleted(self) -> int:
+        """Rows that the broker has and the disk still holds; an adopted outbox's are deleted at once."""
+        return self.own.outbox.undeleted
 
     def sources(self) -> list[Source]:
         """Return all sources in the order in which they are to be sent."""
         return [*self.adopted, self.own]
 
     def read(self, limit: int) -> list[Queued]:
-        """Return the next rows in order."""
-        found: list[Queued] = []
+        """Return the next rows in order, of one source; none = there are none just now."""
+        if self.to_come and self.own.settled:
+            self.adopted, self.to_come = self.adopted + self.to_come, []
+        if self.to_come and not self.adopted:
+            return [Queued(self.own, row) for row in self.own.read(limit, self.own.furthest)]
         for source in self.sources():
-            if len(found) < limit:
-                found.extend(Queued(source, row) for row in source.read(limit - len(found)))
-        return found
+            if rows := source.read(limit):
+                return [Queued(source, row) for row in rows]
+        return []
 
     async def rewind(self) -> None:
         """Read again from the first row that is not deleted, once what was sent has been deleted."""
         # The outbox's thread deletes; it has no event of this loop to set.
-        while self.own.outbox.undeleted and not self.own.outbox.closing:  # noqa: ASYNC110
+        while self.undeleted and not self.own.outbox.closing:  # noqa: ASYNC110
             await asyncio.sleep(REWIND_POLL)
         for source in self.sources():
             source.rewind()
 
     def delete(self, queued: list[Queued]) -> None:
         """Delete rows that the broker has, and the files of adopted outboxes that are empty by that."""
-        by_source: dict[int, tuple[Source, list[Row]]] = {}
-        for item in queued:
-            by_source.setdefault(id(item.source), (item.source, []))[1].append(item.row)
-        for source, rows in by_source.values():
-            source.delete(rows)
+        for source in {item.source for item in queued}:
+            source.delete([item.row for item in queued if item.source is source])
         for adopted in [a for a in self.adopted if a.depth == 0]:
             self.adopted.remove(adopted)
             adopted.close()
@@ -159,6 +186,6 @@ class Backlog:
 
     def close(self) -> None:
         """Close all; what is left stays for the next start."""
-        for source in self.sources():
+        for source in (*self.sources(), *self.to_come):
             source.close()
-        self.adopted.clear()
+        self.adopted, self.to_come = [], []

@@ -118,12 +118,12 @@ class EvolutionMetricsCollector:
     @property
     def recorded(self) -> dict[str, int]:
         """Events by topic that reached the outbox, less those shed from it later."""
-        return dict(self.outbox.recorded)
+        return dict(self.outbox.space.recorded)
 
     @property
     def shed(self) -> dict[str, int]:
         """Events by topic that were dropped because the outbox was full."""
-        return dict(self.outbox.shed)
+        return dict(self.outbox.space.shed)
 
     @property
     def published(self) -> dict[str, int]:
@@ -287,7 +287,7 @@ class EvolutionMetricsCollector:
         """Record the SystemEvent `collector_health`: what this collector has done and what waits."""
         health = {
             "outbox_depth": self.outbox_depth,
-            "outbox_bytes": self.outbox.bytes,
+            "outbox_bytes": self.outbox.space.bytes,
             "shed": self.shed,
             "rejected": self.rejected,
             "failed": self.outbox.failed,

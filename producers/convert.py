@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evometrics.producers.resources import Reading, Usage
-from evometrics.producers.values import finite, given, items, numbers, plain, text, texts, whole
+from evometrics.producers.values import all_floats, finite, given, items, numbers, plain, text, texts, whole
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted, KpiSnapshot, micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.kpis import KPI_NAMES, performance
@@ -40,7 +40,7 @@ def evolution_id(agent_id: str, timestamp: float) -> str:
 
 def timestamp_of(event: object, record: str) -> float:
     """Return the event's time in Unix seconds, now where it has none."""
-    value = given(event, "timestamp")
+    value = getattr(event, "timestamp", None)
     return time.time() if value is None else finite(value, record, "timestamp")
 
 
@@ -52,9 +52,9 @@ def generation(event: object, record: str) -> int | None:
     return None if value is None else whole(value, record, "generation_change")
 
 
-def starting_with(insights: Iterable[Any], word: str) -> int:
+def starting_with(insights: Iterable[str], word: str) -> int:
     """Count the insights that begin with a word, in any case."""
-    return sum(1 for insight in insights if isinstance(insight, str) and insight.lower().startswith(word))
+    return [insight[: len(word)].lower() for insight in insights].count(word)
 
 
 def rounds_to_best(fitness: list[float]) -> int:
@@ -65,28 +65,28 @@ def rounds_to_best(fitness: list[float]) -> int:
 def started_event(event: object, node_id: str) -> EvolutionStarted:
     """Build the start of an evolution. Raises `InvalidEvent`; what it lets through, `validate` checks."""
     record = EvolutionStarted.record
-    agent, when = given(event, "agent_id") or "", timestamp_of(event, record)
-    target = given(event, "target_gain")
+    agent, when = getattr(event, "agent_id", None) or "", timestamp_of(event, record)
+    target = getattr(event, "target_gain", None)
     return EvolutionStarted(
         event_id=new_event_id(),
         agent_id=agent,
         node_id=node_id,
         occurred_at=micros(when),
-        evolution_id=text(given(event, "evolution_id")) or evolution_id(agent, when),
-        evolution_type=given(event, "evolution_type") or "unknown",
+        evolution_id=text(getattr(event, "evolution_id", None)) or evolution_id(agent, when),
+        evolution_type=getattr(event, "evolution_type", None) or "unknown",
         generation=generation(event, record) or 0,
         strategy=given(event, "strategy", "strategy_used", "strategy_name") or "",
-        risk_level=given(event, "risk_level") or "",
+        risk_level=getattr(event, "risk_level", None) or "",
         target_gain=None if target is None else finite(target, record, "target_gain"),
-        trigger_reason=text(given(event, "trigger_reason")),
+        trigger_reason=text(getattr(event, "trigger_reason", None)),
         pre_kpis=numbers(given(event, "pre_evolution_kpis", "pre_kpis"), record, "pre_kpis"),
-        metadata=texts(given(event, "metadata"), record),
+        metadata=texts(getattr(event, "metadata", None), record),
     )
 
 
 def status_of(event: object, success: bool, rolled_back: bool) -> str:
     """Return succeeded, failed or rolled_back; the event's own status where it has one."""
-    own = given(event, "status")
+    own = getattr(event, "status", None)
     if own is not None:
         return str(getattr(own, "value", own))
     if rolled_back and not success:
@@ -99,9 +99,9 @@ def completed_event(
 ) -> EvolutionCompleted:
     """Build the completion of an evolution; what it leaves out comes from its start and its readings."""
     record = EvolutionCompleted.record
-    agent, when = given(event, "agent_id") or "", timestamp_of(event, record)
+    agent, when = getattr(event, "agent_id", None) or "", timestamp_of(event, record)
     started = active.started if active else None
-    duration = given(event, "duration_seconds")
+    duration = getattr(event, "duration_seconds", None)
     if duration is not None:
         duration = finite(duration, record, "duration_seconds")
     elif active is None:
@@ -112,12 +112,18 @@ def completed_event(
         duration = between if between > 0 else time.perf_counter() - active.begun
     began = started.occurred_at if started else max(0, micros(when - duration))
     pre = given(event, "pre_evolution_kpis", "pre_kpis")
-    target, level = given(event, "target_gain"), generation(event, record)
-    insights = [text(i) for i in items(given(event, "insights"), record, "insights")]
-    fitness = [plain(f) for f in items(given(event, "fitness_trajectory"), record, "fitness_trajectory")]
-    fitness = fitness or (list(active.fitness) if active else [])
-    rounds = given(event, "convergence_iterations")
-    success, rolled_back = bool(given(event, "success")), bool(given(event, "rollback_performed"))
+    target, level = getattr(event, "target_gain", None), generation(event, record)
+    insights = [text(i) for i in items(getattr(event, "insights", None), record, "insights")]
+    fitness = items(getattr(event, "fitness_trajectory", None), record, "fitness_trajectory")
+    if not all_floats(fitness):
+        fitness = [plain(f) for f in fitness]
+    if not fitness and active:
+        fitness = list(active.fitness)
+    rounds = getattr(event, "convergence_iterations", None)
+    success, rolled_back = (
+        bool(getattr(event, "success", None)),
+        bool(getattr(event, "rollback_performed", None)),
+    )
     result = EvolutionCompleted(
         event_id=new_event_id(),
         agent_id=agent,
@@ -127,14 +133,16 @@ def completed_event(
         evolution_id=(
             started.evolution_id
             if started
-            else text(given(event, "evolution_id")) or evolution_id(agent, began / 1e6)
+            else text(getattr(event, "evolution_id", None)) or evolution_id(agent, began / 1e6)
         ),
-        evolution_type=given(event, "evolution_type") or (started.evolution_type if started else "unknown"),
+        evolution_type=getattr(event, "evolution_type", None)
+        or (started.evolution_type if started else "unknown"),
         generation=level if level is not None else started.generation if started else 0,
         strategy_used=given(event, "strategy_used", "strategy", "strategy_name")
         or (started.strategy if started else ""),
-        risk_level=given(event, "risk_level") or (started.risk_level if started else ""),
-        trigger_reason=text(given(event, "trigger_reason")) or (started.trigger_reason if started else ""),
+        risk_level=getattr(event, "risk_level", None) or (started.risk_level if started else ""),
+        trigger_reason=text(getattr(event, "trigger_reason", None))
+        or (started.trigger_reason if started else ""),
         pre_kpis=numbers(pre, record, "pre_kpis") or (dict(started.pre_kpis) if started else {}),
         post_kpis=numbers(given(event, "post_evolution_kpis", "post_kpis"), record, "post_kpis"),
         success=success,
@@ -148,7 +156,7 @@ def completed_event(
         ),
         fitness_trajectory=fitness,
         insights=insights,
-        metadata=texts(given(event, "metadata"), record),
+        metadata=texts(getattr(event, "metadata", None), record),
     )
     result.target_gain = (
         finite(target, record, "target_gain")
@@ -166,8 +174,8 @@ def completed_event(
 def set_usage(result: EvolutionCompleted, event: object, usage: Usage | None) -> None:
     """Fill in the resources: the event's own figures (an agent that ran elsewhere), else the sampler's."""
     record = result.record
-    memory, cpu = given(event, "memory_used_mb"), given(event, "cpu_percent_avg")
-    gpu, network = given(event, "gpu_memory_mb"), given(event, "network_bytes_transferred")
+    memory, cpu = getattr(event, "memory_used_mb", None), getattr(event, "cpu_percent_avg", None)
+    gpu, network = getattr(event, "gpu_memory_mb", None), getattr(event, "network_bytes_transferred", None)
     if memory is not None:
         result.memory_used_mb = finite(memory, record, "memory_used_mb")
     elif usage:

@@ -22,19 +22,22 @@ class Framing:
         self.wire = WireFormat()
         self.prefixes: dict[tuple[str, bytes], bytes] = {}
 
-    async def value(self, row: Row) -> bytes:
-        """Return a row's message value; registers its schema where it is the first of its kind.
+    async def learn(self, row: Row) -> None:
+        """Get ready for a row: registers its schema where it is the first of its kind.
 
         Raises `RegistryUnavailable`; `UnreadableMessage` where the row's schema is none this package has
         (a newer version wrote it).
         """
+        kind = row.topic, row.value[:SINGLE_OBJECT_LENGTH]
+        if self.registry is None or kind in self.prefixes:
+            return
+        schema, _ = self.wire.locate(row.value)
+        subject = BY_NAME[row.topic].subject
+        number = await asyncio.to_thread(self.registry.register, subject, schema.source)
+        self.prefixes[kind] = CONFLUENT + number.to_bytes(4, "big")
+
+    def value(self, row: Row) -> bytes:
+        """Return the message value of a row that was learned."""
         if self.registry is None:
             return row.value
-        head = row.value[:SINGLE_OBJECT_LENGTH]
-        prefix = self.prefixes.get((row.topic, head))
-        if prefix is None:
-            schema, _ = self.wire.locate(row.value)
-            subject = BY_NAME[row.topic].subject
-            number = await asyncio.to_thread(self.registry.register, subject, schema.source)
-            prefix = self.prefixes[row.topic, head] = CONFLUENT + number.to_bytes(4, "big")
-        return prefix + row.value[SINGLE_OBJECT_LENGTH:]
+        return self.prefixes[row.topic, row.value[:SINGLE_OBJECT_LENGTH]] + row.value[SINGLE_OBJECT_LENGTH:]

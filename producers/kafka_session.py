@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+from evometrics.producers.framing import Framing
 from evometrics.producers.lanes import Lane
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import RAW_TOPICS
@@ -51,11 +52,12 @@ async def check_topics(producer: AIOKafkaProducer) -> None:
         raise TopicsMissing(f"no topic {', '.join(missing)}; create them with `evometrics topics`")
 
 
-async def send_batch(producer: AIOKafkaProducer, lane: Lane) -> asyncio.Future[Any]:
+async def send_batch(producer: AIOKafkaProducer, lane: Lane, framing: Framing) -> asyncio.Future[Any]:
     """Hand over as many of a lane's rows as one batch holds; the future is their acknowledgement."""
     batch = producer.create_batch()
     while lane.waiting:
-        item, value = lane.waiting[0]
+        item = lane.waiting[0]
+        value = framing.value(item.row)
         # A batch always takes its first message, whatever its size.
         if batch.append(timestamp=None, key=item.row.key.encode(), value=value) is None:
             break

@@ -27,10 +27,10 @@ def partition_of(key: str, partitions: int) -> int:
 
 @dataclass(slots=True)
 class Lane:
-    """One partition's rows: those that wait, in order and framed, and those under way."""
+    """One partition's rows: those that wait, in order, and those under way."""
 
     partition: TopicPartition
-    waiting: deque[tuple[Queued, bytes]] = field(default_factory=deque)
+    waiting: deque[Queued] = field(default_factory=deque)
     sending: list[Queued] = field(default_factory=list)
 
 
@@ -42,13 +42,13 @@ class Lanes:
     rows: int = 0
     size: int = 0
 
-    def add(self, item: Queued, partitions: int, value: bytes) -> None:
-        """Put a row and its message value at the end of its partition's lane."""
+    def add(self, item: Queued, partitions: int) -> None:
+        """Put a row at the end of its partition's lane."""
         where = TopicPartition(item.row.topic, partition_of(item.row.key, partitions))
         lane = self.lanes.get(where)
         if lane is None:
             lane = self.lanes[where] = Lane(where)
-        lane.waiting.append((item, value))
+        lane.waiting.append(item)
         self.rows += 1
         self.size += item.row.size
 
@@ -60,5 +60,5 @@ class Lanes:
         """Take what was under way out of a lane."""
         done, lane.sending = lane.sending, []
         self.rows -= len(done)
-        self.size -= sum(item.row.size for item in done)
+        self.size -= sum([item.row.size for item in done])
         return done

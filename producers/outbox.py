@@ -13,76 +13,63 @@ import os
 import sqlite3
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evometrics.producers.outbox_file import ROW_OVERHEAD, OutboxFile, OutboxLock, Row, new_outbox
-from evometrics.schemas.topics import EVOLUTION_PROGRESSED
+from evometrics.producers.handover import HandOver
+from evometrics.producers.outbox_file import OutboxFile, OutboxLock, Row, new_outbox
+from evometrics.producers.space import Space
+from evometrics.producers.waiting import Waiting, answer
 
 logger = logging.getLogger(__name__)
 
-#: Where the outbox is full, queued progress events go until it is this full.
-SHED_TO = 0.9
-SHED_BATCH = 1000
+#: Most events in one commit.
+GROUP_MOST = 1000
+#: Commits begin at least this many seconds apart, unless `group` events wait.
+SPACING = 0.003
+#: Sent rows are deleted with the commit after this many of them, or this many seconds.
+DELETE_ROWS = 1000
+DELETE_PAUSE = 0.05
 COMMIT_ATTEMPTS = 5
 COMMIT_PAUSE = 0.2
 #: After more than this waited, the emptied file gives its pages back.
 SHRINK_ABOVE = 8_000_000
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A row on its way to its commit, and who waits for it: True = it is on disk."""
-
-    topic: str
-    key: str
-    value: bytes
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[bool]
-
-    @property
-    def size(self) -> int:
-        return len(self.value) + ROW_OVERHEAD
+#: The writing thread is at work, and will look at what was appended by itself.
+NO_WAKE = 2**63
+FOR_EVER = 3600.0
 
 
 class Outbox:
     """The events of one collector that are not yet with the broker.
 
     Attributes:
-        recorded: by topic, events that are or were on disk; less those shed again later.
-        shed: by topic, events dropped because the outbox was full.
+        space: what it holds, by number and size; what was shed because it was full.
         failed: events that could not be written (disk full or broken).
-        depth: rows that wait.
-        bytes: their size.
         undeleted: rows given to `delete` that are still on disk.
-        read_upto: last seq the publisher has read; set by it, so that nothing in its hands is shed.
-        on_commit: called from the writing thread after new rows were committed.
+        group: this many events that wait are committed at once; fewer wait for others, see `SPACING`.
+        handover: where the publisher gets what was just committed.
+        on_commit: called from the writing thread after rows were committed or deleted.
     """
 
     def __init__(self, db_path: Path, *, max_bytes: float, group: int) -> None:
         self.db_path = db_path
-        self.max_bytes = max_bytes
         self.group = group
-        self.recorded: Counter[str] = Counter()
-        self.shed: Counter[str] = Counter()
+        self.handover = HandOver()
+        self.space = Space(max_bytes, self.handover)
         self.failed = 0
-        self.depth = 0
-        self.bytes = 0
-        self.read_upto = 0
         self.on_commit: Callable[[], None] = lambda: None
         self.commits = 0
         self.lock: OutboxLock | None = None
         self.file: OutboxFile | None = None
-        self.condition = threading.Condition()
+        self.mutex = threading.Lock()
+        self.condition = threading.Condition(self.mutex)
         self.queue: deque[Waiting] = deque()
+        self.wake_at = NO_WAKE
+        self.committing = 0.0
         self.sent: list[Row] = []
+        self.sent_at = 0.0
         self.undeleted = 0
-        self.seq = 0
-        self.progress_rows = 0
-        self.shed_after = 0
-        self.high_water = 0
         self.closing = False
         self.process = 0
         self.complained = 0.0
@@ -102,15 +89,18 @@ class Outbox:
         except OSError:
             self.lock.close(delete=True)
             raise
+        self.handover.read_to(self.handover.committed_upto)
+        self.space.empty()
+        self.sent, self.undeleted = [], 0
         self.closing, self.process = False, os.getpid()
         self.thread = threading.Thread(target=self.run, name="evometrics-outbox", daemon=True)
         self.thread.start()
 
     def close(self) -> None:
         """Commit what was appended, end the thread, and delete the file where nothing is left in it."""
-        with self.condition:
+        with self.mutex:
             self.closing = True
-            self.condition.notify()
+            self.wake()
         if self.thread is not None:
             self.thread.join()
         if self.file is not None and self.lock is not None:
@@ -127,70 +117,109 @@ class Outbox:
         """
         loop = asyncio.get_running_loop()
         waiting = Waiting(topic, key, value, loop, loop.create_future())
-        with self.condition:
-            if self.closing or self.thread is None or self.process != os.getpid():
-                self.failed += 1
-                self.complain("the collector is not running in this process; call start() in each process")
-                return False
-            self.queue.append(waiting)
-            self.condition.notify()
-        return await waiting.done
+        if self.process == os.getpid():  # in a forked child the mutex may be held for ever
+            with self.mutex:
+                open_ = self.thread is not None and not self.closing
+                if open_:
+                    self.queue.append(waiting)
+                    if len(self.queue) >= self.wake_at:
+                        self.wake()
+            if open_:
+                return await waiting.done
+        self.failed += 1
+        self.complain("the collector is not running in this process; call start() in each process")
+        return False
 
-    def delete(self, rows: list[Row]) -> None:
+    def delete(self, rows: Sequence[Row]) -> None:
         """Have rows that the broker has acknowledged deleted; returns at once."""
-        with self.condition:
+        with self.mutex:
+            if not self.sent:
+                self.sent_at = time.monotonic()
             self.sent.extend(rows)
             self.undeleted += len(rows)
-            self.condition.notify()
+            if self.wake_at != NO_WAKE:
+                self.wake()
+
+    def wake(self) -> None:
+        """Have the writing thread look at what there is to do; the mutex is held."""
+        self.wake_at = NO_WAKE
+        self.condition.notify()
 
     def run(self) -> None:
         """The writing thread."""
         while True:
-            with self.condition:
-                while not (self.queue or self.sent or self.closing):
-                    self.condition.wait()
+            with self.mutex:
+                while (pause := self.pause()) > 0:
+                    self.wake_at = self.group if self.queue else 1
+                    self.condition.wait(pause)
+                self.wake_at = NO_WAKE
                 if self.closing and not (self.queue or self.sent):
                     return
-                batch = [self.queue.popleft() for _ in range(min(self.group, len(self.queue)))]
-                sent, self.sent = self.sent, []
+                batch = [self.queue.popleft() for _ in range(min(GROUP_MOST, len(self.queue)))]
+                sent: list[Row] = []
+                if self.deletion_due() <= 0:
+                    sent, self.sent = self.sent, sent
+            self.committing = time.monotonic()
             try:
                 stored = self.commit(batch, sent)
             except Exception:
                 logger.exception("the outbox %s failed; %d events are not recorded", self.path, len(batch))
                 self.failed += len(batch)
+                self.delete_later(sent)
+                time.sleep(COMMIT_PAUSE)
                 stored = [False] * len(batch)
             answer(batch, stored)
-            if True in stored:
+            if sent or True in stored:
                 self.on_commit()
+
+    def pause(self) -> float:
+        """Return how many seconds the writing thread may sleep; 0 = there is something to do."""
+        if self.closing or len(self.queue) >= self.group:
+            return 0
+        spacing = self.committing + SPACING - time.monotonic() if self.queue else FOR_EVER
+        return min(spacing, self.deletion_due())
+
+    def deletion_due(self) -> float:
+        """Return in how many seconds sent rows are to be deleted."""
+        if not self.sent:
+            return FOR_EVER
+        if self.closing or len(self.sent) >= DELETE_ROWS:
+            return 0
+        return self.sent_at + DELETE_PAUSE - time.monotonic()
 
     def commit(self, batch: list[Waiting], sent: list[Row]) -> list[bool]:
         """Write one group; return for each of the batch whether it is on disk."""
-        stored = self.fit(batch)
-        rows, seq, now = [], self.seq, time.time_ns() // 1_000_000
-        for waiting, fits in zip(batch, stored, strict=True):
-            if fits:
-                seq += 1
-                rows.append((seq, waiting.topic, waiting.key, waiting.value, now))
+        assert self.file is not None
+        stored = self.space.fit(self.file, batch)
+        if not all(stored):
+            self.complain(
+                f"outbox {self.path} is full ({self.space.max_bytes / 1e6:.0f} MB): shedding, progress "
+                f"first; shed so far {dict(self.space.shed)}. Bring the broker back or raise outbox_max_mb"
+            )
+        fitting = [waiting for waiting, fits in zip(batch, stored, strict=True) if fits]
+        first = self.handover.committed_upto + 1
+        rows = [Row(seq, w.topic, w.key, w.value) for seq, w in enumerate(fitting, first)]
         if not self.write(rows, [row.seq for row in sent]):
             self.failed += len(rows)
-            with self.condition:
-                if not self.closing:  # else they stay in the file and are sent once more, under the same ids
-                    self.sent.extend(sent)
+            self.delete_later(sent)
             return [False] * len(batch)
-        self.seq = seq
-        for waiting, fits in zip(batch, stored, strict=True):
-            if fits:
-                self.count(waiting.topic, 1, waiting.size)
-                self.recorded[waiting.topic] += 1
-        for row in sent:
-            self.count(row.topic, -1, -row.size)
+        if rows:
+            self.handover.committed(rows)
+            self.space.came(rows)
         if sent:
-            with self.condition:
+            self.space.went(sent)
+            with self.mutex:
                 self.undeleted -= len(sent)
         self.give_back()
         return stored
 
-    def write(self, rows: list[tuple[int, str, str, bytes, int]], sent: list[int]) -> bool:
+    def delete_later(self, sent: list[Row]) -> None:
+        """Keep sent rows that could not be deleted; at the end they stay, and are sent again as they are."""
+        with self.mutex:
+            if not self.closing:
+                self.sent.extend(sent)
+
+    def write(self, rows: list[Row], sent: list[int]) -> bool:
         """Commit, again after a pause where the disk is busy or full; False = given up."""
         assert self.file is not None
         for attempt in range(COMMIT_ATTEMPTS):
@@ -204,66 +233,10 @@ class Outbox:
         self.complain(f"outbox {self.path}: {problem}; free the disk or move db_path. Events are being lost")
         return False
 
-    def count(self, topic: str, rows: int, size: int) -> None:
-        """Keep the books after rows came or went."""
-        self.depth += rows
-        self.bytes += size
-        self.high_water = max(self.high_water, self.bytes)
-        if topic == EVOLUTION_PROGRESSED.name:
-            self.progress_rows += rows
-
-    def fit(self, batch: list[Waiting]) -> list[bool]:
-        """Decide what of a batch is stored: where space is short progress goes first, queued or new."""
-        wanted = sum(waiting.size for waiting in batch)
-        if self.bytes + wanted <= self.max_bytes:
-            return [True] * len(batch)
-        self.shed_queued(wanted)
-        room = self.max_bytes - self.bytes
-        stored = []
-        others = sum(w.size for w in batch if w.topic != EVOLUTION_PROGRESSED.name)
-        for waiting in batch:
-            progress = waiting.topic == EVOLUTION_PROGRESSED.name
-            fits = waiting.size <= (room - others if progress else room)
-            if fits:
-                room -= waiting.size
-            else:
-                self.shed[waiting.topic] += 1
-            if not progress:
-                others -= waiting.size
-            stored.append(fits)
-        if not all(stored):
-            self.complain(
-                f"outbox {self.path} is full ({self.max_bytes / 1e6:.0f} MB): shedding, progress first; "
-                f"shed so far {dict(self.shed)}. Bring the broker back or raise outbox_max_mb"
-            )
-        return stored
-
-    def shed_queued(self, wanted: int) -> None:
-        """Drop queued progress events, oldest first, that the publisher does not yet hold."""
-        assert self.file is not None
-        excess = self.bytes + wanted - SHED_TO * self.max_bytes
-        topic = EVOLUTION_PROGRESSED.name
-        while excess > 0 and self.progress_rows > 0:
-            found = self.file.sheddable(topic, max(self.shed_after, self.read_upto), SHED_BATCH)
-            if not found:
-                self.shed_after = self.seq
-                return
-            dropped = []
-            for seq, size in found:
-                if excess <= 0:
-                    break
-                dropped.append(seq)
-                excess -= size
-                self.count(topic, -1, -size)
-                self.shed[topic] += 1
-                self.recorded[topic] -= 1
-            self.shed_after = dropped[-1]
-            self.file.delete(dropped)
-
     def give_back(self) -> None:
         """After a long queue has drained, return its disk space."""
-        if self.depth == 0 and self.high_water > SHRINK_ABOVE and self.file is not None:
-            self.high_water = 0
+        if self.space.depth == 0 and self.space.high_water > SHRINK_ABOVE and self.file is not None:
+            self.space.high_water = 0
             self.file.shrink()
 
     def complain(self, message: str) -> None:
@@ -272,23 +245,3 @@ class Outbox:
         if now - self.complained > 10 or not self.complained:
             self.complained = now
             logger.error(message)
-
-
-def answer(batch: list[Waiting], stored: list[bool]) -> None:
-    """Tell everyone who waits, with one wake-up per event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[bool], bool]]] = {}
-    for waiting, fits in zip(batch, stored, strict=True):
-        by_loop.setdefault(waiting.loop, []).append((waiting.done, fits))
-    for loop, answers in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(settle, answers)
-        except RuntimeError:
-            # The loop was closed while its events were committed: nobody waits there any more.
-            continue
-
-
-def settle(answers: list[tuple[asyncio.Future[bool], bool]]) -> None:
-    """Resolve futures, in their own loop."""
-    for future, stored in answers:
-        if not future.done():
-            future.set_result(stored)

@@ -11,18 +11,24 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
 #: What a row costs beside its value: key, topic, times, and SQLite's own.
 ROW_OVERHEAD = 120
-#: Rows in one statement.
-PORTION = 100
+#: Most rows in one statement, and what each of them binds.
+PORTION = 1000
+COLUMNS = 5
+LAST_SEQ = 2**63 - 1
 #: Rows are read in portions of about this many bytes.
 READ_BYTES = 4_000_000
+#: The WAL is copied into the database when it has this many pages of 4 KiB. A row that was sent meanwhile
+#: is gone by then, and need not be copied.
+WAL_PAGES = 4000
 #: The WAL is cut back to this size, bytes, once its content is in the database.
 WAL_LIMIT = 16_000_000
 
@@ -37,15 +43,11 @@ CREATE TABLE IF NOT EXISTS outbox (
 """
 
 
-T = TypeVar("T")
-
-
 class OutboxError(OSError):
     """The outbox can't be used; the message names its file and the way out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One message to be sent: `value` is the event in Avro single-object encoding."""
 
     seq: int
@@ -149,19 +151,20 @@ def dead_outboxes(db_path: Path) -> Iterator[OutboxLock]:
 class OutboxFile:
     """The SQLite side. Not safe for several threads at once: each opens its own."""
 
-    def __init__(self, path: Path, *, durable: bool = True) -> None:
-        """Open or create the file; `durable`: a commit survives a power loss, not only the process's end.
-
-        Raises `OutboxError`.
-        """
+    def __init__(self, path: Path) -> None:
+        """Open or create the file. Raises `OutboxError`."""
         self.path = path
         try:
             self.connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             self.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self.connection.execute("PRAGMA journal_mode = WAL")
-            self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            # A commit survives a power loss, not only the process's end.
+            self.connection.execute("PRAGMA synchronous = FULL")
+            self.connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
             self.connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
             self.connection.executescript(SCHEMA)
+            places = self.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+            self.portion = min(PORTION, places // COLUMNS)
         except sqlite3.Error as error:
             raise OutboxError(f"outbox {path}: {error}; give another db_path or repair the file") from error
 
@@ -169,30 +172,34 @@ class OutboxFile:
         """Close the file."""
         self.connection.close()
 
-    def write(self, rows: Sequence[tuple[int, str, str, bytes, int]], sent: Sequence[int]) -> None:
-        """Add rows (seq, topic, key, value, recorded_at in ms) and delete sent ones, in one commit.
+    def write(self, rows: Sequence[Row], sent: Sequence[int]) -> None:
+        """Add rows and delete sent ones, in one commit.
 
-        Many rows go into one statement: each statement gives up the interpreter's lock and waits to get it
+        Few statements, whatever the number of rows: each gives up the interpreter's lock and waits to get it
         back, which takes milliseconds beside an evolution that computes.
         """
-        execute = self.connection.execute
+        execute, now = self.connection.execute, time.time_ns() // 1_000_000
         execute("BEGIN IMMEDIATE")
         try:
-            for some in portions(sent):
-                execute(f"DELETE FROM outbox WHERE seq IN ({', '.join('?' * len(some))})", some)
-            for portion in portions(rows):
+            if sent:
+                numbers = f"[{','.join(map(str, sent))}]"
+                execute("DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each(?))", (numbers,))
+            for start in range(0, len(rows), self.portion):
+                portion = rows[start : start + self.portion]
                 places = ", ".join(["(?, ?, ?, ?, ?)"] * len(portion))
-                execute(f"INSERT INTO outbox VALUES {places}", list(chain.from_iterable(portion)))
+                bound = [part for row in portion for part in (*row, now)]
+                execute(f"INSERT INTO outbox VALUES {places}", bound)
             execute("COMMIT")
         except BaseException:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
 
-    def read_after(self, seq: int, limit: int) -> list[Row]:
+    def read_after(self, seq: int, limit: int, upto: int = LAST_SEQ) -> list[Row]:
         """Return up to `limit` rows after `seq`, in order; fewer of large ones, none at the end."""
         found = self.connection.execute(
-            "SELECT seq, topic, key, value FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+            "SELECT seq, topic, key, value FROM outbox WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+            (seq, upto, limit),
         )
         rows: list[Row] = []
         size = 0
@@ -224,9 +231,3 @@ class OutboxFile:
         """Give unused pages back to the file system."""
         # By executescript, which runs the pragma to its end: `execute` frees a single page.
         self.connection.executescript("PRAGMA incremental_vacuum")
-
-
-def portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut a sequence into pieces of at most `PORTION`."""
-    for start in range(0, len(items), PORTION):
-        yield items[start : start + PORTION]

@@ -22,7 +22,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 
-from evometrics.producers.backlog import Backlog
+from evometrics.producers.backlog import Backlog, Queued
 from evometrics.producers.framing import Framing
 from evometrics.producers.kafka_session import (
     CONNECT_TIMEOUT,
@@ -39,13 +39,14 @@ from evometrics.schemas.wire import UnreadableMessage
 
 logger = logging.getLogger(__name__)
 
-#: Rows and bytes read ahead of the broker's acknowledgements.
+#: Rows read and not yet deleted on disk, and bytes of those not yet acknowledged. After a crash at most the
+#: window's rows are sent twice; the stream remembers a node's last 4,096 event ids of a partition.
 WINDOW_ROWS = 4000
 WINDOW_BYTES = 16_000_000
 READ_ROWS = 1000
 BATCH_BYTES = 262_144
 #: Rows that arrive within this many seconds of each other share a request.
-LINGER = 0.005
+LINGER = 0.02
 #: A session that gets no acknowledgement for this long is given up for a new one.
 STALL = 30.0
 #: Seconds without an answer after which the broker counts as away.
@@ -132,73 +133,77 @@ class Publisher:
                 self.new_rows.clear()
                 more = await self.fill(producer)
                 for lane in self.lanes.ready():
-                    under_way[await send_batch(producer, lane)] = lane
+                    under_way[await send_batch(producer, lane, self.framing)] = lane
                 if more:
                     await asyncio.sleep(0)  # lets the producer write; then the next rows are read at once
                     continue
                 if arrival is None or arrival.done():
                     arrival = asyncio.create_task(self.new_rows.wait())
-                waiters = {*under_way} if self.full() else {*under_way, arrival}
+                waiters = {*under_way, arrival}
                 done, _ = await asyncio.wait(waiters, timeout=CHECK, return_when=asyncio.FIRST_COMPLETED)
                 if arrival in done:
                     await asyncio.sleep(LINGER)
                 answered = [future for future in under_way if future.done()]
                 if answered or not under_way:
                     last_answer = time.monotonic()
+                if taken := [future for future in answered if future.exception() is None]:
+                    self.acknowledged([under_way.pop(future) for future in taken])
                 for future in answered:
-                    await self.settle(under_way.pop(future), future, under_way)
+                    if future in under_way:
+                        await self.failed(under_way.pop(future), future.exception(), under_way)
                 self.watch(time.monotonic() - last_answer)
         finally:
             if arrival is not None:
                 arrival.cancel()
 
-    def full(self) -> bool:
-        """Tell whether as much is read ahead as may be."""
-        return self.lanes.rows >= WINDOW_ROWS or self.lanes.size >= WINDOW_BYTES
+    def room(self) -> int:
+        """Return how many rows may be read ahead; what the broker has counts until it is deleted on disk."""
+        if self.lanes.size >= WINDOW_BYTES:
+            return 0
+        return max(0, min(READ_ROWS, WINDOW_ROWS - self.lanes.rows - self.backlog.undeleted))
 
     async def fill(self, producer: AIOKafkaProducer) -> bool:
         """Read rows into their lanes; tell whether there may be more."""
-        if self.full():
+        room = self.room()
+        if not room:
             return False
-        found = self.backlog.read(READ_ROWS)
+        found = self.backlog.read(room)
         topics = {item.row.topic for item in found}
         partitions = {topic: len(await producer.partitions_for(topic)) for topic in topics}
         for item in found:
             try:
-                value = await self.framing.value(item.row)
+                await self.framing.learn(item.row)
             except UnreadableMessage as error:
                 self.refuse(item.row, str(error))
                 self.backlog.delete([item])
                 continue
-            self.lanes.add(item, partitions[item.row.topic], value)
+            self.lanes.add(item, partitions[item.row.topic])
         return bool(found)
 
-    async def settle(
-        self, lane: Lane, future: asyncio.Future[Any], others: dict[asyncio.Future[Any], Lane]
+    def acknowledged(self, lanes: list[Lane]) -> None:
+        """Count and delete the batches that the broker has taken."""
+        items: list[Queued] = []
+        for lane in lanes:
+            self.attempt = 0
+            done = self.lanes.finish(lane)
+            self.published[lane.partition.topic] += len(done)
+            items += done
+        self.backlog.delete(items)
+
+    async def failed(
+        self, lane: Lane, error: BaseException | None, others: dict[asyncio.Future[Any], Lane]
     ) -> None:
-        """Delete an acknowledged batch. Raises what else came of it."""
-        error = future.exception()
-        if error is None:
-            self.acknowledged(lane)
-            return
+        """Raise what came of a batch that the broker has not taken."""
+        assert error is not None
         if not isinstance(error, FOR_GOOD):
             raise error
         if others:
             # The producer's sequence of this partition is broken now, a new session has to follow:
             # what is under way elsewhere gets its answer first.
             done, _ = await asyncio.wait(others, timeout=CHECK)
-            for other in done:
-                if other.exception() is None:
-                    self.acknowledged(others.pop(other))
+            if taken := [future for future in done if future.exception() is None]:
+                self.acknowledged([others.pop(future) for future in taken])
         raise self.refused(lane, error)
-
-    def acknowledged(self, lane: Lane) -> None:
-        """Count and delete what the broker has taken."""
-        self.attempt = 0
-        items = self.lanes.finish(lane)
-        for item in items:
-            self.published[item.row.topic] += 1
-        self.backlog.delete(items)
 
     def refused(self, lane: Lane, error: BaseException) -> BatchRefused:
         """Find out which message of a batch is at fault: smaller batches, until it stands alone."""

@@ -23,14 +23,25 @@ INTERVAL = 0.25
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 #: CPU over less than this is noise; the reading before it is given again.
 SHORTEST_CPU_SPAN = 0.02
+#: A reading serves all who ask within this many seconds: hundreds of evolutions may begin in that time.
+FRESH = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The process at one moment: CPU in percent of one core, resident memory in MB (10^6 bytes)."""
+    """The process at one moment.
 
+    Attributes:
+        at: `time.perf_counter()`.
+        cpu_percent: CPU since the reading before, percent of one core.
+        memory_mb: resident memory, MB (10^6 bytes).
+        network_bytes: what the host has sent and received.
+    """
+
+    at: float
     cpu_percent: float
     memory_mb: float
+    network_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +79,13 @@ class ResourceSampler:
     stopping: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
     last_span: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    last: Reading | None = None
 
     def start(self) -> None:
         """Start the thread."""
         self.gpu.start()
         self.stopping.clear()
-        self.last_span = (time.perf_counter(), time.process_time(), 0.0)
+        self.last_span, self.last = (time.perf_counter(), time.process_time(), 0.0), None
         self.thread = threading.Thread(target=self.run, name="evometrics-resources", daemon=True)
         self.thread.start()
 
@@ -92,7 +104,11 @@ class ResourceSampler:
         """Watch an evolution from now on and return the present reading."""
         reading = self.sample()
         watch = Watch(
-            time.perf_counter(), time.process_time(), network_bytes(), high_water_mb(), reading.memory_mb
+            time.perf_counter(),
+            time.process_time(),
+            reading.network_bytes,
+            high_water_mb(),
+            reading.memory_mb,
         )
         with self.lock:
             self.watches[evolution_id] = watch
@@ -109,10 +125,10 @@ class ResourceSampler:
 
     def usage(self, evolution_id: str) -> Usage | None:
         """Return what an evolution has used up to now; None where it is not watched."""
-        self.sample()
         watch = self.watches.get(evolution_id)
         if watch is None:
             return None
+        reading = self.sample(since=watch.started)
         high_water = high_water_mb()
         # The kernel's high-water mark never falls: where it rose since the start, the top was in between,
         # and is exact even if no sample hit it.
@@ -123,21 +139,27 @@ class ResourceSampler:
             cpu_percent_avg=100 * cpu / elapsed if elapsed > 0 else 0.0,
             memory_used_mb=peak,
             gpu_memory_mb=watch.gpu_peak_mb,
-            network_bytes_transferred=max(0, network_bytes() - watch.network_bytes),
+            network_bytes_transferred=max(0, reading.network_bytes - watch.network_bytes),
         )
 
-    def sample(self) -> Reading:
-        """Take a reading and lift the peaks of all watched evolutions to it."""
-        memory = self.process.memory_info().rss / MB
-        now, used = time.perf_counter(), time.process_time()
+    def sample(self, since: float = 0.0) -> Reading:
+        """Return a fresh reading; one taken before `since` (`time.perf_counter()`) is none.
+
+        Where it is taken now, the peaks of all watched evolutions are lifted to it.
+        """
+        now, last = time.perf_counter(), self.last
+        if last is not None and last.at >= max(since, now - FRESH):
+            return last
+        memory, network, used = self.process.memory_info().rss / MB, network_bytes(), time.process_time()
         with self.lock:
-            since, used_before, percent = self.last_span
-            if now - since >= SHORTEST_CPU_SPAN:
-                percent = 100 * (used - used_before) / (now - since)
+            before, used_before, percent = self.last_span
+            if now - before >= SHORTEST_CPU_SPAN:
+                percent = 100 * (used - used_before) / (now - before)
                 self.last_span = (now, used, percent)
             for watch in self.watches.values():
                 watch.peak_mb = max(watch.peak_mb, memory)
-        return Reading(percent, memory)
+            self.last = reading = Reading(now, percent, memory, network)
+        return reading
 
     def sample_gpu(self) -> None:
         """Lift the GPU peaks of all watched evolutions."""

@@ -65,7 +65,7 @@ class Sending:
     @property
     def depth(self) -> int:
         """Events that the broker does not have yet."""
-        return self.outbox.depth if self.backlog is None else self.backlog.depth
+        return self.outbox.space.depth if self.backlog is None else self.backlog.depth
 
     @property
     def problem(self) -> str:

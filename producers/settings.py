@@ -21,7 +21,8 @@ class CollectorSettings:
     """How one collector records.
 
     Attributes:
-        buffer_size: most events that one commit of the outbox takes.
+        buffer_size: events that wait for each other at most: the outbox commits at once where this many are
+            there, else a few milliseconds after its last commit. A commit takes all that are there.
         flush_interval: seconds between two `collector_health` events, exports and looks for dead outboxes.
         db_path: names the outbox files: `evometrics.db` gives `evometrics-<pid>-<n>.db` beside it.
         retention_days: days that a message the broker refused for good is kept for inspection. A message

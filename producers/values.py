@@ -9,6 +9,9 @@ from typing import Any
 
 from evometrics.schemas.validation import InvalidEvent
 
+FLOAT_ONLY = frozenset({float})
+TEXT_ONLY = frozenset({str})
+
 
 def given(event: object, *names: str) -> Any:
     """Return the first of these attributes that the event has and that is not None."""
@@ -32,6 +35,8 @@ def finite(value: Any, record: str, name: str) -> float:
 
 def whole(value: Any, record: str, name: str) -> int:
     """Return a whole number. Raises `InvalidEvent` naming the field."""
+    if type(value) is int:
+        return value
     number = finite(value, record, name)
     if number != int(number):
         raise InvalidEvent(record, name, f"{value!r} is no whole number")
@@ -49,23 +54,28 @@ def numbers(value: Any, record: str, name: str) -> dict[str, float]:
     """Return a KPI map with plain floats: numpy's numbers count, anything else is left for validation."""
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):
         raise InvalidEvent(record, name, f"{type(value).__name__} is no map of KPI names to numbers")
-    return {key: item if type(item) is float else plain(item) for key, item in value.items()}
+    if all_floats(value.values()):
+        return dict(value)
+    return {key: plain(item) for key, item in value.items()}
+
+
+def all_floats(values: Iterable[Any]) -> bool:
+    """Tell whether all are floats already, as they mostly are: then none needs a look of its own."""
+    return FLOAT_ONLY.issuperset(map(type, values))
 
 
 def plain(value: Any) -> Any:
     """Return any real number as float (`numpy.float32` is none to Avro), anything else unchanged."""
-    if type(value) is float or isinstance(value, bool) or not isinstance(value, Real):
-        return value
-    return float(value)
+    return value if isinstance(value, bool) or not isinstance(value, Real) else float(value)
 
 
 def items(value: Any, record: str, name: str) -> list[Any]:
     """Return a list of any iterable but text."""
     if value is None:
         return []
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, str) or not isinstance(value, (list, Iterable)):
         raise InvalidEvent(record, name, f"{type(value).__name__} is no list")
     return list(value)
 
@@ -74,6 +84,8 @@ def texts(value: Any, record: str) -> dict[str, str]:
     """Return metadata as text by name."""
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):
         raise InvalidEvent(record, "metadata", f"{type(value).__name__} is no map")
+    if TEXT_ONLY.issuperset(map(type, value)) and TEXT_ONLY.issuperset(map(type, value.values())):
+        return dict(value)
     return {text(key): text(item) for key, item in value.items()}

@@ -10,14 +10,31 @@ import uuid
 DERIVED_NAMESPACE = uuid.UUID("6f0f1d5e-52a5-5c39-9d0b-6f9a2f2f7a11")
 
 
+#: The digit that holds the variant: 10 in its upper two bits, two random bits of a digit in the lower.
+VARIANT = {f"{digit:x}": f"{digit & 0b11 | 0b1000:x}" for digit in range(16)}
+#: Random hex digits for ids to come, 20 for each: one system call serves many ids. `list.pop` is atomic, so
+#: any thread may take from it; a forked child must not give the ids that its parent gives.
+RANDOM_AHEAD = 1024
+_random: list[str] = []
+os.register_at_fork(after_in_child=_random.clear)
+
+
+def random_digits() -> str:
+    """Return 20 random hex digits that nobody else gets."""
+    while True:
+        try:
+            return _random.pop()
+        except IndexError:
+            digits = os.urandom(10 * RANDOM_AHEAD).hex()
+            _random.extend([digits[at : at + 20] for at in range(0, len(digits), 20)])
+
+
 def new_event_id(now_ms: int | None = None) -> str:
     """Return a new UUIDv7 as text: 48 bits of Unix milliseconds, then 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    random = int.from_bytes(os.urandom(10), "big")
-    high = (milliseconds & 0xFFFF_FFFF_FFFF) << 80
-    value = high | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & 0x3FFF_FFFF_FFFF_FFFF
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    time_digits, random = f"{milliseconds & 0xFFFF_FFFF_FFFF:012x}", random_digits()
+    variant = VARIANT[random[3]]
+    return f"{time_digits[:8]}-{time_digits[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
 
 
 def derived_id(*identity: str | int) -> str:

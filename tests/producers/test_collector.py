@@ -504,7 +504,7 @@ async def test_health_is_recorded_at_the_interval_and_at_the_end(tmp_path: Path)
     collector = EvolutionMetricsCollector(config(tmp_path, flush_interval=0.05))
     await collector.start()
     await collector.record_evolution_start(SimpleNamespace(agent_id=""))
-    await until(lambda: collector.outbox.recorded["evometrics.system.events"] >= 3)
+    await until(lambda: collector.outbox.space.recorded["evometrics.system.events"] >= 3)
     await collector.stop()
     health = [
         json.loads(e.data)

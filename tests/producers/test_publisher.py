@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +25,7 @@ from evometrics.deploy.process import ChildProcess
 from evometrics.deploy.topics import create_topics
 from evometrics.producers import EvolutionMetricsCollector, kafka_session
 from evometrics.producers import publisher as publishing
-from evometrics.producers.outbox_file import dead_outboxes
+from evometrics.producers.outbox_file import OutboxFile, dead_outboxes
 from evometrics.schemas.events import EvolutionProgressed, SystemEvent
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import (
@@ -153,6 +154,23 @@ async def test_stop_leaves_what_it_could_not_send_for_the_next_start(broker: str
     assert iterations(await arrived(broker, away["node_id"])) == {"agent": list(range(20))}
 
 
+async def test_a_collector_started_again_sends_what_it_had_left_and_what_is_new(
+    broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = config(tmp_path, broker, stop_timeout=0)
+    collector = EvolutionMetricsCollector(given)
+    monkeypatch.setattr(publishing, "WINDOW_ROWS", 0)
+    await collector.start()
+    await progress(collector, "agent", range(10))
+    await collector.stop()
+    monkeypatch.undo()
+    await collector.start()
+    await progress(collector, "agent", range(10, 20))
+    assert await collector.drain(30)
+    await collector.stop()
+    assert iterations(await arrived(broker, given["node_id"])) == {"agent": list(range(20))}
+
+
 async def test_a_process_that_dies_later_is_adopted_while_running(broker: str, tmp_path: Path) -> None:
     given = config(tmp_path, broker, flush_interval=0.1)
     async with collecting(given) as collector:
@@ -170,6 +188,41 @@ async def test_a_busy_event_loop_does_not_hold_up_sending(broker: str, tmp_path:
         while collector.outbox_depth and asyncio.get_running_loop().time() < deadline:
             sum(range(10_000))  # never awaits, as an evolution that computes
         assert collector.published[EVOLUTION_PROGRESSED.name] == 10
+
+
+async def test_rows_count_towards_the_window_until_they_are_deleted_on_disk(
+    broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, original, window = threading.Event(), OutboxFile.write, 200
+
+    def stalls_where_it_deletes(self: OutboxFile, rows: Any, sent: Any) -> None:
+        if sent:
+            disk.wait(60)
+        original(self, rows, sent)
+
+    given = config(tmp_path, broker)
+    async with collecting({**given, "brokers": "127.0.0.1:1", "stop_timeout": 0}) as dead:
+        await asyncio.gather(*(progress(dead, "agent-0", range(n, n + 1)) for n in range(300)))
+    monkeypatch.setattr(publishing, "WINDOW_ROWS", window)
+    async with collecting(given) as collector:
+        outbox, publisher = collector.outbox, collector.sending.publisher
+        assert publisher is not None
+        assert await collector.drain(30), "what the dead one left is deleted as it is acknowledged"
+        before = sum(collector.published.values())
+        monkeypatch.setattr(publishing, "WINDOW_ROWS", 0)
+        await asyncio.gather(*(progress(collector, "agent-1", range(n, n + 1)) for n in range(3000)))
+        monkeypatch.setattr(OutboxFile, "write", stalls_where_it_deletes)
+        monkeypatch.setattr(publishing, "WINDOW_ROWS", window)
+        publisher.wake()
+        await until(lambda: sum(collector.published.values()) - before >= window)
+        for _ in range(10):
+            assert sum(collector.published.values()) - before == window
+            assert publisher.lanes.rows + outbox.undeleted == window
+            await asyncio.sleep(0.05)
+        disk.set()
+        assert await collector.drain(60)
+    messages = iterations(await arrived(broker, given["node_id"]))
+    assert messages == {"agent-0": list(range(300)), "agent-1": list(range(3000))}
 
 
 async def set_limit(brokers: str, topic: str, limit: int) -> None:

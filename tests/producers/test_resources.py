@@ -11,6 +11,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from evometrics.producers import resources
 from evometrics.producers.gpu import GpuMemory
 from evometrics.producers.resources import ResourceSampler
 
@@ -123,6 +124,20 @@ def test_what_is_not_watched_has_no_usage(sampler: ResourceSampler) -> None:
     sampler.forget("e")
     assert sampler.usage("e") is None
     assert sampler.usage("other") is None
+
+
+def test_evolutions_that_begin_and_end_together_share_a_reading(
+    sampler: ResourceSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    monkeypatch.setattr(resources, "network_bytes", lambda: taken.append(1) or 0)
+    monkeypatch.setattr(resources, "FRESH", 3600.0)
+    for number in range(100):
+        sampler.begin(f"e{number}")
+    for number in range(100):
+        assert sampler.usage(f"e{number}") is not None
+    # One for those that begin; those that end want one that is younger than their beginning.
+    assert len(taken) == 2
 
 
 def test_nothing_is_sampled_while_nothing_runs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from uuid import UUID
@@ -58,6 +59,19 @@ def test_event_ids_are_version_7_and_sort_by_time() -> None:
     assert {UUID(i).version for i in ids} == {7}
     assert {UUID(i).variant for i in ids} == {"specified in RFC 4122"}
     assert len({new_event_id() for _ in range(1000)}) == 1000
+
+
+def test_event_ids_of_a_forked_child_are_its_own() -> None:
+    new_event_id()  # there are random digits left now, for the child to inherit
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, new_event_id(0).encode())
+        os._exit(0)
+    os.close(writer)
+    assert os.read(reader, 36).decode() != new_event_id(0)
+    os.waitpid(child, 0)
+    os.close(reader)
 
 
 def test_derived_ids_depend_on_every_part_of_the_identity() -> None:
