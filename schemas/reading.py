@@ -12,6 +12,7 @@ from typing import Protocol
 
 from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.events import Event
+from evometrics.schemas.screening import surely_valid
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.validation import InvalidEvent, validate
 from evometrics.schemas.wire import UnreadableMessage, WireFormat, decode
@@ -50,10 +51,11 @@ def read_datum(schema: WriterSchema, position: int, message: Message) -> Event:
     """Return the event of a located datum. Raises `UnreadableMessage` where the message is bad."""
     assert message.value is not None, "only a message with a value has a datum"
     event = decode(schema, message.value, position)
-    if BY_NAME[message.topic].kind == "raw":
+    # against the broker's time, not ours: a replay must decide the same
+    now = message.timestamp * 1000
+    if BY_NAME[message.topic].kind == "raw" and not surely_valid(event, now):
         try:
-            # against the broker's time, not ours: a replay must decide the same
-            validate(event, now=message.timestamp * 1000)
+            validate(event, now)
         except InvalidEvent as error:
             raise UnreadableMessage(str(error)) from error
     return event
