@@ -17,6 +17,7 @@ from evometrics.schemas.catalog import WriterSchema, newest
 from evometrics.schemas.events import EVENT_CLASSES, Event
 
 Read = Callable[[bytes, int], Event]
+ReadBounded = Callable[[bytes, int], tuple[Event, tuple[int, ...]]]
 Write = Callable[[bytes, Event], bytes]
 
 #: How a kind is read: lines that move position p over the value and leave it in x.
@@ -99,9 +100,23 @@ def made(lines: list[str], names: dict[str, Any]) -> Any:
 @cache
 def reader(record: str) -> Read:
     """Return what reads a record's newest version: from a message's bytes and where the datum begins."""
-    lines = ["def made(b, p):", "    event = new(cls)"]
+    function: Read = made_reader(record, "event", "")
+    return function
+
+
+@cache
+def bounded_reader(record: str) -> ReadBounded:
+    """Return the same, which returns besides where each field begins and, last, where the last one ends."""
+    function: ReadBounded = made_reader(record, "event, (start, {})", "    p{number} = p")
+    return function
+
+
+def made_reader(record: str, result: str, noted: str) -> Any:
+    """Return the function that reads a record; `noted` is its line after each field."""
+    lines = ["def made(b, start):", "    p = start", "    event = new(cls)"]
     maps: dict[str, Any] = {}
-    for name, kind, nullable in fields_of(newest(record)):
+    fields = fields_of(newest(record))
+    for number, (name, kind, nullable) in enumerate(fields):
         body = [line.format(name=name) for line in READ_LINES[kind]]
         if kind == "map of double":
             maps[f"maps_{name}"] = primitives.DoubleMaps()
@@ -111,10 +126,10 @@ def reader(record: str) -> Read:
             lines += ["    else: raise Unusual"]
         else:
             lines += [f"    {line}" for line in body]
-        lines.append(f"    event.{name} = x")
-    lines += ["    if p != len(b): raise Unusual", "    return event"]
-    function: Read = made(lines, {"new": object.__new__, "cls": EVENT_CLASSES[record], **maps})
-    return function
+        lines += [f"    event.{name} = x", noted.format(number=number)]
+    ends = ", ".join(f"p{number}" for number in range(len(fields)))
+    lines += ["    if p != len(b): raise Unusual", f"    return {result.format(ends)}"]
+    return made(lines, {"new": object.__new__, "cls": EVENT_CLASSES[record], **maps})
 
 
 @cache

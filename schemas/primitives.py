@@ -1,6 +1,6 @@
 """Avro's primitives, read and written as fast as Python can (Avro specification, "Binary encoding").
 
-They know what writers write: one block to an array or map, numbers of at most eight or nine bytes. Whatever
+They know what writers write: one block to an array or map, numbers of at most 64 bits. Whatever
 is not like that, or is no Avro at all, raises one of `UNUSUAL`; the caller asks fastavro then, which knows
 all of Avro, and whose word counts.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 
 class Unusual(Exception):
@@ -38,10 +37,10 @@ def read_long(b: bytes, p: int) -> tuple[int, int]:
         byte = b[p]
         p += 1
         x |= (byte & 0x7F) << shift
-        if byte < 128:
+        if byte < 128 and x < 2**64:
             return x, p
         shift += 7
-        if p - start > 8:
+        if p - start > 9:
             raise Unusual
 
 
@@ -165,18 +164,25 @@ def write_doubles(numbers: Sequence[float]) -> bytes:
 class Shape:
     """A map of doubles with certain names in a certain order: its bytes but for the numbers never change.
 
+    Those bytes are looked at all at once, as one large number under a mask.
+
     Attributes:
-        marks: what stands before, between and after the numbers: count and names, each with its length.
-        form: marks and numbers by turns.
+        form: the numbers, and nothing where the other bytes are.
+        size: bytes altogether.
+        frame: the other bytes (count and names, each with its length), and 0 where the numbers are.
+        mask: every bit of the other bytes.
     """
 
-    __slots__ = ("form", "marks", "names")
+    __slots__ = ("form", "frame", "mask", "names", "size")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         first, *others = map(write_text, names)
+        marks = (write_long(len(names)) + first, *others, b"\0")
         self.names = names
-        self.marks = (write_long(len(names)) + first, *others, b"\0")
-        self.form = struct.Struct("<" + "d".join(f"{len(mark)}s" for mark in self.marks))
+        self.form = struct.Struct("<" + "d".join(f"{len(mark)}x" for mark in marks))
+        self.size = self.form.size
+        self.frame = int.from_bytes(bytes(8).join(marks), "little")
+        self.mask = int.from_bytes(bytes(8).join(b"\xff" * len(mark) for mark in marks), "little")
 
 
 @lru_cache(SHAPES)
@@ -192,10 +198,8 @@ def write_double_map(numbers: Mapping[str, float]) -> bytes:
     if not numbers:
         return b"\0"
     shape = shape_of(tuple(numbers))
-    turns: list[Any] = [*shape.marks, *shape.marks[1:]]
-    turns[::2] = shape.marks
-    turns[1::2] = numbers.values()
-    return shape.form.pack(*turns)
+    packed = int.from_bytes(shape.form.pack(*numbers.values()), "little")
+    return (packed | shape.frame).to_bytes(shape.size, "little")
 
 
 class DoubleMaps:
@@ -208,10 +212,11 @@ class DoubleMaps:
     def read(self, b: bytes, p: int) -> tuple[dict[str, float], int]:
         """Return the map at a position, and where it ends."""
         shape = self.shape
-        if shape is not None and p + shape.form.size <= len(b):
-            turns = shape.form.unpack_from(b, p)
-            if turns[::2] == shape.marks:
-                return dict(zip(shape.names, turns[1::2], strict=True)), p + shape.form.size
+        if shape is not None:
+            end = p + shape.size
+            # what ends too early has no 0 at its end, or is refused by the form
+            if int.from_bytes(b[p:end], "little") & shape.mask == shape.frame:
+                return dict(zip(shape.names, shape.form.unpack_from(b, p), strict=True)), end
         n, p = read_length(b, p)
         if not n:
             return {}, p

@@ -15,7 +15,7 @@ E_co = TypeVar("E_co", covariant=True)
 LIVE_LIMIT = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sourced(Generic[E_co]):
     """An event, where it was read, and what was made of it alone.
 
@@ -86,7 +86,7 @@ class LiveStates(Generic[S]):
 
     def writes(self) -> dict[bytes, bytes | None]:
         """Return the bytes, by key, of the states changed since this was last asked."""
-        changed, self.changed = sorted(self.changed), set()
+        changed, self.changed = self.changed, set()
         return {key.encode(): self.live[key].encode() for key in changed}
 
     def trim(self) -> None:

@@ -12,14 +12,15 @@ from typing import Any, TypeVar
 
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.schemas.events import DeadLetter, Event
-from evometrics.schemas.reading import read_event
+from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted
+from evometrics.schemas.reading import read_bounded, read_event
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import Outcome, ReadStates, Sourced
 from evometrics.streams.evolutions import EVOLUTION_TABLES, EvolutionProcessor
-from evometrics.streams.outputs import Message
+from evometrics.streams.metrics_rows import MetricsWriter
+from evometrics.streams.outputs import check_size
 from evometrics.streams.scope_counts import ScopeCounts
 from evometrics.streams.scopes import SCOPES, ScopeMessage, ScopeProcessor
 from evometrics.streams.settings import StreamSettings
@@ -41,6 +42,7 @@ class Computations:
         self.wire = wire
         self.tables = tables
         self.node_id = settings.instance or settings.group
+        self.metrics = MetricsWriter(wire)
         self.evolutions_processor = EvolutionProcessor(settings, wire)
         self.snapshots_processor = SnapshotProcessor(settings, wire)
         self.scopes_processor = ScopeProcessor(settings, wire)
@@ -49,14 +51,13 @@ class Computations:
         """Starts and completions of one partition; starts first, so that completions find them."""
         # a stable sort: offsets stay in order within their topic
         records.sort(key=lambda record: record.topic == EVOLUTION_COMPLETED.name)
-        output = self.evolutions_processor.output
-        batch, letters = self.each(records, lambda record: self.read(record, output))
+        batch, letters = self.each(records, self.evolution)
         stored = self.stored(EVOLUTION_TABLES, partition)
         return self.evolutions_processor.process(partition, batch, stored), letters
 
     def snapshots(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
         """KPI snapshots of one partition."""
-        batch, letters = self.each(records, lambda record: self.read(record, no_output))
+        batch, letters = self.each(records, self.read)
         stored = self.stored(SNAPSHOT_TABLES, partition)
         return self.snapshots_processor.process(partition, batch, stored), letters
 
@@ -85,19 +86,28 @@ class Computations:
                 letters.append(dead_letter(record, reason, self.node_id))
         return batch, letters
 
-    def read(self, record: ConsumerRecord, output: Callable[[Any], Message | None]) -> Sourced[Any]:
-        """Return a record's event and what it leads to by itself."""
+    def read(self, record: ConsumerRecord) -> Sourced[Any]:
+        """Return a record's event."""
         event = read_event(self.wire, record)
         value = self.own_value(event, record.value)
-        return Sourced(record.topic, record.partition, record.offset, event, value, output(event))
+        return Sourced(record.topic, record.partition, record.offset, event, value)
+
+    def evolution(self, record: ConsumerRecord) -> Sourced[Any]:
+        """Return a start, or a completion and what it leads to by itself."""
+        if record.topic != EVOLUTION_COMPLETED.name:
+            return self.read(record)
+        found = read_bounded(self.wire, record)
+        event = found.event
+        assert isinstance(event, EvolutionCompleted)
+        output = check_size(self.metrics.message(event, found.value, found.bounds))
+        # nobody looks at these again, and there are thousands of them in a round
+        event.pre_kpis, event.post_kpis, event.fitness_trajectory = {}, {}, []
+        event.insights, event.metadata = [], {}
+        return Sourced(record.topic, record.partition, record.offset, event, found.value, output)
 
     def own_value(self, event: Event, value: bytes) -> bytes:
         """Return an event's message value as this worker writes it, which mostly is how it came."""
         return value if value.startswith(self.wire.prefixes[event.record]) else self.wire.encode(event)
-
-
-def no_output(event: Event) -> None:
-    """Some events lead to nothing by themselves."""
 
 
 def scope_message(record: ConsumerRecord) -> ScopeMessage:

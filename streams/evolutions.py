@@ -11,8 +11,8 @@ from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
 from evometrics.schemas.topics import EVOLUTION_METRICS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LiveStates, Outcome, ReadStates, Sourced
-from evometrics.streams.calculations import abandoned_metrics, evolution_metrics
-from evometrics.streams.outputs import Message, check_size
+from evometrics.streams.calculations import abandoned_metrics
+from evometrics.streams.outputs import Message
 from evometrics.streams.packing import PackedCounts
 from evometrics.streams.rates import RateWriter
 from evometrics.streams.rings import Rings
@@ -69,13 +69,6 @@ class EvolutionProcessor:
     def forget(self, partition: int) -> None:
         """Forget what is kept in memory about a partition: it is made anew from its stored states."""
         self.live.pop(partition, None)
-
-    def output(self, event: EvolutionStarted | EvolutionCompleted) -> Message | None:
-        """Return what an event leads to whatever came before it. Raises whatever it can't be computed for."""
-        if isinstance(event, EvolutionStarted):
-            return None
-        metrics = evolution_metrics(event)
-        return check_size(Message(EVOLUTION_METRICS.name, metrics.key.encode(), self.wire.encode(metrics)))
 
     def process(
         self, partition: int, batch: Iterable[Evolution], stored: Mapping[str, ReadStates]
@@ -153,24 +146,33 @@ class EvolutionProcessor:
 
     def report_rates(self, new: Iterable[Attempt], live: Live, outcome: Outcome) -> None:
         """Count attempts for their agents, and emit the rows of the success rates that changed."""
-        changed: dict[str, list[set[int]]] = {}
+        agents: dict[str, list[EvolutionCompleted]] = {}
         for _, event in new:
-            agent_id = event.agent_id
-            steps = live.agents.get(agent_id).counts.add(event.occurred_at, event.success, self.lateness)
+            events = agents.get(event.agent_id)
+            if events is None:
+                agents[event.agent_id] = [event]
+            else:
+                events.append(event)
+        for agent_id, events in agents.items():
+            counts = live.agents.get(agent_id).counts
+            changed = self.count(counts, events, outcome)
+            changes = zip(self.windows, counts.counts, changed, strict=True)
+            outcome.messages += self.rates.rows(Scope("agent", agent_id), changes)
+            counts.tidy(self.lateness)
+
+    def count(
+        self, counts: PackedCounts, events: list[EvolutionCompleted], outcome: Outcome
+    ) -> list[set[int]]:
+        """Count an agent's attempts, in their order; return the steps changed, by window."""
+        changed: list[set[int]] = [set() for _ in self.windows]
+        for event in events:
+            steps = counts.add(event.occurred_at, event.success, self.lateness)
             if steps is None:
                 outcome.too_late += 1
                 continue
-            known = changed.get(agent_id)
-            if known is None:
-                changed[agent_id] = steps
-            else:
-                for mine, more in zip(known, steps, strict=True):
-                    mine |= more
-        for agent_id, steps in changed.items():
-            counts = live.agents.get(agent_id).counts
-            changes = zip(self.windows, counts.counts, steps, strict=True)
-            outcome.messages += self.rates.rows(Scope("agent", agent_id), changes)
-            counts.tidy(self.lateness)
+            for mine, more in zip(changed, steps, strict=True):
+                mine |= more
+        return changed
 
     def report_scopes(self, partition: int, new: list[Attempt], live: Live, outcome: Outcome) -> None:
         """Count attempts for their scopes, and emit the counts that changed, to be merged elsewhere."""

@@ -161,6 +161,8 @@ def affected_steps(
     window: Window, totals: Mapping[int, tuple[int, int]], changed: Iterable[int]
 ) -> list[int]:
     """Return the occupied steps whose windows hold one of the `changed`, in order."""
+    if len(totals) == 1:
+        return [step for step in changed if step in totals]
     steps = {
         step
         for start in changed

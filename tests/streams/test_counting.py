@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evometrics.schemas.events import EvolutionCompleted
-from evometrics.schemas.topics import SUCCESS_RATES
+from evometrics.schemas.reading import read_bounded
+from evometrics.schemas.topics import BY_RECORD, SUCCESS_RATES
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LiveStates
+from evometrics.streams.calculations import evolution_metrics
+from evometrics.streams.metrics_rows import MetricsWriter
 from evometrics.streams.packing import PackedCounts
 from evometrics.streams.rates import RateWriter
 from evometrics.streams.scope_tally import Attempt, ScopeTally, scopes_of
@@ -19,6 +22,7 @@ from evometrics.streams.state import PartialState
 from evometrics.streams.tables import PartitionView
 from evometrics.streams.windows import FLEET, SECOND, WINDOWS, Scope, WindowCounts, affected_rows
 from tests.schemas.examples import EXAMPLES
+from tests.streams.pure_stream import record_of
 
 WIRE = WireFormat()
 DONE = next(e for e in EXAMPLES if isinstance(e, EvolutionCompleted))
@@ -120,3 +124,48 @@ def test_rows_put_together_from_pieces_are_those_of_the_pure_functions(
     assert [m.value for m in messages] == [WIRE.encode(row) for row in wanted]
     assert [m.key.decode() for m in messages] == [row.key for row in wanted]
     assert {m.topic for m in messages} <= {SUCCESS_RATES.name}
+
+
+kpis = st.dictionaries(
+    st.sampled_from(["performance", "accuracy", "output_quality", "ü", "reliability"]),
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
+)
+
+
+@given(
+    st.builds(
+        lambda pre, post, **fields: dataclasses.replace(DONE, pre_kpis=pre, post_kpis=post, **fields),
+        kpis,
+        kpis,
+        duration_seconds=st.floats(0, 1e6),
+        memory_used_mb=st.floats(0, 1e6),
+        target_gain=st.none() | st.floats(0, 1),
+        gpu_memory_mb=st.none() | st.floats(0, 1e5),
+        fitness_trajectory=st.lists(st.floats(0, 1), max_size=3),
+        insights=st.lists(st.text(), max_size=2),
+        metadata=st.dictionaries(st.text(), st.text(), max_size=3),
+        generation=st.integers(-(2**63), 2**63 - 1),
+    )
+)
+def test_a_completions_row_put_together_from_pieces_is_that_of_the_pure_function(
+    done: EvolutionCompleted,
+) -> None:
+    topic = BY_RECORD[done.record].name
+    record = record_of(topic, 0, 0, done.key.encode(), WIRE.encode(done), done.occurred_at // 1000)
+    found = read_bounded(WIRE, record)
+    row = MetricsWriter(WIRE).message(done, found.value, found.bounds)
+    wanted = evolution_metrics(done)
+    assert (row.key, row.value) == (wanted.key.encode(), WIRE.encode(wanted))
+
+
+def test_a_completion_written_in_an_unusual_way_leads_to_the_same_row() -> None:
+    topic = BY_RECORD[DONE.record].name
+    value = WIRE.encode(DONE)
+    unusual = value.replace(b"\x02\x10accuracy", b"\x01\x22\x10accuracy", 1)
+    assert unusual != value, "a block that says its size"
+    row = {}
+    for which in (value, unusual):
+        found = read_bounded(WIRE, record_of(topic, 0, 0, b"k", which, DONE.occurred_at // 1000))
+        assert found.event == DONE
+        row[which] = MetricsWriter(WIRE).message(DONE, found.value, found.bounds)
+    assert row[value] == row[unusual]
