@@ -27,10 +27,10 @@ from evometrics.streams.tables import StateTable
 from evometrics.streams.transport import BatchConsumer, BatchTransport
 from evometrics.streams.work import Compute, Work
 
-#: What is fetched of a partition at a time; at least a message of the largest size.
-FETCH_BYTES = 2 * 1024 * 1024
+#: What is fetched of a partition at a time: some 900 full completions.
+FETCH_BYTES = 1024 * 1024
 #: Batches that Faust holds ready for a lane besides those that wait in it.
-BUFFERED_BATCHES = 64
+BUFFERED_BATCHES = 16
 TABLES = (*EVOLUTION_TABLES, *SNAPSHOT_TABLES, SCOPES)
 
 
@@ -98,7 +98,7 @@ def build(
         consumer_group_instance_id=settings.instance or None,
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=1.0,
-        # a backlog comes in thousands of events at a time; what is fetched waits in few, large messages
+        # a backlog comes in thousands of events at a time, as few large messages
         consumer_max_fetch_size=FETCH_BYTES,
         stream_buffer_maxsize=BUFFERED_BATCHES,
         stream_wait_empty=False,

@@ -164,15 +164,17 @@ class EvolutionProcessor:
         self, counts: PackedCounts, events: list[EvolutionCompleted], outcome: Outcome
     ) -> list[set[int]]:
         """Count an agent's attempts, in their order; return the steps changed, by window."""
-        changed: list[set[int]] = [set() for _ in self.windows]
+        changed: list[set[int]] | None = None
         for event in events:
             steps = counts.add(event.occurred_at, event.success, self.lateness)
             if steps is None:
                 outcome.too_late += 1
-                continue
-            for mine, more in zip(changed, steps, strict=True):
-                mine |= more
-        return changed
+            elif changed is None:
+                changed = steps
+            elif steps != changed:
+                for mine, more in zip(changed, steps, strict=True):
+                    mine |= more
+        return changed or [set() for _ in self.windows]
 
     def report_scopes(self, partition: int, new: list[Attempt], live: Live, outcome: Outcome) -> None:
         """Count attempts for their scopes, and emit the counts that changed, to be merged elsewhere."""

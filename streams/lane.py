@@ -34,8 +34,8 @@ from evometrics.streams.work import Done, Work, count, dead_letter, letter_messa
 
 log = logging.getLogger(__name__)
 
-#: Batches waiting in a lane before Faust is held back.
-LANE_DEPTH = 64
+#: Batches waiting in a lane before Faust is held back; each is what one fetch brought of a partition.
+LANE_DEPTH = 16
 #: Records after which a round takes no further batch: what it leads to is in memory until it is acknowledged.
 ROUND_RECORDS = 10_000
 

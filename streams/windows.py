@@ -76,8 +76,12 @@ class WindowCounts:
 
     def __init__(self, windows: tuple[Window, ...], counts: list[Counts] | None = None) -> None:
         self.windows = windows
-        self.counts: list[Counts] = counts or [{} for _ in windows]
-        self.newest = [max(known, default=-1) for known in self.counts]
+        if counts:
+            self.counts: list[Counts] = counts
+            self.newest = [max(known, default=-1) for known in counts]
+        else:
+            self.counts = [{} for _ in windows]
+            self.newest = [-1 for _ in windows]
 
     def add(self, at_micros: int, success: bool, lateness_seconds: int) -> list[set[int]] | None:
         """Count an attempt; return the steps changed, by window, or None where it came too late.

@@ -39,8 +39,8 @@ GUARANTEES = {
     "outbox": Guarantee("publisher:after-outbox-commit:3,publisher:after-outbox-commit:3", "lost"),
     # Between the commit of offsets and the insert that should have come first.
     "insert-before-commit": Guarantee("sink:after-plan", "lost"),
-    # Between the broker's acknowledgement and the deletion of the rows: they are sent again. Several times, so
-    # that completions are among them: a snapshot that comes again leads to the same rows by itself.
+    # Between the broker's acknowledgement and the deletion of the rows: they are sent again. Several times,
+    # for completions to be among them: a snapshot that comes again leads to the same rows by itself.
     "deduplication": Guarantee(",".join(["publisher:after-ack:20"] * 4), "differing"),
 }
 
