@@ -46,11 +46,6 @@ class PackedCounts(WindowCounts):
             self.parts.clear()
             self.pruned = self.newest[-1]
 
-    def replace(self, number: int, step: int, count: tuple[int, int]) -> None:
-        """Set one step of one window."""
-        known = self.counts[number].get(step, (0, 0))
-        self.count(number, step, count[0] - known[0], count[1] - known[1])
-
     def pack(self) -> bytes:
         """Return the counts as bytes."""
         last = self.counts[-1]

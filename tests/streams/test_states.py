@@ -65,8 +65,8 @@ def test_packed_counts_are_the_counts_whatever_was_packed_before(
 def test_large_counts_are_packed_whole() -> None:
     found = PackedCounts(WINDOWS)
     for size in (255, 256, 2**32 - 1, 2**32):
-        found.replace(0, 72, (size, size - 1))
-        found.replace(2, 1, (size, 0))
+        found.count(0, 72, size, size - 1)
+        found.count(2, 1, size, 0)
         assert PackedCounts(WINDOWS, found.pack()).counts == found.counts
 
 
