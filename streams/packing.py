@@ -42,9 +42,15 @@ class PackedCounts(WindowCounts):
     def tidy(self, lateness_seconds: int) -> None:
         """Forget old steps where the newest part is a new one: seldom, for it goes through all of them."""
         if self.pruned != self.newest[-1]:
-            self.prune(lateness_seconds)
-            self.parts.clear()
+            for number, steps in enumerate(self.prune(lateness_seconds)):
+                self.unpack_parts(number, steps)
             self.pruned = self.newest[-1]
+
+    def unpack_parts(self, number: int, steps: Iterable[int]) -> None:
+        """Forget the bytes of the parts that hold these steps of a window."""
+        ratio = self.windows[-1].step_seconds // self.windows[number].step_seconds
+        for step in steps:
+            self.parts.pop(step // ratio, None)
 
     def pack(self) -> bytes:
         """Return the counts as bytes."""

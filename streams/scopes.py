@@ -129,10 +129,11 @@ class ScopeProcessor:
         total = merged.total
         total.prune(self.lateness)
         for state in merged.partitions.values():
-            for counts, kept in zip(state.counts.counts, total.counts, strict=True):
-                for step in [s for s in counts if s not in kept]:
+            for number, (counts, kept) in enumerate(zip(state.counts.counts, total.counts, strict=True)):
+                old = [step for step in counts if step not in kept]
+                for step in old:
                     del counts[step]
-            state.counts.parts.clear()
+                state.counts.unpack_parts(number, old)
 
 
 def merge(merged: Merged, state: PartialState, message: ScopeCounts) -> list[set[int]]:

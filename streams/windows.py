@@ -133,12 +133,16 @@ class WindowCounts:
         if step > self.newest[number]:
             self.newest[number] = step
 
-    def prune(self, lateness_seconds: int) -> None:
-        """Forget the steps that no open window reaches back to."""
+    def prune(self, lateness_seconds: int) -> list[list[int]]:
+        """Forget the steps that no open window reaches back to; return them, by window."""
+        forgotten = []
         for window, counts, newest in zip(self.windows, self.counts, self.newest, strict=True):
             limit = oldest_open(window, newest, lateness_seconds) - window.steps
-            for step in [s for s in counts if s < limit]:
+            old = [s for s in counts if s < limit]
+            for step in old:
                 del counts[step]
+            forgotten.append(old)
+        return forgotten
 
 
 def nested(windows: tuple[Window, ...]) -> bool:
