@@ -19,6 +19,7 @@ from evometrics.deploy.options import (
     add_layout,
     positive,
 )
+from evometrics.deploy.pace import set_pace
 from evometrics.schemas.settings import SettingsError
 
 #: What a person can put right: said in one line, without a traceback.
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     def command(name: str, run: Command, text: str) -> argparse.ArgumentParser:
         sub = subs.add_parser(name, help=text, description=text)
         add_common(sub)
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, prepare=nothing)
         return sub
 
     demo = command("demo", commands.demo, "Run the whole pipeline on agents that truly evolve, and show it.")
@@ -68,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     add_kafka(orchestrate)
 
     stream = command("stream", commands.stream, "Run a stream worker.")
+    stream.set_defaults(prepare=set_pace)
     stream.add_argument("--instance", help="this worker's name in its group, the same after a restart")
     add_kafka(stream)
     add_layout(stream)
@@ -126,10 +128,15 @@ def broker_count(text: str) -> int:
     )
 
 
+def nothing() -> None:
+    """Most subcommands run in a process as Python sets it up."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; return its exit code: 0, 1 where it failed, 2 where it was asked wrongly."""
     args = parser().parse_args(arguments)
     try:
+        args.prepare()
         run: Command = args.run
         return asyncio.run(run(args))
     except KeyboardInterrupt:

@@ -8,21 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from aiokafka import TopicPartition
-from aiokafka.partitioner import DefaultPartitioner
 
 from evometrics.producers.backlog import Queued
-
-partitioner = DefaultPartitioner()
-
-
-@lru_cache(maxsize=65_536)
-def partition_of(key: str, partitions: int) -> int:
-    """Return the partition of a key, as Kafka's default partitioner (murmur2) does."""
-    everyone = list(range(partitions))
-    return int(partitioner(key.encode(), everyone, everyone))
+from evometrics.schemas.partitions import partition_of
 
 
 @dataclass(slots=True)
@@ -44,7 +34,7 @@ class Lanes:
 
     def add(self, item: Queued, partitions: int) -> None:
         """Put a row at the end of its partition's lane."""
-        where = TopicPartition(item.row.topic, partition_of(item.row.key, partitions))
+        where = TopicPartition(item.row.topic, partition_of(item.row.key.encode(), partitions))
         lane = self.lanes.get(where)
         if lane is None:
             lane = self.lanes[where] = Lane(where)

@@ -59,7 +59,7 @@ def overall_performance(kpis: Mapping[str, float]) -> float | None:
     A KPI that is absent adds nothing: the weights of the others stay as they are, so that two maps
     with the same names compare in the same unit.
     """
-    if not any(name in kpis for name in FORMULA_KPIS):
+    if IN_FORMULA.isdisjoint(kpis):
         return None
     response = max(0.0, 1 - kpis["response_time_ms"] / 10_000) if "response_time_ms" in kpis else 0.0
     total = (
@@ -84,6 +84,7 @@ FORMULA_KPIS = (
     "output_quality",
     "reliability",
 )
+IN_FORMULA = frozenset(FORMULA_KPIS)
 
 
 def performance(kpis: Mapping[str, float]) -> float | None:

@@ -8,10 +8,13 @@ there; what the constraints refuse is looked at again by `read_datum`, for the r
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from evometrics.schemas import codec
 from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.events import Event
+from evometrics.schemas.primitives import UNUSUAL
+from evometrics.schemas.screening import surely_valid
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.validation import InvalidEvent, validate
 from evometrics.schemas.wire import UnreadableMessage, WireFormat, decode
@@ -51,9 +54,45 @@ def read_datum(schema: WriterSchema, position: int, message: Message) -> Event:
     assert message.value is not None, "only a message with a value has a datum"
     event = decode(schema, message.value, position)
     if BY_NAME[message.topic].kind == "raw":
+        check(event, message)
+    return event
+
+
+def check(event: Event, message: Message) -> None:
+    """Raise `UnreadableMessage` where an event that was decoded must not be taken."""
+    # against the broker's time, not ours: a replay must decide the same
+    now = message.timestamp * 1000
+    if not surely_valid(event, now):
         try:
-            # against the broker's time, not ours: a replay must decide the same
-            validate(event, now=message.timestamp * 1000)
+            validate(event, now)
         except InvalidEvent as error:
             raise UnreadableMessage(str(error)) from error
-    return event
+
+
+class Bounded(NamedTuple):
+    """An event, its message value as this process writes it, and where its fields are in that.
+
+    Attributes:
+        bounds: where each field begins and, last, where the last one ends.
+    """
+
+    event: Event
+    value: bytes
+    bounds: tuple[int, ...]
+
+
+def read_bounded(wire: WireFormat, message: Message) -> Bounded:
+    """Return a raw message's event and where its fields are. Raises as `read_event` does."""
+    record = BY_NAME[message.topic].record
+    read, prefix, value = codec.bounded_reader(record), wire.prefixes[record], message.value
+    if value is not None and value.startswith(prefix):
+        try:
+            event, bounds = read(value, len(prefix))
+        except UNUSUAL:
+            pass
+        else:
+            check(event, message)
+            return Bounded(event, value, bounds)
+    event = read_event(wire, message)
+    value = wire.encode(event)
+    return Bounded(event, value, read(value, len(prefix))[1])

@@ -14,9 +14,11 @@ import io
 
 import fastavro
 
+from evometrics.schemas import codec
 from evometrics.schemas.catalog import WriterSchema, newest, released
 from evometrics.schemas.datum import UnreadableDatum, read_record
 from evometrics.schemas.events import EVENT_CLASSES, Event
+from evometrics.schemas.primitives import UNUSUAL
 from evometrics.schemas.registry import RegistryClient, UnknownSchemaId
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import TOPICS
@@ -57,8 +59,13 @@ class WireFormat:
 
     def encode(self, event: Event) -> bytes:
         """Return the framed message value. Raises ValueError/TypeError where a field has a wrong type."""
+        prefix = self.prefixes[event.record]
+        try:
+            return codec.writer(event.record)(prefix, event)
+        except UNUSUAL:
+            pass
         out = io.BytesIO()
-        out.write(self.prefixes[event.record])
+        out.write(prefix)
         fastavro.schemaless_writer(out, self.writers[event.record].parsed, event.to_record())
         return out.getvalue()
 
@@ -107,6 +114,11 @@ def decode(schema: WriterSchema, value: bytes, start: int) -> Event:
     if cls is None:
         raise UnreadableMessage(f"record {schema.record} is none of ours")
     reader = newest(schema.record)
+    if reader is schema:
+        try:
+            return codec.reader(schema.record)(value, start)
+        except UNUSUAL:
+            pass
     try:
         record = read_record(schema, value, start, None if reader is schema else reader.parsed)
     except UnreadableDatum as error:

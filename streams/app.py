@@ -1,4 +1,4 @@
-"""The Faust app: its agents, their tables, and which processor computes what."""
+"""The Faust app: its agents, their tables, and which computation is whose."""
 
 from __future__ import annotations
 
@@ -8,31 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import faust
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from evometrics.schemas.events import DeadLetter
 from evometrics.schemas.metric_defs import Instruments
-from evometrics.schemas.reading import read_event
 from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topics import EVOLUTION_COMPLETED
-from evometrics.schemas.wire import UnreadableMessage, WireFormat
-from evometrics.streams.batches import Outcome, Sourced
-from evometrics.streams.evolutions import EVOLUTIONS, PARTIALS, PROGRESS, EvolutionProcessor
+from evometrics.schemas.wire import WireFormat
+from evometrics.streams.computations import Computations
+from evometrics.streams.evolutions import EVOLUTION_TABLES
 from evometrics.streams.lane import Lane
 from evometrics.streams.outputs import OutputProducer
 from evometrics.streams.ownership import Ownership
-from evometrics.streams.scopes import SCOPES, ScopeMessage, ScopeProcessor
+from evometrics.streams.scopes import SCOPES
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.snapshots import SNAPSHOTS, SnapshotProcessor
+from evometrics.streams.snapshots import SNAPSHOT_TABLES
 from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
-from evometrics.streams.state import ScopeCounts, decode_state
 from evometrics.streams.tables import StateTable
 from evometrics.streams.transport import BatchConsumer, BatchTransport
-from evometrics.streams.windows import Scope
-from evometrics.streams.work import Work, dead_letter
+from evometrics.streams.work import Compute, Work
 
-TABLES = (EVOLUTIONS, PARTIALS, PROGRESS, SNAPSHOTS, SCOPES)
+#: What is fetched of a partition at a time: some 900 full completions.
+FETCH_BYTES = 1024 * 1024
+#: Batches that Faust holds ready for a lane besides those that wait in it.
+BUFFERED_BATCHES = 16
+TABLES = (*EVOLUTION_TABLES, *SNAPSHOT_TABLES, SCOPES)
 
 
 def changelog_name(group: str, table: str) -> str:
@@ -74,66 +73,6 @@ class StreamParts:
     lanes: list[Lane] = field(default_factory=list)
 
 
-class Computations:
-    """Decodes records and hands them to the processors: one method per lane."""
-
-    def __init__(self, settings: StreamSettings, wire: WireFormat, tables: dict[str, StateTable]) -> None:
-        self.wire = wire
-        self.tables = tables
-        self.node_id = settings.instance or settings.group
-        self.evolutions_processor = EvolutionProcessor(settings, wire)
-        self.snapshots_processor = SnapshotProcessor(settings, wire)
-        self.scopes_processor = ScopeProcessor(settings)
-
-    def evolutions(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
-        """Starts and completions of one partition; starts first, so that completions find them."""
-        # a stable sort: offsets stay in order within their topic
-        records.sort(key=lambda record: record.topic == EVOLUTION_COMPLETED.name)
-        batch, letters = self.read(records)
-        outcome = self.evolutions_processor.process(
-            partition,
-            batch,
-            self.tables[EVOLUTIONS].partition(partition),
-            self.tables[PARTIALS].partition(partition),
-            self.tables[PROGRESS].partition(partition),
-        )
-        return outcome, letters
-
-    def snapshots(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
-        """KPI snapshots of one partition."""
-        batch, letters = self.read(records)
-        states = self.tables[SNAPSHOTS].partition(partition)
-        return self.snapshots_processor.process(partition, batch, states), letters
-
-    def scopes(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
-        """Scope counts of one partition."""
-        batch: list[ScopeMessage] = []
-        letters: list[DeadLetter] = []
-        for record in records:
-            try:
-                scope = Scope.from_key(record.key.decode())
-                counts = decode_state(ScopeCounts, record.value)
-                batch.append(ScopeMessage(record.offset, scope, counts))
-            except Exception as error:
-                # whatever fastavro or the key's bytes led to: somebody else wrote to our internal topic
-                letters.append(dead_letter(record, error, self.node_id))
-        states = self.tables[SCOPES].partition(partition)
-        return self.scopes_processor.process(partition, batch, states), letters
-
-    def read(self, records: list[ConsumerRecord]) -> tuple[list[Sourced[Any]], list[DeadLetter]]:
-        """Decode and validate records; what can't be computed with becomes a dead letter."""
-        batch: list[Sourced[Any]] = []
-        letters: list[DeadLetter] = []
-        for record in records:
-            try:
-                event = read_event(self.wire, record)
-            except UnreadableMessage as reason:
-                letters.append(dead_letter(record, reason, self.node_id))
-                continue
-            batch.append(Sourced(record.topic, record.partition, record.offset, event))
-        return batch, letters
-
-
 def build(
     kafka: KafkaSettings,
     settings: StreamSettings,
@@ -159,6 +98,9 @@ def build(
         consumer_group_instance_id=settings.instance or None,
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=1.0,
+        # a backlog comes in thousands of events at a time, as few large messages
+        consumer_max_fetch_size=FETCH_BYTES,
+        stream_buffer_maxsize=BUFFERED_BATCHES,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         stream_publish_on_commit=False,
@@ -169,14 +111,14 @@ def build(
     parts = StreamParts(app, OutputProducer(kafka))
     member = FaustMember(app)
     # each lane with its tables in the order in which its processor lists their writes
-    lanes: list[tuple[str, tuple[str, ...], tuple[str, ...], Callable[..., Any]]] = [
-        ("evolutions", EVOLUTION_TOPICS, (PARTIALS, EVOLUTIONS, PROGRESS), computations.evolutions),
-        ("snapshots", SNAPSHOT_TOPICS, (SNAPSHOTS,), computations.snapshots),
-        ("scopes", SCOPE_TOPICS, (SCOPES,), computations.scopes),
+    c = computations
+    lanes: list[tuple[str, tuple[str, ...], tuple[str, ...], Compute, Callable[[int], None]]] = [
+        ("evolutions", EVOLUTION_TOPICS, EVOLUTION_TABLES, c.evolutions, c.evolutions_processor.forget),
+        ("snapshots", SNAPSHOT_TOPICS, SNAPSHOT_TABLES, c.snapshots, c.snapshots_processor.forget),
+        ("scopes", SCOPE_TOPICS, (SCOPES,), c.scopes, c.scopes_processor.forget),
     ]
-    for name, topics, names, compute in lanes:
+    for name, topics, names, compute, forget in lanes:
         own = [tables[table] for table in names]
-        forget = computations.evolutions_processor.forget if name == "evolutions" else nothing_to_forget
         work = Work(compute, tables, computations.node_id)
         ownership = Ownership(kafka, settings.group, member, topics, own, parts.producer, forget)
         lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed)
@@ -190,10 +132,6 @@ def build(
 
     app.on_partitions_assigned.connect(assigned)
     return parts
-
-
-def nothing_to_forget(partition: int) -> None:
-    """Some computations keep nothing in memory about a partition."""
 
 
 def add_agent(app: StreamApp, lane: Lane, topics: tuple[str, ...]) -> None:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
-from evometrics.schemas.events import Event
-from evometrics.streams.state import S, ScopeCounts, decode_state, encode_state
-from evometrics.streams.windows import Scope
+from evometrics.streams.outputs import Message
 
 E_co = TypeVar("E_co", covariant=True)
 
+#: States of a table's partition that are kept decoded; the others are bytes until they are needed.
+LIVE_LIMIT = 20_000
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Sourced(Generic[E_co]):
-    """An event and where it was read."""
+    """An event, where it was read, and what was made of it alone.
+
+    Attributes:
+        value: the event's message value, as this worker would write it.
+        output: the message that the event leads to whatever came before it.
+    """
 
     topic: str
     partition: int
     offset: int
     event: E_co
+    value: bytes
+    output: Message | None = None
 
 
 class ReadStates(Protocol):
@@ -33,22 +42,41 @@ class ReadStates(Protocol):
         """Return all keys and states of the partition."""
 
 
-class StateView(Generic[S]):
-    """States of one partition, decoded on first use; knows which were changed."""
+class State(Protocol):
+    """A value of a state table."""
 
-    def __init__(self, cls: type[S], stored: ReadStates) -> None:
-        self.cls = cls
+    def encode(self) -> bytes:
+        """Return its bytes."""
+
+
+S = TypeVar("S", bound=State)
+
+
+class LiveStates(Generic[S]):
+    """States of one partition, decoded on first use and changed in place; knows which were changed.
+
+    They hold what the batches up to now led to, the stored bytes what was written of it. Where a batch is
+    not carried out, this object is to be thrown away, and another one made from the stored bytes.
+
+    Args:
+        new: returns the state of a key that has none.
+        decode: returns the state of bytes.
+        stored: the states as they were written last.
+    """
+
+    def __init__(self, new: Callable[[], S], decode: Callable[[bytes], S], stored: ReadStates) -> None:
+        self.new = new
+        self.decode = decode
         self.stored = stored
-        self.loaded: dict[str, S] = {}
+        self.live: dict[str, S] = {}
         self.changed: set[str] = set()
 
     def get(self, key: str) -> S:
         """Return the state of a key, a new one where there is none."""
-        state = self.loaded.get(key)
+        state = self.live.get(key)
         if state is None:
             value = self.stored.get(key.encode())
-            state = self.cls() if value is None else decode_state(self.cls, value)
-            self.loaded[key] = state
+            state = self.live[key] = self.new() if value is None else self.decode(value)
         return state
 
     def change(self, key: str) -> S:
@@ -56,13 +84,15 @@ class StateView(Generic[S]):
         self.changed.add(key)
         return self.get(key)
 
-    def writes(self) -> dict[bytes, bytes]:
-        """Return the changed states' bytes by key."""
-        return {key.encode(): encode_state(self.loaded[key]) for key in sorted(self.changed)}
+    def writes(self) -> dict[bytes, bytes | None]:
+        """Return the bytes, by key, of the states changed since this was last asked."""
+        changed, self.changed = self.changed, set()
+        return {key.encode(): self.live[key].encode() for key in changed}
 
-    def stored_keys(self) -> Iterator[str]:
-        """Return the keys of all stored states."""
-        return (key.decode() for key, _ in self.stored.items())
+    def trim(self) -> None:
+        """Keep no more than `LIVE_LIMIT` decoded; all there are must have been written."""
+        for key in list(islice(self.live, max(0, len(self.live) - LIVE_LIMIT))):
+            del self.live[key]
 
 
 @dataclass(slots=True)
@@ -70,18 +100,17 @@ class Outcome:
     """What a batch led to.
 
     Attributes:
-        events: derived events, to be produced and acknowledged first.
-        counts: partial counts by scope, produced with them.
-        writes: then state, in this order: each entry is a table's name, a partition and values by key.
+        messages: derived events and partial counts, to be produced and acknowledged first.
+        writes: then state, in this order: each entry is a table's name, a partition and values by key,
+            None for a key to delete.
         applied: events that counted.
         duplicates: events skipped because their event_id was known.
         fenced: events skipped because their offset was applied before a restart.
         too_late: scopes that an event came too late for.
     """
 
-    events: list[Event] = field(default_factory=list)
-    counts: list[tuple[Scope, ScopeCounts]] = field(default_factory=list)
-    writes: list[tuple[str, int, Mapping[bytes, bytes]]] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    writes: list[tuple[str, int, Mapping[bytes, bytes | None]]] = field(default_factory=list)
     applied: int = 0
     duplicates: int = 0
     fenced: int = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from evometrics.schemas.events import (
     EvolutionCompleted,
@@ -47,12 +48,40 @@ def efficiency(delta: float | None, duration_minutes: float, memory_used_mb: flo
     return delta / cost if cost > 0 and math.isfinite(delta / cost) else 0.0
 
 
-def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
+class EvolutionFigures(NamedTuple):
+    """What is computed of a completion; the fields of `EvolutionMetrics` that it does not hold itself."""
+
+    duration_minutes: float
+    performance_score: float | None
+    baseline_performance: float | None
+    improvement_delta: float | None
+    relative_improvement: float | None
+    quality_score: float | None
+    efficiency: float
+    kpi_deltas: dict[str, float]
+
+
+def evolution_figures(done: EvolutionCompleted) -> EvolutionFigures:
     """Return what an evolution achieved and cost, from its completion alone."""
     after, before = performance(done.post_kpis), performance(done.pre_kpis)
     delta = difference(after, before)
     minutes = done.duration_seconds / 60
+    return EvolutionFigures(
+        minutes,
+        after,
+        before,
+        delta,
+        relative(delta, before),
+        done.post_kpis.get("output_quality"),
+        efficiency(delta, minutes, done.memory_used_mb),
+        kpi_differences(done.post_kpis, done.pre_kpis),
+    )
+
+
+def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
+    """Return the row of a completion: its figures, and what it is about."""
     return EvolutionMetrics(
+        **evolution_figures(done)._asdict(),
         event_id=derived_id("evolution_metrics", done.event_id),
         agent_id=done.agent_id,
         node_id=done.node_id,
@@ -68,14 +97,6 @@ def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
         trigger_reason=done.trigger_reason,
         status=done.status,
         success=done.success,
-        duration_minutes=minutes,
-        performance_score=after,
-        baseline_performance=before,
-        improvement_delta=delta,
-        relative_improvement=relative(delta, before),
-        quality_score=done.post_kpis.get("output_quality"),
-        efficiency=efficiency(delta, minutes, done.memory_used_mb),
-        kpi_deltas=kpi_differences(done.post_kpis, done.pre_kpis),
         memory_used_mb=done.memory_used_mb,
         cpu_percent_avg=done.cpu_percent_avg,
         gpu_memory_mb=done.gpu_memory_mb,

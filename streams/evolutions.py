@@ -3,219 +3,240 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial as bound
 
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.topics import EVOLUTION_METRICS
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.batches import Outcome, ReadStates, Sourced, StateView
-from evometrics.streams.calculations import abandoned_metrics, evolution_metrics
+from evometrics.streams.batches import LiveStates, Outcome, ReadStates, Sourced
+from evometrics.streams.calculations import abandoned_metrics
+from evometrics.streams.outputs import Message
+from evometrics.streams.packing import PackedCounts
+from evometrics.streams.rates import RateWriter
+from evometrics.streams.rings import Rings
+from evometrics.streams.scope_counts import ScopeCounts
+from evometrics.streams.scope_tally import Attempt, ScopeTally
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.state import (
-    CLOSED_LIMIT,
-    EvolutionState,
-    PartialState,
-    ProgressState,
-    ScopeCounts,
-)
-from evometrics.streams.windows import (
-    FLEET,
-    SECOND,
-    WINDOWS,
-    Scope,
-    Window,
-    WindowCounts,
-    affected_rows,
-)
+from evometrics.streams.state import CLOSED_LIMIT, EvolutionState, PartialState, ProgressState
+from evometrics.streams.windows import SECOND, WINDOWS, Scope, Window, nested
 
 EVOLUTIONS = "evolutions"
 PARTIALS = "partials"
 PROGRESS = "progress"
+EVOLUTION_IDS = "evolution-ids"
+#: The lane's tables in the order in which they are written.
+EVOLUTION_TABLES = (PARTIALS, EVOLUTIONS, PROGRESS, EVOLUTION_IDS)
 PROGRESS_KEY = "partition"
 
-Changed = dict[str, list[set[int]]]
+Evolution = Sourced[EvolutionStarted | EvolutionCompleted]
+
+
+@dataclass(slots=True)
+class Live:
+    """What is kept in memory about a partition.
+
+    Attributes:
+        deadlines: when open evolutions count as abandoned, with agent and evolution; a heap.
+    """
+
+    agents: LiveStates[EvolutionState]
+    scopes: LiveStates[PartialState]
+    times: LiveStates[ProgressState]
+    rings: Rings
+    deadlines: list[tuple[int, str, str]]
 
 
 class EvolutionProcessor:
-    """Turns batches of one partition into outcomes; pure but for the deadlines it keeps in memory.
+    """Turns batches of one partition into outcomes; pure but for the states it keeps in memory.
 
-    The deadlines of open evolutions are found by a scan of a partition's states when it is first
-    seen, and kept up to date from there; `forget` drops them when partitions move.
+    They are made from a partition's stored states when it is first seen, and changed in place from there.
+    Where a batch's outcome is not carried out, and where a partition moves, `forget` drops them.
     """
 
     def __init__(
         self, settings: StreamSettings, wire: WireFormat, windows: tuple[Window, ...] = WINDOWS
     ) -> None:
+        assert nested(windows), "counts are summed by the steps of the first window"
         self.lateness = settings.allowed_lateness_seconds
         self.timeout = settings.abandoned_after_seconds * SECOND
         self.wire = wire
         self.windows = windows
-        self.deadlines: dict[int, list[tuple[int, str, str]]] = {}
+        self.rates = RateWriter(wire)
+        self.live: dict[int, Live] = {}
 
     def forget(self, partition: int) -> None:
-        """Forget the deadlines of a partition: they are found anew from its stored states.
-
-        Needed where a batch's outcome is not carried out, and where a partition moves.
-        """
-        self.deadlines.pop(partition, None)
+        """Forget what is kept in memory about a partition: it is made anew from its stored states."""
+        self.live.pop(partition, None)
 
     def process(
-        self,
-        partition: int,
-        batch: Iterable[Sourced[EvolutionStarted | EvolutionCompleted]],
-        evolutions: ReadStates,
-        partials: ReadStates,
-        progress: ReadStates,
+        self, partition: int, batch: Iterable[Evolution], stored: Mapping[str, ReadStates]
     ) -> Outcome:
         """Return what a batch of one partition leads to; each topic's events are in offset order."""
-        agents = StateView(EvolutionState, evolutions)
-        scopes = StateView(PartialState, partials)
-        times = StateView(ProgressState, progress)
-        reached = times.change(PROGRESS_KEY)
-        deadlines = self.deadlines_of(partition, agents)
+        live = self.live_of(partition, stored)
+        reached = live.times.change(PROGRESS_KEY)
         outcome = Outcome()
-        agent_steps: Changed = {}
-        scope_steps: Changed = {}
+        new: list[Attempt] = []
         for item in batch:
-            if isinstance(item.event, EvolutionStarted):
-                reached.started = max(reached.started, item.event.occurred_at)
-                self.begin(item.event, item.offset, agents, deadlines, outcome)
+            event = item.event
+            if isinstance(event, EvolutionStarted):
+                if event.occurred_at > reached.started:
+                    reached.started = event.occurred_at
+                self.begin(item, event, live, outcome)
             else:
-                reached.completed = max(reached.completed, item.event.occurred_at)
-                self.complete(item.event, item.offset, agents, scopes, agent_steps, scope_steps, outcome)
-        self.report_abandoned(reached.watermark, deadlines, agents, outcome)
-        self.report_rates(agents, agent_steps, outcome)
-        for key, changed in scope_steps.items():
-            counts = WindowCounts(self.windows, scopes.get(key).counts)
-            newest = [
-                {s: window[s] for s in steps} for window, steps in zip(counts.counts, changed, strict=True)
-            ]
-            outcome.counts.append((Scope.from_key(key), ScopeCounts(partition, newest)))
-            counts.prune(self.lateness)
+                if event.occurred_at > reached.completed:
+                    reached.completed = event.occurred_at
+                if self.complete(item, event, live, outcome):
+                    new.append((item.offset, event))
+        self.report_abandoned(reached.watermark, live, outcome)
+        self.report_rates(new, live, outcome)
+        self.report_scopes(partition, new, live, outcome)
         # The partial counts come first: should we be killed between the two, the agents' states still
         # decide in the same way which events are new, and the counts' own fence skips what they hold.
+        # The ids come last, for the same reason (see `rings`).
         outcome.writes = [
-            (PARTIALS, partition, scopes.writes()),
-            (EVOLUTIONS, partition, agents.writes()),
-            (PROGRESS, partition, times.writes()),
+            (PARTIALS, partition, live.scopes.writes()),
+            (EVOLUTIONS, partition, live.agents.writes()),
+            (PROGRESS, partition, live.times.writes()),
+            (EVOLUTION_IDS, partition, live.rings.writes()),
         ]
         return outcome
 
-    def begin(
-        self,
-        event: EvolutionStarted,
-        offset: int,
-        agents: StateView[EvolutionState],
-        deadlines: list[tuple[int, str, str]],
-        outcome: Outcome,
-    ) -> None:
+    def begin(self, item: Evolution, event: EvolutionStarted, live: Live, outcome: Outcome) -> None:
         """Note that an evolution is open, unless its completion came first."""
-        if offset <= agents.get(event.agent_id).started_applied:
+        # also of what is fenced: its id may not have been written
+        new = live.rings.new(item.topic, event.node_id, event.event_id, item.offset)
+        state = live.agents.get(event.agent_id)
+        if item.offset <= state.started_applied:
             outcome.fenced += 1
             return
-        state = agents.change(event.agent_id)
-        state.started_applied = offset
-        if not state.seen.add(event.event_id):
+        live.agents.changed.add(event.agent_id)
+        state.started_applied = item.offset
+        if not new:
             outcome.duplicates += 1
             return
         outcome.applied += 1
         if event.evolution_id in state.closed:
             state.closed.remove(event.evolution_id)
             return
-        state.open[event.evolution_id] = self.wire.encode(event)
-        heapq.heappush(deadlines, (event.occurred_at + self.timeout, event.agent_id, event.evolution_id))
+        state.open[event.evolution_id] = item.value
+        heapq.heappush(live.deadlines, (event.occurred_at + self.timeout, event.agent_id, event.evolution_id))
 
-    def complete(
-        self,
-        event: EvolutionCompleted,
-        offset: int,
-        agents: StateView[EvolutionState],
-        scopes: StateView[PartialState],
-        agent_steps: Changed,
-        scope_steps: Changed,
-        outcome: Outcome,
-    ) -> None:
-        """Compute an evolution's metrics and count it, once."""
-        if offset <= agents.get(event.agent_id).completed_applied:
+    def complete(self, item: Evolution, event: EvolutionCompleted, live: Live, outcome: Outcome) -> bool:
+        """Report an evolution, once; tell whether it is new."""
+        new = live.rings.new(item.topic, event.node_id, event.event_id, item.offset)
+        state = live.agents.get(event.agent_id)
+        if item.offset <= state.completed_applied:
             outcome.fenced += 1
-            return
-        state = agents.change(event.agent_id)
-        state.completed_applied = offset
-        if not state.seen.add(event.event_id):
+            return False
+        live.agents.changed.add(event.agent_id)
+        state.completed_applied = item.offset
+        if not new:
             outcome.duplicates += 1
-            return
+            return False
         outcome.applied += 1
         if state.open.pop(event.evolution_id, None) is None:
-            state.closed = [*state.closed[-(CLOSED_LIMIT - 1) :], event.evolution_id]
-        outcome.events.append(evolution_metrics(event))
-        counts = WindowCounts(self.windows, state.counts)
-        self.count(event, counts, event.agent_id, agent_steps, outcome)
-        state.counts = counts.counts
-        for scope in scopes_of(event):
-            if offset <= scopes.get(scope.key).applied:
-                continue
-            partial = scopes.change(scope.key)
-            partial.applied = offset
-            counts = WindowCounts(self.windows, partial.counts)
-            self.count(event, counts, scope.key, scope_steps, outcome)
-            partial.counts = counts.counts
+            state.closed.append(event.evolution_id)
+            if len(state.closed) > CLOSED_LIMIT:
+                del state.closed[0]
+        assert item.output is not None
+        outcome.messages.append(item.output)
+        return True
+
+    def report_rates(self, new: Iterable[Attempt], live: Live, outcome: Outcome) -> None:
+        """Count attempts for their agents, and emit the rows of the success rates that changed."""
+        agents: dict[str, list[EvolutionCompleted]] = {}
+        for _, event in new:
+            events = agents.get(event.agent_id)
+            if events is None:
+                agents[event.agent_id] = [event]
+            else:
+                events.append(event)
+        for agent_id, events in agents.items():
+            counts = live.agents.get(agent_id).counts
+            changed = self.count(counts, events, outcome)
+            changes = zip(self.windows, counts.counts, changed, strict=True)
+            outcome.messages += self.rates.rows(Scope("agent", agent_id), changes)
+            counts.tidy(self.lateness)
 
     def count(
-        self, event: EvolutionCompleted, counts: WindowCounts, key: str, steps: Changed, outcome: Outcome
-    ) -> None:
-        """Count an attempt and note the steps it changed under `key`."""
-        changed = counts.add(event.occurred_at, event.success, self.lateness)
-        if changed is None:
-            outcome.too_late += 1
-            return
-        for known, new in zip(steps.setdefault(key, [set() for _ in self.windows]), changed, strict=True):
-            known |= new
+        self, counts: PackedCounts, events: list[EvolutionCompleted], outcome: Outcome
+    ) -> list[set[int]]:
+        """Count an agent's attempts, in their order; return the steps changed, by window."""
+        changed: list[set[int]] | None = None
+        for event in events:
+            steps = counts.add(event.occurred_at, event.success, self.lateness)
+            if steps is None:
+                outcome.too_late += 1
+            elif changed is None:
+                changed = steps
+            elif steps != changed:
+                for mine, more in zip(changed, steps, strict=True):
+                    mine |= more
+        return changed or [set() for _ in self.windows]
 
-    def report_rates(self, agents: StateView[EvolutionState], steps: Changed, outcome: Outcome) -> None:
-        """Emit the rows of the agents' own success rates that the batch changed."""
-        for agent_id, changed in steps.items():
-            counts = WindowCounts(self.windows, agents.get(agent_id).counts)
-            for window, totals, window_steps in zip(self.windows, counts.counts, changed, strict=True):
-                outcome.events.extend(affected_rows(Scope("agent", agent_id), window, totals, window_steps))
-            counts.prune(self.lateness)
-
-    def deadlines_of(self, partition: int, agents: StateView[EvolutionState]) -> list[tuple[int, str, str]]:
-        """Return the partition's deadlines as a heap, from its states where they are not known yet."""
-        known = self.deadlines.get(partition)
-        if known is None:
-            known = self.deadlines[partition] = [
-                (start.occurred_at + self.timeout, start.agent_id, start.evolution_id)
-                for agent_id in agents.stored_keys()
-                for start in map(self.wire.decode, agents.get(agent_id).open.values())
-                if isinstance(start, EvolutionStarted)
+    def report_scopes(self, partition: int, new: list[Attempt], live: Live, outcome: Outcome) -> None:
+        """Count attempts for their scopes, and emit the counts that changed, to be merged elsewhere."""
+        tally = ScopeTally(live.scopes, self.lateness)
+        tally.count(new, self.windows[0].step_seconds)
+        outcome.too_late += tally.too_late
+        for scope, changed in tally.changed.items():
+            counts = live.scopes.get(scope.key).counts
+            newest = [
+                {step: window[step] for step in steps}
+                for window, steps in zip(counts.counts, changed, strict=True)
             ]
-            heapq.heapify(known)
-        return known
+            outcome.messages.append(ScopeCounts(partition, newest).message(scope))
+            counts.tidy(self.lateness)
 
-    def report_abandoned(
-        self,
-        watermark: int,
-        deadlines: list[tuple[int, str, str]],
-        agents: StateView[EvolutionState],
-        outcome: Outcome,
-    ) -> None:
+    def live_of(self, partition: int, stored: Mapping[str, ReadStates]) -> Live:
+        """Return what is in memory about a partition, from its stored states where it is not yet."""
+        live = self.live.get(partition)
+        if live is None:
+            windows = self.windows
+            live = Live(
+                LiveStates(
+                    lambda: EvolutionState(PackedCounts(windows)),
+                    bound(EvolutionState.decode, windows),
+                    stored[EVOLUTIONS],
+                ),
+                LiveStates(
+                    lambda: PartialState(PackedCounts(windows)),
+                    bound(PartialState.decode, windows),
+                    stored[PARTIALS],
+                ),
+                LiveStates(ProgressState, ProgressState.decode, stored[PROGRESS]),
+                Rings(stored[EVOLUTION_IDS]),
+                self.deadlines_of(stored[EVOLUTIONS]),
+            )
+            self.live[partition] = live
+        live.agents.trim()
+        live.scopes.trim()
+        return live
+
+    def deadlines_of(self, stored: ReadStates) -> list[tuple[int, str, str]]:
+        """Return the deadlines of all open evolutions, as a heap."""
+        deadlines = []
+        for key, value in stored.items():
+            for start in map(self.wire.decode, EvolutionState.decode(self.windows, value).open.values()):
+                assert isinstance(start, EvolutionStarted)
+                deadlines.append((start.occurred_at + self.timeout, key.decode(), start.evolution_id))
+        heapq.heapify(deadlines)
+        return deadlines
+
+    def report_abandoned(self, watermark: int, live: Live, outcome: Outcome) -> None:
         """Emit a report for each evolution whose deadline has passed, and close it."""
+        deadlines = live.deadlines
         while deadlines and deadlines[0][0] <= watermark:
             deadline, agent_id, evolution_id = heapq.heappop(deadlines)
-            value = agents.get(agent_id).open.get(evolution_id)
+            value = live.agents.get(agent_id).open.get(evolution_id)
             if value is None:
                 continue
             start = self.wire.decode(value)
             assert isinstance(start, EvolutionStarted)
             if start.occurred_at + self.timeout == deadline:
-                del agents.change(agent_id).open[evolution_id]
-                outcome.events.append(abandoned_metrics(start, self.timeout))
-
-
-def scopes_of(event: EvolutionCompleted) -> list[Scope]:
-    """Return the scopes besides the agent's own that an evolution counts in."""
-    return [
-        Scope("evolution_type", event.evolution_type),
-        Scope("strategy", event.strategy_used),
-        Scope("node", event.node_id),
-        FLEET,
-    ]
+                del live.agents.change(agent_id).open[evolution_id]
+                metrics = abandoned_metrics(start, self.timeout)
+                message = Message(EVOLUTION_METRICS.name, metrics.key.encode(), self.wire.encode(metrics))
+                outcome.messages.append(message)

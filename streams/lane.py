@@ -8,8 +8,10 @@
 A crash between any two steps leads to the same outputs, with the same ids, when the batch is read again;
 what was written to state is skipped then by its fence.
 
-Where step 1 fails, the partition's records are taken through the steps in halves, and what fails alone
-goes to the dead letters: one event that can't be computed with does not stop its partition.
+A record that step 1 can't read or compute with goes to the dead letters (`computations`). Where step 1
+fails for the states' sake, what is kept in memory of them is forgotten, for it may be half changed; the
+partition's records are taken through the steps in halves upon the states as they were written, and what
+fails alone goes to the dead letters: no event stops its partition.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 
 from evometrics.schemas.metric_defs import Instruments
+from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.tasks import cancelled, end_tasks
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.outputs import OutputProducer
@@ -31,8 +34,10 @@ from evometrics.streams.work import Done, Work, count, dead_letter, letter_messa
 
 log = logging.getLogger(__name__)
 
-#: Batches waiting in a lane before Faust is held back.
-LANE_DEPTH = 64
+#: Batches waiting in a lane before Faust is held back; each is what one fetch brought of a partition.
+LANE_DEPTH = 16
+#: Records after which a round takes no further batch: what it leads to is in memory until it is acknowledged.
+ROUND_RECORDS = 10_000
 
 
 class Lane:
@@ -86,8 +91,10 @@ class Lane:
         try:
             while True:
                 events = [await self.queue.get()]
-                while not self.queue.empty():
+                number = len(events[0].message.records)
+                while number < ROUND_RECORDS and not self.queue.empty():
                     events.append(self.queue.get_nowait())
+                    number += len(events[-1].message.records)
                 await self.process(events)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and cancelled():
@@ -129,11 +136,13 @@ class Lane:
                 continue
             try:
                 done.append(self.work.do(partition, batch, self.wire))
-            except MemoryError:
+            except (MemoryError, RegistryUnavailable):
                 raise
             except Exception as reason:
                 self.ownership.forget(partition)
                 failed.append((partition, batch, reason))
+            # a backlog's round takes a second: whoever else has something to do comes in between
+            await asyncio.sleep(0)
         if done:
             await self.carry_out(done)
         for partition, batch, error in failed:

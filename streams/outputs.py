@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from typing import NamedTuple
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import zip_longest
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
-from aiokafka.structs import RecordMetadata
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import RecordMetadata, TopicPartition
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+from evometrics.schemas.partitions import partition_of
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.validation import MAX_EVENT_BYTES
 
@@ -21,6 +25,8 @@ RETRY_SECONDS = 1.0
 #: The largest key and value together: what a topic takes, less what Kafka adds to a message.
 MAX_MESSAGE_BYTES = 2 * MAX_EVENT_BYTES - 1000
 
+T = TypeVar("T")
+
 
 class Message(NamedTuple):
     """A message to produce; without a partition, the key decides (Kafka's murmur2); None is a tombstone."""
@@ -29,6 +35,18 @@ class Message(NamedTuple):
     key: bytes
     value: bytes | None
     partition: int | None = None
+
+
+#: Messages of one partition: their numbers among all, keys and values.
+Queue: TypeAlias = list[tuple[int, bytes, bytes | None]]
+
+
+class Batch(NamedTuple):
+    """Messages of one partition as they are sent, and their numbers among all."""
+
+    where: TopicPartition
+    records: BatchBuilder
+    numbers: list[int]
 
 
 class MessageTooLarge(ValueError):
@@ -82,25 +100,77 @@ class OutputProducer:
         Raises `KafkaError` where that can't be, however long one waits: this producer was fenced, or its
         sequence of messages is broken. The worker must start anew then.
         """
-        sent = [await self.send(message) for message in messages]
+        total, queues = await self.by_partition(messages)
+        batches = [self.batches(where, waiting) for where, waiting in queues.items()]
+        sent: list[tuple[Batch, asyncio.Future[RecordMetadata]]] = []
+        # A partition takes its next batch once the one before is on its way: the first of all come first.
+        for each in zip_longest(*batches):
+            sent += [(batch, await self.hand_over(batch)) for batch in each if batch is not None]
         if sent:
             # not gather: a cancelled wait must not cancel messages that are on their way
-            await asyncio.wait(sent)
-        return [acknowledged.result().offset for acknowledged in sent]
+            await asyncio.wait([acknowledged for _, acknowledged in sent])
+        offsets = [-1] * total
+        for batch, acknowledged in sent:
+            first = acknowledged.result().offset
+            for position, number in enumerate(batch.numbers):
+                offsets[number] = first + position
+        return offsets
 
-    async def send(self, message: Message) -> asyncio.Future[RecordMetadata]:
-        """Hand one message to the library, again and again while it has no room or knows no leader."""
+    async def by_partition(self, messages: Iterable[Message]) -> tuple[int, dict[TopicPartition, Queue]]:
+        """Return how many messages there are, and each partition's in order, with their numbers."""
+        queues: dict[tuple[str, int], Queue] = {}
+        partitions: dict[str, int] = {}
+        total = 0
+        for number, (topic, key, value, partition) in enumerate(messages):
+            if partition is None:
+                known = partitions.get(topic)
+                if known is None:
+                    known = partitions[topic] = await self.partitions_of(topic)
+                partition = partition_of(key, known)
+            queue = queues.get((topic, partition))
+            if queue is None:
+                queue = queues[topic, partition] = []
+            queue.append((number, key, value))
+            total = number + 1
+        return total, {TopicPartition(*where): queue for where, queue in queues.items()}
+
+    async def partitions_of(self, topic: str) -> int:
+        """Return how many partitions a topic has."""
         assert self.producer is not None, "start() comes first"
-        topic, key, value, partition = message
-        while True:
-            try:
-                sent: asyncio.Future[RecordMetadata] = await self.producer.send(
-                    topic, value, key=key, partition=partition
-                )
-                return sent
-            except KafkaError as error:
-                # a timeout of the library's own queue is not marked as one that can be retried, but is
-                if not (error.retriable or isinstance(error, KafkaTimeoutError)):
-                    raise
-                log.warning("%s takes no messages (%r); trying again until it does", topic, error)
-                await asyncio.sleep(RETRY_SECONDS)
+        producer = self.producer
+        return len(await persevere(topic, lambda: producer.partitions_for(topic)))
+
+    def batches(self, where: TopicPartition, queue: Queue) -> list[Batch]:
+        """Return a partition's messages in record batches."""
+        assert self.producer is not None, "start() comes first"
+        now = time.time_ns() // 1_000_000
+        found: list[Batch] = []
+        records: BatchBuilder | None = None
+        for number, key, value in queue:
+            # a new batch takes its first message, whatever its size
+            while records is None or records.append(timestamp=now, key=key, value=value) is None:
+                records = self.producer.create_batch()
+                found.append(Batch(where, records, []))
+            found[-1].numbers.append(number)
+        for batch in found:
+            batch.records.close()
+        return found
+
+    async def hand_over(self, batch: Batch) -> asyncio.Future[RecordMetadata]:
+        """Hand a batch to the library, again and again while it has no room or knows no leader."""
+        assert self.producer is not None, "start() comes first"
+        producer, (topic, partition) = self.producer, batch.where
+        return await persevere(topic, lambda: producer.send_batch(batch.records, topic, partition=partition))
+
+
+async def persevere(topic: str, ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask the library until it can. Raises `KafkaError` where waiting mends nothing."""
+    while True:
+        try:
+            return await ask()
+        except KafkaError as error:
+            # a timeout of the library's own queue is not marked as one that can be retried, but is
+            if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                raise
+            log.warning("%s takes no messages (%r); trying again until it does", topic, error)
+            await asyncio.sleep(RETRY_SECONDS)

@@ -1,21 +1,22 @@
-"""Partial counts of all source partitions -> success rates of evolution types, strategies, nodes, fleet."""
+"""Partial counts of all source partitions -> success rates of evolution types, strategies, nodes, fleet.
+
+What is kept of each scope and source partition has a key and a fence of its own: a message changes one of
+them. The sums over source partitions are kept in memory alone, and follow each change.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from evometrics.streams.batches import Outcome, ReadStates, StateView
+from evometrics.schemas.wire import WireFormat
+from evometrics.streams.batches import Outcome, ReadStates
+from evometrics.streams.packing import PackedCounts
+from evometrics.streams.rates import RateWriter
+from evometrics.streams.scope_counts import ScopeCounts
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.state import ScopeCounts, ScopeState
-from evometrics.streams.windows import (
-    WINDOWS,
-    Counts,
-    Scope,
-    Window,
-    affected_rows,
-    oldest_open,
-)
+from evometrics.streams.state import PartialState
+from evometrics.streams.windows import WINDOWS, Scope, Window, WindowCounts, nested, oldest_open
 
 SCOPES = "scopes"
 
@@ -29,62 +30,123 @@ class ScopeMessage:
     counts: ScopeCounts
 
 
-class ScopeProcessor:
-    """Merges partial counts per scope; pure."""
+@dataclass(slots=True)
+class Merged:
+    """One scope's counts: by source partition, and the sums over them.
 
-    def __init__(self, settings: StreamSettings, windows: tuple[Window, ...] = WINDOWS) -> None:
+    Attributes:
+        pruned: the newest step of the last window when old steps were last forgotten.
+    """
+
+    total: WindowCounts
+    partitions: dict[int, PartialState] = field(default_factory=dict)
+    pruned: int = -1
+
+
+def state_key(scope: Scope, source_partition: int) -> bytes:
+    """Return the key of what is kept of a scope and source partition."""
+    return f"{source_partition}|{scope.key}".encode()
+
+
+class ScopeProcessor:
+    """Merges partial counts per scope; pure but for the counts it keeps in memory, as `evolutions` does."""
+
+    def __init__(
+        self, settings: StreamSettings, wire: WireFormat, windows: tuple[Window, ...] = WINDOWS
+    ) -> None:
+        assert nested(windows), "counts are packed by the steps of the last window"
         self.lateness = settings.allowed_lateness_seconds
         self.windows = windows
+        self.rates = RateWriter(wire)
+        self.live: dict[int, dict[Scope, Merged]] = {}
 
-    def process(self, partition: int, batch: Iterable[ScopeMessage], scopes: ReadStates) -> Outcome:
+    def forget(self, partition: int) -> None:
+        """Forget what is kept in memory about a partition: it is made anew from its stored states."""
+        self.live.pop(partition, None)
+
+    def process(self, partition: int, batch: Iterable[ScopeMessage], stored: ReadStates) -> Outcome:
         """Return what a batch of one partition, in offset order, leads to."""
-        states = StateView(ScopeState, scopes)
+        scopes = self.live.get(partition)
+        if scopes is None:
+            scopes = self.live[partition] = self.load(stored)
         changed: dict[Scope, list[set[int]]] = {}
+        states: dict[bytes, PartialState] = {}
         outcome = Outcome()
         for message in batch:
-            if message.offset <= states.get(message.scope.key).applied:
+            merged = scopes.get(message.scope)
+            if merged is None:
+                merged = scopes[message.scope] = Merged(WindowCounts(self.windows))
+            source = message.counts.source_partition
+            state = merged.partitions.get(source)
+            if state is None:
+                state = merged.partitions[source] = PartialState(PackedCounts(self.windows))
+            if message.offset <= state.applied:
                 outcome.fenced += 1
                 continue
-            state = states.change(message.scope.key)
             state.applied = message.offset
+            states[state_key(message.scope, source)] = state
             outcome.applied += 1
             steps = changed.setdefault(message.scope, [set() for _ in self.windows])
-            for known, new in zip(steps, self.merge(state, message.counts), strict=True):
+            for known, new in zip(steps, merge(merged, state, message.counts), strict=True):
                 known |= new
         for scope, steps in changed.items():
-            self.report(scope, states.get(scope.key), steps, outcome)
-        outcome.writes = [(SCOPES, partition, states.writes())]
+            self.report(scope, scopes[scope], steps, outcome)
+        writes = {key: state.encode() for key, state in sorted(states.items())}
+        outcome.writes = [(SCOPES, partition, writes)]
         return outcome
 
-    def merge(self, state: ScopeState, message: ScopeCounts) -> list[set[int]]:
-        """Take over the counts that know more attempts; return the steps changed, by window."""
-        known = state.partitions.setdefault(message.source_partition, [{} for _ in self.windows])
-        changed: list[set[int]] = []
-        for mine, newer in zip(known, message.counts, strict=True):
-            steps = {s for s, (attempts, _) in newer.items() if attempts > mine.get(s, (0, 0))[0]}
-            mine.update((s, newer[s]) for s in steps)
-            changed.append(steps)
-        return changed
+    def load(self, stored: ReadStates) -> dict[Scope, Merged]:
+        """Return the scopes of a partition from their stored states."""
+        scopes: dict[Scope, Merged] = {}
+        for key, value in stored.items():
+            source, _, name = key.decode().partition("|")
+            state = PartialState.decode(self.windows, value)
+            scope = Scope.from_key(name)
+            merged = scopes.setdefault(scope, Merged(WindowCounts(self.windows)))
+            merged.partitions[int(source)] = state
+            for number, counts in enumerate(state.counts.counts):
+                for step, (attempts, successes) in counts.items():
+                    merged.total.count(number, step, attempts, successes)
+        return scopes
 
-    def report(self, scope: Scope, state: ScopeState, changed: list[set[int]], outcome: Outcome) -> None:
+    def report(self, scope: Scope, merged: Merged, changed: list[set[int]], outcome: Outcome) -> None:
         """Emit the rows that changed steps take part in, but for those that are final; forget old steps."""
-        for number, (window, steps) in enumerate(zip(self.windows, changed, strict=True)):
-            totals = total([counts[number] for counts in state.partitions.values()])
-            if not totals:
-                continue
-            open_from = oldest_open(window, max(totals), self.lateness)
+        total = merged.total
+        changes = []
+        for window, counts, newest, steps in zip(
+            self.windows, total.counts, total.newest, changed, strict=True
+        ):
+            open_from = oldest_open(window, newest, self.lateness)
             outcome.too_late += sum(1 for s in steps if s < open_from)
-            outcome.events.extend(affected_rows(scope, window, totals, [s for s in steps if s >= open_from]))
-            for counts in state.partitions.values():
-                for step in [s for s in counts[number] if s < open_from - window.steps]:
-                    del counts[number][step]
+            changes.append((window, counts, [s for s in steps if s >= open_from]))
+        outcome.messages += self.rates.rows(scope, changes)
+        if merged.pruned != total.newest[-1]:
+            merged.pruned = total.newest[-1]
+            self.prune(merged)
+
+    def prune(self, merged: Merged) -> None:
+        """Forget the steps that no open window reaches back to, as the sums have them."""
+        total = merged.total
+        total.prune(self.lateness)
+        for state in merged.partitions.values():
+            for number, (counts, kept) in enumerate(zip(state.counts.counts, total.counts, strict=True)):
+                old = [step for step in counts if step not in kept]
+                for step in old:
+                    del counts[step]
+                state.counts.unpack_parts(number, old)
 
 
-def total(partitions: list[Counts]) -> Counts:
-    """Return attempts and successes by step, summed over source partitions."""
-    totals: Counts = {}
-    for counts in partitions:
-        for step, (attempts, successes) in counts.items():
-            a, s = totals.get(step, (0, 0))
-            totals[step] = (a + attempts, s + successes)
-    return totals
+def merge(merged: Merged, state: PartialState, message: ScopeCounts) -> list[set[int]]:
+    """Take over the counts that know more attempts; return the steps changed, by window."""
+    changed: list[set[int]] = []
+    for number, newer in enumerate(message.counts):
+        known = state.counts.counts[number]
+        steps = set()
+        for step, (attempts, successes) in newer.items():
+            a, s = known.get(step, (0, 0))
+            if attempts > a:
+                state.counts.count(number, step, attempts - a, successes - s)
+                merged.total.count(number, step, attempts - a, successes - s)
+                steps.add(step)
+        changed.append(steps)
+    return changed

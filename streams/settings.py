@@ -11,6 +11,10 @@ from evometrics.schemas.settings import require
 class StreamSettings:
     """How a stream worker runs and computes.
 
+    What it remembers has fixed limits besides: `rings.SEGMENTS` and `rings.RING_LIMIT` (event ids, to know
+    duplicates), `snapshots.SNAPSHOT_LIMIT`, `state.CLOSED_LIMIT`, `batches.LIVE_LIMIT` (states kept
+    decoded), `lane.ROUND_RECORDS` (records computed at a time).
+
     Attributes:
         group: consumer group and prefix of the changelog topics; workers of one group share the work.
         instance: name of this worker within the group, the same after a restart (static membership:

@@ -15,6 +15,8 @@ has another key than what came late, and a tombstone deletes what no longer coun
 written a key again, a late value may follow the one that counts under the same key; but late values come
 of batches that were not committed, so the owner is about to come to them, and compaction leaves the
 newest records alone for longer than that takes (`changelogs`).
+
+A tombstone of the present owner's epoch deletes a key. One of any other epoch only tidies up.
 """
 
 from __future__ import annotations
@@ -69,6 +71,8 @@ class Replay:
         known = self.epochs.get(name, -1)
         if value is None:
             self.obsolete.discard(key)
+            if epoch >= known and self.marker in (-1, epoch):
+                self.delete(name, epoch)
         elif epoch < known or self.marker not in (-1, epoch):
             self.obsolete.add(key)
         else:
@@ -76,6 +80,13 @@ class Replay:
                 self.obsolete.add(changelog_key(known, name))
             self.values[name] = value
             self.epochs[name] = epoch
+
+    def delete(self, name: bytes, epoch: int) -> None:
+        """Take in that the owner of an epoch has deleted a key."""
+        known = self.epochs.pop(name, -1)
+        self.values.pop(name, None)
+        if -1 < known < epoch:
+            self.obsolete.add(changelog_key(known, name))
 
 
 class PartitionView:
@@ -126,24 +137,32 @@ class StateTable:
         self.earlier.pop(number, None)
 
     async def write(
-        self, producer: OutputProducer, writes: Iterable[tuple[int, Mapping[bytes, bytes]]]
+        self, producer: OutputProducer, writes: Iterable[tuple[int, Mapping[bytes, bytes | None]]]
     ) -> None:
-        """Write values to the changelog, wait until the broker has them, then take them over."""
+        """Write values to the changelog, wait until the broker has them, then take them over.
+
+        A partition's values arrive in their order; None deletes a key.
+        """
         writes = list(writes)
         await producer.send_all(
             message for partition, values in writes for message in self.messages(partition, values)
         )
         for partition, values in writes:
             # it may have been given away meanwhile
-            if partition in self.data:
-                self.data[partition].update(values)
+            data = self.data.get(partition)
+            if data is not None:
+                for key, value in values.items():
+                    if value is None:
+                        data.pop(key, None)
+                    else:
+                        data[key] = value
 
-    def messages(self, partition: int, values: Mapping[bytes, bytes]) -> Iterable[Message]:
+    def messages(self, partition: int, values: Mapping[bytes, bytes | None]) -> Iterable[Message]:
         """Return what is to be written: each value, and a tombstone for the one of an earlier epoch."""
-        epoch = self.epochs[partition]
+        epoch = self.epochs[partition].to_bytes(EPOCH_BYTES, "big")
         earlier = self.earlier.get(partition, {})
         for key, value in values.items():
-            yield Message(self.topic, changelog_key(epoch, key), value, partition)
-            before = earlier.pop(key, None)
+            yield Message(self.topic, epoch + key, value, partition)
+            before = earlier.pop(key, None) if earlier else None
             if before is not None:
                 yield Message(self.topic, changelog_key(before, key), None, partition)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from aiokafka.structs import ConsumerRecord
 
@@ -18,15 +20,15 @@ from evometrics.schemas.metric_defs import (
     STREAM_UNREADABLE,
     Instruments,
 )
-from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, SCOPE_COUNTS
+from evometrics.schemas.topics import BY_NAME, DEAD_LETTERS
 from evometrics.schemas.validation import MAX_EVENT_BYTES
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 from evometrics.streams.batches import Outcome
-from evometrics.streams.outputs import Message, check_size
-from evometrics.streams.state import encode_state
+from evometrics.streams.outputs import MAX_MESSAGE_BYTES, Message, check_size
 from evometrics.streams.tables import StateTable
 
 REASON_CHARACTERS = 1000
+Compute: TypeAlias = Callable[[int, list[ConsumerRecord]], tuple[Outcome, list[DeadLetter]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +54,29 @@ class Work:
     """What a lane does.
 
     Attributes:
-        compute: returns what a partition's records lead to, and the dead letters; does not change the tables.
+        compute: returns what a partition's records lead to, and the dead letters; does not change the tables,
+            but what is kept in memory of them, which is to be forgotten where it raises.
         tables: the tables whose states change.
         node_id: this worker's name in dead letters.
     """
 
-    compute: Callable[[int, list[ConsumerRecord]], tuple[Outcome, list[DeadLetter]]]
+    compute: Compute
     tables: dict[str, StateTable]
     node_id: str
 
     def do(self, partition: int, records: list[ConsumerRecord], wire: WireFormat) -> Done:
         """Compute; what comes out can be produced for certain. Raises where a record is at fault."""
         outcome, letters = self.compute(partition, records)
-        messages = [*map(check_size, derived_messages(outcome, wire)), *letter_messages(letters, wire)]
+        for message in outcome.messages:
+            if len(message[1]) + len(message[2] or b"") > MAX_MESSAGE_BYTES:
+                check_size(message)
         for name, number, values in outcome.writes:
             for key, value in values.items():
-                check_size(Message(f"the state in table {name}", key, value, number))
-        return Done(partition, records, outcome, letters, messages)
-
-
-def derived_messages(outcome: Outcome, wire: WireFormat) -> Iterable[Message]:
-    """Return the messages of an outcome's events and counts."""
-    for event in outcome.events:
-        yield Message(BY_RECORD[event.record].name, event.key.encode(), wire.encode(event))
-    for scope, counts in outcome.counts:
-        yield Message(SCOPE_COUNTS, scope.key.encode(), encode_state(counts))
+                if value is not None and len(key) + len(value) > MAX_MESSAGE_BYTES:
+                    check_size(Message(f"the state in table {name}", key, value, number))
+        return Done(
+            partition, records, outcome, letters, [*outcome.messages, *letter_messages(letters, wire)]
+        )
 
 
 def letter_messages(letters: Iterable[DeadLetter], wire: WireFormat) -> Iterable[Message]:
@@ -115,13 +115,11 @@ def dead_letter(record: ConsumerRecord, reason: Exception, node_id: str) -> Dead
 def count(instruments: Instruments, lane: str, done: Iterable[Done]) -> None:
     """Add what was done to the worker's metrics."""
     counter = instruments.counter
-    events: dict[str, int] = {}
-    outputs: dict[str, int] = {}
+    events: Counter[str] = Counter()
+    outputs: Counter[str] = Counter()
     for each in done:
-        for record in each.records:
-            events[record.topic] = events.get(record.topic, 0) + 1
-        for event in each.outcome.events:
-            outputs[event.record] = outputs.get(event.record, 0) + 1
+        events.update(record.topic for record in each.records)
+        outputs.update(message.topic for message in each.outcome.messages)
         counter(STREAM_DUPLICATES).labels(lane).inc(each.outcome.duplicates)
         counter(STREAM_LATE).labels(lane).inc(each.outcome.too_late)
         for letter in each.letters:
@@ -129,5 +127,6 @@ def count(instruments: Instruments, lane: str, done: Iterable[Done]) -> None:
             counter(DEAD_LETTERS_TOTAL).labels(letter.source_topic, letter.stage).inc()
     for topic, number in events.items():
         counter(STREAM_EVENTS).labels(topic).inc(number)
-    for record_name, number in outputs.items():
-        counter(STREAM_OUTPUTS).labels(BY_RECORD[record_name].name).inc(number)
+    for topic, number in outputs.items():
+        if topic in BY_NAME:  # the counts that the stream sends itself are no derived events
+            counter(STREAM_OUTPUTS).labels(topic).inc(number)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from typing import Any
 
 import pytest
 
 from evometrics.schemas.events import Event
+from evometrics.schemas.screening import surely_valid
 from evometrics.schemas.validation import MAX_AHEAD_MICROS, InvalidEvent, validate
 from tests.schemas.examples import EXAMPLES, NOW
 
@@ -61,3 +63,37 @@ def test_a_bad_field_is_named(record: str, change: dict[str, Any], field: str) -
 
 def test_a_system_event_may_be_about_no_agent() -> None:
     validate(dataclasses.replace(BY_RECORD["system_event"], agent_id=""), now=NOW)
+
+
+def mutated(event: Event, rng: random.Random) -> Event:
+    """Return an event with one field of another value that Avro can hold."""
+    name = rng.choice([f.name for f in dataclasses.fields(event)])
+    value = getattr(event, name)
+    number = rng.choice([0.0, -1.0, 1e308, float("nan"), float("inf"), float("-inf"), 5.0])
+    change: Any = {
+        str: lambda: rng.choice(["", "x", "y" * 1001, "z" * 400, value + value, "succeeded", "baseline"]),
+        int: lambda: rng.choice([-1, 0, 2**63 - 1, NOW + MAX_AHEAD_MICROS, NOW + MAX_AHEAD_MICROS + 1]),
+        float: lambda: number,
+        bool: lambda: not value,
+        dict: lambda: {"a": "b"} if name == "metadata" else {**value, "more": number, "accuracy": 1e308},
+        list: lambda: ["a"] if name == "insights" else [*value, number, 1e308],
+    }.get(type(value), lambda: value)()
+    return dataclasses.replace(event, **{name: change})
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda e: e.record)
+def test_a_quick_look_passes_nothing_that_is_refused(event: Event) -> None:
+    rng = random.Random(event.record)
+    passed = refused = 0
+    for _ in range(4000):
+        changed = mutated(mutated(event, rng), rng)
+        try:
+            validate(changed, now=NOW)
+        except InvalidEvent:
+            assert not surely_valid(changed, NOW), changed
+            refused += 1
+        else:
+            passed += surely_valid(changed, NOW)
+    assert refused > 100
+    screened = ("evolution_started", "evolution_completed", "kpi_snapshot")
+    assert (passed > 1000) == (event.record in screened)

@@ -1,4 +1,4 @@
-"""The stream without Kafka and Faust: processors over in-memory tables, with crashes between steps."""
+"""The stream without Kafka and Faust: in-memory tables, and crashes between any two writes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,30 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
-from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
+from aiokafka.structs import ConsumerRecord
+
+from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
+from evometrics.schemas.topics import BY_RECORD, SCOPE_COUNTS
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.batches import Outcome, Sourced
-from evometrics.streams.evolutions import EvolutionProcessor
-from evometrics.streams.scopes import ScopeMessage, ScopeProcessor
+from evometrics.streams.app import TABLES
+from evometrics.streams.batches import Outcome
+from evometrics.streams.computations import Computations
+from evometrics.streams.outputs import Message
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.snapshots import SnapshotProcessor
-from evometrics.streams.tables import PartitionView
+from evometrics.streams.sources import EVOLUTION_TOPICS
+from evometrics.streams.tables import StateTable
 
 SOURCES = (EvolutionStarted, EvolutionCompleted, KpiSnapshot)
+WIRE = WireFormat()
+
+
+def record_of(
+    topic: str, partition: int, offset: int, key: bytes, value: bytes, stamp: int
+) -> ConsumerRecord:
+    """Return a message as a consumer gets it."""
+    return ConsumerRecord(
+        topic, partition, offset, stamp, 0, key, value, None, len(key), len(value or b""), ()
+    )
 
 
 @dataclass
@@ -26,26 +40,34 @@ class PureStream:
 
     partitions: int
     settings: StreamSettings = field(default_factory=StreamSettings)
-    logs: dict[tuple[str, int], list[Any]] = field(default_factory=lambda: defaultdict(list))
+    logs: dict[tuple[str, int], list[ConsumerRecord]] = field(default_factory=lambda: defaultdict(list))
     committed: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
-    tables: dict[tuple[str, int], dict[bytes, bytes]] = field(default_factory=lambda: defaultdict(dict))
     derived: list[Event] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.tables = {name: StateTable(name, f"{name}-changelog") for name in TABLES}
+        for table in self.tables.values():
+            table.data = {partition: {} for partition in range(self.partitions)}
         self.restart()
 
     def restart(self) -> None:
         """Forget what a worker keeps in memory."""
-        wire = WireFormat()
-        self.evolutions = EvolutionProcessor(self.settings, wire)
-        self.snapshots = SnapshotProcessor(self.settings, wire)
-        self.scopes = ScopeProcessor(self.settings)
+        self.computations = Computations(self.settings, WIRE, self.tables)
 
     def partition_of(self, key: str) -> int:
         return crc32(key.encode()) % self.partitions
 
     def publish(self, event: Event) -> None:
-        self.logs[event.record, self.partition_of(event.key)].append(event)
+        topic = BY_RECORD[event.record].name
+        self.append(Message(topic, event.key.encode(), WIRE.encode(event)), event.occurred_at // 1000)
+
+    def append(self, message: Message, stamp: int = 0) -> None:
+        assert message.value is not None
+        partition = self.partition_of(message.key.decode())
+        log = self.logs[message.topic, partition]
+        log.append(record_of(message.topic, partition, len(log), message.key, message.value, stamp))
 
     def run(self, rng: random.Random, crash: float = 0.0) -> None:
         """Process all logs in batches of any size and order; after a crash, read from the last commit."""
@@ -53,37 +75,54 @@ class PureStream:
             self.step(rng.choice(sorted(behind)), rng, crash)
 
     def step(self, key: tuple[str, int], rng: random.Random, crash: float) -> None:
-        topic, partition = key
         first = self.committed[key]
         last = min(len(self.logs[key]), first + rng.randrange(1, 200))
-        outcome = self.compute(topic, partition, list(enumerate(self.logs[key]))[first:last])
+        outcome = self.compute(*key, self.logs[key][first:last])
         if rng.random() < crash:
             return self.restart()
-        self.derived.extend(outcome.events)
-        for scope, counts in outcome.counts:
-            self.logs["scope_counts", self.partition_of(scope.key)].append((scope, counts))
-        for name, number, writes in outcome.writes:
-            if rng.random() < crash:
-                return self.restart()
-            self.tables[name, number].update(writes)
+        self.produce(outcome)
+        if not self.write(outcome, rng, crash):
+            return self.restart()
         if rng.random() < crash:
             return self.restart()
         self.committed[key] = last
         return None
 
-    def compute(self, topic: str, partition: int, records: list[tuple[int, Any]]) -> Outcome:
-        def view(name: str) -> PartitionView:
-            return PartitionView(self.tables[name, partition])
+    def produce(self, outcome: Outcome) -> None:
+        """Take an outcome's messages as acknowledged."""
+        self.outcomes.append(outcome)
+        for message in outcome.messages:
+            if message.topic == SCOPE_COUNTS:
+                self.append(message)
+            else:
+                self.derived.append(WIRE.decode(message.value))
 
-        if topic == "scope_counts":
-            messages = [ScopeMessage(offset, *value) for offset, value in records]
-            return self.scopes.process(partition, messages, view("scopes"))
-        batch = [Sourced(topic, partition, offset, event) for offset, event in records]
-        if topic == KpiSnapshot.record:
-            return self.snapshots.process(partition, batch, view("snapshots"))
-        return self.evolutions.process(
-            partition, batch, view("evolutions"), view("partials"), view("progress")
-        )
+    def write(self, outcome: Outcome, rng: random.Random, crash: float) -> bool:
+        """Write an outcome's states; False where a crash came between any two of them."""
+        crashes = rng.random() < crash
+        keys = sum(len(values) for _, _, values in outcome.writes)
+        left = rng.randrange(keys) if crashes and keys else keys + 1
+        for name, number, values in outcome.writes:
+            data = self.tables[name].data[number]
+            for key, value in values.items():
+                if not left:
+                    return False
+                left -= 1
+                if value is None:
+                    data.pop(key, None)
+                else:
+                    data[key] = value
+        return not crashes
+
+    def compute(self, topic: str, partition: int, records: list[ConsumerRecord]) -> Outcome:
+        compute = self.computations.snapshots
+        if topic == SCOPE_COUNTS:
+            compute = self.computations.scopes
+        elif topic in EVOLUTION_TOPICS:
+            compute = self.computations.evolutions
+        outcome, letters = compute(partition, records)
+        self.letters += letters
+        return outcome
 
     def rows(self, record: str) -> dict[str, dict[str, Any]]:
         """What analysts would see: per event_id the row with the highest version, the newest of equals."""

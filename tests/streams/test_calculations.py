@@ -11,18 +11,6 @@ from hypothesis import strategies as st
 
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.streams.calculations import efficiency, evolution_metrics, relative, wilson_interval
-from evometrics.streams.state import (
-    SEEN_LIMIT,
-    EvolutionState,
-    PartialState,
-    ProgressState,
-    ScopeState,
-    SeenIds,
-    SnapshotState,
-    State,
-    decode_state,
-    encode_state,
-)
 from tests.schemas.examples import EXAMPLES
 
 DONE = next(e for e in EXAMPLES if isinstance(e, EvolutionCompleted))
@@ -90,29 +78,3 @@ def test_wilson_interval_holds_the_share_and_stays_within_0_and_1(counted: tuple
     assert 0 <= low <= share + 1e-12
     assert share - 1e-12 <= high <= 1
     assert math.isfinite(low + high)
-
-
-@pytest.mark.parametrize(
-    "state",
-    [
-        EvolutionState(3, 4, SeenIds(bytes(range(32))), {"e": b"x"}, ["c"], [{1: (2, 1)}, {}, {5: (1, 0)}]),
-        ProgressState(5, 6),
-        PartialState(7, [{1: (2, 1)}]),
-        ScopeState(8, {0: [{1: (2, 1)}], 3: [{}]}),
-        SnapshotState(9, SeenIds(), [b"a", b"b"], True),
-    ],
-    ids=lambda s: type(s).__name__,
-)
-def test_states_survive_their_bytes(state: State) -> None:
-    value = encode_state(state)
-    found = decode_state(type(state), value)
-    assert found.to_record() == state.to_record()
-
-
-def test_the_newest_ids_are_remembered() -> None:
-    seen = SeenIds()
-    ids = [f"00000000-0000-7000-8000-{n:012d}" for n in range(SEEN_LIMIT + 1)]
-    assert all(seen.add(i) for i in ids)
-    assert not seen.add(ids[-1])
-    assert not seen.add(ids[1])
-    assert seen.add(ids[0])

@@ -130,16 +130,16 @@ async def test_a_poisoned_event_goes_to_the_dead_letters_and_all_others_count(
     parts: StreamParts, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lane, broker = lane_of(parts, "evolutions")
-    from evometrics.streams import evolutions
+    from evometrics.streams import metrics_rows
 
-    original = evolutions.evolution_metrics
+    original = metrics_rows.evolution_figures
 
     def poisoned(event: EvolutionCompleted) -> Any:
         if event.evolution_id == "poison":
             raise ZeroDivisionError("float division by zero")
         return original(event)
 
-    monkeypatch.setattr(evolutions, "evolution_metrics", poisoned)
+    monkeypatch.setattr(metrics_rows, "evolution_figures", poisoned)
     starts = [EvolutionStarted(**head(f"agent-{n % 3}", n), evolution_id=f"e{n}") for n in range(20)]
     ends: list[Event] = [completed(f"agent-{n % 3}", n + 5, f"e{n}") for n in range(18)]
     ends.insert(7, completed("agent-1", 12, "poison"))

@@ -73,6 +73,23 @@ def test_values_of_another_epoch_are_obsolete_once_written_again() -> None:
     assert again.obsolete == {changelog_key(0, b"a")}
 
 
+def test_a_tombstone_of_the_owners_epoch_deletes_and_any_other_only_tidies_up() -> None:
+    log: list[Record | None] = [
+        mark(1),
+        (changelog_key(0, b"a"), b"a0"),
+        (changelog_key(0, b"b"), b"b0"),
+        mark(2),
+        (changelog_key(3, b"a"), None),
+        (changelog_key(0, b"b"), None),
+    ]
+    found = replay(log)
+    assert found.values == {b"b": b"b0"}, "what came late deletes nothing"
+    assert found.obsolete == {changelog_key(0, b"a")}, "it would be there again without the tombstone"
+    again = replay([*log, (changelog_key(3, b"a"), b"a3")])
+    assert again.values == {b"a": b"a3", b"b": b"b0"}
+    assert replay([mark(1), (changelog_key(0, b"a"), b"x"), (changelog_key(0, b"a"), None)]).values == {}
+
+
 class Owners:
     """A changelog, its owners one after the other, and what they know."""
 
@@ -100,10 +117,17 @@ class Owners:
         if name in self.earlier:
             self.log.append((changelog_key(self.earlier.pop(name), name), None))
 
+    def delete(self, name: bytes) -> None:
+        """The owner deletes a key."""
+        self.state.pop(name, None)
+        self.log.append((changelog_key(self.epochs[-1], name), None))
+        if name in self.earlier:
+            self.log.append((changelog_key(self.earlier.pop(name), name), None))
+
     def write_late(self, name: bytes) -> None:
         """An earlier owner writes a key."""
         epoch = self.rng.choice(self.epochs[:-1])
-        self.log.append((changelog_key(epoch, name), self.rng.randbytes(4)))
+        self.log.append((changelog_key(epoch, name), self.rng.choice([None, self.rng.randbytes(4)])))
 
     def compact(self) -> None:
         """The broker removes what is not its key's last."""
@@ -121,6 +145,8 @@ def test_any_owners_with_late_writes_and_compaction_leave_the_owners_values() ->
                 if len(owners.epochs) > 1 and owners.rng.random() < 0.4:
                     late.append(name)
                     owners.write_late(name)
+                elif owners.rng.random() < 0.3:
+                    owners.delete(name)
                 else:
                     owners.write(name)
             # an owner comes to what the earlier one did not commit before compaction comes to it

@@ -1,0 +1,19 @@
+"""Which partition a key belongs to: one answer for every part that chooses partitions itself."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from aiokafka.partitioner import DefaultPartitioner
+
+#: Keys whose partitions are remembered: the hash is plain Python, and costs more than most of a message.
+REMEMBERED = 262_144
+
+partitioner = DefaultPartitioner()
+
+
+@lru_cache(maxsize=REMEMBERED)
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition of a key among so many, as Kafka's default partitioner (murmur2) does."""
+    everyone = list(range(partitions))
+    return int(partitioner(key, everyone, everyone))

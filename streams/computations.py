@@ -1,0 +1,116 @@
+"""From a partition's records to what they lead to: one method per lane.
+
+First what can fail because of one record: it is read, and what it leads to by itself is computed and
+encoded. A record that fails becomes a dead letter, and nothing of it has touched a state. Then the
+processors bring the rest and the states together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from aiokafka.structs import ConsumerRecord
+
+from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted
+from evometrics.schemas.reading import read_bounded, read_event
+from evometrics.schemas.registry import RegistryUnavailable
+from evometrics.schemas.topics import EVOLUTION_COMPLETED
+from evometrics.schemas.wire import WireFormat
+from evometrics.streams.batches import Outcome, ReadStates, Sourced
+from evometrics.streams.evolutions import EVOLUTION_TABLES, EvolutionProcessor
+from evometrics.streams.metrics_rows import MetricsWriter
+from evometrics.streams.outputs import check_size
+from evometrics.streams.scope_counts import ScopeCounts
+from evometrics.streams.scopes import SCOPES, ScopeMessage, ScopeProcessor
+from evometrics.streams.settings import StreamSettings
+from evometrics.streams.snapshots import SNAPSHOT_TABLES, SnapshotProcessor
+from evometrics.streams.tables import StateTable
+from evometrics.streams.windows import Scope
+from evometrics.streams.work import dead_letter
+
+T = TypeVar("T")
+
+
+class Computations:
+    """Reads records and hands them to the processors.
+
+    What may be anybody's fault but the record's is raised: no memory, no schema registry.
+    """
+
+    def __init__(self, settings: StreamSettings, wire: WireFormat, tables: dict[str, StateTable]) -> None:
+        self.wire = wire
+        self.tables = tables
+        self.node_id = settings.instance or settings.group
+        self.metrics = MetricsWriter(wire)
+        self.evolutions_processor = EvolutionProcessor(settings, wire)
+        self.snapshots_processor = SnapshotProcessor(settings, wire)
+        self.scopes_processor = ScopeProcessor(settings, wire)
+
+    def evolutions(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
+        """Starts and completions of one partition; starts first, so that completions find them."""
+        # a stable sort: offsets stay in order within their topic
+        records.sort(key=lambda record: record.topic == EVOLUTION_COMPLETED.name)
+        batch, letters = self.each(records, self.evolution)
+        stored = self.stored(EVOLUTION_TABLES, partition)
+        return self.evolutions_processor.process(partition, batch, stored), letters
+
+    def snapshots(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
+        """KPI snapshots of one partition."""
+        batch, letters = self.each(records, self.read)
+        stored = self.stored(SNAPSHOT_TABLES, partition)
+        return self.snapshots_processor.process(partition, batch, stored), letters
+
+    def scopes(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
+        """Scope counts of one partition."""
+        batch, letters = self.each(records, scope_message)
+        stored = self.stored((SCOPES,), partition)
+        return self.scopes_processor.process(partition, batch, stored[SCOPES]), letters
+
+    def stored(self, names: tuple[str, ...], partition: int) -> Mapping[str, ReadStates]:
+        """Return a partition of some tables."""
+        return {name: self.tables[name].partition(partition) for name in names}
+
+    def each(
+        self, records: list[ConsumerRecord], make: Callable[[ConsumerRecord], T]
+    ) -> tuple[list[T], list[DeadLetter]]:
+        """Return what is made of records; what can't be computed with becomes a dead letter."""
+        batch: list[T] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                batch.append(make(record))
+            except (MemoryError, RegistryUnavailable):
+                raise
+            except Exception as reason:
+                letters.append(dead_letter(record, reason, self.node_id))
+        return batch, letters
+
+    def read(self, record: ConsumerRecord) -> Sourced[Any]:
+        """Return a record's event."""
+        event = read_event(self.wire, record)
+        value = self.own_value(event, record.value)
+        return Sourced(record.topic, record.partition, record.offset, event, value)
+
+    def evolution(self, record: ConsumerRecord) -> Sourced[Any]:
+        """Return a start, or a completion and what it leads to by itself."""
+        if record.topic != EVOLUTION_COMPLETED.name:
+            return self.read(record)
+        found = read_bounded(self.wire, record)
+        event = found.event
+        assert isinstance(event, EvolutionCompleted)
+        output = check_size(self.metrics.message(event, found.value, found.bounds))
+        # nobody looks at these again, and there are thousands of them in a round
+        event.pre_kpis, event.post_kpis, event.fitness_trajectory = {}, {}, []
+        event.insights, event.metadata = [], {}
+        return Sourced(record.topic, record.partition, record.offset, event, found.value, output)
+
+    def own_value(self, event: Event, value: bytes) -> bytes:
+        """Return an event's message value as this worker writes it, which mostly is how it came."""
+        return value if value.startswith(self.wire.prefixes[event.record]) else self.wire.encode(event)
+
+
+def scope_message(record: ConsumerRecord) -> ScopeMessage:
+    """Return a record of the scope-counts topic. Raises where somebody else wrote it."""
+    scope = Scope.from_key(record.key.decode())
+    return ScopeMessage(record.offset, scope, ScopeCounts.decode(record.value))

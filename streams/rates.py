@@ -1,0 +1,88 @@
+"""The messages of success rates: what `windows.success_rate` says, put together from pieces made before.
+
+A batch leads to at least three rows for each of its agents, which makes them most of what is produced. An
+Avro record's encoding is its fields' encodings one after another (design section 8), and most of them are
+the same in many rows: a window's end for all agents, the figures of the same counts, a scope's names. So
+the pieces are kept, and a row is their sum. The test holds each row against the one of `success_rate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from evometrics.schemas.catalog import newest
+from evometrics.schemas.events import SuccessRate
+from evometrics.schemas.ids import hashed_id
+from evometrics.schemas.primitives import DOUBLE, write_long, write_text
+from evometrics.schemas.topics import SUCCESS_RATES
+from evometrics.schemas.wire import WireFormat
+from evometrics.streams.calculations import wilson_interval
+from evometrics.streams.outputs import Message
+from evometrics.streams.windows import SECOND, Scope, Window, affected_steps, within
+
+#: Pieces kept of each kind.
+REMEMBERED = 65_536
+#: The fields in the order in which the pieces hold them.
+FIELDS = [
+    *("event_id", "agent_id", "node_id", "occurred_at", "scope", "scope_value"),
+    *("window_seconds", "window_start", "window_end", "attempts", "successes"),
+    *("success_rate", "wilson_low", "wilson_high", "version"),
+]
+ID_LENGTH = write_long(36)
+
+
+class RateWriter:
+    """Makes the messages of success rates."""
+
+    def __init__(self, wire: WireFormat) -> None:
+        names = [field["name"] for field in newest(SuccessRate.record).parsed["fields"]]
+        assert names == FIELDS, "the record has other fields than the pieces hold"
+        self.prefix = wire.prefixes[SuccessRate.record] + ID_LENGTH
+
+    def rows(
+        self,
+        scope: Scope,
+        changes: Iterable[tuple[Window, Mapping[int, tuple[int, int]], Iterable[int]]],
+    ) -> list[Message]:
+        """Return the messages of one scope's rows: of each window, with its totals and changed steps."""
+        names = ScopeNames(scope)
+        messages = []
+        for window, totals, changed in changes:
+            for step in affected_steps(window, totals, changed):
+                identity, occurred_at, bounds = window_pieces(window, step)
+                event_id = hashed_id(names.identity + identity).encode()
+                row = (self.prefix, event_id, names.ids, occurred_at, names.scope, bounds)
+                value = b"".join((*row, figures(*within(window, totals, step))))
+                messages.append(Message(SUCCESS_RATES.name, names.key, value))
+        return messages
+
+
+class ScopeNames:
+    """The pieces that hold a scope's names, the message key, and how the rows' identities begin."""
+
+    __slots__ = ("identity", "ids", "key", "scope")
+
+    def __init__(self, scope: Scope) -> None:
+        kind, value = scope.kind, scope.value
+        agent, node = value if kind == "agent" else "", value if kind == "node" else ""
+        self.identity = f"success_rate\x1f{kind}\x1f{value}\x1f"
+        self.ids = write_text(agent) + write_text(node)
+        self.scope = write_text(kind) + write_text(value)
+        self.key = (agent or scope.key).encode()
+
+
+@lru_cache(REMEMBERED)
+def window_pieces(window: Window, last_step: int) -> tuple[str, bytes, bytes]:
+    """Return the identity's end, occurred_at, and the window's bounds, for the window that ends there."""
+    end = (last_step + 1) * window.step_seconds * SECOND
+    bounds = (window.seconds, end - window.seconds * SECOND, end)
+    return f"{window.seconds}\x1f{end}", write_long(end), b"".join(map(write_long, bounds))
+
+
+@lru_cache(REMEMBERED)
+def figures(attempts: int, successes: int) -> bytes:
+    """Return the fields from attempts to version."""
+    numbers = (successes / attempts, *wilson_interval(successes, attempts))
+    counts = write_long(attempts) + write_long(successes)
+    return counts + b"".join(map(DOUBLE.pack, numbers)) + write_long(attempts)

@@ -1,0 +1,119 @@
+"""A batch's attempts per scope, counted once for the batch instead of event by event.
+
+Counting is a sum: where no attempt of the batch can be too late for a scope, whatever their order, and
+none was counted before a restart, the batch's sums by step lead to the same counts. Only where that is
+not certain is a scope counted event by event, in the order of the offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from evometrics.schemas.events import EvolutionCompleted
+from evometrics.streams.batches import LiveStates
+from evometrics.streams.state import PartialState
+from evometrics.streams.windows import FLEET, SECOND, Scope
+
+Attempt = tuple[int, EvolutionCompleted]
+
+
+@dataclass(slots=True)
+class Sum:
+    """Attempts of one scope in one batch.
+
+    Attributes:
+        first, last: their first and last offset.
+        steps: attempts and successes by step of the first window.
+    """
+
+    first: int
+    last: int
+    steps: dict[int, tuple[int, int]]
+
+    def add(self, first: int, last: int, step: int, attempts: int, successes: int) -> None:
+        """Add attempts."""
+        self.first = min(self.first, first)
+        self.last = max(self.last, last)
+        known = self.steps.get(step, (0, 0))
+        self.steps[step] = (known[0] + attempts, known[1] + successes)
+
+
+def scopes_of(event: EvolutionCompleted) -> tuple[Scope, ...]:
+    """Return the scopes besides the agent's own that an evolution counts in."""
+    return (
+        Scope("evolution_type", event.evolution_type),
+        Scope("strategy", event.strategy_used),
+        Scope("node", event.node_id),
+        FLEET,
+    )
+
+
+def sums(batch: Iterable[Attempt], step_seconds: int) -> dict[Scope, Sum]:
+    """Return a batch's sums by scope; its attempts are in the order of their offsets."""
+    step_micros = step_seconds * SECOND
+    alike: dict[tuple[str, str, str, int], list[int]] = {}
+    examples: dict[tuple[str, str, str, int], EvolutionCompleted] = {}
+    for offset, event in batch:
+        step = event.occurred_at // step_micros
+        key = (event.evolution_type, event.strategy_used, event.node_id, step)
+        known = alike.get(key)
+        if known is None:
+            alike[key] = [offset, offset, 1, int(event.success)]
+            examples[key] = event
+        else:
+            known[1] = offset
+            known[2] += 1
+            known[3] += event.success
+    found: dict[Scope, Sum] = {}
+    for key, (first, last, attempts, successes) in alike.items():
+        for scope in scopes_of(examples[key]):
+            total = found.get(scope)
+            if total is None:
+                total = found[scope] = Sum(first, last, {})
+            total.add(first, last, key[3], attempts, successes)
+    return found
+
+
+class ScopeTally:
+    """Counts batches in the partial counts of one partition.
+
+    Attributes:
+        too_late: attempts that came too late for a scope.
+        changed: the steps changed by scope, for each window.
+    """
+
+    def __init__(self, states: LiveStates[PartialState], lateness_seconds: int) -> None:
+        self.states = states
+        self.lateness = lateness_seconds
+        self.too_late = 0
+        self.changed: dict[Scope, list[set[int]]] = {}
+
+    def count(self, batch: Sequence[Attempt], step_seconds: int) -> None:
+        """Count a batch."""
+        for scope, total in sums(batch, step_seconds).items():
+            state = self.states.get(scope.key)
+            if total.last <= state.applied:
+                continue
+            self.states.change(scope.key)
+            if state.applied < total.first and state.counts.takes(
+                min(total.steps), max(total.steps), self.lateness
+            ):
+                state.applied = total.last
+                self.changed[scope] = state.counts.add_steps(total.steps)
+            else:
+                self.count_each(scope, state, batch)
+
+    def count_each(self, scope: Scope, state: PartialState, batch: Iterable[Attempt]) -> None:
+        """Count those attempts of a batch that are a scope's, one by one."""
+        for offset, event in batch:
+            if offset <= state.applied or scope not in scopes_of(event):
+                continue
+            state.applied = offset
+            steps = state.counts.add(event.occurred_at, event.success, self.lateness)
+            if steps is None:
+                self.too_late += 1
+                continue
+            known = self.changed.setdefault(scope, [set() for _ in steps])
+            for mine, new in zip(known, steps, strict=True):
+                mine |= new
