@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     add_http(stream)
 
     sink = command("sink", commands.sink, "Run a sink worker.")
+    sink.set_defaults(prepare=set_pace)
     add_kafka(sink)
     add_clickhouse(sink)
     add_http(sink)

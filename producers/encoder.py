@@ -7,8 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from evometrics.schemas.events import Event, SystemEvent, micros
+from evometrics.schemas.events import Event, SystemEvent, micros, now_micros
 from evometrics.schemas.ids import new_event_id
+from evometrics.schemas.screening import surely_valid
+from evometrics.schemas.shapes import surely_typed
 from evometrics.schemas.validation import MAX_EVENT_BYTES, InvalidEvent, validate
 from evometrics.schemas.wire import WireFormat
 
@@ -25,7 +27,9 @@ class Encoder:
 
     def encode(self, event: Event) -> bytes:
         """Return the event's bytes. Raises `InvalidEvent` naming the field."""
-        validate(event)
+        now = now_micros()
+        if not (surely_typed(event) and surely_valid(event, now)):
+            validate(event, now)
         try:
             value = self.wire.encode(event)
         except Exception as error:

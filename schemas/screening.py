@@ -1,8 +1,9 @@
-"""A quick look at an event just decoded, that tells most good ones from those that `validate` must look at.
+"""A quick look at an event that tells most good ones from those that `validate` must look at.
 
-An event's types are certain once Avro has decoded it, so a few sums and comparisons are enough. True means
-that `validate` would pass it; False means nothing but that it must be asked, for it may be good for all
-that (a sum of finite numbers that is not finite), and only `validate` names what is wrong.
+An event's types are certain once Avro has decoded it, or `shapes` has looked at them, so a few sums and
+comparisons are enough. True means that `validate` would pass it; False means nothing but that it must be
+asked, for it may be good for all that (a sum of finite numbers that is not finite), and only `validate`
+names what is wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from evometrics.schemas.validation import (
 
 
 def surely_valid(event: Event, now: int) -> bool:
-    """Tell whether an event that Avro decoded surely passes `validate(event, now)`; `now` in microseconds."""
+    """Tell whether an event of certain types surely passes `validate(event, now)`; `now` in microseconds."""
     if not (
         event.agent_id
         and event.node_id

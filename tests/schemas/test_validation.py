@@ -6,11 +6,14 @@ import dataclasses
 import random
 from typing import Any
 
+import numpy
 import pytest
 
 from evometrics.schemas.events import Event
 from evometrics.schemas.screening import surely_valid
+from evometrics.schemas.shapes import surely_typed
 from evometrics.schemas.validation import MAX_AHEAD_MICROS, InvalidEvent, validate
+from evometrics.schemas.wire import WireFormat
 from tests.schemas.examples import EXAMPLES, NOW
 
 BY_RECORD = {event.record: event for event in EXAMPLES}
@@ -97,3 +100,24 @@ def test_a_quick_look_passes_nothing_that_is_refused(event: Event) -> None:
     assert refused > 100
     screened = ("evolution_started", "evolution_completed", "kpi_snapshot")
     assert (passed > 1000) == (event.record in screened)
+
+
+NUMBERS = [True, 1, 2**63, -(2**63) - 1, 1.5, float("nan"), numpy.float32(0.5), numpy.int64(3)]
+MAPS = [{}, {1: 2.0}, {"a": True}, {"a": None}, {"a": 1}, {"a": numpy.float64(1)}]
+LISTS = [[], ["a", 1], [0.5, True], [None], ("a",), [2**70]]
+ALIEN: list[Any] = [None, "text", b"bytes", object(), *NUMBERS, *MAPS, *LISTS]
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda e: e.record)
+def test_a_quick_look_at_what_a_program_made_passes_nothing_that_is_refused(event: Event) -> None:
+    """Neither what validation refuses nor what Avro can't write."""
+    wire = WireFormat()
+    assert surely_typed(event)
+    for name in (f.name for f in dataclasses.fields(event)):
+        for alien in ALIEN:
+            changed = dataclasses.replace(event, **{name: alien})
+            try:
+                validate(changed, now=NOW)
+                wire.decode(wire.encode(changed))
+            except Exception:
+                assert not (surely_typed(changed) and surely_valid(changed, NOW)), changed
