@@ -19,7 +19,7 @@ from evometrics.streams.rings import Rings
 from evometrics.streams.scope_counts import ScopeCounts
 from evometrics.streams.scope_tally import Attempt, ScopeTally
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.state import CLOSED_LIMIT, EvolutionState, PartialState, ProgressState
+from evometrics.streams.state import CLOSED_LIMIT, EvolutionState, PartialState, ProgressState, closed_mark
 from evometrics.streams.windows import SECOND, WINDOWS, Scope, Window, nested
 
 EVOLUTIONS = "evolutions"
@@ -117,8 +117,8 @@ class EvolutionProcessor:
             outcome.duplicates += 1
             return
         outcome.applied += 1
-        if event.evolution_id in state.closed:
-            state.closed.remove(event.evolution_id)
+        if state.closed and (mark := closed_mark(event.evolution_id)) in state.closed:
+            state.closed.remove(mark)
             return
         state.open[event.evolution_id] = item.value
         heapq.heappush(live.deadlines, (event.occurred_at + self.timeout, event.agent_id, event.evolution_id))
@@ -137,7 +137,7 @@ class EvolutionProcessor:
             return False
         outcome.applied += 1
         if state.open.pop(event.evolution_id, None) is None:
-            state.closed.append(event.evolution_id)
+            state.closed.append(closed_mark(event.evolution_id))
             if len(state.closed) > CLOSED_LIMIT:
                 del state.closed[0]
         assert item.output is not None

@@ -5,6 +5,7 @@ Every state knows the last source offsets applied to it, its fence: what it hold
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -12,17 +13,21 @@ from evometrics.schemas.primitives import (
     read_length,
     read_long,
     read_text,
-    read_texts,
     write_long,
     write_text,
-    write_texts,
 )
 from evometrics.streams.packing import PackedCounts
 from evometrics.streams.windows import Window
 
 #: Completions remembered per agent whose start has not come yet.
 CLOSED_LIMIT = 256
+MARK_BYTES = 8
 NONE_APPLIED = -1
+
+
+def closed_mark(evolution_id: str) -> bytes:
+    """Return what a completed evolution is known by: its id may be long, and there may be many."""
+    return hashlib.blake2b(evolution_id.encode(), digest_size=MARK_BYTES).digest()
 
 
 def read_number(value: bytes, place: int) -> tuple[int, int]:
@@ -39,20 +44,21 @@ class EvolutionState:
         counts: attempts and successes of the agent, by window and step.
         started_applied, completed_applied: last offsets applied, by topic.
         open: evolutions begun and not completed: their EvolutionStarted as message values.
-        closed: evolutions completed whose start has not come yet.
+        closed: evolutions completed whose start has not come yet, as `closed_mark` has them.
     """
 
     counts: PackedCounts
     started_applied: int = NONE_APPLIED
     completed_applied: int = NONE_APPLIED
     open: dict[str, bytes] = field(default_factory=dict)
-    closed: list[str] = field(default_factory=list)
+    closed: list[bytes] = field(default_factory=list)
 
     def encode(self) -> bytes:
         parts = [
             write_long(self.started_applied),
             write_long(self.completed_applied),
-            write_texts(self.closed),
+            write_long(len(self.closed)),
+            *self.closed,
             write_long(len(self.open)),
         ]
         for name, value in self.open.items():
@@ -64,7 +70,10 @@ class EvolutionState:
         """Return the state of these bytes."""
         started, place = read_number(value, 0)
         completed, place = read_number(value, place)
-        closed, place = read_texts(value, place)
+        number, place = read_length(value, place)
+        end = place + number * MARK_BYTES
+        closed = [value[at : at + MARK_BYTES] for at in range(place, end, MARK_BYTES)]
+        place = end
         number, place = read_length(value, place)
         opened: dict[str, bytes] = {}
         for _ in range(number):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from evometrics.streams import rings
 from evometrics.streams.packing import PackedCounts
 from evometrics.streams.rings import SEGMENT_IDS, SEGMENTS, Rings, id_number
-from evometrics.streams.state import EvolutionState, PartialState, ProgressState, SnapshotState
+from evometrics.streams.state import EvolutionState, PartialState, ProgressState, SnapshotState, closed_mark
 from evometrics.streams.tables import PartitionView
 from evometrics.streams.windows import SECOND, WINDOWS
 
@@ -29,7 +29,7 @@ def counts(*attempts: tuple[int, bool]) -> PackedCounts:
 
 def test_states_survive_their_bytes() -> None:
     some = counts((DAY * 400, True), (DAY * 400 + 301, False), (DAY * 399, True))
-    agent = EvolutionState(some, 3, 2**40, {"e": b"x" * 300, "ü": b""}, ["c", "d"])
+    agent = EvolutionState(some, 3, 2**40, {"e": b"x" * 300, "ü": b""}, [closed_mark("c"), closed_mark("d")])
     found = EvolutionState.decode(WINDOWS, agent.encode())
     assert found.counts.counts == some.counts
     assert found.counts.newest == some.newest
