@@ -39,15 +39,17 @@ async def run(settings: Settings) -> dict[str, Any]:
     async with Stack(settings.folder) as stack:
         await stack.worker("stream", STREAM, "stream")
         await stack.worker("sink", SINK, "sink")
-        await offered(stack, settings, "warm", WARM_RATE, WARM_SECONDS)
+        warm = await offered(stack, settings, "warm", WARM_RATE, WARM_SECONDS)
         load = await offered(stack, settings, "load", settings.rate or RATE, seconds)
-        await check(stack, "load")
+        total = warm["recorded"] + load["recorded"]
+        await check(stack, "load", total)
         say(f"end-to-end: {load['recorded']:,} events, {load['events_per_s']:,.0f}/s with all that follows")
         visible = []
         for rate in MARKED_RATES:
             visible.append(await seen_after(stack, settings, rate, marked))
+            total += visible[-1].pop("recorded")
             say(f"end-to-end: at {rate:,.0f} events/s {visible[-1]}")
-        await check(stack, "latency")
+        await check(stack, "latency", total)
         tables = {
             topic.table: await stack.number(f"SELECT count() FROM {topic.table}_rows") for topic in TOPICS
         }
@@ -95,25 +97,26 @@ async def drained(stack: Stack) -> None:
     await drain(stack.kafka.brokers, pipeline_groups(STREAM, SINK), LIMIT_SECONDS)
 
 
-async def check(stack: Stack, when: str) -> None:
-    """Check that each event is stored once, with its metrics, and counted in the fleet's success rate.
+async def check(stack: Stack, when: str, total: int) -> None:
+    """Check that each of `total` events is stored once, with its metrics, and in the fleet's success rate.
 
     The windows are long enough that the newest one of 7 days holds all events of a run. Raises `WorkNotDone`.
     """
     raw, metrics = EVOLUTION_COMPLETED.table, EVOLUTION_METRICS.table
     columns = "count(), uniqExact(event_id), uniqExact(agent_id, evolution_id)"
     rows = {t: (await stack.sql(f"SELECT {columns} FROM {t}"))[0] for t in (raw, metrics)}
-    total = rows[raw][0]
     for table, counted in rows.items():
-        require(counted == [total] * 3, f"{when}: {counted} rows, ids, evolutions in {table}, not {total}")
+        require(
+            counted == [str(total)] * 3, f"{when}: {counted} rows, ids, evolutions in {table}, not {total}"
+        )
     same = (
         f"SELECT count() FROM {raw} AS r INNER JOIN {metrics} AS m ON m.source_event_id = r.event_id "
         "WHERE m.fitness_trajectory = r.fitness_trajectory AND m.success = r.success"
     )
     joined = await stack.number(same)
-    require(joined == int(total), f"{when}: metrics of {joined} events are as they must be, not {total}")
+    require(joined == total, f"{when}: metrics of {joined} events are as they must be, not {total}")
     fleet = await stack.number(FLEET)
-    require(fleet == int(total), f"{when}: the fleet's success rate knows {fleet} events, not {total}")
+    require(fleet == total, f"{when}: the fleet's success rate knows {fleet} events, not {total}")
     letters = await stack.number("SELECT count() FROM dead_letters")
     require(letters == 0, f"{when}: {letters} dead letters")
 
@@ -132,6 +135,7 @@ async def seen_after(stack: Stack, settings: Settings, rate: float, seconds: flo
         polling.cancel()
     raw, derived = marks.waits(path)
     return {
+        "recorded": told["recorded"] + told["marks"],
         "events_per_s": told["recorded"] / told["recorded_seconds"],
         "offered_per_s": rate,
         "marks": len(raw),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from typing import Any
 
@@ -47,6 +48,7 @@ async def run(settings: Settings) -> dict[str, Any]:
                 await fed(stack, filler, events, 0, count, rate)
                 by_agents.append({"agents": agents, **await fed(stack, filler, events, count, count, rate)})
             await check(stack, events, 2 * count)
+        shutil.rmtree(settings.folder / f"agents-{agents}")
         say(f"growth: {by_agents[-1]}")
     milestones = settings.milestones or (QUICK_MILESTONES if settings.quick else MILESTONES)
     events = Events(settings.seed, settings.agents, begin_of(milestones[-1]))
@@ -131,8 +133,8 @@ class Curve:
 async def table_sizes(stack: Stack) -> list[dict[str, Any]]:
     """Return what a row takes in ClickHouse, by table, beside the same row as a line of JSON."""
     query = (
-        "SELECT table, sum(rows), sum(bytes_on_disk) FROM system.parts WHERE active AND database = 'evometrics' "
-        "GROUP BY table ORDER BY table"
+        "SELECT table, sum(rows), sum(bytes_on_disk) FROM system.parts "
+        "WHERE active AND database = 'evometrics' GROUP BY table ORDER BY table"
     )
     sizes = {table: (int(rows), int(size)) for table, rows, size in await stack.sql(query)}
     found = []

@@ -53,6 +53,8 @@ class Node:
         self.waited: list[float] = []
         self.lost = 0
         self.began = 0.0
+        self.marks = 0
+        self.over = asyncio.Event()
 
     async def record(self, events: float, seconds: float) -> None:
         """Record until so many events or seconds have passed."""
@@ -81,9 +83,10 @@ class Node:
         return completion(self.pool[number % len(self.pool)], agent, f"{self.name}-{number}")
 
     async def mark(self, path: Path, prefix: str) -> None:
-        """Record marks and note when, until cancelled."""
+        """Record marks and note when, until it is over."""
         with path.open("w") as file:
-            for number in itertools.count(1):
+            while not self.over.is_set():
+                self.marks = number = self.marks + 1
                 agent = f"{prefix}-{number % MARK_AGENTS}"
                 event = completion(self.pool[0], agent, f"{prefix}-{number}")
                 event.generation_change = number
@@ -128,13 +131,20 @@ async def run(args: argparse.Namespace) -> dict[str, Any]:
     at, used = time.time(), time.process_time()
     await node.record(args.events or float("inf"), args.seconds or float("inf"))
     recorded_seconds = time.perf_counter() - node.began
+    node.over.set()
     if marking is not None:
-        marking.cancel()
+        await marking
     if not await collector.drain(DRAIN_SECONDS) or node.lost:
         raise RuntimeError(f"{node.lost} events were not recorded, {collector.outbox_depth} are not sent")
     seconds, used = time.perf_counter() - node.began, time.process_time() - used
     await collector.stop()
-    found = {"recorded": len(node.waited), "began": at, "seconds": seconds, "cpu_seconds": used}
+    found = {
+        "recorded": len(node.waited),
+        "marks": node.marks,
+        "began": at,
+        "seconds": seconds,
+        "cpu_seconds": used,
+    }
     return {**found, "recorded_seconds": recorded_seconds, "waits": waits(node.waited)}
 
 

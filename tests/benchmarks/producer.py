@@ -52,7 +52,7 @@ async def burst(stack: Stack, settings: Settings, count: int, node: str) -> Roun
     found = await recorded(stack, settings, node, {"events": count})
     kafka = cpu_seconds(stack.pids("kafka"))["kafka"] - before["kafka"]
     cpu = {"evometrics": found["cpu_seconds"] / count * 1e6, "kafka": kafka / count * 1e6}
-    return Round(found["recorded"] / found["seconds"], cpu, {"recorded": found["recorded"]})
+    return Round(found["recorded"] / found["seconds"], cpu, {"events": found["recorded"]})
 
 
 async def recorded(stack: Stack, settings: Settings, node: str, limits: dict[str, float]) -> dict[str, Any]:
@@ -94,4 +94,4 @@ async def mlflow(stack: Stack, settings: Settings, count: int, number: int) -> R
     require(len(stored) == len(wanted), f"MLflow has {len(stored)} values, not {len(wanted)}")
     require(set(stored) == wanted, "MLflow has other values than it was given")
     cpu = {"mlflow": found["cpu_seconds"] / found["recorded"] * 1e6}
-    return Round(found["recorded"] / found["seconds"], cpu, {"recorded": found["recorded"]})
+    return Round(found["recorded"] / found["seconds"], cpu, {"events": found["recorded"]})

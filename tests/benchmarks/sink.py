@@ -68,7 +68,7 @@ async def one(stack: Stack, events: Events, count: int, rows: int, name: str, gr
     await stack.end(name, quick=name != "evometrics")
     await asyncio.to_thread(check_table, stack.clickhouse.url, events, count)
     span = work_span(samples)
-    details = {"seconds": span.seconds, "cores": span.cores, "rows": samples[-1].counts[0]}
+    details = {"seconds": span.seconds, "cores": span.cores, "events": count}
     return Round(span.events_per_s, span.cpu_us_per_event, details)
 
 

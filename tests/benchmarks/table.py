@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+SHOWN_ELSEWHERE = ("contenders", "ratio", "machine")
+
 
 def tables(name: str, report: dict[str, Any]) -> str:
     """Return a report as text: its facts, then its contenders or whatever lists of rows it holds."""
@@ -15,18 +17,23 @@ def tables(name: str, report: dict[str, Any]) -> str:
     parts = [f"\n{name}: {', '.join(facts)}"]
     if "contenders" in report:
         parts.append(table([line(n, found, report) for n, found in report["contenders"].items()]))
-    parts += [
-        f"{key.replace('_', ' ')}\n{table([flat(row) for row in rows])}"
-        for key, rows in report.items()
-        if isinstance(rows, list) and rows and isinstance(rows[0], dict)
-    ]
+    for key, value in report.items():
+        rows = [value] if isinstance(value, dict) and key not in SHOWN_ELSEWHERE else value
+        if isinstance(rows, list) and rows:
+            parts.append(f"{key.replace('_', ' ')}\n{table([flat(row) for row in rows])}")
     return "\n\n".join(parts)
 
 
 def line(name: str, found: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
     """Return a contender's row."""
     speed, ratio = found["events_per_s"], report["ratio"].get(name)
-    row = {"contender": name, "events/s": speed["median"], "least": speed["min"], "most": speed["max"]}
+    row = {
+        "contender": name,
+        "events": found["events"],
+        "events/s": speed["median"],
+        "least": speed["min"],
+        "most": speed["max"],
+    }
     row["ours is"] = "" if ratio is None else f"{shown(ratio)} times as fast"
     return row | {f"{part}, us/event": us for part, us in own_first(name, found["cpu_us_per_event"]).items()}
 
