@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from typing import Any
 
@@ -20,6 +21,10 @@ from tests.benchmarks.times import begin_of
 from tests.benchmarks.watch import Span, work_span
 
 PARTITIONS = 12
+#: Longer than it takes to fill the topics: the group keeps workers that stand still meanwhile.
+SESSION_SECONDS = 90
+#: After the last worker is ready: the others have given up their partitions to it by then.
+SETTLED_SECONDS = 3.0
 WORKERS = (1, 2)
 
 
@@ -29,13 +34,14 @@ async def run(settings: Settings) -> dict[str, Any]:
     events = Events(settings.seed, settings.agents, begin_of(count))
     spans: dict[tuple[str, int], list[Span]] = {(k, n): [] for k in ("stream", "sink") for n in WORKERS}
     async with Stack(settings.folder, PARTITIONS) as stack:
-        say(f"filling {count} completions over {PARTITIONS} partitions")
-        async with filling(stack.kafka) as filler:
-            fill = await fill_stream(filler, events, count)
         for number in range(1, rounds + 1):
             for (kind, workers), found in spans.items():
-                measure = stream_span if kind == "stream" else sink_span
-                found.append(await measure(stack, events, fill, workers, f"{kind}-{workers}-{number}"))
+                group = f"{kind}-{workers}-{number}"
+                if kind == "stream":
+                    fill, span = await stream_span(stack, events, count, workers, group)
+                else:
+                    span = await sink_span(stack, events, fill, workers, group)
+                found.append(span)
                 say(f"{kind}, {workers} workers, round {number}: {found[-1].events_per_s:,.0f} events/s")
     rows = [row(kind, workers, found) for (kind, workers), found in spans.items()]
     return rounded({"events": count, "partitions": PARTITIONS, "agents": settings.agents, "workers": rows})
@@ -47,21 +53,34 @@ def row(kind: str, workers: int, spans: list[Span]) -> dict[str, Any]:
     return {"kind": kind, "workers": workers, "events_per_s": rates, "cores": spans[-1].cores}
 
 
-async def stream_span(stack: Stack, events: Events, fill: StreamFill, workers: int, group: str) -> Span:
-    """Measure stream workers, from when all of them work."""
-    await stack.renew_topics(keep=stream.INPUTS)
+async def stream_span(
+    stack: Stack, events: Events, count: int, workers: int, group: str
+) -> tuple[StreamFill, Span]:
+    """Measure stream workers that all have their partitions before there is anything to do.
+
+    They stand still while the topics are filled. A worker that joined while others work would take partitions
+    over in the midst of batches, and what these had sent would be sent again: under the same ids, so that
+    nobody counts it twice, but here messages are counted.
+    """
+    await stack.renew_topics(keep=())
     names = [f"stream-{n}" for n in range(1, workers + 1)]
-    await asyncio.gather(*(stack.worker("stream", group, name) for name in names))
+    timeout = {"EVOMETRICS_STREAM_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS)}
+    await asyncio.gather(*(stack.worker("stream", group, name, **timeout) for name in names))
+    await asyncio.sleep(SETTLED_SECONDS)
+    stack.signal(names, signal.SIGSTOP)
+    async with filling(stack.kafka) as filler:
+        fill = await fill_stream(filler, events, count)
+    stack.signal(names, signal.SIGCONT)
     ready = time.monotonic()
     samples = await stream.processed(stack, names, Group(group, STREAM_STAGES))
     for name in names:
         await stack.end(name)
     await check_stream(stack.kafka, events, fill, samples[-1].counts)
-    return work_span(samples, ready)
+    return fill, work_span(samples, ready)
 
 
 async def sink_span(stack: Stack, events: Events, fill: StreamFill, workers: int, group: str) -> Span:
-    """Measure sinks, from when all of them work; what a stream wrote before is not there for them."""
+    """Measure sinks on the completions of the last stream's turn, from when all of them work."""
     await stack.renew_topics(keep=stream.INPUTS)
     await stack.sql(f"TRUNCATE TABLE {sink.TABLE}")
     names = [f"sink-{n}" for n in range(1, workers + 1)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 import urllib.parse
 import urllib.request
@@ -135,6 +137,11 @@ class Stack:
         """Return the process ids of parts by name; of all where none is named."""
         wanted = names or tuple(self.children)
         return {n: c.pid for n in wanted if (c := self.children.get(n)) is not None and c.pid is not None}
+
+    def signal(self, names: Iterable[str], number: signal.Signals) -> None:
+        """Send a signal to some parts."""
+        for pid in self.pids(*names).values():
+            os.kill(pid, number)
 
     async def sql(self, query: str) -> list[list[str]]:
         """Return a query's rows as text."""
