@@ -9,7 +9,7 @@ from typing import Any
 from evometrics.deploy.drain import drain, pipeline_groups
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, SUCCESS_RATES, TOPICS
 from tests.benchmarks.checks import require
-from tests.benchmarks.figures import percentile, rounded, waits
+from tests.benchmarks.figures import percentile, report, waits
 from tests.benchmarks.marks import Marks
 from tests.benchmarks.say import say
 from tests.benchmarks.settings import Settings
@@ -53,7 +53,7 @@ async def run(settings: Settings) -> dict[str, Any]:
         tables = {
             topic.table: await stack.number(f"SELECT count() FROM {topic.table}_rows") for topic in TOPICS
         }
-    return rounded({**load, "agents": settings.agents, "rows": tables, "visible_after": visible})
+    return report(**load, agents=settings.agents, rows=tables, visible_after=visible)
 
 
 async def offered(stack: Stack, settings: Settings, name: str, rate: float, seconds: float) -> dict[str, Any]:

@@ -129,8 +129,8 @@ class Events:
         salts = rng.integers(2**47, size=CHUNK).tolist()
         made = []
         columns = (facts.at.tolist(), facts.agent.tolist(), facts.template.tolist(), salts, tails, durations)
-        for number, row in enumerate(zip(*columns, strict=True), start=chunk * CHUNK):
-            at, agent, kind_number, salt, tail, duration = row
+        numbered = enumerate(zip(*columns, strict=True), start=chunk * CHUNK)
+        for number, (at, agent, kind_number, salt, tail, duration) in numbered:
             name = self.names[agent]
             head = (text(event_id(at, number, salt)), self.whose[agent], varint(at))
             own = (text(b"%s-%d" % (name, number)), varint(at - duration), tail)

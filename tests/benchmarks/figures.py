@@ -51,7 +51,7 @@ def compared(ours: str, rounds: Mapping[str, Sequence[Round]], **facts: Any) -> 
     ratio = {
         name: own / found["events_per_s"]["median"] for name, found in contenders.items() if name != ours
     }
-    return rounded({"events_per_s": own, "ratio": ratio, **facts, "contenders": contenders})
+    return report(events_per_s=own, ratio=ratio, **facts, contenders=contenders)
 
 
 def contender(rounds: Sequence[Round]) -> dict[str, Any]:
@@ -69,8 +69,13 @@ def contender(rounds: Sequence[Round]) -> dict[str, Any]:
     }
 
 
+def report(**entries: Any) -> dict[str, Any]:
+    """Return a benchmark's report."""
+    return {name: rounded(value) for name, value in entries.items()}
+
+
 def rounded(value: Any) -> Any:
-    """Return a report with floats of a few significant digits: more would say what was not measured."""
+    """Return a value with floats of a few significant digits: more would say what was not measured."""
     if isinstance(value, float):
         return value if value == 0 or not math.isfinite(value) else significant(value)
     if isinstance(value, Mapping):

@@ -13,7 +13,7 @@ from evometrics.schemas.events import SuccessRate
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, SUCCESS_RATES, TOPICS
 from tests.benchmarks.checks import TAIL, Expected, check_rates, messages, require
 from tests.benchmarks.events import CHUNK, Events
-from tests.benchmarks.figures import rounded
+from tests.benchmarks.figures import report
 from tests.benchmarks.fill import Filler, fill_completed, filling
 from tests.benchmarks.say import say
 from tests.benchmarks.settings import Settings
@@ -70,7 +70,7 @@ async def run(settings: Settings) -> dict[str, Any]:
         sizes = await table_sizes(stack)
     facts = {"agents": settings.agents, "offered_per_s": rate, "events_per_s": by_events[-1]["events_per_s"]}
     costs = {"by_agents": by_agents, "by_events": by_events}
-    return rounded({**facts, **costs, "memory_mb": curve.thinned(), "bytes_per_row": sizes})
+    return report(**facts, **costs, memory_mb=curve.thinned(), bytes_per_row=sizes)
 
 
 async def workers(stack: Stack) -> None:

@@ -12,7 +12,7 @@ from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from tests.benchmarks import sink, stream
 from tests.benchmarks.checks import check_stream, check_table
 from tests.benchmarks.events import Events
-from tests.benchmarks.figures import rounded, spread
+from tests.benchmarks.figures import report, spread
 from tests.benchmarks.fill import StreamFill, fill_stream, filling
 from tests.benchmarks.say import say
 from tests.benchmarks.settings import Settings
@@ -44,7 +44,7 @@ async def run(settings: Settings) -> dict[str, Any]:
                 found.append(span)
                 say(f"{kind}, {workers} workers, round {number}: {found[-1].events_per_s:,.0f} events/s")
     rows = [row(kind, workers, found) for (kind, workers), found in spans.items()]
-    return rounded({"events": count, "partitions": PARTITIONS, "agents": settings.agents, "workers": rows})
+    return report(events=count, partitions=PARTITIONS, agents=settings.agents, workers=rows)
 
 
 def row(kind: str, workers: int, spans: list[Span]) -> dict[str, Any]:

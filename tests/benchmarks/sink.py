@@ -78,13 +78,8 @@ async def stored(stack: Stack, names: list[str], done: Awaitable[None]) -> list[
     async def count() -> tuple[int, ...]:
         return (await stack.number(f"SELECT count() FROM {TABLE}"),)
 
-    def alive() -> str | None:
-        broken = [c for c in map(stack.children.__getitem__, names) if c.exit_code not in (None, 0)]
-        return (
-            f"{broken[0].spec.name} {broken[0].describe_exit()}\n{broken[0].log_tail()}" if broken else None
-        )
-
-    return await watched(count, stack.pids("kafka", "clickhouse", *names), done, alive)
+    pids = stack.pids("kafka", "clickhouse", *names)
+    return await watched(count, pids, done, lambda: stack.broken(names), lambda: stack.tails(names))
 
 
 async def posted(stack: Stack) -> None:

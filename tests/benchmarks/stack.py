@@ -138,6 +138,17 @@ class Stack:
         wanted = names or tuple(self.children)
         return {n: c.pid for n in wanted if (c := self.children.get(n)) is not None and c.pid is not None}
 
+    def broken(self, names: Iterable[str]) -> str:
+        """Return which of some parts have failed, empty for none; one that has done its work has not."""
+        children = [self.children[name] for name in names]
+        return ", ".join(
+            f"{c.spec.name} {c.describe_exit()}" for c in children if c.exit_code not in (None, 0)
+        )
+
+    def tails(self, names: Iterable[str]) -> str:
+        """Return the ends of some parts' logs."""
+        return "\n".join(self.children[name].log_tail() for name in names)
+
     def signal(self, names: Iterable[str], number: signal.Signals) -> None:
         """Send a signal to some parts."""
         for pid in self.pids(*names).values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import struct
 from pathlib import Path
@@ -149,7 +150,7 @@ def test_figures_say_no_more_than_was_measured() -> None:
 def test_a_missing_library_is_named_and_nothing_is_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(command_line.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert command_line.main(["stream", "--folder", str(tmp_path)]) == 2
     assert "quixstreams" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

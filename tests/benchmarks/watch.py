@@ -110,11 +110,13 @@ async def watched(
     count: Callable[[], Awaitable[tuple[int, ...]]],
     pids: Mapping[str, int],
     done: Awaitable[None],
-    alive: Callable[[], str | None],
+    ended_parts: Callable[[], str],
+    tails: Callable[[], str],
 ) -> list[Sample]:
     """Take samples until `done` has returned and nothing more has come for a while.
 
-    Raises RuntimeError with what `alive` says once it says that a process has ended.
+    Raises RuntimeError once `ended_parts` names one that broke, or where nothing gets on; `tails` gives the
+    ends of the contenders' logs.
     """
     ended = asyncio.ensure_future(done)
     samples: list[Sample] = []
@@ -127,12 +129,12 @@ async def watched(
             if not samples or samples[-1].counts != counts or not ended.done():
                 quiet_since = now
             samples.append(Sample(now, counts, cpu_seconds(pids)))
-            if problem := alive():
-                raise RuntimeError(problem)
+            if problem := ended_parts():
+                raise RuntimeError(f"{problem}\n{tails()}")
             if counts != moved[1]:
                 moved = (now, counts)
             elif not ended.done() and now - moved[0] > STALLED_SECONDS:
-                raise RuntimeError(f"nothing more came for {STALLED_SECONDS} s after {counts}")
+                raise RuntimeError(f"nothing came for {STALLED_SECONDS} s after {counts}\n{tails()}")
             await asyncio.sleep(POLL_SECONDS)
         try:
             await ended

@@ -35,6 +35,8 @@ def build(brokers: str, group: str, partitions: int, folder: str) -> faust.App:
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
         web_enabled=False,
+        # its messages are many and small: so it may send some of them together
+        producer_linger=0.02,
     )
     wire = WireFormat()
     started_topic = app.topic(EVOLUTION_STARTED.name, **RAW)

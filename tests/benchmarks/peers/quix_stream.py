@@ -31,7 +31,7 @@ class Out(NamedTuple):
     value: bytes
 
 
-class ValueOf(Serializer):  # type: ignore[misc]
+class ValueOf(Serializer):
     """Sends an `Out`'s value."""
 
     def __call__(self, value: Any, ctx: Any) -> bytes:
