@@ -6,6 +6,7 @@ import importlib.util
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.benchmarks import __main__ as command_line
 from tests.benchmarks.checks import Expected, WorkNotDone, check_rates
 from tests.benchmarks.events import CHUNK, SECOND, TRAJECTORY, Events, start_of, varint
 from tests.benchmarks.figures import Round, compared, percentile, rounded, spread, waits
+from tests.benchmarks.settings import Settings
 from tests.benchmarks.table import tables
 from tests.benchmarks.times import begin_of
 from tests.benchmarks.watch import Sample, TooShort, work_span
@@ -154,6 +156,21 @@ def test_a_missing_library_is_named_and_nothing_is_run(
     assert command_line.main(["stream", "--folder", str(tmp_path)]) == 2
     assert "quixstreams" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_benchmark_that_fails_has_an_error_and_the_next_one_its_figures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def measure(module: Any, _: Settings) -> dict[str, Any]:
+        if module.__name__.endswith("stream"):
+            raise WorkNotDone("3 rows, not 4")
+        return {"events_per_s": 5.0}
+
+    monkeypatch.setattr(command_line, "measure", measure)
+    monkeypatch.setattr(command_line, "needed", lambda module: [])
+    assert command_line.main(["stream", "growth", "--json", "--folder", str(tmp_path)]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"stream": {"error": "3 rows, not 4"}, "growth": {"events_per_s": 5.0}}
 
 
 def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
