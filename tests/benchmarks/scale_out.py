@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from typing import Any
 
 from evometrics.deploy.drain import STREAM_STAGES, Group, drain
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from tests.benchmarks import sink, stream
-from tests.benchmarks.checks import check_stream, check_table
+from tests.benchmarks.checks import check_table
 from tests.benchmarks.events import Events
 from tests.benchmarks.figures import report, spread
-from tests.benchmarks.fill import StreamFill, fill_stream, filling
+from tests.benchmarks.fill import StreamFill
 from tests.benchmarks.say import say
 from tests.benchmarks.settings import Settings
 from tests.benchmarks.stack import Stack
 from tests.benchmarks.times import begin_of
-from tests.benchmarks.watch import Span, work_span
+from tests.benchmarks.watch import Span, whole_span, work_span
 
 PARTITIONS = 12
-#: Longer than it takes to fill the topics: the group keeps workers that stand still meanwhile.
-SESSION_SECONDS = 90
-#: After the last worker is ready: the others have given up their partitions to it by then.
-SETTLED_SECONDS = 3.0
 WORKERS = (1, 2)
 
 
@@ -56,27 +51,14 @@ def row(kind: str, workers: int, spans: list[Span]) -> dict[str, Any]:
 async def stream_span(
     stack: Stack, events: Events, count: int, workers: int, group: str
 ) -> tuple[StreamFill, Span]:
-    """Measure stream workers that all have their partitions before there is anything to do.
-
-    They stand still while the topics are filled. A worker that joined while others work would take partitions
-    over in the midst of batches, and what these had sent would be sent again: under the same ids, so that
-    nobody counts it twice, but here messages are counted.
-    """
+    """Measure stream workers that all have their partitions before there is anything to do."""
     await stack.renew_topics(keep=())
     names = [f"stream-{n}" for n in range(1, workers + 1)]
-    timeout = {"EVOMETRICS_STREAM_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS)}
-    await asyncio.gather(*(stack.worker("stream", group, name, **timeout) for name in names))
-    await asyncio.sleep(SETTLED_SECONDS)
-    stack.signal(names, signal.SIGSTOP)
-    async with filling(stack.kafka) as filler:
-        fill = await fill_stream(filler, events, count)
-    stack.signal(names, signal.SIGCONT)
-    ready = time.monotonic()
-    samples = await stream.processed(stack, names, Group(group, STREAM_STAGES))
+    await asyncio.gather(*(stack.worker("stream", group, name, **stream.PATIENT) for name in names))
+    fill, samples = await stream.worked(stack, names, Group(group, STREAM_STAGES), events, count)
     for name in names:
         await stack.end(name)
-    await check_stream(stack.kafka, events, fill, samples[-1].counts)
-    return fill, work_span(samples, ready)
+    return fill, whole_span(samples)
 
 
 async def sink_span(stack: Stack, events: Events, fill: StreamFill, workers: int, group: str) -> Span:

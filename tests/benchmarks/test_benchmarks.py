@@ -22,7 +22,7 @@ from tests.benchmarks.figures import Round, compared, percentile, rounded, sprea
 from tests.benchmarks.settings import Settings
 from tests.benchmarks.table import tables
 from tests.benchmarks.times import begin_of
-from tests.benchmarks.watch import Sample, TooShort, work_span
+from tests.benchmarks.watch import Sample, TooShort, whole_span, work_span
 
 COUNT = CHUNK + 500
 
@@ -116,6 +116,7 @@ def test_a_span_begins_at_the_first_output_and_ends_where_all_is_there() -> None
     assert span.events_per_s == 25
     assert span.cpu_us_per_event["us"] == pytest.approx(4000)
     assert span.cores["us"] == pytest.approx(0.1)
+    assert (whole_span(samples).events, whole_span(samples).seconds) == (60, 3.0)
     with pytest.raises(TooShort):
         work_span(samples, not_before=3.0)
 

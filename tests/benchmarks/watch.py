@@ -106,6 +106,11 @@ def work_span(samples: Sequence[Sample], not_before: float = 0.0) -> Span:
     return span_between(first, last)
 
 
+def whole_span(samples: Sequence[Sample]) -> Span:
+    """Return the span from the first sample to the one that completed all."""
+    return span_between(samples[0], next(s for s in samples if s.counts == samples[-1].counts))
+
+
 async def watched(
     count: Callable[[], Awaitable[tuple[int, ...]]],
     pids: Mapping[str, int],

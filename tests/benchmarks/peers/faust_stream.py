@@ -20,7 +20,7 @@ from evometrics.schemas.wire import WireFormat
 from evometrics.streams.calculations import abandoned_metrics, evolution_metrics
 from evometrics.streams.evolutions import scopes_of
 from evometrics.streams.windows import Scope
-from tests.benchmarks.peers.job import ABANDONED_MICROS, arguments, counted, fact, read
+from tests.benchmarks.peers.job import ABANDONED_MICROS, SESSION_SECONDS, arguments, counted, fact, read
 
 RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 
@@ -35,6 +35,9 @@ def build(brokers: str, group: str, partitions: int, folder: str) -> faust.App:
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
         web_enabled=False,
+        broker_session_timeout=SESSION_SECONDS,
+        broker_heartbeat_interval=SESSION_SECONDS / 5,
+        broker_request_timeout=2 * SESSION_SECONDS,
         # its messages are many and small: so it may send some of them together
         producer_linger=0.02,
     )

@@ -11,6 +11,8 @@ from evometrics.schemas.wire import WireFormat
 from evometrics.streams.windows import SECOND, WINDOWS, Counts, Scope, WindowCounts, affected_rows
 
 LATENESS_SECONDS = 172_800
+#: How long a group keeps a member that stands still: while the topics are filled they all do.
+SESSION_SECONDS = 90
 ABANDONED_MICROS = 86_400 * SECOND
 
 #: Attempts and successes as JSON holds them: for each window a flat list step, attempts, successes, step, ...

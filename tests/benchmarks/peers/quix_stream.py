@@ -20,7 +20,7 @@ from evometrics.schemas.wire import WireFormat
 from evometrics.streams.calculations import abandoned_metrics, evolution_metrics
 from evometrics.streams.evolutions import scopes_of
 from evometrics.streams.windows import Scope
-from tests.benchmarks.peers.job import ABANDONED_MICROS, arguments, counted, fact, read
+from tests.benchmarks.peers.job import ABANDONED_MICROS, SESSION_SECONDS, arguments, counted, fact, read
 
 
 class Out(NamedTuple):
@@ -107,6 +107,7 @@ def build(brokers: str, group: str, partitions: int, folder: str) -> Application
         auto_offset_reset="earliest",
         state_dir=f"{folder}/{group}-state",
         loglevel="WARNING",
+        consumer_extra_config={"session.timeout.ms": SESSION_SECONDS * 1000},
     )
     inward: dict[str, Any] = {"key_deserializer": "str", "value_deserializer": "bytes"}
     outward: dict[str, Any] = {"key_serializer": "str", "value_serializer": ValueOf()}
