@@ -27,8 +27,8 @@ from evometrics.streams.tables import StateTable
 from evometrics.streams.transport import BatchConsumer, BatchTransport
 from evometrics.streams.work import Compute, Work
 
-#: What is fetched of a partition at a time, some 450 full completions: aiokafka copies what is left of a fetch
-#: for each record batch in it, twice.
+#: What is fetched of a partition at a time, some 450 full completions: aiokafka copies what is left of a
+#: fetch for each record batch in it, twice.
 FETCH_BYTES = 512 * 1024
 #: Batches that Faust holds ready for a lane besides those that wait in it.
 BUFFERED_BATCHES = 16

@@ -18,7 +18,7 @@ from evometrics.schemas.topics import (
 )
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.calculations import abandoned_metrics, evolution_metrics
-from evometrics.streams.evolutions import scopes_of
+from evometrics.streams.scope_tally import scopes_of
 from evometrics.streams.windows import Scope
 from tests.benchmarks.peers.job import ABANDONED_MICROS, SESSION_SECONDS, arguments, counted, fact, read
 
