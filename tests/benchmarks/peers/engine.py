@@ -30,7 +30,8 @@ def prepare(folder: Path, events: Events, count: int, rows: int, partitions: int
         for event in events.made(first, min(rows, count - first)):
             partition = partition_of(event.key, partitions)
             offset, offsets[partition] = offsets[partition], offsets[partition] + 1
-            blocks.append(block(varint(partition), offset, now_ms, event.value[FRAMING:], end))
+            place = (varint(number) for number in (partition, offset, now_ms))
+            blocks.append(block(*place, event.value[FRAMING:], end))
         (folder / f"{first:012d}.avro").write_bytes(container(fmt, blocks))
     (folder / COLUMNS).write_text(", ".join(fmt.columns))
 
