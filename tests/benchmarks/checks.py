@@ -21,8 +21,6 @@ from tests.tables import client, logical_type
 
 #: How many events are compared value by value.
 COMPARED = 50
-#: How far back in a partition the last rates of a scope are looked for, in messages.
-TAIL = 30_000
 #: How many agents' rates are looked at.
 AGENTS = 5
 
@@ -88,15 +86,14 @@ async def check_stream(
     """
     require(counts[0] == fill.metrics, f"{counts[0]} messages of metrics, not {fill.metrics}")
     wanted = {done.event_id: evolution_metrics(done) for done in events.completed(0, COMPARED)}
-    brokers, partitions = kafka.brokers, kafka.partitions
-    begin = await messages(brokers, EVOLUTION_METRICS.name, partitions, from_end=None, most=2 * CHUNK)
+    begin = await messages(kafka, EVOLUTION_METRICS.name, first=2 * CHUNK)
     found = {e.source_event_id: e for e in begin if isinstance(e, EvolutionMetrics)}
     for event_id, metrics in wanted.items():
         require(
             found.get(event_id) == metrics, f"metrics of {event_id}: {found.get(event_id)}, not {metrics}"
         )
-    rates = await messages(brokers, SUCCESS_RATES.name, partitions, from_end=TAIL, most=None)
-    check_rates((rate for rate in rates if isinstance(rate, SuccessRate)), Expected(events, fill.completed))
+    expected = Expected(events, fill.completed)
+    check_rates(await rates_of(kafka, expected), expected)
 
 
 def check_rates(rates: Iterable[SuccessRate], expected: Expected) -> None:
@@ -115,24 +112,33 @@ def check_rates(rates: Iterable[SuccessRate], expected: Expected) -> None:
             require(seen == right, f"{scope.key}, {window.seconds} s up to {end}: {seen}, not {right}")
 
 
+async def rates_of(kafka: KafkaSettings, expected: Expected) -> list[SuccessRate]:
+    """Return every message of the scopes that are looked at."""
+    keys = {scope.value if scope.kind == "agent" else scope.key for scope in expected.scopes()}
+    found = await messages(kafka, SUCCESS_RATES.name, keys={key.encode() for key in keys})
+    return [rate for rate in found if isinstance(rate, SuccessRate)]
+
+
 async def messages(
-    brokers: str, topic: str, partitions: int, *, from_end: int | None, most: int | None
+    kafka: KafkaSettings, topic: str, *, first: int | None = None, keys: set[bytes] | None = None
 ) -> list[Event]:
-    """Return decoded events of each partition: from so many before its end, or the first `most` of it."""
+    """Return decoded events: the `first` of each partition, or all; of certain keys, or of any."""
     wire, found = WireFormat(), []
-    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=None, max_partition_fetch_bytes=8_000_000)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.brokers, group_id=None, max_partition_fetch_bytes=8_000_000
+    )
     await consumer.start()
     try:
-        places = [TopicPartition(topic, number) for number in range(partitions)]
+        places = [TopicPartition(topic, number) for number in range(kafka.partitions)]
         ends = await consumer.end_offsets(places)
         for place in places:
             consumer.assign([place])
-            first = 0 if from_end is None else max(0, ends[place] - from_end)
-            end = ends[place] if most is None else min(ends[place], most)
-            consumer.seek(place, first)
+            consumer.seek(place, 0)
+            end = ends[place] if first is None else min(ends[place], first)
             while await consumer.position(place) < end:
                 for records in (await consumer.getmany(timeout_ms=1000)).values():
-                    found += [wire.decode(r.value) for r in records if r.offset < end]
+                    chosen = (r for r in records if r.offset < end and (keys is None or r.key in keys))
+                    found += [wire.decode(record.value) for record in chosen]
     finally:
         await consumer.stop()
     return found

@@ -9,9 +9,8 @@ import time
 from typing import Any
 
 from evometrics.deploy.drain import drain, pipeline_groups
-from evometrics.schemas.events import SuccessRate
-from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, SUCCESS_RATES, TOPICS
-from tests.benchmarks.checks import TAIL, Expected, check_rates, messages, require
+from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, TOPICS
+from tests.benchmarks.checks import Expected, check_rates, rates_of, require
 from tests.benchmarks.events import CHUNK, Events
 from tests.benchmarks.figures import report
 from tests.benchmarks.fill import Filler, fill_completed, filling
@@ -103,9 +102,8 @@ async def check(stack: Stack, events: Events, count: int) -> None:
     for table in (EVOLUTION_COMPLETED.table, EVOLUTION_METRICS.table):
         (counted,) = await stack.sql(f"SELECT count(), uniq(event_id) FROM {table}_rows")
         require(int(counted[0]) == count, f"{counted[0]} rows in {table}_rows, not {count}")
-    kafka = stack.kafka
-    rates = await messages(kafka.brokers, SUCCESS_RATES.name, kafka.partitions, from_end=TAIL, most=None)
-    check_rates((rate for rate in rates if isinstance(rate, SuccessRate)), Expected(events, count))
+    expected = Expected(events, count)
+    check_rates(await rates_of(stack.kafka, expected), expected)
 
 
 class Curve:

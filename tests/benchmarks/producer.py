@@ -67,8 +67,7 @@ async def recorded(stack: Stack, settings: Settings, node: str, limits: dict[str
         (there,) = await ends()
     require(there == found["recorded"], f"{there} messages in {topic}, not {found['recorded']}")
     pool = Events(settings.seed, settings.agents, begin_of(POOL)).completed(0, POOL)
-    kafka = stack.kafka
-    some = await messages(kafka.brokers, topic, kafka.partitions, from_end=None, most=COMPARED)
+    some = await messages(stack.kafka, topic, first=COMPARED)
     for event in some:
         assert isinstance(event, EvolutionCompleted)
         wanted = pool[int(event.evolution_id.rpartition("-")[2]) % POOL]

@@ -7,10 +7,12 @@ import shutil
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from evometrics.deploy.drain import STREAM_STAGES, Group, drain
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, EVOLUTION_STARTED, SUCCESS_RATES
@@ -110,10 +112,12 @@ async def settled(stack: Stack, group: str, members: int) -> None:
     try:
         async with asyncio.timeout(JOIN_SECONDS):
             while True:
-                (answer,) = await admin.describe_consumer_groups([group])
-                _, _, state, _, _, joined, *_ = answer.groups[0]
-                if state == "Stable" and len(joined) == members:
-                    break
+                # a broker that has just started has no coordinator yet
+                with suppress(KafkaError):
+                    (answer,) = await admin.describe_consumer_groups([group])
+                    _, _, state, _, _, joined, *_ = answer.groups[0]
+                    if state == "Stable" and len(joined) == members:
+                        break
                 await asyncio.sleep(0.2)
     finally:
         await admin.close()
