@@ -35,12 +35,13 @@ def parser() -> argparse.ArgumentParser:
         description="Records how AI agents evolve: Kafka, Faust, ClickHouse.",
         epilog="Every setting can also be given as EVOMETRICS_<SECTION>_<NAME> or in a TOML file (--config).",
     )
+    root.set_defaults(prepare=nothing)
     subs = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Command, text: str) -> argparse.ArgumentParser:
         sub = subs.add_parser(name, help=text, description=text)
         add_common(sub)
-        sub.set_defaults(run=run, prepare=nothing)
+        sub.set_defaults(run=run)
         return sub
 
     demo = command("demo", commands.demo, "Run the whole pipeline on agents that truly evolve, and show it.")

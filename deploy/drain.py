@@ -12,13 +12,14 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
-from evometrics.schemas.topics import TOPICS
+from evometrics.schemas.topics import DEAD_LETTERS, TOPICS
 from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
 
 POLL_SECONDS = 0.3
 #: What a stream worker reads, in the order in which one stage feeds the next.
 STREAM_STAGES: tuple[tuple[str, ...], ...] = ((*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS), SCOPE_TOPICS)
-SINK_STAGES: tuple[tuple[str, ...], ...] = (tuple(topic.name for topic in TOPICS),)
+#: What a sink reads; what it can't store comes back to it as dead letters.
+SINK_STAGES: tuple[tuple[str, ...], ...] = (tuple(topic.name for topic in TOPICS), (DEAD_LETTERS.name,))
 
 
 class DrainTimeout(TimeoutError):
