@@ -1,4 +1,4 @@
-"""A sink's loop as sinks in Python have it: read a batch, decode it, insert it, commit the offsets.
+"""A sink's loop as sinks in Python have it: read a batch, decode it (fastavro), insert it, commit the offsets.
 
 `native` hands columns to clickhouse-connect, which encodes them in ClickHouse's Native format; `jsoneachrow`
 posts lines of JSON, as the ClickHouse sinks of Quix Streams and Arroyo's users do.
@@ -7,6 +7,7 @@ posts lines of JSON, as the ClickHouse sinks of Quix Streams and Arroyo's users 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import urllib.parse
 import urllib.request
@@ -14,11 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 import clickhouse_connect
+import fastavro
 from confluent_kafka import Consumer, Message
 
+from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EvolutionCompleted, field_names
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH
 
 TABLE = f"{EVOLUTION_COMPLETED.table}_rows"
 FIELDS = field_names(EvolutionCompleted)
@@ -30,21 +33,28 @@ INSERT_SECONDS = 300
 Insert = Callable[[list[Message]], None]
 
 
+def decode(value: bytes) -> dict[str, Any]:
+    """Return the fields of a completion."""
+    schema = newest(EVOLUTION_COMPLETED.record).parsed
+    record: Any = fastavro.schemaless_reader(io.BytesIO(value[SINGLE_OBJECT_LENGTH:]), schema, None)
+    fields: dict[str, Any] = record
+    return fields
+
+
 def native(url: str) -> Insert:
     """Return an insert through clickhouse-connect, column by column."""
     parts = urllib.parse.urlsplit(url)
     client = clickhouse_connect.get_client(
         host=parts.hostname, port=parts.port, database="evometrics", compress=False
     )
-    wire = WireFormat()
     types = client.create_insert_context(TABLE, [*FIELDS, *PLACE]).column_types
 
     def insert(messages: list[Message]) -> None:
         columns: list[list[Any]] = [[] for _ in FIELDS]
         for message in messages:
-            event = wire.decode(message.value())
+            fields = decode(message.value())
             for column, name in zip(columns, FIELDS, strict=True):
-                column.append(getattr(event, name))
+                column.append(fields[name])
         columns.append([message.partition() for message in messages])
         columns.append([message.offset() for message in messages])
         columns.append([message.timestamp()[1] for message in messages])
@@ -57,14 +67,13 @@ def native(url: str) -> Insert:
 
 def jsoneachrow(url: str) -> Insert:
     """Return an insert of JSON lines over HTTP."""
-    wire = WireFormat()
     query = f"INSERT INTO {TABLE} ({', '.join([*FIELDS, *PLACE])}) FORMAT JSONEachRow"
     target = f"{url}/?{urllib.parse.urlencode({'query': query, 'database': 'evometrics'})}"
 
     def insert(messages: list[Message]) -> None:
         lines = []
         for message in messages:
-            row = wire.decode(message.value()).to_record()
+            row = decode(message.value())
             for name in TIMES:
                 row[name] = f"{row[name] // 1_000_000}.{row[name] % 1_000_000:06d}"
             milliseconds = message.timestamp()[1]
