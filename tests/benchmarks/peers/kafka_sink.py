@@ -1,4 +1,4 @@
-"""A sink's loop as sinks in Python have it: read a batch, decode it (fastavro), insert it, commit the offsets.
+"""A sink's loop as sinks in Python have it: read a batch, decode it (fastavro), insert, commit the offsets.
 
 `native` hands columns to clickhouse-connect, which encodes them in ClickHouse's Native format; `jsoneachrow`
 posts lines of JSON, as the ClickHouse sinks of Quix Streams and Arroyo's users do.
