@@ -120,10 +120,8 @@ def completed_event(
     if not fitness and active:
         fitness = list(active.fitness)
     rounds = getattr(event, "convergence_iterations", None)
-    success, rolled_back = (
-        bool(getattr(event, "success", None)),
-        bool(getattr(event, "rollback_performed", None)),
-    )
+    success = bool(getattr(event, "success", None))
+    rolled_back = bool(getattr(event, "rollback_performed", None))
     result = EvolutionCompleted(
         event_id=new_event_id(),
         agent_id=agent,

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
+from evometrics.schemas.shapes import FLOAT, TEXT
 from evometrics.schemas.validation import InvalidEvent
-
-FLOAT_ONLY = frozenset({float})
-TEXT_ONLY = frozenset({str})
 
 
 def given(event: object, *names: str) -> Any:
@@ -63,7 +61,7 @@ def numbers(value: Any, record: str, name: str) -> dict[str, float]:
 
 def all_floats(values: Iterable[Any]) -> bool:
     """Tell whether all are floats already, as they mostly are: then none needs a look of its own."""
-    return FLOAT_ONLY.issuperset(map(type, values))
+    return FLOAT.issuperset(map(type, values))
 
 
 def plain(value: Any) -> Any:
@@ -86,6 +84,6 @@ def texts(value: Any, record: str) -> dict[str, str]:
         return {}
     if not isinstance(value, (dict, Mapping)):
         raise InvalidEvent(record, "metadata", f"{type(value).__name__} is no map")
-    if TEXT_ONLY.issuperset(map(type, value)) and TEXT_ONLY.issuperset(map(type, value.values())):
+    if TEXT.issuperset(map(type, value)) and TEXT.issuperset(map(type, value.values())):
         return dict(value)
     return {text(key): text(item) for key, item in value.items()}

@@ -73,11 +73,6 @@ def kind_of(avro: Any) -> tuple[str, bool]:
     return str(avro), False
 
 
-def write_bytes(value: bytes) -> bytes:
-    """Return bytes with their length before them."""
-    return primitives.write_long(len(value)) + value
-
-
 def fields_of(schema: WriterSchema) -> list[tuple[str, str, bool]]:
     """Return each field's name, kind, and whether it may be null."""
     return [(field["name"], *kind_of(field["type"])) for field in schema.parsed["fields"]]
@@ -89,7 +84,6 @@ def made(lines: list[str], names: dict[str, Any]) -> Any:
         **{name: getattr(primitives, name) for name in dir(primitives) if name[0] != "_"},
         "unpack_double": primitives.DOUBLE.unpack_from,
         "pack_double": primitives.DOUBLE.pack,
-        "write_bytes": write_bytes,
         "BOOLEANS": BOOLEANS,
         **names,
     }

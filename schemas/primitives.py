@@ -48,35 +48,37 @@ def write_long(n: int) -> bytes:
     """Return a number zigzag-coded."""
     if type(n) is not int:
         raise Unusual
-    if 0 <= n < 1024:
-        return SMALL[n]
+    if 0 <= n < PAIR >> 1:
+        return ENDS[n << 1]
     if not -(2**63) <= n < 2**63:
         raise Unusual
     return write_varint(n << 1 if n >= 0 else ~(n << 1))
 
 
+#: Two bytes of a number's groups at a time: as its end, and as two that others follow.
+PAIR = 1 << 14
+ENDS = [bytes((n,) if n < 128 else (n & 0x7F | 0x80, n >> 7)) for n in range(PAIR)]
+FOLLOWED = [bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(PAIR)]
+
+
 def write_varint(x: int) -> bytes:
-    """Return a number that is not negative in groups of seven bits."""
-    if 1 << 49 <= x < 1 << 56:
-        x = (x & 0x0FFF_FFFF) | (x & 0x00FF_FFFF_F000_0000) << 4
-        x = (x & 0x0000_3FFF_0000_3FFF) | (x & 0x0FFF_C000_0FFF_C000) << 2
-        x = (x & 0x007F_007F_007F_007F) | (x & 0x3F80_3F80_3F80_3F80) << 1
-        return (x | EIGHT).to_bytes(8, "little")
-    out = bytearray()
-    while x > 127:
-        out.append(x & 0x7F | 0x80)
-        x >>= 7
-    out.append(x)
-    return bytes(out)
+    """Return a number that is not negative in groups of seven bits, lowest first."""
+    out = b""
+    while x >= PAIR:
+        out += FOLLOWED[x & PAIR - 1]
+        x >>= 14
+    return out + ENDS[x]
 
 
-SMALL = [write_varint(n << 1) for n in range(1024)]
+def write_bytes(raw: bytes) -> bytes:
+    """Return bytes with their length before them."""
+    return write_long(len(raw)) + raw
 
 
 def write_text(text: str) -> bytes:
     """Return a text with its length before it."""
     raw = text.encode()
-    return (SMALL[len(raw)] if len(raw) < 1024 else write_varint(len(raw) << 1)) + raw
+    return (ENDS[len(raw) << 1] if len(raw) < PAIR >> 1 else write_varint(len(raw) << 1)) + raw
 
 
 def read_text(b: bytes, p: int) -> tuple[str, int]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from evometrics.schemas.catalog import WriterSchema
+from evometrics.schemas.primitives import write_long
 from evometrics.schemas.reading import Message as Message
 from evometrics.schemas.reading import locate
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, UnreadableMessage, WireFormat
-from evometrics.sinks.blocks import block, block_end, varint
+from evometrics.sinks.blocks import block, block_end
 
 
 class Partition(NamedTuple):
@@ -89,8 +90,8 @@ class Batch:
             if not messages:
                 continue
             groups: dict[bytes, Group] = {}
-            prefix, end = varint(number), block_end(topic_name)
-            timestamp, stamp = -1, varint(-1)
+            prefix, end = write_long(number), block_end(topic_name)
+            timestamp, stamp = -1, write_long(-1)
             for message in messages:
                 value = message.value or b""
                 self.size += len(value)
@@ -108,8 +109,8 @@ class Batch:
                 else:
                     position = SINGLE_OBJECT_LENGTH
                 if message.timestamp != timestamp:
-                    timestamp, stamp = message.timestamp, varint(message.timestamp)
-                encoded = block(prefix, varint(message.offset), stamp, value[position:], end)
+                    timestamp, stamp = message.timestamp, write_long(message.timestamp)
+                encoded = block(prefix, write_long(message.offset), stamp, value[position:], end)
                 group.rows.append(Row(message, position, encoded))
             self.count += len(messages)
             self.extend(Partition(topic_name, number), messages[0].offset, messages[-1].offset)
@@ -155,8 +156,12 @@ class Batch:
             if known.last < first:
                 del self.ranges[partition]
 
-    def leave_out(self, stored: Mapping[Partition, AbstractSet[int]]) -> None:
-        """Drop the rows whose offsets are in a table already."""
+    def leave_out(self, partition: Partition, stored: AbstractSet[int]) -> None:
+        """Drop the rows of a partition whose offsets are in its table already."""
         for group in self.groups.values():
-            known = {p.partition: offsets for p, offsets in stored.items() if p.topic == group.topic}
-            group.rows = [r for r in group.rows if r.message.offset not in known.get(r.message.partition, ())]
+            if group.topic == partition.topic:
+                group.rows = [
+                    r
+                    for r in group.rows
+                    if r.message.partition != partition.partition or r.message.offset not in stored
+                ]

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evometrics.schemas.catalog import WriterSchema
+from evometrics.schemas.primitives import write_bytes, write_long, write_text
 
 SYNC = hashlib.blake2b(b"evometrics", digest_size=16).digest()
 ONE_RECORD = b"\x02"
@@ -30,39 +31,6 @@ PROVENANCE: list[dict[str, Any]] = [
     {"name": "_timestamp", "type": {"type": "long", "logicalType": "timestamp-millis"}},
 ]
 END: list[dict[str, Any]] = [{"name": "_topic", "type": "string"}]
-
-
-def spelled(number: int) -> bytes:
-    """Encode a number from 0 on: 7 bits a byte, lowest first, the high bit set in all bytes but the last."""
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-#: Two bytes of an encoding at a time: as its end, and as two bytes that others follow.
-PAIR = 1 << 14
-ENDS = [spelled(number) for number in range(PAIR)]
-FOLLOWED = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(PAIR)]
-
-
-def varint(number: int) -> bytes:
-    """Encode an Avro int or long: zigzag, then 7 bits a byte, lowest first."""
-    rest = number << 1 if number >= 0 else (-number << 1) - 1
-    if rest < PAIR:
-        return ENDS[rest]
-    out = b""
-    while rest >= PAIR:
-        out += FOLLOWED[rest & PAIR - 1]
-        rest >>= 14
-    return out + ENDS[rest]
-
-
-def text(value: bytes) -> bytes:
-    """Encode Avro bytes or a string: length, then the bytes."""
-    return varint(len(value)) + value
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +51,24 @@ def container_format(schema: WriterSchema) -> ContainerFormat:
     fields = PROVENANCE + [{"name": f["name"], "type": f["type"]} for f in schema.source["fields"]] + END
     wrapper = {"type": "record", "name": schema.source["name"], "namespace": "evometrics", "fields": fields}
     metadata = {b"avro.schema": json.dumps(wrapper).encode(), b"avro.codec": b"null"}
-    pairs = b"".join(text(key) + text(value) for key, value in metadata.items())
-    header = b"Obj\x01" + varint(len(metadata)) + pairs + b"\x00" + SYNC
+    pairs = b"".join(write_bytes(key) + write_bytes(value) for key, value in metadata.items())
+    header = b"Obj\x01" + write_long(len(metadata)) + pairs + b"\x00" + SYNC
     return ContainerFormat(header, tuple(str(f["name"]) for f in fields))
 
 
 def block_end(topic: str) -> bytes:
     """Return what comes after the datum in each block of a topic."""
-    return text(topic.encode()) + SYNC
+    return write_text(topic) + SYNC
 
 
 def block(partition: bytes, offset: bytes, timestamp: bytes, datum: bytes, end: bytes) -> bytes:
     """Return the block of one message.
 
-    Partition, offset and timestamp (milliseconds) are varints already: the first and the last are the same
-    for many messages. `end` is the topic's `block_end`.
+    Partition, offset and timestamp (milliseconds) are encoded already (`write_long`): the first and the
+    last are the same for many messages. `end` is the topic's `block_end`.
     """
     size = len(partition) + len(offset) + len(timestamp) + len(datum) + len(end) - len(SYNC)
-    return b"".join((ONE_RECORD, varint(size), partition, offset, timestamp, datum, end))
+    return b"".join((ONE_RECORD, write_long(size), partition, offset, timestamp, datum, end))
 
 
 def container(fmt: ContainerFormat, blocks: Iterable[bytes]) -> bytes:

@@ -141,7 +141,7 @@ class Recovery:
         """Drop from a batch the rows that the table has; return how many are left."""
         table = BY_NAME[partition.topic].table
         stored = await self.writer.stored_offsets(table, partition.partition, plan.first, plan.last)
-        batch.leave_out({partition: stored})
+        batch.leave_out(partition, stored)
         return sum(len(group.rows) for group in batch.groups.values())
 
     async def claim(self, group: Group, token: str) -> None:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.datum import read_record, write_record
+from evometrics.schemas.primitives import write_long
 from evometrics.schemas.reading import read_datum
 from evometrics.schemas.wire import UnreadableMessage
 from evometrics.sinks.batch import Rejected, Row
-from evometrics.sinks.blocks import block, block_end, varint
+from evometrics.sinks.blocks import block, block_end
 
 
 def screen(schema: WriterSchema, rows: Sequence[Row]) -> tuple[list[Row], list[Rejected]]:
@@ -35,5 +36,5 @@ def written_anew(schema: WriterSchema, row: Row) -> Row:
     message = row.message
     assert message.value is not None, "a row's message has a value"
     datum = write_record(schema, read_record(schema, message.value, row.position))
-    partition, offset, timestamp = map(varint, (message.partition, message.offset, message.timestamp))
+    partition, offset, timestamp = map(write_long, (message.partition, message.offset, message.timestamp))
     return row._replace(block=block(partition, offset, timestamp, datum, block_end(message.topic)))

@@ -14,9 +14,10 @@ from prometheus_client import CollectorRegistry
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.metric_defs import OF_SINK, Instruments
+from evometrics.schemas.primitives import write_long
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.sinks.batch import Batch, OffsetRange, Partition, Rejected
-from evometrics.sinks.blocks import block, block_end, container, container_format, varint
+from evometrics.sinks.blocks import block, block_end, container, container_format
 from evometrics.sinks.plan import Plan, deduplication_token
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import TableWriter
@@ -41,7 +42,7 @@ def read(data: bytes) -> list[dict[str, Any]]:
 def test_varints_are_avros_own(number: int) -> None:
     out = io.BytesIO()
     fastavro.schemaless_writer(out, {"type": "long"}, number)
-    assert varint(number) == out.getvalue()
+    assert write_long(number) == out.getvalue()
 
 
 def test_there_is_an_event_of_every_record() -> None:
@@ -71,8 +72,8 @@ def test_a_damaged_datum_is_never_read_into_its_neighbour(data: st.DataObject) -
     tail = data.draw(st.binary(max_size=60))
     schema = newest("evolution_progressed")
     end = block_end("a-topic")
-    damaged = block(varint(0), varint(7), varint(0), value[10:cut] + tail, end)
-    whole = block(varint(0), varint(8), varint(0), value[10:], end)
+    damaged = block(write_long(0), write_long(7), write_long(0), value[10:cut] + tail, end)
+    whole = block(write_long(0), write_long(8), write_long(0), value[10:], end)
     try:
         records = read(container(container_format(schema), [damaged, whole, whole]))
     except Exception:  # any refusal will do
@@ -96,7 +97,7 @@ def test_messages_are_grouped_and_bad_ones_set_aside() -> None:
     assert "system_event" in batch.rejected[0].reason and "no value" in batch.rejected[1].reason
     ((partition, offsets),) = batch.ranges.items()
     assert partition == (topic, 1) and offsets == OffsetRange(5, 9)
-    batch.leave_out({Partition(topic, 1): {9}})
+    batch.leave_out(Partition(topic, 1), {9})
     assert [r.message.offset for r in group.rows] == [5]
 
 
