@@ -16,6 +16,7 @@ import numpy as np
 
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
 from evometrics.schemas.kpis import KPI_NAMES
+from evometrics.schemas.primitives import write_bytes, write_long
 from evometrics.schemas.wire import WireFormat
 
 CHUNK = 4096
@@ -91,8 +92,8 @@ class Events:
         self.templates = [template(self.wire, random.Random(f"{seed}|{n}"), n) for n in range(TEMPLATES)]
         self.names = [f"agent-{n:06d}".encode() for n in range(agents)]
         self.nodes = [f"node-{n}" for n in range(nodes)]
-        encoded = [text(node.encode()) for node in self.nodes]
-        self.whose = [text(name) + encoded[n % nodes] for n, name in enumerate(self.names)]
+        encoded = [write_bytes(node.encode()) for node in self.nodes]
+        self.whose = [write_bytes(name) + encoded[n % nodes] for n, name in enumerate(self.names)]
 
     def node_of(self, agent: int) -> str:
         """Return the node an agent belongs to."""
@@ -132,8 +133,8 @@ class Events:
         numbered = enumerate(zip(*columns, strict=True), start=chunk * CHUNK)
         for number, (at, agent, kind_number, salt, tail, duration) in numbered:
             name = self.names[agent]
-            head = (text(event_id(at, number, salt)), self.whose[agent], varint(at))
-            own = (text(b"%s-%d" % (name, number)), varint(at - duration), tail)
+            head = (write_bytes(event_id(at, number, salt)), self.whose[agent], write_long(at))
+            own = (write_bytes(b"%s-%d" % (name, number)), write_long(at - duration), tail)
             made.append(
                 Made(number, agent, name, b"".join((self.templates[kind_number].framing, *head, *own)))
             )
@@ -186,7 +187,14 @@ def template(wire: WireFormat, rng: random.Random, number: int) -> Template:
         metadata={"run": f"{rng.getrandbits(40):010x}", "dataset": "digits", "build": f"2.{number}"},
     )
     value = wire.encode(event)
-    head = text(event.event_id.encode()) + text(b"a") + text(b"n") + varint(1) + text(b"e") + varint(1)
+    head = (
+        write_bytes(event.event_id.encode())
+        + write_bytes(b"a")
+        + write_bytes(b"n")
+        + write_long(1)
+        + write_bytes(b"e")
+        + write_long(1)
+    )
     if value[FRAMING : FRAMING + len(head)] != head:
         raise ValueError("the schema of evolution_completed no longer begins as this generator writes it")
     tail = value[FRAMING + len(head) :]
@@ -223,18 +231,3 @@ def event_id(at_micros: int, number: int, salt: int) -> bytes:
         (number >> 12 << 34 | salt >> 13) & 0xFFF_FFFF_FFFF_FFFF,
     )
     return b"-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-
-def text(value: bytes) -> bytes:
-    """Encode an Avro string: length, then the bytes."""
-    return varint(len(value)) + value
-
-
-def varint(number: int) -> bytes:
-    """Encode an Avro long of at least 0: zigzag, then 7 bits a byte, lowest first."""
-    rest, out = number << 1, bytearray()
-    while rest >= 0x80:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)

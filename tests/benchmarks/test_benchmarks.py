@@ -17,7 +17,7 @@ from evometrics.streams.calculations import wilson_interval
 from evometrics.streams.windows import WINDOWS, Scope, WindowCounts, success_rate
 from tests.benchmarks import __main__ as command_line
 from tests.benchmarks.checks import Expected, WorkNotDone, check_rates
-from tests.benchmarks.events import CHUNK, SECOND, TRAJECTORY, Events, start_of, varint
+from tests.benchmarks.events import CHUNK, SECOND, TRAJECTORY, Events, start_of
 from tests.benchmarks.figures import Round, compared, percentile, rounded, spread, waits
 from tests.benchmarks.settings import Settings
 from tests.benchmarks.table import tables
@@ -57,16 +57,6 @@ def test_an_event_is_the_same_wherever_one_begins_to_generate(events: Events) ->
     assert list(again.made(CHUNK - 3, 6)) == list(events.made(0, CHUNK + 3))[-6:]
     other = Events(seed=8, agents=50, begin=events.begin)
     assert next(other.made(0, 1)).value != next(events.made(0, 1)).value
-
-
-def test_varints_are_zigzag() -> None:
-    assert [varint(n) for n in (0, 1, 63, 64, 2**40)] == [
-        b"\x00",
-        b"\x02",
-        b"\x7e",
-        b"\x80\x01",
-        b"\x80\x80\x80\x80\x80\x40",
-    ]
 
 
 def test_expected_rates_are_those_of_one_count_after_the_other(events: Events) -> None:

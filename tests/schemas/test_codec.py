@@ -18,7 +18,7 @@ from evometrics.schemas.catalog import newest
 from evometrics.schemas.datum import UnreadableDatum, read_record
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.ids import DERIVED_NAMESPACE, derived_id
-from evometrics.schemas.primitives import UNUSUAL
+from evometrics.schemas.primitives import UNUSUAL, write_long
 from evometrics.schemas.wire import WireFormat
 from tests.generator import Load, generate
 from tests.schemas.examples import EXAMPLES, NOW
@@ -123,3 +123,13 @@ def test_numbers_of_any_size_are_written_and_read(longs: list[int], doubles: lis
 def test_derived_ids_are_uuid5(identity: list[str | int]) -> None:
     wanted = uuid.uuid5(DERIVED_NAMESPACE, "\x1f".join(map(str, identity)))
     assert derived_id(*identity) == str(wanted)
+
+
+def test_numbers_are_zigzag() -> None:
+    assert [write_long(n) for n in (0, 1, 63, 64, 2**40)] == [
+        b"\x00",
+        b"\x02",
+        b"\x7e",
+        b"\x80\x01",
+        b"\x80\x80\x80\x80\x80\x40",
+    ]
