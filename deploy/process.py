@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,13 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evometrics.deploy import tied
 from evometrics.deploy.readiness import Liveness
 
 READY_POLL_SECONDS = 0.1
 EXIT_POLL_SECONDS = 0.1
 TAIL_LINES = 15
 LOG_LIMIT_BYTES = 20 * 1024 * 1024
-PR_SET_PDEATHSIG = 1
 
 
 class ProcessFailedError(RuntimeError):
@@ -115,13 +114,12 @@ class ChildProcess:
         with self.spec.log.open("ab") as log:
             try:
                 self._process = subprocess.Popen(
-                    self.spec.argv,
+                    [*tie_to_parent(), *self.spec.argv],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **self.spec.env},
                     start_new_session=True,
-                    preexec_fn=tie_to_parent(),
                 )
             except OSError as error:
                 raise ProcessFailedError(f"{self.spec.name} could not be started: {error}") from error
@@ -173,16 +171,8 @@ class ChildProcess:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def tie_to_parent() -> Callable[[], None] | None:
-    """What the child runs before its program so that it does not outlive this process (Linux only)."""
+def tie_to_parent() -> list[str]:
+    """Return what a command begins with so that it does not outlive this process (Linux only)."""
     if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)  # Loaded here: between fork and exec the child should do next to nothing.
-    parent = os.getpid()
-
-    def tie() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return tie
+        return []
+    return [sys.executable, "-I", "-S", tied.__file__, str(os.getpid())]

@@ -76,10 +76,11 @@ async def test_a_part_that_does_not_get_ready_in_time_is_ended(tmp_path: Path) -
 
 async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     async def ready() -> bool:
-        return True
+        return False
 
     child = ChildProcess(ProcessSpec("part", ("/no/such/program",), tmp_path / "part.log", ready))
-    with pytest.raises(ProcessFailedError, match=r"part could not be started: .*/no/such/program"):
+    told = r"part ended with exit code 1\n/no/such/program could not be started: No such file"
+    with pytest.raises(ProcessFailedError, match=told):
         await child.start()
 
 
