@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,10 @@ from evometrics.deploy.broker import KafkaNode, bootstrap, plan_nodes, prepare_n
 from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.ports import free_ports
 from evometrics.deploy.process import ChildProcess
+from evometrics.schemas.health import stacks
+
+#: Seconds before the end of a test that hangs (`faulthandler_timeout`) in which to look at it.
+LOOK_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,26 @@ class KafkaCluster:
 
     brokers: str
     children: dict[int, ChildProcess]
+
+
+@pytest.fixture(autouse=True)
+def what_hangs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Show what the tasks of all event loops await, where a test is about to be ended because it hangs."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    assert capture is not None
+
+    def show() -> None:
+        loops = [each for each in gc.get_objects() if isinstance(each, asyncio.AbstractEventLoop)]
+        with capture.global_and_fixture_disabled():
+            for loop in loops:
+                if loop.is_running():
+                    print(f"{request.node.nodeid} hangs:\n{stacks(loop)}", file=sys.stderr)
+
+    timer = threading.Timer(float(request.config.getini("faulthandler_timeout")) - LOOK_SECONDS, show)
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
 
 
 async def start_node(node: KafkaNode, nodes: tuple[KafkaNode, ...], logs: Path) -> ChildProcess:
