@@ -52,9 +52,10 @@ def generation(event: object, record: str) -> int | None:
     return None if value is None else whole(value, record, "generation_change")
 
 
-def starting_with(insights: Iterable[str], word: str) -> int:
-    """Count the insights that begin with a word, in any case."""
-    return [insight[: len(word)].lower() for insight in insights].count(word)
+def errors_and_warnings(insights: Iterable[str]) -> tuple[int, int]:
+    """Count the insights that begin with "error", and those that begin with "warn", in any case."""
+    beginnings = [insight[:5].lower() for insight in insights]
+    return beginnings.count("error"), len([word for word in beginnings if word[:4] == "warn"])
 
 
 def rounds_to_best(fitness: list[float]) -> int:
@@ -119,6 +120,7 @@ def completed_event(
         fitness = [plain(f) for f in fitness]
     if not fitness and active:
         fitness = list(active.fitness)
+    errors, warnings = errors_and_warnings(insights)
     rounds = getattr(event, "convergence_iterations", None)
     success = bool(getattr(event, "success", None))
     rolled_back = bool(getattr(event, "rollback_performed", None))
@@ -146,8 +148,8 @@ def completed_event(
         success=success,
         status=status_of(event, success, rolled_back),
         duration_seconds=duration,
-        error_count=starting_with(insights, "error"),
-        warning_count=starting_with(insights, "warn"),
+        error_count=errors,
+        warning_count=warnings,
         rollback_performed=rolled_back,
         convergence_iterations=(
             whole(rounds, record, "convergence_iterations") if rounds is not None else rounds_to_best(fitness)

@@ -10,7 +10,6 @@ from typing import Any
 from evometrics.schemas.events import Event, SystemEvent, micros, now_micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.screening import surely_valid
-from evometrics.schemas.shapes import surely_typed
 from evometrics.schemas.validation import MAX_EVENT_BYTES, InvalidEvent, validate
 from evometrics.schemas.wire import WireFormat
 
@@ -28,10 +27,11 @@ class Encoder:
     def encode(self, event: Event) -> bytes:
         """Return the event's bytes. Raises `InvalidEvent` naming the field."""
         now = now_micros()
-        if not (surely_typed(event) and surely_valid(event, now)):
+        value = self.wire.encode_exact(event)
+        if value is None or not surely_valid(event, now):
             validate(event, now)
         try:
-            value = self.wire.encode(event)
+            value = value or self.wire.encode(event)
         except Exception as error:
             # What fastavro raises depends on the value; all of it means that the event can't be written.
             raise InvalidEvent(event.record, "event", f"does not fit the schema: {error}") from error

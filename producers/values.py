@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
-from evometrics.schemas.shapes import FLOAT, TEXT
+from evometrics.schemas.primitives import FLOAT
 from evometrics.schemas.validation import InvalidEvent
+
+TEXT = frozenset({str})
 
 
 def given(event: object, *names: str) -> Any:

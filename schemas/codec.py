@@ -40,35 +40,34 @@ READ_LINES: dict[str, tuple[str, ...]] = {
     "map of string": ("x, p = read_text_map(b, p)",),
     "map of double": ("x, p = maps_{name}.read(b, p)",),
 }
-#: How a kind is written: an expression over the value v.
-WRITE: dict[str, str] = {
-    "string": "write_text(v)",
-    "bytes": "write_bytes(v)",
-    "long": "write_long(v)",
-    "double": "pack_double(v)",
-    "boolean": "BOOLEANS[v]",
-    "array of string": "write_texts(v)",
-    "array of double": "write_doubles(v)",
-    "map of string": "write_text_map(v)",
-    "map of double": "write_double_map(v)",
+#: How a kind is written: lines that make the bytes x of value v, where v is just what the kind is read as.
+WRITE_LINES: dict[str, tuple[str, ...]] = {
+    "string": ("r = v.encode()", "x = ENDS[len(r) << 1] + r if len(r) < SHORT else write_bytes(r)"),
+    "bytes": ("x = write_bytes(v)",),
+    "long": ("x = ENDS[v << 1] if type(v) is int and 0 <= v < SHORT else write_long(v)",),
+    "double": ("if type(v) is not float: raise Unusual", "x = pack_double(v)"),
+    "boolean": ("if type(v) is not bool: raise Unusual", "x = b'\\1' if v else b'\\0'"),
+    "array of string": ("x = write_texts(v)",),
+    "array of double": ("x = write_doubles(v)",),
+    "map of string": ("x = write_text_map(v)",),
+    "map of double": ("x = write_double_map(v)",),
 }
-#: The one Python type that a nullable field's value has; fastavro chooses the branch for any other.
-TYPES = {"string": "str", "long": "int", "double": "float", "bytes": "bytes"}
-BOOLEANS = {True: b"\1", False: b"\0"}
+#: Kinds that a field may have that may also be null.
+NULLABLE = frozenset({"string", "long", "double", "bytes"})
 
 
 def kind_of(avro: Any) -> tuple[str, bool]:
     """Return a field's kind as above, and whether it may be null. Raises `KeyError` for others."""
     if isinstance(avro, list):
         null, kind = avro
-        if null != "null" or kind not in TYPES:
+        if null != "null" or kind not in NULLABLE:
             raise KeyError(avro)
         return kind, True
     if isinstance(avro, dict):
         held = avro.get("items", avro.get("values"))
         avro = f"{avro['type']} of {held}"
     avro = "long" if avro == "int" else avro
-    if avro not in WRITE:
+    if avro not in WRITE_LINES:
         raise KeyError(avro)
     return str(avro), False
 
@@ -84,7 +83,6 @@ def made(lines: list[str], names: dict[str, Any]) -> Any:
         **{name: getattr(primitives, name) for name in dir(primitives) if name[0] != "_"},
         "unpack_double": primitives.DOUBLE.unpack_from,
         "pack_double": primitives.DOUBLE.pack,
-        "BOOLEANS": BOOLEANS,
         **names,
     }
     exec("\n".join(lines), known)
@@ -128,16 +126,19 @@ def made_reader(record: str, result: str, noted: str) -> Any:
 
 @cache
 def writer(record: str) -> Write:
-    """Return what writes a record's newest version: from the message's first bytes and the event."""
+    """Return what writes a record's newest version: from the message's first bytes and the event.
+
+    It writes nothing but an event that reading could have given: any other type than the schema's, a
+    number of more than 64 bits, a text that UTF-8 can't hold raises one of `UNUSUAL`.
+    """
     lines, parts = ["def made(prefix, event):"], ["prefix"]
     for number, (name, kind, nullable) in enumerate(fields_of(newest(record))):
+        body = [*WRITE_LINES[kind], f"x{number} = x"]
         lines.append(f"    v = event.{name}")
         if nullable:
-            lines.append(f"    if v is None: x{number} = b'\\0'")
-            lines.append(f"    elif type(v) is {TYPES[kind]}: x{number} = b'\\2' + {WRITE[kind]}")
-            lines.append("    else: raise Unusual")
-        else:
-            lines.append(f"    x{number} = {WRITE[kind]}")
+            body[-1] = f"x{number} = b'\\2' + x"
+            lines += [f"    if v is None: x{number} = b'\\0'", "    else:"]
+        lines += [f"    {'    ' * nullable}{line}" for line in body]
         parts.append(f"x{number}")
     lines.append(f"    return b''.join(({', '.join(parts)}))")
     function: Write = made(lines, {})

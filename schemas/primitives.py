@@ -20,6 +20,7 @@ class Unusual(Exception):
 UNUSUAL = (Unusual, LookupError, struct.error, ValueError, TypeError, AttributeError, OverflowError)
 
 DOUBLE = struct.Struct("<d")
+FLOAT = frozenset({float})
 #: A number of eight bytes: seven of them say that another one follows. Times in microseconds are such.
 EIGHT, EIGHT_MASK = 0x0080_8080_8080_8080, 0x8080_8080_8080_8080
 SHAPES = 256
@@ -48,37 +49,48 @@ def write_long(n: int) -> bytes:
     """Return a number zigzag-coded."""
     if type(n) is not int:
         raise Unusual
-    if 0 <= n < PAIR >> 1:
+    if 0 <= n < SHORT:
         return ENDS[n << 1]
-    if not -(2**63) <= n < 2**63:
+    x = n << 1 if n >= 0 else ~(n << 1)
+    if x >= 2**64:
         raise Unusual
-    return write_varint(n << 1 if n >= 0 else ~(n << 1))
+    return write_varint(x)
 
 
 #: Two bytes of a number's groups at a time: as its end, and as two that others follow.
 PAIR = 1 << 14
+#: Of a text or bytes shorter than this the length takes two bytes at most.
+SHORT = PAIR >> 1
 ENDS = [bytes((n,) if n < 128 else (n & 0x7F | 0x80, n >> 7)) for n in range(PAIR)]
 FOLLOWED = [bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(PAIR)]
 
 
 def write_varint(x: int) -> bytes:
     """Return a number that is not negative in groups of seven bits, lowest first."""
-    out = b""
-    while x >= PAIR:
-        out += FOLLOWED[x & PAIR - 1]
-        x >>= 14
-    return out + ENDS[x]
+    if x < PAIR:
+        return ENDS[x]
+    if x < PAIR * PAIR:
+        return FOLLOWED[x & PAIR - 1] + ENDS[x >> 14]
+    return FOLLOWED[x & PAIR - 1] + FOLLOWED[x >> 14 & PAIR - 1] + upper_groups(x >> 28)
+
+
+@lru_cache(SHAPES)
+def upper_groups(x: int) -> bytes:
+    """Return the groups of a number above its lower 28 bits: of times they stay the same for minutes."""
+    return write_varint(x)
 
 
 def write_bytes(raw: bytes) -> bytes:
     """Return bytes with their length before them."""
-    return write_long(len(raw)) + raw
+    if type(raw) is not bytes:
+        raise Unusual
+    return (ENDS[len(raw) << 1] if len(raw) < SHORT else write_varint(len(raw) << 1)) + raw
 
 
 def write_text(text: str) -> bytes:
     """Return a text with its length before it."""
     raw = text.encode()
-    return (ENDS[len(raw) << 1] if len(raw) < PAIR >> 1 else write_varint(len(raw) << 1)) + raw
+    return (ENDS[len(raw) << 1] if len(raw) < SHORT else write_varint(len(raw) << 1)) + raw
 
 
 def read_text(b: bytes, p: int) -> tuple[str, int]:
@@ -154,13 +166,22 @@ def write_text_map(texts: Mapping[str, str]) -> bytes:
     return b"".join([write_long(len(texts)), *[write_text(t) for pair in texts.items() for t in pair], b"\0"])
 
 
+@lru_cache(SHAPES)
+def doubles_form(count: int) -> tuple[bytes, struct.Struct]:
+    """Return what an array of so many doubles begins with, and how they are packed."""
+    return write_long(count), struct.Struct(f"<{count}d")
+
+
 def write_doubles(numbers: Sequence[float]) -> bytes:
     """Return an array of doubles."""
     if type(numbers) is not list:
         raise Unusual
     if not numbers:
         return b"\0"
-    return b"".join([write_long(len(numbers)), struct.pack(f"<{len(numbers)}d", *numbers), b"\0"])
+    if not FLOAT.issuperset(map(type, numbers)):
+        raise Unusual
+    count, form = doubles_form(len(numbers))
+    return count + form.pack(*numbers) + b"\0"
 
 
 class Shape:
@@ -199,6 +220,8 @@ def write_double_map(numbers: Mapping[str, float]) -> bytes:
         raise Unusual
     if not numbers:
         return b"\0"
+    if not FLOAT.issuperset(map(type, numbers.values())):
+        raise Unusual
     shape = shape_of(tuple(numbers))
     packed = int.from_bytes(shape.form.pack(*numbers.values()), "little")
     return (packed | shape.frame).to_bytes(shape.size, "little")

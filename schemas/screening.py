@@ -1,9 +1,9 @@
 """A quick look at an event that tells most good ones from those that `validate` must look at.
 
-An event's types are certain once Avro has decoded it, or `shapes` has looked at them, so a few sums and
-comparisons are enough. True means that `validate` would pass it; False means nothing but that it must be
-asked, for it may be good for all that (a sum of finite numbers that is not finite), and only `validate`
-names what is wrong.
+An event's types are certain once Avro has decoded it, or could be encoded as it is (`encode_exact`), so a
+few sums and comparisons are enough. True means that `validate` would pass it; False means nothing but that
+it must be asked, for it may be good for all that (a sum of finite numbers that is not finite), and only
+`validate` names what is wrong.
 """
 
 from __future__ import annotations

@@ -59,15 +59,20 @@ class WireFormat:
 
     def encode(self, event: Event) -> bytes:
         """Return the framed message value. Raises ValueError/TypeError where a field has a wrong type."""
-        prefix = self.prefixes[event.record]
-        try:
-            return codec.writer(event.record)(prefix, event)
-        except UNUSUAL:
-            pass
+        value = self.encode_exact(event)
+        if value is not None:
+            return value
         out = io.BytesIO()
-        out.write(prefix)
+        out.write(self.prefixes[event.record])
         fastavro.schemaless_writer(out, self.writers[event.record].parsed, event.to_record())
         return out.getvalue()
+
+    def encode_exact(self, event: Event) -> bytes | None:
+        """Return the same where every field holds just what decoding would give, else None."""
+        try:
+            return codec.writer(event.record)(self.prefixes[event.record], event)
+        except UNUSUAL:
+            return None
 
     def locate(self, value: bytes | None) -> tuple[WriterSchema, int]:
         """Return the writer's schema and where the bare datum begins, without decoding the datum.
