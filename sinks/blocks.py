@@ -9,7 +9,7 @@ container, and ClickHouse reads as many rows per second as from large blocks.
 
 After the datum comes the topic's name, as the column `_topic`: a reader takes what follows the fields it
 knows without a word, so a datum that is shorter or longer than its message shows in that column, which
-the tables' constraint `whole` compares.
+the tables' constraint compares.
 """
 
 from __future__ import annotations
