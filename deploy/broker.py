@@ -22,10 +22,11 @@ from evometrics.deploy.process import ProcessFailedError, ProcessSpec
 from evometrics.schemas.settings import require
 
 CLUSTER_ID = "ZXZvbWV0cmljcy1sb2NhbA"  # base64 of 16 bytes, as Kafka wants a cluster's id
-# One node compiles its hot code well and may cache more. Three nodes share the machine that one has: with the
-# quick compiler alone they start with two thirds of the processor time, and idle at 3 % of a core each.
-ONE_NODE_JVM = ("-Xms512m", "-Xmx512m")
-CLUSTER_JVM = ("-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1")
+# The quick compiler alone: for minutes after a start the other one would take as much of the processor as
+# the broker itself. One node may cache more; three share a machine, and idle at 3 % of a core each.
+QUICK_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
+ONE_NODE_JVM = ("-Xms512m", "-Xmx512m", *QUICK_JVM)
+CLUSTER_JVM = ("-Xms128m", "-Xmx384m", *QUICK_JVM)
 MESSAGE_MAX_BYTES = 2 * 1024 * 1024
 START_SECONDS = 90
 
@@ -163,8 +164,7 @@ async def prepare_node(
     base = (str(java), "-cp", f"{libs}{os.sep}*", f"-Dlog4j2.configurationFile={log4j}")
     if not (node.folder / "log" / "meta.properties").exists():
         await asyncio.to_thread(format_storage, base, properties)
-    jvm: tuple[str, ...] = ONE_NODE_JVM if len(nodes) == 1 else CLUSTER_JVM
-    jvm += ("-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
+    jvm = ONE_NODE_JVM if len(nodes) == 1 else CLUSTER_JVM
     name = "kafka" if len(nodes) == 1 else f"kafka-{node.number}"
 
     async def ready() -> bool:
