@@ -86,6 +86,11 @@ def parser() -> argparse.ArgumentParser:
     migrate.add_argument("--json", action="store_true", help="print JSON")
     add_clickhouse(migrate)
 
+    text = "Show or change how long tables keep their rows."
+    retention = subs.add_parser("retention", help=text, description=text)
+    retention.set_defaults(run=commands.retention)
+    add_retention(retention)
+
     topics = command("topics", commands.topics, "Create the topics that are missing, and list all.")
     topics.add_argument("--json", action="store_true", help="print JSON")
     add_kafka(topics)
@@ -101,6 +106,21 @@ def parser() -> argparse.ArgumentParser:
     sql.add_argument("--json", action="store_true", help="print one JSON object a row")
     add_clickhouse(sql)
     return root
+
+
+def add_retention(sub: argparse.ArgumentParser) -> None:
+    """Add the two actions to the subcommand."""
+    actions = sub.add_subparsers(dest="action", required=True, metavar="show|set")
+    showing = actions.add_parser("show", help="show what each table keeps, and what it holds")
+    setting = actions.add_parser("set", help="keep a table's rows for so many days from now on")
+    setting.add_argument("table", metavar="TABLE", help="a table's name for analysts")
+    setting.add_argument(
+        "days", type=positive, metavar="DAYS", help="after an event, or its arrival if later"
+    )
+    for action in (showing, setting):
+        action.add_argument("--json", action="store_true", help="print JSON")
+        add_common(action)
+        add_clickhouse(action)
 
 
 def add_servers(sub: argparse.ArgumentParser) -> None:
