@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 
@@ -20,6 +19,7 @@ from evometrics.deploy.options import (
     positive,
 )
 from evometrics.deploy.pace import set_pace
+from evometrics.schemas import tasks
 from evometrics.schemas.settings import SettingsError
 
 #: What a person can put right: said in one line, without a traceback.
@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         args.prepare()
         run: Command = args.run
-        return asyncio.run(run(args))
+        return tasks.run(run(args))
     except KeyboardInterrupt:
         return 130
     except SettingsError as error:

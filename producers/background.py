@@ -8,7 +8,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from evometrics.schemas.tasks import end_tasks
+from evometrics.schemas.tasks import end_left
 
 logger = logging.getLogger(__name__)
 
@@ -34,17 +34,12 @@ class BackgroundLoop:
         ready.wait()
 
     def run(self, ready: threading.Event) -> None:
-        """The thread: like `asyncio.run`, until `stop`.
-
-        Tasks that are left are ended for certain. A runner by itself cancels each once and waits for ever:
-        one that loses its cancellation, as a producer's that was given up may, would hold up `stop`.
-        """
+        """The thread: like `asyncio.run`, until `stop`; tasks that are left are ended."""
         with asyncio.Runner() as runner:
             self.loop = loop = runner.get_loop()
             loop.call_soon(ready.set)
             loop.run_forever()
-            while left := asyncio.all_tasks(loop):
-                runner.run(end_tasks(left))
+            end_left(runner)
 
     async def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the thread and await its result in the caller's loop."""
