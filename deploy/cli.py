@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from evometrics.deploy import commands
 from evometrics.deploy.dead_letters_flags import add_dead_letters
+from evometrics.deploy.import_flags import add_import
 from evometrics.deploy.options import (
     add_clickhouse,
     add_common,
@@ -100,6 +101,12 @@ def parser() -> argparse.ArgumentParser:
     letters = subs.add_parser("dead-letters", help=text, description=text)
     letters.set_defaults(run=commands.dead_letters)
     add_dead_letters(letters, add_servers)
+
+    text = "Bring in history from SQLite, the KPI engine's state, CSV or Parquet; twice changes nothing."
+    history = command("import", commands.import_history, text)
+    add_import(history)
+    add_kafka(history)
+    add_clickhouse(history)
 
     sql = command("sql", commands.sql, "Run one SQL query in ClickHouse and print its rows.")
     sql.add_argument("query", help="the query; - reads it from standard input")

@@ -132,6 +132,13 @@ async def dead_letters(args: argparse.Namespace) -> int:
     return await run(args)
 
 
+async def import_history(args: argparse.Namespace) -> int:
+    """Bring in the history of a file."""
+    from evometrics.deploy.history.run import run
+
+    return await run(args)
+
+
 async def sql(args: argparse.Namespace) -> int:
     """Run one query and print its rows."""
     from evometrics.deploy.sql import query, table

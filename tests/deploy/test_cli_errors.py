@@ -43,6 +43,10 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["stream"], {"EVOMETRICS_STREAM_ABANDONED_AFTER_SECONDS": "0"}, "abandoned_after_seconds"),
         (["up", "--broker", NOWHERE], {}, NOWHERE),
         (["up", "--clickhouse", f"http://{NOWHERE}"], {}, NOWHERE),
+        (["import", "no-such-file.csv"], {}, "no-such-file.csv: can't be read"),
+        (["import", "pyproject.toml"], {}, "evolutions need agent_id"),
+        (["import", "pyproject.toml", "--node-id", ""], {}, "--node-id"),
+        (["import", "pyproject.toml", "--format", "xml"], {}, "invalid choice: 'xml'"),
         (["fly"], {}, "fly"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Bringing in the history that existed before: `evometrics import`."""

@@ -1,0 +1,125 @@
+"""At most one import at a time, on whatever machine: a consumer group whose members get no partitions.
+
+Who joins learns from the group's leader who else is in it. An import goes on only where it is alone; one that
+comes later finds it there and ends. A member that was killed is in the group until the broker has missed it
+for `SESSION_SECONDS`, and joining waits for that. By then nothing that it sent is still on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+
+import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topics import SYSTEM_EVENTS
+
+GROUP = "evometrics-import"
+SESSION_SECONDS = 6.0
+HEARTBEAT_SECONDS = 1.0
+#: How long a broker may take to let us in: a killed member's session, and the pause before a new group.
+JOIN_SECONDS = 60.0
+
+
+class NotAlone(RuntimeError):
+    """Another import runs, or ran while this one was away; the message names it and a way out."""
+
+
+def roll_call(token: str, who: str, present: dict[str, str]) -> type[AbstractPartitionAssignor]:
+    """Return an assignor that gives out the list of members, no partitions; `present` gets that list."""
+
+    class RollCall(AbstractPartitionAssignor):  # type: ignore[misc] # aiokafka ships no types
+        name = "evometrics-roll-call"
+
+        @classmethod
+        def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
+            """Say who we are."""
+            return ConsumerProtocolMemberMetadata(0, list(topics), json.dumps([token, who]).encode())
+
+        @classmethod
+        def assign(cls, cluster: Any, members: Mapping[str, Any]) -> dict[str, Any]:
+            """Tell each member, as the leader, who the members are."""
+            called = dict(json.loads(member.user_data) for member in members.values())
+            told = ConsumerProtocolMemberAssignment(0, [], json.dumps(called).encode())
+            return dict.fromkeys(members, told)
+
+        @classmethod
+        def on_assignment(cls, assignment: Any) -> None:
+            """Take down who the members are."""
+            present.clear()
+            present.update(json.loads(assignment.user_data))
+
+    return RollCall
+
+
+class Alone:
+    """Holds the right to import. Use it as an async context manager.
+
+    Entering raises `NotAlone` where another import runs, TimeoutError where the broker does not let us in.
+    """
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self.token = uuid.uuid4().hex
+        self.present: dict[str, str] = {}
+        self.member = ""
+        self.consumer = AIOKafkaConsumer(
+            SYSTEM_EVENTS.name,
+            bootstrap_servers=kafka.brokers,
+            client_id=f"{kafka.client_id}-import",
+            group_id=GROUP,
+            partition_assignment_strategy=(
+                roll_call(self.token, f"process {os.getpid()} on {socket.gethostname()}", self.present),
+            ),
+            enable_auto_commit=False,
+            session_timeout_ms=int(SESSION_SECONDS * 1000),
+            heartbeat_interval_ms=int(HEARTBEAT_SECONDS * 1000),
+            rebalance_timeout_ms=int(2 * SESSION_SECONDS * 1000),
+            max_poll_interval_ms=2**31 - 1,
+        )
+
+    async def __aenter__(self) -> Alone:
+        try:
+            await asyncio.wait_for(self.consumer.start(), JOIN_SECONDS)
+            others = [name for token, name in self.present.items() if token != self.token]
+            if others:
+                raise NotAlone(
+                    f"another import runs ({', '.join(others)}), and what two publish at once would count "
+                    "twice: wait until it has ended, then run this again"
+                )
+        except BaseException as error:
+            await self.consumer.stop()
+            if isinstance(error, TimeoutError):
+                raise TimeoutError(
+                    f"Kafka did not let this import into group {GROUP} in {JOIN_SECONDS:.0f} s: see its log"
+                ) from None
+            raise
+        self.member = self.member_id
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.consumer.stop()
+
+    @property
+    def member_id(self) -> str:
+        """The id that the broker knows us by now; it gives another one to who was away for too long."""
+        return str(self.consumer._coordinator.member_id)
+
+    def check(self) -> None:
+        """Raise `NotAlone` where the broker has missed us, so that another import may have begun."""
+        if self.member_id != self.member:
+            raise NotAlone(
+                f"this import was out of the broker's reach for over {SESSION_SECONDS:.0f} s; another "
+                "may have begun meanwhile: run it again, it goes on where this one has ended"
+            )

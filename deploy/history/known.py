@@ -1,0 +1,54 @@
+"""Which events ClickHouse has already.
+
+Asked are the raw table, which keeps events for 90 days after they were stored, and what was computed from
+them, which is kept for two years.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from evometrics.deploy.history.staging import Staged
+from evometrics.schemas.topics import (
+    BY_NAME,
+    EVOLUTION_COMPLETED,
+    EVOLUTION_METRICS,
+    KPI_DELTAS,
+    KPI_SNAPSHOTS,
+)
+
+#: Where, beside its own table, a topic's event leaves its id: table and column.
+COMPUTED_FROM: Mapping[str, tuple[str, str]] = {
+    EVOLUTION_COMPLETED.name: (EVOLUTION_METRICS.table, "source_event_id"),
+    KPI_SNAPSHOTS.name: (KPI_DELTAS.table, "snapshot_event_id"),
+}
+
+
+async def known_ids(client: AsyncClient, events: Sequence[Staged]) -> set[str]:
+    """Return the ids of the events that are in ClickHouse; at most some thousand events at once.
+
+    Raises as the client does.
+    """
+    found: set[str] = set()
+    for topic in {event.topic for event in events}:
+        asked = [event for event in events if event.topic == topic]
+        stored = await ids_in(client, BY_NAME[topic].table, "event_id", asked)
+        found |= stored
+        if topic in COMPUTED_FROM and len(stored) < len(asked):
+            missing = [event for event in asked if event.event_id not in stored]
+            found |= await ids_in(client, *COMPUTED_FROM[topic], missing)
+    return found
+
+
+async def ids_in(client: AsyncClient, table: str, column: str, events: Sequence[Staged]) -> set[str]:
+    """Return the ids of events that a table has in a column; its rows have the events' times."""
+    ids = ", ".join(f"'{event.event_id}'" for event in events)
+    first, last = min(event.at for event in events), max(event.at for event in events)
+    result = await client.query(
+        f"SELECT DISTINCT toString({column}) FROM {table}_rows "
+        f"WHERE occurred_at >= fromUnixTimestamp64Micro(toInt64({first})) "
+        f"AND occurred_at <= fromUnixTimestamp64Micro(toInt64({last})) AND {column} IN ({ids})"
+    )
+    return {row[0] for row in result.result_rows}

@@ -1,0 +1,74 @@
+"""From rows of KPI snapshots and system events to their events. Pure.
+
+Ids are derived from all that makes a row what it is: a snapshot's from agent, time and values, a system
+event's from node, time, type, agent and data. Two rows that are equal in all of that are one event.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from evometrics.deploy.history.cells import Cells, Unreadable, as_text, loads, number, text
+from evometrics.schemas.events import KpiSnapshot, SystemEvent
+from evometrics.schemas.ids import derived_id
+from evometrics.schemas.kpis import KPI_NAMES
+
+NUMBER_COLUMNS = (*KPI_NAMES, "overall_performance", "confidence_interval")
+
+
+def kpi_snapshot(row: Mapping[str, Any], node_id: str) -> KpiSnapshot:
+    """Return a snapshot's event; a column that is no standard KPI goes into `extra`. Raises `Unreadable`."""
+    cells = Cells(row)
+    agent, at = cells.text("agent_id"), cells.moment("timestamp", "occurred_at", "last_updated")
+    if agent is None:
+        raise Unreadable("agent_id: is missing")
+    if at is None:
+        raise Unreadable("timestamp: is missing")
+    measured = {name: value for name in NUMBER_COLUMNS if (value := cells.number(name)) is not None}
+    count = cells.whole("evaluation_count")
+    phase, evolution = cells.text("phase") or "continuous", cells.text("evolution_id")
+    node = cells.text("node_id") or node_id
+    cells.find("id")
+    extra = {text("column", name): number(name, value) for name, value in cells.rest().items()}
+    values = json.dumps([phase, evolution, count, sorted(measured.items()), sorted(extra.items())])
+    result = KpiSnapshot(
+        event_id=derived_id("import", "kpi_snapshot", agent, at, values),
+        agent_id=agent,
+        node_id=node,
+        occurred_at=at,
+        evolution_id=evolution,
+        phase=phase,
+        evaluation_count=count,
+        extra=extra,
+    )
+    for name, value in measured.items():
+        setattr(result, name, value)
+    return result
+
+
+def system_event(row: Mapping[str, Any], node_id: str) -> SystemEvent:
+    """Return a system event; its agent is the row's, else its data's `agent_id`. Raises `Unreadable`."""
+    cells = Cells(row)
+    at, kind = cells.moment("timestamp", "occurred_at"), cells.text("event_type")
+    if at is None:
+        raise Unreadable("timestamp: is missing")
+    if kind is None:
+        raise Unreadable("event_type: is missing")
+    _, data = cells.find("data")
+    written = "{}" if data is None else text("data", as_text(data))
+    held = loads("data", written)
+    agent = cells.text("agent_id")
+    if agent is None:
+        named = held.get("agent_id") if isinstance(held, dict) else None
+        agent = text("data[agent_id]", named) if isinstance(named, str) else ""
+    node = cells.text("node_id") or node_id
+    return SystemEvent(
+        event_id=derived_id("import", "system_event", node, at, kind, agent, written),
+        agent_id=agent,
+        node_id=node,
+        occurred_at=at,
+        event_type=kind,
+        data=written,
+    )

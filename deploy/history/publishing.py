@@ -1,0 +1,112 @@
+"""From the staging area to Kafka: what is not there yet, in the order of time.
+
+Why importing twice changes nothing. The tables know an event by its id, but the stream, which counts success
+rates, remembers only each node's last 4,096 ids: an old event that is published again would count again. So
+nothing is published that ClickHouse has, or Kafka:
+
+1. No other import runs, and nothing that a killed one has sent is still on its way (`alone`).
+2. Then the sink is waited for until it has stored all that the raw topics held at that moment.
+3. Then each event's id is looked up in ClickHouse (`known`), and published where it is not found.
+
+Within a run an event is published once: staging has each id once, and an idempotent producer's repeats are
+dropped by the broker. At most `UNANSWERED` chunks wait for their acknowledgement.
+
+What this does not cover: a process that was suspended, or cut off from the broker, for over
+`alone.SESSION_SECONDS`, while another import took its place, may still send what it has in hand before it
+notices and ends: at most `UNANSWERED * CHUNK` events, of which the stream knows those that are among the last
+4,096 of their node. An event of which ClickHouse has kept nothing (system events after 90 days, others after
+two years) is published again. And history that a collector of ours has recorded already has other ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from evometrics.deploy.history.alone import Alone
+from evometrics.deploy.history.known import known_ids
+from evometrics.deploy.history.report import Counts
+from evometrics.deploy.history.sources import STRATEGIES
+from evometrics.deploy.history.staging import Staged, Staging
+from evometrics.producers.framing import Framing
+from evometrics.producers.outbox_file import Row
+
+#: Events that are looked up and handed to the producer together, at most; and bytes of them.
+CHUNK = 2000
+CHUNK_BYTES = 16_000_000
+UNANSWERED = 2
+BATCH_BYTES = 262_144
+
+
+class Publisher:
+    """Publishes what is staged and counts what became of it, in the counts of the tables."""
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        client: AsyncClient,
+        framing: Framing,
+        alone: Alone,
+        counts: dict[str, Counts],
+    ) -> None:
+        self.producer = producer
+        self.client = client
+        self.framing = framing
+        self.alone = alone
+        self.counts = counts
+
+    async def publish(self, staging: Staging, advance: Callable[[int], object]) -> None:
+        """Publish what is missing; `advance` hears of each part's number once it is there.
+
+        Raises `KafkaError`, `NotAlone`, or as ClickHouse's client does. What was acknowledged until then is
+        counted, and a next run finds it.
+        """
+        waiting: deque[tuple[asyncio.Future[Any], list[Staged]]] = deque()
+        try:
+            for chunk in staging.ordered(CHUNK, CHUNK_BYTES):
+                known = await known_ids(self.client, chunk)
+                self.count([event for event in chunk if event.event_id in known], imported=False)
+                advance(len(known))
+                self.alone.check()
+                missing = [event for event in chunk if event.event_id not in known]
+                waiting.append((asyncio.gather(*[await self.send(event) for event in missing]), missing))
+                while len(waiting) >= UNANSWERED:
+                    await self.answered(*waiting.popleft(), advance)
+            while waiting:
+                await self.answered(*waiting.popleft(), advance)
+        finally:
+            for answers, _ in waiting:
+                answers.cancel()
+
+    async def send(self, event: Staged) -> asyncio.Future[Any]:
+        """Hand an event over to the producer; the future is the broker's answer."""
+        row = Row(0, event.topic, event.key, event.value)
+        await self.framing.learn(row)
+        answer: asyncio.Future[Any] = await self.producer.send(
+            event.topic, self.framing.value(row), key=event.key.encode()
+        )
+        return answer
+
+    async def answered(
+        self, answers: asyncio.Future[Any], events: list[Staged], advance: Callable[[int], object]
+    ) -> None:
+        """Wait until the broker has some events, and count them."""
+        await answers
+        self.count(events, imported=True)
+        advance(len(events))
+
+    def count(self, events: Sequence[Staged], *, imported: bool) -> None:
+        """Move events, and the strategies in them, to where they are counted now."""
+        for event in events:
+            for table in (event.table, STRATEGIES) if event.strategy else (event.table,):
+                counts = self.counts[table]
+                counts.to_import -= 1
+                if imported:
+                    counts.imported += 1
+                else:
+                    counts.already_there += 1

@@ -1,0 +1,152 @@
+"""`evometrics import FILE`: read it, report what can't be taken, publish what is not there yet."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from evometrics.deploy.drain import drain_stage
+from evometrics.deploy.history.alone import Alone
+from evometrics.deploy.history.engine_state import EngineState
+from evometrics.deploy.history.publishing import BATCH_BYTES, Publisher
+from evometrics.deploy.history.reading import Reader
+from evometrics.deploy.history.report import Counts, Report
+from evometrics.deploy.history.sources import Source
+from evometrics.deploy.history.sqlite import SqliteSource
+from evometrics.deploy.history.staging import Staging
+from evometrics.deploy.history.tables import CsvSource, ParquetSource
+from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
+from evometrics.deploy.sql import Found, table
+from evometrics.producers.framing import Framing
+from evometrics.producers.kafka_session import check_topics, close, new_producer
+from evometrics.schemas.group_offsets import AIOKafkaAdminClient
+from evometrics.schemas.registry import RegistryClient
+from evometrics.schemas.settings import KafkaSettings, SettingsError, read_settings
+from evometrics.schemas.topics import RAW_TOPICS
+from evometrics.schemas.validation import NAME_CHARACTERS
+from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
+
+READERS: dict[str, Callable[[Path], Source]] = {
+    "sqlite": SqliteSource,
+    "state": EngineState,
+    "csv": CsvSource,
+    "parquet": ParquetSource,
+}
+#: How the files begin that say by themselves what they are.
+MAGIC = {b"SQLite format 3\0": "sqlite", b"PAR1": "parquet"}
+MAGIC_BYTES = 512
+ROWS_AT_ONCE = 500
+
+
+def opened(path: Path, kind: str | None) -> Source:
+    """Return a file's source. Raises `SettingsError` where there is none or it is not what it should be."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(MAGIC_BYTES)
+        if kind is None:
+            told = [name for magic, name in MAGIC.items() if beginning.startswith(magic)]
+            is_object = beginning.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+            kind = told[0] if told else "state" if is_object else "csv"
+        return READERS[kind](path)
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be read: {error.strerror or error}") from None
+
+
+def report_path(path: Path, given: Path | None) -> Path:
+    """Return where the rows go that are not taken."""
+    chosen = given or path.with_name(f"{path.name}.rejected.jsonl")
+    if chosen.resolve() == path.resolve():
+        raise SettingsError(f"--report {chosen}: is the file to import; name another")
+    return chosen
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Import a file; return 0 where all its rows were taken, 1 where some are in the report."""
+    path: Path = args.file
+    if not args.node_id or len(args.node_id) > NAME_CHARACTERS:
+        raise SettingsError(f"--node-id: give a name of 1 to {NAME_CHARACTERS} characters")
+    kafka, clickhouse = kafka_settings(args), clickhouse_settings(args)
+    sink = read_settings(SinkSettings, "sink", file=config_file(args))
+    source = opened(path, args.format)
+    with Staging() as staging, Report(report_path(path, args.report), path) as report:
+        reader = Reader(source, args.node_id, staging, report)
+        with tqdm(total=source.total, desc="read", unit="row", disable=None) as bar:
+            for number, _ in enumerate(reader.read()):
+                bar.update()
+                if number % ROWS_AT_ONCE == 0:
+                    await asyncio.sleep(0)  # lets Ctrl-C in
+        waiting = staging.prepare()
+        if not args.dry_run and waiting:
+            deadline = time.monotonic() + args.wait
+            try:
+                with tqdm(total=waiting, desc="imported", unit="event", disable=None) as bar:
+                    await publish(reader.counts, staging, kafka, clickhouse, sink.group, deadline, bar.update)
+            except BaseException:
+                show(args, reader.counts, report)
+                raise
+    show(args, reader.counts, report)
+    return 1 if report.rejected else 0
+
+
+async def publish(
+    counts: dict[str, Counts],
+    staging: Staging,
+    kafka: KafkaSettings,
+    clickhouse: ClickHouseSettings,
+    sink_group: str,
+    deadline: float,
+    advance: Callable[[int], object],
+) -> None:
+    """Publish what is not there yet (see `publishing` for the order of these steps)."""
+    client = await open_client(clickhouse)
+    producer = new_producer(kafka, BATCH_BYTES)
+    framing = Framing(RegistryClient(kafka.registry_url) if kafka.registry_url else None)
+    try:
+        await producer.start()
+        await check_topics(producer)
+        async with Alone(kafka) as alone:
+            await stored(kafka, sink_group, deadline)
+            await Publisher(producer, client, framing, alone, counts).publish(staging, advance)
+    except CLICKHOUSE_ERRORS as error:
+        if isinstance(error, OSError):
+            raise
+        raise ClickHouseUnavailable(explain(clickhouse, error)) from error
+    finally:
+        await close(producer)
+        await client.close()
+
+
+async def stored(kafka: KafkaSettings, sink_group: str, deadline: float) -> None:
+    """Wait until the sink has stored what the raw topics hold now. Raises `DrainTimeout`."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers)
+    await admin.start()
+    try:
+        await drain_stage(admin, kafka.brokers, sink_group, [topic.name for topic in RAW_TOPICS], deadline)
+    finally:
+        await admin.close()
+
+
+def show(args: argparse.Namespace, counts: dict[str, Counts], report: Report) -> None:
+    """Print what came of the rows."""
+    where = str(report.path) if report.rejected else None
+    if args.json:
+        tables = {name: dataclasses.asdict(found) for name, found in counts.items()}
+        about = {"source": str(args.file), "dry_run": args.dry_run, "tables": tables, "report": where}
+        print(json.dumps(about), flush=True)
+        return
+    columns = ["table", *(field.name for field in dataclasses.fields(Counts))]
+    rows = [(name, *dataclasses.astuple(found)) for name, found in counts.items()]
+    print(table(Found(columns, rows)), flush=True)
+    if args.dry_run:
+        print("dry run: nothing was published, and no server was asked what is there already")
+    if where:
+        print(f"{report.rejected} rows were not taken; which and why is in {where}", file=sys.stderr)

@@ -1,0 +1,25 @@
+"""Flags of `evometrics import`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from evometrics.deploy.options import positive
+
+FORMATS = ("csv", "parquet", "sqlite", "state")
+
+
+def add_import(sub: argparse.ArgumentParser) -> None:
+    """Add the flags, but for how to reach the servers."""
+    sub.add_argument("file", type=Path, metavar="FILE", help="SQLite, evolution_state.json, CSV or Parquet")
+    sub.add_argument("--format", choices=FORMATS, help="what the file is (default: as it begins)")
+    sub.add_argument("--node-id", default="import", help="node of events that name none (default import)")
+    sub.add_argument(
+        "--report", type=Path, metavar="FILE", help="rows not taken (default: beside it, .rejected.jsonl)"
+    )
+    sub.add_argument("--dry-run", action="store_true", help="read and report; publish nothing, ask no server")
+    sub.add_argument(
+        "--wait", type=positive, default=600, metavar="SECONDS", help="for the sink to catch up (default 600)"
+    )
+    sub.add_argument("--json", action="store_true", help="print JSON")
