@@ -18,7 +18,7 @@ from evometrics.sinks.settings import ClickHouseSettings
 if TYPE_CHECKING:
     from evometrics.sinks.migrate import Planned
     from evometrics.sinks.migration_files import Migration
-    from evometrics.sinks.migration_history import Status
+    from evometrics.sinks.migration_plan import Status
 
 
 def add_migrate(sub: argparse.ArgumentParser) -> None:

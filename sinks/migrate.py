@@ -22,15 +22,11 @@ from evometrics.sinks.migration_history import (
     HISTORY,
     UPGRADE,
     History,
-    MigrationError,
-    State,
-    Status,
-    plan,
     read_history,
     record,
-    statuses,
 )
 from evometrics.sinks.migration_lock import LOCK, LockLost, MigrationLock, is_held
+from evometrics.sinks.migration_plan import MigrationError, State, Status, plan, statuses
 from evometrics.sinks.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)

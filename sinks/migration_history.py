@@ -1,4 +1,4 @@
-"""What a database remembers of its migrations, and what follows from it.
+"""What a database remembers of its migrations.
 
 A migration is noted as begun before its first statement and as applied after its last. One that is begun and
 not applied was interrupted, or is under way.
@@ -6,16 +6,19 @@ not applied was interrupted, or is under way.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from evometrics.sinks.migration_files import Migration
+from evometrics.sinks.migration_plan import MigrationError, Recorded
 from evometrics.sinks.settings import ClickHouseSettings
 
 STATE = (
@@ -40,39 +43,19 @@ UPGRADE = f"ALTER TABLE {{database}}.schema_migrations ADD COLUMN IF NOT EXISTS 
 BEGUN = "begun"
 APPLIED = "applied"
 
+#: What a request with the settings of `consistency` may meet while another one is on its way through a
+#: cluster (src/Common/ErrorCodes.cpp). Nothing that is written with them does harm when written twice.
+DISAGREEMENTS = frozenset(
+    {
+        286,  # UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+        289,  # REPLICA_IS_NOT_IN_QUORUM
+        319,  # UNKNOWN_STATUS_OF_INSERT
+    }
+)
+AGREE_SECONDS = 60.0
+AGREE_PAUSE_SECONDS = 0.2
 
-class MigrationError(RuntimeError):
-    """A migration can't be applied; the message names it and a way out."""
-
-
-class State(StrEnum):
-    """How a migration stands in a database."""
-
-    APPLIED = "applied"
-    PENDING = "pending"
-    RUNNING = "running"
-    INTERRUPTED = "interrupted"
-    CHANGED = "changed"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A row of the history.
-
-    Attributes:
-        number: the migration's number.
-        name: its name.
-        checksum: that of its text when it was applied; empty where it was only begun.
-        at: when it was applied, or begun.
-        begun: whether it was begun and not applied.
-    """
-
-    number: int
-    name: str
-    checksum: str
-    at: datetime
-    begun: bool = False
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,84 +73,16 @@ class History:
     current: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
-    """One migration, known to this build or to the database.
-
-    Attributes:
-        number: its number.
-        name: its name.
-        state: how it stands.
-        since: when it was applied, or begun; None while it is pending.
-    """
-
-    number: int
-    name: str
-    state: State
-    since: datetime | None
-
-
-def statuses(
-    known: Sequence[Migration], recorded: Mapping[int, Recorded], *, running: bool = False
-) -> list[Status]:
-    """Return how each migration stands, by number; `running` tells whether a run is under way."""
-    files = {migration.number: migration for migration in known}
-    found = []
-    for number in sorted(files.keys() | recorded.keys()):
-        file, row = files.get(number), recorded.get(number)
-        name = file.name if file else recorded[number].name
-        found.append(Status(number, name, state_of(file, row, running), row.at if row else None))
-    return found
-
-
-def state_of(file: Migration | None, row: Recorded | None, running: bool) -> State:
-    """Return how a migration stands, from the file that this build has and the row that the database has."""
-    if row is None:
-        return State.PENDING
-    if file is None:
-        return State.UNKNOWN
-    if row.begun:
-        return State.RUNNING if running else State.INTERRUPTED
-    return State.APPLIED if row.checksum == file.checksum else State.CHANGED
-
-
-def plan(
-    known: Sequence[Migration], recorded: Mapping[int, Recorded], to: int | None = None
-) -> list[Migration]:
-    """Return what is to be applied, in order, up to number `to`; an interrupted one is applied again.
-
-    Raises `MigrationError` where an applied file has another text now, where the database is ahead, and
-    where `to` is no migration or lies below one that is applied or begun.
-    """
-    found = statuses(known, recorded)
-    for status in found:
-        if status.state is State.CHANGED:
-            raise MigrationError(
-                f"migration {status.number:04d}_{status.name} was applied with another text: put the "
-                "file back as it was and make the change in a new file"
-            )
-    ahead = [status.number for status in found if status.state is State.UNKNOWN]
-    if ahead:
-        raise MigrationError(
-            f"the database has migration {ahead[-1]:04d}, newer than this evometrics: upgrade"
-        )
-    if to is not None:
-        check_target(to, [migration.number for migration in known], max(recorded, default=0))
-    left = {status.number for status in found if status.state is not State.APPLIED}
-    return [m for m in known if m.number in left and (to is None or m.number <= to)]
-
-
-def check_target(to: int, numbers: Sequence[int], reached: int) -> None:
-    """Raise `MigrationError` where one can't go to a number from the highest one applied or begun."""
-    if to not in numbers:
-        raise MigrationError(
-            f"--to {to}: there is no migration {to:04d}, they go from {min(numbers)} to {max(numbers)}"
-        )
-    if to < reached:
-        raise MigrationError(
-            f"--to {to}: the database has migration {reached:04d} already, and there is no going back; "
-            f"to have an older level, restore a copy made at it, or migrate an empty database with --to {to}"
-        )
+async def agreed(request: Callable[[], Awaitable[T]]) -> T:
+    """Return what a request answers, asked again for a while where a cluster's replicas don't agree yet."""
+    deadline = time.monotonic() + AGREE_SECONDS
+    while True:
+        try:
+            return await request()
+        except DatabaseError as error:
+            if error.code not in DISAGREEMENTS or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(AGREE_PAUSE_SECONDS)
 
 
 def consistency(settings: ClickHouseSettings) -> dict[str, Any]:
@@ -198,11 +113,11 @@ async def read_history(client: AsyncClient, settings: ClickHouseSettings) -> His
     ((engine, states),) = answer.result_rows
     check_kind(settings, str(engine))
     state = "state" if states else f"'{APPLIED}'"
-    answer = await client.query(
+    sql = (
         f"SELECT number, name, checksum, toUnixTimestamp64Milli(applied_at), {state} "
-        f"FROM {settings.database}.schema_migrations FINAL",
-        settings=consistency(settings),
+        f"FROM {settings.database}.schema_migrations FINAL"
     )
+    answer = await agreed(lambda: client.query(sql, settings=consistency(settings)))
     rows = [
         Recorded(int(number), str(name), str(checksum), moment(int(at)), state == BEGUN)
         for number, name, checksum, at, state in answer.result_rows
@@ -238,9 +153,11 @@ async def record(client: AsyncClient, settings: ClickHouseSettings, migration: M
         "checksum": migration.checksum if state == APPLIED else "",
         "state": state,
     }
-    await client.raw_insert(
-        f"{settings.database}.schema_migrations",
-        insert_block=json.dumps(row),
-        fmt="JSONEachRow",
-        settings=consistency(settings),
+    await agreed(
+        lambda: client.raw_insert(
+            f"{settings.database}.schema_migrations",
+            insert_block=json.dumps(row),
+            fmt="JSONEachRow",
+            settings=consistency(settings),
+        )
     )

