@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
 import subprocess
 import sys
 from typing import Any
 
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, open_client
-from evometrics.sinks.migrate import migrate
+from evometrics.sinks.migrate import migrate, status
 from evometrics.sinks.migration_files import migrations
+from evometrics.sinks.migration_history import read_history
 from evometrics.sinks.migration_lock import newest_term
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.support import eventually, one_of_each, rows, structure
@@ -46,16 +48,17 @@ async def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-async def states(settings: ClickHouseSettings) -> list[tuple[int, str]]:
-    """Return number and state of each migration, by `--status`."""
-    code, out, err = await finished(started(settings, "--status", "--json"))
-    assert code == 0, err
-    return [(row["number"], row["state"]) for row in json.loads(out)["migrations"]]
+async def applied(settings: ClickHouseSettings) -> list[int]:
+    """Return the numbers of what is applied to the end."""
+    client = await open_client(settings)
+    history = await read_history(client, settings)
+    await client.close()
+    return sorted(row.number for row in history.recorded.values() if not row.begun)
 
 
 async def nothing_is_left(settings: ClickHouseSettings) -> None:
     """Every migration is applied, the lock is given back, and ClickHouse has nothing of it to do any more."""
-    assert await states(settings) == [(m.number, "applied") for m in migrations()]
+    assert [s.state for s in await status(settings)] == ["applied"] * len(migrations())
     client = await open_client(settings)
     newest = await newest_term(client, settings)
     await client.close()
@@ -70,8 +73,8 @@ async def test_many_nodes_that_start_at_once_all_succeed(
     nodes = [started(empty_database, "--json") for _ in range(NODES)]
     results = await asyncio.gather(*(finished(node) for node in nodes))
     assert [code for code, _, _ in results] == [0] * NODES, results
-    applied = [number for _, out, _ in results for number in json.loads(out)["applied"]]
-    assert applied == [m.number for m in migrations()]
+    numbers = [number for _, out, _ in results for number in json.loads(out)["applied"]]
+    assert numbers == [m.number for m in migrations()]
     assert await structure(empty_database) == whole
     await nothing_is_left(empty_database)
 
@@ -84,7 +87,7 @@ async def test_killed_at_random_moments_and_run_again_it_leaves_the_right_tables
     events = one_of_each("agent-1")
     await insert(empty_database, events, offset=1)
     before = await stored(empty_database, tables_of(events))
-    seen: list[list[tuple[int, str]]] = []
+    unfinished = 0
     for _ in range(KILLS):
         run = started(empty_database, dead=1.0)
         await until_it_has_the_lock(empty_database, run)
@@ -92,8 +95,8 @@ async def test_killed_at_random_moments_and_run_again_it_leaves_the_right_tables
         run.kill()
         code, out, err = await finished(run)
         assert code in (-9, 0), (out, err)
-        seen.append(await states(empty_database))
-    assert any(state != "applied" for found in seen for _, state in found), "no kill came before the end"
+        unfinished += len(await applied(empty_database)) < len(migrations())
+    assert unfinished, "no kill came before the end"
     code, out, err = await finished(started(empty_database, dead=1.0))
     assert code == 0, err
     assert await structure(empty_database) == whole
@@ -101,9 +104,32 @@ async def test_killed_at_random_moments_and_run_again_it_leaves_the_right_tables
     await nothing_is_left(empty_database)
 
 
+async def test_one_that_was_stopped_and_taken_for_dead_changes_nothing_when_it_goes_on(
+    empty_database: ClickHouseSettings, whole: dict[str, str]
+) -> None:
+    stopped = started(empty_database, "--json", dead=1.0)
+    client = await open_client(empty_database, database="default")
+
+    async def has_begun() -> bool:
+        return bool((await read_history(client, empty_database)).recorded)
+
+    await eventually(has_begun, "the run's first statements")
+    await client.close()
+    stopped.send_signal(signal.SIGSTOP)
+    code, out, err = await finished(started(empty_database, "--json", dead=1.0))
+    assert code == 0 and "has shown no life for 1 s, going on in its place" in err, err
+    successors = json.loads(out)["applied"]
+    stopped.send_signal(signal.SIGCONT)
+    code, out, err = await finished(stopped)
+    assert code == 0 and "this run was stopped for a while and begins anew" in err, err
+    assert json.loads(out)["applied"] + successors == [m.number for m in migrations()]
+    assert await structure(empty_database) == whole
+    await nothing_is_left(empty_database)
+
+
 async def until_it_has_the_lock(settings: ClickHouseSettings, run: subprocess.Popen[str]) -> None:
     """Wait until a run may change the database, or has ended."""
-    client = await open_client(settings)
+    client = await open_client(settings, database="default")
 
     async def has_it() -> bool:
         if run.poll() is not None:
