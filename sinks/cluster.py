@@ -58,9 +58,7 @@ def for_cluster(statement: str, cluster: str) -> list[str]:
     Raises `UnknownStatement`.
     """
     shape = outline(statement)
-    if CREATE_VIEW.match(shape) or CREATE_DATABASE.match(shape):
-        kind = CREATE_VIEW.match(shape) or CREATE_DATABASE.match(shape)
-        assert kind is not None
+    if kind := CREATE_VIEW.match(shape) or CREATE_DATABASE.match(shape):
         return [inserted(statement, kind.end(), on(cluster))]
     if kind := CONTROL_TABLE.match(shape):
         return [inserted(replicated(statement, SHARED_PATH), kind.end(), on(cluster))]
