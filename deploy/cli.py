@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from evometrics.deploy import commands
 from evometrics.deploy.dead_letters_flags import add_dead_letters
 from evometrics.deploy.import_flags import add_import
+from evometrics.deploy.migrations import add_migrate
 from evometrics.deploy.options import (
     add_clickhouse,
     add_common,
@@ -84,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     add_http(sink)
 
     migrate = command("migrate", commands.migrate, "Create or update database, tables and views.")
-    migrate.add_argument("--json", action="store_true", help="print JSON")
+    add_migrate(migrate)
     add_clickhouse(migrate)
 
     text = "Show or change how long tables keep their rows."

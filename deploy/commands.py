@@ -78,19 +78,10 @@ async def sink(args: argparse.Namespace) -> int:
 
 
 async def migrate(args: argparse.Namespace) -> int:
-    """Create or update database, tables and views."""
-    from evometrics.sinks.migrate import migrate as apply
+    """Create or update database, tables and views, or show what would be done or was."""
+    from evometrics.deploy.migrations import run
 
-    settings = clickhouse_settings(args)
-    applied = await apply(settings)
-    if args.json:
-        print(json.dumps({"database": settings.database, "applied": [m.number for m in applied]}))
-        return 0
-    for migration in applied:
-        print(f"applied {migration.number:04d} {migration.name.replace('_', ' ')}")
-    if not applied:
-        print(f"database {settings.database} is up to date")
-    return 0
+    return await run(args)
 
 
 async def retention(args: argparse.Namespace) -> int:

@@ -31,7 +31,10 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
     async def prepare(addresses: StackAddresses) -> None:
         kafka = kafka_settings(args, addresses.brokers)
         await create_topics(dataclasses.replace(kafka, replication=replication))
-        await migrate(clickhouse_settings(args, addresses.clickhouse_url))
+        clickhouse = clickhouse_settings(args, addresses.clickhouse_url)
+        if settings.external_clickhouse is None:
+            clickhouse = dataclasses.replace(clickhouse, cluster="")  # the one started here is no cluster
+        await migrate(clickhouse)
 
     return LocalStack(settings, prepare, tell, worker_flags(args, replication))
 

@@ -97,6 +97,7 @@ def clickhouse_settings(args: argparse.Namespace, url: str | None = None) -> Cli
         "url": url or getattr(args, "clickhouse_url", None),
         "user": getattr(args, "clickhouse_user", None),
         "database": getattr(args, "database", None),
+        "cluster": getattr(args, "cluster", None),
     }
     file = config_file(args)
     named_elsewhere = "EVOMETRICS_CLICKHOUSE_URL" in os.environ or "url" in file.get("clickhouse", {})

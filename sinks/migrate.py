@@ -1,110 +1,114 @@
 """Applies the numbered SQL files in `migrations/`: database, tables, views, comments, TTL.
 
-Each statement may run again without harm, and a file is recorded only after its last statement: a run
-that was killed is made good by the next one, and two at once do no harm.
+Any number of runs may start at a time, and any of them may be killed: one at a time has the lock, each
+statement may run again without harm, and a run begins with the migration that the one before did not finish.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import resources
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.sinks.cluster import first_line, for_cluster
+from evometrics.sinks.migration_files import Migration, migrations
+from evometrics.sinks.migration_history import (
+    APPLIED,
+    BEGUN,
+    HISTORY,
+    UPGRADE,
+    History,
+    read_history,
+    record,
+)
+from evometrics.sinks.migration_lock import LOCK, LockLost, MigrationLock, is_held
+from evometrics.sinks.migration_plan import MigrationError, State, Status, plan, statuses
 from evometrics.sinks.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)
 
-FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
-STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)
-HISTORY = """CREATE TABLE IF NOT EXISTS {database}.schema_migrations
-(
-    number UInt32 COMMENT 'Number of the file in sinks/migrations.',
-    name String COMMENT 'Its name.',
-    checksum String COMMENT 'SHA-256 of its text when it was applied.',
-    applied_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When its last statement had run.'
-)
-ENGINE = ReplacingMergeTree
-ORDER BY number
-COMMENT 'Migrations applied to this database.'"""
-
-
-class MigrationError(RuntimeError):
-    """A migration can't be applied; the message names it and a way out."""
-
 
 @dataclass(frozen=True, slots=True)
-class Migration:
-    """One SQL file.
+class Planned:
+    """A statement that a run would send.
 
     Attributes:
-        number: its place in the order.
-        name: the words of its file name.
-        sql: its text, with `{database}` where the database's name goes.
+        number: its migration's number; None for what the run needs for its own notes.
+        label: its migration's file name, or what it is for.
+        sql: the statement.
     """
 
-    number: int
-    name: str
+    number: int | None
+    label: str
     sql: str
 
-    @property
-    def checksum(self) -> str:
-        """SHA-256 of the text, hexadecimal."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()
 
-    def statements(self, database: str) -> list[str]:
-        """Return the statements, ready to run."""
-        parts = (part.strip() for part in STATEMENT_END.split(self.sql))
-        return [part.replace("{database}", database) for part in parts if part]
+async def migrate(settings: ClickHouseSettings, to: int | None = None) -> list[Migration]:
+    """Bring the database to migration `to`, the newest where None; return what was applied here, in order.
 
-
-def migrations() -> list[Migration]:
-    """Return the files that ship with the package, in order."""
-    found = []
-    for file in (resources.files("evometrics.sinks") / "migrations").iterdir():
-        named = FILE_NAME.fullmatch(file.name)
-        if named:
-            found.append(Migration(int(named[1]), named[2], file.read_text(encoding="utf-8")))
-    return sorted(found, key=lambda m: m.number)
-
-
-def pending(known: list[Migration], applied: dict[int, str]) -> list[Migration]:
-    """Return what is to be applied; `applied` holds checksums by number.
-
-    Raises `MigrationError` where an applied file has another text now, or the database is ahead.
+    Returns once the database is there, also where another run has brought it there meanwhile. Raises
+    `ClickHouseUnavailable` or `MigrationError`.
     """
-    for migration in known:
-        checksum = applied.get(migration.number, migration.checksum)
-        if checksum != migration.checksum:
-            raise MigrationError(
-                f"migration {migration.number:04d}_{migration.name} was applied with another text: put the "
-                "file back as it was and make the change in a new file"
-            )
-    ahead = sorted(set(applied) - {m.number for m in known})
-    if ahead:
-        raise MigrationError(
-            f"the database has migration {ahead[-1]:04d}, newer than this evometrics: upgrade"
-        )
-    return [m for m in known if m.number not in applied]
+    known, done = migrations(), list[Migration]()
+    async with connected(settings) as client:
+        history = await read_history(client, settings)
+        if not plan(known, history.recorded, to) and history.current:
+            return []
+        for statement in own_tables(settings):
+            await client.command(statement)
+        while True:
+            async with MigrationLock(client, settings) as lock:
+                try:
+                    history = await read_history(client, settings)
+                    for statement in upgrades(settings, history):
+                        await lock.check()
+                        await client.command(statement)
+                    for migration in plan(known, history.recorded, to):
+                        await apply(client, settings, migration, lock)
+                        done.append(migration)
+                    return done
+                except LockLost as lost:
+                    log.warning("this run was stopped for a while and begins anew: %s", lost)
 
 
-async def migrate(settings: ClickHouseSettings) -> list[Migration]:
-    """Bring the database to the newest level; return what was applied, in order (empty where it was there).
+async def planned(settings: ClickHouseSettings, to: int | None = None) -> list[Planned]:
+    """Return the statements that `migrate` would send, in order; changes nothing.
 
-    Raises `ClickHouseUnavailable` or `MigrationError`.
+    Raises what `migrate` raises.
     """
+    async with connected(settings) as client:
+        history = await read_history(client, settings)
+    todo = plan(migrations(), history.recorded, to)
+    if not todo and history.current:
+        return []
+    own = [*own_tables(settings), *upgrades(settings, history)]
+    return [
+        *(Planned(None, "the database, and the notes of what was applied", sql) for sql in own),
+        *(Planned(m.number, m.label, sql) for m in todo for sql in m.statements(settings)),
+    ]
+
+
+async def status(settings: ClickHouseSettings) -> list[Status]:
+    """Return how each migration stands; changes nothing. Raises what `migrate` raises."""
+    async with connected(settings) as client:
+        history = await read_history(client, settings)
+        found = statuses(migrations(), history.recorded)
+        if any(s.state is State.INTERRUPTED for s in found) and await is_held(client, settings):
+            history = await read_history(client, settings)
+            found = statuses(migrations(), history.recorded, running=True)
+        return found
+
+
+@asynccontextmanager
+async def connected(settings: ClickHouseSettings) -> AsyncIterator[AsyncClient]:
+    """Give a client that needs no database; what it raises becomes `ClickHouseUnavailable`."""
     client = await open_client(settings, database="default")
     try:
-        await client.command(f"CREATE DATABASE IF NOT EXISTS {settings.database}")
-        await client.command(HISTORY.replace("{database}", settings.database))
-        todo = pending(migrations(), await applied_checksums(client, settings.database))
-        for migration in todo:
-            await apply(client, settings.database, migration)
-        return todo
+        yield client
     except CLICKHOUSE_ERRORS as error:
         if isinstance(error, ClickHouseUnavailable):
             raise
@@ -113,27 +117,38 @@ async def migrate(settings: ClickHouseSettings) -> list[Migration]:
         await client.close()
 
 
-async def applied_checksums(client: AsyncClient, database: str) -> dict[int, str]:
-    """Return the checksums of what the database has, by number."""
-    answer = await client.query(f"SELECT number, checksum FROM {database}.schema_migrations FINAL")
-    return {int(number): str(checksum) for number, checksum in answer.result_rows}
+def own_tables(settings: ClickHouseSettings) -> list[str]:
+    """Return the statements that make what a run needs for itself."""
+    made = ["CREATE DATABASE IF NOT EXISTS {database}", HISTORY, LOCK]
+    statements = [text.replace("{database}", settings.database) for text in made]
+    if not settings.cluster:
+        return statements
+    return [each for statement in statements for each in for_cluster(statement, settings.cluster)]
 
 
-async def apply(client: AsyncClient, database: str, migration: Migration) -> None:
-    """Run a migration's statements, then record it."""
-    for statement in migration.statements(database):
+def upgrades(settings: ClickHouseSettings, history: History) -> list[str]:
+    """Return the statement that brings the history of an earlier build to the present form, if needed."""
+    if history.current or not history.exists:
+        return []
+    return [UPGRADE.replace("{database}", settings.database)]
+
+
+async def apply(
+    client: AsyncClient, settings: ClickHouseSettings, migration: Migration, lock: MigrationLock
+) -> None:
+    """Note a migration as begun, run it, note it as applied. Raises `LockLost` or `MigrationError`."""
+    statements = migration.statements(settings)
+    await lock.check()
+    await record(client, settings, migration, BEGUN)
+    for statement in statements:
+        await lock.check()
         try:
             await client.command(statement)
         except CLICKHOUSE_ERRORS as error:
-            first = next((x for x in statement.splitlines() if x and not x.startswith("--")), "")
             raise MigrationError(
-                f"migration {migration.number:04d}_{migration.name} failed at `{first}`; nothing is lost, "
+                f"migration {migration.label} failed at `{first_line(statement)}`; nothing is lost, "
                 f"run it again once the cause is gone ({' '.join(str(error).split())[:300]})"
             ) from error
-    await client.insert(
-        "schema_migrations",
-        [[migration.number, migration.name, migration.checksum]],
-        column_names=["number", "name", "checksum"],
-        database=database,
-    )
-    log.info("applied migration %04d_%s", migration.number, migration.name)
+    await lock.check()
+    await record(client, settings, migration, APPLIED)
+    log.info("applied migration %s", migration.label)

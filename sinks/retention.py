@@ -16,6 +16,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from evometrics.schemas.settings import require
 from evometrics.schemas.topics import TOPICS
 from evometrics.sinks.client import open_client
+from evometrics.sinks.cluster import for_cluster
 from evometrics.sinks.settings import ClickHouseSettings
 
 TABLES = tuple(topic.table for topic in TOPICS)
@@ -38,7 +39,7 @@ class Retention:
         rows: rows on disk, copies that are not merged yet included.
         expired: of these, rows that go with the next merges.
         oldest: time of the oldest row, None where there is none.
-        bytes: on disk, compressed.
+        bytes: on the disk of the server that was asked, compressed.
     """
 
     table: str
@@ -59,9 +60,9 @@ async def show(settings: ClickHouseSettings) -> list[Retention]:
             f"WHERE active AND database = '{settings.database}' GROUP BY table"
         )
         size = {str(table): int(total) for table, total in sizes.result_rows}
+        storage = {table: f"{table}_rows_local" if settings.cluster else f"{table}_rows" for table in TABLES}
         return [
-            await held(client, table, days.get(f"{table}_rows"), size.get(f"{table}_rows", 0))
-            for table in TABLES
+            await held(client, table, days.get(name), size.get(name, 0)) for table, name in storage.items()
         ]
     finally:
         await client.close()
@@ -96,6 +97,10 @@ async def keep(settings: ClickHouseSettings, table: str, days: int) -> None:
     require(0 < days <= MOST_DAYS, "days", days, f"must be from 1 to {MOST_DAYS}")
     client = await open_client(settings)
     try:
-        await client.command(f"ALTER TABLE {table}_rows MODIFY TTL {ROW_TIME} + INTERVAL {days} DAY")
+        statement = (
+            f"ALTER TABLE {settings.database}.{table}_rows MODIFY TTL {ROW_TIME} + INTERVAL {days} DAY"
+        )
+        for each in for_cluster(statement, settings.cluster) if settings.cluster else [statement]:
+            await client.command(each)
     finally:
         await client.close()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from evometrics.schemas.settings import require
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+CLUSTER = re.compile(r"[A-Za-z0-9_.-]{1,64}|\{[A-Za-z0-9_]{1,62}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,15 @@ class ClickHouseSettings:
         user: ClickHouse user.
         password: its password.
         database: where tables and views live; `evometrics migrate` creates it.
+        cluster: the cluster on whose servers `evometrics migrate` makes them, by the name it has in their
+            configuration, or the macro that holds it, as `{cluster}`; empty = one server.
     """
 
     url: str = "http://127.0.0.1:8123"
     user: str = "default"
     password: str = ""
     database: str = "evometrics"
+    cluster: str = ""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -38,6 +42,10 @@ class ClickHouseSettings:
         require(bool(self.user), "user", self.user, "name a ClickHouse user, e.g. default")
         named = IDENTIFIER.fullmatch(self.database) is not None
         require(named, "database", self.database, "letters, digits and _ only, not a digit first")
+        known = not self.cluster or CLUSTER.fullmatch(self.cluster) is not None
+        require(
+            known, "cluster", self.cluster, "letters, digits, _, . and - only, or a macro such as {cluster}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

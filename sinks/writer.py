@@ -30,8 +30,14 @@ from evometrics.sinks.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)
 
-#: One insert is one block per month of the table whatever it spans, stored before it is acknowledged.
-INSERT_SETTINGS = {"async_insert": 0, "insert_deduplicate": 1, "max_partitions_per_insert_block": 0}
+#: One insert is one block per month of the table whatever it spans, stored before it is acknowledged, on a
+#: cluster (where the table is a Distributed one) by the shards.
+INSERT_SETTINGS = {
+    "async_insert": 0,
+    "insert_deduplicate": 1,
+    "max_partitions_per_insert_block": 0,
+    "distributed_foreground_insert": 1,
+}
 
 
 Request: TypeAlias = Callable[[AsyncClient], Awaitable[Any]]

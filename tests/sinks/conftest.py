@@ -10,24 +10,41 @@ import pytest
 
 from evometrics.deploy.topics import create_topics
 from evometrics.schemas.settings import KafkaSettings
-from evometrics.sinks.client import open_client
 from evometrics.sinks.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.sinks.support import Kafka
+from tests.sinks.support import Kafka, run_statements, structure
 
 
 @pytest.fixture
 def empty_database(clickhouse: str) -> Iterator[ClickHouseSettings]:
     """A database name that is not in use; dropped afterwards."""
-    settings = ClickHouseSettings(url=clickhouse, database=f"sinks_{uuid.uuid4().hex[:12]}")
+    settings = unused(clickhouse)
     yield settings
+    asyncio.run(drop(settings))
 
-    async def drop() -> None:
-        client = await open_client(settings, database="default")
-        await client.command(f"DROP DATABASE IF EXISTS {settings.database}")
-        await client.close()
 
-    asyncio.run(drop())
+def unused(clickhouse: str) -> ClickHouseSettings:
+    """Return settings for a database that is not there."""
+    return ClickHouseSettings(url=clickhouse, database=f"sinks_{uuid.uuid4().hex[:12]}")
+
+
+async def drop(settings: ClickHouseSettings) -> None:
+    """Drop the database."""
+    await run_statements(settings, [f"DROP DATABASE IF EXISTS {settings.database}"])
+
+
+@pytest.fixture(scope="session")
+def whole(clickhouse: str) -> dict[str, str]:
+    """What tables and views are made of where all migrations were applied in one go."""
+    settings = unused(clickhouse)
+
+    async def made() -> dict[str, str]:
+        await migrate(settings)
+        found = await structure(settings)
+        await drop(settings)
+        return found
+
+    return asyncio.run(made())
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -219,6 +220,23 @@ async def rows(clickhouse: ClickHouseSettings, sql: str) -> list[tuple[Any, ...]
     client = await open_client(clickhouse)
     try:
         return [tuple(row) for row in (await client.query(sql)).result_rows]
+    finally:
+        await client.close()
+
+
+async def structure(clickhouse: ClickHouseSettings) -> dict[str, str]:
+    """Return what each table and view of a database is made of, by name; without the database's name."""
+    default = dataclasses.replace(clickhouse, database="default")
+    sql = f"SELECT name, create_table_query FROM system.tables WHERE database = '{clickhouse.database}'"
+    return {name: query.replace(clickhouse.database, "d") for name, query in await rows(default, sql)}
+
+
+async def run_statements(clickhouse: ClickHouseSettings, statements: Sequence[str]) -> None:
+    """Run statements, whether the database is there or not."""
+    client = await open_client(clickhouse, database="default")
+    try:
+        for statement in statements:
+            await client.command(statement, settings={"mutations_sync": 1})
     finally:
         await client.close()
 

@@ -1,0 +1,111 @@
+"""`evometrics migrate`: apply the migrations, or show what would run, or how each one stands."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from evometrics.deploy.options import clickhouse_settings, positive
+from evometrics.schemas.settings import SettingsError
+from evometrics.sinks.settings import ClickHouseSettings
+
+if TYPE_CHECKING:
+    from evometrics.sinks.migrate import Planned
+    from evometrics.sinks.migration_files import Migration
+    from evometrics.sinks.migration_plan import Status
+
+
+def add_migrate(sub: argparse.ArgumentParser) -> None:
+    """Add the flags of `evometrics migrate`."""
+    sub.add_argument("--to", type=positive, metavar="NUMBER", help="stop after this migration")
+    sub.add_argument(
+        "--dry-run", action="store_true", help="print the statements that would run; change nothing"
+    )
+    sub.add_argument(
+        "--status", action="store_true", help="list every migration and its state; change nothing"
+    )
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub.add_argument(
+        "--cluster", metavar="NAME", help="ClickHouse cluster to make it on (default: one server)"
+    )
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Do what the flags ask for."""
+    from evometrics.sinks.migrate import migrate, planned, status
+
+    settings = clickhouse_settings(args)
+    if args.status:
+        if args.dry_run or args.to is not None:
+            other = "--dry-run" if args.dry_run else f"--to {args.to}"
+            raise SettingsError(
+                f"--status {other}: --status lists all migrations and runs none; give one of them"
+            )
+        show_status(settings, await status(settings), as_json=args.json)
+    elif args.dry_run:
+        show_planned(settings, await planned(settings, args.to), as_json=args.json)
+    else:
+        logging.basicConfig(
+            level=logging.WARNING, format="evometrics migrate: %(message)s", stream=sys.stderr
+        )
+        logging.getLogger("evometrics.sinks.migration_lock").setLevel(logging.INFO)
+        show_applied(settings, await migrate(settings, args.to), as_json=args.json)
+    return 0
+
+
+def show_applied(settings: ClickHouseSettings, applied: Sequence[Migration], *, as_json: bool) -> None:
+    """Print what was applied."""
+    if as_json:
+        print(json.dumps({"database": settings.database, "applied": [m.number for m in applied]}))
+        return
+    for migration in applied:
+        print(f"applied {migration.number:04d} {migration.name.replace('_', ' ')}")
+    if not applied:
+        print(f"database {settings.database} is up to date")
+
+
+def show_planned(settings: ClickHouseSettings, found: Sequence[Planned], *, as_json: bool) -> None:
+    """Print the statements that would run, as SQL that can be read or run."""
+    if as_json:
+        statements = [dataclasses.asdict(statement) for statement in found]
+        print(json.dumps({"database": settings.database, "statements": statements}))
+        return
+    label = None
+    for statement in found:
+        if statement.label != label:
+            label = statement.label
+            print(f"-- == {label}\n")
+        print(f"{statement.sql};\n")
+    if not found:
+        print(f"-- database {settings.database} is up to date")
+
+
+def show_status(settings: ClickHouseSettings, found: Sequence[Status], *, as_json: bool) -> None:
+    """Print how each migration stands."""
+    from evometrics.deploy.sql import Found, table
+
+    if as_json:
+        rows = [
+            {
+                "number": status.number,
+                "name": status.name,
+                "state": status.state,
+                "since": status.since.isoformat() if status.since else None,
+            }
+            for status in found
+        ]
+        print(json.dumps({"database": settings.database, "migrations": rows}))
+        return
+    cells = [(f"{s.number:04d}", s.name.replace("_", " "), s.state, shown(s.since)) for s in found]
+    print(table(Found(["number", "name", "state", "since"], list(cells))))
+
+
+def shown(at: datetime | None) -> str | None:
+    """Return a time as it is shown, in UTC."""
+    return None if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
