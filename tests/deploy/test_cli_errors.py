@@ -43,6 +43,12 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["stream"], {"EVOMETRICS_STREAM_ABANDONED_AFTER_SECONDS": "0"}, "abandoned_after_seconds"),
         (["up", "--broker", NOWHERE], {}, NOWHERE),
         (["up", "--clickhouse", f"http://{NOWHERE}"], {}, NOWHERE),
+        (["republish", "--from", "yesterday"], {}, "--from: 'yesterday' is no ISO time"),
+        (["republish", "--tables", "kpi_snapshots,kpi_deltas"], {}, "kpi_deltas: no raw table; those are"),
+        (["republish", "--ahead-hours", "0"], {}, "--ahead-hours: '0'"),
+        (["republish", "--agents", " ,"], {}, "--agents: ' ,' names nothing"),
+        (["republish", "--clickhouse-url", f"http://{NOWHERE}"], {}, f"http://{NOWHERE}"),
+        (["checksums", "--clickhouse-url", f"http://{NOWHERE}"], {}, f"http://{NOWHERE}"),
         (["fly"], {}, "fly"),
     ],
 )
