@@ -17,7 +17,7 @@ from evometrics.schemas.settings import read_settings
 from evometrics.schemas.topics import BY_NAME, DAY_MS
 from evometrics.schemas.wire import open_wire
 from evometrics.sinks.checksums import checksums
-from evometrics.sinks.raw_events import RawTables
+from evometrics.sinks.raw_tables import RawTables
 from evometrics.sinks.republish import Republisher, RepublishSettings, to_send
 from evometrics.sinks.republish_target import Target
 from evometrics.streams.settings import StreamSettings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from datetime import UTC, datetime
 
+from evometrics.deploy.options import iso_time
 from evometrics.schemas.topics import RAW_TOPICS, Topic
-from evometrics.sinks.raw_events import RawSelection
+from evometrics.sinks.raw_tables import RawSelection
 from evometrics.sinks.republish import RepublishSettings
 
 
@@ -80,9 +80,8 @@ def hours(text: str) -> float:
 
 
 def moment(text: str) -> int:
-    """Parse an ISO time as microseconds since 1970; one without a zone is UTC."""
+    """Parse an ISO time as microseconds since 1970."""
     try:
-        at = datetime.fromisoformat(text)
+        return iso_time(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no ISO time, such as 2026-11-23T06:00") from None
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)

@@ -4,7 +4,7 @@ Each event is sent under its own key, id and Kafka time, encoded with the newest
 in the order in which Kafka had them at first. The streams then make what is derived.
 
 Guaranteed: after a kill at any moment the same command goes on with what is missing, and every event is in
-the topics once. What is there is the only mark of progress (`Target.progress`), nothing is kept elsewhere.
+the topics once. What is there is the only mark of progress (`republish_progress`), nothing is kept elsewhere.
 
 Not guaranteed: two of these commands at once, into the same topics, send events twice. An event that is
 stored with an old time in Kafka while the command runs, from a source that still grows, may be passed over.
@@ -23,9 +23,11 @@ from dataclasses import dataclass, field
 from aiokafka import TopicPartition
 
 from evometrics.schemas.settings import require
-from evometrics.sinks.raw_events import RawEvent, RawTables
+from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_tables import RawTables
+from evometrics.sinks.republish_progress import Progress
 from evometrics.sinks.republish_steps import Ahead, steps
-from evometrics.sinks.republish_target import Progress, Target
+from evometrics.sinks.republish_target import Target
 
 HOUR = 3600 * 1_000_000
 

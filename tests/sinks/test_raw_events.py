@@ -22,7 +22,8 @@ from evometrics.schemas.metric_defs import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
 from evometrics.sinks.batch import Batch, Partition
 from evometrics.sinks.client import open_client
-from evometrics.sinks.raw_events import RawEvent, RawSelection, RawTables, TableMismatch
+from evometrics.sinks.raw_events import RawEvent, TableMismatch
+from evometrics.sinks.raw_tables import RawSelection, RawTables
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import TableWriter
 from tests.generator import Load, generate

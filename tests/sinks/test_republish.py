@@ -20,17 +20,12 @@ from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import answered, create_missing
 from evometrics.schemas.topic_retention import RETENTION, keep_for, own_settings
 from evometrics.schemas.topics import DAY_MS, RAW_TOPICS, Topic
-from evometrics.sinks import republish_target
-from evometrics.sinks.raw_events import RawEvent, RawSelection, RawTables
+from evometrics.sinks import republish_progress, republish_target
+from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_tables import RawSelection, RawTables
 from evometrics.sinks.republish import HOUR, Republished, Republisher, RepublishSettings, to_send
-from evometrics.sinks.republish_target import (
-    HEADER,
-    OtherEvents,
-    Progress,
-    RepublishError,
-    StreamStuck,
-    Target,
-)
+from evometrics.sinks.republish_progress import HEADER, OtherEvents, Progress, RepublishError
+from evometrics.sinks.republish_target import StreamStuck, Target
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.support import WIRE, Sent
 from tests.sinks.test_raw_events import fill, loaded
@@ -57,7 +52,7 @@ async def topics(settings: KafkaSettings) -> tuple[Topic, ...]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is on its way between two runs of one process."""
-    monkeypatch.setattr(republish_target, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(republish_progress, "SETTLE_SECONDS", 0.05)
 
 
 async def run(
