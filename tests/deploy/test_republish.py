@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import random
@@ -29,6 +28,8 @@ from tests.model import SECOND
 from tests.stack import Running, evometrics, running_stack
 
 LOAD = Load(seed=5, begin=(int(time.time()) - 40 * 3600) * SECOND, agents=60, evolutions=600, nodes=2)
+#: The same in both: an evolution is abandoned by the times of its partition.
+PARTITIONS = 4
 SINK_GROUP = "evometrics-sink-again"
 
 
@@ -36,7 +37,7 @@ SINK_GROUP = "evometrics-sink-again"
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """An environment with events of every kind, and messages that are none."""
     folder = tmp_path_factory.mktemp("first")
-    with running_stack(folder / "data", partitions=4) as stack:
+    with running_stack(folder / "data", partitions=PARTITIONS) as stack:
         send_all(LOAD, stack.brokers, folder)
         asyncio.run(send(stack.brokers, [b"rubbish", b"", b"\xc3\x01" + b"\0" * 8 + b"more"]))
         stack.drained()
@@ -65,6 +66,25 @@ def republish(*arguments: str) -> dict[str, Any]:
     return answer
 
 
+def in_topics(brokers: str) -> int:
+    """Return the number of messages in the raw topics."""
+    return sum(asyncio.run(end_offsets(brokers, [topic.name for topic in RAW_TOPICS])).values())
+
+
+def kill_in_the_midst(stack: Running, source: list[str], rng: random.Random) -> bool:
+    """Kill -9 a republish at some moment after it has begun to send; tell whether it was still at work."""
+    before = in_topics(stack.brokers)
+    command = [sys.executable, "-m", "evometrics.deploy.cli", "republish", *source]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and in_topics(stack.brokers) == before:
+        time.sleep(0.02)
+    time.sleep(rng.random() * 0.5)
+    killed = process.poll() is None
+    process.kill()
+    process.wait()
+    return killed
+
+
 async def ids_in(brokers: str) -> dict[str, Counter[str]]:
     """Return how often each event is in each raw topic."""
     wire, found = WireFormat(), dict[str, Counter[str]]()
@@ -91,23 +111,15 @@ def test_a_second_environment_is_filled_from_clickhouse_through_kills_and_equals
     wanted = checksums(first)
     del wanted["dead_letters"]
     rng = random.Random()
-    with running_stack(tmp_path / "data", partitions=3) as second:
+    with running_stack(tmp_path / "data", partitions=PARTITIONS) as second:
         source = ("--clickhouse-url", first.clickhouse_url, "--data", str(second.data))
         dry = republish(*source, "--dry-run")
         assert dry == {"to_send": {t.table: wanted[t.table]["rows"] for t in RAW_TOPICS}, "resumed": False}
-        assert sum(asyncio.run(end_offsets(second.brokers, [t.name for t in RAW_TOPICS])).values()) == 0
-        killed = 0
-        command = [sys.executable, "-m", "evometrics.deploy.cli", "republish", *source]
-        for number in range(6):
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1.6 + rng.random() * (1 + number / 2))
-            killed += process.poll() is None
-            process.kill()
-            process.wait()
+        assert in_topics(second.brokers) == 0
+        assert sum(kill_in_the_midst(second, [*source], rng) for _ in range(4)) >= 2
         done = republish(*source)
         found = asyncio.run(ids_in(second.brokers))
-        assert killed and done["resumed"]
+        assert done["resumed"]
         assert {table: set(ids.values()) for table, ids in found.items()} == {
             topic.table: {1} for topic in RAW_TOPICS
         }
