@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from aiokafka import TopicPartition
 
 from evometrics.schemas.settings import require
+from evometrics.schemas.topics import DAY_MS
 from evometrics.sinks.raw_events import RawEvent
 from evometrics.sinks.raw_tables import RawTables
 from evometrics.sinks.republish_progress import Progress
@@ -122,6 +123,12 @@ class Republisher:
         if bounds is None or bounds[1] < progress.time:
             return done
         done.retention_ms = await self.target.keep(bounds[0])
+        if done.retention_ms:
+            kept = ", ".join(f"{t} {ms / DAY_MS:.0f} days" for t, ms in sorted(done.retention_ms.items()))
+            self.told(
+                f"topics keep messages longer now, for old events not to be deleted unread ({kept}). Once "
+                "stream and sink have read them, `evometrics topics --reset-retention` sets that back"
+            )
         end = bounds[1] + 1
         reading = asyncio.create_task(self.read(max(progress.time, bounds[0]), end))
         try:

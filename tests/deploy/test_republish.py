@@ -20,6 +20,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from evometrics.deploy.drain import drain, end_offsets, pipeline_groups
 from evometrics.schemas.offset_range import range_reader, read_range
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topic_admin import answered
+from evometrics.schemas.topic_retention import keep_for, own_settings
 from evometrics.schemas.topics import BY_NAME, EVOLUTION_COMPLETED, RAW_TOPICS, TOPICS
 from evometrics.schemas.wire import WireFormat
 from tests.generator import Load
@@ -113,6 +115,7 @@ def test_a_second_environment_is_filled_from_clickhouse_through_kills_and_equals
     rng = random.Random()
     with running_stack(tmp_path / "data", partitions=PARTITIONS) as second:
         source = ("--clickhouse-url", first.clickhouse_url, "--data", str(second.data))
+        source += ("--ahead-hours", "12")
         dry = republish(*source, "--dry-run")
         assert dry == {"to_send": {t.table: wanted[t.table]["rows"] for t in RAW_TOPICS}, "resumed": False}
         assert in_topics(second.brokers) == 0
@@ -158,3 +161,20 @@ def test_all_tables_are_built_again_from_kafka_by_a_sink_with_another_group_and_
         _, said = sink.communicate(timeout=30)
     assert sink.returncode == 0, said
     assert checksums(first, "--database", "again") == wanted == checksums(first)
+
+
+def test_the_topics_retention_is_set_back_on_request(first: Running) -> None:
+    kafka = KafkaSettings(brokers=first.brokers)
+    names = [topic.name for topic in TOPICS]
+
+    def settings() -> dict[str, dict[str, str]]:
+        return asyncio.run(answered(kafka, lambda admin: own_settings(admin, names)))
+
+    made = settings()
+    asyncio.run(answered(kafka, lambda admin: keep_for(admin, {names[0]: 5_000_000_000, names[1]: -1})))
+    assert sum(settings()[name] != made[name] for name in names) == 2
+    at = ("--data", str(first.data), "--partitions", str(PARTITIONS))
+    assert evometrics("topics", *at).returncode == 0
+    assert settings() != made
+    assert evometrics("topics", "--reset-retention", *at).returncode == 0
+    assert settings() == made
