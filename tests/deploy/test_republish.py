@@ -29,7 +29,7 @@ from tests.load import send_all
 from tests.model import SECOND
 from tests.stack import Running, evometrics, running_stack
 
-LOAD = Load(seed=5, begin=(int(time.time()) - 40 * 3600) * SECOND, agents=60, evolutions=600, nodes=2)
+LOAD = Load(seed=5, begin=(int(time.time()) - 40 * 3600) * SECOND, agents=60, evolutions=400, nodes=2)
 #: The same in both: an evolution is abandoned by the times of its partition.
 PARTITIONS = 4
 SINK_GROUP = "evometrics-sink-again"
@@ -104,7 +104,7 @@ def test_the_load_holds_all_there_is(first: Running) -> None:
     assert sums.keys() == {topic.table for topic in TOPICS}
     assert all(each["rows"] >= 20 for table, each in sums.items() if table != "dead_letters")
     assert sums["dead_letters"]["rows"] == 6
-    assert sum(each["rows"] for each in sums.values()) > 5000
+    assert sum(each["rows"] for each in sums.values()) > 4000
 
 
 def test_a_second_environment_is_filled_from_clickhouse_through_kills_and_equals_the_first(
@@ -119,7 +119,7 @@ def test_a_second_environment_is_filled_from_clickhouse_through_kills_and_equals
         dry = republish(*source, "--dry-run")
         assert dry == {"to_send": {t.table: wanted[t.table]["rows"] for t in RAW_TOPICS}, "resumed": False}
         assert in_topics(second.brokers) == 0
-        assert sum(kill_in_the_midst(second, [*source], rng) for _ in range(4)) >= 2
+        assert sum(kill_in_the_midst(second, [*source], rng) for _ in range(3)) >= 2
         done = republish(*source)
         found = asyncio.run(ids_in(second.brokers))
         assert done["resumed"]
