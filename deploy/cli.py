@@ -21,6 +21,7 @@ from evometrics.deploy.options import (
     positive,
 )
 from evometrics.deploy.pace import set_pace
+from evometrics.deploy.republish_flags import add_republish
 from evometrics.schemas import tasks
 from evometrics.schemas.settings import SettingsError
 
@@ -94,6 +95,8 @@ def parser() -> argparse.ArgumentParser:
     add_retention(retention)
 
     topics = command("topics", commands.topics, "Create the topics that are missing, and list all.")
+    text = "let each topic keep messages as long as a new one does (`republish` may have prolonged it)"
+    topics.add_argument("--reset-retention", action="store_true", help=text)
     topics.add_argument("--json", action="store_true", help="print JSON")
     add_kafka(topics)
     add_layout(topics)
@@ -108,6 +111,15 @@ def parser() -> argparse.ArgumentParser:
     add_import(history)
     add_kafka(history)
     add_clickhouse(history)
+    text = "Send the events of the raw tables to Kafka again; streams and sink there make all tables of them."
+    republish = subs.add_parser("republish", help=text, description=text)
+    republish.set_defaults(run=commands.republish)
+    add_republish(republish, add_servers)
+
+    text = "Print rows and a checksum of each table: equal where two databases hold the same."
+    checksums = command("checksums", commands.checksums, text)
+    checksums.add_argument("--json", action="store_true", help="print JSON")
+    add_clickhouse(checksums)
 
     sql = command("sql", commands.sql, "Run one SQL query in ClickHouse and print its rows.")
     sql.add_argument("query", help="the query; - reads it from standard input")

@@ -104,9 +104,11 @@ async def retention(args: argparse.Namespace) -> int:
 
 async def topics(args: argparse.Namespace) -> int:
     """Create the topics that are missing, and list all."""
-    from evometrics.deploy.topics import create_topics
+    from evometrics.deploy.topics import create_topics, reset_retention
 
     states = await create_topics(kafka_settings(args))
+    if args.reset_retention:
+        await reset_retention(kafka_settings(args))
     if args.json:
         print(json.dumps([dataclasses.asdict(state) for state in states]))
         return 0
@@ -128,6 +130,20 @@ async def import_history(args: argparse.Namespace) -> int:
     from evometrics.deploy.history.run import run
 
     return await run(args)
+
+
+async def republish(args: argparse.Namespace) -> int:
+    """Send the events of the raw tables to Kafka again."""
+    from evometrics.deploy.republish import run_republish
+
+    return await run_republish(args)
+
+
+async def checksums(args: argparse.Namespace) -> int:
+    """Print a checksum of each table."""
+    from evometrics.deploy.republish import run_checksums
+
+    return await run_checksums(args)
 
 
 async def sql(args: argparse.Namespace) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-from evometrics.deploy.options import positive
+from evometrics.deploy.options import iso_time, positive
 from evometrics.schemas.events import now_micros
 
 
@@ -42,12 +41,11 @@ def since(text: str) -> int:
     except (ValueError, OverflowError):
         pass
     try:
-        at = datetime.fromisoformat(text)
+        return iso_time(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither an ISO time, such as 2026-11-23T06:00, nor seconds before now"
         ) from None
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
 
 def event_id(text: str) -> str:

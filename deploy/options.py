@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import os
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return number
+
+
+def iso_time(text: str) -> int:
+    """Parse an ISO time as microseconds since 1970; one without a zone is UTC. Raises ValueError."""
+    at = datetime.fromisoformat(text)
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
 
 def add_common(sub: argparse.ArgumentParser) -> None:

@@ -47,6 +47,12 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["import", "pyproject.toml"], {}, "evolutions need agent_id"),
         (["import", "pyproject.toml", "--node-id", ""], {}, "--node-id"),
         (["import", "pyproject.toml", "--format", "xml"], {}, "invalid choice: 'xml'"),
+        (["republish", "--from", "yesterday"], {}, "--from: 'yesterday' is no ISO time"),
+        (["republish", "--tables", "kpi_snapshots,kpi_deltas"], {}, "kpi_deltas: no raw table; those are"),
+        (["republish", "--ahead-hours", "0"], {}, "--ahead-hours: '0'"),
+        (["republish", "--agents", " ,"], {}, "--agents: ' ,' names nothing"),
+        (["republish", "--clickhouse-url", f"http://{NOWHERE}"], {}, f"http://{NOWHERE}"),
+        (["checksums", "--clickhouse-url", f"http://{NOWHERE}"], {}, f"http://{NOWHERE}"),
         (["fly"], {}, "fly"),
     ],
 )

@@ -1,0 +1,87 @@
+"""Flags of `evometrics republish`, and what they are parsed as."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from evometrics.deploy.options import iso_time
+from evometrics.schemas.topics import RAW_TOPICS, Topic
+from evometrics.sinks.raw_tables import RawSelection
+from evometrics.sinks.republish import RepublishSettings
+
+
+def add_republish(
+    sub: argparse.ArgumentParser, add_servers: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Add the flags; `add_servers` adds how to reach ClickHouse, the source, and Kafka, the target."""
+    names = ", ".join(topic.table for topic in RAW_TOPICS)
+    sub.add_argument("--tables", type=raw_topics, help=f"only these, by commas (default: {names})")
+    sub.add_argument("--from", type=moment, dest="since", metavar="TIME", help="events since then (ISO time)")
+    sub.add_argument("--to", type=moment, dest="until", metavar="TIME", help="events before then (ISO time)")
+    sub.add_argument("--agents", type=words, default=(), help="only of these agents, by commas")
+    sub.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
+    sub.add_argument(
+        "--among-others", action="store_true", help="send into topics that hold other events as well"
+    )
+    sub.add_argument(
+        "--stream-group",
+        metavar="NAME",
+        help="consumer group of the stream that reads the topics (default: that of the stream's settings)",
+    )
+    sub.add_argument(
+        "--ahead-hours",
+        type=hours,
+        default=RepublishSettings().ahead_hours,
+        metavar="HOURS",
+        help="event time to send before the stream has read it, well below its lateness (default 6)",
+    )
+    sub.add_argument(
+        "--no-wait", action="store_true", help="send without waiting for the stream, as where none runs"
+    )
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    add_servers(sub)
+
+
+def selection(args: argparse.Namespace) -> RawSelection:
+    """Return which events are meant."""
+    return RawSelection(args.tables or RAW_TOPICS, args.since, args.until, args.agents)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Parse words between commas."""
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing")
+    return found
+
+
+def raw_topics(text: str) -> tuple[Topic, ...]:
+    """Parse names of raw tables, and return their topics in the order of `RAW_TOPICS`."""
+    known = {topic.table: topic for topic in RAW_TOPICS}
+    wanted = words(text)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"{', '.join(unknown)}: no raw table; those are {', '.join(known)} (streams make the others)"
+        )
+    return tuple(topic for table, topic in known.items() if table in wanted)
+
+
+def hours(text: str) -> float:
+    """Parse a number of hours above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of hours above 0")
+    return number
+
+
+def moment(text: str) -> int:
+    """Parse an ISO time as microseconds since 1970."""
+    try:
+        return iso_time(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO time, such as 2026-11-23T06:00") from None

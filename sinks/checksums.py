@@ -1,0 +1,60 @@
+"""Do two databases hold the same? A checksum for each table, over what analysts see.
+
+It is the number of rows and the sum of their hashes, so the order of rows does not matter, and a row that is
+there twice shows. Storage columns (offsets, when a row was inserted) are left out, and of dead letters the
+process that gave up on the message: another one does when tables are built again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from evometrics.schemas.catalog import newest
+from evometrics.schemas.topics import DEAD_LETTERS, TOPICS, Topic
+from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.sinks.settings import ClickHouseSettings
+
+
+class Checksum(NamedTuple):
+    """What a table holds: equal where tables hold the same rows.
+
+    Attributes:
+        hashes: the sum of the rows' 64-bit hashes, modulo 2^64; 0 for an empty table.
+    """
+
+    rows: int
+    hashes: int
+
+
+def checksum_query(topic: Topic) -> str:
+    """Return the query for a table's checksum."""
+    names = [field["name"] for field in newest(topic.record).source["fields"]]
+    if topic is DEAD_LETTERS:
+        names.remove("node_id")
+    # a tuple: the hash of a value that is null would be null by itself
+    return f"SELECT count(), sum(cityHash64(tuple({', '.join(names)}))) FROM {topic.table}"
+
+
+async def checksums(settings: ClickHouseSettings, topics: Sequence[Topic] = TOPICS) -> dict[str, Checksum]:
+    """Return the checksum of each topic's table, by the table's name.
+
+    Raises `ClickHouseUnavailable`, naming address and way out, where ClickHouse does not answer or a table
+    is missing.
+    """
+    client = await open_client(settings)
+    try:
+        found = {}
+        for topic in topics:
+            ((rows, hashes),) = (await client.query(checksum_query(topic))).result_rows
+            found[topic.table] = Checksum(int(rows), int(hashes))
+        return found
+    except CLICKHOUSE_ERRORS as error:
+        raise ClickHouseUnavailable(explain(settings, error)) from error
+    finally:
+        await client.close()
+
+
+def differing(one: dict[str, Checksum], other: dict[str, Checksum]) -> list[str]:
+    """Return the tables that do not hold the same, by name."""
+    return sorted(table for table in one.keys() | other.keys() if one.get(table) != other.get(table))

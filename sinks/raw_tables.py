@@ -1,0 +1,163 @@
+"""The raw tables of a database, seen through a selection and read in slices of Kafka's time.
+
+The tables are sorted by agent, Kafka was by time: what is read at a time is a slice of Kafka's time with so
+many events, sorted by ClickHouse. Each slice looks at the times of all rows once, so larger ones cost less
+and take more memory. A slice ends between two milliseconds. It depends on `_timestamp` and `event_id` alone,
+which stay what they are when a sink stores the same event again from another offset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from evometrics.schemas.topics import RAW_TOPICS, Topic
+from evometrics.schemas.wire import WireFormat
+from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.sinks.raw_events import RawEvent, check_columns, raw_event, read_container, select_events
+from evometrics.sinks.settings import ClickHouseSettings
+
+#: What Kafka had at or after `begin`.
+SINCE = "r._timestamp >= fromUnixTimestamp64Milli({begin:Int64})"
+
+
+@dataclass(frozen=True, slots=True)
+class RawSelection:
+    """Which events are meant; those that fit all that is given.
+
+    Attributes:
+        topics: their topics.
+        since, until: event time, from the first and up to but without the second, microseconds.
+        agents: whose; empty for all, and what is about no agent.
+    """
+
+    topics: tuple[Topic, ...] = RAW_TOPICS
+    since: int | None = None
+    until: int | None = None
+    agents: tuple[str, ...] = ()
+
+    def where(self) -> tuple[str, dict[str, Any]]:
+        """Return the condition in SQL, on a table called `r`, and its parameters."""
+        conditions, given = ["1"], dict[str, Any]()
+        if self.since is not None:
+            conditions.append("r.occurred_at >= fromUnixTimestamp64Micro({since:Int64})")
+            given["since"] = self.since
+        if self.until is not None:
+            conditions.append("r.occurred_at < fromUnixTimestamp64Micro({until:Int64})")
+            given["until"] = self.until
+        if self.agents:
+            conditions.append("r.agent_id IN {agents:Array(String)}")
+            given["agents"] = list(self.agents)
+        return " AND ".join(conditions), given
+
+    def identity(self) -> list[Any]:
+        """Return what tells this selection from others."""
+        return [sorted(t.name for t in self.topics), self.since, self.until, sorted(set(self.agents))]
+
+
+class RawTables:
+    """The raw tables of one database, seen through a selection.
+
+    Use it as an async context manager. Every call raises `ClickHouseUnavailable`, naming address and way
+    out, where ClickHouse does not answer or refuses.
+
+    What is selected must not grow at its older end while it is read: an event that is stored with a time in
+    Kafka that was read already is not seen.
+    """
+
+    def __init__(self, settings: ClickHouseSettings, selection: RawSelection, wire: WireFormat) -> None:
+        self.settings = settings
+        self.selection = selection
+        self.wire = wire
+        self.client: AsyncClient | None = None
+
+    async def __aenter__(self) -> RawTables:
+        self.client = await open_client(self.settings)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.client is not None:
+            await self.client.close()
+
+    async def identity(self) -> str:
+        """Return what tells these events from those of any other database or selection, 16 hex digits."""
+        found = await self.rows(
+            "SELECT toString(uuid) FROM system.databases WHERE name = currentDatabase()", {}
+        )
+        about = [self.settings.database, found[0][0], *self.selection.identity()]
+        return hashlib.blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
+
+    async def counts(self, begin: int) -> dict[str, int]:
+        """Return the number of events by topic, of those that Kafka had at or after a time (milliseconds)."""
+        where, given = self.selection.where()
+        found = {}
+        for topic in self.selection.topics:
+            sql = f"SELECT count() FROM {topic.table}_rows AS r FINAL WHERE {where} AND {SINCE}"
+            found[topic.name] = int((await self.rows(sql, given | {"begin": begin}))[0][0])
+        return found
+
+    async def bounds(self) -> tuple[int, int] | None:
+        """Return when Kafka had the first and the last event, milliseconds; None where there is none."""
+        where, given = self.selection.where()
+        sql = f"SELECT count(), min(at), max(at) FROM ({self.times(where)})"
+        ((number, first, last),) = await self.rows(sql, given | {"begin": 0})
+        return (int(first), int(last)) if number else None
+
+    async def slice_end(self, begin: int, events: int) -> int | None:
+        """Return where the slice ends that begins at a time: the millisecond after so many events.
+
+        None where there are no events from then on.
+        """
+        where, given = self.selection.where()
+        first = f"SELECT at FROM ({self.times(where)}) ORDER BY at LIMIT {{events:UInt64}}"
+        sql = f"SELECT count(), max(at) FROM ({first})"
+        ((number, last),) = await self.rows(sql, given | {"begin": begin, "events": events})
+        return int(last) + 1 if number else None
+
+    def times(self, where: str) -> str:
+        """Return the query for the times of all rows from `begin` on, duplicates and all."""
+        at = "toUnixTimestamp64Milli(r._timestamp) AS at"
+        return " UNION ALL ".join(
+            f"SELECT {at} FROM {topic.table}_rows AS r WHERE {where} AND {SINCE}"
+            for topic in self.selection.topics
+        )
+
+    async def read(self, begin: int, end: int) -> list[RawEvent]:
+        """Return the events that Kafka had from a time up to but without another, in Kafka's order.
+
+        Those of one millisecond are in the order of the offsets within each topic and partition. Raises
+        `TableMismatch` too.
+        """
+        where, given = self.selection.where()
+        found: list[RawEvent] = []
+        for topic in self.selection.topics:
+            container = await self.ask(select_events(topic, where), given | {"begin": begin, "end": end})
+            schema, rows = read_container(container)
+            check_columns(topic.record, schema)
+            prefix = self.wire.prefixes[topic.record]
+            found += [raw_event(topic.name, prefix, row) for row in rows]
+        found.sort(key=lambda event: event.at)  # keeps the order of what is equal
+        return found
+
+    async def ask(self, sql: str, parameters: Mapping[str, Any]) -> bytes:
+        """Return the bytes that answer a query."""
+        assert self.client is not None
+        try:
+            return await self.client.raw_query(sql, dict(parameters))
+        except CLICKHOUSE_ERRORS as error:
+            raise ClickHouseUnavailable(explain(self.settings, error)) from error
+
+    async def rows(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """Return the rows that answer a query."""
+        assert self.client is not None
+        try:
+            result = await self.client.query(sql, dict(parameters))
+        except CLICKHOUSE_ERRORS as error:
+            raise ClickHouseUnavailable(explain(self.settings, error)) from error
+        rows: Sequence[Sequence[Any]] = result.result_rows
+        return rows
