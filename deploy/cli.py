@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 
@@ -21,6 +20,7 @@ from evometrics.deploy.options import (
 )
 from evometrics.deploy.pace import set_pace
 from evometrics.deploy.republish_flags import add_republish
+from evometrics.schemas import tasks
 from evometrics.schemas.settings import SettingsError
 
 #: What a person can put right: said in one line, without a traceback.
@@ -87,6 +87,11 @@ def parser() -> argparse.ArgumentParser:
     migrate.add_argument("--json", action="store_true", help="print JSON")
     add_clickhouse(migrate)
 
+    text = "Show or change how long tables keep their rows."
+    retention = subs.add_parser("retention", help=text, description=text)
+    retention.set_defaults(run=commands.retention)
+    add_retention(retention)
+
     topics = command("topics", commands.topics, "Create the topics that are missing, and list all.")
     text = "let each topic keep messages as long as a new one does (`republish` may have prolonged it)"
     topics.add_argument("--reset-retention", action="store_true", help=text)
@@ -114,6 +119,21 @@ def parser() -> argparse.ArgumentParser:
     sql.add_argument("--json", action="store_true", help="print one JSON object a row")
     add_clickhouse(sql)
     return root
+
+
+def add_retention(sub: argparse.ArgumentParser) -> None:
+    """Add the two actions to the subcommand."""
+    actions = sub.add_subparsers(dest="action", required=True, metavar="show|set")
+    showing = actions.add_parser("show", help="show what each table keeps, and what it holds")
+    setting = actions.add_parser("set", help="keep a table's rows for so many days from now on")
+    setting.add_argument("table", metavar="TABLE", help="a table's name for analysts")
+    setting.add_argument(
+        "days", type=positive, metavar="DAYS", help="after an event, or its arrival if later"
+    )
+    for action in (showing, setting):
+        action.add_argument("--json", action="store_true", help="print JSON")
+        add_common(action)
+        add_clickhouse(action)
 
 
 def add_servers(sub: argparse.ArgumentParser) -> None:
@@ -153,7 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         args.prepare()
         run: Command = args.run
-        return asyncio.run(run(args))
+        return tasks.run(run(args))
     except KeyboardInterrupt:
         return 130
     except SettingsError as error:

@@ -93,6 +93,24 @@ async def migrate(args: argparse.Namespace) -> int:
     return 0
 
 
+async def retention(args: argparse.Namespace) -> int:
+    """Show, or change and show, how long tables keep their rows."""
+    from evometrics.deploy.sql import Found, table
+    from evometrics.sinks.retention import SUMMED, keep, show
+
+    settings = clickhouse_settings(args)
+    if args.action == "set":
+        await keep(settings, args.table, args.days)
+    found = [dataclasses.asdict(each) for each in await show(settings)]
+    if args.json:
+        print(json.dumps(found, default=str))
+        return 0
+    print(table(Found(list(found[0]), [tuple(each.values()) for each in found])))
+    if args.action == "set" and args.table == SUMMED:
+        print(f"\nevolution_hourly and evolution_daily are computed from {SUMMED}: they reach back as far.")
+    return 0
+
+
 async def topics(args: argparse.Namespace) -> int:
     """Create the topics that are missing, and list all."""
     from evometrics.deploy.topics import create_topics, reset_retention

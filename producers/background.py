@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from evometrics.schemas.tasks import end_left
+
+logger = logging.getLogger(__name__)
+
+#: What does not end within these seconds, such as a library's wait, is left to the end of the process.
+STOP_SECONDS = 15.0
 
 T = TypeVar("T")
 
@@ -26,11 +34,12 @@ class BackgroundLoop:
         ready.wait()
 
     def run(self, ready: threading.Event) -> None:
-        """The thread: like `asyncio.run`, until `stop`; tasks that are left are cancelled."""
+        """The thread: like `asyncio.run`, until `stop`; tasks that are left are ended."""
         with asyncio.Runner() as runner:
-            self.loop = runner.get_loop()
-            self.loop.call_soon(ready.set)
-            self.loop.run_forever()
+            self.loop = loop = runner.get_loop()
+            loop.call_soon(ready.set)
+            loop.run_forever()
+            end_left(runner)
 
     async def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the thread and await its result in the caller's loop."""
@@ -41,5 +50,7 @@ class BackgroundLoop:
         """Cancel what still runs and end the thread; blocking."""
         if self.loop is not None and self.thread is not None:
             self.loop.call_soon_threadsafe(self.loop.stop)
-            self.thread.join()
+            self.thread.join(STOP_SECONDS)
+            if self.thread.is_alive():
+                logger.error("thread %s does not end; it is left to the end of the process", self.name)
         self.loop = self.thread = None

