@@ -14,7 +14,7 @@ from evometrics.deploy.options import clickhouse_settings, config_file, kafka_se
 from evometrics.deploy.republish_flags import selection
 from evometrics.deploy.sql import Found, table
 from evometrics.schemas.settings import read_settings
-from evometrics.schemas.topics import BY_NAME, DAY_MS
+from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import open_wire
 from evometrics.sinks.checksums import checksums
 from evometrics.sinks.raw_tables import RawTables
@@ -47,12 +47,6 @@ async def run_republish(args: argparse.Namespace) -> int:
                 read = (*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS)
                 republisher = Republisher(tables, target, settings, read, say, bar.update)
                 done = await republisher.run(progress)
-    if done.retention_ms:
-        kept = ", ".join(f"{t} {ms / DAY_MS:.0f} days" for t, ms in sorted(done.retention_ms.items()))
-        say(
-            f"old events would be deleted before they are read: topics keep messages longer now ({kept}). "
-            "Once stream and sink have read them, `evometrics topics --reset-retention` sets that back"
-        )
     sent = {topic: done.sent[topic] for topic in counts}
     tell_counts(args, sent, "sent", f"sent in {time.monotonic() - began:.0f} s", progress.time)
     return 0

@@ -6,6 +6,7 @@ deleted within minutes where their topic's retention is shorter than their age, 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -16,6 +17,7 @@ RETENTION = "retention.ms"
 #: In an answer's entry: the topic's own setting, not a default (`ConfigSource.DYNAMIC_TOPIC_CONFIG`).
 OF_TOPIC = 1
 FOR_EVER = -1
+HEARD_TRIES, HEARD_SECONDS = 50, 0.1
 
 
 async def own_settings(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -38,7 +40,10 @@ async def own_settings(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dic
 
 
 async def keep_for(admin: AIOKafkaAdminClient, retention_ms: Mapping[str, int]) -> None:
-    """Set how long topics keep messages; their other settings stay. Raises `KafkaError`."""
+    """Set how long topics keep messages; their other settings stay. Raises `KafkaError`.
+
+    Brokers hear of it a moment after it is decided: returns once the one that answers has, or after seconds.
+    """
     settings = await own_settings(admin, list(retention_ms))
     # the request replaces all settings of a topic
     changed = [
@@ -49,6 +54,11 @@ async def keep_for(admin: AIOKafkaAdminClient, retention_ms: Mapping[str, int]) 
         for code, message, _, topic in response.resources:
             if code:
                 raise for_code(code)(f"topic {topic}: {message}")
+    for _ in range(HEARD_TRIES):
+        now = await own_settings(admin, list(retention_ms))
+        if all(now[topic][RETENTION] == str(milliseconds) for topic, milliseconds in retention_ms.items()):
+            return
+        await asyncio.sleep(HEARD_SECONDS)
 
 
 def too_short(settings: Mapping[str, Mapping[str, str]], age_ms: int, margin_ms: int) -> dict[str, int]:

@@ -128,10 +128,11 @@ def read_container(container: bytes) -> tuple[Any, Iterator[bytes]]:
 def records(container: bytes, place: int) -> Iterator[bytes]:
     """Return the record of each block from a place on."""
     while place < len(container):
-        if container[place] != 2:
+        count, (size, place) = container[place] >> 1, read_length(container, place + 1)
+        if count > 1:
             raise ValueError("ClickHouse put more than one row into a block of its Avro container")
-        size, place = read_length(container, place + 1)
-        yield container[place : place + size]
+        if count:  # of no rows there is a block as well
+            yield container[place : place + size]
         place += size + SYNC_BYTES
 
 

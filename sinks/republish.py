@@ -10,7 +10,8 @@ Not guaranteed: two of these commands at once, into the same topics, send events
 stored with an old time in Kafka while the command runs, from a source that still grows, may be passed over.
 Of an event that was sent twice at first, the message that was stored last gives the time. An event that came
 too late for a success rate at first may count now, and the other way round, where partitions were further
-apart than the stream's lateness allows.
+apart than the stream's lateness allows. An evolution whose completion came after its deadline in event time
+is reported as abandoned or not as the stream's batches fall, here as at first.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from aiokafka import TopicPartition
 
 from evometrics.schemas.settings import require
+from evometrics.schemas.topics import DAY_MS
 from evometrics.sinks.raw_events import RawEvent
 from evometrics.sinks.raw_tables import RawTables
 from evometrics.sinks.republish_progress import Progress
@@ -122,6 +124,12 @@ class Republisher:
         if bounds is None or bounds[1] < progress.time:
             return done
         done.retention_ms = await self.target.keep(bounds[0])
+        if done.retention_ms:
+            kept = ", ".join(f"{t} {ms / DAY_MS:.0f} days" for t, ms in sorted(done.retention_ms.items()))
+            self.told(
+                f"topics keep messages longer now, for old events not to be deleted unread ({kept}). Once "
+                "stream and sink have read them, `evometrics topics --reset-retention` sets that back"
+            )
         end = bounds[1] + 1
         reading = asyncio.create_task(self.read(max(progress.time, bounds[0]), end))
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -71,11 +71,12 @@ class Target:
                 f"no topic {', '.join(missing)} at {self.kafka.brokers}: create them with `evometrics topics`"
             )
         try:
-            for client in (self.producer, self.admin):
-                await asyncio.wait_for(client.start(), CONNECT_SECONDS)
-                self.stack.push_async_callback(
-                    closed, client.stop if client is self.producer else client.close
-                )
+            for start, close in (
+                (self.producer.start, self.producer.stop),
+                (self.admin.start, self.admin.close),
+            ):
+                self.stack.push_async_callback(closed, close)
+                await asyncio.wait_for(start(), CONNECT_SECONDS)
         except (TimeoutError, KafkaConnectionError) as error:
             await self.stack.aclose()
             raise BrokerUnavailable(f"no Kafka broker answers at {self.kafka.brokers} ({error!r})") from error
@@ -186,9 +187,7 @@ class Target:
         return {partition: place.offset for partition, place in found.items()}
 
 
-async def closed(close: Callable[[], object]) -> None:
+async def closed(close: Callable[[], Awaitable[None]]) -> None:
     """Close a client; a broker that is away is not waited for."""
-    closing = close()
-    assert asyncio.iscoroutine(closing)
     with contextlib.suppress(KafkaError, TimeoutError, OSError):
-        await asyncio.wait_for(closing, CLOSE_SECONDS)
+        await asyncio.wait_for(close(), CLOSE_SECONDS)

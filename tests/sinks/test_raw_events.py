@@ -30,8 +30,8 @@ from tests.generator import Load, generate
 from tests.model import SECOND
 from tests.sinks.support import WIRE, Sent, sent, store
 
-#: Seconds since 1970; the tables keep no events of three months ago.
-BEGIN = int(time.time()) - 40 * 3600
+#: Seconds since 1970: tables keep no events of three months ago, brokers take none of the future (late ones).
+BEGIN = int(time.time()) - 70 * 3600
 LOAD = Load(seed=3, begin=BEGIN * SECOND, agents=20, evolutions=150, nodes=2)
 #: Doubles that a detour through text or arithmetic would change.
 ODD = (-0.0, 5e-324, 0.1 + 0.2, 1e308, -1.7976931348623157e308, 2.0**53 + 2)
@@ -140,13 +140,13 @@ async def test_every_event_comes_back_byte_for_byte(database: ClickHouseSettings
 async def test_slices_of_any_size_give_each_event_once_in_kafkas_order(
     database: ClickHouseSettings, events: int
 ) -> None:
-    messages = loaded()[: 400 if events < 100 else None]
+    messages = loaded()[: 40 if events == 1 else 400 if events == 7 else None]
     await fill(database, messages)
     slices = await read(database, events=events)
     found = [event for part in slices for event in part]
     assert len(slices) == 1 if events > len(messages) else len(slices) > 3
     assert [e.at for e in found] == sorted(m.timestamp for m in messages)
-    assert max(len({e.at for e in part}) for part in slices) <= events
+    assert max(len({e.at for e in part}) for part in slices) <= events  # and all of the last millisecond
 
     def offsets(of: Sequence[tuple[str, bytes]]) -> dict[str, list[bytes]]:
         ordered: dict[str, list[bytes]] = {}
