@@ -10,7 +10,8 @@ Not guaranteed: two of these commands at once, into the same topics, send events
 stored with an old time in Kafka while the command runs, from a source that still grows, may be passed over.
 Of an event that was sent twice at first, the message that was stored last gives the time. An event that came
 too late for a success rate at first may count now, and the other way round, where partitions were further
-apart than the stream's lateness allows.
+apart than the stream's lateness allows. An evolution whose completion came after its deadline in event time
+is reported as abandoned or not as the stream's batches fall, here as at first.
 """
 
 from __future__ import annotations
