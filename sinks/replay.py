@@ -13,7 +13,8 @@ of a version that arrived meanwhile wins. What is deleted was there before the r
 row whose sorting key was wrong is there twice for a moment: inserted under the right one, then deleted under
 the other.
 
-Kafka is not touched: no group, no offset, no topic, and the stream's states stay as they are.
+The raw tables are the only source: they reach back further than Kafka. Kafka is not touched: no group, no
+offset, no topic, and the stream's states stay as they are.
 
 Killed at any moment: the same command again computes anew, compares anew and applies what is left; the tables
 of the run that was killed are dropped. There is nothing to resume from, on purpose: states as of some offset
