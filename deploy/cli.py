@@ -21,6 +21,7 @@ from evometrics.deploy.options import (
     positive,
 )
 from evometrics.deploy.pace import set_pace
+from evometrics.deploy.replay_flags import add_replay
 from evometrics.deploy.republish_flags import add_republish
 from evometrics.schemas import tasks
 from evometrics.schemas.settings import SettingsError
@@ -116,6 +117,11 @@ def parser() -> argparse.ArgumentParser:
     republish.set_defaults(run=commands.republish)
     add_republish(republish, add_servers)
 
+    text = "Compute derived tables again from the raw tables, show what differs, and put it right (--apply)."
+    replay = subs.add_parser("replay", help=text, description=text)
+    replay.set_defaults(run=commands.replay, prepare=set_pace)
+    add_replay(replay, add_server)
+
     text = "Print rows and a checksum of each table: equal where two databases hold the same."
     checksums = command("checksums", commands.checksums, text)
     checksums.add_argument("--json", action="store_true", help="print JSON")
@@ -150,6 +156,12 @@ def add_servers(sub: argparse.ArgumentParser) -> None:
     add_clickhouse(sub)
 
 
+def add_server(sub: argparse.ArgumentParser) -> None:
+    """Add how to reach ClickHouse."""
+    add_common(sub)
+    add_clickhouse(sub)
+
+
 def add_external(sub: argparse.ArgumentParser) -> None:
     """Add how many brokers to start, and the flags that put running servers in the place of ours."""
     text = "Kafka brokers to start: 1, or a cluster of 3 (default 1)"
@@ -175,7 +187,10 @@ def nothing() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one subcommand; return its exit code: 0, 1 where it failed, 2 where it was asked wrongly."""
+    """Run one subcommand; return its exit code: 0, 1 where it failed, 2 where it was asked wrongly.
+
+    And 3 where a dry run of `replay` found rows to put right.
+    """
     args = parser().parse_args(arguments)
     try:
         args.prepare()

@@ -139,6 +139,13 @@ async def republish(args: argparse.Namespace) -> int:
     return await run_republish(args)
 
 
+async def replay(args: argparse.Namespace) -> int:
+    """Compute derived tables again, show what differs, and put it right where that is asked for."""
+    from evometrics.deploy.replay import run_replay
+
+    return await run_replay(args)
+
+
 async def checksums(args: argparse.Namespace) -> int:
     """Print a checksum of each table."""
     from evometrics.deploy.republish import run_checksums

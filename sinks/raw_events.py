@@ -20,8 +20,9 @@ from evometrics.schemas.catalog import newest, plain
 from evometrics.schemas.primitives import read_length, read_text
 from evometrics.schemas.topics import Topic
 
-#: Comes before each datum: the message's time in Kafka (milliseconds) and its event time (microseconds).
-HEAD = struct.Struct("<qq")
+#: Comes before each datum: the message's time in Kafka (milliseconds), its event time (microseconds), and its
+#: partition.
+HEAD = struct.Struct("<qqi")
 ID_END = 1 + 36
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
@@ -45,6 +46,7 @@ class RawEvent(NamedTuple):
         at: the message's time in Kafka, milliseconds.
         occurred_at: event time, microseconds.
         value: the message value, framed.
+        partition: the partition it came from at first.
     """
 
     at: int
@@ -53,6 +55,7 @@ class RawEvent(NamedTuple):
     event_id: bytes
     key: bytes
     value: bytes
+    partition: int = 0
 
 
 def select_events(topic: Topic, where: str) -> str:
@@ -68,7 +71,8 @@ def select_events(topic: Topic, where: str) -> str:
     return f"""SELECT
     toFixedString(concat(
         reinterpretAsFixedString(toUnixTimestamp64Milli(r._timestamp)),
-        reinterpretAsFixedString(toUnixTimestamp64Micro(r.occurred_at))
+        reinterpretAsFixedString(toUnixTimestamp64Micro(r.occurred_at)),
+        reinterpretAsFixedString(r._partition)
     ), {HEAD.size}) AS _head,
     {", ".join(columns)}
 FROM {topic.table}_rows AS r FINAL
@@ -134,10 +138,10 @@ def records(container: bytes, place: int) -> Iterator[bytes]:
 
 def raw_event(topic: str, prefix: bytes, record: bytes) -> RawEvent:
     """Return the event of a record: `HEAD`, then a datum that begins with ids of event, agent, node."""
-    at, occurred_at = HEAD.unpack_from(record)
+    at, occurred_at, partition = HEAD.unpack_from(record)
     datum = record[HEAD.size :]
     length, place = read_length(datum, ID_END)
     if not length:
         length, place = read_length(datum, place)
     key = datum[place : place + length]
-    return RawEvent(at, occurred_at, topic, datum[1:ID_END], key, prefix + datum)
+    return RawEvent(at, occurred_at, topic, datum[1:ID_END], key, prefix + datum, partition)

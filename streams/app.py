@@ -14,7 +14,7 @@ from faust.types import TP
 from evometrics.schemas.metric_defs import Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.computations import Computations
+from evometrics.streams.computations import TABLES, Computations
 from evometrics.streams.evolutions import EVOLUTION_TABLES
 from evometrics.streams.lane import Lane
 from evometrics.streams.outputs import OutputProducer
@@ -32,7 +32,6 @@ from evometrics.streams.work import Compute, Work
 FETCH_BYTES = 512 * 1024
 #: Batches that Faust holds ready for a lane besides those that wait in it.
 BUFFERED_BATCHES = 16
-TABLES = (*EVOLUTION_TABLES, *SNAPSHOT_TABLES, SCOPES)
 
 
 def changelog_name(group: str, table: str) -> str:

@@ -31,6 +31,9 @@ from evometrics.streams.work import dead_letter
 
 T = TypeVar("T")
 
+#: All tables that the computations keep their states in.
+TABLES = (*EVOLUTION_TABLES, *SNAPSHOT_TABLES, SCOPES)
+
 
 class Computations:
     """Reads records and hands them to the processors.

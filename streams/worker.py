@@ -18,8 +18,9 @@ from evometrics.schemas.lag import GroupLag
 from evometrics.schemas.metric_defs import OF_STREAMS, Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.wire import open_wire
-from evometrics.streams.app import TABLES, StreamApp, StreamParts, build, changelog_name
+from evometrics.streams.app import StreamApp, StreamParts, build, changelog_name
 from evometrics.streams.changelogs import create_changelogs
+from evometrics.streams.computations import TABLES
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS, source_partitions
 

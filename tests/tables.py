@@ -24,7 +24,9 @@ def logical_type(kind: Any) -> str | None:
     return None
 
 
-def rows(url: str, record: str, *, strict: bool = True) -> dict[str, dict[str, Any]]:
+def rows(
+    url: str, record: str, *, strict: bool = True, database: str = "evometrics"
+) -> dict[str, dict[str, Any]]:
     """Return every row of a record's table by event_id: times in microseconds, ids as text.
 
     Strict: fail where an event is there twice.
@@ -35,7 +37,7 @@ def rows(url: str, record: str, *, strict: bool = True) -> dict[str, dict[str, A
         shown = {"uuid": f"toString({name})", "timestamp-micros": f"toUnixTimestamp64Micro({name})"}
         columns.append(f"{shown.get(kind or '', name)} AS {name}_")
     names = [field["name"] for field in newest(record).source["fields"]]
-    with client(url) as connected:
+    with client(url, database) as connected:
         result = connected.query(f"SELECT {', '.join(columns)} FROM {BY_RECORD[record].table}")
     found = [dict(zip(names, row, strict=True)) for row in result.result_rows]
     by_id = {row["event_id"]: row for row in found}

@@ -1,4 +1,4 @@
-"""The stream without Kafka and Faust: in-memory tables, and crashes between any two writes."""
+"""The stream without Kafka and Faust, with logs to read again, and crashes between any two writes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,13 @@ from aiokafka.structs import ConsumerRecord
 from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.topics import BY_RECORD, SCOPE_COUNTS
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.app import TABLES
 from evometrics.streams.batches import Outcome
-from evometrics.streams.computations import Computations
+from evometrics.streams.offline import OfflineStream, record_of
 from evometrics.streams.outputs import Message
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.sources import EVOLUTION_TOPICS
-from evometrics.streams.tables import StateTable
 
 SOURCES = (EvolutionStarted, EvolutionCompleted, KpiSnapshot)
 WIRE = WireFormat()
-
-
-def record_of(
-    topic: str, partition: int, offset: int, key: bytes, value: bytes, stamp: int
-) -> ConsumerRecord:
-    """Return a message as a consumer gets it."""
-    return ConsumerRecord(
-        topic, partition, offset, stamp, 0, key, value, None, len(key), len(value or b""), ()
-    )
 
 
 @dataclass
@@ -47,14 +35,12 @@ class PureStream:
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.tables = {name: StateTable(name, f"{name}-changelog") for name in TABLES}
-        for table in self.tables.values():
-            table.data = {partition: {} for partition in range(self.partitions)}
-        self.restart()
+        self.offline = OfflineStream(self.settings, WIRE)
+        self.tables = self.offline.tables
 
     def restart(self) -> None:
         """Forget what a worker keeps in memory."""
-        self.computations = Computations(self.settings, WIRE, self.tables)
+        self.offline.restart()
 
     def partition_of(self, key: str) -> int:
         return crc32(key.encode()) % self.partitions
@@ -115,12 +101,7 @@ class PureStream:
         return not crashes
 
     def compute(self, topic: str, partition: int, records: list[ConsumerRecord]) -> Outcome:
-        compute = self.computations.snapshots
-        if topic == SCOPE_COUNTS:
-            compute = self.computations.scopes
-        elif topic in EVOLUTION_TOPICS:
-            compute = self.computations.evolutions
-        outcome, letters = compute(partition, records)
+        outcome, letters = self.offline.compute_of(topic)(partition, records)
         self.letters += letters
         return outcome
 

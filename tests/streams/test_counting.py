@@ -15,6 +15,7 @@ from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LiveStates
 from evometrics.streams.calculations import evolution_metrics
 from evometrics.streams.metrics_rows import MetricsWriter
+from evometrics.streams.offline import record_of
 from evometrics.streams.packing import PackedCounts
 from evometrics.streams.rates import RateWriter
 from evometrics.streams.scope_tally import Attempt, ScopeTally, scopes_of
@@ -22,7 +23,6 @@ from evometrics.streams.state import PartialState
 from evometrics.streams.tables import PartitionView
 from evometrics.streams.windows import FLEET, SECOND, WINDOWS, Scope, WindowCounts, affected_rows
 from tests.schemas.examples import EXAMPLES
-from tests.streams.pure_stream import record_of
 
 WIRE = WireFormat()
 DONE = next(e for e in EXAMPLES if isinstance(e, EvolutionCompleted))

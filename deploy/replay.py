@@ -1,0 +1,104 @@
+"""`evometrics replay`: derived tables computed again from what was recorded, compared, and put right."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from evometrics.deploy.options import clickhouse_settings
+from evometrics.deploy.replay_flags import replay_settings, stream_settings
+from evometrics.deploy.republish import say
+from evometrics.deploy.sql import Found, cell, table
+from evometrics.sinks.replay import Computed, replaying
+from evometrics.sinks.replay_compare import Sample, TableDifferences, total
+from evometrics.sinks.replay_sql import KINDS
+
+#: Exit code of a dry run that found rows to put right; 0: there are none, or they were put right.
+DIFFERENT = 3
+MEANINGS = {
+    "added": "are missing in the live table",
+    "gone": "are in the live table and come of no event",
+    "changed": "hold other values in the live table",
+    "newer": "were written while the replay ran, and stay as they are",
+    "kept": "can't be computed again, for not all they came of is there, and stay as they are",
+}
+
+
+async def run_replay(args: argparse.Namespace) -> int:
+    """Compute and compare; put right where that is asked for. Returns the exit code."""
+    clickhouse, settings, stream = clickhouse_settings(args), replay_settings(args), stream_settings(args)
+    began = time.monotonic()
+    async with replaying(clickhouse, settings, stream) as replay:
+        with tqdm(total=await replay.events(), desc="computed", unit="event", disable=None) as bar:
+            computed = await replay.compute(bar.update)
+        if not args.json:
+            say(f"{computed.events} events computed in {time.monotonic() - began:.0f} s; comparing")
+        found = await replay.compare()
+        left = found
+        if args.apply and total(found):
+            if not args.json:
+                print(report(found), flush=True)
+            await replay.apply()
+            left = await replay.compare()
+    applied = args.apply and total(found) > 0
+    if args.json:
+        print(json.dumps(as_json(computed, found, applied, total(left)), default=str))
+    elif applied:
+        print(
+            f"\n{total(found)} rows put right in {time.monotonic() - began:.0f} s, {total(left)} differ now"
+        )
+    else:
+        print(report(found))
+        print("\n" + conclusion(total(found)))
+    if total(left):
+        return 1 if args.apply else DIFFERENT
+    return 0
+
+
+def conclusion(number: int) -> str:
+    """Return what a dry run comes to."""
+    if number:
+        return f"{number} rows differ; nothing was changed. --apply puts them right"
+    return "nothing to put right: the live tables hold what the events come to"
+
+
+def as_json(
+    computed: Computed, found: Sequence[TableDifferences], applied: bool, left: int
+) -> dict[str, Any]:
+    """Return a run as a program reads it."""
+    return {
+        "computed": dataclasses.asdict(computed),
+        "tables": {each.table: dataclasses.asdict(each) for each in found},
+        "different": total(found),
+        "applied": applied,
+        "different_now": left,
+    }
+
+
+def report(found: Sequence[TableDifferences]) -> str:
+    """Return the differences as text: numbers, then some rows of each kind."""
+    rows = [(e.table, e.live, e.replayed, *(e.counts[kind] for kind in KINDS)) for e in found]
+    parts = [table(Found(["table", "live", "replayed", *KINDS], list(rows)))]
+    for each in found:
+        for kind in KINDS:
+            if each.counts[kind]:
+                parts.append(f"\n{each.table}: {each.counts[kind]} {kind}; they {MEANINGS[kind]}")
+                parts += map(shown, each.samples.get(kind, ()))
+    return "\n".join(parts)
+
+
+def shown(sample: Sample) -> str:
+    """Return one row that differs."""
+    live, replayed = sample.live, sample.replayed
+    if live is not None and replayed is not None:
+        changes = (f"{n} {cell(live[n])} -> {cell(replayed[n])}" for n in live if n != "event_id")
+        return f"  {sample.event_id}  {', '.join(changes)}"
+    row = live or replayed or {}
+    told = (f"{n} {cell(v)}" for n, v in row.items() if n != "event_id" and v not in (None, "", {}, []))
+    return f"  {sample.event_id}  {', '.join(list(told)[:8])}"

@@ -1,0 +1,71 @@
+"""Flags of `evometrics replay`, and the settings they become."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from evometrics.deploy.options import config_file
+from evometrics.deploy.republish_flags import moment, words
+from evometrics.schemas.settings import read_settings, require
+from evometrics.schemas.topics import DERIVED_TOPICS, Topic
+from evometrics.sinks.raw_tables import RawSelection
+from evometrics.sinks.replay import ReplaySettings
+from evometrics.streams.settings import StreamSettings
+
+
+def add_replay(sub: argparse.ArgumentParser, add_server: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Add the flags; `add_server` adds how to reach ClickHouse."""
+    defaults = ReplaySettings()
+    names = ", ".join(topic.table for topic in DERIVED_TOPICS)
+    sub.add_argument("--tables", type=derived_topics, help=f"only these, by commas (default: {names})")
+    sub.add_argument("--from", type=moment, dest="since", metavar="TIME", help="rows since then (ISO time)")
+    sub.add_argument("--to", type=moment, dest="until", metavar="TIME", help="rows before then (ISO time)")
+    text = "only rows of these agents, by commas; no success rates but the agents' own"
+    sub.add_argument("--agents", type=words, default=(), help=text)
+    sub.add_argument("--apply", action="store_true", help="put the rows right that differ")
+    sub.add_argument(
+        "--lateness-hours",
+        type=float,
+        metavar="HOURS",
+        help="let late events correct success rates and KPI deltas this long (default: as the stream does)",
+    )
+    sub.add_argument(
+        "--settle-seconds",
+        type=float,
+        default=defaults.settle_seconds,
+        metavar="SECONDS",
+        help="delete no rows that were stored later than so long before the replay began, nor take them back "
+        "to an older version (default 60)",
+    )
+    text = f"rows to show of each kind of difference (default {defaults.samples})"
+    sub.add_argument("--samples", type=int, default=defaults.samples, metavar="NUMBER", help=text)
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    add_server(sub)
+
+
+def derived_topics(text: str) -> tuple[Topic, ...]:
+    """Parse names of derived tables, and return their topics in the order of `DERIVED_TOPICS`."""
+    known = {topic.table: topic for topic in DERIVED_TOPICS}
+    wanted = words(text)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"{', '.join(unknown)}: no derived table; those are {', '.join(known)} (the others were recorded)"
+        )
+    return tuple(topic for table, topic in known.items() if table in wanted)
+
+
+def replay_settings(args: argparse.Namespace) -> ReplaySettings:
+    """Return what is to be replayed. Raises `SettingsError`."""
+    if args.since is not None and args.until is not None:
+        require(args.since < args.until, "--to", args.until, "must be after --from")
+    meant = RawSelection(args.tables or DERIVED_TOPICS, args.since, args.until, args.agents)
+    return ReplaySettings(meant, args.settle_seconds, samples=args.samples)
+
+
+def stream_settings(args: argparse.Namespace) -> StreamSettings:
+    """Return how the stream computes: as its workers are set, but for `--lateness-hours`."""
+    lateness = args.lateness_hours
+    given = {"allowed_lateness_seconds": None if lateness is None else round(lateness * 3600)}
+    return read_settings(StreamSettings, "stream", flags=given, file=config_file(args))

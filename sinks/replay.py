@@ -1,0 +1,230 @@
+"""Replay: derived tables computed again from the raw tables, compared with the live ones, and put right.
+
+1. Compute: all starts, completions and snapshots, in the order of their time in Kafka, go through the
+   stream's own computations (`streams.offline`) into shadow tables (`shadow`).
+2. Compare (`replay_compare`): which rows are added, gone or changed within the rows meant.
+3. Apply, only where it is asked for: the added and changed rows are inserted into the live tables, then what
+   is gone is deleted.
+
+The live tables are never swapped as a whole: what the sink inserts meanwhile would be lost, or the pipeline
+would have to wait. They are ReplacingMergeTree and read with FINAL, so that a changed row replaces the other
+at the moment it is inserted: whoever asks sees the old one or the new one, never none and never both. A row
+of a version that arrived meanwhile wins. What is deleted was there before the replay began to read. Only a
+row whose sorting key was wrong is there twice for a moment: inserted under the right one, then deleted under
+the other.
+
+The raw tables are the only source: they reach back further than Kafka. Kafka is not touched: no group, no
+offset, no topic, and the stream's states stay as they are.
+
+Killed at any moment: the same command again computes anew, compares anew and applies what is left; the tables
+of the run that was killed are dropped. There is nothing to resume from, on purpose: states as of some offset
+would be a second kind of truth. Two replays at once: the later one ends the earlier.
+
+What a replay can't know. Of an event that was sent twice the raw tables keep the message stored last, and its
+time in Kafka decides where it comes; ids are computed from the event, so rows are the same. An event that
+came too late for the stream's windows comes too late here as well, unless more lateness is allowed; where
+nodes delivered after an outage, the messages' own times bring them earlier than they came, and more may
+count. Rows whose raw events are gone or were not read are left alone (`replay_sql`). The stream goes on from
+its own states: where these are wrong, and not only the rows, it makes wrong rows until the windows have
+passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from evometrics.schemas.settings import require
+from evometrics.schemas.topics import DERIVED_TOPICS, KPI_SNAPSHOTS, Topic
+from evometrics.schemas.wire import WireFormat
+from evometrics.sinks import replay_sql
+from evometrics.sinks.client import open_client
+from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_tables import RawSelection, RawTables
+from evometrics.sinks.replay_compare import MAX_AHEAD, Comparison, ReadFrom, TableDifferences
+from evometrics.sinks.republish_steps import steps
+from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.sinks.shadow import ShadowTables
+from evometrics.streams.offline import OfflineStream
+from evometrics.streams.outputs import Message
+from evometrics.streams.settings import StreamSettings
+from evometrics.streams.windows import SECOND, WINDOWS
+
+HOUR = 3600 * SECOND
+#: Event time that goes through the computations at once, at most: well below the stream's lateness.
+SPAN = 6 * HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """What is replayed, and how.
+
+    Attributes:
+        meant: the derived rows that are compared: their tables, event time and agents. Rows of success rates
+            have an agent only for the scope agent.
+        settle_seconds: a row counts as there before the replay where it was stored this long before it began;
+            longer than the sink is behind in one partition while it stores the rows of another.
+        slice_events: events read from ClickHouse at a time; two slices are in memory.
+        step_events: events that are computed with at once.
+        samples: rows shown of each kind of difference.
+    """
+
+    meant: RawSelection = field(default_factory=lambda: RawSelection(DERIVED_TOPICS))
+    settle_seconds: float = 60.0
+    slice_events: int = 50_000
+    step_events: int = 20_000
+    samples: int = 3
+
+    def __post_init__(self) -> None:
+        require(self.settle_seconds >= 0, "settle_seconds", self.settle_seconds, "must not be negative")
+        require(self.slice_events > 0, "slice_events", self.slice_events, "must be at least 1")
+        require(self.step_events > 0, "step_events", self.step_events, "must be at least 1")
+        require(self.samples >= 0, "samples", self.samples, "must not be negative")
+
+    def sources(self) -> tuple[Topic, ...]:
+        """Return the raw topics that the tables come of."""
+        found = (topic for each in self.meant.topics for topic in replay_sql.judged(each, "").sources)
+        return tuple(dict.fromkeys(found))
+
+    def begin(self, stream: StreamSettings) -> int:
+        """Return from when on messages are read, by their time in Kafka, milliseconds; 0 for all.
+
+        So far before the range that each of its windows, and each evolution abandoned in it, is whole.
+        """
+        if self.meant.since is None:
+            return 0
+        window = max(w.seconds + w.step_seconds for w in WINDOWS)
+        back = max(window, stream.abandoned_after_seconds) * SECOND + stream.allowed_lateness_seconds * SECOND
+        return max(0, (self.meant.since - back - MAX_AHEAD) // 1000)
+
+
+@dataclass(slots=True)
+class Computed:
+    """What the first step did.
+
+    Attributes:
+        events: raw events read.
+        rows: derived rows written to the shadow tables, corrected ones counted again.
+        unreadable: events that the stream makes dead letters of.
+    """
+
+    events: int = 0
+    rows: int = 0
+    unreadable: int = 0
+
+
+class Replay:
+    """One replay. Use it through `replaying`."""
+
+    def __init__(
+        self,
+        settings: ReplaySettings,
+        stream: StreamSettings,
+        raw: RawTables,
+        shadow: ShadowTables,
+        begun: int,
+    ) -> None:
+        self.settings = settings
+        self.stream = stream
+        self.raw = raw
+        self.shadow = shadow
+        self.begun = begun
+        self.span = min(SPAN, stream.allowed_lateness_seconds * SECOND // 2)
+        self.read = ReadFrom(begun, begun - round(settings.settle_seconds * 1000), 0, 0)
+        self.watermark: int | None = None
+
+    async def events(self) -> int:
+        """Return about how many events will be read."""
+        return sum((await self.raw.counts(self.settings.begin(self.stream))).values())
+
+    async def compute(self, done: Callable[[int], object]) -> Computed:
+        """Fill the shadow tables; `done` hears the number of events of each step."""
+        result = Computed()
+        begin, bounds = self.settings.begin(self.stream), await self.raw.bounds()
+        if bounds is None or bounds[1] < begin:
+            return result
+        # what comes before the first message is no reason to doubt that all were read
+        begin = begin if begin > bounds[0] else 0
+        end = bounds[1] + 1
+        self.read = ReadFrom(self.begun, self.read.settled, begin, end)
+        stream = OfflineStream(self.stream, self.raw.wire)
+        reading = asyncio.create_task(self.slice(max(begin, bounds[0]), end))
+        try:
+            while True:
+                events, next_begin = await reading
+                if next_begin < end:
+                    reading = asyncio.create_task(self.slice(next_begin, end))
+                for step in steps(events, self.watermark, self.settings.step_events, self.span):
+                    self.watermark = step.watermark
+                    messages = await asyncio.to_thread(self.computed, stream, step.events)
+                    result.rows += await self.shadow.insert(messages, step.events[-1].at)
+                    result.events += len(step.events)
+                    done(len(step.events))
+                if next_begin >= end:
+                    result.unreadable = stream.unreadable
+                    return result
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def slice(self, begin: int, end: int) -> tuple[list[RawEvent], int]:
+        """Return the events from a time in Kafka on, in its order, and where the next ones begin."""
+        slice_end = await self.raw.slice_end(begin, self.settings.slice_events)
+        if slice_end is None or slice_end > end:
+            slice_end = end
+        return await self.raw.read(begin, slice_end), slice_end
+
+    def computed(self, stream: OfflineStream, events: Sequence[RawEvent]) -> list[Message]:
+        """Return the derived events of a step, of the agents meant.
+
+        All agents' evolutions are computed with: those of a partition decide together what is abandoned.
+        """
+        agents = {agent.encode() for agent in self.settings.meant.agents}
+        records = [
+            stream.record(event.topic, event.partition, event.key, event.value, event.at)
+            for event in events
+            if not agents or event.topic != KPI_SNAPSHOTS.name or event.key in agents
+        ]
+        return [message for message in stream.feed(records) if not agents or message.key in agents]
+
+    async def compare(self) -> list[TableDifferences]:
+        """Return how each table differs."""
+        comparison = Comparison(self.shadow, self.settings.meant, self.read)
+        return [await comparison.compare(topic, self.settings.samples) for topic in self.shadow.topics]
+
+    async def apply(self) -> None:
+        """Put right what the last comparison found. The same again does no harm."""
+        comparison = Comparison(self.shadow, self.settings.meant, self.read)
+        for topic in self.shadow.topics:
+            differences = comparison.differences(topic)
+            await self.shadow.command(
+                replay_sql.insert_differences(topic, self.shadow.name(topic), differences)
+            )
+            await self.shadow.command(
+                replay_sql.delete_differences(topic, differences), {"settled": self.read.settled}
+            )
+
+
+@asynccontextmanager
+async def replaying(
+    clickhouse: ClickHouseSettings, settings: ReplaySettings, stream: StreamSettings
+) -> AsyncIterator[Replay]:
+    """Open a replay; drop its tables, and those that earlier ones left, at the end.
+
+    All it does raises `ClickHouseUnavailable`, `TableMismatch` or `ReplayEnded`, with nothing half done that
+    the same again would not put right.
+    """
+    client = await open_client(clickhouse)
+    try:
+        shadow = ShadowTables(client, clickhouse, settings.meant.topics)
+        await shadow.create()
+        try:
+            ((now,),) = await shadow.rows("SELECT toUnixTimestamp64Milli(now64(3))")
+            async with RawTables(clickhouse, RawSelection(settings.sources()), WireFormat()) as raw:
+                yield Replay(settings, stream, raw, shadow, int(now))
+        finally:
+            await shadow.drop()
+    finally:
+        await client.close()

@@ -1,0 +1,164 @@
+"""Holds a replay's shadow tables against the live ones: how many rows differ, how, and a sample of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from evometrics.schemas.topics import EVOLUTION_COMPLETED, KPI_SNAPSHOTS, Topic
+from evometrics.sinks import replay_sql
+from evometrics.sinks.raw_tables import RawSelection
+from evometrics.sinks.replay_sql import APPLIED, KINDS
+from evometrics.sinks.retention import ROW_TIME, days_of
+from evometrics.sinks.shadow import ShadowTables
+
+DAY = 86_400_000_000
+#: A message's event time lies at most this much ahead of its time in Kafka (`schemas.validation`).
+MAX_AHEAD = DAY
+#: Raw rows this close to the end of their time may be gone before the comparison is through.
+SAFETY = DAY
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFrom:
+    """What a replay read of the raw tables.
+
+    Attributes:
+        begun: when it began to read, by ClickHouse's clock, milliseconds.
+        settled: rows stored before then were there for certain, milliseconds.
+        begin, end: the messages' time in Kafka, from the first up to but without the second, milliseconds;
+            `begin` is 0 where all there are were read.
+    """
+
+    begun: int
+    settled: int
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A row that differs: its columns as they are live and as they were replayed, None where there is none.
+
+    Of a changed row only the columns that differ, and `event_id`.
+    """
+
+    event_id: str
+    live: dict[str, Any] | None
+    replayed: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class TableDifferences:
+    """How one table differs.
+
+    Attributes:
+        live, replayed: rows in the range.
+        counts: rows by kind (`replay_sql`).
+    """
+
+    table: str
+    live: int = 0
+    replayed: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+
+    @property
+    def to_apply(self) -> int:
+        """Rows that applying puts right."""
+        return sum(self.counts[kind] for kind in APPLIED)
+
+
+class Comparison:
+    """Compares one run's tables, of the rows meant, and keeps what it found in tables of the run."""
+
+    def __init__(self, shadow: ShadowTables, meant: RawSelection, read: ReadFrom) -> None:
+        self.shadow = shadow
+        self.meant = meant
+        self.read = read
+
+    async def parameters(self) -> dict[str, Any]:
+        """Return what the queries are asked with; found anew each time, for rows run out meanwhile."""
+        now = self.read.begun * 1000
+        days = await days_of(self.shadow.client, self.shadow.settings.database)
+        given: dict[str, Any] = {
+            "settled": self.read.settled,
+            "begin": self.read.begin,
+            "end": self.read.end,
+        }
+        complete_from = self.read.begin * 1000 + MAX_AHEAD if self.read.begin else 0
+        kept = days.get(f"{EVOLUTION_COMPLETED.table}_rows")
+        if kept is not None:
+            complete_from = max(complete_from, now - kept * DAY + SAFETY)
+        ((lost,),) = await self.shadow.rows(replay_sql.lost_completions(), given)
+        given["complete_from"] = max(complete_from, int(lost) + 1 if lost else 0)
+        given["all_snapshots"] = not self.read.begin and await self.all_snapshots(days, given)
+        return given
+
+    async def all_snapshots(self, days: Mapping[str, int], given: Mapping[str, Any]) -> bool:
+        """Tell whether every snapshot there ever was is there."""
+        table = f"{KPI_SNAPSHOTS.table}_rows"
+        if table in days:
+            sql = f"SELECT count() FROM {table} WHERE {ROW_TIME} <= now() - INTERVAL {days[table] - 1} DAY"
+            if (await self.shadow.rows(sql))[0][0]:
+                return False
+        return not (await self.shadow.rows(replay_sql.lost_snapshots(), given))[0][0]
+
+    async def compare(self, topic: Topic, samples: int) -> TableDifferences:
+        """Return how a table differs from its shadow."""
+        shadow, live = self.shadow, f"{topic.table}_rows"
+        name, found, differences = shadow.name(topic), shadow.name(topic, "found"), self.differences(topic)
+        for table in (found, differences):
+            await shadow.command(f"DROP TABLE IF EXISTS {table} SYNC")
+        where, about = self.meant.where()
+        days = await days_of(shadow.client, shadow.settings.database)
+        given = await self.parameters() | about
+        kept = days.get(live)
+        given["expired"] = self.read.begun * 1000 - kept * DAY if kept is not None else 0
+        made = "ENGINE = MergeTree ORDER BY tuple() AS"
+        sql = replay_sql.select_found(topic, found, name, where)
+        await shadow.command(f"CREATE TABLE {found} {made} {sql}", given)
+        await shadow.command(
+            f"CREATE TABLE {differences} {made} {replay_sql.select_differences(topic, found)}", given
+        )
+        result = TableDifferences(topic.table)
+        for table, attribute in ((live, "live"), (name, "replayed")):
+            ((number,),) = await shadow.rows(f"SELECT count() FROM {table} AS r FINAL WHERE {where}", about)
+            setattr(result, attribute, int(number))
+        for kind, number in await shadow.rows(f"SELECT kind, count() FROM {differences} GROUP BY kind"):
+            result.counts[str(kind)] = int(number)
+            result.samples[str(kind)] = await self.sampled(topic, str(kind), samples)
+        return result
+
+    def differences(self, topic: Topic) -> str:
+        """Return the name of the table of a table's differences."""
+        return self.shadow.name(topic, "differences")
+
+    async def sampled(self, topic: Topic, kind: str, number: int) -> list[Sample]:
+        """Return some rows of a kind."""
+        sides: list[dict[str, dict[str, Any]]] = []
+        names = replay_sql.columns(topic)
+        for table in (f"{topic.table}_rows", self.shadow.name(topic)):
+            sql = replay_sql.sample(topic, self.differences(topic), kind, table, number)
+            found = [dict(zip(names, row, strict=True)) for row in await self.shadow.rows(sql)]
+            sides.append({str(row["event_id"]): row for row in found})
+        live, replayed = sides
+        return [
+            difference(event_id, live.get(event_id), replayed.get(event_id))
+            for event_id in dict.fromkeys([*live, *replayed])
+        ]
+
+
+def difference(event_id: str, live: Mapping[str, Any] | None, replayed: Mapping[str, Any] | None) -> Sample:
+    """Return how a row differs."""
+    if live is None or replayed is None:
+        return Sample(event_id, dict(live) if live else None, dict(replayed) if replayed else None)
+    # as text: NaN equals itself then, and -0.0 is not 0.0
+    names = [name for name in live if name == "event_id" or repr(live[name]) != repr(replayed[name])]
+    return Sample(event_id, {n: live[n] for n in names}, {n: replayed[n] for n in names})
+
+
+def total(found: Sequence[TableDifferences]) -> int:
+    """Return the number of rows that applying puts right."""
+    return sum(each.to_apply for each in found)

@@ -1,0 +1,138 @@
+"""Shadow tables: what a replay computed, in tables like the live ones, under names that show the run.
+
+They are in the live tables' database, so that ClickHouse can hold one against the other. Each run has names
+of its own and drops what earlier ones left; where two run at once, the later one ends the earlier, whose
+tables are gone, and never mixes its rows with its own.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from evometrics.schemas.catalog import newest
+from evometrics.schemas.primitives import write_long
+from evometrics.schemas.topics import DERIVED_TOPICS, SUCCESS_RATES, Topic
+from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH
+from evometrics.sinks.blocks import block, block_end, container, container_format
+from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, error_code, explain
+from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.sinks.writer import INSERT_SETTINGS
+from evometrics.streams.outputs import Message
+
+#: Rows of a replay are of no partition: a sink that asks which of its offsets are stored must not find them.
+NO_PARTITION = -1
+KINDS_OF_TABLE = ("rows", "found", "differences")
+#: Names that are a replay's, and nobody else's.
+LEFT_BEHIND = re.compile(
+    rf"({'|'.join(t.table for t in DERIVED_TOPICS)})_replay_[0-9a-f]{{8}}_({'|'.join(KINDS_OF_TABLE)})"
+)
+UNKNOWN_TABLE = 60
+#: Where a derived message's event_id lies: after the framing and the length of its text.
+ID = slice(SINGLE_OBJECT_LENGTH + 1, SINGLE_OBJECT_LENGTH + 37)
+
+
+class ReplayEnded(RuntimeError):
+    """The run's tables are gone; the message says why, and what to do."""
+
+
+class ShadowTables:
+    """The shadow tables of one run, and all that this run asks of ClickHouse.
+
+    Every call raises `ClickHouseUnavailable`, or `ReplayEnded` where another run has dropped the tables.
+    """
+
+    def __init__(self, client: AsyncClient, settings: ClickHouseSettings, topics: Sequence[Topic]) -> None:
+        self.client = client
+        self.settings = settings
+        self.topics = tuple(topics)
+        self.run = secrets.token_hex(4)
+        self.number = 0
+
+    def name(self, topic: Topic, what: str = "rows") -> str:
+        """Return the name of one of this run's tables."""
+        return f"{topic.table}_replay_{self.run}_{what}"
+
+    async def create(self) -> None:
+        """Drop what earlier runs left, and create this run's tables."""
+        await self.drop_all()
+        for topic in self.topics:
+            await self.command(f"CREATE TABLE {self.name(topic)} AS {topic.table}_rows")
+
+    async def drop_all(self) -> None:
+        """Drop the tables of all runs."""
+        for (name,) in await self.rows("SELECT name FROM system.tables WHERE database = currentDatabase()"):
+            if LEFT_BEHIND.fullmatch(str(name)):
+                await self.command(f"DROP TABLE IF EXISTS {name} SYNC")
+
+    async def drop(self) -> None:
+        """Drop this run's tables."""
+        for topic in self.topics:
+            for what in KINDS_OF_TABLE:
+                await self.command(f"DROP TABLE IF EXISTS {self.name(topic, what)} SYNC")
+
+    async def insert(self, messages: Iterable[Message], stamp: int) -> int:
+        """Insert derived events; `stamp` is the time in Kafka of what they came of, milliseconds.
+
+        Returns how many rows were inserted: of several of one success rate the last, which knows the most.
+        """
+        by_topic: dict[str, dict[bytes | int, bytes]] = {}
+        for number, message in enumerate(messages):
+            assert message.value is not None
+            values = by_topic.setdefault(message.topic, {})
+            values[message.value[ID] if message.topic == SUCCESS_RATES.name else number] = message.value
+        total = 0
+        for topic in self.topics:
+            rows = by_topic.get(topic.name, {})
+            if rows:
+                await self.insert_rows(topic, rows.values(), stamp)
+                total += len(rows)
+        return total
+
+    async def insert_rows(self, topic: Topic, values: Iterable[bytes], stamp: int) -> None:
+        """Insert message values of one topic."""
+        fmt = container_format(newest(topic.record))
+        end, partition, timestamp = block_end(topic.name), write_long(NO_PARTITION), write_long(stamp)
+        blocks = []
+        for value in values:
+            offset = write_long(self.number)
+            self.number += 1
+            blocks.append(block(partition, offset, timestamp, value[SINGLE_OBJECT_LENGTH:], end))
+        try:
+            await self.client.raw_insert(
+                table=f"{self.settings.database}.{self.name(topic)}",
+                column_names=fmt.columns,
+                insert_block=container(fmt, blocks),
+                fmt="Avro",
+                settings={**INSERT_SETTINGS, "insert_deduplicate": 0},
+            )
+        except CLICKHOUSE_ERRORS as error:
+            raise self.trouble(error) from error
+
+    async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run a statement."""
+        try:
+            await self.client.command(sql, dict(parameters or {}))
+        except CLICKHOUSE_ERRORS as error:
+            raise self.trouble(error) from error
+
+    async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Return the rows that answer a query."""
+        try:
+            found = await self.client.query(sql, dict(parameters or {}))
+        except CLICKHOUSE_ERRORS as error:
+            raise self.trouble(error) from error
+        rows: Sequence[Sequence[Any]] = found.result_rows
+        return rows
+
+    def trouble(self, error: BaseException) -> Exception:
+        """Return what an error of ClickHouse means to this run."""
+        if error_code(error) == UNKNOWN_TABLE and f"_replay_{self.run}" in str(error):
+            return ReplayEnded(
+                "the tables of this replay are gone: another one has begun; nothing more was done"
+            )
+        return ClickHouseUnavailable(explain(self.settings, error))

@@ -1,0 +1,133 @@
+"""The stream without Kafka and Faust: the same computations over states in memory.
+
+Whoever has a partition's events in their order gets the rows that the stream makes of them, ids and versions
+included. Partial counts come back at once and are merged in a single partition, which changes no sum. States
+take as much memory as in a stream worker that has all partitions.
+
+What a batch holds does not matter for metrics, KPI deltas and the agents' success rates. Where partial counts
+are merged, a batch that reaches over more event time than `allowed_lateness_seconds` would close windows
+before their rows are written: feed less at a time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from aiokafka.structs import ConsumerRecord
+
+from evometrics.schemas.topics import DEAD_LETTERS, SCOPE_COUNTS
+from evometrics.schemas.wire import WireFormat
+from evometrics.streams.batches import Outcome
+from evometrics.streams.computations import TABLES, Computations
+from evometrics.streams.outputs import Message
+from evometrics.streams.settings import StreamSettings
+from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
+from evometrics.streams.tables import StateTable
+from evometrics.streams.work import Compute, Work
+
+
+def record_of(
+    topic: str, partition: int, offset: int, key: bytes, value: bytes, stamp: int
+) -> ConsumerRecord:
+    """Return a message as a consumer gets it; `stamp` is its time in Kafka, milliseconds."""
+    return ConsumerRecord(
+        topic, partition, offset, stamp, 0, key, value, None, len(key), len(value or b""), ()
+    )
+
+
+class OfflineStream:
+    """The stream's computations, states in memory, and offsets of its own.
+
+    Offsets are given here (`record`), so that a partition's only ever grow, wherever its events come from:
+    several clusters one after the other, or tables that kept the later one of an event's messages.
+
+    Attributes:
+        unreadable: events that the stream would have made dead letters of.
+    """
+
+    def __init__(self, settings: StreamSettings, wire: WireFormat) -> None:
+        self.settings = settings
+        self.wire = wire
+        self.tables = {name: StateTable(name, name) for name in TABLES}
+        for table in self.tables.values():
+            table.data = defaultdict(dict)
+        self.ends: dict[tuple[str, int], int] = defaultdict(int)
+        self.unreadable = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what a worker keeps in memory besides its tables."""
+        self.computations = Computations(self.settings, self.wire, self.tables)
+
+    def record(self, topic: str, partition: int, key: bytes, value: bytes, stamp: int) -> ConsumerRecord:
+        """Return the next message of a partition."""
+        place = topic, partition
+        offset = self.ends[place]
+        self.ends[place] = offset + 1
+        return record_of(topic, partition, offset, key, value, stamp)
+
+    def feed(self, records: Iterable[ConsumerRecord]) -> list[Message]:
+        """Return the derived events of messages, each partition's in their order."""
+        lanes: dict[tuple[Compute, int], list[ConsumerRecord]] = {}
+        for record in records:
+            lanes.setdefault((self.compute_of(record.topic), record.partition), []).append(record)
+        derived: list[Message] = []
+        counts: list[ConsumerRecord] = []
+        for (compute, partition), batch in lanes.items():
+            for message in self.settle(compute, partition, batch):
+                if message.topic == SCOPE_COUNTS:
+                    assert message.value is not None
+                    counts.append(self.record(SCOPE_COUNTS, 0, message.key, message.value, 0))
+                else:
+                    derived.append(message)
+        if counts:
+            derived += self.settle(self.computations.scopes, 0, counts)
+        return derived
+
+    def compute_of(self, topic: str) -> Compute:
+        """Return the computation that reads a topic. Raises KeyError where none does."""
+        if topic in EVOLUTION_TOPICS:
+            return self.computations.evolutions
+        if topic in SNAPSHOT_TOPICS:
+            return self.computations.snapshots
+        if topic == SCOPE_COUNTS:
+            return self.computations.scopes
+        raise KeyError(f"the stream reads no topic {topic}")
+
+    def settle(self, compute: Compute, partition: int, records: list[ConsumerRecord]) -> list[Message]:
+        """Return what records of one partition lead to, and write the states; as a lane does (`lane`)."""
+        try:
+            done = Work(compute, self.tables, "").do(partition, records, self.wire)
+        except MemoryError:
+            raise
+        except Exception:
+            for each in (
+                self.computations.evolutions_processor,
+                self.computations.snapshots_processor,
+                self.computations.scopes_processor,
+            ):
+                each.forget(partition)
+            if len(records) == 1:
+                self.unreadable += 1
+                return []
+            middle = len(records) // 2
+            first = self.settle(compute, partition, records[:middle])
+            return first + self.settle(compute, partition, records[middle:])
+        self.unreadable += len(done.letters)
+        self.write(done.outcome)
+        return [message for message in done.messages if message.topic != DEAD_LETTERS.name]
+
+    def write(self, outcome: Outcome) -> None:
+        """Write an outcome's states."""
+        for name, number, values in outcome.writes:
+            put(self.tables[name].data[number], values)
+
+
+def put(data: dict[bytes, bytes], values: Mapping[bytes, bytes | None]) -> None:
+    """Take over values by key; None deletes a key."""
+    for key, value in values.items():
+        if value is None:
+            data.pop(key, None)
+        else:
+            data[key] = value

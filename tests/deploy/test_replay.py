@@ -1,0 +1,252 @@
+"""`evometrics replay` beside a running pipeline: wrong rows are put right, what arrives meanwhile is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from evometrics.deploy import cli
+from evometrics.schemas.events import Event
+from evometrics.schemas.group_offsets import AIOKafkaAdminClient
+from evometrics.schemas.partitions import partition_of
+from evometrics.schemas.topics import BY_RECORD, DERIVED_TOPICS
+from evometrics.schemas.wire import WireFormat
+from evometrics.sinks.settings import SinkSettings
+from evometrics.streams.settings import StreamSettings
+from tests.generator import Load, generate
+from tests.model import SECOND, differences, expected
+from tests.stack import Running, evometrics, running_stack
+from tests.tables import client, rows
+
+LOAD = Load(seed=21, begin=(int(time.time()) - 40 * 3600) * SECOND, agents=60, evolutions=700, nodes=2)
+PARTITIONS = 4
+WIRE = WireFormat()
+EVENTS = generate(LOAD)
+#: How many are there before anything goes wrong; the others are published while the replays run.
+FIRST = len(EVENTS) // 2
+WRONG = "efficiency + 1000 AS efficiency"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_stack(tmp_path_factory.mktemp("replay") / "data", partitions=PARTITIONS) as running:
+        asyncio.run(publish(running.brokers, [event for _, event in EVENTS[:FIRST]]))
+        running.drained()
+        yield running
+
+
+async def publish(brokers: str, events: list[Event], hurry: threading.Event | None = None) -> None:
+    """Send events; slowly until `hurry` is set, where it is given."""
+    producer = AIOKafkaProducer(bootstrap_servers=brokers, linger_ms=2)
+    await producer.start()
+    for number, event in enumerate(events):
+        await producer.send(BY_RECORD[event.record].name, WIRE.encode(event), key=event.key.encode())
+        if hurry is not None and number % 10 == 0 and not hurry.is_set():
+            await producer.flush()
+            await asyncio.sleep(0.3)
+    await producer.stop()
+
+
+def replay(stack: Running, *arguments: str, code: int = 0) -> dict[str, Any]:
+    found = evometrics("replay", "--json", "--data", str(stack.data), *arguments, timeout=120)
+    assert found.returncode == code, (found.stdout[-2000:], found.stderr)
+    answer: dict[str, Any] = json.loads(found.stdout)
+    return answer
+
+
+def shadows(stack: Running) -> list[Any]:
+    with client(stack.clickhouse_url) as sql:
+        found = sql.query("SELECT name FROM system.tables WHERE name LIKE '%replay%'").result_rows
+    return list(found)
+
+
+def spoil(stack: Running, ids: str) -> int:
+    """Store rows as a wrong formula makes them; return how many."""
+    with client(stack.clickhouse_url) as sql:
+        sql.command(
+            "INSERT INTO evolution_metrics_rows SELECT * EXCEPT (_inserted_at) "
+            f"REPLACE ({WRONG}), now64(3) AS _inserted_at FROM evolution_metrics_rows FINAL WHERE {ids}"
+        )
+        return int(
+            sql.query("SELECT count() FROM evolution_metrics WHERE efficiency >= 1000").result_rows[0][0]
+        )
+
+
+class Watch(threading.Thread):
+    """Asks for the first evolutions in a loop, as an analyst would: each must be there, once.
+
+    Attributes:
+        wrong: how many of them a wrong formula had made, each time it asked.
+        trouble: what an analyst should never see.
+    """
+
+    def __init__(self, url: str, ids: list[str]) -> None:
+        super().__init__()
+        self.url, self.ids = url, ids
+        self.over = threading.Event()
+        self.wrong: list[int] = []
+        self.trouble: list[str] = []
+
+    def run(self) -> None:
+        with client(self.url) as sql:
+            while not self.over.is_set():
+                found = sql.query(
+                    "SELECT count(), uniqExact(event_id), countIf(efficiency >= 1000) FROM evolution_metrics "
+                    "WHERE event_id IN {ids:Array(UUID)}",
+                    {"ids": self.ids},
+                ).result_rows[0]
+                if found[:2] != (len(self.ids), len(self.ids)):
+                    self.trouble.append(f"{found} of {len(self.ids)}")
+                self.wrong.append(found[2])
+
+    def __enter__(self) -> Watch:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.join()
+
+
+def metric_ids(stack: Running) -> list[str]:
+    return list(rows(stack.clickhouse_url, "evolution_metrics"))
+
+
+def test_a_pipeline_that_works_has_nothing_to_put_right(stack: Running) -> None:
+    answer = replay(stack)
+    assert answer["different"] == 0 and not answer["applied"]
+    assert answer["computed"]["events"] > FIRST / 2
+    for topic in DERIVED_TOPICS:
+        found = answer["tables"][topic.table]
+        assert found["live"] == found["replayed"] == len(rows(stack.clickhouse_url, topic.record)) > 300
+    said = evometrics("replay", "--data", str(stack.data), "--tables", "kpi_deltas")
+    assert said.returncode == 0 and "nothing to put right" in said.stdout
+    assert shadows(stack) == []
+
+
+def test_a_wrong_formula_is_put_right_while_producers_publish_and_nobody_sees_a_row_missing_or_twice(
+    stack: Running,
+) -> None:
+    ids = metric_ids(stack)
+    number = spoil(stack, "status != 'abandoned'")
+    assert number > 200
+    groups = committed(stack)
+    later = [event for _, event in EVENTS[FIRST:]]
+    hurry = threading.Event()
+    publisher = threading.Thread(target=asyncio.run, args=(publish(stack.brokers, later, hurry),))
+    publisher.start()
+    with Watch(stack.clickhouse_url, ids) as watch:
+        said = evometrics("replay", "--data", str(stack.data), "--settle-seconds", "0")
+        assert said.returncode == 3, said.stderr
+        assert "efficiency" in said.stdout and f"{number} changed" in said.stdout
+        assert "--apply puts them right" in said.stdout
+        assert set(watch.wrong) == {number}, "a dry run changes nothing"
+        applied = replay(stack, "--apply", "--settle-seconds", "0")
+        assert applied["applied"] and applied["different_now"] == 0
+        assert applied["tables"]["evolution_metrics"]["counts"]["changed"] == number
+        assert applied["tables"]["evolution_metrics"]["counts"]["gone"] == 0
+        still = publisher.is_alive()
+    hurry.set()
+    publisher.join()
+    assert still, "producers were to publish all the time"
+    assert watch.trouble == []
+    assert len(watch.wrong) > 10 and watch.wrong[-1] == 0
+    stack.drained()
+    check(stack)
+    assert replay(stack)["different"] == 0
+    # the stream's and the sink's groups went on, and nobody else's came
+    assert committed(stack).keys() == groups.keys()
+    assert all(committed(stack)[place] >= offset for place, offset in groups.items())
+
+
+def committed(stack: Running) -> dict[tuple[str, str, int], int]:
+    """Return the offsets of all consumer groups by group, topic and partition."""
+
+    async def ask() -> dict[tuple[str, str, int], int]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=stack.brokers)
+        await admin.start()
+        try:
+            names = [str(group[0]) for group in await admin.list_consumer_groups()]
+            assert set(names) == {StreamSettings().group, SinkSettings().group}
+            return {
+                (name, place.topic, place.partition): known.offset
+                for name in names
+                for place, known in (await admin.list_consumer_group_offsets(name)).items()
+            }
+        finally:
+            await admin.close()
+
+    return asyncio.run(ask())
+
+
+def check(stack: Running) -> None:
+    """Hold every derived row against the model."""
+    wanted = expected([event for _, event in EVENTS], lambda agent: partition_of(agent.encode(), PARTITIONS))
+    for topic in DERIVED_TOPICS:
+        assert differences(getattr(wanted, topic.table), rows(stack.clickhouse_url, topic.record))[:5] == []
+
+
+def test_killed_at_any_moment_the_same_command_again_puts_all_right_and_leaves_nothing_behind(
+    stack: Running,
+) -> None:
+    rng = random.Random()
+    command = [sys.executable, "-m", "evometrics.deploy.cli", "replay", "--apply", "--settle-seconds", "0"]
+    number = spoil(stack, "cityHash64(event_id) % 3 = 0")
+    with client(stack.clickhouse_url) as sql:
+        sql.command("DELETE FROM kpi_deltas_rows WHERE cityHash64(event_id) % 5 = 0")
+    assert number > 70
+    behind = 0
+    for _ in range(3):
+        process = subprocess.Popen(
+            [*command, "--data", str(stack.data)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and not shadows(stack):
+            time.sleep(0.02)
+        time.sleep(rng.random())
+        process.kill()
+        process.wait()
+        behind += bool(shadows(stack))
+    assert behind, "killed at work"
+    done = replay(stack, "--apply", "--settle-seconds", "0")
+    assert done["different_now"] == 0
+    assert shadows(stack) == []
+    check(stack)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--tables", "kpi_snapshots"], "no derived table"),
+        (["--from", "yesterday"], "no ISO time"),
+        (["--from", "2026-11-02", "--to", "2026-11-01"], "must be after --from"),
+        (["--lateness-hours", "-1"], "allowed_lateness_seconds"),
+        (["--samples", "-1"], "samples"),
+    ],
+)
+def test_what_was_asked_wrongly_is_named(
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli, "set_pace", cli.nothing)
+    try:
+        code = cli.main(["replay", *arguments])
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    assert code == 2 and said in capsys.readouterr().err
+
+
+def test_a_missing_database_is_named(stack: Running) -> None:
+    missing = evometrics("replay", "--data", str(stack.data), "--database", "nowhere")
+    assert missing.returncode == 1 and "nowhere" in missing.stderr and "Traceback" not in missing.stderr
