@@ -112,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
     add_import(history)
     add_kafka(history)
     add_clickhouse(history)
+
     text = "Send the events of the raw tables to Kafka again; streams and sink there make all tables of them."
     republish = subs.add_parser("republish", help=text, description=text)
     republish.set_defaults(run=commands.republish)
@@ -145,15 +146,13 @@ def add_retention(sub: argparse.ArgumentParser) -> None:
     )
     for action in (showing, setting):
         action.add_argument("--json", action="store_true", help="print JSON")
-        add_common(action)
-        add_clickhouse(action)
+        add_server(action)
 
 
 def add_servers(sub: argparse.ArgumentParser) -> None:
     """Add how to reach Kafka and ClickHouse."""
-    add_common(sub)
+    add_server(sub)
     add_kafka(sub)
-    add_clickhouse(sub)
 
 
 def add_server(sub: argparse.ArgumentParser) -> None:

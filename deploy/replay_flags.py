@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Callable
 
 from evometrics.deploy.options import config_file
-from evometrics.deploy.republish_flags import moment, words
+from evometrics.deploy.republish_flags import moment, tables_among, words
 from evometrics.schemas.settings import read_settings, require
-from evometrics.schemas.topics import DERIVED_TOPICS, Topic
+from evometrics.schemas.topics import DERIVED_TOPICS
 from evometrics.sinks.raw_tables import RawSelection
 from evometrics.sinks.replay import ReplaySettings
 from evometrics.streams.settings import StreamSettings
@@ -18,7 +18,8 @@ def add_replay(sub: argparse.ArgumentParser, add_server: Callable[[argparse.Argu
     """Add the flags; `add_server` adds how to reach ClickHouse."""
     defaults = ReplaySettings()
     names = ", ".join(topic.table for topic in DERIVED_TOPICS)
-    sub.add_argument("--tables", type=derived_topics, help=f"only these, by commas (default: {names})")
+    parse = tables_among(DERIVED_TOPICS, "derived", "the others were recorded")
+    sub.add_argument("--tables", type=parse, help=f"only these, by commas (default: {names})")
     sub.add_argument("--from", type=moment, dest="since", metavar="TIME", help="rows since then (ISO time)")
     sub.add_argument("--to", type=moment, dest="until", metavar="TIME", help="rows before then (ISO time)")
     text = "only rows of these agents, by commas; no success rates but the agents' own"
@@ -42,18 +43,6 @@ def add_replay(sub: argparse.ArgumentParser, add_server: Callable[[argparse.Argu
     sub.add_argument("--samples", type=int, default=defaults.samples, metavar="NUMBER", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_server(sub)
-
-
-def derived_topics(text: str) -> tuple[Topic, ...]:
-    """Parse names of derived tables, and return their topics in the order of `DERIVED_TOPICS`."""
-    known = {topic.table: topic for topic in DERIVED_TOPICS}
-    wanted = words(text)
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"{', '.join(unknown)}: no derived table; those are {', '.join(known)} (the others were recorded)"
-        )
-    return tuple(topic for table, topic in known.items() if table in wanted)
 
 
 def replay_settings(args: argparse.Namespace) -> ReplaySettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from evometrics.deploy.options import iso_time
 from evometrics.schemas.topics import RAW_TOPICS, Topic
@@ -16,7 +16,8 @@ def add_republish(
 ) -> None:
     """Add the flags; `add_servers` adds how to reach ClickHouse, the source, and Kafka, the target."""
     names = ", ".join(topic.table for topic in RAW_TOPICS)
-    sub.add_argument("--tables", type=raw_topics, help=f"only these, by commas (default: {names})")
+    parse = tables_among(RAW_TOPICS, "raw", "streams make the others")
+    sub.add_argument("--tables", type=parse, help=f"only these, by commas (default: {names})")
     sub.add_argument("--from", type=moment, dest="since", metavar="TIME", help="events since then (ISO time)")
     sub.add_argument("--to", type=moment, dest="until", metavar="TIME", help="events before then (ISO time)")
     sub.add_argument("--agents", type=words, default=(), help="only of these agents, by commas")
@@ -56,16 +57,23 @@ def words(text: str) -> tuple[str, ...]:
     return found
 
 
-def raw_topics(text: str) -> tuple[Topic, ...]:
-    """Parse names of raw tables, and return their topics in the order of `RAW_TOPICS`."""
-    known = {topic.table: topic for topic in RAW_TOPICS}
-    wanted = words(text)
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"{', '.join(unknown)}: no raw table; those are {', '.join(known)} (streams make the others)"
-        )
-    return tuple(topic for table, topic in known.items() if table in wanted)
+def tables_among(topics: Sequence[Topic], kind: str, others: str) -> Callable[[str], tuple[Topic, ...]]:
+    """Return what parses names of tables and returns their topics, in the order of `topics`.
+
+    `kind` and `others` say in an error what the tables are, and what became of those that are not among them.
+    """
+    known = {topic.table: topic for topic in topics}
+
+    def parse(text: str) -> tuple[Topic, ...]:
+        wanted = words(text)
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(
+                f"{', '.join(unknown)}: no {kind} table; those are {', '.join(known)} ({others})"
+            )
+        return tuple(topic for table, topic in known.items() if table in wanted)
+
+    return parse
 
 
 def hours(text: str) -> float:

@@ -8,9 +8,10 @@ which stay what they are when a sink stores the same event again from another of
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,6 +144,32 @@ class RawTables:
             found += [raw_event(topic.name, prefix, row) for row in rows]
         found.sort(key=lambda event: event.at)  # keeps the order of what is equal
         return found
+
+    async def slices(self, begin: int, end: int, number: int) -> AsyncGenerator[list[RawEvent], None]:
+        """Yield the events from a time up to but without another, so many at a time.
+
+        While one slice is worked on, the next one is read: two are in memory. Close it where it is left early
+        (`contextlib.aclosing`). Raises as `read` does.
+        """
+        reading = asyncio.create_task(self.slice(begin, end, number))
+        try:
+            while True:
+                events, next_begin = await reading
+                if next_begin < end:
+                    reading = asyncio.create_task(self.slice(next_begin, end, number))
+                yield events
+                if next_begin >= end:
+                    return
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def slice(self, begin: int, end: int, number: int) -> tuple[list[RawEvent], int]:
+        """Return the slice that begins at a time, and where the next one does."""
+        slice_end = await self.slice_end(begin, number)
+        if slice_end is None or slice_end > end:
+            slice_end = end
+        return await self.read(begin, slice_end), slice_end
 
     async def ask(self, sql: str, parameters: Mapping[str, Any]) -> bytes:
         """Return the bytes that answer a query."""

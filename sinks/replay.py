@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from evometrics.schemas.settings import require
@@ -150,31 +150,17 @@ class Replay:
         end = bounds[1] + 1
         self.read = ReadFrom(self.begun, self.read.settled, begin, end)
         stream = OfflineStream(self.stream, self.raw.wire)
-        reading = asyncio.create_task(self.slice(max(begin, bounds[0]), end))
-        try:
-            while True:
-                events, next_begin = await reading
-                if next_begin < end:
-                    reading = asyncio.create_task(self.slice(next_begin, end))
+        slices = self.raw.slices(max(begin, bounds[0]), end, self.settings.slice_events)
+        async with aclosing(slices):
+            async for events in slices:
                 for step in steps(events, self.watermark, self.settings.step_events, self.span):
                     self.watermark = step.watermark
                     messages = await asyncio.to_thread(self.computed, stream, step.events)
                     result.rows += await self.shadow.insert(messages, step.events[-1].at)
                     result.events += len(step.events)
                     done(len(step.events))
-                if next_begin >= end:
-                    result.unreadable = stream.unreadable
-                    return result
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
-
-    async def slice(self, begin: int, end: int) -> tuple[list[RawEvent], int]:
-        """Return the events from a time in Kafka on, in its order, and where the next ones begin."""
-        slice_end = await self.raw.slice_end(begin, self.settings.slice_events)
-        if slice_end is None or slice_end > end:
-            slice_end = end
-        return await self.raw.read(begin, slice_end), slice_end
+        result.unreadable = stream.unreadable
+        return result
 
     def computed(self, stream: OfflineStream, events: Sequence[RawEvent]) -> list[Message]:
         """Return the derived events of a step, of the agents meant.

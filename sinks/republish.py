@@ -16,9 +16,9 @@ is reported as abandoned or not as the stream's batches fall, here as at first.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
@@ -130,26 +130,11 @@ class Republisher:
                 f"topics keep messages longer now, for old events not to be deleted unread ({kept}). Once "
                 "stream and sink have read them, `evometrics topics --reset-retention` sets that back"
             )
-        end = bounds[1] + 1
-        reading = asyncio.create_task(self.read(max(progress.time, bounds[0]), end))
-        try:
-            while True:
-                events, next_begin = await reading
-                if next_begin < end:
-                    reading = asyncio.create_task(self.read(next_begin, end))
+        slices = self.tables.slices(max(progress.time, bounds[0]), bounds[1] + 1, self.settings.slice_events)
+        async with aclosing(slices):
+            async for events in slices:
                 await self.send(progress.missing(events), done)
-                if next_begin >= end:
-                    return done
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
-
-    async def read(self, begin: int, end: int) -> tuple[list[RawEvent], int]:
-        """Return the slice that begins at a time, and where the next one does."""
-        slice_end = await self.tables.slice_end(begin, self.settings.slice_events)
-        if slice_end is None or slice_end > end:
-            slice_end = end
-        return await self.tables.read(begin, slice_end), slice_end
+        return done
 
     def note(self, watermark: int, ends: Mapping[TopicPartition, int]) -> None:
         """Note what is in the topics up to a watermark, for the stream to read."""
