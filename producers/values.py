@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
-from evometrics.schemas.primitives import FLOAT
 from evometrics.schemas.validation import InvalidEvent
 
-TEXT = frozenset({str})
+TEXT, FLOAT = frozenset({str}), frozenset({float})
 
 
 def given(event: object, *names: str) -> Any:

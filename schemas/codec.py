@@ -1,63 +1,23 @@
-"""Events from and to Avro datums, by functions made from the schema: some three times as fast as fastavro.
+"""Events from and to Avro datums, by the compiled codec of each record (`binary`).
 
-fastavro reads byte by byte through a file object, and by way of a dict; most of what a stream worker does
-would be that. A function made here reads one record's fields one after the other, straight into its event,
-or writes them. It gives what fastavro gives, or raises one of `primitives.UNUSUAL` where it meets anything
-out of the ordinary; the caller asks fastavro then. tests/schemas/test_codec.py holds both against each other.
+fastavro goes by way of a dict and a file object; most of what a node or a stream worker does would be that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from evometrics.schemas import primitives
+from evometrics.schemas.binary import KINDS, RecordCodec
 from evometrics.schemas.catalog import WriterSchema, newest
-from evometrics.schemas.events import EVENT_CLASSES, Event
+from evometrics.schemas.events import EVENT_CLASSES
 
-Read = Callable[[bytes, int], Event]
-ReadBounded = Callable[[bytes, int], tuple[Event, tuple[int, ...]]]
-Write = Callable[[bytes, Event], bytes]
-
-#: How a kind is read: lines that move position p over the value and leave it in x.
-READ_LINES: dict[str, tuple[str, ...]] = {
-    "string": (
-        "n = b[p]; p += 1",
-        "if n & 1 or n > 127: n, p = read_length(b, p - 1); n <<= 1",
-        "q = p + (n >> 1); x = b[p:q].decode(); p = q",
-    ),
-    "bytes": ("n, q = read_length(b, p); p = q + n; x = b[q:p]",),
-    "long": (
-        "n = b[p]; p += 1",
-        "if n > 127: n, p = read_long(b, p - 1)",
-        "x = (n >> 1) ^ -(n & 1)",
-    ),
-    "double": ("(x,) = unpack_double(b, p); p += 8",),
-    "boolean": ("n = b[p]; p += 1", "if n > 1: raise Unusual", "x = n == 1"),
-    "array of string": ("x, p = read_texts(b, p)",),
-    "array of double": ("x, p = read_doubles(b, p)",),
-    "map of string": ("x, p = read_text_map(b, p)",),
-    "map of double": ("x, p = maps_{name}.read(b, p)",),
-}
-#: How a kind is written: lines that make the bytes x of value v, where v is just what the kind is read as.
-WRITE_LINES: dict[str, tuple[str, ...]] = {
-    "string": ("r = v.encode()", "x = ENDS[len(r) << 1] + r if len(r) < SHORT else write_bytes(r)"),
-    "bytes": ("x = write_bytes(v)",),
-    "long": ("x = ENDS[v << 1] if type(v) is int and 0 <= v < SHORT else write_long(v)",),
-    "double": ("if type(v) is not float: raise Unusual", "x = pack_double(v)"),
-    "boolean": ("if type(v) is not bool: raise Unusual", "x = b'\\1' if v else b'\\0'"),
-    "array of string": ("x = write_texts(v)",),
-    "array of double": ("x = write_doubles(v)",),
-    "map of string": ("x = write_text_map(v)",),
-    "map of double": ("x = write_double_map(v)",),
-}
 #: Kinds that a field may have that may also be null.
 NULLABLE = frozenset({"string", "long", "double", "bytes"})
 
 
 def kind_of(avro: Any) -> tuple[str, bool]:
-    """Return a field's kind as above, and whether it may be null. Raises `KeyError` for others."""
+    """Return a field's kind, of `KINDS`, and whether it may be null. Raises `KeyError` for others."""
     if isinstance(avro, list):
         null, kind = avro
         if null != "null" or kind not in NULLABLE:
@@ -67,7 +27,7 @@ def kind_of(avro: Any) -> tuple[str, bool]:
         held = avro.get("items", avro.get("values"))
         avro = f"{avro['type']} of {held}"
     avro = "long" if avro == "int" else avro
-    if avro not in WRITE_LINES:
+    if avro not in KINDS:
         raise KeyError(avro)
     return str(avro), False
 
@@ -77,69 +37,7 @@ def fields_of(schema: WriterSchema) -> list[tuple[str, str, bool]]:
     return [(field["name"], *kind_of(field["type"])) for field in schema.parsed["fields"]]
 
 
-def made(lines: list[str], names: dict[str, Any]) -> Any:
-    """Return the function `made` that the lines define."""
-    known = {
-        **{name: getattr(primitives, name) for name in dir(primitives) if name[0] != "_"},
-        "unpack_double": primitives.DOUBLE.unpack_from,
-        "pack_double": primitives.DOUBLE.pack,
-        **names,
-    }
-    exec("\n".join(lines), known)
-    return known["made"]
-
-
 @cache
-def reader(record: str) -> Read:
-    """Return what reads a record's newest version: from a message's bytes and where the datum begins."""
-    function: Read = made_reader(record, "event", "")
-    return function
-
-
-@cache
-def bounded_reader(record: str) -> ReadBounded:
-    """Return the same, which returns besides where each field begins and, last, where the last one ends."""
-    function: ReadBounded = made_reader(record, "event, (start, {})", "    p{number} = p")
-    return function
-
-
-def made_reader(record: str, result: str, noted: str) -> Any:
-    """Return the function that reads a record; `noted` is its line after each field."""
-    lines = ["def made(b, start):", "    p = start", "    event = new(cls)"]
-    maps: dict[str, Any] = {}
-    fields = fields_of(newest(record))
-    for number, (name, kind, nullable) in enumerate(fields):
-        body = [line.format(name=name) for line in READ_LINES[kind]]
-        if kind == "map of double":
-            maps[f"maps_{name}"] = primitives.DoubleMaps()
-        if nullable:
-            lines += ["    n = b[p]; p += 1", "    if n == 0: x = None", "    elif n == 2:"]
-            lines += [f"        {line}" for line in body]
-            lines += ["    else: raise Unusual"]
-        else:
-            lines += [f"    {line}" for line in body]
-        lines += [f"    event.{name} = x", noted.format(number=number)]
-    ends = ", ".join(f"p{number}" for number in range(len(fields)))
-    lines += ["    if p != len(b): raise Unusual", f"    return {result.format(ends)}"]
-    return made(lines, {"new": object.__new__, "cls": EVENT_CLASSES[record], **maps})
-
-
-@cache
-def writer(record: str) -> Write:
-    """Return what writes a record's newest version: from the message's first bytes and the event.
-
-    It writes nothing but an event that reading could have given: any other type than the schema's, a
-    number of more than 64 bits, a text that UTF-8 can't hold raises one of `UNUSUAL`.
-    """
-    lines, parts = ["def made(prefix, event):"], ["prefix"]
-    for number, (name, kind, nullable) in enumerate(fields_of(newest(record))):
-        body = [*WRITE_LINES[kind], f"x{number} = x"]
-        lines.append(f"    v = event.{name}")
-        if nullable:
-            body[-1] = f"x{number} = b'\\2' + x"
-            lines += [f"    if v is None: x{number} = b'\\0'", "    else:"]
-        lines += [f"    {'    ' * nullable}{line}" for line in body]
-        parts.append(f"x{number}")
-    lines.append(f"    return b''.join(({', '.join(parts)}))")
-    function: Write = made(lines, {})
-    return function
+def codec_of(record: str) -> RecordCodec:
+    """Return the codec of a record's newest version."""
+    return RecordCodec(EVENT_CLASSES[record], fields_of(newest(record)))

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from evometrics.schemas import codec
+from evometrics.schemas.binary import UNUSUAL
 from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.events import Event
-from evometrics.schemas.primitives import UNUSUAL
 from evometrics.schemas.screening import surely_valid
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.validation import InvalidEvent, validate
@@ -84,7 +84,7 @@ class Bounded(NamedTuple):
 def read_bounded(wire: WireFormat, message: Message) -> Bounded:
     """Return a raw message's event and where its fields are. Raises as `read_event` does."""
     record = BY_NAME[message.topic].record
-    read, prefix, value = codec.bounded_reader(record), wire.prefixes[record], message.value
+    read, prefix, value = codec.codec_of(record).read_bounded, wire.prefixes[record], message.value
     if value is not None and value.startswith(prefix):
         try:
             event, bounds = read(value, len(prefix))

@@ -15,10 +15,10 @@ import io
 import fastavro
 
 from evometrics.schemas import codec
+from evometrics.schemas.binary import UNUSUAL
 from evometrics.schemas.catalog import WriterSchema, newest, released
 from evometrics.schemas.datum import UnreadableDatum, read_record
 from evometrics.schemas.events import EVENT_CLASSES, Event
-from evometrics.schemas.primitives import UNUSUAL
 from evometrics.schemas.registry import RegistryClient, UnknownSchemaId
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import TOPICS
@@ -70,7 +70,7 @@ class WireFormat:
     def encode_exact(self, event: Event) -> bytes | None:
         """Return the same where every field holds just what decoding would give, else None."""
         try:
-            return codec.writer(event.record)(self.prefixes[event.record], event)
+            return codec.codec_of(event.record).write(self.prefixes[event.record], event)
         except UNUSUAL:
             return None
 
@@ -121,7 +121,7 @@ def decode(schema: WriterSchema, value: bytes, start: int) -> Event:
     reader = newest(schema.record)
     if reader is schema:
         try:
-            return codec.reader(schema.record)(value, start)
+            return codec.codec_of(schema.record).read(value, start)
         except UNUSUAL:
             pass
     try:

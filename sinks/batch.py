@@ -7,8 +7,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from evometrics.schemas.binary import write_long
 from evometrics.schemas.catalog import WriterSchema
-from evometrics.schemas.primitives import write_long
 from evometrics.schemas.reading import Message as Message
 from evometrics.schemas.reading import locate
 from evometrics.schemas.topics import BY_NAME

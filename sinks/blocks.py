@@ -20,8 +20,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from evometrics.schemas.binary import write_bytes, write_long, write_text
 from evometrics.schemas.catalog import WriterSchema
-from evometrics.schemas.primitives import write_bytes, write_long, write_text
 
 SYNC = hashlib.blake2b(b"evometrics", digest_size=16).digest()
 ONE_RECORD = b"\x02"

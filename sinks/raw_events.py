@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from evometrics.schemas import codec
+from evometrics.schemas.binary import read_length, read_text
 from evometrics.schemas.catalog import newest, plain
-from evometrics.schemas.primitives import read_length, read_text
 from evometrics.schemas.topics import Topic
 
 #: Comes before each datum: the message's time in Kafka (milliseconds), its event time (microseconds), and its

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evometrics.schemas.binary import write_long
 from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.datum import read_record, write_record
-from evometrics.schemas.primitives import write_long
 from evometrics.schemas.reading import read_datum
 from evometrics.schemas.wire import UnreadableMessage
 from evometrics.sinks.batch import Rejected, Row

@@ -14,8 +14,8 @@ from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from evometrics.schemas.binary import write_long
 from evometrics.schemas.catalog import newest
-from evometrics.schemas.primitives import write_long
 from evometrics.schemas.topics import DERIVED_TOPICS, SUCCESS_RATES, Topic
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.blocks import block, block_end, container, container_format

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 
+from evometrics.schemas.binary import write_double_map, write_long
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics
 from evometrics.schemas.ids import hashed_id
-from evometrics.schemas.primitives import DOUBLE, write_double_map, write_long
 from evometrics.schemas.topics import EVOLUTION_METRICS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.calculations import EvolutionFigures, evolution_figures
@@ -48,6 +48,7 @@ PIECES = (
     ),
 )
 #: The figures of a completion of which all are known: a 2 before those that may be null.
+DOUBLE = struct.Struct("<d")
 FIGURES = struct.Struct("<dBdBdBdBdBdd")
 ID_LENGTH = write_long(36)
 

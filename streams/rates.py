@@ -8,13 +8,14 @@ the pieces are kept, and a row is their sum. The test holds each row against the
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from evometrics.schemas.binary import write_long, write_longs, write_text
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import SuccessRate
 from evometrics.schemas.ids import hashed_id
-from evometrics.schemas.primitives import DOUBLE, write_long, write_text
 from evometrics.schemas.topics import SUCCESS_RATES
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.calculations import wilson_interval
@@ -77,12 +78,11 @@ def window_pieces(window: Window, last_step: int) -> tuple[str, bytes, bytes]:
     """Return the identity's end, occurred_at, and the window's bounds, for the window that ends there."""
     end = (last_step + 1) * window.step_seconds * SECOND
     bounds = (window.seconds, end - window.seconds * SECOND, end)
-    return f"{window.seconds}\x1f{end}", write_long(end), b"".join(map(write_long, bounds))
+    return f"{window.seconds}\x1f{end}", write_long(end), write_longs(bounds)
 
 
 @lru_cache(REMEMBERED)
 def figures(attempts: int, successes: int) -> bytes:
     """Return the fields from attempts to version."""
     numbers = (successes / attempts, *wilson_interval(successes, attempts))
-    counts = write_long(attempts) + write_long(successes)
-    return counts + b"".join(map(DOUBLE.pack, numbers)) + write_long(attempts)
+    return write_longs((attempts, successes)) + struct.pack("<3d", *numbers) + write_long(attempts)

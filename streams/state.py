@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Self
 
-from evometrics.schemas.primitives import (
+from evometrics.schemas.binary import (
     read_length,
     read_long,
     read_text,
@@ -28,12 +28,6 @@ NONE_APPLIED = -1
 def closed_mark(evolution_id: str) -> bytes:
     """Return what a completed evolution is known by: its id may be long, and there may be many."""
     return hashlib.blake2b(evolution_id.encode(), digest_size=MARK_BYTES).digest()
-
-
-def read_number(value: bytes, place: int) -> tuple[int, int]:
-    """Return a number that `write_long` wrote, and where it ends."""
-    found, place = read_long(value, place)
-    return (found >> 1) ^ -(found & 1), place
 
 
 @dataclass(slots=True)
@@ -68,8 +62,8 @@ class EvolutionState:
     @classmethod
     def decode(cls, windows: tuple[Window, ...], value: bytes) -> Self:
         """Return the state of these bytes."""
-        started, place = read_number(value, 0)
-        completed, place = read_number(value, place)
+        started, place = read_long(value, 0)
+        completed, place = read_long(value, place)
         number, place = read_length(value, place)
         end = place + number * MARK_BYTES
         closed = [value[at : at + MARK_BYTES] for at in range(place, end, MARK_BYTES)]
@@ -102,8 +96,8 @@ class ProgressState:
     @classmethod
     def decode(cls, value: bytes) -> Self:
         """Return the state of these bytes."""
-        started, place = read_number(value, 0)
-        return cls(started, read_number(value, place)[0])
+        started, place = read_long(value, 0)
+        return cls(started, read_long(value, place)[0])
 
 
 @dataclass(slots=True)
@@ -125,7 +119,7 @@ class PartialState:
     @classmethod
     def decode(cls, windows: tuple[Window, ...], value: bytes) -> Self:
         """Return the state of these bytes."""
-        applied, place = read_number(value, 0)
+        applied, place = read_long(value, 0)
         return cls(PackedCounts(windows, value[place:]), applied)
 
 
@@ -147,5 +141,5 @@ class SnapshotState:
     @classmethod
     def decode(cls, value: bytes) -> Self:
         """Return the state of these bytes."""
-        applied, place = read_number(value, 0)
+        applied, place = read_long(value, 0)
         return cls(applied, value[place] == 1)

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from evometrics.schemas.binary import write_bytes, write_long
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
 from evometrics.schemas.kpis import KPI_NAMES
-from evometrics.schemas.primitives import write_bytes, write_long
 from evometrics.schemas.wire import WireFormat
 
 CHUNK = 4096

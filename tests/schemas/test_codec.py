@@ -1,4 +1,4 @@
-"""The functions made from the schemas read and write what fastavro does, or leave it to fastavro."""
+"""The compiled codecs read and write what fastavro does, or leave it to fastavro."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evometrics.schemas import codec
+from evometrics.schemas.binary import UNUSUAL, write_long
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.datum import UnreadableDatum, read_record
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.ids import DERIVED_NAMESPACE, derived_id
-from evometrics.schemas.primitives import UNUSUAL, write_long
 from evometrics.schemas.wire import WireFormat
 from tests.generator import Load, generate
 from tests.schemas.examples import EXAMPLES, NOW
@@ -42,21 +42,21 @@ def read_by_fastavro(record: str, value: bytes) -> Any:
 
 
 def read(record: str, value: bytes) -> Any:
-    return codec.reader(record)(value, 0)
+    return codec.codec_of(record).read(value, 0)
 
 
 @pytest.mark.parametrize("event", [*EXAMPLES, *GENERATED[:60]], ids=lambda e: e.record)
 def test_an_event_is_written_and_read_as_by_fastavro(event: Event) -> None:
-    written = codec.writer(event.record)(b"", event)
+    written = codec.codec_of(event.record).write(b"", event)
     assert read(event.record, written) == event
     known = by_fastavro(event)
     assert written == known
     assert read(event.record, known) == event == read_by_fastavro(event.record, known)
 
 
-def test_every_record_has_a_reader_and_a_writer() -> None:
+def test_every_record_has_a_codec() -> None:
     for record in EVENT_CLASSES:
-        assert codec.reader(record) and codec.writer(record)
+        assert codec.codec_of(record)
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda e: e.record)

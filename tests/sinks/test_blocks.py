@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from evometrics.schemas.binary import write_long
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.metric_defs import OF_SINK, Instruments
-from evometrics.schemas.primitives import write_long
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.sinks.batch import Batch, OffsetRange, Partition, Rejected
 from evometrics.sinks.blocks import block, block_end, container, container_format

@@ -10,7 +10,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from evometrics.schemas.primitives import write_long
+from evometrics.schemas.binary import write_long
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.blocks import block, block_end, container, container_format

@@ -1,0 +1,63 @@
+"""What the compiled module takes and returns; `binary.pyx` says what it is for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from evometrics.schemas.events import Event
+
+#: The kinds that a field may have, by number.
+KINDS: dict[str, int]
+
+class Unusual(Exception):
+    """Not what is read or written here; fastavro decides what it is."""
+
+#: What reading or writing here may raise.
+UNUSUAL: tuple[type[Exception], ...]
+
+class RecordCodec:
+    """Reads and writes the datums of one record, from and to events of a class.
+
+    Args:
+        cls: the event class; reading sets its attributes and does not call it.
+        fields: name, kind (of `KINDS`) and whether it may be null, in the schema's order; at most 128.
+    """
+
+    def __init__(self, cls: type[Event], fields: Sequence[tuple[str, str, bool]]) -> None: ...
+    def read(self, b: bytes, start: int) -> Event:
+        """Return the event of the datum that `b` holds from `start` to its end. Raises `UNUSUAL`."""
+
+    def read_bounded(self, b: bytes, start: int) -> tuple[Event, tuple[int, ...]]:
+        """Return the same, and where each field begins and, last, where the last one ends."""
+
+    def write(self, prefix: bytes, event: Event) -> bytes:
+        """Return the prefix and the event's datum.
+
+        It writes nothing but an event that reading could have given: any other type than the schema's, a
+        number of more than 64 bits, a text that UTF-8 can't hold raises one of `UNUSUAL`.
+        """
+
+def read_long(b: bytes, p: int) -> tuple[int, int]:
+    """Return the number at a position, and where it ends. Raises `UNUSUAL`, as all of these do."""
+
+def read_length(b: bytes, p: int) -> tuple[int, int]:
+    """Return the length of what follows, or a block's count, and where it ends.
+
+    A length that reaches over the end is `Unusual`.
+    """
+
+def read_text(b: bytes, p: int) -> tuple[str, int]:
+    """Return the text at a position, and where it ends."""
+
+def write_long(number: int) -> bytes:
+    """Return a number zigzag-coded; of at most 64 bits."""
+
+def write_longs(numbers: Iterable[int]) -> bytes:
+    """Return numbers one after another."""
+
+def write_bytes(raw: bytes) -> bytes:
+    """Return bytes with their length before them."""
+
+def write_text(text: str) -> bytes:
+    """Return a text with its length before it."""
+
+def write_double_map(numbers: Mapping[str, float]) -> bytes:
+    """Return a map of doubles, which must be a dict."""
