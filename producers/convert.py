@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evometrics.producers.resources import Reading, Usage
-from evometrics.producers.values import all_floats, finite, given, items, numbers, plain, text, texts, whole
+from evometrics.producers.values import finite, given, items, numbers, plain, text, texts, whole
+from evometrics.schemas.binary import fits
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted, KpiSnapshot, micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.kpis import KPI_NAMES, performance
@@ -116,7 +117,7 @@ def completed_event(
     target, level = getattr(event, "target_gain", None), generation(event, record)
     insights = [text(i) for i in items(getattr(event, "insights", None), record, "insights")]
     fitness = items(getattr(event, "fitness_trajectory", None), record, "fitness_trajectory")
-    if not all_floats(fitness):
+    if not fits("array of double", fitness):
         fitness = [plain(f) for f in fitness]
     if not fitness and active:
         fitness = list(active.fitness)

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
+from evometrics.schemas.binary import fits
 from evometrics.schemas.validation import InvalidEvent
-
-TEXT, FLOAT = frozenset({str}), frozenset({float})
 
 
 def given(event: object, *names: str) -> Any:
@@ -55,14 +54,9 @@ def numbers(value: Any, record: str, name: str) -> dict[str, float]:
         return {}
     if not isinstance(value, (dict, Mapping)):
         raise InvalidEvent(record, name, f"{type(value).__name__} is no map of KPI names to numbers")
-    if all_floats(value.values()):
+    if fits("map of double", value):
         return dict(value)
     return {key: plain(item) for key, item in value.items()}
-
-
-def all_floats(values: Iterable[Any]) -> bool:
-    """Tell whether all are floats already, as they mostly are: then none needs a look of its own."""
-    return FLOAT.issuperset(map(type, values))
 
 
 def plain(value: Any) -> Any:
@@ -85,6 +79,6 @@ def texts(value: Any, record: str) -> dict[str, str]:
         return {}
     if not isinstance(value, (dict, Mapping)):
         raise InvalidEvent(record, "metadata", f"{type(value).__name__} is no map")
-    if TEXT.issuperset(map(type, value)) and TEXT.issuperset(map(type, value.values())):
+    if fits("map of string", value):
         return dict(value)
     return {text(key): text(item) for key, item in value.items()}

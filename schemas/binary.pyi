@@ -23,7 +23,10 @@ class RecordCodec:
 
     def __init__(self, cls: type[Event], fields: Sequence[tuple[str, str, bool]]) -> None: ...
     def read(self, b: bytes, start: int) -> Event:
-        """Return the event of the datum that `b` holds from `start` to its end. Raises `UNUSUAL`."""
+        """Return the event of the datum that `b` holds from `start` to its end. Raises `UNUSUAL`.
+
+        Numbers that are not finite are `Unusual`, here and in writing.
+        """
 
     def read_bounded(self, b: bytes, start: int) -> tuple[Event, tuple[int, ...]]:
         """Return the same, and where each field begins and, last, where the last one ends."""
@@ -58,6 +61,9 @@ def write_bytes(raw: bytes) -> bytes:
 
 def write_text(text: str) -> bytes:
     """Return a text with its length before it."""
+
+def fits(kind: str, value: object) -> bool:
+    """Tell whether a value can be written as a kind (of `KINDS`) just as it is."""
 
 def write_double_map(numbers: Mapping[str, float]) -> bytes:
     """Return a map of doubles, which must be a dict."""

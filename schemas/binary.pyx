@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Avro's binary encoding, compiled: what all parts do most (Avro specification, "Binary encoding").
 
-It knows what writers write: one block to an array or map, numbers of at most 64 bits, an event's fields
-in the types that reading gives them. Whatever is not like that, or is no Avro at all, raises one of
+It knows what writers write: one block to an array or map, whole numbers of at most 64 bits, others that are
+finite, an event's fields in the types that reading gives them. Whatever is not like that, or is no Avro at all, raises one of
 `UNUSUAL`; the caller asks fastavro then, which knows all of Avro, and whose word counts.
 tests/schemas/test_codec.py holds both against each other. What each function takes and returns is in
 `binary.pyi`.
@@ -10,13 +10,14 @@ tests/schemas/test_codec.py holds both against each other. What each function ta
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_CheckExact, PyDict_Next, PyDict_SetItem, PyDict_Size
-from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact, PyFloat_FromDouble
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_Check, PyUnicode_DecodeUTF8
+from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
@@ -136,6 +137,8 @@ cdef inline double get_double(In* source) except? -1.5:
     if source.size - source.place < 8:
         raise Unusual
     memcpy(&x, source.data + source.place, 8)
+    if not isfinite(x):
+        raise Unusual
     source.place += 8
     return x
 
@@ -152,15 +155,12 @@ cdef list get_texts(In* source):
 
 cdef list get_doubles(In* source):
     cdef Py_ssize_t n = get_length(source), i
-    cdef double x
     cdef object number
     if n > (source.size - source.place) >> 3:
         raise Unusual
     cdef list found = PyList_New(n)
     for i in range(n):
-        memcpy(&x, source.data + source.place, 8)
-        source.place += 8
-        number = PyFloat_FromDouble(x)
+        number = get_double(source)
         Py_INCREF(number)
         PyList_SET_ITEM(found, i, number)
     if n:
@@ -338,6 +338,8 @@ cdef inline int put_double(Out* out, object number) except -1:
     if not PyFloat_CheckExact(number):
         raise Unusual
     x = PyFloat_AS_DOUBLE(number)
+    if not isfinite(x):
+        raise Unusual
     return put_raw(out, <const char*>&x, 8)
 
 
@@ -539,6 +541,14 @@ def write_bytes(raw):
 
 def write_double_map(numbers):
     return write_one(DOUBLE_MAP, numbers)
+
+
+def fits(str kind not None, value):
+    try:
+        write_one(KINDS[kind], value)
+    except UNUSUAL:
+        return False
+    return True
 
 
 cdef bytes write_one(Kind kind, object value):

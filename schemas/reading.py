@@ -17,7 +17,7 @@ from evometrics.schemas.events import Event
 from evometrics.schemas.screening import surely_valid
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.validation import InvalidEvent, validate
-from evometrics.schemas.wire import UnreadableMessage, WireFormat, decode
+from evometrics.schemas.wire import UnreadableMessage, WireFormat, decode, decode_exact
 
 
 class Message(Protocol):
@@ -52,17 +52,20 @@ def locate(wire: WireFormat, topic: str, value: bytes | None) -> tuple[WriterSch
 def read_datum(schema: WriterSchema, position: int, message: Message) -> Event:
     """Return the event of a located datum. Raises `UnreadableMessage` where the message is bad."""
     assert message.value is not None, "only a message with a value has a datum"
-    event = decode(schema, message.value, position)
+    event = decode_exact(schema, message.value, position)
+    exact = event is not None
+    if event is None:
+        event = decode(schema, message.value, position)
     if BY_NAME[message.topic].kind == "raw":
-        check(event, message)
+        check(event, message, exact)
     return event
 
 
-def check(event: Event, message: Message) -> None:
-    """Raise `UnreadableMessage` where an event that was decoded must not be taken."""
+def check(event: Event, message: Message, exact: bool) -> None:
+    """Raise `UnreadableMessage` where an event must not be taken; exact is what `decode_exact` gave."""
     # against the broker's time, not ours: a replay must decide the same
     now = message.timestamp * 1000
-    if not surely_valid(event, now):
+    if not (exact and surely_valid(event, now)):
         try:
             validate(event, now)
         except InvalidEvent as error:
@@ -91,7 +94,7 @@ def read_bounded(wire: WireFormat, message: Message) -> Bounded:
         except UNUSUAL:
             pass
         else:
-            check(event, message)
+            check(event, message, exact=True)
             return Bounded(event, value, bounds)
     event = read_event(wire, message)
     value = wire.encode(event)

@@ -110,20 +110,28 @@ class WireFormat:
         return decode(schema, value, start)
 
 
+def decode_exact(schema: WriterSchema, value: bytes, start: int) -> Event | None:
+    """Return what `decode` does where the compiled codec reads the datum: its numbers are finite then."""
+    if newest(schema.record) is not schema:
+        return None
+    try:
+        return codec.codec_of(schema.record).read(value, start)
+    except UNUSUAL:
+        return None
+
+
 def decode(schema: WriterSchema, value: bytes, start: int) -> Event:
     """Return the event of the datum in `value` from `start` on, read with its record's newest schema.
 
     Raises `UnreadableMessage` where it is no such datum or does not end where `value` does.
     """
+    event = decode_exact(schema, value, start)
+    if event is not None:
+        return event
     cls = EVENT_CLASSES.get(schema.record)
     if cls is None:
         raise UnreadableMessage(f"record {schema.record} is none of ours")
     reader = newest(schema.record)
-    if reader is schema:
-        try:
-            return codec.codec_of(schema.record).read(value, start)
-        except UNUSUAL:
-            pass
     try:
         record = read_record(schema, value, start, None if reader is schema else reader.parsed)
     except UnreadableDatum as error:
