@@ -8,13 +8,13 @@ out of the ordinary; the caller asks fastavro then. tests/schemas/test_codec.py 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
 from evometrics.schemas import primitives
 from evometrics.schemas.catalog import WriterSchema, newest
-from evometrics.schemas.events import EVENT_CLASSES, Event
+from evometrics.schemas.events import EVENT_CLASSES, Event, field_names
 
 Read = Callable[[bytes, int], Event]
 ReadBounded = Callable[[bytes, int], tuple[Event, tuple[int, ...]]]
@@ -38,7 +38,7 @@ READ_LINES: dict[str, tuple[str, ...]] = {
     "array of string": ("x, p = read_texts(b, p)",),
     "array of double": ("x, p = read_doubles(b, p)",),
     "map of string": ("x, p = read_text_map(b, p)",),
-    "map of double": ("x, p = maps_{name}.read(b, p)",),
+    "map of double": ("x, p = maps_{number}.read(b, p)",),
 }
 #: How a kind is written: lines that make the bytes x of value v, where v is just what the kind is read as.
 WRITE_LINES: dict[str, tuple[str, ...]] = {
@@ -59,10 +59,9 @@ NULLABLE = frozenset({"string", "long", "double", "bytes"})
 def kind_of(avro: Any) -> tuple[str, bool]:
     """Return a field's kind as above, and whether it may be null. Raises `KeyError` for others."""
     if isinstance(avro, list):
-        null, kind = avro
-        if null != "null" or kind not in NULLABLE:
-            raise KeyError(avro)
-        return kind, True
+        if len(avro) != 2 or avro[0] != "null" or not isinstance(avro[1], str) or avro[1] not in NULLABLE:
+            raise KeyError(str(avro))
+        return avro[1], True
     if isinstance(avro, dict):
         held = avro.get("items", avro.get("values"))
         avro = f"{avro['type']} of {held}"
@@ -90,38 +89,65 @@ def made(lines: list[str], names: dict[str, Any]) -> Any:
 
 
 @cache
-def reader(record: str) -> Read:
-    """Return what reads a record's newest version: from a message's bytes and where the datum begins."""
-    function: Read = made_reader(record, "event", "")
+def reader_of(schema: WriterSchema) -> Read:
+    """Return what reads data of any version into the newest: from a message's bytes and the datum's begin.
+
+    What the event class does not know is passed over, what the writer did not know is the newest schema's
+    default, as Avro has it. The two must be compatible (`compatibility`).
+    """
+    try:
+        function: Read = made_reader(schema, "event", "")
+    except KeyError:  # a schema of a registry's may have kinds that are none of ours
+        return left_to_fastavro
     return function
+
+
+def left_to_fastavro(b: bytes, start: int) -> Event:
+    """Raise `Unusual`."""
+    raise primitives.Unusual
+
+
+def reader(record: str) -> Read:
+    """Return what reads a record's newest version."""
+    return reader_of(newest(record))
 
 
 @cache
 def bounded_reader(record: str) -> ReadBounded:
     """Return the same, which returns besides where each field begins and, last, where the last one ends."""
-    function: ReadBounded = made_reader(record, "event, (start, {})", "    p{number} = p")
+    function: ReadBounded = made_reader(newest(record), "event, (start, {})", "    p{number} = p")
     return function
 
 
-def made_reader(record: str, result: str, noted: str) -> Any:
-    """Return the function that reads a record; `noted` is its line after each field."""
+def made_reader(schema: WriterSchema, result: str, noted: str) -> Any:
+    """Return the function that reads what a schema wrote; `noted` is its line after each field."""
     lines = ["def made(b, start):", "    p = start", "    event = new(cls)"]
     maps: dict[str, Any] = {}
-    fields = fields_of(newest(record))
+    fields = fields_of(schema)
+    defaults = {f["name"]: f["default"] for f in newest(schema.record).parsed["fields"] if "default" in f}
+    known = field_names(EVENT_CLASSES[schema.record])
     for number, (name, kind, nullable) in enumerate(fields):
-        body = [line.format(name=name) for line in READ_LINES[kind]]
+        body = [line.format(number=number) for line in READ_LINES[kind]]
         if kind == "map of double":
-            maps[f"maps_{name}"] = primitives.DoubleMaps()
+            maps[f"maps_{number}"] = primitives.DoubleMaps()
         if nullable:
             lines += ["    n = b[p]; p += 1", "    if n == 0: x = None", "    elif n == 2:"]
             lines += [f"        {line}" for line in body]
             lines += ["    else: raise Unusual"]
         else:
             lines += [f"    {line}" for line in body]
-        lines += [f"    event.{name} = x", noted.format(number=number)]
+        lines += [f"    event.{name} = x"] if name in known else []
+        lines += [noted.format(number=number)]
+    lines += [f"    event.{name} = {defaults[name]!r}" for name in missing(schema, known)]
     ends = ", ".join(f"p{number}" for number in range(len(fields)))
     lines += ["    if p != len(b): raise Unusual", f"    return {result.format(ends)}"]
-    return made(lines, {"new": object.__new__, "cls": EVENT_CLASSES[record], **maps})
+    return made(lines, {"new": object.__new__, "cls": EVENT_CLASSES[schema.record], **maps})
+
+
+def missing(schema: WriterSchema, known: Iterable[str]) -> list[str]:
+    """Return which of the newest version's fields a schema has not."""
+    written = {name for name, _, _ in fields_of(schema)}
+    return [name for name in known if name not in written]
 
 
 @cache

@@ -118,12 +118,11 @@ def decode(schema: WriterSchema, value: bytes, start: int) -> Event:
     cls = EVENT_CLASSES.get(schema.record)
     if cls is None:
         raise UnreadableMessage(f"record {schema.record} is none of ours")
+    try:
+        return codec.reader_of(schema)(value, start)
+    except UNUSUAL:
+        pass
     reader = newest(schema.record)
-    if reader is schema:
-        try:
-            return codec.reader(schema.record)(value, start)
-        except UNUSUAL:
-            pass
     try:
         record = read_record(schema, value, start, None if reader is schema else reader.parsed)
     except UnreadableDatum as error:
