@@ -40,10 +40,11 @@ def completed(e: EvolutionCompleted, now: int) -> bool:
     """What only a completion has."""
     # all names together under the limit of one: then each is
     names = len(e.agent_id) + len(e.node_id) + len(e.evolution_id) + len(e.evolution_type)
-    names += len(e.strategy_used) + len(e.risk_level)
+    names += len(e.strategy_used) + len(e.risk_level) + len(e.parent_agent_id or "")
     numbers = sum(e.pre_kpis.values()) + sum(e.post_kpis.values()) + sum(e.fitness_trajectory)
     numbers += e.duration_seconds + e.memory_used_mb + e.cpu_percent_avg
-    numbers += (e.target_gain or 0.0) + (e.gpu_memory_mb or 0.0)
+    cost = e.cost_usd or 0.0
+    numbers += (e.target_gain or 0.0) + (e.gpu_memory_mb or 0.0) + cost
     return (
         names <= NAME_CHARACTERS
         and e.evolution_id != ""
@@ -55,6 +56,7 @@ def completed(e: EvolutionCompleted, now: int) -> bool:
         and e.warning_count >= 0
         and e.convergence_iterations >= 0
         and e.network_bytes_transferred >= 0
+        and cost >= 0
     )
 
 
