@@ -168,6 +168,9 @@ def completed_event(
     )
     if started and started.metadata:
         result.metadata = {**started.metadata, **result.metadata}
+    parent, cost = getattr(event, "parent_agent_id", None), getattr(event, "cost_usd", None)
+    result.parent_agent_id = None if parent is None else text(parent)
+    result.cost_usd = None if cost is None else finite(cost, record, "cost_usd")
     set_usage(result, event, usage)
     return result
 

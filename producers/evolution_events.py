@@ -46,3 +46,5 @@ class EvolutionCompletionEvent:
     fitness_trajectory: list[float] | None = None
     insights: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
+    parent_agent_id: str | None = None
+    cost_usd: float | None = None

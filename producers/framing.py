@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 
 from evometrics.producers.outbox_file import Row
+from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.registry import RegistryClient
-from evometrics.schemas.topics import BY_NAME
-from evometrics.schemas.wire import CONFLUENT, SINGLE_OBJECT_LENGTH, WireFormat
+from evometrics.schemas.topics import BY_NAME, RAW_TOPICS, Topic
+from evometrics.schemas.wire import CONFLUENT, SINGLE_OBJECT, SINGLE_OBJECT_LENGTH, WireFormat
 
 
 class Framing:
@@ -22,19 +23,32 @@ class Framing:
         self.wire = WireFormat()
         self.prefixes: dict[tuple[str, bytes], bytes] = {}
 
+    async def ready(self) -> None:
+        """Register all that this package writes, so that a registry that goes away later stops nothing.
+
+        Raises `RegistryUnavailable`; `IncompatibleSchema` where a schema can't be registered.
+        """
+        for topic in RAW_TOPICS:
+            schema = self.wire.writers[topic.record]
+            await self.register(topic, SINGLE_OBJECT + schema.fingerprint, schema)
+
     async def learn(self, row: Row) -> None:
         """Get ready for a row: registers its schema where it is the first of its kind.
 
-        Raises `RegistryUnavailable`; `UnreadableMessage` where the row's schema is none this package has
+        Raises as `ready`; `UnreadableMessage` where the row's schema is none this package has
         (a newer version wrote it).
         """
         kind = row.topic, row.value[:SINGLE_OBJECT_LENGTH]
         if self.registry is None or kind in self.prefixes:
             return
         schema, _ = self.wire.locate(row.value)
-        subject = BY_NAME[row.topic].subject
-        number = await asyncio.to_thread(self.registry.register, subject, schema.source)
-        self.prefixes[kind] = CONFLUENT + number.to_bytes(4, "big")
+        await self.register(BY_NAME[row.topic], row.value[:SINGLE_OBJECT_LENGTH], schema)
+
+    async def register(self, topic: Topic, framing: bytes, schema: WriterSchema) -> None:
+        """Get the id of a schema, the first time by registering it."""
+        if self.registry is not None and (topic.name, framing) not in self.prefixes:
+            number = await asyncio.to_thread(self.registry.register, topic.subject, schema.source)
+            self.prefixes[topic.name, framing] = CONFLUENT + number.to_bytes(4, "big")
 
     def value(self, row: Row) -> bytes:
         """Return the message value of a row that was learned."""

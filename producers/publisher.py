@@ -33,6 +33,8 @@ from evometrics.producers.kafka_session import (
 )
 from evometrics.producers.lanes import Lane, Lanes
 from evometrics.producers.outbox_file import Row
+from evometrics.schemas.compatibility import IncompatibleSchema
+from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import cancelled
 from evometrics.schemas.wire import UnreadableMessage
@@ -119,6 +121,7 @@ class Publisher:
         try:
             await asyncio.wait_for(producer.start(), CONNECT_TIMEOUT)
             await check_topics(producer)
+            await self.framing.ready()
             self.recovered()
             await self.send_all(producer)
         finally:
@@ -237,6 +240,11 @@ class Publisher:
         now = time.monotonic()
         if not self.reminded or now - self.reminded > REMIND_EVERY:
             self.reminded = now
+            if isinstance(error, RegistryUnavailable | IncompatibleSchema):  # says itself what to do
+                logger.error(
+                    "%s. Events wait in the outbox (%d) and are sent later", self.problem, self.backlog.depth
+                )
+                return
             logger.warning(
                 "brokers %s: %s. Events wait in the outbox (%d) and are sent later; start the broker, or "
                 "correct `brokers` (EVOMETRICS_KAFKA_BROKERS)",

@@ -58,6 +58,8 @@ class EvolutionRun:
         convergence_iterations: int | None = None,
         fitness_trajectory: Sequence[float] | None = None,
         metadata: Mapping[str, str] | None = None,
+        parent_agent_id: str | None = None,
+        cost_usd: float | None = None,
     ) -> None:
         """Record the end. What is left out is measured, or comes from the start and the progress."""
         if self.completed:
@@ -77,6 +79,8 @@ class EvolutionRun:
                 convergence_iterations=convergence_iterations,
                 fitness_trajectory=None if fitness_trajectory is None else list(fitness_trajectory),
                 metadata=dict(metadata or {}),
+                parent_agent_id=parent_agent_id,
+                cost_usd=cost_usd,
             )
         )
 

@@ -1,6 +1,7 @@
 """What the compiled module takes and returns; `binary.pyx` says what it is for."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from evometrics.schemas.events import Event
 
@@ -18,10 +19,17 @@ class RecordCodec:
 
     Args:
         cls: the event class; reading sets its attributes and does not call it.
-        fields: name, kind (of `KINDS`) and whether it may be null, in the schema's order; at most 128.
+        fields: name, kind (of `KINDS`) and whether it may be null, in the schema's order; at most 128. What a
+            field without a name holds is passed over.
+        absent: attributes that no field gives, by name.
     """
 
-    def __init__(self, cls: type[Event], fields: Sequence[tuple[str, str, bool]]) -> None: ...
+    def __init__(
+        self,
+        cls: type[Event],
+        fields: Sequence[tuple[str | None, str, bool]],
+        absent: Mapping[str, Any],
+    ) -> None: ...
     def read(self, b: bytes, start: int) -> Event:
         """Return the event of the datum that `b` holds from `start` to its end. Raises `UNUSUAL`.
 
@@ -35,7 +43,8 @@ class RecordCodec:
         """Return the prefix and the event's datum.
 
         It writes nothing but an event that reading could have given: any other type than the schema's, a
-        number of more than 64 bits, a text that UTF-8 can't hold raises one of `UNUSUAL`.
+        number of more than 64 bits, a text that UTF-8 can't hold raises one of `UNUSUAL`. So does a codec
+        with fields that have no name.
         """
 
 def read_long(b: bytes, p: int) -> tuple[int, int]:

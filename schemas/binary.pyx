@@ -418,18 +418,20 @@ cdef class RecordCodec:
     cdef object cls
     cdef object new
     cdef tuple names
+    cdef tuple absent
     cdef list known
     cdef Py_ssize_t count
     cdef Kind kinds[MOST_FIELDS]
     cdef bint nullable[MOST_FIELDS]
 
-    def __init__(self, cls, fields):
+    def __init__(self, cls, fields, absent):
         if len(fields) > MOST_FIELDS:
             raise ValueError(f"a record of {len(fields)} fields; at most {MOST_FIELDS} are provided for")
         self.cls = cls
         self.new = object.__new__
         self.names = tuple(name for name, _, _ in fields)
         self.known = [[] for _ in fields]
+        self.absent = tuple(absent.items())
         self.count = len(fields)
         for i, (_, kind, nullable) in enumerate(fields):
             self.kinds[i] = KINDS[kind]
@@ -445,28 +447,30 @@ cdef class RecordCodec:
                 raise Unusual
         return get_value(source, self.kinds[i], <list>self.known[i])
 
-    def read(self, bytes b not None, Py_ssize_t start):
+    cdef object get_event(self, bytes b, Py_ssize_t start, list bounds):
         cdef In source
         cdef Py_ssize_t i
         open_in(&source, b, start)
         event = self.new(self.cls)
         for i in range(self.count):
-            setattr(event, <str>self.names[i], self.get_field(&source, i))
+            value = self.get_field(&source, i)
+            name = self.names[i]
+            if name is not None:
+                setattr(event, name, value)
+            if bounds is not None:
+                bounds.append(source.place)
         if source.place != source.size:
             raise Unusual
+        for name, value in self.absent:
+            setattr(event, name, value.copy() if isinstance(value, (list, dict)) else value)
         return event
 
+    def read(self, bytes b not None, Py_ssize_t start):
+        return self.get_event(b, start, None)
+
     def read_bounded(self, bytes b not None, Py_ssize_t start):
-        cdef In source
-        cdef Py_ssize_t i
         cdef list bounds = [start]
-        open_in(&source, b, start)
-        event = self.new(self.cls)
-        for i in range(self.count):
-            setattr(event, <str>self.names[i], self.get_field(&source, i))
-            bounds.append(source.place)
-        if source.place != source.size:
-            raise Unusual
+        event = self.get_event(b, start, bounds)
         return event, tuple(bounds)
 
     def write(self, bytes prefix not None, event):
@@ -476,7 +480,10 @@ cdef class RecordCodec:
         try:
             put_raw(&out, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix))
             for i in range(self.count):
-                value = getattr(event, <str>self.names[i])
+                name = self.names[i]
+                if name is None:
+                    raise Unusual
+                value = getattr(event, name)
                 if self.nullable[i]:
                     if value is None:
                         put_byte(&out, 0)

@@ -6,10 +6,13 @@ import json
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Any
 
 import fastavro
 import fastavro.schema
+
+from evometrics.schemas.compatibility import IncompatibleSchema, check_compatible
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +75,11 @@ def plain(schema: Any) -> Any:
 
 @cache
 def released() -> dict[str, tuple[WriterSchema, ...]]:
-    """Return every record's versions, oldest first, read once from the package's `.avsc` files."""
+    """Return every record's versions, oldest first, read once from the package's `.avsc` files.
+
+    Raises `IncompatibleSchema`, naming record, field and reason, where one breaks readers or writers of the
+    one before: no part starts with such a catalog.
+    """
     found: dict[str, tuple[WriterSchema, ...]] = {}
     for folder in sorted((resources.files("evometrics.schemas") / "avro").iterdir(), key=lambda f: f.name):
         if not folder.is_dir():
@@ -82,6 +89,11 @@ def released() -> dict[str, tuple[WriterSchema, ...]]:
             writer_schema(folder.name, number, json.loads(file.read_text(encoding="utf-8")))
             for number, file in enumerate(files, start=1)
         )
+        for old, new in pairwise(found[folder.name]):
+            try:
+                check_compatible(old.source, new.source)
+            except IncompatibleSchema as error:
+                raise IncompatibleSchema(f"schemas/avro/{new.record}/v{new.version}.avsc: {error}") from None
     return found
 
 

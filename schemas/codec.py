@@ -1,4 +1,4 @@
-"""Events from and to Avro datums, by the compiled codec of each record (`binary`).
+"""Events from and to Avro datums, by the compiled codec of each schema (`binary`).
 
 fastavro goes by way of a dict and a file object; most of what a node or a stream worker does would be that.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from evometrics.schemas.binary import KINDS, RecordCodec
 from evometrics.schemas.catalog import WriterSchema, newest
-from evometrics.schemas.events import EVENT_CLASSES
+from evometrics.schemas.events import EVENT_CLASSES, field_names
 
 #: Kinds that a field may have that may also be null.
 NULLABLE = frozenset({"string", "long", "double", "bytes"})
@@ -19,10 +19,9 @@ NULLABLE = frozenset({"string", "long", "double", "bytes"})
 def kind_of(avro: Any) -> tuple[str, bool]:
     """Return a field's kind, of `KINDS`, and whether it may be null. Raises `KeyError` for others."""
     if isinstance(avro, list):
-        null, kind = avro
-        if null != "null" or kind not in NULLABLE:
-            raise KeyError(avro)
-        return kind, True
+        if len(avro) != 2 or avro[0] != "null" or not isinstance(avro[1], str) or avro[1] not in NULLABLE:
+            raise KeyError(str(avro))
+        return avro[1], True
     if isinstance(avro, dict):
         held = avro.get("items", avro.get("values"))
         avro = f"{avro['type']} of {held}"
@@ -38,6 +37,32 @@ def fields_of(schema: WriterSchema) -> list[tuple[str, str, bool]]:
 
 
 @cache
-def codec_of(record: str) -> RecordCodec:
+def codec_of(schema: WriterSchema) -> RecordCodec | None:
+    """Return the codec of what a schema of any version wrote, None where only fastavro can read it.
+
+    It reads into the newest version: what the event class does not know is passed over, what the writer did
+    not know is the newest schema's default, as Avro has it. The two must be compatible (`compatibility`).
+    """
+    cls = EVENT_CLASSES.get(schema.record)
+    if cls is None:
+        return None
+    try:
+        fields = fields_of(schema)
+    except KeyError:  # a schema of a registry's may have kinds that are none of ours
+        return None
+    defaults = {f["name"]: f["default"] for f in newest(schema.record).parsed["fields"] if "default" in f}
+    written = {name for name, _, _ in fields}
+    known = field_names(cls)
+    return RecordCodec(
+        cls,
+        [(name if name in known else None, kind, nullable) for name, kind, nullable in fields],
+        {name: defaults[name] for name in known if name not in written},
+    )
+
+
+@cache
+def newest_codec(record: str) -> RecordCodec:
     """Return the codec of a record's newest version."""
-    return RecordCodec(EVENT_CLASSES[record], fields_of(newest(record)))
+    codec = codec_of(newest(record))
+    assert codec is not None, f"{record} has a field of a kind that `binary` does not know"
+    return codec

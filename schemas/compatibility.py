@@ -9,32 +9,47 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastavro.validation import validate
+
 
 class IncompatibleSchema(ValueError):
-    """A new version that would break readers or writers of the old; names record, field and reason."""
+    """A version that would break readers or writers of another; names record, field, reason, way out."""
 
 
 def check_compatible(old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise `IncompatibleSchema` unless `old` and `new` (schema JSON) can read each other's data."""
     record = old["name"]
     if new["name"] != record or new.get("namespace") != old.get("namespace"):
-        raise IncompatibleSchema(f"{record}: renamed to {new.get('namespace')}.{new['name']}")
+        raise IncompatibleSchema(f"{record}: renamed to {new.get('namespace')}.{new['name']}; keep the name")
     before = {f["name"]: f for f in old["fields"]}
     after = {f["name"]: f for f in new["fields"]}
-    for name in before.keys() - after.keys():
-        if "default" not in before[name]:
+    for name in before:
+        if name not in after and "default" not in before[name]:
             raise IncompatibleSchema(
                 f"{record}.{name}: removed, but old readers have no default for it; keep the field"
             )
-    for name in after.keys() - before.keys():
-        if "default" not in after[name]:
-            raise IncompatibleSchema(f"{record}.{name}: added without a default; give it one")
-    for name in before.keys() & after.keys():
-        if shape(before[name]["type"]) != shape(after[name]["type"]):
+    for name in after:
+        if name not in before:
+            check_added(f"{record}.{name}", after[name])
+    for name in before:
+        if name in after and shape(before[name]["type"]) != shape(after[name]["type"]):
             raise IncompatibleSchema(
                 f"{record}.{name}: type changed from {before[name]['type']} to {after[name]['type']}; "
                 "add a new field instead"
             )
+
+
+def check_added(place: str, field: dict[str, Any]) -> None:
+    """Raise `IncompatibleSchema` unless a new field has a default that new readers can take for old data."""
+    if "default" not in field:
+        raise IncompatibleSchema(f"{place}: added without a default; give it one")
+    kind, default = field["type"], field["default"]
+    first = kind[0] if isinstance(kind, list) else kind
+    given = default.encode("latin-1") if first == "bytes" and isinstance(default, str) else default
+    if not validate(given, first, raise_errors=False):
+        raise IncompatibleSchema(
+            f"{place}: the default {default!r} is no {first}; a default is of the type, or of a union's first"
+        )
 
 
 def shape(schema: Any) -> Any:
@@ -43,5 +58,8 @@ def shape(schema: Any) -> Any:
         return ("union", frozenset(shape(branch) for branch in schema))
     if isinstance(schema, dict):
         inner = schema.get("items", schema.get("values"))
-        return (schema["type"], schema.get("logicalType"), None if inner is None else shape(inner))
-    return (schema, None, None)
+        named = (tuple(schema.get("symbols", ())), schema.get("size"))
+        fields = tuple((f["name"], shape(f["type"])) for f in schema.get("fields", ()))
+        within = None if inner is None else shape(inner)
+        return (shape(schema["type"])[0], schema.get("logicalType"), within, named, fields)
+    return (schema, None, None, ((), None), ())

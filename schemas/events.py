@@ -121,6 +121,8 @@ class EvolutionCompleted(Event):
     fitness_trajectory: list[float] = field(default_factory=list)
     insights: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
+    parent_agent_id: str | None = None
+    cost_usd: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)

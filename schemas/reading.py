@@ -87,7 +87,7 @@ class Bounded(NamedTuple):
 def read_bounded(wire: WireFormat, message: Message) -> Bounded:
     """Return a raw message's event and where its fields are. Raises as `read_event` does."""
     record = BY_NAME[message.topic].record
-    read, prefix, value = codec.codec_of(record).read_bounded, wire.prefixes[record], message.value
+    read, prefix, value = codec.newest_codec(record).read_bounded, wire.prefixes[record], message.value
     if value is not None and value.startswith(prefix):
         try:
             event, bounds = read(value, len(prefix))

@@ -1,4 +1,8 @@
-"""A client for any schema registry with Confluent's REST API; registers and looks up, caches for good."""
+"""A client for any schema registry with Confluent's REST API; registers and looks up, caches for good.
+
+A registry that is away (`RegistryUnavailable`) is one thing: whoever asked tries again. That a schema can't
+be registered (`IncompatibleSchema`) is another: trying again does not help.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,23 @@ import urllib.request
 from typing import Any
 
 from evometrics.schemas.catalog import WriterSchema, writer_schema
+from evometrics.schemas.compatibility import IncompatibleSchema, check_compatible
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
-NOT_FOUND = 404
+#: Every version with every other one, in both directions: what `check_compatible` asks of two.
+COMPATIBILITY = "FULL_TRANSITIVE"
+#: The registry's own "there is no such subject, version, schema", told from a path that is not its own.
+NOT_THERE = frozenset({40401, 40402, 40403})
+#: Incompatible with what is registered; no valid schema.
+REFUSED = frozenset({409, 422})
 
 
 class RegistryUnavailable(ConnectionError):
-    """The registry can't be reached or refused; the message names its URL and what to do."""
+    """The registry can't be reached or can't answer; the message names its URL and what to do."""
 
 
 class UnknownSchemaId(KeyError):
-    """The registry answered, and does not know this id."""
+    """The registry answered, and has no record under this id."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -35,36 +45,92 @@ class RegistryClient:
     def register(self, subject: str, schema: dict[str, Any]) -> int:
         """Register a schema under a subject (again: no change) and return its id.
 
-        Raises `RegistryUnavailable`, also where the registry finds the schema incompatible.
+        A subject that gets a new version takes only fully compatible ones from then on. Raises
+        `IncompatibleSchema`, naming field and reason, where this one is not; `RegistryUnavailable`.
         """
-        answer = self.call(f"/subjects/{subject}/versions", {"schema": json.dumps(schema)})
-        return int(answer["id"])
+        body = {"schema": json.dumps(schema)}
+        found = self.call(f"/subjects/{subject}", body)
+        if found is None:
+            self.compare(subject, schema)
+            self.call(f"/config/{subject}", {"compatibility": COMPATIBILITY}, "PUT")
+            found = self.call(f"/subjects/{subject}/versions", body)
+        if found is None:
+            raise RegistryUnavailable(f"schema registry {self.url} takes no schema for {subject}")
+        return int(found["id"])
+
+    def compare(self, subject: str, schema: dict[str, Any]) -> None:
+        """Raise `IncompatibleSchema`, naming the field, where the subject's latest version rules it out."""
+        latest = self.call(f"/subjects/{subject}/versions/latest")
+        if latest is None:
+            return
+        try:
+            check_compatible(json.loads(latest["schema"]), schema)
+        except IncompatibleSchema as error:
+            raise IncompatibleSchema(
+                f"schema registry {self.url} has version {latest['version']} of {subject}: {error}"
+            ) from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise IncompatibleSchema(
+                f"schema registry {self.url} has no Avro record under {subject} ({error!r}): use another "
+                "registry, or delete the subject"
+            ) from None
 
     def schema(self, number: int) -> WriterSchema:
         """Return the schema with this id. Raises `UnknownSchemaId`, `RegistryUnavailable`."""
         found = self.schemas.get(number)
         if found is None:
-            source = json.loads(self.call(f"/schemas/ids/{number}")["schema"])
-            found = self.schemas[number] = writer_schema(record_folder(source["name"]), 0, source)
+            path = f"/schemas/ids/{number}"
+            answer = self.call(path)
+            if answer is None:
+                raise UnknownSchemaId(f"schema registry {self.url} knows no {path}")
+            try:
+                source = json.loads(answer["schema"])
+                found = writer_schema(record_folder(source["name"]), 0, source)
+            except Exception as error:  # whatever fastavro meets in what is no Avro, or no record
+                raise UnknownSchemaId(
+                    f"schema registry {self.url}{path} is no Avro record: {error!r}"
+                ) from None
+            self.schemas[number] = found
         return found
 
-    def call(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Send one request and return the answer's JSON."""
+    def call(
+        self, path: str, body: dict[str, Any] | None = None, method: str | None = None
+    ) -> dict[str, Any] | None:
+        """Send one request and return the answer's JSON, None where there is no such thing.
+
+        Raises `IncompatibleSchema` where the registry refuses a schema, `RegistryUnavailable`.
+        """
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": CONTENT_TYPE})
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": CONTENT_TYPE}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=self.timeout) as response:
                 answer: dict[str, Any] = json.load(response)
                 return answer
         except urllib.error.HTTPError as error:
-            text = error.read(500).decode(errors="replace")
-            if error.code == NOT_FOUND and body is None:
-                raise UnknownSchemaId(f"schema registry {self.url} knows no {path}") from None
-            raise RegistryUnavailable(f"schema registry {self.url}{path}: {error.code} {text}") from None
+            text = error.read(2000).decode(errors="replace")
+            if error_code(text) in NOT_THERE:
+                return None
+            if error.code in REFUSED:
+                raise IncompatibleSchema(
+                    f"schema registry {self.url}{path} refuses the schema: {text}; add a new version that is "
+                    "compatible with those there, or use another registry"
+                ) from None
+            raise RegistryUnavailable(
+                f"schema registry {self.url}{path}: {error.code} {text[:500]}; correct registry_url, or see "
+                "the registry's log"
+            ) from None
         except (OSError, ValueError) as error:
             raise RegistryUnavailable(
                 f"schema registry {self.url}: {error}; start it or correct registry_url"
             ) from None
+
+
+def error_code(text: str) -> int | None:
+    """Return the `error_code` of a registry's answer, None where it has none."""
+    try:
+        return int(json.loads(text)["error_code"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def record_folder(name: str) -> str:

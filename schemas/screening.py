@@ -38,7 +38,7 @@ def completed(e: EvolutionCompleted, now: int) -> bool:
     """What only a completion has."""
     # all names together under the limit of one: then each is
     names = len(e.agent_id) + len(e.node_id) + len(e.evolution_id) + len(e.evolution_type)
-    names += len(e.strategy_used) + len(e.risk_level)
+    names += len(e.strategy_used) + len(e.risk_level) + len(e.parent_agent_id or "")
     return (
         names <= NAME_CHARACTERS
         and e.evolution_id != ""
@@ -49,6 +49,7 @@ def completed(e: EvolutionCompleted, now: int) -> bool:
         and e.warning_count >= 0
         and e.convergence_iterations >= 0
         and e.network_bytes_transferred >= 0
+        and (e.cost_usd or 0.0) >= 0
     )
 
 

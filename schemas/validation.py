@@ -37,10 +37,11 @@ NAME_FIELDS = frozenset(
         "strategy_used",
         "risk_level",
         "event_type",
+        "parent_agent_id",
     }
 )
 NAME_CHARACTERS = 1000
-TEXT_FIELDS = (NAME_FIELDS | {"data"}) - {"evolution_id"}
+TEXT_FIELDS = (NAME_FIELDS | {"data"}) - {"evolution_id", "parent_agent_id"}
 UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 TIME_FIELDS = frozenset({"occurred_at", "started_at"})
 #: Called with a field and a reason; raises `InvalidEvent`.
@@ -115,6 +116,8 @@ def check_kind(fail: Fail, event: Event) -> None:
         for name in ("error_count", "warning_count", "convergence_iterations", "network_bytes_transferred"):
             if getattr(event, name) < 0:
                 fail(name, f"{getattr(event, name)} is negative")
+        if event.cost_usd is not None and event.cost_usd < 0:
+            fail("cost_usd", f"{event.cost_usd} is negative")
     if isinstance(event, KpiSnapshot) and event.phase not in PHASES:
         fail("phase", f"{event.phase!r} is none of {', '.join(sorted(PHASES))}")
     if isinstance(event, SystemEvent) and not event.event_type:

@@ -17,6 +17,7 @@ import fastavro
 from evometrics.schemas import codec
 from evometrics.schemas.binary import UNUSUAL
 from evometrics.schemas.catalog import WriterSchema, newest, released
+from evometrics.schemas.compatibility import IncompatibleSchema, check_compatible
 from evometrics.schemas.datum import UnreadableDatum, read_record
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.registry import RegistryClient, UnknownSchemaId
@@ -45,11 +46,13 @@ class WireFormat:
         self.by_fingerprint = {s.fingerprint: s for versions in released().values() for s in versions}
         self.writers = {record: newest(record) for record in released()}
         self.prefixes = {record: SINGLE_OBJECT + s.fingerprint for record, s in self.writers.items()}
+        self.known_ids: dict[int, WriterSchema | str] = {}
 
     def register(self) -> None:
         """Register every newest schema and write Confluent framing from now on; blocking.
 
-        Raises `RegistryUnavailable` where the registry can't be reached or refuses a schema.
+        Raises `RegistryUnavailable`; `IncompatibleSchema`, naming field and reason, where a schema does not
+        go with what the registry has.
         """
         if self.registry is None:
             return
@@ -70,7 +73,7 @@ class WireFormat:
     def encode_exact(self, event: Event) -> bytes | None:
         """Return the same where every field holds just what decoding would give, else None."""
         try:
-            return codec.codec_of(event.record).write(self.prefixes[event.record], event)
+            return codec.newest_codec(event.record).write(self.prefixes[event.record], event)
         except UNUSUAL:
             return None
 
@@ -84,7 +87,10 @@ class WireFormat:
         if value[:2] == SINGLE_OBJECT:
             schema = self.by_fingerprint.get(value[2:SINGLE_OBJECT_LENGTH])
             if schema is None:
-                raise UnreadableMessage(f"unknown schema fingerprint {value[2:SINGLE_OBJECT_LENGTH].hex()}")
+                raise UnreadableMessage(
+                    f"unknown schema fingerprint {value[2:SINGLE_OBJECT_LENGTH].hex()}: of a newer version? "
+                    "upgrade this part and retry"
+                )
             return schema, SINGLE_OBJECT_LENGTH
         if value[:1] == CONFLUENT and len(value) >= CONFLUENT_LENGTH:
             return self.by_id(int.from_bytes(value[1:CONFLUENT_LENGTH], "big")), CONFLUENT_LENGTH
@@ -92,12 +98,27 @@ class WireFormat:
 
     def by_id(self, number: int) -> WriterSchema:
         """Return the schema with this registry id."""
+        found = self.known_ids.get(number)
+        if found is None:
+            found = self.known_ids[number] = self.looked_up(number)
+        if isinstance(found, str):
+            raise UnreadableMessage(found)
+        return found
+
+    def looked_up(self, number: int) -> WriterSchema | str:
+        """Return the schema that the registry has under an id, or why nothing can be read with it."""
         if self.registry is None:
-            raise UnreadableMessage(f"schema id {number}, but no schema registry is configured")
+            return f"schema id {number}, but no schema registry is configured (registry_url)"
         try:
             schema = self.registry.schema(number)
         except UnknownSchemaId as error:
             raise UnreadableMessage(str(error)) from None
+        newest_known = self.writers.get(schema.record)
+        if newest_known is not None:
+            try:
+                check_compatible(newest_known.source, schema.source)
+            except IncompatibleSchema as error:
+                return f"schema id {number} is not compatible with v{newest_known.version}: {error}"
         return self.by_fingerprint.get(schema.fingerprint, schema)
 
     def decode(self, value: bytes | None) -> Event:
@@ -112,10 +133,9 @@ class WireFormat:
 
 def decode_exact(schema: WriterSchema, value: bytes, start: int) -> Event | None:
     """Return what `decode` does where the compiled codec reads the datum: its numbers are finite then."""
-    if newest(schema.record) is not schema:
-        return None
+    reader = codec.codec_of(schema)
     try:
-        return codec.codec_of(schema.record).read(value, start)
+        return reader.read(value, start) if reader is not None else None
     except UNUSUAL:
         return None
 

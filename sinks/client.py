@@ -89,6 +89,13 @@ def explain(settings: ClickHouseSettings, error: BaseException) -> str:
         way_out = f"database {settings.database!r} is not there: run `evometrics migrate` first"
     elif code == 60:
         way_out = f"a table is missing in database {settings.database!r}: run `evometrics migrate` first"
+    elif code in (16, 47):
+        way_out = f"a column is missing in database {settings.database!r}: run `evometrics migrate` first"
+    elif code == 497:
+        way_out = (
+            f"user {settings.user!r} may not do that: grant it what the error names, or run "
+            "`evometrics migrate` as a user who may"
+        )
     elif code is not None:
         way_out = "ClickHouse answered with an error"
     else:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from evometrics.schemas import codec
@@ -96,6 +96,17 @@ def check_columns(record: str, written: Mapping[str, Any]) -> None:
         raise TableMismatch(
             f"the table of {record} holds {', '.join(differing)}: it is of another version of evometrics; "
             "run `evometrics migrate` on the source with the version that is to send"
+        )
+
+
+def check_known_columns(record: str, columns: Iterable[str]) -> None:
+    """Raise `TableMismatch` where a table has columns that the newest schema has no field for."""
+    known = {field["name"] for field in newest(record).source["fields"]}
+    more = sorted(name for name in columns if name not in known and not name.startswith("_"))
+    if more:
+        raise TableMismatch(
+            f"the table of {record} has {', '.join(more)}, of a newer version than this one: its events "
+            "would come without; use the version of evometrics that has them"
         )
 
 

@@ -20,7 +20,14 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from evometrics.schemas.topics import RAW_TOPICS, Topic
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
-from evometrics.sinks.raw_events import RawEvent, check_columns, raw_event, read_container, select_events
+from evometrics.sinks.raw_events import (
+    RawEvent,
+    check_columns,
+    check_known_columns,
+    raw_event,
+    read_container,
+    select_events,
+)
 from evometrics.sinks.settings import ClickHouseSettings
 
 #: What Kafka had at or after `begin`.
@@ -92,6 +99,16 @@ class RawTables:
         )
         about = [self.settings.database, found[0][0], *self.selection.identity()]
         return hashlib.blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
+
+    async def check_known(self) -> None:
+        """Raise `TableMismatch` where a table has columns of a newer version, which its events would lack."""
+        for topic in self.selection.topics:
+            sql = (
+                "SELECT name FROM system.columns WHERE database = currentDatabase() "
+                "AND table = {table:String} AND default_kind NOT IN ('ALIAS', 'MATERIALIZED')"
+            )
+            names = [row[0] for row in await self.rows(sql, {"table": f"{topic.table}_rows"})]
+            check_known_columns(topic.record, names)
 
     async def counts(self, begin: int) -> dict[str, int]:
         """Return the number of events by topic, of those that Kafka had at or after a time (milliseconds)."""

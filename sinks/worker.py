@@ -135,7 +135,8 @@ async def run_sink(
     """Run a sink worker until `stop` is set; serve metrics and health at `listen` (None = not at all).
 
     Parts that are away are waited for, with a log that names them. Raises `OSError` where the port is
-    taken, and whatever makes the worker unable to go on: then a supervisor starts it again.
+    taken, `IncompatibleSchema` where the registry refuses a schema, and whatever makes the worker unable to
+    go on: then a supervisor starts it again.
     """
     worker = SinkWorker(kafka, clickhouse, sink)
     async with AsyncExitStack() as stack:
@@ -149,7 +150,7 @@ async def run_sink(
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if worker.waiting_for is not None:
+            if worker.waiting_for is not None and not working.done():
                 await end_tasks([working])
             else:
                 await working

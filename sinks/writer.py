@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from evometrics.schemas.compatibility import IncompatibleSchema
 from evometrics.schemas.metric_defs import (
     BATCHES_INSERTED,
     INSERT_RETRIES,
@@ -25,6 +26,7 @@ from evometrics.sinks.backoff import backoff
 from evometrics.sinks.batch import Group, Rejected, Row
 from evometrics.sinks.blocks import ContainerFormat, container, container_format
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, explain, is_bad_data, open_client
+from evometrics.sinks.new_columns import described, fit
 from evometrics.sinks.screen import screen, written_anew
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -47,6 +49,10 @@ NextToken: TypeAlias = Callable[[], Awaitable[str]]
 
 class BadData(ValueError):
     """ClickHouse says that what is in the insert is at fault; `str()` is its reason."""
+
+
+class Unstorable(BadData):
+    """No message of this schema can be stored; `str()` names the field and the reason."""
 
 
 class TableWriter:
@@ -99,6 +105,9 @@ class TableWriter:
         Each insert on the way holds other rows than the one before and has a token of its own, from
         `next_token`; what that raises passes through.
         """
+        if isinstance(reason, Unstorable):
+            log.warning("%s takes none of %d rows: %s", group.table, len(group.rows), reason)
+            return [Rejected(row.message, str(reason)) for row in group.rows]
         log.warning("%s refused %d rows, looking for the bad ones: %s", group.table, len(group.rows), reason)
         whole, damaged = await asyncio.to_thread(screen, group.schema, group.rows)
         return damaged + await self.bisect(group, whole, next_token)
@@ -132,9 +141,7 @@ class TableWriter:
         """
         if not rows:
             return
-        fmt = self.formats.get(group.schema.fingerprint)
-        if fmt is None:
-            fmt = self.formats[group.schema.fingerprint] = container_format(group.schema)
+        fmt = self.formats.get(group.schema.fingerprint) or await self.fitted(group)
         columns, body = fmt.columns, container(fmt, (row.block for row in rows))
         seconds = self.instruments.histogram(INSERT_SECONDS).labels(group.table)
 
@@ -154,6 +161,21 @@ class TableWriter:
         await self.retrying(f"an insert of {len(rows)} rows into {group.table}_rows", group.table, send)
         self.instruments.counter(ROWS_INSERTED).labels(group.table).inc(len(rows))
         self.instruments.counter(BATCHES_INSERTED).labels(group.table).inc()
+
+    async def fitted(self, group: Group) -> ContainerFormat:
+        """Give the table what columns it lacks for a group's schema; return the format of its inserts.
+
+        Raises `Unstorable`.
+        """
+        what = f"the look at the columns of {group.table}_rows for {described(group.schema)}"
+        try:
+            await self.retrying(
+                what, group.table, lambda client: fit(client, self.settings, group.table, group.schema)
+            )
+        except IncompatibleSchema as error:
+            raise Unstorable(str(error)) from error
+        fmt = self.formats[group.schema.fingerprint] = container_format(group.schema)
+        return fmt
 
     async def stored_offsets(self, table: str, partition: int, first: int, last: int) -> set[int]:
         """Return which offsets of a partition, `first` to `last` inclusive, the table has."""

@@ -17,6 +17,7 @@ from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.ports import free_ports
 from evometrics.deploy.process import ChildProcess
 from evometrics.schemas.health import stacks
+from tests.registry.server import RegistryServer
 
 #: Seconds before the end of a test that hangs (`faulthandler_timeout`) in which to look at it.
 LOOK_SECONDS = 20.0
@@ -87,6 +88,21 @@ def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaClu
         bootstrap(nodes), {node.number: child for node, child in zip(nodes, children, strict=True)}
     )
     asyncio.run(stop())
+
+
+@pytest.fixture(scope="session")
+def registry_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A schema registry. Shared by all tests: give subjects names of your own, and leave it running."""
+    server = RegistryServer(tmp_path_factory.mktemp("registry"))
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def registry_url(registry_server: RegistryServer) -> str:
+    """The URL of the schema registry's Confluent-compatible API."""
+    return registry_server.url
 
 
 @pytest.fixture(scope="session")

@@ -167,6 +167,8 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
         convergence_iterations=len(fitness),
         fitness_trajectory=fitness,
         insights=["warning: slow", "ok"],
+        parent_agent_id=f"agent-{number % load.agents:04d}" if number % 3 == 0 else None,
+        cost_usd=number / 64 if number % 4 else None,
         **head,
         **plan,
     )

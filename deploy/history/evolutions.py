@@ -88,6 +88,8 @@ def evolution_completed(row: Mapping[str, Any], node_id: str) -> EvolutionComple
         fitness_trajectory=fitness,
         insights=insights,
         metadata=cells.texts("metadata"),
+        parent_agent_id=cells.text("parent_agent_id"),
+        cost_usd=cells.number("cost_usd"),
     )
     others = {name: value for name, value in cells.rest().items() if name not in COMPUTED}
     for name, value in (unplaced | others).items():

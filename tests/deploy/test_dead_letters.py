@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,20 +17,8 @@ from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.wire import WireFormat
 from tests.faults.fuzz_messages import around
 from tests.generator import evolution
-from tests.schemas.test_wire import Registry
 from tests.stack import Running, evometrics, running_stack
 from tests.tables import rows
-
-
-@pytest.fixture
-def registry_url() -> Iterator[str]:
-    """A schema registry that answers several clients at a time."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Registry,), {"schemas": []}))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
 
 
 def send(brokers: str, messages: list[tuple[str, bytes, bytes]]) -> None:

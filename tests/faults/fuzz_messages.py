@@ -209,6 +209,7 @@ def invalid(rng: random.Random, kind: str, event: Event) -> Fuzzed:
             changes += [{"duration_seconds": -1e-9}, {"status": "great"}, {"fitness_trajectory": [0.0, odd]}]
             changes += [{"error_count": -1}, {"started_at": -5}, {"post_kpis": {"a": 1.0, "b": odd}}]
             changes += [{"network_bytes_transferred": -INT64}, {"gpu_memory_mb": odd}]
+            changes += [{"cost_usd": odd}, {"cost_usd": -0.5}, {"parent_agent_id": "p" * 1001}]
         case KpiSnapshot():
             changes += [{"accuracy": odd}, {"phase": ""}, {"extra": {"": odd}}]
         case SystemEvent():
@@ -244,6 +245,10 @@ def extreme(rng: random.Random, kind: str, event: Event) -> Fuzzed:
             changes |= {"duration_seconds": abs(number()), "memory_used_mb": number(), "insights": [text()]}
             changes |= {"error_count": count(), "network_bytes_transferred": count(), "started_at": 0}
             changes |= {"evolution_type": text(), "strategy_used": text(), "trigger_reason": text()}
+            changes |= {
+                "parent_agent_id": rng.choice([None, text()]),
+                "cost_usd": rng.choice([None, 0.0, 1e300]),
+            }
             changes |= {"fitness_trajectory": [number() for _ in range(rng.choice([0, 2000]))]}
         case KpiSnapshot():
             changes = {"accuracy": number(), "reliability": number(), "evaluation_count": rng.choice(INTS)}

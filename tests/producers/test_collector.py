@@ -185,6 +185,8 @@ async def test_numbers_of_numpy_and_an_agents_own_figures_are_taken(
             network_bytes_transferred=np.int64(9),
             fitness_trajectory=np.array([0.1, 0.3, 0.3, 0.2], dtype=np.float32),
             metadata={"depth": 3, "name": "x"},
+            parent_agent_id="b",
+            cost_usd=np.float32(0.25),
         )
     )
     (event,) = waiting(collector)
@@ -194,6 +196,7 @@ async def test_numbers_of_numpy_and_an_agents_own_figures_are_taken(
     assert event.network_bytes_transferred == 9
     assert (event.convergence_iterations, len(event.fitness_trajectory)) == (2, 4)
     assert event.metadata == {"depth": "3", "name": "x"}
+    assert (event.parent_agent_id, event.cost_usd) == ("b", 0.25)
 
 
 async def test_an_evolution_block_records_start_progress_and_completion(
@@ -205,7 +208,9 @@ async def test_an_evolution_block_records_start_progress_and_completion(
         await run.progress(fitness=0.2)
         await run.progress(5, 0.6)
         await run.progress(fitness=0.4)
-        await run.complete(post_kpis={"accuracy": 0.6}, insights=["better"])
+        await run.complete(
+            post_kpis={"accuracy": 0.6}, insights=["better"], parent_agent_id="b", cost_usd=0.5
+        )
     started, *progressed, completed = waiting(collector)
     assert isinstance(started, EvolutionStarted)
     assert isinstance(completed, EvolutionCompleted)
@@ -217,6 +222,7 @@ async def test_an_evolution_block_records_start_progress_and_completion(
     ]
     assert (completed.strategy_used, completed.generation, completed.status) == ("mutate", 2, "succeeded")
     assert (completed.fitness_trajectory, completed.convergence_iterations) == ([0.2, 0.6, 0.4], 2)
+    assert (completed.parent_agent_id, completed.cost_usd) == ("b", 0.5)
 
 
 async def test_an_exception_in_the_block_is_recorded_as_a_failure_and_goes_on(

@@ -64,6 +64,8 @@ EXAMPLES: tuple[Event, ...] = (
         status="succeeded",
         duration_seconds=60.0,
         insights=["warning: slow"],
+        parent_agent_id="agent-0",
+        cost_usd=1.25,
     ),
     KpiSnapshot(
         **HEAD,

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import fastavro
@@ -20,45 +17,6 @@ from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
 from evometrics.schemas.topics import TOPICS
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 from tests.schemas.examples import EXAMPLES
-
-
-class Registry(BaseHTTPRequestHandler):
-    """The two calls of Confluent's API that a client needs, over HTTP."""
-
-    schemas: list[str]
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if body["schema"] not in self.schemas:
-            self.schemas.append(body["schema"])
-        self.answer(200, {"id": self.schemas.index(body["schema"]) + 1})
-
-    def do_GET(self) -> None:
-        number = int(self.path.rsplit("/", 1)[1])
-        if 0 < number <= len(self.schemas):
-            self.answer(200, {"schema": self.schemas[number - 1]})
-        else:
-            self.answer(404, {"error_code": 40403})
-
-    def answer(self, status: int, body: dict[str, object]) -> None:
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass
-
-
-@pytest.fixture
-def registry_url() -> Iterator[str]:
-    handler = type("Handler", (Registry,), {"schemas": []})
-    server = HTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def test_there_is_an_example_of_every_record() -> None:
@@ -77,29 +35,13 @@ def test_an_event_survives_single_object_framing(event: Event) -> None:
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda e: e.record)
 def test_a_stock_avro_reader_needs_the_avsc_file_only(event: Event) -> None:
     value = WireFormat().encode(event)
-    file = Path(__file__).parents[2] / "schemas" / "avro" / event.record / "v1.avsc"
+    version = released()[event.record][-1].version
+    file = Path(__file__).parents[2] / "schemas" / "avro" / event.record / f"v{version}.avsc"
     schema = fastavro.parse_schema(json.loads(file.read_text()))
     found = fastavro.schemaless_reader(io.BytesIO(value[10:]), schema, None)
     assert str(found["event_id"]) == event.event_id
     assert found["agent_id"] == event.agent_id
     assert round(found["occurred_at"].timestamp() * 1_000_000) == event.occurred_at
-
-
-def test_both_framings_are_read_whichever_is_written(registry_url: str) -> None:
-    plain, registered = WireFormat(), WireFormat(RegistryClient(registry_url))
-    registered.register()
-    for event in EXAMPLES:
-        value = registered.encode(event)
-        assert value[0] == 0
-        assert registered.decode(value) == event
-        assert registered.decode(plain.encode(event)) == event
-        # another process, that has registered nothing, asks the registry for the id
-        assert WireFormat(RegistryClient(registry_url)).decode(value) == event
-
-
-def test_an_id_that_the_registry_does_not_know_is_unreadable(registry_url: str) -> None:
-    with pytest.raises(UnreadableMessage, match="ids/7"):
-        WireFormat(RegistryClient(registry_url)).decode(b"\x00\x00\x00\x00\x07abc")
 
 
 def test_a_registry_that_is_away_is_not_the_messages_fault() -> None:

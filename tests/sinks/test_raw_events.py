@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from evometrics.schemas.catalog import released
+from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import (
     Event,
     EvolutionCompleted,
@@ -108,6 +111,7 @@ def odd_events() -> list[Event]:
             network_bytes_transferred=2**62,
             trigger_reason="long " * 3000,
         ),
+        EvolutionCompleted(**head(), evolution_id="e", started_at=0, parent_agent_id="", cost_usd=5e-324),
         KpiSnapshot(**head()),
         KpiSnapshot(**head(), evolution_id="", accuracy=-0.0, evaluation_count=-1, extra=odd),
         SystemEvent(**{**head(), "agent_id": ""}, event_type="t", data='{"a": "\\u0000"}'),
@@ -196,6 +200,36 @@ async def test_a_selection_is_by_table_event_time_and_agent(database: ClickHouse
             identities.add(await tables.identity())
             assert await tables.identity() in identities
     assert len(identities) == len(tests)
+
+
+async def test_a_table_with_columns_of_a_newer_version_is_refused_by_name(
+    database: ClickHouseSettings,
+) -> None:
+    async with RawTables(database, RawSelection(), WIRE) as tables:
+        await tables.check_known()
+        client = await open_client(database)
+        await client.command(
+            "ALTER TABLE system_events_rows ADD COLUMN source String, ADD COLUMN x UInt8 ALIAS 1"
+        )
+        await client.close()
+        with pytest.raises(
+            TableMismatch, match=r"system_event has source, of a newer version .* use the version"
+        ):
+            await tables.check_known()
+
+
+async def test_events_of_an_older_version_come_back_as_the_newest_writes_them(
+    database: ClickHouseSettings,
+) -> None:
+    first, last = released()["evolution_completed"][0], released()["evolution_completed"][-1]
+    event = next(e for e in odd_events() if isinstance(e, EvolutionCompleted))
+    message = sent(event, 0, 1, BEGIN * 1000)
+    old = b"\xc3\x01" + first.fingerprint + write_record(first, event.to_record())
+    assert old != message.value
+    await fill(database, [dataclasses.replace(message, value=old)])
+    ((found,),) = await read(database)
+    assert found.value == message.value and found.value[2:10] == last.fingerprint
+    assert WIRE.decode(found.value) == WIRE.decode(old)
 
 
 async def test_a_table_of_another_version_is_refused_by_name(database: ClickHouseSettings) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evometrics.schemas.catalog import released
+from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.reading import read_bounded
 from evometrics.schemas.topics import BY_RECORD, SUCCESS_RATES
@@ -156,6 +158,17 @@ def test_a_completions_row_put_together_from_pieces_is_that_of_the_pure_function
     row = MetricsWriter(WIRE).message(done, found.value, found.bounds)
     wanted = evolution_metrics(done)
     assert (row.key, row.value) == (wanted.key.encode(), WIRE.encode(wanted))
+
+
+def test_a_completion_of_an_older_version_leads_to_the_same_row() -> None:
+    topic = BY_RECORD[DONE.record].name
+    newer = {"parent_agent_id": DONE.parent_agent_id, "cost_usd": DONE.cost_usd}
+    for schema in released()[DONE.record]:
+        value = b"\xc3\x01" + schema.fingerprint + write_record(schema, DONE.to_record())
+        found = read_bounded(WIRE, record_of(topic, 0, 0, b"k", value, DONE.occurred_at // 1000))
+        row = MetricsWriter(WIRE).message(DONE, found.value, found.bounds)
+        assert dataclasses.replace(found.event, **newer) == DONE
+        assert row.value == WIRE.encode(evolution_metrics(DONE))
 
 
 def test_a_completion_written_in_an_unusual_way_leads_to_the_same_row() -> None:

@@ -1,0 +1,100 @@
+"""A real schema registry for the tests: Apicurio on loopback, through its Confluent-compatible API.
+
+Fetched from Maven Central once into the cache folder, as Kafka's jars are. It keeps its schemas in a file, so
+that it may be stopped and started again; the heap is small and the quick compiler alone is used, for it is up
+within seconds and answers a few hundred requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import tempfile
+import urllib.request
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from evometrics.deploy.jars import FETCH_SECONDS, cache_folder, exclusive
+from evometrics.deploy.java import find_java
+from evometrics.deploy.ports import HOST, free_ports
+from evometrics.deploy.process import ChildProcess, ProcessSpec
+
+POM = Path(__file__).with_name("pom.xml")
+JVM = ("-Xms64m", "-Xmx192m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
+
+
+def apicurio() -> Path:
+    """Return the folder of the unpacked registry, fetched at the first call on a machine."""
+    version = ET.parse(POM).findtext(".//{*}apicurio.version")
+    folder = cache_folder() / f"apicurio-{version}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder.parent / f"{folder.name}.lock"):
+        if not folder.is_dir():
+            fetch(folder)
+    return folder
+
+
+def fetch(folder: Path) -> None:
+    """Have Maven unpack the registry into `folder`, which appears whole or not at all."""
+    maven = shutil.which("mvn")
+    if maven is None:
+        pytest.skip("the schema registry is fetched by Maven, and there is no mvn in PATH")
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}-") as scratch:
+        pom = shutil.copy(POM, scratch)
+        goal = ["dependency:unpack-dependencies", "-DincludeScope=runtime"]
+        done = subprocess.run(
+            [maven, "-q", "-B", "-f", str(pom), *goal, f"-DoutputDirectory={scratch}/unpacked"],
+            capture_output=True,
+            text=True,
+            timeout=FETCH_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"Apicurio could not be fetched:\n{done.stdout[-2000:]}"
+        (Path(scratch) / "unpacked").rename(folder)
+
+
+class RegistryServer:
+    """One registry; may be stopped and started again, with the schemas that it had.
+
+    Attributes:
+        url: of the Confluent-compatible API.
+    """
+
+    def __init__(self, data: Path) -> None:
+        (self.port,) = free_ports(1)
+        self.url = f"http://{HOST}:{self.port}/apis/ccompat/v7"
+        (runner,) = apicurio().glob("*-runner.jar")
+        settings = {
+            "quarkus.http.host": HOST,
+            "quarkus.http.port": self.port,
+            "quarkus.http.access-log.enabled": "false",
+            "quarkus.log.level": "WARN",
+            "quarkus.datasource.jdbc.url": f"jdbc:h2:file:{data / 'registry'}",
+            "quarkus.datasource.jdbc.min-size": 1,
+            "quarkus.datasource.jdbc.initial-size": 1,
+        }
+        flags = [f"-D{name}={value}" for name, value in settings.items()]
+        argv = (str(find_java()), *JVM, *flags, "-jar", str(runner))
+        self.child = ChildProcess(
+            ProcessSpec("registry", argv, data / "registry.log", self.answers, env={"HOME": str(data)})
+        )
+
+    async def start(self) -> None:
+        """Start it and wait until it answers."""
+        await self.child.start()
+
+    async def stop(self) -> None:
+        """End it."""
+        await self.child.stop()
+
+    async def answers(self) -> bool:
+        """Tell whether it answers."""
+
+        def ask() -> bool:
+            with urllib.request.urlopen(f"{self.url}/subjects", timeout=5) as response:
+                return bool(response.status == 200)
+
+        return await asyncio.to_thread(ask)

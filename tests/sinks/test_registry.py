@@ -1,0 +1,98 @@
+"""A sink and a node with a registry: what comes in a newer version, and what happens while it is away."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from evometrics.producers import EvolutionMetricsCollector
+from evometrics.schemas.catalog import newest, writer_schema
+from evometrics.schemas.datum import write_record
+from evometrics.schemas.events import Event
+from evometrics.schemas.registry import RegistryClient
+from evometrics.schemas.topics import EVOLUTION_PROGRESSED
+from evometrics.sinks.settings import ClickHouseSettings
+from tests.registry.server import RegistryServer
+from tests.schemas.changed import optional, with_fields
+from tests.sinks.support import Kafka, eventually, one_of_each, rows, running, until_stored
+
+RECORD = "evolution_progressed"
+CURRENT = newest(RECORD).source
+NEWER = with_fields(RECORD, optional("loss", "double"))
+NEWEST = with_fields(RECORD, optional("loss", "double"), optional("optimizer", "string"))
+BROKEN = with_fields(RECORD, {"name": "fitness", "type": "string", "doc": "as text"})
+
+
+def event(agent: str) -> Event:
+    return next(e for e in one_of_each(agent) if e.record == RECORD)
+
+
+def message(client: RegistryClient, subject: str, source: dict[str, Any], agent: str, **more: Any) -> bytes:
+    """Return an event's message as a producer with that schema sends it."""
+    number = client.register(subject, source)
+    record = {**event(agent).to_record(), **more}
+    return b"\0" + number.to_bytes(4, "big") + write_record(writer_schema(RECORD, 0, source), record)
+
+
+async def send(kafka: Kafka, *values: bytes) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.settings.brokers)
+    await producer.start()
+    for value in values:  # one after the other, in one partition
+        await producer.send_and_wait(EVOLUTION_PROGRESSED.name, value, key=b"k", partition=0)
+    await producer.stop()
+
+
+async def test_nothing_is_lost_while_the_registry_is_away_and_what_breaks_ours_is_set_aside(
+    broker: Kafka, database: ClickHouseSettings, registry_server: RegistryServer, tmp_path: Path
+) -> None:
+    broker.settings = dataclasses.replace(broker.settings, registry_url=registry_server.url)
+    client = RegistryClient(registry_server.url)
+    subject = EVOLUTION_PROGRESSED.subject
+    known = [message(client, subject, CURRENT, "known", fitness=n) for n in (1.0, 2.0, 3.0)]
+    newer = [message(client, uuid.uuid4().hex, NEWER, "newer", loss=n) for n in (0.5, None)]
+    latest = message(client, uuid.uuid4().hex, NEWEST, "latest", loss=0.25, optimizer="adam")
+    broken = message(client, uuid.uuid4().hex, BROKEN, "broken", fitness="high")
+    config = {"brokers": broker.settings.brokers, "registry_url": registry_server.url, "node_id": "n"}
+    collector = EvolutionMetricsCollector({**config, "db_path": str(tmp_path / "ev.db"), "stop_timeout": 30})
+    async with running(broker, database) as worker:
+        await send(broker, known[0], newer[0])
+        await until_stored(database, "evolution_progressed", 2)
+        sql = "SELECT agent_id, fitness, loss FROM evolution_progressed ORDER BY agent_id, fitness"
+        assert await rows(database, sql) == [("known", 1.0, None), ("newer", 0.5, 0.5)]
+
+        await registry_server.stop()
+        await collector.start()
+        try:
+            recorded = [
+                await collector.record_evolution_progress("away", n, 0.0, evolution_id="e") for n in range(20)
+            ]
+            assert None not in recorded
+            await send(broker, known[1], newer[1])  # their ids were met before
+            await until_stored(database, "evolution_progressed", 4)
+            await send(broker, latest, broken, known[2])
+            assert worker.cycle is not None
+            cycle = worker.cycle
+
+            async def waits() -> bool:
+                return cycle.registry_failures > 1 and "schema registry" in collector.sending.problem
+
+            await eventually(waits, "sink and node to notice")
+            assert collector.outbox_depth >= 20
+        finally:
+            await registry_server.start()
+        assert await collector.drain(30)
+        await until_stored(database, "evolution_progressed", 26)
+        await collector.stop()
+    sql = "SELECT agent_id, count(), countIf(loss IS NOT NULL), any(optimizer) FROM evolution_progressed "
+    assert await rows(database, f"{sql} GROUP BY agent_id ORDER BY agent_id") == [
+        ("away", 20, 0, None),
+        ("known", 3, 0, None),
+        ("latest", 1, 1, "adam"),
+        ("newer", 2, 1, None),
+    ]
+    ((reason,),) = await rows(database, "SELECT reason FROM dead_letters")
+    assert "not compatible with v1: EvolutionProgressed.fitness: type changed" in reason
