@@ -32,6 +32,7 @@ states: where these are wrong, and not only the rows, it makes wrong rows until 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -108,11 +109,14 @@ class Computed:
         events: raw events read.
         rows: derived rows written to the shadow tables, corrected ones counted again.
         unreadable: events that the stream makes dead letters of.
+        seconds, cpu_seconds: what it took, and this process's time of a processor.
     """
 
     events: int = 0
     rows: int = 0
     unreadable: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 class Replay:
@@ -141,7 +145,7 @@ class Replay:
 
     async def compute(self, done: Callable[[int], object]) -> Computed:
         """Fill the shadow tables; `done` hears the number of events of each step."""
-        result = Computed()
+        result, began, used = Computed(), time.monotonic(), time.process_time()
         stream = OfflineStream(self.stream, self.source.wire)
         slices = self.source.slices(self.settings.slice_events)
         async with aclosing(slices):
@@ -154,6 +158,8 @@ class Replay:
                     result.events += len(step.events)
                     done(len(step.events))
         result.unreadable = stream.unreadable
+        result.seconds = time.monotonic() - began
+        result.cpu_seconds = time.process_time() - used
         self.read = replace(
             self.read, complete_from=self.source.complete_from, all_snapshots=self.source.all_snapshots
         )
