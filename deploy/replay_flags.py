@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from evometrics.deploy.dead_letters import wire_of
-from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
+from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings, positive
 from evometrics.deploy.republish_flags import moment, tables_among, words
 from evometrics.schemas.settings import SettingsError, read_settings, require
 from evometrics.schemas.topics import DERIVED_TOPICS
@@ -55,6 +55,8 @@ def add_replay(sub: argparse.ArgumentParser, add_servers: Callable[[argparse.Arg
         metavar="TOPIC:PARTITION=OFFSET[,...]",
         help="with --source kafka: begin these partitions at these offsets, not where Kafka does",
     )
+    text = "processes that compute, each with some of the partitions (default: this one alone)"
+    sub.add_argument("--processes", type=positive, default=defaults.processes, metavar="NUMBER", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_servers(sub)
 
@@ -64,7 +66,7 @@ def replay_settings(args: argparse.Namespace) -> ReplaySettings:
     if args.since is not None and args.until is not None:
         require(args.since < args.until, "--to", args.until, "must be after --from")
     meant = RawSelection(args.tables or DERIVED_TOPICS, args.since, args.until, args.agents)
-    return ReplaySettings(meant, args.settle_seconds, samples=args.samples)
+    return ReplaySettings(meant, args.settle_seconds, processes=args.processes, samples=args.samples)
 
 
 def first_offsets(text: str) -> dict[tuple[str, int], int]:

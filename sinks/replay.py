@@ -31,7 +31,6 @@ states: where these are wrong, and not only the rows, it makes wrong rows until 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -44,11 +43,12 @@ from evometrics.sinks.client import open_client
 from evometrics.sinks.raw_events import RawEvent
 from evometrics.sinks.raw_tables import RawSelection
 from evometrics.sinks.replay_compare import Comparison, ReadFrom, TableDifferences
+from evometrics.sinks.replay_compute import Computing
 from evometrics.sinks.replay_source import MAX_AHEAD, Source, TableSource
+from evometrics.sinks.replay_store import Storing
 from evometrics.sinks.republish_steps import steps
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.shadow import ShadowTables
-from evometrics.streams.offline import OfflineStream
 from evometrics.streams.outputs import Message
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.windows import SECOND, WINDOWS
@@ -69,6 +69,7 @@ class ReplaySettings:
             longer than the sink is behind in one partition while it stores the rows of another.
         slice_events: events read at a time; two slices are in memory.
         step_events: events that are computed with at once.
+        processes: how many compute, each with some of the partitions; 1 for this one alone.
         samples: rows shown of each kind of difference.
     """
 
@@ -76,12 +77,14 @@ class ReplaySettings:
     settle_seconds: float = 60.0
     slice_events: int = 50_000
     step_events: int = 20_000
+    processes: int = 1
     samples: int = 3
 
     def __post_init__(self) -> None:
         require(self.settle_seconds >= 0, "settle_seconds", self.settle_seconds, "must not be negative")
         require(self.slice_events > 0, "slice_events", self.slice_events, "must be at least 1")
         require(self.step_events > 0, "step_events", self.step_events, "must be at least 1")
+        require(self.processes > 0, "processes", self.processes, "must be at least 1")
         require(self.samples >= 0, "samples", self.samples, "must not be negative")
 
     def sources(self) -> tuple[Topic, ...]:
@@ -146,37 +149,38 @@ class Replay:
     async def compute(self, done: Callable[[int], object]) -> Computed:
         """Fill the shadow tables; `done` hears the number of events of each step."""
         result, began, used = Computed(), time.monotonic(), time.process_time()
-        stream = OfflineStream(self.stream, self.source.wire)
         slices = self.source.slices(self.settings.slice_events)
-        async with aclosing(slices):
+        async with (
+            Computing(self.stream, self.source.wire, self.settings.processes) as computing,
+            aclosing(slices),
+            Storing(self.shadow) as storing,
+        ):
             async for events in slices:
-                await self.shadow.note_read(event.event_id for event in events)
                 for step in steps(events, self.watermark, self.settings.step_events, self.span):
                     self.watermark = step.watermark
-                    messages = await asyncio.to_thread(self.computed, stream, step.events)
-                    result.rows += await self.shadow.insert(messages, step.events[-1].at)
+                    messages = await self.computed(computing, step.events)
+                    await storing.put(step.events, messages)
                     result.events += len(step.events)
                     done(len(step.events))
-        result.unreadable = stream.unreadable
+            result.rows = await storing.end()
+            result.unreadable = computing.unreadable
+            result.cpu_seconds = computing.cpu_seconds - used
         result.seconds = time.monotonic() - began
-        result.cpu_seconds = time.process_time() - used
         self.read = replace(
             self.read, complete_from=self.source.complete_from, all_snapshots=self.source.all_snapshots
         )
         return result
 
-    def computed(self, stream: OfflineStream, events: Sequence[RawEvent]) -> list[Message]:
+    async def computed(self, computing: Computing, events: Sequence[RawEvent]) -> list[Message]:
         """Return the derived events of a step, of the agents meant.
 
         All agents' evolutions are computed with: those of a partition decide together what is abandoned.
         """
         agents = {agent.encode() for agent in self.settings.meant.agents}
-        records = [
-            stream.record(event.topic, event.partition, event.key, event.value, event.at)
-            for event in events
-            if not agents or event.topic != KPI_SNAPSHOTS.name or event.key in agents
-        ]
-        return [message for message in stream.feed(records) if not agents or message.key in agents]
+        if not agents:
+            return await computing.step(events)
+        some = [event for event in events if event.topic != KPI_SNAPSHOTS.name or event.key in agents]
+        return [message for message in await computing.step(some) if message.key in agents]
 
     async def compare(self) -> list[TableDifferences]:
         """Return how each table differs."""

@@ -43,6 +43,10 @@ class ReplayEnded(RuntimeError):
     """The run's tables are gone; the message says why, and what to do."""
 
 
+class NotReplayable(RuntimeError):
+    """The live tables are none that a replay can be held against; the message says why."""
+
+
 class ShadowTables:
     """The shadow tables of one run, and all that this run asks of ClickHouse.
 
@@ -66,7 +70,8 @@ class ShadowTables:
         return f"events_replay_{self.run}_{READ}"
 
     async def create(self) -> None:
-        """Drop what earlier runs left, and create this run's tables."""
+        """Drop what earlier runs left, and create this run's tables. Raises `NotReplayable` too."""
+        await self.check_engines()
         await self.drop_all()
         await self.command(
             f"CREATE TABLE {self.read} "
@@ -75,6 +80,20 @@ class ShadowTables:
         )
         for topic in self.topics:
             await self.command(f"CREATE TABLE {self.name(topic)} AS {topic.table}_rows")
+
+    async def check_engines(self) -> None:
+        """Raise `NotReplayable` unless the live tables hold their rows themselves."""
+        live = [f"{topic.table}_rows" for topic in self.topics]
+        sql = (
+            "SELECT name, engine FROM system.tables "
+            "WHERE database = currentDatabase() AND name IN {live:Array(String)}"
+        )
+        for name, engine in await self.rows(sql, {"live": live}):
+            if not str(engine).endswith("MergeTree"):
+                raise NotReplayable(
+                    f"{name} is of engine {engine}: replay works where a server holds the rows itself, and "
+                    "not on a cluster's Distributed tables; a table like those would lead to the live rows"
+                )
 
     async def drop_all(self) -> None:
         """Drop the tables of all runs."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
 
@@ -266,13 +267,17 @@ def test_killed_at_any_moment_the_same_command_again_puts_all_right_and_leaves_n
     behind = 0
     for _ in range(3):
         process = subprocess.Popen(
-            [*command, "--data", str(stack.data)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, "--processes", "2", "--data", str(stack.data)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         while process.poll() is None and not shadows(stack):
             time.sleep(0.02)
         time.sleep(rng.random())
+        helpers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
+        assert psutil.wait_procs(helpers, 20)[1] == []
         behind += bool(shadows(stack))
     assert behind, "killed at work"
     done = replay(stack, "--apply", "--settle-seconds", "0")

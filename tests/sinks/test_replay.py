@@ -21,7 +21,7 @@ from evometrics.sinks.replay import Replay, ReplaySettings, replaying
 from evometrics.sinks.replay_compare import TableDifferences
 from evometrics.sinks.replay_source import TableSource
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.shadow import ReplayEnded
+from evometrics.sinks.shadow import NotReplayable, ReplayEnded
 from evometrics.streams.settings import StreamSettings
 from tests.generator import Load, generate
 from tests.model import SECOND, Expected, differences, expected
@@ -319,6 +319,16 @@ async def test_a_second_replay_ends_the_first_and_what_a_killed_one_left_is_drop
         assert counts(await replayed(database)) == {}
         with pytest.raises(ReplayEnded, match="another one has begun"):
             await first.compare()
+
+
+async def test_tables_that_only_lead_to_others_are_refused(database: ClickHouseSettings) -> None:
+    """As on a cluster: a shadow table like the live one would lead to the live rows as well."""
+    await execute(database, "RENAME TABLE success_rates_rows TO success_rates_rows_local")
+    made = f"ENGINE = Merge('{database.database}', '^success_rates_rows_local$')"
+    await execute(database, f"CREATE TABLE success_rates_rows AS success_rates_rows_local {made}")
+    with pytest.raises(NotReplayable, match="success_rates_rows is of engine Merge"):
+        await replayed(database)
+    assert await left_behind(database) == []
 
 
 async def test_nothing_recorded_is_nothing_to_put_right(database: ClickHouseSettings) -> None:
