@@ -30,6 +30,9 @@ from evometrics.sinks.replay_source import MAX_AHEAD
 #: on top of that.
 WAITING = 4096
 POLL_MS = 500
+#: What is fetched of a partition at a time: aiokafka copies what is left of a fetch for each record batch in
+#: it, and nodes send small ones.
+FETCH_BYTES = 512 * 1024
 #: A broker that gives nothing for so long is away.
 STUCK_SECONDS = 60.0
 
@@ -82,7 +85,7 @@ class TopicSource:
             require(there, "--offsets", f"{place[0]}:{place[1]}={first}", reason)
         try:
             self.consumer = await self.stack.enter_async_context(
-                range_reader(self.kafka, f"{self.kafka.client_id}-replay")
+                range_reader(self.kafka, f"{self.kafka.client_id}-replay", FETCH_BYTES)
             )
             await self.look(partitions)
         except (TimeoutError, KafkaConnectionError) as error:
