@@ -118,10 +118,10 @@ def parser() -> argparse.ArgumentParser:
     republish.set_defaults(run=commands.republish)
     add_republish(republish, add_servers)
 
-    text = "Compute derived tables again from the raw tables, show what differs, and put it right (--apply)."
+    text = "Compute derived tables again from raw events, show what differs, and put it right (--apply)."
     replay = subs.add_parser("replay", help=text, description=text)
     replay.set_defaults(run=commands.replay, prepare=set_pace)
-    add_replay(replay, add_server)
+    add_replay(replay, add_servers)
 
     text = "Print rows and a checksum of each table: equal where two databases hold the same."
     checksums = command("checksums", commands.checksums, text)

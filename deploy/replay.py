@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from evometrics.deploy.options import clickhouse_settings
-from evometrics.deploy.replay_flags import replay_settings, stream_settings
+from evometrics.deploy.replay_flags import replay_settings, source, stream_settings
 from evometrics.deploy.republish import say
 from evometrics.deploy.sql import Found, cell, table
 from evometrics.sinks.replay import Computed, replaying
@@ -34,8 +34,8 @@ async def run_replay(args: argparse.Namespace) -> int:
     """Compute and compare; put right where that is asked for. Returns the exit code."""
     clickhouse, settings, stream = clickhouse_settings(args), replay_settings(args), stream_settings(args)
     began = time.monotonic()
-    async with replaying(clickhouse, settings, stream) as replay:
-        with tqdm(total=await replay.events(), desc="computed", unit="event", disable=None) as bar:
+    async with replaying(clickhouse, settings, stream, source(args, settings, stream)) as replay:
+        with tqdm(total=replay.events, desc="computed", unit="event", disable=None) as bar:
             computed = await replay.compute(bar.update)
         if not args.json:
             say(f"{computed.events} events computed in {time.monotonic() - began:.0f} s; comparing")

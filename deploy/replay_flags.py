@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from evometrics.deploy.options import config_file
+from evometrics.deploy.dead_letters import wire_of
+from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings, positive
 from evometrics.deploy.republish_flags import moment, tables_among, words
-from evometrics.schemas.settings import read_settings, require
+from evometrics.schemas.settings import SettingsError, read_settings, require
 from evometrics.schemas.topics import DERIVED_TOPICS
 from evometrics.sinks.raw_tables import RawSelection
 from evometrics.sinks.replay import ReplaySettings
+from evometrics.sinks.replay_source import Source, TableSource
+from evometrics.sinks.replay_topics import Beginning, TopicSource
 from evometrics.streams.settings import StreamSettings
 
+TABLES, KAFKA = "tables", "kafka"
 
-def add_replay(sub: argparse.ArgumentParser, add_server: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Add the flags; `add_server` adds how to reach ClickHouse."""
+
+def add_replay(sub: argparse.ArgumentParser, add_servers: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Add the flags; `add_servers` adds how to reach ClickHouse and Kafka."""
     defaults = ReplaySettings()
     names = ", ".join(topic.table for topic in DERIVED_TOPICS)
     parse = tables_among(DERIVED_TOPICS, "derived", "the others were recorded")
@@ -41,8 +46,19 @@ def add_replay(sub: argparse.ArgumentParser, add_server: Callable[[argparse.Argu
     )
     text = f"rows to show of each kind of difference (default {defaults.samples})"
     sub.add_argument("--samples", type=int, default=defaults.samples, metavar="NUMBER", help=text)
+    text = f"where raw events are read from: ClickHouse's raw {TABLES} (default), or {KAFKA}'s topics"
+    sub.add_argument("--source", choices=(TABLES, KAFKA), default=TABLES, help=text)
+    sub.add_argument(
+        "--offsets",
+        type=first_offsets,
+        default={},
+        metavar="TOPIC:PARTITION=OFFSET[,...]",
+        help="with --source kafka: begin these partitions at these offsets, not where Kafka does",
+    )
+    text = "processes that compute, each with some of the partitions (default: this one alone)"
+    sub.add_argument("--processes", type=positive, default=defaults.processes, metavar="NUMBER", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
-    add_server(sub)
+    add_servers(sub)
 
 
 def replay_settings(args: argparse.Namespace) -> ReplaySettings:
@@ -50,7 +66,30 @@ def replay_settings(args: argparse.Namespace) -> ReplaySettings:
     if args.since is not None and args.until is not None:
         require(args.since < args.until, "--to", args.until, "must be after --from")
     meant = RawSelection(args.tables or DERIVED_TOPICS, args.since, args.until, args.agents)
-    return ReplaySettings(meant, args.settle_seconds, samples=args.samples)
+    return ReplaySettings(meant, args.settle_seconds, processes=args.processes, samples=args.samples)
+
+
+def first_offsets(text: str) -> dict[tuple[str, int], int]:
+    """Parse offsets by topic and partition."""
+    found = {}
+    for word in words(text):
+        place, _, offset = word.rpartition("=")
+        topic, _, partition = place.rpartition(":")
+        if not topic or not partition.isdecimal() or not offset.isdecimal():
+            raise argparse.ArgumentTypeError(f"{word!r} is not TOPIC:PARTITION=OFFSET")
+        found[topic, int(partition)] = int(offset)
+    return found
+
+
+def source(args: argparse.Namespace, settings: ReplaySettings, stream: StreamSettings) -> Source:
+    """Return where events are read from. Raises `SettingsError`."""
+    begin = settings.begin(stream)
+    if args.source == TABLES:
+        if args.offsets:
+            raise SettingsError(f"--offsets are Kafka's: give --source {KAFKA} as well")
+        return TableSource(clickhouse_settings(args), settings.sources(), begin)
+    kafka = kafka_settings(args)
+    return TopicSource(kafka, wire_of(kafka), settings.sources(), Beginning(begin, args.offsets))
 
 
 def stream_settings(args: argparse.Namespace) -> StreamSettings:

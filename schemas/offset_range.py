@@ -17,15 +17,20 @@ POLL_MS = 1000
 
 
 @contextlib.asynccontextmanager
-async def range_reader(kafka: KafkaSettings, client_id: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group. Raises `KafkaError` or `TimeoutError` where no broker answers."""
+async def range_reader(
+    kafka: KafkaSettings, client_id: str, fetch_bytes: int = FETCH_BYTES
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group, which fetches at most so much of a partition at a time.
+
+    Raises `KafkaError` or `TimeoutError` where no broker answers.
+    """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.brokers,
         client_id=client_id,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         isolation_level="read_committed",
-        max_partition_fetch_bytes=FETCH_BYTES,
+        max_partition_fetch_bytes=fetch_bytes,
     )
     try:
         async with asyncio.timeout(ANSWER_SECONDS):

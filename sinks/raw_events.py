@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from evometrics.schemas import codec
-from evometrics.schemas.binary import read_length, read_text
+from evometrics.schemas.binary import read_length, read_long, read_text
 from evometrics.schemas.catalog import newest, plain
 from evometrics.schemas.topics import Topic
 
@@ -24,6 +24,8 @@ from evometrics.schemas.topics import Topic
 #: partition.
 HEAD = struct.Struct("<qqi")
 ID_END = 1 + 36
+#: How a datum begins: the length of its event_id, zigzag-coded.
+ID_LENGTH = 36 << 1
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
 #: Each row in a block of its own, which says how long it is: no row is shorter than this many bytes.
@@ -156,3 +158,19 @@ def raw_event(topic: str, prefix: bytes, record: bytes) -> RawEvent:
         length, place = read_length(datum, place)
     key = datum[place : place + length]
     return RawEvent(at, occurred_at, topic, datum[1:ID_END], key, prefix + datum, partition)
+
+
+def read_head(value: bytes, position: int) -> tuple[bytes, bytes, int]:
+    """Return the id, the key and the event time (microseconds) of the datum at a position.
+
+    Of any version: all begin with ids of event, agent and node, and the time. Raises one of `UNUSUAL` where
+    they are not there.
+    """
+    id_end = position + ID_END
+    if value[position] != ID_LENGTH:
+        raise ValueError("no event_id")
+    length, place = read_length(value, id_end)
+    node, end = read_length(value, place + length)
+    key = value[place : place + length] or value[end : end + node]
+    occurred_at, _ = read_long(value, end + node)
+    return value[position + 1 : id_end], key, occurred_at

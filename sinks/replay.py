@@ -1,7 +1,7 @@
-"""Replay: derived tables computed again from the raw tables, compared with the live ones, and put right.
+"""Replay: derived tables computed again from raw events, compared with the live ones, and put right.
 
-1. Compute: all starts, completions and snapshots, in the order of their time in Kafka, go through the
-   stream's own computations (`streams.offline`) into shadow tables (`shadow`).
+1. Compute: all starts, completions and snapshots of a source (`replay_source`), in the order of their time in
+   Kafka, go through the stream's own computations (`streams.offline`) into shadow tables (`shadow`).
 2. Compare (`replay_compare`): which rows are added, gone or changed within the rows meant.
 3. Apply, only where it is asked for: the added and changed rows are inserted into the live tables, then what
    is gone is deleted.
@@ -13,41 +13,42 @@ of a version that arrived meanwhile wins. What is deleted was there before the r
 row whose sorting key was wrong is there twice for a moment: inserted under the right one, then deleted under
 the other.
 
-The raw tables are the only source: they reach back further than Kafka. Kafka is not touched: no group, no
-offset, no topic, and the stream's states stay as they are.
+The source is the raw tables, which reach back further, or Kafka, which has what no sink has stored yet.
+Nothing is changed in Kafka: no group, no offset, no topic, and the stream's states stay as they are.
 
 Killed at any moment: the same command again computes anew, compares anew and applies what is left; the tables
 of the run that was killed are dropped. There is nothing to resume from, on purpose: states as of some offset
 would be a second kind of truth. Two replays at once: the later one ends the earlier.
 
 What a replay can't know. Of an event that was sent twice the raw tables keep the message stored last, and its
-time in Kafka decides where it comes; ids are computed from the event, so rows are the same. An event that
-came too late for the stream's windows comes too late here as well, unless more lateness is allowed; where
-nodes delivered after an outage, the messages' own times bring them earlier than they came, and more may
-count. Rows whose raw events are gone or were not read are left alone (`replay_sql`). The stream goes on from
-its own states: where these are wrong, and not only the rows, it makes wrong rows until the windows have
-passed.
+time in Kafka decides where it comes; ids are computed from the event, so rows are the same. From Kafka it
+comes twice, and counts once, by the stream's own memory of ids. An event that came too late for the stream's
+windows comes too late here as well, unless more lateness is allowed; from the raw tables, where nodes
+delivered after an outage, the messages' own times bring them earlier than they came, and more may count. Rows
+whose raw events are gone or were not read are left alone (`replay_sql`). The stream goes on from its own
+states: where these are wrong, and not only the rows, it makes wrong rows until the windows have passed.
 """
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from evometrics.schemas.settings import require
 from evometrics.schemas.topics import DERIVED_TOPICS, KPI_SNAPSHOTS, Topic
-from evometrics.schemas.wire import WireFormat
 from evometrics.sinks import replay_sql
 from evometrics.sinks.client import open_client
 from evometrics.sinks.raw_events import RawEvent
-from evometrics.sinks.raw_tables import RawSelection, RawTables
-from evometrics.sinks.replay_compare import MAX_AHEAD, Comparison, ReadFrom, TableDifferences
+from evometrics.sinks.raw_tables import RawSelection
+from evometrics.sinks.replay_compare import Comparison, ReadFrom, TableDifferences
+from evometrics.sinks.replay_compute import Computing
+from evometrics.sinks.replay_source import MAX_AHEAD, Source, TableSource
+from evometrics.sinks.replay_store import Storing
 from evometrics.sinks.republish_steps import steps
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.shadow import ShadowTables
-from evometrics.streams.offline import OfflineStream
 from evometrics.streams.outputs import Message
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.windows import SECOND, WINDOWS
@@ -66,8 +67,9 @@ class ReplaySettings:
             have an agent only for the scope agent.
         settle_seconds: a row counts as there before the replay where it was stored this long before it began;
             longer than the sink is behind in one partition while it stores the rows of another.
-        slice_events: events read from ClickHouse at a time; two slices are in memory.
+        slice_events: events read at a time; two slices are in memory.
         step_events: events that are computed with at once.
+        processes: how many compute, each with some of the partitions; 1 for this one alone.
         samples: rows shown of each kind of difference.
     """
 
@@ -75,17 +77,19 @@ class ReplaySettings:
     settle_seconds: float = 60.0
     slice_events: int = 50_000
     step_events: int = 20_000
+    processes: int = 1
     samples: int = 3
 
     def __post_init__(self) -> None:
         require(self.settle_seconds >= 0, "settle_seconds", self.settle_seconds, "must not be negative")
         require(self.slice_events > 0, "slice_events", self.slice_events, "must be at least 1")
         require(self.step_events > 0, "step_events", self.step_events, "must be at least 1")
+        require(self.processes > 0, "processes", self.processes, "must be at least 1")
         require(self.samples >= 0, "samples", self.samples, "must not be negative")
 
     def sources(self) -> tuple[Topic, ...]:
         """Return the raw topics that the tables come of."""
-        found = (topic for each in self.meant.topics for topic in replay_sql.judged(each, "").sources)
+        found = (topic for each in self.meant.topics for topic in replay_sql.judged(each, "", "").sources)
         return tuple(dict.fromkeys(found))
 
     def begin(self, stream: StreamSettings) -> int:
@@ -108,11 +112,14 @@ class Computed:
         events: raw events read.
         rows: derived rows written to the shadow tables, corrected ones counted again.
         unreadable: events that the stream makes dead letters of.
+        seconds, cpu_seconds: what it took, and this process's time of a processor.
     """
 
     events: int = 0
     rows: int = 0
     unreadable: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 class Replay:
@@ -122,58 +129,58 @@ class Replay:
         self,
         settings: ReplaySettings,
         stream: StreamSettings,
-        raw: RawTables,
+        source: Source,
         shadow: ShadowTables,
         begun: int,
     ) -> None:
         self.settings = settings
         self.stream = stream
-        self.raw = raw
+        self.source = source
         self.shadow = shadow
-        self.begun = begun
         self.span = min(SPAN, stream.allowed_lateness_seconds * SECOND // 2)
-        self.read = ReadFrom(begun, begun - round(settings.settle_seconds * 1000), 0, 0)
+        self.read = ReadFrom(begun, begun - round(settings.settle_seconds * 1000))
         self.watermark: int | None = None
 
-    async def events(self) -> int:
-        """Return about how many events will be read."""
-        return sum((await self.raw.counts(self.settings.begin(self.stream))).values())
+    @property
+    def events(self) -> int:
+        """About how many events will be read."""
+        return self.source.events
 
     async def compute(self, done: Callable[[int], object]) -> Computed:
         """Fill the shadow tables; `done` hears the number of events of each step."""
-        result = Computed()
-        begin, bounds = self.settings.begin(self.stream), await self.raw.bounds()
-        if bounds is None or bounds[1] < begin:
-            return result
-        # what comes before the first message is no reason to doubt that all were read
-        begin = begin if begin > bounds[0] else 0
-        end = bounds[1] + 1
-        self.read = ReadFrom(self.begun, self.read.settled, begin, end)
-        stream = OfflineStream(self.stream, self.raw.wire)
-        slices = self.raw.slices(max(begin, bounds[0]), end, self.settings.slice_events)
-        async with aclosing(slices):
+        result, began, used = Computed(), time.monotonic(), time.process_time()
+        slices = self.source.slices(self.settings.slice_events)
+        async with (
+            Computing(self.stream, self.source.wire, self.settings.processes) as computing,
+            aclosing(slices),
+            Storing(self.shadow) as storing,
+        ):
             async for events in slices:
                 for step in steps(events, self.watermark, self.settings.step_events, self.span):
                     self.watermark = step.watermark
-                    messages = await asyncio.to_thread(self.computed, stream, step.events)
-                    result.rows += await self.shadow.insert(messages, step.events[-1].at)
+                    messages = await self.computed(computing, step.events)
+                    await storing.put(step.events, messages)
                     result.events += len(step.events)
                     done(len(step.events))
-        result.unreadable = stream.unreadable
+            result.rows = await storing.end()
+            result.unreadable = computing.unreadable
+            result.cpu_seconds = computing.cpu_seconds - used
+        result.seconds = time.monotonic() - began
+        self.read = replace(
+            self.read, complete_from=self.source.complete_from, all_snapshots=self.source.all_snapshots
+        )
         return result
 
-    def computed(self, stream: OfflineStream, events: Sequence[RawEvent]) -> list[Message]:
+    async def computed(self, computing: Computing, events: Sequence[RawEvent]) -> list[Message]:
         """Return the derived events of a step, of the agents meant.
 
         All agents' evolutions are computed with: those of a partition decide together what is abandoned.
         """
         agents = {agent.encode() for agent in self.settings.meant.agents}
-        records = [
-            stream.record(event.topic, event.partition, event.key, event.value, event.at)
-            for event in events
-            if not agents or event.topic != KPI_SNAPSHOTS.name or event.key in agents
-        ]
-        return [message for message in stream.feed(records) if not agents or message.key in agents]
+        if not agents:
+            return await computing.step(events)
+        some = [event for event in events if event.topic != KPI_SNAPSHOTS.name or event.key in agents]
+        return [message for message in await computing.step(some) if message.key in agents]
 
     async def compare(self) -> list[TableDifferences]:
         """Return how each table differs."""
@@ -195,12 +202,16 @@ class Replay:
 
 @asynccontextmanager
 async def replaying(
-    clickhouse: ClickHouseSettings, settings: ReplaySettings, stream: StreamSettings
+    clickhouse: ClickHouseSettings,
+    settings: ReplaySettings,
+    stream: StreamSettings,
+    source: Source | None = None,
 ) -> AsyncIterator[Replay]:
     """Open a replay; drop its tables, and those that earlier ones left, at the end.
 
-    All it does raises `ClickHouseUnavailable`, `TableMismatch` or `ReplayEnded`, with nothing half done that
-    the same again would not put right.
+    It reads the raw tables from the time that the settings give, or `source`. All it does raises what the
+    source raises, `ClickHouseUnavailable` or `ReplayEnded`, with nothing half done that the same again would
+    not put right.
     """
     client = await open_client(clickhouse)
     try:
@@ -208,8 +219,8 @@ async def replaying(
         await shadow.create()
         try:
             ((now,),) = await shadow.rows("SELECT toUnixTimestamp64Milli(now64(3))")
-            async with RawTables(clickhouse, RawSelection(settings.sources()), WireFormat()) as raw:
-                yield Replay(settings, stream, raw, shadow, int(now))
+            async with source or TableSource(clickhouse, settings.sources(), settings.begin(stream)) as found:
+                yield Replay(settings, stream, found, shadow, int(now))
         finally:
             await shadow.drop()
     finally:

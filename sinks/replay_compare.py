@@ -6,35 +6,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evometrics.schemas.topics import EVOLUTION_COMPLETED, KPI_SNAPSHOTS, Topic
+from evometrics.schemas.topics import Topic
 from evometrics.sinks import replay_sql
 from evometrics.sinks.raw_tables import RawSelection
+from evometrics.sinks.replay_source import DAY
 from evometrics.sinks.replay_sql import APPLIED, KINDS
-from evometrics.sinks.retention import ROW_TIME, days_of
+from evometrics.sinks.retention import days_of
 from evometrics.sinks.shadow import ShadowTables
-
-DAY = 86_400_000_000
-#: A message's event time lies at most this much ahead of its time in Kafka (`schemas.validation`).
-MAX_AHEAD = DAY
-#: Raw rows this close to the end of their time may be gone before the comparison is through.
-SAFETY = DAY
 
 
 @dataclass(frozen=True, slots=True)
 class ReadFrom:
-    """What a replay read of the raw tables.
+    """How much a replay read, beyond the ids of the events, which are in a table of the run.
 
     Attributes:
         begun: when it began to read, by ClickHouse's clock, milliseconds.
         settled: rows stored before then were there for certain, milliseconds.
-        begin, end: the messages' time in Kafka, from the first up to but without the second, milliseconds;
-            `begin` is 0 where all there are were read.
+        complete_from, all_snapshots: what the source says of them (`replay_source`).
     """
 
     begun: int
     settled: int
-    begin: int
-    end: int
+    complete_from: int = 0
+    all_snapshots: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,33 +71,19 @@ class Comparison:
         self.shadow = shadow
         self.meant = meant
         self.read = read
+        self.given: dict[str, Any] | None = None
 
     async def parameters(self) -> dict[str, Any]:
-        """Return what the queries are asked with; found anew each time, for rows run out meanwhile."""
-        now = self.read.begun * 1000
-        days = await days_of(self.shadow.client, self.shadow.settings.database)
-        given: dict[str, Any] = {
-            "settled": self.read.settled,
-            "begin": self.read.begin,
-            "end": self.read.end,
-        }
-        complete_from = self.read.begin * 1000 + MAX_AHEAD if self.read.begin else 0
-        kept = days.get(f"{EVOLUTION_COMPLETED.table}_rows")
-        if kept is not None:
-            complete_from = max(complete_from, now - kept * DAY + SAFETY)
-        ((lost,),) = await self.shadow.rows(replay_sql.lost_completions(), given)
-        given["complete_from"] = max(complete_from, int(lost) + 1 if lost else 0)
-        given["all_snapshots"] = not self.read.begin and await self.all_snapshots(days, given)
+        """Return what the queries are asked with; ClickHouse is asked the first time."""
+        if self.given is not None:
+            return self.given
+        given: dict[str, Any] = {"settled": self.read.settled}
+        ((unread,),) = await self.shadow.rows(replay_sql.unread_completions(self.shadow.read), given)
+        ((snapshots,),) = await self.shadow.rows(replay_sql.unread_snapshots(self.shadow.read), given)
+        given["complete_from"] = max(self.read.complete_from, int(unread) + 1 if unread else 0)
+        given["all_snapshots"] = self.read.all_snapshots and not snapshots
+        self.given = given
         return given
-
-    async def all_snapshots(self, days: Mapping[str, int], given: Mapping[str, Any]) -> bool:
-        """Tell whether every snapshot there ever was is there."""
-        table = f"{KPI_SNAPSHOTS.table}_rows"
-        if table in days:
-            sql = f"SELECT count() FROM {table} WHERE {ROW_TIME} <= now() - INTERVAL {days[table] - 1} DAY"
-            if (await self.shadow.rows(sql))[0][0]:
-                return False
-        return not (await self.shadow.rows(replay_sql.lost_snapshots(), given))[0][0]
 
     async def compare(self, topic: Topic, samples: int) -> TableDifferences:
         """Return how a table differs from its shadow."""
@@ -120,7 +100,8 @@ class Comparison:
         sql = replay_sql.select_found(topic, found, name, where)
         await shadow.command(f"CREATE TABLE {found} {made} {sql}", given)
         await shadow.command(
-            f"CREATE TABLE {differences} {made} {replay_sql.select_differences(topic, found)}", given
+            f"CREATE TABLE {differences} {made} {replay_sql.select_differences(topic, found, shadow.read)}",
+            given,
         )
         result = TableDifferences(topic.table)
         for table, attribute in ((live, "live"), (name, "replayed")):

@@ -6,14 +6,14 @@ what each of them is, one of
 
 - `added`, `gone`, `changed`: what applying puts right;
 - `newer`: the live row was written or corrected while the replay ran, and knows more: left alone;
-- `kept`: the replay can't know better, because what the row was computed from is not all there: left alone.
+- `kept`: the replay can't know better, because what the row was computed from was not all read: left alone.
 
-A row is `gone`, or taken back to an older version, only where it was there (`settled`) before the replay
-began to read, and all that it came of was read:
+A table of the run holds the ids of all events read. A row is `gone`, or taken back to an older version, only
+where it was there (`settled`) before the replay began to read, and all that it came of was read:
 
 - evolution_metrics: its event is among those read. An abandoned evolution that has completed after all stays
   as reported, and is not reported anew: whether it was in time depends on what the stream held in one batch.
-  Nor is one reported anew that began before `complete_from`: its completion may be lost.
+  Nor is one reported anew, or taken back, that began before `complete_from`: its completion may be lost.
 - kpi_deltas: its snapshot is among those read; for an older version also the live row's previous snapshot. A
   missing row without a previous snapshot is only added where no snapshot can have been lost.
 - success_rates: its window lies within the time of which all completions were read (`complete_from`).
@@ -36,12 +36,8 @@ from evometrics.schemas.topics import (
 
 KINDS = ("added", "gone", "changed", "newer", "kept")
 APPLIED = ("added", "gone", "changed")
-#: Raw rows that were read for certain; parameters `settled`, `begin` and `end` in milliseconds.
-READ = (
-    "_inserted_at < fromUnixTimestamp64Milli({settled:Int64}) "
-    "AND _timestamp >= fromUnixTimestamp64Milli({begin:Int64}) "
-    "AND _timestamp < fromUnixTimestamp64Milli({end:Int64})"
-)
+#: Rows, and those that differ, that were stored before the replay began to read for certain; milliseconds.
+STORED = "_inserted_at < fromUnixTimestamp64Milli({settled:Int64})"
 SETTLED = "stored < fromUnixTimestamp64Milli({settled:Int64})"
 UNEXPIRED = "row_time > fromUnixTimestamp64Micro({expired:Int64})"
 COMPLETE = "begins >= fromUnixTimestamp64Micro({complete_from:Int64})"
@@ -74,25 +70,31 @@ class Judged:
     abandoned: str = "false"
 
 
-def among(topic: Topic, wanted: str) -> str:
-    """Return the query for those ids that are wanted, of a raw table's events that were read."""
-    return f"SELECT event_id FROM {topic.table}_rows WHERE {READ} AND event_id IN ({wanted})"
+def among(read: str, wanted: str) -> str:
+    """Return the query for those ids that are wanted, of the events that were read."""
+    return f"SELECT event_id FROM {read} WHERE event_id IN ({wanted})"
 
 
-def judged(topic: Topic, found: str) -> Judged:
-    """Return what the comparison knows of a table; `found` is the name of its `found` table."""
+def judged(topic: Topic, found: str, read: str) -> Judged:
+    """Return what the comparison knows of a table.
+
+    `found` and `read` are the names of its `found` table and of the table of the events read.
+    """
+    wanted = f"SELECT source FROM {found} WHERE in_live"
     if topic is EVOLUTION_METRICS:
-        wanted = f"SELECT source FROM {found} WHERE in_live"
-        read = f"{among(EVOLUTION_STARTED, wanted)} UNION ALL {among(EVOLUTION_COMPLETED, wanted)}"
-        completed = (
-            f"SELECT agent_id, evolution_id FROM {EVOLUTION_COMPLETED.table}_rows "
-            f"WHERE agent_id IN (SELECT evolution.1 FROM {found} WHERE abandoned)"
+        completed = " UNION ALL ".join(
+            f"SELECT agent_id, evolution_id FROM {table}_rows "
+            f"WHERE agent_id IN (SELECT evolution.1 FROM {found} WHERE abandoned) AND {only}"
+            for table, only in (
+                (EVOLUTION_COMPLETED.table, "1"),
+                (EVOLUTION_METRICS.table, "status != 'abandoned'"),
+            )
         )
         open_still = f"NOT (abandoned AND evolution IN ({completed}))"
         return Judged(
             key=("agent_id", "occurred_at", "event_id"),
             sources=(EVOLUTION_STARTED, EVOLUTION_COMPLETED),
-            gone=f"source IN ({read}) AND {open_still}",
+            gone=f"source IN ({among(read, wanted)}) AND (NOT abandoned OR {COMPLETE}) AND {open_still}",
             lowered="true",
             added=f"NOT abandoned OR ({COMPLETE} AND {open_still})",
             changed="true",
@@ -102,13 +104,12 @@ def judged(topic: Topic, found: str) -> Judged:
             abandoned="r.status = 'abandoned'",
         )
     if topic is KPI_DELTAS:
-        wanted = f"SELECT source FROM {found} WHERE in_live"
         before = f"SELECT assumeNotNull(live_previous) FROM {found} WHERE live_previous IS NOT NULL"
         return Judged(
             key=("agent_id", "occurred_at", "event_id"),
             sources=(KPI_SNAPSHOTS,),
-            gone=f"source IN ({among(KPI_SNAPSHOTS, wanted)})",
-            lowered=f"assumeNotNull(live_previous) IN ({among(KPI_SNAPSHOTS, before)})",
+            gone=f"source IN ({among(read, wanted)})",
+            lowered=f"assumeNotNull(live_previous) IN ({among(read, before)})",
             added="shadow_previous IS NOT NULL OR {all_snapshots:Bool}",
             changed="true",
             version="r.version",
@@ -135,7 +136,7 @@ def columns(topic: Topic) -> list[str]:
 
 def select_found(topic: Topic, found: str, shadow: str, where: str) -> str:
     """Return the query for the rows that differ; `where` is about a row `r`."""
-    known = judged(topic, found)
+    known = judged(topic, found, "")
     key = ", ".join(known.key)
 
     def side(table: str, live: bool) -> str:
@@ -166,9 +167,9 @@ GROUP BY {key}
 HAVING NOT in_live OR NOT in_shadow OR anyIf(hash, live) != anyIf(hash, NOT live)"""
 
 
-def select_differences(topic: Topic, found: str) -> str:
+def select_differences(topic: Topic, found: str, read: str) -> str:
     """Return the query for what each row that differs is; rows before `expired` are kept no more."""
-    known = judged(topic, found)
+    known = judged(topic, found, read)
     return f"""SELECT {", ".join(known.key)},
     in_live AND in_shadow AND live_version > shadow_version AS lowered,
     multiIf(
@@ -183,7 +184,7 @@ FROM {found}"""
 
 def insert_differences(topic: Topic, shadow: str, differences: str) -> str:
     """Return the statement that puts the added and changed rows into the live table."""
-    key = ", ".join(judged(topic, "").key)
+    key = ", ".join(judged(topic, "", "").key)
     names = ", ".join([*columns(topic), "_topic", "_partition", "_offset", "_timestamp"])
     return (
         f"INSERT INTO {topic.table}_rows ({names}) SELECT {names} FROM {shadow} FINAL "
@@ -194,7 +195,7 @@ def insert_differences(topic: Topic, shadow: str, differences: str) -> str:
 
 def delete_differences(topic: Topic, differences: str) -> str:
     """Return the statement that deletes what is gone or of too high a version, if stored before `settled`."""
-    key = ", ".join(judged(topic, "").key)
+    key = ", ".join(judged(topic, "", "").key)
     return (
         f"DELETE FROM {topic.table}_rows WHERE ({key}) IN (SELECT {key} FROM {differences} "
         "WHERE kind = 'gone' OR (kind = 'changed' AND lowered)) "
@@ -204,24 +205,28 @@ def delete_differences(topic: Topic, differences: str) -> str:
 
 def sample(topic: Topic, differences: str, kind: str, table: str, number: int) -> str:
     """Return the query for some rows of a kind as they are in a table, in the order of their keys."""
-    key = ", ".join(judged(topic, "").key)
+    key = ", ".join(judged(topic, "", "").key)
     some = f"SELECT {key} FROM {differences} WHERE kind = '{kind}' ORDER BY {key} LIMIT {number:d}"
     return f"SELECT {', '.join(columns(topic))} FROM {table} FINAL WHERE ({key}) IN ({some}) ORDER BY {key}"
 
 
-def lost_completions() -> str:
-    """Return the query for the last event time whose metrics are there and whose completion is not, or 0."""
-    return (
-        f"SELECT toUnixTimestamp64Micro(max(occurred_at)) FROM {EVOLUTION_METRICS.table}_rows "
-        "WHERE status != 'abandoned' AND _inserted_at < fromUnixTimestamp64Milli({settled:Int64}) "
-        f"AND source_event_id NOT IN (SELECT event_id FROM {EVOLUTION_COMPLETED.table}_rows)"
+def unread_completions(read: str) -> str:
+    """Return the query for the last event time, microseconds, of a completion not read, or 0.
+
+    It is known by itself, or by its metrics where Kafka or the raw tables keep it no more.
+    """
+    own = f"SELECT occurred_at FROM {EVOLUTION_COMPLETED.table}_rows WHERE {STORED} AND event_id"
+    metrics = (
+        f"SELECT occurred_at FROM {EVOLUTION_METRICS.table}_rows "
+        f"WHERE {STORED} AND status != 'abandoned' AND source_event_id"
     )
+    unread = " UNION ALL ".join(f"{each} NOT IN (SELECT event_id FROM {read})" for each in (own, metrics))
+    return f"SELECT toUnixTimestamp64Micro(max(occurred_at)) FROM ({unread})"
 
 
-def lost_snapshots() -> str:
-    """Return the query for the number of KPI deltas whose snapshot is not there."""
-    return (
-        f"SELECT count() FROM {KPI_DELTAS.table}_rows "
-        "WHERE _inserted_at < fromUnixTimestamp64Milli({settled:Int64}) "
-        f"AND snapshot_event_id NOT IN (SELECT event_id FROM {KPI_SNAPSHOTS.table}_rows)"
-    )
+def unread_snapshots(read: str) -> str:
+    """Return the query for the number of snapshots not read, known by themselves or by their KPI deltas."""
+    own = f"SELECT 1 FROM {KPI_SNAPSHOTS.table}_rows WHERE {STORED} AND event_id"
+    deltas = f"SELECT 1 FROM {KPI_DELTAS.table}_rows WHERE {STORED} AND snapshot_event_id"
+    unread = " UNION ALL ".join(f"{each} NOT IN (SELECT event_id FROM {read})" for each in (own, deltas))
+    return f"SELECT count() FROM ({unread})"

@@ -27,9 +27,12 @@ from evometrics.streams.outputs import Message
 #: Rows of a replay are of no partition: a sink that asks which of its offsets are stored must not find them.
 NO_PARTITION = -1
 KINDS_OF_TABLE = ("rows", "found", "differences")
+#: The table of the ids of the events read.
+READ = "read"
 #: Names that are a replay's, and nobody else's.
 LEFT_BEHIND = re.compile(
     rf"({'|'.join(t.table for t in DERIVED_TOPICS)})_replay_[0-9a-f]{{8}}_({'|'.join(KINDS_OF_TABLE)})"
+    rf"|events_replay_[0-9a-f]{{8}}_{READ}"
 )
 UNKNOWN_TABLE = 60
 #: Where a derived message's event_id lies: after the framing and the length of its text.
@@ -38,6 +41,10 @@ ID = slice(SINGLE_OBJECT_LENGTH + 1, SINGLE_OBJECT_LENGTH + 37)
 
 class ReplayEnded(RuntimeError):
     """The run's tables are gone; the message says why, and what to do."""
+
+
+class NotReplayable(RuntimeError):
+    """The live tables are none that a replay can be held against; the message says why."""
 
 
 class ShadowTables:
@@ -57,11 +64,36 @@ class ShadowTables:
         """Return the name of one of this run's tables."""
         return f"{topic.table}_replay_{self.run}_{what}"
 
+    @property
+    def read(self) -> str:
+        """The name of the table of the events read, by their ids."""
+        return f"events_replay_{self.run}_{READ}"
+
     async def create(self) -> None:
-        """Drop what earlier runs left, and create this run's tables."""
+        """Drop what earlier runs left, and create this run's tables. Raises `NotReplayable` too."""
+        await self.check_engines()
         await self.drop_all()
+        await self.command(
+            f"CREATE TABLE {self.read} "
+            "(id FixedString(36) EPHEMERAL, event_id UUID DEFAULT toUUIDOrZero(id)) "
+            "ENGINE = MergeTree ORDER BY tuple()"
+        )
         for topic in self.topics:
             await self.command(f"CREATE TABLE {self.name(topic)} AS {topic.table}_rows")
+
+    async def check_engines(self) -> None:
+        """Raise `NotReplayable` unless the live tables hold their rows themselves."""
+        live = [f"{topic.table}_rows" for topic in self.topics]
+        sql = (
+            "SELECT name, engine FROM system.tables "
+            "WHERE database = currentDatabase() AND name IN {live:Array(String)}"
+        )
+        for name, engine in await self.rows(sql, {"live": live}):
+            if not str(engine).endswith("MergeTree"):
+                raise NotReplayable(
+                    f"{name} is of engine {engine}: replay works where a server holds the rows itself, and "
+                    "not on a cluster's Distributed tables; a table like those would lead to the live rows"
+                )
 
     async def drop_all(self) -> None:
         """Drop the tables of all runs."""
@@ -71,9 +103,15 @@ class ShadowTables:
 
     async def drop(self) -> None:
         """Drop this run's tables."""
-        for topic in self.topics:
-            for what in KINDS_OF_TABLE:
-                await self.command(f"DROP TABLE IF EXISTS {self.name(topic, what)} SYNC")
+        names = [self.name(topic, what) for topic in self.topics for what in KINDS_OF_TABLE]
+        for name in [*names, self.read]:
+            await self.command(f"DROP TABLE IF EXISTS {name} SYNC")
+
+    async def note_read(self, ids: Iterable[bytes]) -> None:
+        """Note that events were read, by their ids as text."""
+        rows = b"".join(ids)  # what is no event has an empty one
+        if rows:
+            await self.raw_insert(self.read, ("id",), rows, "RowBinary", {"insert_deduplicate": 0})
 
     async def insert(self, messages: Iterable[Message], stamp: int) -> int:
         """Insert derived events; `stamp` is the time in Kafka of what they came of, milliseconds.
@@ -102,13 +140,25 @@ class ShadowTables:
             offset = write_long(self.number)
             self.number += 1
             blocks.append(block(partition, offset, timestamp, value[SINGLE_OBJECT_LENGTH:], end))
+        await self.raw_insert(
+            self.name(topic),
+            fmt.columns,
+            container(fmt, blocks),
+            "Avro",
+            {**INSERT_SETTINGS, "insert_deduplicate": 0},
+        )
+
+    async def raw_insert(
+        self, table: str, columns: Sequence[str], rows: bytes, fmt: str, settings: Mapping[str, Any]
+    ) -> None:
+        """Insert rows that are encoded."""
         try:
             await self.client.raw_insert(
-                table=f"{self.settings.database}.{self.name(topic)}",
-                column_names=fmt.columns,
-                insert_block=container(fmt, blocks),
-                fmt="Avro",
-                settings={**INSERT_SETTINGS, "insert_deduplicate": 0},
+                table=f"{self.settings.database}.{table}",
+                column_names=columns,
+                insert_block=rows,
+                fmt=fmt,
+                settings=dict(settings),
             )
         except CLICKHOUSE_ERRORS as error:
             raise self.trouble(error) from error

@@ -69,21 +69,25 @@ class OfflineStream:
 
     def feed(self, records: Iterable[ConsumerRecord]) -> list[Message]:
         """Return the derived events of messages, each partition's in their order."""
+        derived, counts = self.by_partition(records)
+        return derived + self.merge(counts)
+
+    def by_partition(self, records: Iterable[ConsumerRecord]) -> tuple[list[Message], list[Message]]:
+        """Return what comes of messages by their partitions alone: derived events, and partial counts."""
         lanes: dict[tuple[Compute, int], list[ConsumerRecord]] = {}
         for record in records:
             lanes.setdefault((self.compute_of(record.topic), record.partition), []).append(record)
         derived: list[Message] = []
-        counts: list[ConsumerRecord] = []
+        counts: list[Message] = []
         for (compute, partition), batch in lanes.items():
             for message in self.settle(compute, partition, batch):
-                if message.topic == SCOPE_COUNTS:
-                    assert message.value is not None
-                    counts.append(self.record(SCOPE_COUNTS, 0, message.key, message.value, 0))
-                else:
-                    derived.append(message)
-        if counts:
-            derived += self.settle(self.computations.scopes, 0, counts)
-        return derived
+                (counts if message.topic == SCOPE_COUNTS else derived).append(message)
+        return derived, counts
+
+    def merge(self, counts: Iterable[Message]) -> list[Message]:
+        """Return the derived events of partial counts."""
+        records = [self.record(SCOPE_COUNTS, 0, each.key, each.value or b"", 0) for each in counts]
+        return self.settle(self.computations.scopes, 0, records) if records else []
 
     def compute_of(self, topic: str) -> Compute:
         """Return the computation that reads a topic. Raises KeyError where none does."""

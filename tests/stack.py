@@ -58,9 +58,14 @@ def evometrics(*arguments: str, timeout: float = 60, **environment: str) -> subp
 
 
 @contextlib.contextmanager
-def running_stack(data: Path, partitions: int, **environment: str) -> Iterator[Running]:
-    """Run `evometrics up` on a data folder; fail where it does not start or does not end as it should."""
-    command = [sys.executable, "-m", "evometrics.deploy.cli", "up", "--json", "--data", str(data)]
+def running_stack(
+    data: Path, partitions: int, *, build: str = "evometrics.deploy.cli", **environment: str
+) -> Iterator[Running]:
+    """Run `evometrics up` on a data folder; fail where it does not start or does not end as it should.
+
+    `build` is the module that is the command line.
+    """
+    command = [sys.executable, "-m", build, "up", "--json", "--data", str(data)]
     command += ["--partitions", str(partitions)]
     data.parent.mkdir(parents=True, exist_ok=True)
     log = data.with_suffix(".log")

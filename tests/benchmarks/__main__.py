@@ -36,6 +36,7 @@ NAMES = {
     "end-to-end": "end_to_end",
     "growth": "growth",
     "scale-out": "scale_out",
+    "replay": "replay",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 
@@ -105,7 +106,8 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     parse.add_argument("--quick", action="store_true", help="small sizes, one round")
     parse.add_argument("--rounds", type=int, help="turns of each contender (default 3)")
-    parse.add_argument("--events", type=int, help="events of a round (default: as the benchmark sees fit)")
+    text = "events of a round (default: as the benchmark sees fit)"
+    parse.add_argument("--events", "--evolutions", type=int, help=text)
     parse.add_argument("--agents", type=int, default=1000, help="agents (default %(default)s)")
     parse.add_argument("--seed", type=int, default=1, help="of every event (default %(default)s)")
     parse.add_argument("--seconds", type=float, help="end-to-end: how long load is offered (default 120)")
@@ -113,7 +115,9 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--milestones", type=numbers, help="growth: events (default 1000000,5000000,10000000)")
     parse.add_argument("--fleets", type=numbers, help="growth: agents (default 1000,10000,100000)")
     folder = Path(tempfile.gettempdir())
-    text = "where brokers and databases write; growth needs 40 GB (default %(default)s)"
+    text = (
+        "where brokers and databases write; growth needs 40 GB, replay of a million 8 (default %(default)s)"
+    )
     parse.add_argument("--folder", type=Path, default=folder, help=text)
     return parse
 

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
-from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED
-from tests.benchmarks.events import CHUNK, SECOND, Events, event_id, start_of
+from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS
+from tests.benchmarks.events import CHUNK, SECOND, Events, Made, event_id, start_of
 
 BATCH_BYTES = 900_000
 #: One in so many completions has its start in the topic of starts, one is sent twice.
 STARTED_EVERY, TWICE_EVERY = 20, 1000
+#: One in so many evolutions has a snapshot after it.
+SNAPSHOT_EVERY = 5
 #: Starts whose evolution never completes, long enough before the first event to count as abandoned.
 ABANDONED, ABANDONED_SECONDS = 12, 2 * 86_400
 
@@ -124,6 +126,34 @@ async def fill_stream(filler: Filler, events: Events, count: int) -> StreamFill:
         twice += len(again)
         await filler.send(EVOLUTION_COMPLETED.name, ((event.key, event.value) for event in [*made, *again]))
     return StreamFill(count, twice, started, len(lost))
+
+
+async def fill_snapshots(filler: Filler, events: Events, count: int) -> int:
+    """Send the KPIs after some of the evolutions as snapshots; return how many."""
+    sent = 0
+    for begin in range(0, count, 4 * CHUNK):
+        made = list(events.made(begin, min(4 * CHUNK, count - begin)))
+        sent += await filler.send(
+            KPI_SNAPSHOTS.name, (snapshot_after(events, event) for event in made[::SNAPSHOT_EVERY])
+        )
+    return sent
+
+
+def snapshot_after(events: Events, made: Made) -> tuple[bytes, bytes]:
+    """Return key and value of the snapshot after an evolution."""
+    done = events.wire.decode(made.value)
+    assert isinstance(done, EvolutionCompleted)
+    snapshot = KpiSnapshot(
+        event_id=event_id(done.occurred_at, made.number, 3).decode(),
+        agent_id=done.agent_id,
+        node_id=done.node_id,
+        occurred_at=done.occurred_at,
+        evolution_id=done.evolution_id,
+        phase="post_evolution",
+        evaluation_count=made.number % 1000,
+        **done.post_kpis,
+    )
+    return made.key, events.wire.encode(snapshot)
 
 
 def encoded(events: Events, start: EvolutionStarted) -> tuple[bytes, bytes]:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from evometrics.deploy import cli
+from evometrics.deploy.readiness import answers
 from evometrics.schemas.events import Event
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.partitions import partition_of
@@ -23,6 +30,8 @@ from evometrics.schemas.topics import BY_RECORD, DERIVED_TOPICS
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
+from tests.deploy import formula_stack
+from tests.deploy.formula_stack import WRONG
 from tests.generator import Load, generate
 from tests.model import SECOND, differences, expected
 from tests.stack import Running, evometrics, running_stack
@@ -31,21 +40,86 @@ from tests.tables import client, rows
 LOAD = Load(seed=21, begin=(int(time.time()) - 40 * 3600) * SECOND, agents=60, evolutions=700, nodes=2)
 PARTITIONS = 4
 WIRE = WireFormat()
-EVENTS = generate(LOAD)
-#: How many are there before anything goes wrong; the others are published while the replays run.
-FIRST = len(EVENTS) // 2
-WRONG = "efficiency + 1000 AS efficiency"
+EVENTS = [event for _, event in generate(LOAD)]
+#: How many are there at first, and when the wrong formula ends; the others come while the replays run.
+FIRST, SECOND_PART = len(EVENTS) // 3, 2 * len(EVENTS) // 3
+ALL_WRONG = f"countIf(efficiency >= {WRONG})"
+
+
+@dataclass
+class Pipeline:
+    """A running stack, and what was published to it so far.
+
+    Attributes:
+        wrong_file: the stream's worker computes the efficiency wrong if this is there when it starts.
+    """
+
+    stack: Running
+    wrong_file: Path
+    events: list[Event] = field(default_factory=list)
+
+    def publish(self, events: Sequence[Event], hurry: threading.Event | None = None) -> None:
+        """Send events; slowly until `hurry` is set, where it is given."""
+        self.events += events
+        asyncio.run(publish(self.stack.brokers, events, hurry))
+
+    @contextlib.contextmanager
+    def publishing(self, events: Sequence[Event]) -> Iterator[threading.Thread]:
+        """Send events slowly all the while, what is left of them in the end."""
+        hurry = threading.Event()
+        publisher = threading.Thread(target=self.publish, args=(events, hurry))
+        publisher.start()
+        try:
+            yield publisher
+        finally:
+            hurry.set()
+            publisher.join()
+
+    def replace_worker(self, *, wrong: bool) -> None:
+        """End the stream's worker; the stack starts another one, of a build that is wrong or right."""
+        if wrong:
+            self.wrong_file.touch()
+        else:
+            self.wrong_file.unlink()
+        before = self.stack.pids()["stream-1"]
+        os.kill(before, signal.SIGKILL)
+        ready = answers(self.stack.metrics_urls["stream-1"].replace("/metrics", "/health/ready"))
+        deadline = time.monotonic() + 60
+        while self.stack.pids().get("stream-1", before) == before or not asyncio.run(ready()):
+            assert time.monotonic() < deadline, "no other worker was started"
+            time.sleep(0.1)
+
+    def wrong_rows(self) -> int:
+        """Return how many rows hold a wrong efficiency."""
+        with client(self.stack.clickhouse_url) as sql:
+            return int(sql.query(f"SELECT {ALL_WRONG} FROM evolution_metrics").result_rows[0][0])
+
+    def check(self) -> None:
+        """Hold every derived row against what the model makes of all that was published."""
+        wanted = expected(self.events, lambda agent: partition_of(agent.encode(), PARTITIONS))
+        for topic in DERIVED_TOPICS:
+            found = rows(self.stack.clickhouse_url, topic.record)
+            assert differences(getattr(wanted, topic.table), found)[:5] == []
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_stack(tmp_path_factory.mktemp("replay") / "data", partitions=PARTITIONS) as running:
-        asyncio.run(publish(running.brokers, [event for _, event in EVENTS[:FIRST]]))
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    folder = tmp_path_factory.mktemp("replay")
+    wrong = folder / "wrong-formula"
+    build = {"build": formula_stack.__name__, formula_stack.FILE: str(wrong)}
+    with running_stack(folder / "data", PARTITIONS, **build) as running:
+        found = Pipeline(running, wrong)
+        found.publish(EVENTS[:FIRST])
         running.drained()
-        yield running
+        yield found
 
 
-async def publish(brokers: str, events: list[Event], hurry: threading.Event | None = None) -> None:
+@pytest.fixture
+def stack(pipeline: Pipeline) -> Running:
+    return pipeline.stack
+
+
+async def publish(brokers: str, events: Sequence[Event], hurry: threading.Event | None = None) -> None:
     """Send events; slowly until `hurry` is set, where it is given."""
     producer = AIOKafkaProducer(bootstrap_servers=brokers, linger_ms=2)
     await producer.start()
@@ -53,7 +127,7 @@ async def publish(brokers: str, events: list[Event], hurry: threading.Event | No
         await producer.send(BY_RECORD[event.record].name, WIRE.encode(event), key=event.key.encode())
         if hurry is not None and number % 10 == 0 and not hurry.is_set():
             await producer.flush()
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.5)
     await producer.stop()
 
 
@@ -70,20 +144,8 @@ def shadows(stack: Running) -> list[Any]:
     return list(found)
 
 
-def spoil(stack: Running, ids: str) -> int:
-    """Store rows as a wrong formula makes them; return how many."""
-    with client(stack.clickhouse_url) as sql:
-        sql.command(
-            "INSERT INTO evolution_metrics_rows SELECT * EXCEPT (_inserted_at) "
-            f"REPLACE ({WRONG}), now64(3) AS _inserted_at FROM evolution_metrics_rows FINAL WHERE {ids}"
-        )
-        return int(
-            sql.query("SELECT count() FROM evolution_metrics WHERE efficiency >= 1000").result_rows[0][0]
-        )
-
-
 class Watch(threading.Thread):
-    """Asks for the first evolutions in a loop, as an analyst would: each must be there, once.
+    """Asks for some evolutions in a loop, as an analyst would: each must be there, once.
 
     Attributes:
         wrong: how many of them a wrong formula had made, each time it asked.
@@ -101,7 +163,7 @@ class Watch(threading.Thread):
         with client(self.url) as sql:
             while not self.over.is_set():
                 found = sql.query(
-                    "SELECT count(), uniqExact(event_id), countIf(efficiency >= 1000) FROM evolution_metrics "
+                    f"SELECT count(), uniqExact(event_id), {ALL_WRONG} FROM evolution_metrics "
                     "WHERE event_id IN {ids:Array(UUID)}",
                     {"ids": self.ids},
                 ).result_rows[0]
@@ -122,48 +184,47 @@ def metric_ids(stack: Running) -> list[str]:
     return list(rows(stack.clickhouse_url, "evolution_metrics"))
 
 
-def test_a_pipeline_that_works_has_nothing_to_put_right(stack: Running) -> None:
-    answer = replay(stack)
+@pytest.mark.parametrize("source", ["tables", "kafka"])
+def test_a_pipeline_that_works_has_nothing_to_put_right(stack: Running, source: str) -> None:
+    answer = replay(stack, "--source", source)
     assert answer["different"] == 0 and not answer["applied"]
     assert answer["computed"]["events"] > FIRST / 2
     for topic in DERIVED_TOPICS:
         found = answer["tables"][topic.table]
-        assert found["live"] == found["replayed"] == len(rows(stack.clickhouse_url, topic.record)) > 300
-    said = evometrics("replay", "--data", str(stack.data), "--tables", "kpi_deltas")
+        assert found["live"] == found["replayed"] == len(rows(stack.clickhouse_url, topic.record)) > 200
+        assert not any(found["counts"].values())
+    said = evometrics("replay", "--data", str(stack.data), "--tables", "kpi_deltas", "--source", source)
     assert said.returncode == 0 and "nothing to put right" in said.stdout
     assert shadows(stack) == []
 
 
-def test_a_wrong_formula_is_put_right_while_producers_publish_and_nobody_sees_a_row_missing_or_twice(
-    stack: Running,
-) -> None:
-    ids = metric_ids(stack)
-    number = spoil(stack, "status != 'abandoned'")
-    assert number > 200
-    groups = committed(stack)
-    later = [event for _, event in EVENTS[FIRST:]]
-    hurry = threading.Event()
-    publisher = threading.Thread(target=asyncio.run, args=(publish(stack.brokers, later, hurry),))
-    publisher.start()
-    with Watch(stack.clickhouse_url, ids) as watch:
-        said = evometrics("replay", "--data", str(stack.data), "--settle-seconds", "0")
-        assert said.returncode == 3, said.stderr
-        assert "efficiency" in said.stdout and f"{number} changed" in said.stdout
-        assert "--apply puts them right" in said.stdout
-        assert set(watch.wrong) == {number}, "a dry run changes nothing"
-        applied = replay(stack, "--apply", "--settle-seconds", "0")
-        assert applied["applied"] and applied["different_now"] == 0
-        assert applied["tables"]["evolution_metrics"]["counts"]["changed"] == number
-        assert applied["tables"]["evolution_metrics"]["counts"]["gone"] == 0
-        still = publisher.is_alive()
-    hurry.set()
-    publisher.join()
-    assert still, "producers were to publish all the time"
+def test_a_wrong_formula_that_was_shipped_is_put_right_while_producers_publish(pipeline: Pipeline) -> None:
+    """And nobody who asks meanwhile sees an evolution missing or twice."""
+    stack, groups = pipeline.stack, committed(pipeline.stack)
+    with pipeline.publishing(EVENTS[SECOND_PART:]) as publisher:
+        pipeline.replace_worker(wrong=True)
+        pipeline.publish(EVENTS[FIRST:SECOND_PART])
+        stack.drained()
+        pipeline.replace_worker(wrong=False)
+        stack.drained()
+        ids, number = metric_ids(stack), pipeline.wrong_rows()
+        assert 100 < number < len(ids) - 100
+        with Watch(stack.clickhouse_url, ids) as watch:
+            said = evometrics("replay", "--data", str(stack.data), "--settle-seconds", "0")
+            assert said.returncode == 3, said.stderr
+            assert "efficiency" in said.stdout and f"{number} changed" in said.stdout
+            assert "--apply puts them right" in said.stdout
+            assert set(watch.wrong) == {number}, "a dry run changes nothing"
+            applied = replay(stack, "--apply", "--settle-seconds", "0")
+            assert applied["applied"] and applied["different_now"] == 0
+            assert applied["tables"]["evolution_metrics"]["counts"]["changed"] == number
+            assert applied["tables"]["evolution_metrics"]["counts"]["gone"] == 0
+            assert publisher.is_alive(), "producers were to publish all the time"
     assert watch.trouble == []
     assert len(watch.wrong) > 10 and watch.wrong[-1] == 0
     stack.drained()
-    check(stack)
-    assert replay(stack)["different"] == 0
+    pipeline.check()
+    assert replay(stack, "--source", "kafka")["different"] == 0
     # the stream's and the sink's groups went on, and nobody else's came
     assert committed(stack).keys() == groups.keys()
     assert all(committed(stack)[place] >= offset for place, offset in groups.items())
@@ -189,38 +250,40 @@ def committed(stack: Running) -> dict[tuple[str, str, int], int]:
     return asyncio.run(ask())
 
 
-def check(stack: Running) -> None:
-    """Hold every derived row against the model."""
-    wanted = expected([event for _, event in EVENTS], lambda agent: partition_of(agent.encode(), PARTITIONS))
-    for topic in DERIVED_TOPICS:
-        assert differences(getattr(wanted, topic.table), rows(stack.clickhouse_url, topic.record))[:5] == []
-
-
 def test_killed_at_any_moment_the_same_command_again_puts_all_right_and_leaves_nothing_behind(
-    stack: Running,
+    pipeline: Pipeline,
 ) -> None:
+    stack = pipeline.stack
     rng = random.Random()
     command = [sys.executable, "-m", "evometrics.deploy.cli", "replay", "--apply", "--settle-seconds", "0"]
-    number = spoil(stack, "cityHash64(event_id) % 3 = 0")
     with client(stack.clickhouse_url) as sql:
+        sql.command(
+            "INSERT INTO evolution_metrics_rows SELECT * EXCEPT (_inserted_at) "
+            f"REPLACE (efficiency + {WRONG} AS efficiency), now64(3) AS _inserted_at "
+            "FROM evolution_metrics_rows FINAL WHERE cityHash64(event_id) % 3 = 0"
+        )
         sql.command("DELETE FROM kpi_deltas_rows WHERE cityHash64(event_id) % 5 = 0")
-    assert number > 70
+    assert pipeline.wrong_rows() > 50
     behind = 0
     for _ in range(3):
         process = subprocess.Popen(
-            [*command, "--data", str(stack.data)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, "--processes", "2", "--data", str(stack.data)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         while process.poll() is None and not shadows(stack):
             time.sleep(0.02)
         time.sleep(rng.random())
+        helpers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
+        assert psutil.wait_procs(helpers, 20)[1] == []
         behind += bool(shadows(stack))
     assert behind, "killed at work"
     done = replay(stack, "--apply", "--settle-seconds", "0")
     assert done["different_now"] == 0
     assert shadows(stack) == []
-    check(stack)
+    pipeline.check()
 
 
 @pytest.mark.parametrize(
@@ -231,6 +294,9 @@ def test_killed_at_any_moment_the_same_command_again_puts_all_right_and_leaves_n
         (["--from", "2026-11-02", "--to", "2026-11-01"], "must be after --from"),
         (["--lateness-hours", "-1"], "allowed_lateness_seconds"),
         (["--samples", "-1"], "samples"),
+        (["--source", "elsewhere"], "elsewhere"),
+        (["--offsets", "evometrics.kpi.snapshots=7"], "is not TOPIC:PARTITION=OFFSET"),
+        (["--offsets", "evometrics.kpi.snapshots:0=7"], "--source kafka"),
     ],
 )
 def test_what_was_asked_wrongly_is_named(

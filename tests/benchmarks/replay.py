@@ -1,0 +1,107 @@
+"""`replay`: derived tables computed again from the raw tables and from Kafka, and whether they are equal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+from evometrics.deploy.drain import drain, pipeline_groups
+from evometrics.schemas.topics import DERIVED_TOPICS, EVOLUTION_COMPLETED, EVOLUTION_METRICS, KPI_DELTAS
+from tests.benchmarks.checks import Expected, check_rates, rates_of, require
+from tests.benchmarks.events import Events
+from tests.benchmarks.figures import report
+from tests.benchmarks.fill import StreamFill, fill_snapshots, fill_stream, filling
+from tests.benchmarks.growth import SINK, STREAM, workers
+from tests.benchmarks.say import say
+from tests.benchmarks.settings import Settings
+from tests.benchmarks.stack import Stack
+from tests.benchmarks.times import begin_of
+from tests.benchmarks.watch import cpu_seconds, resident_mb
+
+SOURCES = ("tables", "kafka")
+SERVERS = ("kafka", "clickhouse")
+LIMIT_SECONDS = 2 * 3600
+LOOK_SECONDS = 0.2
+
+
+async def run(settings: Settings) -> dict[str, Any]:
+    """Fill a stack, wait until every table has all, then replay from each source in turn."""
+    count, rounds = settings.sized(events=200_000, quick_events=5000, rounds=1)
+    events = Events(settings.seed, settings.agents, begin_of(count))
+    async with Stack(settings.folder) as stack:
+        await workers(stack)
+        async with filling(stack.kafka) as filler:
+            fill = await fill_stream(filler, events, count)
+            snapshots = await fill_snapshots(filler, events, count)
+        say(f"replay: {count:,} evolutions and {snapshots:,} snapshots are in Kafka")
+        await drain(stack.kafka.brokers, pipeline_groups(STREAM, SINK), LIMIT_SECONDS)
+        rows = await stored(stack, events, fill, snapshots)
+        say(f"replay: every table has all: {rows}")
+        found = [
+            {"round": number, **await replayed(stack, source, rows)}
+            for number in range(1, rounds + 1)
+            for source in SOURCES
+        ]
+    facts = {"evolutions": count, "agents": settings.agents, "partitions": stack.partitions}
+    return report(**facts, live_rows=rows, replays=found)
+
+
+async def stored(stack: Stack, events: Events, fill: StreamFill, snapshots: int) -> dict[str, int]:
+    """Check that the pipeline stored what it must; return the rows by derived table."""
+    for table, wanted in (
+        (EVOLUTION_COMPLETED.table, fill.completed),
+        (EVOLUTION_METRICS.table, fill.metrics),
+        (KPI_DELTAS.table, snapshots),
+    ):
+        number = await stack.number(f"SELECT count() FROM {table}")
+        require(number == wanted, f"{number} rows in {table}, not {wanted}")
+    expected = Expected(events, fill.completed)
+    check_rates(await rates_of(stack.kafka, expected), expected)
+    return {t.table: await stack.number(f"SELECT count() FROM {t.table}") for t in DERIVED_TOPICS}
+
+
+async def replayed(stack: Stack, source: str, rows: dict[str, int]) -> dict[str, Any]:
+    """Replay from a source as people do; check that all is equal, and return what it took.
+
+    Equal is what has the same hash over all columns, row by row; and each table has all its rows.
+    """
+    argv = ["-m", "evometrics.deploy.cli", "replay", "--json", "--source", source]
+    argv += ["--brokers", stack.kafka.brokers, "--clickhouse-url", stack.clickhouse.url]
+    before, began = cpu_seconds(stack.pids(*SERVERS)), time.monotonic()
+    name = f"replay-{source}"
+    watching = asyncio.create_task(memory(stack, name))
+    answer = await stack.job(name, argv, LIMIT_SECONDS)
+    seconds = time.monotonic() - began
+    servers = {part: used - before[part] for part, used in cpu_seconds(stack.pids(*SERVERS)).items()}
+    watching.cancel()
+    for table, wanted in rows.items():
+        found = answer["tables"][table]
+        require(not any(found["counts"].values()), f"{table} differs from {source}: {found['counts']}")
+        numbers = (found["live"], found["replayed"])
+        require(numbers == (wanted, wanted), f"{table}: {numbers} rows live and replayed, not {wanted}")
+    computed = answer["computed"]
+    number = computed["events"]
+    measured = {
+        "source": source,
+        "events": number,
+        "events_per_s": number / computed["seconds"],
+        "cpu_us": {
+            "computing": computed["cpu_seconds"] / number * 1e6,
+            **{part: used / number * 1e6 for part, used in servers.items()},
+        },
+        "memory_mb": await watching,
+        "whole_seconds": seconds,
+    }
+    say(f"replay: {measured}")
+    return measured
+
+
+async def memory(stack: Stack, name: str, most: float = 0.0) -> float:
+    """Look at a process's memory until cancelled; return the most, MB."""
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            most = max(most, *resident_mb(stack.pids(name)).values(), 0.0)
+            await asyncio.sleep(LOOK_SECONDS)
+    return most
