@@ -84,12 +84,13 @@ class TableSource:
 
     async def look(self) -> None:
         """Find out what is there."""
+        await self.mind_retention()
         bounds = await self.tables.bounds()
         if bounds is None:
             return
         if self.begin > bounds[0]:
-            self.complete_from, self.all_snapshots = self.begin * 1000 + MAX_AHEAD, False
-        await self.mind_retention()
+            self.complete_from = max(self.complete_from, self.begin * 1000 + MAX_AHEAD)
+            self.all_snapshots = False
         self.begin, self.end = max(self.begin, bounds[0]), bounds[1] + 1
         self.events = sum((await self.tables.counts(self.begin)).values())
 

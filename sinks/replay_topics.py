@@ -58,6 +58,8 @@ class TopicSource:
 
     Attributes:
         bounds: by partition, the offset that is read first, and the one after the last.
+        cut: partitions of completions that begin later than they did; how old what is gone was, their first
+            message tells, which is not read yet.
     """
 
     def __init__(
@@ -69,7 +71,6 @@ class TopicSource:
         self.beginning = beginning
         self.bounds: dict[TopicPartition, tuple[int, int]] = {}
         self.stack = AsyncExitStack()
-        #: Of these it is not known how old what lies before the first message was, until that is read.
         self.cut: set[TopicPartition] = set()
         self.events = self.complete_from = 0
         self.all_snapshots = True

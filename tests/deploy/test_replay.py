@@ -127,7 +127,7 @@ async def publish(brokers: str, events: Sequence[Event], hurry: threading.Event 
         await producer.send(BY_RECORD[event.record].name, WIRE.encode(event), key=event.key.encode())
         if hurry is not None and number % 10 == 0 and not hurry.is_set():
             await producer.flush()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.8)
     await producer.stop()
 
 
