@@ -208,7 +208,9 @@ async def test_a_table_with_columns_of_a_newer_version_is_refused_by_name(
     async with RawTables(database, RawSelection(), WIRE) as tables:
         await tables.check_known()
         client = await open_client(database)
-        await client.command("ALTER TABLE system_events_rows ADD COLUMN source String, ADD COLUMN x UInt8 ALIAS 1")
+        await client.command(
+            "ALTER TABLE system_events_rows ADD COLUMN source String, ADD COLUMN x UInt8 ALIAS 1"
+        )
         await client.close()
         with pytest.raises(
             TableMismatch, match=r"system_event has source, of a newer version .* use the version"
