@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import Any
 
 from evometrics.schemas.catalog import WriterSchema, writer_schema
@@ -21,6 +22,8 @@ COMPATIBILITY = "FULL_TRANSITIVE"
 NOT_THERE = frozenset({40401, 40402, 40403})
 #: Incompatible with what is registered; no valid schema.
 REFUSED = frozenset({409, 422})
+#: A registry also answers with a conflict where several parts create a subject at once.
+TRIES = 3
 
 
 class RegistryUnavailable(ConnectionError):
@@ -49,14 +52,22 @@ class RegistryClient:
         `IncompatibleSchema`, naming field and reason, where this one is not; `RegistryUnavailable`.
         """
         body = {"schema": json.dumps(schema)}
-        found = self.call(f"/subjects/{subject}", body)
-        if found is None:
+        refused: IncompatibleSchema | None = None
+        for _ in range(TRIES):
+            found = self.call(f"/subjects/{subject}", body)
+            if found is not None:
+                return int(found["id"])
             self.compare(subject, schema)
-            self.call(f"/config/{subject}", {"compatibility": COMPATIBILITY}, "PUT")
-            found = self.call(f"/subjects/{subject}/versions", body)
-        if found is None:
-            raise RegistryUnavailable(f"schema registry {self.url} takes no schema for {subject}")
-        return int(found["id"])
+            with suppress(IncompatibleSchema):  # somebody sets it at this very moment
+                self.call(f"/config/{subject}", {"compatibility": COMPATIBILITY}, "PUT")
+            try:
+                found = self.call(f"/subjects/{subject}/versions", body)
+            except IncompatibleSchema as error:
+                refused = error
+                continue
+            if found is not None:
+                return int(found["id"])
+        raise refused or RegistryUnavailable(f"schema registry {self.url} takes no schema for {subject}")
 
     def compare(self, subject: str, schema: dict[str, Any]) -> None:
         """Raise `IncompatibleSchema`, naming the field, where the subject's latest version rules it out."""

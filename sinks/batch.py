@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -165,3 +166,11 @@ class Batch:
                     for r in group.rows
                     if r.message.partition != partition.partition or r.message.offset not in stored
                 ]
+
+
+async def add_fetched(batch: Batch, fetched: Mapping[Partition, Sequence[Message]], wire: WireFormat) -> None:
+    """Do as `Batch.add`, while the event loop goes on: a registry may take seconds for each unknown id."""
+    if wire.registry is None:
+        batch.add(fetched, wire)
+    else:
+        await asyncio.to_thread(batch.add, fetched, wire)

@@ -26,7 +26,7 @@ from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.backoff import backoff
-from evometrics.sinks.batch import Batch, Group, Message, Partition, Rejected
+from evometrics.sinks.batch import Batch, Group, Message, Partition, Rejected, add_fetched
 from evometrics.sinks.dead_letters import DeadLetters
 from evometrics.sinks.plan import Plan, deduplication_token
 from evometrics.sinks.recovery import Recovery
@@ -131,11 +131,12 @@ class SinkCycle:
         if not batch.count:
             self.born = time.monotonic()
         try:
-            batch.add(fetched, self.wire)
+            await add_fetched(batch, fetched, self.wire)
         except RegistryUnavailable as error:
             firsts = {p: batch.ranges[p].first for p in batch.ranges}
             firsts |= {Partition(*p): m[0].offset for p, m in fetched.items() if p not in firsts}
-            self.source.rewind(firsts)
+            if batch.generation == self.source.generation:  # else the group has said where to read
+                self.source.rewind(firsts)
             self.batch = Batch(self.source.generation)
             self.registry_failures += 1
             pause = backoff(self.registry_failures)

@@ -31,7 +31,7 @@ from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.backoff import backoff
-from evometrics.sinks.batch import Batch, Gap, Group, Partition
+from evometrics.sinks.batch import Batch, Gap, Group, Partition, add_fetched
 from evometrics.sinks.plan import Plan, deduplication_token
 from evometrics.sinks.source import KafkaSource
 from evometrics.sinks.writer import BadData, TableWriter
@@ -131,7 +131,7 @@ class Recovery:
         """Return a range of messages as a batch that stands for all of it; count what Kafka has no more."""
         batch = Batch(generation)
         messages = await self.source.read(*gap)
-        batch.add({gap.partition: messages}, self.wire)
+        await add_fetched(batch, {gap.partition: messages}, self.wire)
         batch.extend(gap.partition, gap.first, gap.end - 1)
         if not messages or messages[0].offset > gap.first:
             await self.report_gone(gap)

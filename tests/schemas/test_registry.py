@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,18 @@ def test_a_schema_has_one_id_however_often_it_is_registered(client: Counting, su
     assert (client.register(subject, CURRENT), client.register(subject, NEWER)) == (first, second)
     assert client.schema(second).source == NEWER
     assert client.call(f"/subjects/{subject}/versions") == [1, 2]
+
+
+def test_many_parts_that_start_at_once_get_their_ids(registry_url: str) -> None:
+
+    def register(subject: str, number: int) -> tuple[int, int]:
+        return number % 2, RegistryClient(registry_url).register(subject, (CURRENT, NEWER)[number % 2])
+
+    for _ in range(3):
+        with ThreadPoolExecutor(12) as pool:
+            found = set(pool.map(register, [f"{uuid.uuid4().hex}-value"] * 12, range(12)))
+        assert [version for version, _ in sorted(found)] == [0, 1]
+        assert len({number for _, number in found}) == 2
 
 
 def test_both_framings_are_read_whichever_is_written(registry_url: str) -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import os
+import signal
 import uuid
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from evometrics.producers import EvolutionMetricsCollector
 from evometrics.schemas.catalog import newest, writer_schema
 from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import Event
-from evometrics.schemas.registry import RegistryClient
+from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
 from evometrics.schemas.topics import EVOLUTION_PROGRESSED
+from evometrics.schemas.wire import WireFormat
+from evometrics.sinks.batch import Batch, Partition, add_fetched
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.registry.server import RegistryServer
 from tests.schemas.changed import optional, with_fields
-from tests.sinks.support import Kafka, eventually, one_of_each, rows, running, until_stored
+from tests.sinks.support import Kafka, Sent, eventually, one_of_each, rows, running, until_stored
 
 RECORD = "evolution_progressed"
 CURRENT = newest(RECORD).source
@@ -44,6 +50,28 @@ async def send(kafka: Kafka, *values: bytes) -> None:
     for value in values:  # one after the other, in one partition
         await producer.send_and_wait(EVOLUTION_PROGRESSED.name, value, key=b"k", partition=0)
     await producer.stop()
+
+
+async def test_the_event_loop_goes_on_while_a_registry_hangs(registry_server: RegistryServer) -> None:
+    """Else the sink's heartbeats stop, and the group takes its partitions away."""
+    pid = registry_server.child.pid
+    assert pid is not None
+    value = b"\0" + (99999).to_bytes(4, "big") + b"abc"
+    partition = Partition(EVOLUTION_PROGRESSED.name, 0)
+    wire = WireFormat(RegistryClient(registry_server.url, timeout=1.0))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        fetched = {partition: [Sent(*partition, 0, 0, b"k", value)]}
+        adding = asyncio.create_task(add_fetched(Batch(), fetched, wire))
+        beats = 0
+        while not adding.done():
+            await asyncio.sleep(0.02)
+            beats += 1
+        assert beats > 10
+        with pytest.raises(RegistryUnavailable, match="timed out"):
+            await adding
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 async def test_nothing_is_lost_while_the_registry_is_away_and_what_breaks_ours_is_set_aside(
