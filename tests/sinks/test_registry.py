@@ -18,7 +18,7 @@ from evometrics.schemas.catalog import newest, writer_schema
 from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import Event
 from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
-from evometrics.schemas.topics import EVOLUTION_PROGRESSED
+from evometrics.schemas.topics import EVOLUTION_PROGRESSED, Topic
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.batch import Batch, Partition, add_fetched
 from evometrics.sinks.settings import ClickHouseSettings
@@ -124,3 +124,22 @@ async def test_nothing_is_lost_while_the_registry_is_away_and_what_breaks_ours_i
     ]
     ((reason,),) = await rows(database, "SELECT reason FROM dead_letters")
     assert "not compatible with v1: EvolutionProgressed.fitness: type changed" in reason
+
+
+async def test_a_node_whose_schema_is_refused_says_so_by_field_and_keeps_its_events(
+    broker: Kafka, registry_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = uuid.uuid4().hex
+    monkeypatch.setattr(Topic, "subject", property(lambda topic: f"{own}-{topic.name}"))
+    RegistryClient(registry_url).register(EVOLUTION_PROGRESSED.subject, BROKEN)
+    config = {"brokers": broker.settings.brokers, "registry_url": registry_url, "node_id": "n"}
+    collector = EvolutionMetricsCollector({**config, "db_path": str(tmp_path / "ev.db"), "stop_timeout": 0})
+    await collector.start()
+    assert await collector.record_evolution_progress("a", 0, 0.5, evolution_id="e") is not None
+
+    async def said() -> bool:
+        return "EvolutionProgressed.fitness: type changed from string to double" in collector.sending.problem
+
+    await eventually(said, "the field in what the node says")
+    assert collector.outbox_depth >= 1
+    await collector.stop()
