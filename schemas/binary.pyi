@@ -65,6 +65,12 @@ def write_long(number: int) -> bytes:
 def write_longs(numbers: Iterable[int]) -> bytes:
     """Return numbers one after another."""
 
+def write_block(partition: int, offset: int, timestamp: int, value: bytes, start: int, end: bytes) -> bytes:
+    """Return a container's block of one record: three numbers, then `value` from `start` on, then `end`.
+
+    The last 16 bytes of `end` are the sync marker, which is no part of the record.
+    """
+
 def write_bytes(raw: bytes) -> bytes:
     """Return bytes with their length before them."""
 

@@ -38,6 +38,8 @@ DEF MOST_FIELDS = 128
 DEF MOST_NAMES = 256
 #: Bytes that any number takes at most.
 DEF VARINT = 10
+#: Bytes of a container's sync marker.
+DEF SYNC = 16
 
 cdef enum Kind:
     STRING, BYTES, LONG, DOUBLE, BOOLEAN, STRINGS, DOUBLES, STRING_MAP, DOUBLE_MAP
@@ -533,6 +535,28 @@ def write_longs(numbers):
     try:
         for number in numbers:
             put_long(&out, number)
+        return PyBytes_FromStringAndSize(out.data, out.size)
+    finally:
+        PyMem_Free(out.data)
+
+
+def write_block(partition, offset, timestamp, bytes value not None, Py_ssize_t start, bytes end not None):
+    cdef Py_ssize_t datum = PyBytes_GET_SIZE(value) - start
+    cdef Out out, numbers
+    cdef char room[3 * VARINT]
+    if start < 0 or datum < 0 or PyBytes_GET_SIZE(end) < SYNC:
+        raise Unusual
+    numbers.data, numbers.size, numbers.room = room, 0, 3 * VARINT
+    put_long(&numbers, partition)
+    put_long(&numbers, offset)
+    put_long(&numbers, timestamp)
+    open_out(&out, numbers.size + datum + PyBytes_GET_SIZE(end) + 2 * VARINT)
+    try:
+        put_number(&out, 1)
+        put_number(&out, numbers.size + datum + PyBytes_GET_SIZE(end) - SYNC)
+        put_raw(&out, room, numbers.size)
+        put_raw(&out, PyBytes_AS_STRING(value) + start, datum)
+        put_raw(&out, PyBytes_AS_STRING(end), PyBytes_GET_SIZE(end))
         return PyBytes_FromStringAndSize(out.data, out.size)
     finally:
         PyMem_Free(out.data)

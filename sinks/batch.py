@@ -8,13 +8,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from evometrics.schemas.binary import write_long
+from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.reading import Message as Message
 from evometrics.schemas.reading import locate
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, UnreadableMessage, WireFormat
-from evometrics.sinks.blocks import block, block_end
+from evometrics.sinks.blocks import block_end
 
 
 class Partition(NamedTuple):
@@ -91,8 +91,7 @@ class Batch:
             if not messages:
                 continue
             groups: dict[bytes, Group] = {}
-            prefix, end = write_long(number), block_end(topic_name)
-            timestamp, stamp = -1, write_long(-1)
+            end = block_end(topic_name)
             for message in messages:
                 value = message.value or b""
                 self.size += len(value)
@@ -109,10 +108,10 @@ class Batch:
                         groups[framing] = group
                 else:
                     position = SINGLE_OBJECT_LENGTH
-                if message.timestamp != timestamp:
-                    timestamp, stamp = message.timestamp, write_long(message.timestamp)
-                encoded = block(prefix, write_long(message.offset), stamp, value[position:], end)
-                group.rows.append(Row(message, position, encoded))
+                block = write_block(
+                    message.partition, message.offset, message.timestamp, value, position, end
+                )
+                group.rows.append(Row(message, position, block))
             self.count += len(messages)
             self.extend(Partition(topic_name, number), messages[0].offset, messages[-1].offset)
 

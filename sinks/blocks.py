@@ -24,7 +24,6 @@ from evometrics.schemas.binary import write_bytes, write_long, write_text
 from evometrics.schemas.catalog import WriterSchema
 
 SYNC = hashlib.blake2b(b"evometrics", digest_size=16).digest()
-ONE_RECORD = b"\x02"
 PROVENANCE: list[dict[str, Any]] = [
     {"name": "_partition", "type": "int"},
     {"name": "_offset", "type": "long"},
@@ -57,18 +56,8 @@ def container_format(schema: WriterSchema) -> ContainerFormat:
 
 
 def block_end(topic: str) -> bytes:
-    """Return what comes after the datum in each block of a topic."""
+    """Return what comes after the datum in each block (`write_block`) of a topic."""
     return write_text(topic) + SYNC
-
-
-def block(partition: bytes, offset: bytes, timestamp: bytes, datum: bytes, end: bytes) -> bytes:
-    """Return the block of one message.
-
-    Partition, offset and timestamp (milliseconds) are encoded already (`write_long`): the first and the
-    last are the same for many messages. `end` is the topic's `block_end`.
-    """
-    size = len(partition) + len(offset) + len(timestamp) + len(datum) + len(end) - len(SYNC)
-    return b"".join((ONE_RECORD, write_long(size), partition, offset, timestamp, datum, end))
 
 
 def container(fmt: ContainerFormat, blocks: Iterable[bytes]) -> bytes:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evometrics.schemas.binary import write_long
+from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.datum import read_record, write_record
 from evometrics.schemas.reading import read_datum
 from evometrics.schemas.wire import UnreadableMessage
 from evometrics.sinks.batch import Rejected, Row
-from evometrics.sinks.blocks import block, block_end
+from evometrics.sinks.blocks import block_end
 
 
 def screen(schema: WriterSchema, rows: Sequence[Row]) -> tuple[list[Row], list[Rejected]]:
@@ -36,5 +36,7 @@ def written_anew(schema: WriterSchema, row: Row) -> Row:
     message = row.message
     assert message.value is not None, "a row's message has a value"
     datum = write_record(schema, read_record(schema, message.value, row.position))
-    partition, offset, timestamp = map(write_long, (message.partition, message.offset, message.timestamp))
-    return row._replace(block=block(partition, offset, timestamp, datum, block_end(message.topic)))
+    end = block_end(message.topic)
+    return row._replace(
+        block=write_block(message.partition, message.offset, message.timestamp, datum, 0, end)
+    )

@@ -14,11 +14,11 @@ from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from evometrics.schemas.binary import write_long
+from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.topics import DERIVED_TOPICS, SUCCESS_RATES, Topic
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH
-from evometrics.sinks.blocks import block, block_end, container, container_format
+from evometrics.sinks.blocks import block_end, container, container_format
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, error_code, explain
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import INSERT_SETTINGS
@@ -134,12 +134,10 @@ class ShadowTables:
     async def insert_rows(self, topic: Topic, values: Iterable[bytes], stamp: int) -> None:
         """Insert message values of one topic."""
         fmt = container_format(newest(topic.record))
-        end, partition, timestamp = block_end(topic.name), write_long(NO_PARTITION), write_long(stamp)
-        blocks = []
+        end, blocks = block_end(topic.name), []
         for value in values:
-            offset = write_long(self.number)
+            blocks.append(write_block(NO_PARTITION, self.number, stamp, value, SINGLE_OBJECT_LENGTH, end))
             self.number += 1
-            blocks.append(block(partition, offset, timestamp, value[SINGLE_OBJECT_LENGTH:], end))
         await self.raw_insert(
             self.name(topic),
             fmt.columns,

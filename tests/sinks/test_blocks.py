@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.binary import write_long
+from evometrics.schemas.binary import write_block, write_long
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.metric_defs import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.sinks.batch import Batch, OffsetRange, Partition, Rejected
-from evometrics.sinks.blocks import block, block_end, container, container_format
+from evometrics.sinks.blocks import block_end, container, container_format
 from evometrics.sinks.plan import Plan, deduplication_token
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import TableWriter
@@ -72,8 +72,8 @@ def test_a_damaged_datum_is_never_read_into_its_neighbour(data: st.DataObject) -
     tail = data.draw(st.binary(max_size=60))
     schema = newest("evolution_progressed")
     end = block_end("a-topic")
-    damaged = block(write_long(0), write_long(7), write_long(0), value[10:cut] + tail, end)
-    whole = block(write_long(0), write_long(8), write_long(0), value[10:], end)
+    damaged = write_block(0, 7, 0, value[:cut] + tail, 10, end)
+    whole = write_block(0, 8, 0, value, 10, end)
     try:
         records = read(container(container_format(schema), [damaged, whole, whole]))
     except Exception:  # any refusal will do

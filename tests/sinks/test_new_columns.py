@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.binary import write_long
+from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import WriterSchema, newest, writer_schema
 from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import Event
 from evometrics.schemas.metric_defs import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.sinks.batch import Group, Row
-from evometrics.sinks.blocks import block, block_end
+from evometrics.sinks.blocks import block_end
 from evometrics.sinks.migrate import migrate
 from evometrics.sinks.new_columns import TableShape, View, changes
 from evometrics.sinks.settings import ClickHouseSettings
@@ -58,7 +58,7 @@ def group(schema: WriterSchema, event: Event, offset: int = 1, **more: Any) -> G
     topic = BY_RECORD[event.record]
     datum = write_record(schema, {**event.to_record(), **more})
     at = event.occurred_at // 1000
-    encoded = block(write_long(0), write_long(offset), write_long(at), datum, block_end(topic.name))
+    encoded = write_block(0, offset, at, datum, 0, block_end(topic.name))
     found = Group(topic.name, topic.table, schema)
     found.rows.append(Row(Sent(topic.name, 0, offset, at, b"k", datum), 0, encoded))
     return found

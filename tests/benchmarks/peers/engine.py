@@ -10,10 +10,10 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from evometrics.schemas.binary import write_long
+from evometrics.schemas.binary import write_block
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.blocks import block, block_end, container, container_format
+from evometrics.sinks.blocks import block_end, container, container_format
 from tests.benchmarks.events import FRAMING, Events
 from tests.benchmarks.fill import partition_of
 
@@ -31,8 +31,7 @@ def prepare(folder: Path, events: Events, count: int, rows: int, partitions: int
         for event in events.made(first, min(rows, count - first)):
             partition = partition_of(event.key, partitions)
             offset, offsets[partition] = offsets[partition], offsets[partition] + 1
-            place = (write_long(number) for number in (partition, offset, now_ms))
-            blocks.append(block(*place, event.value[FRAMING:], end))
+            blocks.append(write_block(partition, offset, now_ms, event.value, FRAMING, end))
         (folder / f"{first:012d}.avro").write_bytes(container(fmt, blocks))
     (folder / COLUMNS).write_text(", ".join(fmt.columns))
 
