@@ -23,8 +23,9 @@ from evometrics.streams.settings import StreamSettings
 
 #: An event as the stream reads it: topic, partition, key, value, and its time in Kafka in milliseconds.
 Plain = tuple[str, int, bytes, bytes, int]
-#: New objects after which the garbage collector looks through the youngest: nearly all die by themselves.
-YOUNG_OBJECTS = 100_000
+#: New objects after which the garbage collector looks through the youngest, of which nearly all die by
+#: themselves, and how often it looks through the older ones.
+PACE = (100_000, 20, 100)
 END_SECONDS = 5.0
 
 
@@ -135,7 +136,7 @@ def serve(pipe: Connection, settings: StreamSettings, registry: str) -> None:
     """Compute what comes through a pipe until it ends: a process's work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
+    gc.set_threshold(*PACE)
     stream = OfflineStream(settings, WireFormat(RegistryClient(registry) if registry else None))
     while True:
         try:
