@@ -137,6 +137,8 @@ class EvolutionMetricsCollector:
 
     async def record_evolution_start(self, event: object) -> str | None:
         """Record that an evolution begins; `event`: design section 6, times in Unix seconds."""
+        if self.outbox.forked():
+            return None
         started = None
         try:
             started = convert.started_event(event, self.settings.node_id)
@@ -161,6 +163,8 @@ class EvolutionMetricsCollector:
         timestamp: float | None = None,
     ) -> str | None:
         """Record an iteration, counted from 0; without `evolution_id` it is of the agent's open evolution."""
+        if self.outbox.forked():
+            return None
         record = EvolutionProgressed.record
         given = {
             "agent_id": agent_id,
@@ -193,6 +197,8 @@ class EvolutionMetricsCollector:
 
     async def record_evolution_completion(self, event: object) -> str | None:
         """Record that an evolution has ended; what the event leaves out comes from its recorded start."""
+        if self.outbox.forked():
+            return None
         active = None
         try:
             active = self.active_collections.find(event)
@@ -222,6 +228,8 @@ class EvolutionMetricsCollector:
         `evaluation_count`, `confidence_interval` and `overall_performance` in `kpis` fill the fields of
         their names; without the last it is computed (design section 5).
         """
+        if self.outbox.forked():
+            return None
         try:
             event = convert.kpi_snapshot(
                 agent_id,
@@ -242,6 +250,8 @@ class EvolutionMetricsCollector:
 
         Where `data` is a map with an `agent_id`, the event is in order with that agent's.
         """
+        if self.outbox.forked():
+            return None
         try:
             event = self.encoder.system_event(event_type, data)
             value = self.encoder.encode(event)

@@ -32,6 +32,9 @@ SPACING = 0.003
 DELETE_ROWS = 1000
 DELETE_PAUSE = 0.05
 COMMIT_ATTEMPTS = 5
+NOT_RUNNING = "the collector is not running in this process; call start() in each process"
+COMPLAIN_SECONDS = 10.0
+STANDARD_ERROR = 2
 COMMIT_PAUSE = 0.2
 #: After more than this waited, the emptied file gives its pages back.
 SHRINK_ABOVE = 8_000_000
@@ -117,18 +120,33 @@ class Outbox:
         """
         loop = asyncio.get_running_loop()
         waiting = Waiting(topic, key, value, loop, loop.create_future())
-        if self.process == os.getpid():  # in a forked child the mutex may be held for ever
-            with self.mutex:
-                open_ = self.thread is not None and not self.closing
-                if open_:
-                    self.queue.append(waiting)
-                    if len(self.queue) >= self.wake_at:
-                        self.wake()
+        with self.mutex:
+            open_ = self.thread is not None and not self.closing
             if open_:
-                return await waiting.done
+                self.queue.append(waiting)
+                if len(self.queue) >= self.wake_at:
+                    self.wake()
+        if open_:
+            return await waiting.done
         self.failed += 1
-        self.complain("the collector is not running in this process; call start() in each process")
+        self.complain(NOT_RUNNING)
         return False
+
+    def forked(self) -> bool:
+        """Tell whether this process is a forked child of the one that opened the outbox, and say so if it is.
+
+        No lock can be trusted there, for a thread of the parent may have held it: not the mutex, not one of
+        the collector's other parts, and not those behind a log's handlers (the word goes to standard error).
+        So this must be asked first.
+        """
+        if self.process in (0, os.getpid()):
+            return False
+        self.failed += 1
+        now = time.monotonic()
+        if now - self.complained > COMPLAIN_SECONDS or not self.complained:
+            self.complained = now
+            os.write(STANDARD_ERROR, f"evometrics: {NOT_RUNNING}\n".encode())
+        return True
 
     def delete(self, rows: Sequence[Row]) -> None:
         """Have rows that the broker has acknowledged deleted; returns at once."""
@@ -242,6 +260,6 @@ class Outbox:
     def complain(self, message: str) -> None:
         """Log an error, at most once in ten seconds."""
         now = time.monotonic()
-        if now - self.complained > 10 or not self.complained:
+        if now - self.complained > COMPLAIN_SECONDS or not self.complained:
             self.complained = now
             logger.error(message)

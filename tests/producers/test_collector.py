@@ -7,6 +7,8 @@ import json
 import logging
 import math
 import os
+import select
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -488,22 +490,41 @@ async def test_recording_before_start_or_after_stop_does_not_raise_but_is_counte
     ]
 
 
-async def test_in_a_forked_child_recording_says_what_to_do(collector: EvolutionMetricsCollector) -> None:
+async def test_a_forked_child_that_records_says_what_to_do_and_waits_for_no_lock_of_its_parent(
+    collector: EvolutionMetricsCollector, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A lock that a thread of the parent holds at the fork stays locked in the child for ever."""
+    locks = (collector.outbox.mutex, collector.sampler.lock)
     reader, writer = os.pipe()
+    for lock in locks:
+        lock.acquire()
     child = os.fork()
     if child == 0:
         answer = b"raised"
         try:
+            caplog.handler.emit = lambda record: time.sleep(60)  # type: ignore[method-assign]
             loop = asyncio.new_event_loop()
-            recorded = loop.run_until_complete(asyncio.wait_for(collector.record_system_event("x"), 10))
-            answer = b"none" if recorded is None else b"recorded"
+            calls = (
+                collector.record_evolution_start(EvolutionEvent(agent_id="a")),
+                collector.record_evolution_progress("a", 0, 0.5),
+                collector.record_evolution_completion(EvolutionCompletionEvent(agent_id="a", success=True)),
+                collector.record_kpi_snapshot("a", {"accuracy": 0.5}),
+                collector.record_system_event("x"),
+                collector.record_system_metrics({"x": 1}),
+            )
+            answer = b"none" if {loop.run_until_complete(call) for call in calls} == {None} else b"recorded"
         finally:
             os.write(writer, answer)
             os._exit(0)
+    for lock in locks:
+        lock.release()
     os.close(writer)
-    assert await asyncio.to_thread(os.read, reader, 100) == b"none"
+    answered, _, _ = await asyncio.to_thread(select.select, [reader], [], [], 10)
+    os.kill(child, signal.SIGKILL)
     await asyncio.to_thread(os.waitpid, child, 0)
+    assert answered and os.read(reader, 100) == b"none"
     os.close(reader)
+    assert capfd.readouterr().err.count("call start() in each process") == 1
 
 
 async def test_health_is_recorded_at_the_interval_and_at_the_end(tmp_path: Path) -> None:
