@@ -33,7 +33,7 @@ class RecordCodec:
     def read(self, b: bytes, start: int) -> Event:
         """Return the event of the datum that `b` holds from `start` to its end. Raises `UNUSUAL`.
 
-        Numbers that are not finite are `Unusual`, here and in writing.
+        Numbers that are not finite are `Unusual`, in this class.
         """
 
     def read_bounded(self, b: bytes, start: int) -> tuple[Event, tuple[int, ...]]:

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Avro's binary encoding, compiled: what all parts do most (Avro specification, "Binary encoding").
 
-It knows what writers write: one block to an array or map, whole numbers of at most 64 bits, others that are
-finite, an event's fields in the types that reading gives them. Whatever is not like that, or is no Avro at all, raises one of
-`UNUSUAL`; the caller asks fastavro then, which knows all of Avro, and whose word counts.
+It knows what writers write: one block to an array or map, whole numbers of at most 64 bits, an event's
+fields in the types that reading gives them, and finite. Whatever is not like that, or is no Avro at all,
+raises one of `UNUSUAL`; the caller asks fastavro then, which knows all of Avro, and whose word counts.
 tests/schemas/test_codec.py holds both against each other. What each function takes and returns is in
 `binary.pyi`.
 """
@@ -248,6 +248,8 @@ cdef struct Out:
     char* data
     Py_ssize_t size
     Py_ssize_t room
+    #: Whether all doubles up to now are finite.
+    bint finite
 
 
 cdef inline int open_out(Out* out, Py_ssize_t room) except -1:
@@ -256,6 +258,7 @@ cdef inline int open_out(Out* out, Py_ssize_t room) except -1:
         raise MemoryError
     out.size = 0
     out.room = room
+    out.finite = True
     return 0
 
 
@@ -341,7 +344,7 @@ cdef inline int put_double(Out* out, object number) except -1:
         raise Unusual
     x = PyFloat_AS_DOUBLE(number)
     if not isfinite(x):
-        raise Unusual
+        out.finite = False
     return put_raw(out, <const char*>&x, 8)
 
 
@@ -492,6 +495,8 @@ cdef class RecordCodec:
                         continue
                     put_byte(&out, 2)
                 put_value(&out, self.kinds[i], value)
+            if not out.finite:
+                raise Unusual
             return PyBytes_FromStringAndSize(out.data, out.size)
         finally:
             PyMem_Free(out.data)
