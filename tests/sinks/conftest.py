@@ -12,7 +12,7 @@ from evometrics.deploy.topics import create_topics
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.sinks.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.sinks.support import Kafka, run_statements, structure
+from tests.sinks.support import Kafka, copy_database, run_statements, structure
 
 
 @pytest.fixture
@@ -34,23 +34,24 @@ async def drop(settings: ClickHouseSettings) -> None:
 
 
 @pytest.fixture(scope="session")
-def whole(clickhouse: str) -> dict[str, str]:
-    """What tables and views are made of where all migrations were applied in one go."""
+def migrated(clickhouse: str) -> Iterator[ClickHouseSettings]:
+    """A database that all migrations were applied to in one go; nobody writes to it."""
     settings = unused(clickhouse)
+    asyncio.run(migrate(settings))
+    yield settings
+    asyncio.run(drop(settings))
 
-    async def made() -> dict[str, str]:
-        await migrate(settings)
-        found = await structure(settings)
-        await drop(settings)
-        return found
 
-    return asyncio.run(made())
+@pytest.fixture(scope="session")
+def whole(migrated: ClickHouseSettings) -> dict[str, str]:
+    """What its tables and views are made of."""
+    return asyncio.run(structure(migrated))
 
 
 @pytest.fixture
-def database(empty_database: ClickHouseSettings) -> ClickHouseSettings:
-    """A migrated database."""
-    asyncio.run(migrate(empty_database))
+def database(migrated: ClickHouseSettings, empty_database: ClickHouseSettings) -> ClickHouseSettings:
+    """A database as migrations make it: copied, which takes a tenth of the time."""
+    asyncio.run(copy_database(migrated, empty_database))
     return empty_database
 
 

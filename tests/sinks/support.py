@@ -241,6 +241,20 @@ async def run_statements(clickhouse: ClickHouseSettings, statements: Sequence[st
         await client.close()
 
 
+async def copy_database(source: ClickHouseSettings, target: ClickHouseSettings) -> None:
+    """Make a database with the same tables and views, and the same migrations noted as applied."""
+    sql = (
+        f"SELECT create_table_query FROM system.tables WHERE database = '{source.database}' "
+        "ORDER BY engine = 'View', metadata_modification_time"
+    )
+    made = await rows(dataclasses.replace(source, database="default"), sql)
+    statements = [f"CREATE DATABASE {target.database}"]
+    statements += [query.replace(source.database, target.database) for (query,) in made]
+    noted = "schema_migrations"
+    statements.append(f"INSERT INTO {target.database}.{noted} SELECT * FROM {source.database}.{noted}")
+    await run_statements(target, statements)
+
+
 async def until_stored(clickhouse: ClickHouseSettings, table: str, count: int) -> None:
     """Wait until a view shows `count` rows."""
 
