@@ -251,7 +251,7 @@ async def copy_database(source: ClickHouseSettings, target: ClickHouseSettings) 
     statements = [f"CREATE DATABASE {target.database}"]
     statements += [query.replace(source.database, target.database) for (query,) in made]
     noted = "schema_migrations"
-    statements.append(f"INSERT INTO {target.database}.{noted} SELECT * FROM {source.database}.{noted}")
+    statements.append(f"INSERT INTO {target.database}.{noted} SELECT * FROM {source.database}.{noted} FINAL")
     await run_statements(target, statements)
 
 

@@ -29,9 +29,15 @@ NAMES = [topic.name for topic in TOPICS]
 
 
 async def ends(broker: Kafka) -> dict[tuple[str, int], int]:
-    """Return where each partition ends: what a test sends begins there."""
+    """Return where each partition ends: what a test sends begins there.
+
+    What other tests sent is deleted: where messages of later times come first, a time finds those.
+    """
     found = await end_offsets(broker.settings.brokers, NAMES)
-    return {(place.topic, place.partition): end for place, end in found.items()}
+    begin = {(place.topic, place.partition): end for place, end in found.items()}
+    for place, end in begin.items():
+        await delete(broker, place, end)
+    return begin
 
 
 async def send(
