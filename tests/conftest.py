@@ -60,7 +60,11 @@ async def start_node(node: KafkaNode, nodes: tuple[KafkaNode, ...], logs: Path) 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`host:port` of a Kafka node. Shared by all tests: give topics and groups names of your own."""
-    data = tmp_path_factory.mktemp("stack")
+    yield from running_node(tmp_path_factory.mktemp("stack"))
+
+
+def running_node(data: Path) -> Iterator[str]:
+    """Run a Kafka node in a folder; give its `host:port`."""
     nodes = plan_nodes(data / "kafka")
     child = asyncio.run(start_node(nodes[0], nodes, data / "logs"))
     yield bootstrap(nodes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -19,6 +19,7 @@ from evometrics.schemas.topics import BY_RECORD, EVOLUTION_COMPLETED, EVOLUTION_
 from evometrics.sinks.raw_events import RawEvent
 from evometrics.sinks.replay_topics import Beginning, TopicSource
 from evometrics.sinks.settings import ClickHouseSettings
+from tests.conftest import running_node
 from tests.generator import generate
 from tests.sinks.support import WIRE, Kafka
 from tests.sinks.test_replay import BEGIN, HOUR, LOAD, Stored, counts, replayed, sums
@@ -26,6 +27,12 @@ from tests.streams.pure_stream import SOURCES
 
 TOPICS = (EVOLUTION_STARTED, EVOLUTION_COMPLETED, KPI_SNAPSHOTS)
 NAMES = [topic.name for topic in TOPICS]
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A node of its own: what lies before a partition's first message is unknown where others had any."""
+    yield from running_node(tmp_path_factory.mktemp("stack"))
 
 
 async def ends(broker: Kafka) -> dict[tuple[str, int], int]:
