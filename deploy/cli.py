@@ -20,10 +20,10 @@ from evometrics.deploy.options import (
     add_layout,
     positive,
 )
-from evometrics.deploy.pace import set_pace
 from evometrics.deploy.replay_flags import add_replay
 from evometrics.deploy.republish_flags import add_republish
 from evometrics.schemas import tasks
+from evometrics.schemas.pace import set_pace
 from evometrics.schemas.settings import SettingsError
 
 #: What a person can put right: said in one line, without a traceback.

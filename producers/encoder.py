@@ -31,7 +31,7 @@ class Encoder:
         if value is None or not surely_valid(event, now):
             validate(event, now)
         try:
-            value = value or self.wire.encode(event)
+            value = value or self.wire.encode_unusual(event)
         except Exception as error:
             # What fastavro raises depends on the value; all of it means that the event can't be written.
             raise InvalidEvent(event.record, "event", f"does not fit the schema: {error}") from error

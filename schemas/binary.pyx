@@ -170,25 +170,16 @@ cdef list get_doubles(In* source):
     return found
 
 
-cdef dict get_text_map(In* source, list known):
+cdef dict get_map(In* source, Kind kind, list known):
     cdef Py_ssize_t n = get_length(source), i
     cdef dict found = {}
     cdef str name
     for i in range(n):
         name = get_name(source, known, i)
-        PyDict_SetItem(found, name, get_text(source))
-    if n:
-        get_end(source)
-    return found
-
-
-cdef dict get_double_map(In* source, list known):
-    cdef Py_ssize_t n = get_length(source), i
-    cdef dict found = {}
-    cdef str name
-    for i in range(n):
-        name = get_name(source, known, i)
-        PyDict_SetItem(found, name, get_double(source))
+        if kind == DOUBLE_MAP:
+            PyDict_SetItem(found, name, get_double(source))
+        else:
+            PyDict_SetItem(found, name, get_text(source))
     if n:
         get_end(source)
     return found
@@ -230,10 +221,8 @@ cdef object get_value(In* source, Kind kind, list known):
             raise Unusual
         source.place += 1
         return byte == 1
-    if kind == DOUBLE_MAP:
-        return get_double_map(source, known)
-    if kind == STRING_MAP:
-        return get_text_map(source, known)
+    if kind == DOUBLE_MAP or kind == STRING_MAP:
+        return get_map(source, kind, known)
     if kind == DOUBLES:
         return get_doubles(source)
     if kind == STRINGS:

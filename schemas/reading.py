@@ -17,7 +17,7 @@ from evometrics.schemas.events import Event
 from evometrics.schemas.screening import surely_valid
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.validation import InvalidEvent, validate
-from evometrics.schemas.wire import UnreadableMessage, WireFormat, decode, decode_exact
+from evometrics.schemas.wire import UnreadableMessage, WireFormat, decode_exact, decode_unusual
 
 
 class Message(Protocol):
@@ -55,7 +55,7 @@ def read_datum(schema: WriterSchema, position: int, message: Message) -> Event:
     event = decode_exact(schema, message.value, position)
     exact = event is not None
     if event is None:
-        event = decode(schema, message.value, position)
+        event = decode_unusual(schema, message.value, position)
     if BY_NAME[message.topic].kind == "raw":
         check(event, message, exact)
     return event

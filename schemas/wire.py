@@ -62,9 +62,10 @@ class WireFormat:
 
     def encode(self, event: Event) -> bytes:
         """Return the framed message value. Raises ValueError/TypeError where a field has a wrong type."""
-        value = self.encode_exact(event)
-        if value is not None:
-            return value
+        return self.encode_exact(event) or self.encode_unusual(event)
+
+    def encode_unusual(self, event: Event) -> bytes:
+        """Return what `encode` does of an event that `encode_exact` gives None for. Raises as `encode`."""
         out = io.BytesIO()
         out.write(self.prefixes[event.record])
         fastavro.schemaless_writer(out, self.writers[event.record].parsed, event.to_record())
@@ -146,8 +147,11 @@ def decode(schema: WriterSchema, value: bytes, start: int) -> Event:
     Raises `UnreadableMessage` where it is no such datum or does not end where `value` does.
     """
     event = decode_exact(schema, value, start)
-    if event is not None:
-        return event
+    return event if event is not None else decode_unusual(schema, value, start)
+
+
+def decode_unusual(schema: WriterSchema, value: bytes, start: int) -> Event:
+    """Return what `decode` does of a datum that `decode_exact` gives None for. Raises as `decode`."""
     cls = EVENT_CLASSES.get(schema.record)
     if cls is None:
         raise UnreadableMessage(f"record {schema.record} is none of ours")

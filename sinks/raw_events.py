@@ -153,10 +153,7 @@ def raw_event(topic: str, prefix: bytes, record: bytes) -> RawEvent:
     """Return the event of a record: `HEAD`, then a datum that begins with ids of event, agent, node."""
     at, occurred_at, partition = HEAD.unpack_from(record)
     datum = record[HEAD.size :]
-    length, place = read_length(datum, ID_END)
-    if not length:
-        length, place = read_length(datum, place)
-    key = datum[place : place + length]
+    key, _ = read_key(datum, ID_END)
     return RawEvent(at, occurred_at, topic, datum[1:ID_END], key, prefix + datum, partition)
 
 
@@ -169,8 +166,13 @@ def read_head(value: bytes, position: int) -> tuple[bytes, bytes, int]:
     id_end = position + ID_END
     if value[position] != ID_LENGTH:
         raise ValueError("no event_id")
-    length, place = read_length(value, id_end)
-    node, end = read_length(value, place + length)
-    key = value[place : place + length] or value[end : end + node]
-    occurred_at, _ = read_long(value, end + node)
+    key, place = read_key(value, id_end)
+    occurred_at, _ = read_long(value, place)
     return value[position + 1 : id_end], key, occurred_at
+
+
+def read_key(value: bytes, place: int) -> tuple[bytes, int]:
+    """Return the message key of the event whose agent and node stand at a place, and where these end."""
+    length, agent = read_length(value, place)
+    more, node = read_length(value, agent + length)
+    return value[agent : agent + length] or value[node : node + more], node + more

@@ -7,13 +7,13 @@ Events and rows pass through pipes. A process that computes ends when its pipe d
 from __future__ import annotations
 
 import asyncio
-import gc
 import multiprocessing
 import signal
 import time
 from collections.abc import Iterable, Sequence
 from multiprocessing.connection import Connection
 
+from evometrics.schemas.pace import set_collector_pace
 from evometrics.schemas.registry import RegistryClient
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.raw_events import RawEvent
@@ -23,9 +23,6 @@ from evometrics.streams.settings import StreamSettings
 
 #: An event as the stream reads it: topic, partition, key, value, and its time in Kafka in milliseconds.
 Plain = tuple[str, int, bytes, bytes, int]
-#: New objects after which the garbage collector looks through the youngest, of which nearly all die by
-#: themselves, and how often it looks through the older ones.
-PACE = (100_000, 20, 100)
 END_SECONDS = 5.0
 
 
@@ -135,8 +132,7 @@ def computed(stream: OfflineStream, events: Iterable[Plain]) -> tuple[list[Messa
 def serve(pipe: Connection, settings: StreamSettings, registry: str) -> None:
     """Compute what comes through a pipe until it ends: a process's work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.freeze()
-    gc.set_threshold(*PACE)
+    set_collector_pace()
     stream = OfflineStream(settings, WireFormat(RegistryClient(registry) if registry else None))
     while True:
         try:

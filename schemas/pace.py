@@ -15,10 +15,15 @@ OLDER = (20, 100)
 
 def set_pace() -> None:
     """Set up a process that is about to run a worker, before its event loop is made."""
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, *OLDER)
+    set_collector_pace()
     if sys.platform != "win32":
         import uvloop
 
         # by policy: Faust's consumer makes an event loop of its own, in a thread
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+def set_collector_pace() -> None:
+    """Set up the garbage collector alone, of a process that computes without an event loop."""
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *OLDER)
