@@ -36,9 +36,6 @@ class RecordCodec:
         Numbers that are not finite are `Unusual`, in this class.
         """
 
-    def read_bounded(self, b: bytes, start: int) -> tuple[Event, tuple[int, ...]]:
-        """Return the same, and where each field begins and, last, where the last one ends."""
-
     def write(self, prefix: bytes, event: Event) -> bytes:
         """Return the prefix and the event's datum.
 

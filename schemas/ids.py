@@ -47,7 +47,12 @@ def derived_id(*identity: str | int) -> str:
 
 def hashed_id(identity: str) -> str:
     """Return what `uuid.uuid5` makes of an identity's text, without its detours."""
-    sha1 = HASH.copy()
-    sha1.update(identity.encode())
-    x = sha1.hexdigest()
+    x = name_hash(identity).hexdigest()
     return f"{x[:8]}-{x[8:12]}-5{x[13:16]}-{VARIANT[x[16]]}{x[17:20]}-{x[20:32]}"
+
+
+def name_hash(*identity: str) -> hashlib._Hash:
+    """Return the SHA-1 that an identity, or its beginning, leads to; it may be copied and gone on with."""
+    sha1 = HASH.copy()
+    sha1.update("\x1f".join(identity).encode())
+    return sha1

@@ -1,12 +1,15 @@
 """The KPIs and the formulas over them: one definition for producers, streams and replay.
 
-Source: design section 5. All functions are pure; a KPI map holds any names, unknown ones are ignored.
+Source: design section 5. The weighting itself is compiled (`formula`). All functions are pure; a KPI map
+holds any names, unknown ones are ignored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from evometrics.schemas.formula import weighted_performance
 
 KPI_NAMES: tuple[str, ...] = (
     "accuracy",
@@ -45,35 +48,7 @@ class KpiThresholds:
     evolve_response_time_ms: float = 5000.0
 
 
-def resource_efficiency(kpis: Mapping[str, float]) -> float:
-    """Return min(1, throughput / (memory in GB + cpu share)), 0 unless both resources are > 0."""
-    memory, cpu = kpis.get("memory_usage_mb", 0.0), kpis.get("cpu_utilization", 0.0)
-    if memory <= 0 or cpu <= 0:
-        return 0.0
-    return min(1.0, kpis.get("throughput_tps", 0.0) / (memory / 1000 + cpu))
-
-
-def overall_performance(kpis: Mapping[str, float]) -> float | None:
-    """Return the weighted performance, clamped to 0-1; None where no KPI of the formula is there.
-
-    A KPI that is absent adds nothing: the weights of the others stay as they are, so that two maps
-    with the same names compare in the same unit.
-    """
-    if IN_FORMULA.isdisjoint(kpis):
-        return None
-    response = max(0.0, 1 - kpis["response_time_ms"] / 10_000) if "response_time_ms" in kpis else 0.0
-    total = (
-        0.25 * kpis.get("accuracy", 0.0)
-        + 0.20 * kpis.get("success_rate", 0.0)
-        + 0.15 * response
-        + 0.10 * min(1.0, kpis.get("throughput_tps", 0.0) / 10)
-        + 0.10 * resource_efficiency(kpis)
-        + 0.10 * kpis.get("output_quality", 0.0)
-        + 0.10 * kpis.get("reliability", 0.0)
-    )
-    return min(1.0, max(0.0, total))
-
-
+#: What the formula takes, in its order.
 FORMULA_KPIS = (
     "accuracy",
     "success_rate",
@@ -85,6 +60,19 @@ FORMULA_KPIS = (
     "reliability",
 )
 IN_FORMULA = frozenset(FORMULA_KPIS)
+#: Each with what it counts as where it is absent.
+FORMULA = tuple((name, 10_000.0 if name == "response_time_ms" else 0.0) for name in FORMULA_KPIS)
+
+
+def overall_performance(kpis: Mapping[str, float]) -> float | None:
+    """Return the weighted performance, clamped to 0-1; None where no KPI of the formula is there.
+
+    A KPI that is absent adds nothing: the weights of the others stay as they are, so that two maps
+    with the same names compare in the same unit.
+    """
+    if IN_FORMULA.isdisjoint(kpis):
+        return None
+    return weighted_performance(*[kpis.get(name, absent) for name, absent in FORMULA])
 
 
 def performance(kpis: Mapping[str, float]) -> float | None:

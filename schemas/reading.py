@@ -8,10 +8,8 @@ there; what the constraints refuse is looked at again by `read_datum`, for the r
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from evometrics.schemas import codec
-from evometrics.schemas.binary import UNUSUAL
 from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.events import Event
 from evometrics.schemas.screening import surely_valid
@@ -70,32 +68,3 @@ def check(event: Event, message: Message, exact: bool) -> None:
             validate(event, now)
         except InvalidEvent as error:
             raise UnreadableMessage(str(error)) from error
-
-
-class Bounded(NamedTuple):
-    """An event, its message value as this process writes it, and where its fields are in that.
-
-    Attributes:
-        bounds: where each field begins and, last, where the last one ends.
-    """
-
-    event: Event
-    value: bytes
-    bounds: tuple[int, ...]
-
-
-def read_bounded(wire: WireFormat, message: Message) -> Bounded:
-    """Return a raw message's event and where its fields are. Raises as `read_event` does."""
-    record = BY_NAME[message.topic].record
-    read, prefix, value = codec.newest_codec(record).read_bounded, wire.prefixes[record], message.value
-    if value is not None and value.startswith(prefix):
-        try:
-            event, bounds = read(value, len(prefix))
-        except UNUSUAL:
-            pass
-        else:
-            check(event, message, exact=True)
-            return Bounded(event, value, bounds)
-    event = read_event(wire, message)
-    value = wire.encode(event)
-    return Bounded(event, value, read(value, len(prefix))[1])

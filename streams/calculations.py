@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from evometrics.schemas import formula
 from evometrics.schemas.events import (
     EvolutionCompleted,
     EvolutionMetrics,
@@ -20,6 +20,8 @@ from evometrics.schemas.ids import derived_id
 from evometrics.schemas.kpis import KPI_NAMES, KpiThresholds, performance, recommendation
 
 ABANDONED = "abandoned"
+#: What the identity of a completion's row begins with; the completion's event id follows.
+METRICS_IDENTITY = "evolution_metrics"
 #: Standard normal quantile of 97.5 %, for two-sided 95 % intervals.
 Z_95 = 1.959963984540054
 MICROS_PER_MINUTE = 60_000_000
@@ -42,47 +44,16 @@ def relative(delta: float | None, baseline: float | None) -> float | None:
 
 def efficiency(delta: float | None, duration_minutes: float, memory_used_mb: float) -> float:
     """Return delta / (minutes * memory in GB), 0 unless all three are > 0 (specification, section 4)."""
-    if delta is None or delta <= 0 or duration_minutes <= 0 or memory_used_mb <= 0:
-        return 0.0
-    cost = duration_minutes * memory_used_mb / 1000
-    return delta / cost if cost > 0 and math.isfinite(delta / cost) else 0.0
-
-
-class EvolutionFigures(NamedTuple):
-    """What is computed of a completion; the fields of `EvolutionMetrics` that it does not hold itself."""
-
-    duration_minutes: float
-    performance_score: float | None
-    baseline_performance: float | None
-    improvement_delta: float | None
-    relative_improvement: float | None
-    quality_score: float | None
-    efficiency: float
-    kpi_deltas: dict[str, float]
-
-
-def evolution_figures(done: EvolutionCompleted) -> EvolutionFigures:
-    """Return what an evolution achieved and cost, from its completion alone."""
-    after, before = performance(done.post_kpis), performance(done.pre_kpis)
-    delta = difference(after, before)
-    minutes = done.duration_seconds / 60
-    return EvolutionFigures(
-        minutes,
-        after,
-        before,
-        delta,
-        relative(delta, before),
-        done.post_kpis.get("output_quality"),
-        efficiency(delta, minutes, done.memory_used_mb),
-        kpi_differences(done.post_kpis, done.pre_kpis),
-    )
+    return 0.0 if delta is None else formula.efficiency(delta, duration_minutes, memory_used_mb)
 
 
 def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
-    """Return the row of a completion: its figures, and what it is about."""
+    """Return the row of a completion: what the evolution achieved and cost, from its completion alone."""
+    after, before = performance(done.post_kpis), performance(done.pre_kpis)
+    delta = difference(after, before)
+    minutes = done.duration_seconds / 60
     return EvolutionMetrics(
-        **evolution_figures(done)._asdict(),
-        event_id=derived_id("evolution_metrics", done.event_id),
+        event_id=derived_id(METRICS_IDENTITY, done.event_id),
         agent_id=done.agent_id,
         node_id=done.node_id,
         occurred_at=done.occurred_at,
@@ -97,6 +68,14 @@ def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
         trigger_reason=done.trigger_reason,
         status=done.status,
         success=done.success,
+        duration_minutes=minutes,
+        performance_score=after,
+        baseline_performance=before,
+        improvement_delta=delta,
+        relative_improvement=relative(delta, before),
+        quality_score=done.post_kpis.get("output_quality"),
+        efficiency=efficiency(delta, minutes, done.memory_used_mb),
+        kpi_deltas=kpi_differences(done.post_kpis, done.pre_kpis),
         memory_used_mb=done.memory_used_mb,
         cpu_percent_avg=done.cpu_percent_avg,
         gpu_memory_mb=done.gpu_memory_mb,

@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted
-from evometrics.schemas.reading import read_bounded, read_event
+from evometrics.schemas.events import DeadLetter, Event
+from evometrics.schemas.reading import read_event
 from evometrics.schemas.registry import RegistryUnavailable
-from evometrics.schemas.topics import EVOLUTION_COMPLETED
+from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import Outcome, ReadStates, Sourced
 from evometrics.streams.evolutions import EVOLUTION_TABLES, EvolutionProcessor
-from evometrics.streams.metrics_rows import MetricsWriter
-from evometrics.streams.outputs import check_size
+from evometrics.streams.metrics_rows import MetricsRows
+from evometrics.streams.outputs import Message, check_size
 from evometrics.streams.scope_counts import ScopeCounts
 from evometrics.streams.scopes import SCOPES, ScopeMessage, ScopeProcessor
 from evometrics.streams.settings import StreamSettings
@@ -45,7 +45,7 @@ class Computations:
         self.wire = wire
         self.tables = tables
         self.node_id = settings.instance or settings.group
-        self.metrics = MetricsWriter(wire)
+        self.metrics = MetricsRows(wire)
         self.evolutions_processor = EvolutionProcessor(settings, wire)
         self.snapshots_processor = SnapshotProcessor(settings, wire)
         self.scopes_processor = ScopeProcessor(settings, wire)
@@ -99,14 +99,9 @@ class Computations:
         """Return a start, or a completion and what it leads to by itself."""
         if record.topic != EVOLUTION_COMPLETED.name:
             return self.read(record)
-        found = read_bounded(self.wire, record)
-        event = found.event
-        assert isinstance(event, EvolutionCompleted)
-        output = check_size(self.metrics.message(event, found.value, found.bounds))
-        # nobody looks at these again, and there are thousands of them in a round
-        event.pre_kpis, event.post_kpis, event.fitness_trajectory = {}, {}, []
-        event.insights, event.metadata = [], {}
-        return Sourced(record.topic, record.partition, record.offset, event, found.value, output)
+        done = self.metrics.read(record)
+        output = check_size(Message(EVOLUTION_METRICS.name, done.agent_id.encode(), done.row))
+        return Sourced(record.topic, record.partition, record.offset, done, record.value, output)
 
     def own_value(self, event: Event, value: bytes) -> bytes:
         """Return an event's message value as this worker writes it, which mostly is how it came."""

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial as bound
 
-from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.events import EvolutionStarted
 from evometrics.schemas.topics import EVOLUTION_METRICS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LiveStates, Outcome, ReadStates, Sourced
 from evometrics.streams.calculations import abandoned_metrics
+from evometrics.streams.completed import Completion
 from evometrics.streams.outputs import Message
 from evometrics.streams.packing import PackedCounts
 from evometrics.streams.rates import RateWriter
@@ -30,7 +31,7 @@ EVOLUTION_IDS = "evolution-ids"
 EVOLUTION_TABLES = (PARTIALS, EVOLUTIONS, PROGRESS, EVOLUTION_IDS)
 PROGRESS_KEY = "partition"
 
-Evolution = Sourced[EvolutionStarted | EvolutionCompleted]
+Evolution = Sourced[EvolutionStarted | Completion]
 
 
 @dataclass(slots=True)
@@ -123,7 +124,7 @@ class EvolutionProcessor:
         state.open[event.evolution_id] = item.value
         heapq.heappush(live.deadlines, (event.occurred_at + self.timeout, event.agent_id, event.evolution_id))
 
-    def complete(self, item: Evolution, event: EvolutionCompleted, live: Live, outcome: Outcome) -> bool:
+    def complete(self, item: Evolution, event: Completion, live: Live, outcome: Outcome) -> bool:
         """Report an evolution, once; tell whether it is new."""
         new = live.rings.new(item.topic, event.node_id, event.event_id, item.offset)
         state = live.agents.get(event.agent_id)
@@ -146,7 +147,7 @@ class EvolutionProcessor:
 
     def report_rates(self, new: Iterable[Attempt], live: Live, outcome: Outcome) -> None:
         """Count attempts for their agents, and emit the rows of the success rates that changed."""
-        agents: dict[str, list[EvolutionCompleted]] = {}
+        agents: dict[str, list[Completion]] = {}
         for _, event in new:
             events = agents.get(event.agent_id)
             if events is None:
@@ -160,9 +161,7 @@ class EvolutionProcessor:
             outcome.messages += self.rates.rows(Scope("agent", agent_id), changes)
             counts.tidy(self.lateness)
 
-    def count(
-        self, counts: PackedCounts, events: list[EvolutionCompleted], outcome: Outcome
-    ) -> list[set[int]]:
+    def count(self, counts: PackedCounts, events: list[Completion], outcome: Outcome) -> list[set[int]]:
         """Count an agent's attempts, in their order; return the steps changed, by window."""
         changed: list[set[int]] | None = None
         for event in events:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from evometrics.schemas.events import EvolutionCompleted
 from evometrics.streams.batches import LiveStates
+from evometrics.streams.completed import Completion
 from evometrics.streams.state import PartialState
 from evometrics.streams.windows import FLEET, SECOND, Scope
 
-Attempt = tuple[int, EvolutionCompleted]
+Attempt = tuple[int, Completion]
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Sum:
         self.steps[step] = (known[0] + attempts, known[1] + successes)
 
 
-def scopes_of(event: EvolutionCompleted) -> tuple[Scope, ...]:
+def scopes_of(event: Completion) -> tuple[Scope, ...]:
     """Return the scopes besides the agent's own that an evolution counts in."""
     return (
         Scope("evolution_type", event.evolution_type),
@@ -53,7 +53,7 @@ def sums(batch: Iterable[Attempt], step_seconds: int) -> dict[Scope, Sum]:
     """Return a batch's sums by scope; its attempts are in the order of their offsets."""
     step_micros = step_seconds * SECOND
     alike: dict[tuple[str, str, str, int], list[int]] = {}
-    examples: dict[tuple[str, str, str, int], EvolutionCompleted] = {}
+    examples: dict[tuple[str, str, str, int], Completion] = {}
     for offset, event in batch:
         step = event.occurred_at // step_micros
         key = (event.evolution_type, event.strategy_used, event.node_id, step)

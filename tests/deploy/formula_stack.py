@@ -17,29 +17,25 @@ from evometrics.deploy import cli
 from evometrics.deploy.process import ProcessSpec
 from evometrics.deploy.stack import LocalStack
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.reading import Message, read_event
 from evometrics.streams import computations
-from evometrics.streams.metrics_rows import MetricsWriter
-from evometrics.streams.outputs import Message
+from evometrics.streams.completed import Completion
+from evometrics.streams.metrics_rows import MetricsRows
 
 FILE = "EVOMETRICS_TEST_WRONG_FORMULA"
 #: What the wrong formula adds: no right efficiency of the tests is that large.
 WRONG = 1_000_000.0
 
 
-class WrongWriter:
-    """Makes the messages of evolution metrics, by a formula that is wrong."""
+class WrongRows(MetricsRows):
+    """Reads completions, and computes their rows by a formula that is wrong."""
 
-    def __init__(self, wire: WireFormat) -> None:
-        self.wire = wire
-        self.right = MetricsWriter(wire)
-
-    def message(self, done: EvolutionCompleted, value: bytes, bounds: tuple[int, ...]) -> Message:
-        """Return a completion's row."""
-        message = self.right.message(done, value, bounds)
-        row = self.wire.decode(message.value)
-        assert isinstance(row, EvolutionMetrics)
-        return message._replace(value=self.wire.encode(replace(row, efficiency=row.efficiency + WRONG)))
+    def read(self, message: Message) -> Completion:
+        """Return a message's completion."""
+        event, done = read_event(self.wire, message), super().read(message)
+        row = self.wire.decode(done.row)
+        assert isinstance(event, EvolutionCompleted) and isinstance(row, EvolutionMetrics)
+        return Completion(event, self.wire.encode(replace(row, efficiency=row.efficiency + WRONG)))
 
 
 def main() -> int:
@@ -53,7 +49,7 @@ def main() -> int:
 
     LocalStack._worker = worker  # type: ignore[method-assign]
     if sys.argv[1] == "stream" and Path(os.environ[FILE]).exists():
-        computations.MetricsWriter = WrongWriter  # type: ignore[assignment,misc]
+        computations.MetricsRows = WrongRows  # type: ignore[assignment,misc]
     return cli.main()
 
 

@@ -1,4 +1,4 @@
-"""A batch counted at once counts as its events one by one; rows in pieces are the pure functions' rows."""
+"""A batch counted at once counts as its events one by one; rates in pieces are the pure function's rows."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evometrics.schemas.catalog import released
-from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import EvolutionCompleted
-from evometrics.schemas.reading import read_bounded
-from evometrics.schemas.topics import BY_RECORD, SUCCESS_RATES
+from evometrics.schemas.topics import SUCCESS_RATES
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LiveStates
-from evometrics.streams.calculations import evolution_metrics
-from evometrics.streams.metrics_rows import MetricsWriter
-from evometrics.streams.offline import record_of
 from evometrics.streams.packing import PackedCounts
 from evometrics.streams.rates import RateWriter
 from evometrics.streams.scope_tally import Attempt, ScopeTally, scopes_of
@@ -126,60 +120,3 @@ def test_rows_put_together_from_pieces_are_those_of_the_pure_functions(
     assert [m.value for m in messages] == [WIRE.encode(row) for row in wanted]
     assert [m.key.decode() for m in messages] == [row.key for row in wanted]
     assert {m.topic for m in messages} <= {SUCCESS_RATES.name}
-
-
-kpis = st.dictionaries(
-    st.sampled_from(["performance", "accuracy", "output_quality", "ü", "reliability"]),
-    # differences of finite numbers need not be finite
-    st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([1.7e308, -1.7e308]),
-)
-
-
-@given(
-    st.builds(
-        lambda pre, post, **fields: dataclasses.replace(DONE, pre_kpis=pre, post_kpis=post, **fields),
-        kpis,
-        kpis,
-        duration_seconds=st.floats(0, 1e6),
-        memory_used_mb=st.floats(0, 1e6),
-        target_gain=st.none() | st.floats(0, 1),
-        gpu_memory_mb=st.none() | st.floats(0, 1e5),
-        fitness_trajectory=st.lists(st.floats(0, 1), max_size=3),
-        insights=st.lists(st.text(), max_size=2),
-        metadata=st.dictionaries(st.text(), st.text(), max_size=3),
-        generation=st.integers(-(2**63), 2**63 - 1),
-    )
-)
-def test_a_completions_row_put_together_from_pieces_is_that_of_the_pure_function(
-    done: EvolutionCompleted,
-) -> None:
-    topic = BY_RECORD[done.record].name
-    record = record_of(topic, 0, 0, done.key.encode(), WIRE.encode(done), done.occurred_at // 1000)
-    found = read_bounded(WIRE, record)
-    row = MetricsWriter(WIRE).message(done, found.value, found.bounds)
-    wanted = evolution_metrics(done)
-    assert (row.key, row.value) == (wanted.key.encode(), WIRE.encode(wanted))
-
-
-def test_a_completion_of_an_older_version_leads_to_the_same_row() -> None:
-    topic = BY_RECORD[DONE.record].name
-    newer = {"parent_agent_id": DONE.parent_agent_id, "cost_usd": DONE.cost_usd}
-    for schema in released()[DONE.record]:
-        value = b"\xc3\x01" + schema.fingerprint + write_record(schema, DONE.to_record())
-        found = read_bounded(WIRE, record_of(topic, 0, 0, b"k", value, DONE.occurred_at // 1000))
-        row = MetricsWriter(WIRE).message(DONE, found.value, found.bounds)
-        assert dataclasses.replace(found.event, **newer) == DONE
-        assert row.value == WIRE.encode(evolution_metrics(DONE))
-
-
-def test_a_completion_written_in_an_unusual_way_leads_to_the_same_row() -> None:
-    topic = BY_RECORD[DONE.record].name
-    value = WIRE.encode(DONE)
-    unusual = value.replace(b"\x02\x10accuracy", b"\x01\x22\x10accuracy", 1)
-    assert unusual != value, "a block that says its size"
-    row = {}
-    for which in (value, unusual):
-        found = read_bounded(WIRE, record_of(topic, 0, 0, b"k", which, DONE.occurred_at // 1000))
-        assert found.event == DONE
-        row[which] = MetricsWriter(WIRE).message(DONE, found.value, found.bounds)
-    assert row[value] == row[unusual]

@@ -18,7 +18,9 @@ from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.app import StreamParts, build
+from evometrics.streams.completed import Completion
 from evometrics.streams.lane import Lane
+from evometrics.streams.metrics_rows import MetricsRows
 from evometrics.streams.outputs import Message
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.transport import BatchMessage
@@ -130,16 +132,15 @@ async def test_a_poisoned_event_goes_to_the_dead_letters_and_all_others_count(
     parts: StreamParts, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lane, broker = lane_of(parts, "evolutions")
-    from evometrics.streams import metrics_rows
+    original = MetricsRows.read
 
-    original = metrics_rows.evolution_figures
-
-    def poisoned(event: EvolutionCompleted) -> Any:
-        if event.evolution_id == "poison":
+    def poisoned(self: MetricsRows, message: Any) -> Completion:
+        done = original(self, message)
+        if done.evolution_id == "poison":
             raise ZeroDivisionError("float division by zero")
-        return original(event)
+        return done
 
-    monkeypatch.setattr(metrics_rows, "evolution_figures", poisoned)
+    monkeypatch.setattr(MetricsRows, "read", poisoned)
     starts = [EvolutionStarted(**head(f"agent-{n % 3}", n), evolution_id=f"e{n}") for n in range(20)]
     ends: list[Event] = [completed(f"agent-{n % 3}", n + 5, f"e{n}") for n in range(18)]
     ends.insert(7, completed("agent-1", 12, "poison"))

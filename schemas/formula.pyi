@@ -1,0 +1,19 @@
+"""The formulas over KPIs (design section 5, specification section 4); memory in MB, shares 0-1."""
+
+def weighted_performance(
+    accuracy: float,
+    success_rate: float,
+    response_time_ms: float,
+    throughput_tps: float,
+    memory_usage_mb: float,
+    cpu_utilization: float,
+    output_quality: float,
+    reliability: float,
+) -> float:
+    """Return the weighted performance, clamped to 0-1.
+
+    A KPI that is absent is 0, a response time that is absent 10,000 ms: it adds nothing.
+    """
+
+def efficiency(delta: float, duration_minutes: float, memory_used_mb: float) -> float:
+    """Return delta / (minutes * memory in GB), 0 unless all three are > 0."""

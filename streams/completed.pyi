@@ -1,0 +1,64 @@
+"""What the compiled module takes and returns; `completed.pyx` says what it is for."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from evometrics.schemas.events import EvolutionCompleted
+
+#: Fields of a completion, in the order of its schema.
+COMPLETION: list[str]
+#: Fields of a row of metrics, in the order of its schema.
+ROW: list[str]
+
+class Completion:
+    """What the stream counts a completion by, and the row that it leads to.
+
+    Args:
+        event: the completion.
+        row: message value of its `EvolutionMetrics`.
+    """
+
+    event_id: str
+    agent_id: str
+    node_id: str
+    evolution_id: str
+    evolution_type: str
+    strategy_used: str
+    occurred_at: int
+    success: bool
+    row: bytes
+
+    def __init__(self, event: EvolutionCompleted, row: bytes) -> None: ...
+
+class CompletionReader:
+    """Reads completions that the newest schema wrote.
+
+    Args:
+        fields: the completion's, as `codec.fields_of` gives them.
+        row: names of the row's fields.
+        kpis: `kpis.FORMULA_KPIS`, then performance and overall_performance.
+        statuses: what `status` may be.
+        name_bytes: what all names may take together.
+        ahead: how far an event's time may be ahead of its message's, microseconds.
+        prefix: the row's framing.
+        named: a SHA-1 that was given all that comes before the event's id in the name of the row's id.
+
+    Raises ValueError where the records are not those that were compiled in.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[tuple[str, str, bool]],
+        row: Sequence[str],
+        kpis: Sequence[str],
+        statuses: Iterable[str],
+        name_bytes: int,
+        ahead: int,
+        prefix: bytes,
+        named: Any,
+    ) -> None: ...
+    def read(self, value: bytes, start: int, now: int) -> Completion:
+        """Return the completion whose datum goes from `start` to the value's end; `now` in microseconds.
+
+        Raises one of `binary.UNUSUAL` where it is not as writers write it, or not surely valid then.
+        """

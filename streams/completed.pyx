@@ -1,0 +1,530 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""From a completion's datum to its row of metrics in one go: what a stream worker does most.
+
+Neither an event nor a map is made of it. The datum is walked through once; what the stream counts by is taken
+out, the figures are computed, and the row is put together, most of it from the datum's own bytes. Whatever is
+not as writers write it, and whatever `screening.surely_valid` would not pass, raises `Unusual`: the caller asks
+the slow functions then, which say the same of all that is read here (`metrics_rows`). `completed.pyi` says what
+everything takes and returns.
+"""
+
+from evometrics.schemas.binary import KINDS, Unusual
+
+include "../schemas/avro.pxi"
+include "../schemas/formula.pxi"
+
+from libc.string cimport memset
+
+#: The completion's fields, as `COMPLETION` names them.
+cdef enum:
+    EVENT_ID, AGENT_ID, NODE_ID, OCCURRED_AT, EVOLUTION_ID, STARTED_AT, EVOLUTION_TYPE, GENERATION,
+    STRATEGY_USED, RISK_LEVEL, TARGET_GAIN, TRIGGER_REASON, PRE_KPIS, POST_KPIS, SUCCESS, STATUS,
+    DURATION_SECONDS, ERROR_COUNT, WARNING_COUNT, MEMORY_USED_MB, CPU_PERCENT_AVG, GPU_MEMORY_MB,
+    NETWORK_BYTES_TRANSFERRED, ROLLBACK_PERFORMED, CONVERGENCE_ITERATIONS, FITNESS_TRAJECTORY, INSIGHTS,
+    METADATA, PARENT_AGENT_ID, COST_USD, FIELDS
+
+#: In the order of its schema.
+COMPLETION = (
+    "event_id agent_id node_id occurred_at evolution_id started_at evolution_type generation "
+    "strategy_used risk_level target_gain trigger_reason pre_kpis post_kpis success status "
+    "duration_seconds error_count warning_count memory_used_mb cpu_percent_avg gpu_memory_mb "
+    "network_bytes_transferred rollback_performed convergence_iterations fitness_trajectory insights "
+    "metadata parent_agent_id cost_usd"
+).split()
+#: The row's fields in the order in which `CompletionReader.put_row` writes them.
+ROW = (
+    "event_id agent_id node_id occurred_at source_event_id evolution_id started_at evolution_type generation "
+    "strategy_used risk_level target_gain trigger_reason status success duration_minutes performance_score "
+    "baseline_performance improvement_delta relative_improvement quality_score efficiency kpi_deltas "
+    "memory_used_mb cpu_percent_avg gpu_memory_mb network_bytes_transferred error_count warning_count "
+    "rollback_performed convergence_iterations fitness_trajectory metadata"
+).split()
+#: The KPIs that are looked for: first the formula's, in the order in which it takes them.
+DEF IN_FORMULA = 8
+DEF RESPONSE_TIME_MS = 2
+DEF OUTPUT_QUALITY = 6
+DEF PERFORMANCE = 8
+DEF OVERALL_PERFORMANCE = 9
+DEF WANTED = 10
+#: Entries of a map of KPIs.
+DEF MOST_KPIS = 64
+DEF UUID_BYTES = 36
+
+cdef const char* DIGITS = b"0123456789abcdef"
+
+
+cdef struct Field:
+    #: Where its bytes begin and end.
+    Py_ssize_t begin
+    Py_ssize_t end
+    #: What it holds: a text's bytes, a long or boolean, a double; and whether it holds anything.
+    Py_ssize_t text
+    Py_ssize_t length
+    int64_t number
+    double real
+    bint given
+
+
+cdef struct Kpis:
+    Py_ssize_t count
+    #: Each entry's name, with its length before it as it is written.
+    const uint8_t* names[MOST_KPIS]
+    Py_ssize_t sizes[MOST_KPIS]
+    double values[MOST_KPIS]
+    #: Which entry each of those that are looked for is, -1 where there is none.
+    Py_ssize_t wanted[WANTED]
+
+
+cdef struct Maybe:
+    bint given
+    double value
+
+
+cdef inline Maybe nothing() noexcept:
+    cdef Maybe found
+    found.given = False
+    found.value = 0.0
+    return found
+
+
+cdef inline Maybe known(double value) noexcept:
+    cdef Maybe found
+    found.given = True
+    found.value = value
+    return found
+
+
+# Reading -------------------------------------------------------------------------------------------------
+
+
+cdef int pass_text(In* source, Field* field) except -1:
+    """A text, which must be UTF-8."""
+    cdef Py_ssize_t n = get_length(source), i
+    cdef const uint8_t* text = source.data + source.place
+    cdef uint8_t high = 0
+    for i in range(n):
+        high |= text[i]
+    if high & 0x80:
+        PyUnicode_DecodeUTF8(<const char*>text, n, NULL)
+    if field != NULL:
+        field.text = source.place
+        field.length = n
+    source.place += n
+    return 0
+
+
+cdef int pass_value(In* source, Kind kind, Field* field) except -1:
+    """A value of any kind; what is no number nor text is only passed."""
+    cdef Py_ssize_t n, i
+    cdef uint8_t byte
+    if kind == STRING:
+        return pass_text(source, field)
+    if kind == LONG:
+        field.number = get_long(source)
+    elif kind == DOUBLE:
+        field.real = get_double(source)
+    elif kind == BOOLEAN:
+        if source.place >= source.size:
+            raise Unusual
+        byte = source.data[source.place]
+        if byte > 1:
+            raise Unusual
+        source.place += 1
+        field.number = byte
+    elif kind == BYTES:
+        n = get_length(source)
+        source.place += n
+    else:
+        n = get_length(source)
+        for i in range(n):
+            if kind == DOUBLE_MAP or kind == STRING_MAP:
+                pass_text(source, NULL)
+            if kind == DOUBLES or kind == DOUBLE_MAP:
+                get_double(source)
+            else:
+                pass_text(source, NULL)
+        if n:
+            get_end(source)
+    return 0
+
+
+cdef class Names:
+    """The names of the last map that was not like the one before: most maps of a field have the same."""
+
+    cdef list wanted_names
+    cdef bytes raw
+    cdef Py_ssize_t count
+    cdef Py_ssize_t sizes[MOST_KPIS]
+    cdef Py_ssize_t wanted[WANTED]
+
+    def __init__(self, names):
+        self.wanted_names = [write_name(name) for name in names]
+        self.forget()
+
+    cdef void forget(self) noexcept:
+        cdef Py_ssize_t i
+        self.raw = b""
+        self.count = 0
+        for i in range(WANTED):
+            self.wanted[i] = -1
+
+    cdef int read(self, In* source, Kpis* kpis) except -1:
+        """A map of KPIs."""
+        cdef Py_ssize_t n = get_length(source), begin = source.place
+        if n > MOST_KPIS:
+            raise Unusual
+        kpis.count = n
+        if n != self.count or not self.same(source, kpis):
+            source.place = begin
+            self.learn(source, kpis)
+        memcpy(kpis.wanted, self.wanted, sizeof(self.wanted))
+        if n:
+            get_end(source)
+        return 0
+
+    cdef bint same(self, In* source, Kpis* kpis) except -1:
+        """Whether the names are the known ones; reads the values then."""
+        cdef const char* name = PyBytes_AS_STRING(self.raw)
+        cdef Py_ssize_t i, size
+        for i in range(self.count):
+            size = self.sizes[i]
+            if source.size - source.place < size or memcmp(source.data + source.place, name, size):
+                return False
+            kpis.names[i] = source.data + source.place
+            kpis.sizes[i] = size
+            source.place += size
+            name += size
+            kpis.values[i] = get_double(source)
+        return True
+
+    cdef int learn(self, In* source, Kpis* kpis) except -1:
+        """Read names and values, and know the names from now on."""
+        cdef Py_ssize_t i, j, begin
+        cdef bytes raw = b"", name
+        self.forget()
+        for i in range(kpis.count):
+            begin = source.place
+            pass_text(source, NULL)
+            kpis.names[i] = source.data + begin
+            kpis.sizes[i] = source.place - begin
+            for j in range(i):
+                if same_name(kpis, i, kpis, j):  # the later one counts, where there are two
+                    raise Unusual
+            kpis.values[i] = get_double(source)
+            raw += PyBytes_FromStringAndSize(<const char*>kpis.names[i], kpis.sizes[i])
+        for j in range(WANTED):
+            name = self.wanted_names[j]
+            for i in range(kpis.count):
+                if is_text(kpis.names[i], kpis.sizes[i], name):
+                    self.wanted[j] = i
+        self.raw = raw
+        memcpy(self.sizes, kpis.sizes, sizeof(self.sizes))
+        self.count = kpis.count
+        return 0
+
+
+cdef bytes write_name(str name):
+    """A name with its length before it."""
+    cdef Out out
+    open_out(&out, 64)
+    try:
+        put_text(&out, name)
+        return PyBytes_FromStringAndSize(out.data, out.size)
+    finally:
+        PyMem_Free(out.data)
+
+
+cdef inline bint is_text(const uint8_t* raw, Py_ssize_t size, bytes text) noexcept:
+    return size == PyBytes_GET_SIZE(text) and memcmp(raw, PyBytes_AS_STRING(text), size) == 0
+
+
+cdef inline bint same_name(Kpis* a, Py_ssize_t i, Kpis* b, Py_ssize_t j) noexcept:
+    return a.sizes[i] == b.sizes[j] and memcmp(a.names[i], b.names[j], a.sizes[i]) == 0
+
+
+cdef bint is_uuid(const uint8_t* text, Py_ssize_t length) noexcept:
+    """As `validation.UUID_TEXT` has it."""
+    cdef Py_ssize_t i
+    cdef uint8_t c
+    if length != UUID_BYTES:
+        return False
+    for i in range(UUID_BYTES):
+        c = text[i]
+        if i == 8 or i == 13 or i == 18 or i == 23:
+            if c != 45:
+                return False
+        elif not (48 <= c <= 57 or 97 <= (c | 32) <= 102):
+            return False
+    return True
+
+
+# Computing -----------------------------------------------------------------------------------------------
+
+
+cdef double wanted(Kpis* kpis, Py_ssize_t which, double absent) noexcept:
+    cdef Py_ssize_t i = kpis.wanted[which]
+    return absent if i < 0 else kpis.values[i]
+
+
+cdef Maybe performance(Kpis* kpis) noexcept:
+    """As `kpis.performance` has it."""
+    cdef Py_ssize_t i
+    if kpis.wanted[PERFORMANCE] >= 0:
+        return known(kpis.values[kpis.wanted[PERFORMANCE]])
+    if kpis.wanted[OVERALL_PERFORMANCE] >= 0:
+        return known(kpis.values[kpis.wanted[OVERALL_PERFORMANCE]])
+    for i in range(IN_FORMULA):
+        if kpis.wanted[i] >= 0:
+            return known(
+                weighted(
+                    wanted(kpis, 0, 0.0),
+                    wanted(kpis, 1, 0.0),
+                    wanted(kpis, RESPONSE_TIME_MS, ABSENT_RESPONSE_TIME_MS),
+                    wanted(kpis, 3, 0.0),
+                    wanted(kpis, 4, 0.0),
+                    wanted(kpis, 5, 0.0),
+                    wanted(kpis, OUTPUT_QUALITY, 0.0),
+                    wanted(kpis, 7, 0.0),
+                )
+            )
+    return nothing()
+
+
+# Writing -------------------------------------------------------------------------------------------------
+
+
+cdef inline int put_real(Out* out, double x) except -1:
+    return put_raw(out, <const char*>&x, 8)
+
+
+cdef int put_maybe(Out* out, Maybe x) except -1:
+    if not x.given:
+        return put_byte(out, 0)
+    put_byte(out, 2)
+    return put_real(out, x.value)
+
+
+cdef int put_deltas(Out* out, Kpis* after, Kpis* before) except -1:
+    """As `calculations.kpi_differences` has it."""
+    cdef Py_ssize_t pairs[MOST_KPIS]
+    cdef Py_ssize_t i, j, n = 0
+    for i in range(after.count):
+        pairs[i] = -1
+        if i < before.count and same_name(after, i, before, i):
+            pairs[i] = i
+        else:
+            for j in range(before.count):
+                if same_name(after, i, before, j):
+                    pairs[i] = j
+                    break
+        n += pairs[i] >= 0
+    if n:
+        put_number(out, n)
+        for i in range(after.count):
+            if pairs[i] >= 0:
+                put_raw(out, <const char*>after.names[i], after.sizes[i])
+                put_real(out, after.values[i] - before.values[pairs[i]])
+    return put_byte(out, 0)
+
+
+cdef int put_uuid5(Out* out, bytes digest) except -1:
+    """The text of a UUIDv5, from the hash of its name (RFC 9562, 5.5)."""
+    cdef const uint8_t* raw = <const uint8_t*>PyBytes_AS_STRING(digest)
+    cdef Py_ssize_t i
+    cdef uint8_t byte
+    reserve(out, UUID_BYTES)
+    for i in range(16):
+        byte = raw[i]
+        if i == 6:
+            byte = byte & 0x0F | 0x50
+        elif i == 8:
+            byte = byte & 0x3F | 0x80
+        if i == 4 or i == 6 or i == 8 or i == 10:
+            out.data[out.size] = 45
+            out.size += 1
+        out.data[out.size] = DIGITS[byte >> 4]
+        out.data[out.size + 1] = DIGITS[byte & 15]
+        out.size += 2
+    return 0
+
+
+# Both ----------------------------------------------------------------------------------------------------
+
+
+cdef class Completion:
+    cdef readonly str event_id
+    cdef readonly str agent_id
+    cdef readonly str node_id
+    cdef readonly str evolution_id
+    cdef readonly str evolution_type
+    cdef readonly str strategy_used
+    cdef readonly int64_t occurred_at
+    cdef readonly bint success
+    cdef readonly bytes row
+
+    def __init__(self, event, bytes row not None):
+        self.event_id = event.event_id
+        self.agent_id = event.agent_id
+        self.node_id = event.node_id
+        self.evolution_id = event.evolution_id
+        self.evolution_type = event.evolution_type
+        self.strategy_used = event.strategy_used
+        self.occurred_at = event.occurred_at
+        self.success = event.success
+        self.row = row
+
+
+cdef class CompletionReader:
+    cdef Kind kinds[FIELDS]
+    cdef bint nullable[FIELDS]
+    cdef tuple statuses
+    cdef Py_ssize_t name_bytes
+    cdef int64_t ahead
+    cdef bytes prefix
+    cdef object named
+    cdef Names before
+    cdef Names after
+
+    def __init__(self, fields, row, kpis, statuses, name_bytes, ahead, bytes prefix not None, named):
+        if [name for name, _, _ in fields] != COMPLETION or list(row) != ROW or len(kpis) != WANTED:
+            raise ValueError("the records have other fields, or the formula other KPIs, than are compiled in")
+        for i, (_, kind, nullable) in enumerate(fields):
+            self.kinds[i] = KINDS[kind]
+            self.nullable[i] = nullable
+        self.statuses = tuple(status.encode() for status in statuses)
+        self.name_bytes = name_bytes
+        self.ahead = ahead
+        self.prefix = prefix
+        self.named = named
+        self.before = Names(kpis)
+        self.after = Names(kpis)
+
+    def read(self, bytes value not None, Py_ssize_t start, int64_t now):
+        cdef In source
+        cdef Out out
+        cdef Field fields[FIELDS]
+        cdef Kpis before, after
+        cdef Py_ssize_t i
+        cdef Completion done
+        open_in(&source, value, start)
+        memset(fields, 0, sizeof(fields))
+        for i in range(FIELDS):
+            fields[i].begin = source.place
+            if i == PRE_KPIS:
+                self.before.read(&source, &before)
+            elif i == POST_KPIS:
+                self.after.read(&source, &after)
+            else:
+                fields[i].given = self.given(&source, i)
+                if fields[i].given:
+                    pass_value(&source, self.kinds[i], &fields[i])
+            fields[i].end = source.place
+        if source.place != source.size:
+            raise Unusual
+        self.check(source.data, fields, now)
+        done = Completion.__new__(Completion)
+        done.event_id = text_of(source.data, &fields[EVENT_ID])
+        done.agent_id = text_of(source.data, &fields[AGENT_ID])
+        done.node_id = text_of(source.data, &fields[NODE_ID])
+        done.evolution_id = text_of(source.data, &fields[EVOLUTION_ID])
+        done.evolution_type = text_of(source.data, &fields[EVOLUTION_TYPE])
+        done.strategy_used = text_of(source.data, &fields[STRATEGY_USED])
+        done.occurred_at = fields[OCCURRED_AT].number
+        done.success = fields[SUCCESS].number
+        open_out(&out, source.size + 512)
+        try:
+            self.put_row(&out, source.data, fields, &before, &after)
+            done.row = PyBytes_FromStringAndSize(out.data, out.size)
+        finally:
+            PyMem_Free(out.data)
+        return done
+
+    cdef bint given(self, In* source, Py_ssize_t i) except -1:
+        """Whether a field holds anything."""
+        cdef uint64_t branch
+        if not self.nullable[i]:
+            return True
+        branch = get_varint(source)
+        if branch != 0 and branch != 2:
+            raise Unusual
+        return branch == 2
+
+    cdef int check(self, const uint8_t* data, Field* fields, int64_t now) except -1:
+        """As `screening.surely_valid` has it; names are counted in bytes, which are no fewer than characters."""
+        cdef int64_t latest = now + self.ahead
+        cdef bytes status
+        cdef Py_ssize_t names = (
+            fields[AGENT_ID].length
+            + fields[NODE_ID].length
+            + fields[EVOLUTION_ID].length
+            + fields[EVOLUTION_TYPE].length
+            + fields[STRATEGY_USED].length
+            + fields[RISK_LEVEL].length
+            + (fields[PARENT_AGENT_ID].length if fields[PARENT_AGENT_ID].given else 0)
+        )
+        if not (
+            fields[AGENT_ID].length
+            and fields[NODE_ID].length
+            and fields[EVOLUTION_ID].length
+            and names <= self.name_bytes
+            and 0 <= fields[OCCURRED_AT].number <= latest
+            and 0 <= fields[STARTED_AT].number <= latest
+            and fields[DURATION_SECONDS].real >= 0
+            and fields[ERROR_COUNT].number >= 0
+            and fields[WARNING_COUNT].number >= 0
+            and fields[CONVERGENCE_ITERATIONS].number >= 0
+            and fields[NETWORK_BYTES_TRANSFERRED].number >= 0
+            and not (fields[COST_USD].given and fields[COST_USD].real < 0)
+            and is_uuid(data + fields[EVENT_ID].text, fields[EVENT_ID].length)
+        ):
+            raise Unusual
+        for status in self.statuses:
+            if is_text(data + fields[STATUS].text, fields[STATUS].length, status):
+                return 0
+        raise Unusual
+
+    cdef int put_row(self, Out* out, const uint8_t* data, Field* fields, Kpis* before, Kpis* after) except -1:
+        """The row, its fields in the order of `ROW`; as `calculations.evolution_metrics` has it."""
+        cdef Maybe now = performance(after), earlier = performance(before)
+        cdef Maybe delta = known(now.value - earlier.value) if now.given and earlier.given else nothing()
+        cdef Maybe relative = nothing(), quality = nothing()
+        cdef double minutes = fields[DURATION_SECONDS].real / 60
+        cdef double memory = fields[MEMORY_USED_MB].real
+        if delta.given and earlier.value != 0.0:
+            relative = known(delta.value / earlier.value)
+        if after.wanted[OUTPUT_QUALITY] >= 0:
+            quality = known(after.values[after.wanted[OUTPUT_QUALITY]])
+        hashed = self.named.copy()
+        hashed.update(PyBytes_FromStringAndSize(<const char*>data + fields[EVENT_ID].text, UUID_BYTES))
+        put_raw(out, PyBytes_AS_STRING(self.prefix), PyBytes_GET_SIZE(self.prefix))
+        put_number(out, UUID_BYTES)
+        put_uuid5(out, hashed.digest())
+        put_fields(out, data, fields, AGENT_ID, OCCURRED_AT)
+        put_fields(out, data, fields, EVENT_ID, EVENT_ID)
+        put_fields(out, data, fields, EVOLUTION_ID, TRIGGER_REASON)
+        put_fields(out, data, fields, STATUS, STATUS)
+        put_fields(out, data, fields, SUCCESS, SUCCESS)
+        put_real(out, minutes)
+        put_maybe(out, now)
+        put_maybe(out, earlier)
+        put_maybe(out, delta)
+        put_maybe(out, relative)
+        put_maybe(out, quality)
+        put_real(out, gain_per_cost(delta.value, minutes, memory) if delta.given else 0.0)
+        put_deltas(out, after, before)
+        put_maybe(out, known(memory))
+        put_maybe(out, known(fields[CPU_PERCENT_AVG].real))
+        put_fields(out, data, fields, GPU_MEMORY_MB, GPU_MEMORY_MB)
+        put_fields(out, data, fields, NETWORK_BYTES_TRANSFERRED, NETWORK_BYTES_TRANSFERRED)
+        put_fields(out, data, fields, ERROR_COUNT, WARNING_COUNT)
+        put_fields(out, data, fields, ROLLBACK_PERFORMED, FITNESS_TRAJECTORY)
+        return put_fields(out, data, fields, METADATA, METADATA)
+
+
+cdef inline str text_of(const uint8_t* data, Field* field):
+    return PyUnicode_DecodeUTF8(<const char*>data + field.text, field.length, NULL)
+
+
+cdef inline int put_fields(Out* out, const uint8_t* data, Field* fields, Py_ssize_t first, Py_ssize_t last) except -1:
+    """The bytes of fields that follow each other, as they came."""
+    return put_raw(out, <const char*>data + fields[first].begin, fields[last].end - fields[first].begin)
