@@ -13,15 +13,15 @@ from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LiveStates, Outcome, ReadStates, Sourced
 from evometrics.streams.calculations import abandoned_metrics
 from evometrics.streams.completed import Completion
+from evometrics.streams.counts import WindowCounts
 from evometrics.streams.outputs import Message
-from evometrics.streams.packing import PackedCounts
 from evometrics.streams.rates import RateWriter
 from evometrics.streams.rings import Rings
 from evometrics.streams.scope_counts import ScopeCounts
 from evometrics.streams.scope_tally import Attempt, ScopeTally
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.state import CLOSED_LIMIT, EvolutionState, PartialState, ProgressState, closed_mark
-from evometrics.streams.windows import SECOND, WINDOWS, Scope, Window, nested
+from evometrics.streams.windows import SECOND, WINDOWS, Scope, Window
 
 EVOLUTIONS = "evolutions"
 PARTIALS = "partials"
@@ -59,7 +59,6 @@ class EvolutionProcessor:
     def __init__(
         self, settings: StreamSettings, wire: WireFormat, windows: tuple[Window, ...] = WINDOWS
     ) -> None:
-        assert nested(windows), "counts are summed by the steps of the first window"
         self.lateness = settings.allowed_lateness_seconds
         self.timeout = settings.abandoned_after_seconds * SECOND
         self.wire = wire
@@ -161,7 +160,7 @@ class EvolutionProcessor:
             outcome.messages += self.rates.rows(Scope("agent", agent_id), changes)
             counts.tidy(self.lateness)
 
-    def count(self, counts: PackedCounts, events: list[Completion], outcome: Outcome) -> list[set[int]]:
+    def count(self, counts: WindowCounts, events: list[Completion], outcome: Outcome) -> list[set[int]]:
         """Count an agent's attempts, in their order; return the steps changed, by window."""
         changed: list[set[int]] | None = None
         for event in events:
@@ -196,12 +195,12 @@ class EvolutionProcessor:
             windows = self.windows
             live = Live(
                 LiveStates(
-                    lambda: EvolutionState(PackedCounts(windows)),
+                    lambda: EvolutionState(WindowCounts(windows)),
                     bound(EvolutionState.decode, windows),
                     stored[EVOLUTIONS],
                 ),
                 LiveStates(
-                    lambda: PartialState(PackedCounts(windows)),
+                    lambda: PartialState(WindowCounts(windows)),
                     bound(PartialState.decode, windows),
                     stored[PARTIALS],
                 ),

@@ -9,7 +9,7 @@ the pieces are kept, and a row is their sum. The test holds each row against the
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 
 from evometrics.schemas.binary import write_long, write_longs, write_text
@@ -19,8 +19,9 @@ from evometrics.schemas.ids import hashed_id
 from evometrics.schemas.topics import SUCCESS_RATES
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.calculations import wilson_interval
+from evometrics.streams.counts import affected_steps, within
 from evometrics.streams.outputs import Message
-from evometrics.streams.windows import SECOND, Scope, Window, affected_steps, within
+from evometrics.streams.windows import SECOND, Counts, Scope, Window
 
 #: Pieces kept of each kind.
 REMEMBERED = 65_536
@@ -44,7 +45,7 @@ class RateWriter:
     def rows(
         self,
         scope: Scope,
-        changes: Iterable[tuple[Window, Mapping[int, tuple[int, int]], Iterable[int]]],
+        changes: Iterable[tuple[Window, Counts, Iterable[int]]],
     ) -> list[Message]:
         """Return the messages of one scope's rows: of each window, with its totals and changed steps."""
         names = ScopeNames(scope)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import Outcome, ReadStates
-from evometrics.streams.packing import PackedCounts
+from evometrics.streams.counts import WindowCounts
 from evometrics.streams.rates import RateWriter
 from evometrics.streams.scope_counts import ScopeCounts
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.state import PartialState
-from evometrics.streams.windows import WINDOWS, Scope, Window, WindowCounts, nested, oldest_open
+from evometrics.streams.windows import WINDOWS, Scope, Window
 
 SCOPES = "scopes"
 
@@ -54,7 +54,6 @@ class ScopeProcessor:
     def __init__(
         self, settings: StreamSettings, wire: WireFormat, windows: tuple[Window, ...] = WINDOWS
     ) -> None:
-        assert nested(windows), "counts are packed by the steps of the last window"
         self.lateness = settings.allowed_lateness_seconds
         self.windows = windows
         self.rates = RateWriter(wire)
@@ -79,7 +78,7 @@ class ScopeProcessor:
             source = message.counts.source_partition
             state = merged.partitions.get(source)
             if state is None:
-                state = merged.partitions[source] = PartialState(PackedCounts(self.windows))
+                state = merged.partitions[source] = PartialState(WindowCounts(self.windows))
             if message.offset <= state.applied:
                 outcome.fenced += 1
                 continue
@@ -113,12 +112,10 @@ class ScopeProcessor:
         """Emit the rows that changed steps take part in, but for those that are final; forget old steps."""
         total = merged.total
         changes = []
-        for window, counts, newest, steps in zip(
-            self.windows, total.counts, total.newest, changed, strict=True
-        ):
-            open_from = oldest_open(window, newest, self.lateness)
+        for number, (window, steps) in enumerate(zip(self.windows, changed, strict=True)):
+            open_from = total.oldest_open(number, self.lateness)
             outcome.too_late += sum(1 for s in steps if s < open_from)
-            changes.append((window, counts, [s for s in steps if s >= open_from]))
+            changes.append((window, total.counts[number], [s for s in steps if s >= open_from]))
         outcome.messages += self.rates.rows(scope, changes)
         if merged.pruned != total.newest[-1]:
             merged.pruned = total.newest[-1]
@@ -130,10 +127,7 @@ class ScopeProcessor:
         total.prune(self.lateness)
         for state in merged.partitions.values():
             for number, (counts, kept) in enumerate(zip(state.counts.counts, total.counts, strict=True)):
-                old = [step for step in counts if step not in kept]
-                for step in old:
-                    del counts[step]
-                state.counts.unpack_parts(number, old)
+                state.counts.forget(number, [step for step in counts if step not in kept])
 
 
 def merge(merged: Merged, state: PartialState, message: ScopeCounts) -> list[set[int]]:

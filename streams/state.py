@@ -16,7 +16,7 @@ from evometrics.schemas.binary import (
     write_long,
     write_text,
 )
-from evometrics.streams.packing import PackedCounts
+from evometrics.streams.counts import WindowCounts
 from evometrics.streams.windows import Window
 
 #: Completions remembered per agent whose start has not come yet.
@@ -41,7 +41,7 @@ class EvolutionState:
         closed: evolutions completed whose start has not come yet, as `closed_mark` has them.
     """
 
-    counts: PackedCounts
+    counts: WindowCounts
     started_applied: int = NONE_APPLIED
     completed_applied: int = NONE_APPLIED
     open: dict[str, bytes] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class EvolutionState:
             length, place = read_length(value, place)
             opened[name] = value[place : place + length]
             place += length
-        return cls(PackedCounts(windows, value[place:]), started, completed, opened, closed)
+        return cls(WindowCounts(windows, value[place:]), started, completed, opened, closed)
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ class PartialState:
             where they are merged.
     """
 
-    counts: PackedCounts
+    counts: WindowCounts
     applied: int = NONE_APPLIED
 
     def encode(self) -> bytes:
@@ -120,7 +120,7 @@ class PartialState:
     def decode(cls, windows: tuple[Window, ...], value: bytes) -> Self:
         """Return the state of these bytes."""
         applied, place = read_long(value, 0)
-        return cls(PackedCounts(windows, value[place:]), applied)
+        return cls(WindowCounts(windows, value[place:]), applied)
 
 
 @dataclass(slots=True)

@@ -12,12 +12,12 @@ from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.topics import SUCCESS_RATES
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LiveStates
-from evometrics.streams.packing import PackedCounts
+from evometrics.streams.counts import WindowCounts
 from evometrics.streams.rates import RateWriter
 from evometrics.streams.scope_tally import Attempt, ScopeTally, scopes_of
 from evometrics.streams.state import PartialState
 from evometrics.streams.tables import PartitionView
-from evometrics.streams.windows import FLEET, SECOND, WINDOWS, Scope, WindowCounts, affected_rows
+from evometrics.streams.windows import FLEET, SECOND, WINDOWS, Scope, affected_rows
 from tests.schemas.examples import EXAMPLES
 
 WIRE = WireFormat()
@@ -41,7 +41,7 @@ attempts = st.builds(
 
 
 def states() -> LiveStates[PartialState]:
-    return LiveStates(lambda: PartialState(PackedCounts(WINDOWS)), lambda _: None, PartitionView({}))  # type: ignore[arg-type, return-value]
+    return LiveStates(lambda: PartialState(WindowCounts(WINDOWS)), lambda _: None, PartitionView({}))  # type: ignore[arg-type, return-value]
 
 
 class EventByEvent:
@@ -107,7 +107,7 @@ def test_a_batch_at_once_counts_as_its_events_one_by_one(
 def test_rows_put_together_from_pieces_are_those_of_the_pure_functions(
     scope: Scope, counted: list[tuple[int, bool]], data: Any
 ) -> None:
-    counts = PackedCounts(WINDOWS)
+    counts = WindowCounts(WINDOWS)
     for at, success in counted:
         counts.add((BEGIN + at) * SECOND, success, 10**9)
     changes = []

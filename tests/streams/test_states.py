@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evometrics.streams import rings
-from evometrics.streams.packing import PackedCounts
+from evometrics.streams.counts import WindowCounts
 from evometrics.streams.rings import SEGMENT_IDS, SEGMENTS, Rings, id_number
 from evometrics.streams.state import EvolutionState, PartialState, ProgressState, SnapshotState, closed_mark
 from evometrics.streams.tables import PartitionView
@@ -20,8 +20,8 @@ DAY = 86_400
 HELD = (SEGMENTS - 1) * SEGMENT_IDS
 
 
-def counts(*attempts: tuple[int, bool]) -> PackedCounts:
-    found = PackedCounts(WINDOWS)
+def counts(*attempts: tuple[int, bool]) -> WindowCounts:
+    found = WindowCounts(WINDOWS)
     for at, success in attempts:
         found.add(at * SECOND, success, DAY)
     return found
@@ -35,7 +35,7 @@ def test_states_survive_their_bytes() -> None:
     assert found.counts.newest == some.newest
     assert (found.started_applied, found.completed_applied) == (3, 2**40)
     assert (found.open, found.closed) == (agent.open, agent.closed)
-    fresh = EvolutionState(PackedCounts(WINDOWS))
+    fresh = EvolutionState(WindowCounts(WINDOWS))
     assert EvolutionState.decode(WINDOWS, fresh.encode()).completed_applied == -1
     partial = PartialState.decode(WINDOWS, PartialState(some, 7).encode())
     assert (partial.counts.counts, partial.applied) == (some.counts, 7)
@@ -51,11 +51,11 @@ def test_states_survive_their_bytes() -> None:
 def test_packed_counts_are_the_counts_whatever_was_packed_before(
     batches: list[list[tuple[int, bool]]], lateness: int
 ) -> None:
-    found = PackedCounts(WINDOWS)
+    found = WindowCounts(WINDOWS)
     for batch in batches:
         for at, success in batch:
             found.add(at * SECOND, success, lateness)
-        again = PackedCounts(WINDOWS, found.pack())
+        again = WindowCounts(WINDOWS, found.pack())
         assert [dict(sorted(c.items())) for c in again.counts] == [
             dict(sorted(c.items())) for c in found.counts
         ]
@@ -63,11 +63,11 @@ def test_packed_counts_are_the_counts_whatever_was_packed_before(
 
 
 def test_large_counts_are_packed_whole() -> None:
-    found = PackedCounts(WINDOWS)
+    found = WindowCounts(WINDOWS)
     for size in (255, 256, 2**32 - 1, 2**32):
         found.count(0, 72, size, size - 1)
         found.count(2, 1, size, 0)
-        assert PackedCounts(WINDOWS, found.pack()).counts == found.counts
+        assert WindowCounts(WINDOWS, found.pack()).counts == found.counts
 
 
 def event_id(number: int) -> str:

@@ -8,7 +8,8 @@ import json
 from evometrics.schemas.events import Event, EvolutionCompleted, SuccessRate
 from evometrics.schemas.validation import validate
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.windows import SECOND, WINDOWS, Counts, Scope, WindowCounts, affected_rows
+from evometrics.streams.counts import WindowCounts
+from evometrics.streams.windows import SECOND, WINDOWS, Counts, Scope, affected_rows
 
 LATENESS_SECONDS = 172_800
 #: How long a group keeps a member that stands still: while the topics are filled they all do.
@@ -38,7 +39,10 @@ def read(wire: WireFormat, value: bytes, timestamp_ms: int) -> Event:
 
 def counted(scope: Scope, packed: Packed | None, at: int, success: bool) -> tuple[Packed, list[SuccessRate]]:
     """Count an attempt; return the new counts and the rows it changes."""
-    counts = WindowCounts(WINDOWS, unpack(packed) if packed else None)
+    counts = WindowCounts(WINDOWS)
+    for number, window in enumerate(packed or []):
+        for step, attempts, successes in zip(window[0::3], window[1::3], window[2::3], strict=True):
+            counts.count(number, step, attempts, successes)
     changed = counts.add(at, success, LATENESS_SECONDS)
     if changed is None:
         return pack(counts.counts), []
@@ -54,11 +58,6 @@ def counted(scope: Scope, packed: Packed | None, at: int, success: bool) -> tupl
 def pack(counts: list[Counts]) -> Packed:
     """Return counts as flat lists."""
     return [[n for step, (a, s) in window.items() for n in (step, a, s)] for window in counts]
-
-
-def unpack(packed: Packed) -> list[Counts]:
-    """Return the counts of flat lists."""
-    return [dict(zip(w[0::3], zip(w[1::3], w[2::3], strict=True), strict=True)) for w in packed]
 
 
 def fact(done: EvolutionCompleted) -> bytes:
