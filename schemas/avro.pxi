@@ -1,4 +1,4 @@
-# Avro's binary encoding in C, for the modules that include it (`binary`, `streams.completed`).
+# Avro's binary encoding in C, for the modules that include it (`binary`, `streams.rows`).
 #
 # They bring `Unusual`, which is raised for whatever is not as writers write it; `binary.pyx` says more.
 

@@ -12,11 +12,11 @@ from evometrics.schemas.topics import EVOLUTION_METRICS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LiveStates, Outcome, ReadStates, Sourced
 from evometrics.streams.calculations import abandoned_metrics
-from evometrics.streams.completed import Completion
 from evometrics.streams.counts import WindowCounts
 from evometrics.streams.outputs import Message
 from evometrics.streams.rates import RateWriter
 from evometrics.streams.rings import Rings
+from evometrics.streams.rows import Completion
 from evometrics.streams.scope_counts import ScopeCounts
 from evometrics.streams.scope_tally import Attempt, ScopeTally
 from evometrics.streams.settings import StreamSettings

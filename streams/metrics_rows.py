@@ -17,7 +17,7 @@ from evometrics.schemas.reading import Message, read_event
 from evometrics.schemas.validation import MAX_AHEAD_MICROS, NAME_CHARACTERS, STATUSES
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.calculations import METRICS_IDENTITY, evolution_metrics
-from evometrics.streams.completed import Completion, CompletionReader
+from evometrics.streams.rows import Completion, CompletionReader
 
 
 class MetricsRows:

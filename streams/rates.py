@@ -15,13 +15,14 @@ from functools import lru_cache
 from evometrics.schemas.binary import write_long, write_longs, write_text
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import SuccessRate
-from evometrics.schemas.ids import hashed_id
+from evometrics.schemas.ids import name_hash
 from evometrics.schemas.topics import SUCCESS_RATES
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.calculations import wilson_interval
 from evometrics.streams.counts import affected_steps, within
 from evometrics.streams.outputs import Message
-from evometrics.streams.windows import SECOND, Counts, Scope, Window
+from evometrics.streams.rows import ScopeRows
+from evometrics.streams.windows import RATE_IDENTITY, SECOND, Counts, Scope, Window
 
 #: Pieces kept of each kind.
 REMEMBERED = 65_536
@@ -31,7 +32,6 @@ FIELDS = [
     *("window_seconds", "window_start", "window_end", "attempts", "successes"),
     *("success_rate", "wilson_low", "wilson_high", "version"),
 ]
-ID_LENGTH = write_long(36)
 
 
 class RateWriter:
@@ -40,7 +40,7 @@ class RateWriter:
     def __init__(self, wire: WireFormat) -> None:
         names = [field["name"] for field in newest(SuccessRate.record).parsed["fields"]]
         assert names == FIELDS, "the record has other fields than the pieces hold"
-        self.prefix = wire.prefixes[SuccessRate.record] + ID_LENGTH
+        self.prefix = wire.prefixes[SuccessRate.record]
 
     def rows(
         self,
@@ -48,38 +48,23 @@ class RateWriter:
         changes: Iterable[tuple[Window, Counts, Iterable[int]]],
     ) -> list[Message]:
         """Return the messages of one scope's rows: of each window, with its totals and changed steps."""
-        names = ScopeNames(scope)
-        messages = []
-        for window, totals, changed in changes:
-            for step in affected_steps(window, totals, changed):
-                identity, occurred_at, bounds = window_pieces(window, step)
-                event_id = hashed_id(names.identity + identity).encode()
-                row = (self.prefix, event_id, names.ids, occurred_at, names.scope, bounds)
-                value = b"".join((*row, figures(*within(window, totals, step))))
-                messages.append(Message(SUCCESS_RATES.name, names.key, value))
-        return messages
-
-
-class ScopeNames:
-    """The pieces that hold a scope's names, the message key, and how the rows' identities begin."""
-
-    __slots__ = ("identity", "ids", "key", "scope")
-
-    def __init__(self, scope: Scope) -> None:
         kind, value = scope.kind, scope.value
         agent, node = value if kind == "agent" else "", value if kind == "node" else ""
-        self.identity = f"success_rate\x1f{kind}\x1f{value}\x1f"
-        self.ids = write_text(agent) + write_text(node)
-        self.scope = write_text(kind) + write_text(value)
-        self.key = (agent or scope.key).encode()
-
-
-@lru_cache(REMEMBERED)
-def window_pieces(window: Window, last_step: int) -> tuple[str, bytes, bytes]:
-    """Return the identity's end, occurred_at, and the window's bounds, for the window that ends there."""
-    end = (last_step + 1) * window.step_seconds * SECOND
-    bounds = (window.seconds, end - window.seconds * SECOND, end)
-    return f"{window.seconds}\x1f{end}", write_long(end), write_longs(bounds)
+        key = (agent or scope.key).encode()
+        made = ScopeRows(
+            self.prefix,
+            name_hash(RATE_IDENTITY, kind, value, ""),
+            write_text(agent) + write_text(node),
+            write_text(kind) + write_text(value),
+        )
+        messages = []
+        for window, totals, changed in changes:
+            step_micros = window.step_seconds * SECOND
+            for step in affected_steps(window, totals, changed):
+                known = figures(*within(window, totals, step))
+                row = made.row(window.seconds, (step + 1) * step_micros, known)
+                messages.append(Message(SUCCESS_RATES.name, key, row))
+        return messages
 
 
 @lru_cache(REMEMBERED)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evometrics.streams.batches import LiveStates
-from evometrics.streams.completed import Completion
+from evometrics.streams.rows import Completion
 from evometrics.streams.state import PartialState
 from evometrics.streams.windows import FLEET, SECOND, Scope
 

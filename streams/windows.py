@@ -17,6 +17,8 @@ from evometrics.streams.calculations import wilson_interval
 from evometrics.streams.counts import affected_steps, within
 
 SECOND = 1_000_000
+#: What the identity of a success rate begins with; scope, window and end follow.
+RATE_IDENTITY = "success_rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def success_rate(scope: Scope, window: Window, totals: Counts, last_step: int) -
     low, high = wilson_interval(successes, attempts)
     end = (last_step + 1) * window.step_seconds * SECOND
     return SuccessRate(
-        event_id=derived_id("success_rate", scope.kind, scope.value, window.seconds, end),
+        event_id=derived_id(RATE_IDENTITY, scope.kind, scope.value, window.seconds, end),
         agent_id=scope.value if scope.kind == "agent" else "",
         node_id=scope.value if scope.kind == "node" else "",
         occurred_at=end,

@@ -19,8 +19,8 @@ from evometrics.deploy.stack import LocalStack
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics
 from evometrics.schemas.reading import Message, read_event
 from evometrics.streams import computations
-from evometrics.streams.completed import Completion
 from evometrics.streams.metrics_rows import MetricsRows
+from evometrics.streams.rows import Completion
 
 FILE = "EVOMETRICS_TEST_WRONG_FORMULA"
 #: What the wrong formula adds: no right efficiency of the tests is that large.

@@ -18,10 +18,10 @@ from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.app import StreamParts, build
-from evometrics.streams.completed import Completion
 from evometrics.streams.lane import Lane
 from evometrics.streams.metrics_rows import MetricsRows
 from evometrics.streams.outputs import Message
+from evometrics.streams.rows import Completion
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.transport import BatchMessage
 

@@ -18,9 +18,9 @@ from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.validation import MAX_AHEAD_MICROS, InvalidEvent, validate
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.calculations import evolution_metrics
-from evometrics.streams.completed import Completion
 from evometrics.streams.metrics_rows import MetricsRows
 from evometrics.streams.offline import record_of
+from evometrics.streams.rows import Completion
 from tests.schemas.examples import EXAMPLES
 
 WIRE = WireFormat()

@@ -1,4 +1,4 @@
-"""What the compiled module takes and returns; `completed.pyx` says what it is for."""
+"""What the compiled module takes and returns; `rows.pyx` says what it is for."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -61,4 +61,21 @@ class CompletionReader:
         """Return the completion whose datum goes from `start` to the value's end; `now` in microseconds.
 
         Raises one of `binary.UNUSUAL` where it is not as writers write it, or not surely valid then.
+        """
+
+class ScopeRows:
+    """Makes the rows of one scope's success rates.
+
+    Args:
+        prefix: their framing.
+        named: a SHA-1 that was given all that comes before window and end in the names of the rows' ids.
+        ids: the fields agent_id and node_id.
+        scope: the fields scope and scope_value.
+    """
+
+    def __init__(self, prefix: bytes, named: Any, ids: bytes, scope: bytes) -> None: ...
+    def row(self, seconds: int, end: int, figures: bytes) -> bytes:
+        """Return the row of the window of so many seconds that ends at `end`, microseconds.
+
+        `figures` are the fields from attempts on.
         """

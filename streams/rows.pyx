@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""From a completion's datum to its row of metrics in one go: what a stream worker does most.
+"""The rows that a stream worker makes most: of metrics, one of each completion, and of success rates.
 
-Neither an event nor a map is made of it. The datum is walked through once; what the stream counts by is taken
-out, the figures are computed, and the row is put together, most of it from the datum's own bytes. Whatever is
-not as writers write it, and whatever `screening.surely_valid` would not pass, raises `Unusual`: the caller asks
-the slow functions then, which say the same of all that is read here (`metrics_rows`). `completed.pyi` says what
-everything takes and returns.
+Of a completion neither an event nor a map is made. Its datum is walked through once; what the stream counts by
+is taken out, the figures are computed, and the row is put together, most of it from the datum's own bytes.
+Whatever is not as writers write it, and whatever `screening.surely_valid` would not pass, raises `Unusual`:
+the caller asks the slow functions then, which say the same of all that is read here (`metrics_rows`).
+`rows.pyi` says what everything takes and returns.
 """
 
 from evometrics.schemas.binary import KINDS, Unusual
@@ -49,6 +49,7 @@ DEF WANTED = 10
 #: Entries of a map of KPIs.
 DEF MOST_KPIS = 64
 DEF UUID_BYTES = 36
+DEF SECOND = 1_000_000
 
 cdef const char* DIGITS = b"0123456789abcdef"
 
@@ -348,7 +349,7 @@ cdef int put_uuid5(Out* out, bytes digest) except -1:
     return 0
 
 
-# Both ----------------------------------------------------------------------------------------------------
+# Completions ---------------------------------------------------------------------------------------------
 
 
 cdef class Completion:
@@ -496,7 +497,7 @@ cdef class CompletionReader:
             quality = known(after.values[after.wanted[OUTPUT_QUALITY]])
         hashed = self.named.copy()
         hashed.update(PyBytes_FromStringAndSize(<const char*>data + fields[EVENT_ID].text, UUID_BYTES))
-        put_raw(out, PyBytes_AS_STRING(self.prefix), PyBytes_GET_SIZE(self.prefix))
+        put_all(out, self.prefix)
         put_number(out, UUID_BYTES)
         put_uuid5(out, hashed.digest())
         put_fields(out, data, fields, AGENT_ID, OCCURRED_AT)
@@ -528,3 +529,43 @@ cdef inline str text_of(const uint8_t* data, Field* field):
 cdef inline int put_fields(Out* out, const uint8_t* data, Field* fields, Py_ssize_t first, Py_ssize_t last) except -1:
     """The bytes of fields that follow each other, as they came."""
     return put_raw(out, <const char*>data + fields[first].begin, fields[last].end - fields[first].begin)
+
+
+# Success rates -------------------------------------------------------------------------------------------
+
+
+cdef class ScopeRows:
+    cdef bytes prefix
+    cdef object named
+    cdef bytes ids
+    cdef bytes scope
+
+    def __init__(self, bytes prefix not None, named, bytes ids not None, bytes scope not None):
+        self.prefix = prefix
+        self.named = named
+        self.ids = ids
+        self.scope = scope
+
+    def row(self, int64_t seconds, int64_t end, bytes figures not None):
+        cdef Out out
+        hashed = self.named.copy()
+        hashed.update(b"%d\x1f%d" % (seconds, end))
+        open_out(&out, 512)
+        try:
+            put_all(&out, self.prefix)
+            put_number(&out, UUID_BYTES)
+            put_uuid5(&out, hashed.digest())
+            put_all(&out, self.ids)
+            put_number(&out, end)
+            put_all(&out, self.scope)
+            put_number(&out, seconds)
+            put_number(&out, end - seconds * SECOND)
+            put_number(&out, end)
+            put_all(&out, figures)
+            return PyBytes_FromStringAndSize(out.data, out.size)
+        finally:
+            PyMem_Free(out.data)
+
+
+cdef inline int put_all(Out* out, bytes raw) except -1:
+    return put_raw(out, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
