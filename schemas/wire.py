@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Iterable
+from contextlib import suppress
 
 import fastavro
 
@@ -96,6 +98,20 @@ class WireFormat:
         if value[:1] == CONFLUENT and len(value) >= CONFLUENT_LENGTH:
             return self.by_id(int.from_bytes(value[1:CONFLUENT_LENGTH], "big")), CONFLUENT_LENGTH
         raise UnreadableMessage(f"unknown framing: begins with {value[:2].hex()}")
+
+    async def look_up(self, values: Iterable[bytes | None]) -> None:
+        """Look up, in a thread, the schemas of values that are about to be read: reading waits for none then.
+
+        Raises `RegistryUnavailable`.
+        """
+        if self.registry is None:
+            return
+        framed = (value for value in values if value and value[:1] == CONFLUENT)
+        for prefix in {value[:CONFLUENT_LENGTH] for value in framed}:
+            number = int.from_bytes(prefix[1:], "big")
+            if number not in self.known_ids:
+                with suppress(UnreadableMessage):  # whoever reads it says so
+                    await asyncio.to_thread(self.by_id, number)
 
     def by_id(self, number: int) -> WriterSchema:
         """Return the schema with this registry id."""

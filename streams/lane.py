@@ -131,6 +131,7 @@ class Lane:
         done: list[Done] = []
         failed: list[tuple[int, list[ConsumerRecord], Exception]] = []
         for partition, batch in records.items():
+            await self.wire.look_up(record.value for record in batch)
             # given away while we waited: its next owner reads these records
             if not self.ownership.owns(partition):
                 continue

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import threading
 import uuid
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,14 @@ import pytest
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from prometheus_client import CollectorRegistry
 
+from evometrics.schemas.catalog import WriterSchema, newest
 from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.metric_defs import DEAD_LETTERS_TOTAL, OF_STREAMS, Instruments
+from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, WireFormat
 from evometrics.streams.app import StreamParts, build
 from evometrics.streams.lane import Lane
 from evometrics.streams.metrics_rows import MetricsRows
@@ -126,6 +130,31 @@ def own_partition(lane: Lane) -> None:
 def lane_of(parts: StreamParts, name: str) -> tuple[Lane, Broker]:
     lane = next(lane for lane in parts.lanes if lane.name == name)
     return lane, lane.producer  # type: ignore[return-value]
+
+
+async def test_a_registry_that_takes_its_time_does_not_stop_the_event_loop(
+    parts: StreamParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, broker = lane_of(parts, "evolutions")
+    answer = threading.Event()
+
+    class Registry(RegistryClient):
+        def schema(self, number: int) -> WriterSchema:
+            if not answer.wait(5):
+                raise RegistryUnavailable("the event loop that should have let it answer was blocked")
+            return newest("evolution_completed")
+
+    monkeypatch.setattr(lane.wire, "registry", Registry("http://127.0.0.1:1"))
+    monkeypatch.setattr(lane.wire, "known_ids", {})
+    sent = record(completed("agent-1", 5, "e"), 0)
+    value = sent.value
+    assert value is not None
+    sent = dataclasses.replace(sent, value=b"\0\0\0\0\7" + value[SINGLE_OBJECT_LENGTH:])
+    batch = Delivered([sent])
+    asyncio.get_running_loop().call_later(0.05, answer.set)
+    await lane.process([batch])
+    assert batch.acked
+    assert [row.evolution_id for row in broker.events("evolution_metrics")] == ["e"]
 
 
 async def test_a_poisoned_event_goes_to_the_dead_letters_and_all_others_count(
