@@ -115,6 +115,25 @@ cdef inline double get_double(In* source) except? -1.5:
     return x
 
 
+cdef inline bint get_boolean(In* source) except -1:
+    cdef uint8_t byte
+    if source.place >= source.size:
+        raise Unusual
+    byte = source.data[source.place]
+    if byte > 1:
+        raise Unusual
+    source.place += 1
+    return byte == 1
+
+
+cdef inline bint get_given(In* source) except -1:
+    """Whether a field that may be null holds anything."""
+    cdef uint64_t branch = get_varint(source)
+    if branch != 0 and branch != 2:
+        raise Unusual
+    return branch == 2
+
+
 cdef list get_texts(In* source):
     cdef Py_ssize_t n = get_length(source), i
     cdef list found = []
@@ -176,7 +195,6 @@ cdef str get_name(In* source, list known, Py_ssize_t i):
 
 
 cdef object get_value(In* source, Kind kind, list known):
-    cdef uint8_t byte
     if kind == STRING:
         return get_text(source)
     if kind == LONG:
@@ -184,13 +202,7 @@ cdef object get_value(In* source, Kind kind, list known):
     if kind == DOUBLE:
         return get_double(source)
     if kind == BOOLEAN:
-        if source.place >= source.size:
-            raise Unusual
-        byte = source.data[source.place]
-        if byte > 1:
-            raise Unusual
-        source.place += 1
-        return byte == 1
+        return get_boolean(source)
     if kind == DOUBLE_MAP or kind == STRING_MAP:
         return get_map(source, kind, known)
     if kind == DOUBLES:
@@ -256,6 +268,14 @@ cdef inline int put_raw(Out* out, const char* raw, Py_ssize_t n) except -1:
     return 0
 
 
+cdef inline int put_all(Out* out, bytes raw) except -1:
+    return put_raw(out, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+
+
+cdef inline int put_real(Out* out, double x) except -1:
+    return put_raw(out, <const char*>&x, 8)
+
+
 cdef inline int put_sized(Out* out, const char* raw, Py_ssize_t n) except -1:
     reserve(out, n + VARINT)
     put_varint_there(out, <uint64_t>n << 1)
@@ -304,7 +324,7 @@ cdef inline int put_double(Out* out, object number) except -1:
     x = PyFloat_AS_DOUBLE(number)
     if not isfinite(x):
         out.finite = False
-    return put_raw(out, <const char*>&x, 8)
+    return put_real(out, x)
 
 
 cdef inline int put_boolean(Out* out, object value) except -1:

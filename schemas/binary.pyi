@@ -76,6 +76,3 @@ def write_text(text: str) -> bytes:
 
 def fits(kind: str, value: object) -> bool:
     """Tell whether a value can be written as a kind (of `KINDS`) just as it is."""
-
-def write_double_map(numbers: Mapping[str, float]) -> bytes:
-    """Return a map of doubles, which must be a dict."""

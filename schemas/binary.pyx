@@ -63,13 +63,8 @@ cdef class RecordCodec:
             self.nullable[i] = nullable
 
     cdef object get_field(self, In* source, Py_ssize_t i):
-        cdef uint64_t branch
-        if self.nullable[i]:
-            branch = get_varint(source)
-            if branch == 0:
-                return None
-            if branch != 2:
-                raise Unusual
+        if self.nullable[i] and not get_given(source):
+            return None
         return get_value(source, self.kinds[i], <list>self.known[i])
 
     def read(self, bytes b not None, Py_ssize_t start):
@@ -93,7 +88,7 @@ cdef class RecordCodec:
         cdef Py_ssize_t i
         open_out(&out, 2048)
         try:
-            put_raw(&out, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix))
+            put_all(&out, prefix)
             for i in range(self.count):
                 name = self.names[i]
                 if name is None:
@@ -171,7 +166,7 @@ def write_block(partition, offset, timestamp, bytes value not None, Py_ssize_t s
         put_number(&out, numbers.size + datum + PyBytes_GET_SIZE(end) - SYNC)
         put_raw(&out, room, numbers.size)
         put_raw(&out, PyBytes_AS_STRING(value) + start, datum)
-        put_raw(&out, PyBytes_AS_STRING(end), PyBytes_GET_SIZE(end))
+        put_all(&out, end)
         return PyBytes_FromStringAndSize(out.data, out.size)
     finally:
         PyMem_Free(out.data)
@@ -183,10 +178,6 @@ def write_text(text):
 
 def write_bytes(raw):
     return write_one(BYTES, raw)
-
-
-def write_double_map(numbers):
-    return write_one(DOUBLE_MAP, numbers)
 
 
 def fits(str kind not None, value):

@@ -1,5 +1,8 @@
 """The formulas over KPIs (design section 5, specification section 4); memory in MB, shares 0-1."""
 
+#: What a response time that is absent counts as, ms: it adds nothing.
+RESPONSE_TIME_OF_NONE: float
+
 def weighted_performance(
     accuracy: float,
     success_rate: float,
@@ -12,7 +15,7 @@ def weighted_performance(
 ) -> float:
     """Return the weighted performance, clamped to 0-1.
 
-    A KPI that is absent is 0, a response time that is absent 10,000 ms: it adds nothing.
+    A KPI that is absent is 0, a response time that is absent `RESPONSE_TIME_OF_NONE`.
     """
 
 def efficiency(delta: float, duration_minutes: float, memory_used_mb: float) -> float:

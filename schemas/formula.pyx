@@ -3,6 +3,8 @@
 
 include "formula.pxi"
 
+RESPONSE_TIME_OF_NONE = ABSENT_RESPONSE_TIME_MS
+
 
 def weighted_performance(
     double accuracy,

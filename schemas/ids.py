@@ -42,12 +42,7 @@ def new_event_id(now_ms: int | None = None) -> str:
 
 def derived_id(*identity: str | int) -> str:
     """Return the UUIDv5 of a derived event: the same identity always gives the same id."""
-    return hashed_id("\x1f".join(map(str, identity)))
-
-
-def hashed_id(identity: str) -> str:
-    """Return what `uuid.uuid5` makes of an identity's text, without its detours."""
-    x = name_hash(identity).hexdigest()
+    x = name_hash(*map(str, identity)).hexdigest()  # what `uuid.uuid5` does, without its detours
     return f"{x[:8]}-{x[8:12]}-5{x[13:16]}-{VARIANT[x[16]]}{x[17:20]}-{x[20:32]}"
 
 

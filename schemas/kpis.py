@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evometrics.schemas.formula import weighted_performance
+from evometrics.schemas.formula import RESPONSE_TIME_OF_NONE, weighted_performance
 
 KPI_NAMES: tuple[str, ...] = (
     "accuracy",
@@ -61,7 +61,7 @@ FORMULA_KPIS = (
 )
 IN_FORMULA = frozenset(FORMULA_KPIS)
 #: Each with what it counts as where it is absent.
-FORMULA = tuple((name, 10_000.0 if name == "response_time_ms" else 0.0) for name in FORMULA_KPIS)
+FORMULA = tuple((name, RESPONSE_TIME_OF_NONE if name == "response_time_ms" else 0.0) for name in FORMULA_KPIS)
 
 
 def overall_performance(kpis: Mapping[str, float]) -> float | None:

@@ -95,8 +95,9 @@ class WireFormat:
                     "upgrade this part and retry"
                 )
             return schema, SINGLE_OBJECT_LENGTH
-        if value[:1] == CONFLUENT and len(value) >= CONFLUENT_LENGTH:
-            return self.by_id(int.from_bytes(value[1:CONFLUENT_LENGTH], "big")), CONFLUENT_LENGTH
+        number = confluent_id(value)
+        if number is not None:
+            return self.by_id(number), CONFLUENT_LENGTH
         raise UnreadableMessage(f"unknown framing: begins with {value[:2].hex()}")
 
     async def look_up(self, values: Iterable[bytes | None]) -> None:
@@ -106,10 +107,8 @@ class WireFormat:
         """
         if self.registry is None:
             return
-        framed = (value for value in values if value and value[:1] == CONFLUENT)
-        for prefix in {value[:CONFLUENT_LENGTH] for value in framed}:
-            number = int.from_bytes(prefix[1:], "big")
-            if number not in self.known_ids:
+        for number in {confluent_id(value) for value in values}:
+            if number is not None and number not in self.known_ids:
                 with suppress(UnreadableMessage):  # whoever reads it says so
                     await asyncio.to_thread(self.by_id, number)
 
@@ -146,6 +145,13 @@ class WireFormat:
         schema, start = self.locate(value)
         assert value is not None
         return decode(schema, value, start)
+
+
+def confluent_id(value: bytes | None) -> int | None:
+    """Return the schema id of a value in Confluent framing, None where it is in no such."""
+    if value is None or value[:1] != CONFLUENT or len(value) < CONFLUENT_LENGTH:
+        return None
+    return int.from_bytes(value[1:CONFLUENT_LENGTH], "big")
 
 
 def decode_exact(schema: WriterSchema, value: bytes, start: int) -> Event | None:

@@ -54,8 +54,8 @@ class WindowCounts:
     def forget(self, number: int, steps: Iterable[int]) -> None:
         """Forget steps of a window. Raises KeyError where one is not there."""
 
-    def tidy(self, lateness_seconds: int) -> None:
-        """Do what `prune` does where the newest step of the last window is a new one: seldom."""
+    def tidy(self, lateness_seconds: int) -> bool:
+        """Do what `prune` does where the last window's newest step is a new one, seldom; tell whether."""
 
     def pack(self) -> bytes:
         """Return the counts as bytes."""

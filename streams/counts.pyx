@@ -141,9 +141,12 @@ cdef class WindowCounts:
             self.parts.pop(step // self.shape.in_last[number], None)
 
     def tidy(self, int64_t lateness_seconds):
-        if self.tidied != self.last[self.shape.size - 1]:
-            self.prune(lateness_seconds)
-            self.tidied = self.last[self.shape.size - 1]
+        cdef int64_t newest = self.last[self.shape.size - 1]
+        if self.tidied == newest:
+            return False
+        self.prune(lateness_seconds)
+        self.tidied = newest
+        return True
 
     def pack(self):
         cdef dict last = self.counts[self.shape.size - 1]

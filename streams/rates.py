@@ -1,9 +1,10 @@
-"""The messages of success rates: what `windows.success_rate` says, put together from pieces made before.
+"""The messages of success rates: what `windows.success_rate` says, put together in C (`rows.ScopeRows`).
 
 A batch leads to at least three rows for each of its agents, which makes them most of what is produced. An
 Avro record's encoding is its fields' encodings one after another (design section 8), and most of them are
-the same in many rows: a window's end for all agents, the figures of the same counts, a scope's names. So
-the pieces are kept, and a row is their sum. The test holds each row against the one of `success_rate`.
+the same in many rows: a scope's names, the figures of the same counts. So a scope's names are encoded once
+for a batch, the figures are kept, and a row is put together of both. The test holds each row against the one
+of `success_rate`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from evometrics.streams.outputs import Message
 from evometrics.streams.rows import ScopeRows
 from evometrics.streams.windows import RATE_IDENTITY, SECOND, Counts, Scope, Window
 
-#: Pieces kept of each kind.
+#: Figures kept.
 REMEMBERED = 65_536
 #: The fields in the order in which the pieces hold them.
 FIELDS = [

@@ -8,7 +8,7 @@ the caller asks the slow functions then, which say the same of all that is read 
 `rows.pyi` says what everything takes and returns.
 """
 
-from evometrics.schemas.binary import KINDS, Unusual
+from evometrics.schemas.binary import KINDS, Unusual, write_text
 
 include "../schemas/avro.pxi"
 include "../schemas/formula.pxi"
@@ -117,7 +117,6 @@ cdef int pass_text(In* source, Field* field) except -1:
 cdef int pass_value(In* source, Kind kind, Field* field) except -1:
     """A value of any kind; what is no number nor text is only passed."""
     cdef Py_ssize_t n, i
-    cdef uint8_t byte
     if kind == STRING:
         return pass_text(source, field)
     if kind == LONG:
@@ -125,13 +124,7 @@ cdef int pass_value(In* source, Kind kind, Field* field) except -1:
     elif kind == DOUBLE:
         field.real = get_double(source)
     elif kind == BOOLEAN:
-        if source.place >= source.size:
-            raise Unusual
-        byte = source.data[source.place]
-        if byte > 1:
-            raise Unusual
-        source.place += 1
-        field.number = byte
+        field.number = get_boolean(source)
     elif kind == BYTES:
         n = get_length(source)
         source.place += n
@@ -159,7 +152,7 @@ cdef class Names:
     cdef Py_ssize_t wanted[WANTED]
 
     def __init__(self, names):
-        self.wanted_names = [write_name(name) for name in names]
+        self.wanted_names = [write_text(name) for name in names]
         self.forget()
 
     cdef void forget(self) noexcept:
@@ -224,17 +217,6 @@ cdef class Names:
         return 0
 
 
-cdef bytes write_name(str name):
-    """A name with its length before it."""
-    cdef Out out
-    open_out(&out, 64)
-    try:
-        put_text(&out, name)
-        return PyBytes_FromStringAndSize(out.data, out.size)
-    finally:
-        PyMem_Free(out.data)
-
-
 cdef inline bint is_text(const uint8_t* raw, Py_ssize_t size, bytes text) noexcept:
     return size == PyBytes_GET_SIZE(text) and memcmp(raw, PyBytes_AS_STRING(text), size) == 0
 
@@ -292,10 +274,6 @@ cdef Maybe performance(Kpis* kpis) noexcept:
 
 
 # Writing -------------------------------------------------------------------------------------------------
-
-
-cdef inline int put_real(Out* out, double x) except -1:
-    return put_raw(out, <const char*>&x, 8)
 
 
 cdef int put_maybe(Out* out, Maybe x) except -1:
@@ -416,7 +394,7 @@ cdef class CompletionReader:
             elif i == POST_KPIS:
                 self.after.read(&source, &after)
             else:
-                fields[i].given = self.given(&source, i)
+                fields[i].given = not self.nullable[i] or get_given(&source)
                 if fields[i].given:
                     pass_value(&source, self.kinds[i], &fields[i])
             fields[i].end = source.place
@@ -440,18 +418,8 @@ cdef class CompletionReader:
             PyMem_Free(out.data)
         return done
 
-    cdef bint given(self, In* source, Py_ssize_t i) except -1:
-        """Whether a field holds anything."""
-        cdef uint64_t branch
-        if not self.nullable[i]:
-            return True
-        branch = get_varint(source)
-        if branch != 0 and branch != 2:
-            raise Unusual
-        return branch == 2
-
     cdef int check(self, const uint8_t* data, Field* fields, int64_t now) except -1:
-        """As `screening.surely_valid` has it; names are counted in bytes, which are no fewer than characters."""
+        """As `screening.surely_valid` has it; names count in bytes, no fewer than characters."""
         cdef int64_t latest = now + self.ahead
         cdef bytes status
         cdef Py_ssize_t names = (
@@ -526,7 +494,9 @@ cdef inline str text_of(const uint8_t* data, Field* field):
     return PyUnicode_DecodeUTF8(<const char*>data + field.text, field.length, NULL)
 
 
-cdef inline int put_fields(Out* out, const uint8_t* data, Field* fields, Py_ssize_t first, Py_ssize_t last) except -1:
+cdef inline int put_fields(
+    Out* out, const uint8_t* data, Field* fields, Py_ssize_t first, Py_ssize_t last
+) except -1:
     """The bytes of fields that follow each other, as they came."""
     return put_raw(out, <const char*>data + fields[first].begin, fields[last].end - fields[first].begin)
 
@@ -565,7 +535,3 @@ cdef class ScopeRows:
             return PyBytes_FromStringAndSize(out.data, out.size)
         finally:
             PyMem_Free(out.data)
-
-
-cdef inline int put_all(Out* out, bytes raw) except -1:
-    return put_raw(out, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))

@@ -32,15 +32,10 @@ class ScopeMessage:
 
 @dataclass(slots=True)
 class Merged:
-    """One scope's counts: by source partition, and the sums over them.
-
-    Attributes:
-        pruned: the newest step of the last window when old steps were last forgotten.
-    """
+    """One scope's counts: by source partition, and the sums over them."""
 
     total: WindowCounts
     partitions: dict[int, PartialState] = field(default_factory=dict)
-    pruned: int = -1
 
 
 def state_key(scope: Scope, source_partition: int) -> bytes:
@@ -117,17 +112,15 @@ class ScopeProcessor:
             outcome.too_late += sum(1 for s in steps if s < open_from)
             changes.append((window, total.counts[number], [s for s in steps if s >= open_from]))
         outcome.messages += self.rates.rows(scope, changes)
-        if merged.pruned != total.newest[-1]:
-            merged.pruned = total.newest[-1]
-            self.prune(merged)
+        if total.tidy(self.lateness):
+            forget_others(merged)
 
-    def prune(self, merged: Merged) -> None:
-        """Forget the steps that no open window reaches back to, as the sums have them."""
-        total = merged.total
-        total.prune(self.lateness)
-        for state in merged.partitions.values():
-            for number, (counts, kept) in enumerate(zip(state.counts.counts, total.counts, strict=True)):
-                state.counts.forget(number, [step for step in counts if step not in kept])
+
+def forget_others(merged: Merged) -> None:
+    """Forget the steps of each source partition that the sums have not any more."""
+    for state in merged.partitions.values():
+        for number, (counts, kept) in enumerate(zip(state.counts.counts, merged.total.counts, strict=True)):
+            state.counts.forget(number, [step for step in counts if step not in kept])
 
 
 def merge(merged: Merged, state: PartialState, message: ScopeCounts) -> list[set[int]]:
