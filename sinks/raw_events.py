@@ -61,7 +61,11 @@ class RawEvent(NamedTuple):
 
 
 def select_events(topic: Topic, where: str) -> str:
-    """Return the query for a topic's events from `begin` up to but without `end` (milliseconds)."""
+    """Return the query for a topic's events from `begin` up to but without `end` (milliseconds).
+
+    `first` and `last` are the bounds of their event times (microseconds). Which rows are meant is found in
+    what is small of them, and only those are read whole: FINAL would read every column of the whole table.
+    """
     columns = []
     for field in newest(topic.record).source["fields"]:
         name, kind = field["name"], field["type"]
@@ -70,6 +74,14 @@ def select_events(topic: Topic, where: str) -> str:
         )
         shown = {"uuid": "toString(r.{})", "timestamp-micros": "toUnixTimestamp64Micro(r.{})"}
         columns.append(f"{shown.get(logical, 'r.{}').format(name)} AS {name}")
+    meant = (
+        "r._timestamp >= fromUnixTimestamp64Milli({begin:Int64}) "
+        "AND r._timestamp < fromUnixTimestamp64Milli({end:Int64}) "
+        "AND r.occurred_at >= fromUnixTimestamp64Micro({first:Int64}) "
+        "AND r.occurred_at <= fromUnixTimestamp64Micro({last:Int64}) "
+        f"AND {where}"
+    )
+    row = "r.event_id, r._partition, r._offset"
     return f"""SELECT
     toFixedString(concat(
         reinterpretAsFixedString(toUnixTimestamp64Milli(r._timestamp)),
@@ -77,10 +89,11 @@ def select_events(topic: Topic, where: str) -> str:
         reinterpretAsFixedString(r._partition)
     ), {HEAD.size}) AS _head,
     {", ".join(columns)}
-FROM {topic.table}_rows AS r FINAL
-WHERE r._timestamp >= fromUnixTimestamp64Milli({{begin:Int64}})
-    AND r._timestamp < fromUnixTimestamp64Milli({{end:Int64}}) AND {where}
+FROM {topic.table}_rows AS r
+PREWHERE {meant}
+WHERE ({row}) IN (SELECT {row} FROM {topic.table}_rows AS r FINAL WHERE {meant})
 ORDER BY r._timestamp, r._partition, r._offset, r.event_id
+LIMIT 1 BY r.event_id
 {FORMAT}"""
 
 

@@ -1,9 +1,10 @@
 """The raw tables of a database, seen through a selection and read in slices of Kafka's time.
 
 The tables are sorted by agent, Kafka was by time: what is read at a time is a slice of Kafka's time with so
-many events, sorted by ClickHouse. Each slice looks at the times of all rows once, so larger ones cost less
-and take more memory. A slice ends between two milliseconds. It depends on `_timestamp` and `event_id` alone,
-which stay what they are when a sink stores the same event again from another offset.
+many events, sorted by ClickHouse. Each slice looks at the times of all rows, and at what is small of those
+that may lie in it, so larger ones cost less and take more memory. A slice ends between two milliseconds. It
+depends on `_timestamp` and `event_id` alone, which stay what they are when a sink stores the same event again
+from another offset.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
@@ -32,6 +33,20 @@ from evometrics.sinks.settings import ClickHouseSettings
 
 #: What Kafka had at or after `begin`.
 SINCE = "r._timestamp >= fromUnixTimestamp64Milli({begin:Int64})"
+
+
+class Slice(NamedTuple):
+    """Events that are read at a time.
+
+    Attributes:
+        begin, end: what Kafka had from the one up to but without the other, milliseconds.
+        first, last: the bounds of their event times, microseconds, by which a table is partitioned.
+    """
+
+    begin: int
+    end: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,27 +141,29 @@ class RawTables:
         ((number, first, last),) = await self.rows(sql, given | {"begin": 0})
         return (int(first), int(last)) if number else None
 
-    async def slice_end(self, begin: int, events: int) -> int | None:
-        """Return where the slice ends that begins at a time: the millisecond after so many events.
+    async def next_slice(self, begin: int, events: int) -> Slice | None:
+        """Return the slice that begins at a time: up to the millisecond after so many events.
 
         None where there are no events from then on.
         """
         where, given = self.selection.where()
-        first = f"SELECT at FROM ({self.times(where)}) ORDER BY at LIMIT {{events:UInt64}}"
-        sql = f"SELECT count(), max(at) FROM ({first})"
-        ((number, last),) = await self.rows(sql, given | {"begin": begin, "events": events})
-        return int(last) + 1 if number else None
+        first = f"SELECT * FROM ({self.times(where)}) ORDER BY at LIMIT {{events:UInt64}} WITH TIES"
+        sql = f"SELECT count(), max(at), min(occurred), max(occurred) FROM ({first})"
+        ((number, *found),) = await self.rows(sql, given | {"begin": begin, "events": events})
+        at, oldest, newest = map(int, found)
+        return Slice(begin, at + 1, oldest, newest) if number else None
 
     def times(self, where: str) -> str:
         """Return the query for the times of all rows from `begin` on, duplicates and all."""
-        at = "toUnixTimestamp64Milli(r._timestamp) AS at"
+        at, occurred = "toUnixTimestamp64Milli(r._timestamp)", "toUnixTimestamp64Micro(r.occurred_at)"
+        times = f"{at} AS at, {occurred} AS occurred"
         return " UNION ALL ".join(
-            f"SELECT {at} FROM {topic.table}_rows AS r WHERE {where} AND {SINCE}"
+            f"SELECT {times} FROM {topic.table}_rows AS r WHERE {where} AND {SINCE}"
             for topic in self.selection.topics
         )
 
-    async def read(self, begin: int, end: int) -> list[RawEvent]:
-        """Return the events that Kafka had from a time up to but without another, in Kafka's order.
+    async def read(self, part: Slice) -> list[RawEvent]:
+        """Return the events of a slice, in Kafka's order.
 
         Those of one millisecond are in the order of the offsets within each topic and partition. Raises
         `TableMismatch` too.
@@ -154,7 +171,7 @@ class RawTables:
         where, given = self.selection.where()
         found: list[RawEvent] = []
         for topic in self.selection.topics:
-            container = await self.ask(select_events(topic, where), given | {"begin": begin, "end": end})
+            container = await self.ask(select_events(topic, where), given | part._asdict())
             schema, rows = read_container(container)
             check_columns(topic.record, schema)
             prefix = self.wire.prefixes[topic.record]
@@ -182,11 +199,12 @@ class RawTables:
             await asyncio.gather(reading, return_exceptions=True)
 
     async def slice(self, begin: int, end: int, number: int) -> tuple[list[RawEvent], int]:
-        """Return the slice that begins at a time, and where the next one does."""
-        slice_end = await self.slice_end(begin, number)
-        if slice_end is None or slice_end > end:
-            slice_end = end
-        return await self.read(begin, slice_end), slice_end
+        """Return the events of the slice that begins at a time, and where the next one does."""
+        part = await self.next_slice(begin, number)
+        if part is None:
+            return [], end
+        part = part._replace(end=min(part.end, end))
+        return await self.read(part), part.end
 
     async def ask(self, sql: str, parameters: Mapping[str, Any]) -> bytes:
         """Return the bytes that answer a query."""

@@ -75,7 +75,7 @@ class ReplaySettings:
 
     meant: RawSelection = field(default_factory=lambda: RawSelection(DERIVED_TOPICS))
     settle_seconds: float = 60.0
-    slice_events: int = 50_000
+    slice_events: int = 100_000
     step_events: int = 20_000
     processes: int = 1
     samples: int = 3

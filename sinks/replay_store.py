@@ -1,21 +1,57 @@
-"""Stores what a replay computed, beside the computing: ClickHouse inserts one step while the next is made."""
+"""Stores what a replay computed: ClickHouse inserts what some steps came to while the next are computed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from evometrics.schemas.tasks import end_tasks
+from evometrics.schemas.topics import SUCCESS_RATES
+from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.raw_events import RawEvent
-from evometrics.sinks.shadow import ShadowTables
+from evometrics.sinks.shadow import Row, ShadowTables
 from evometrics.streams.outputs import Message
+
+#: Rows are inserted when there are so many: of fewer, ClickHouse merges more.
+INSERT_ROWS = 100_000
+#: Where a derived message's event_id lies: after the framing and the length of its text.
+ID = slice(SINGLE_OBJECT_LENGTH + 1, SINGLE_OBJECT_LENGTH + 37)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What some steps came to.
+
+    Attributes:
+        ids: of the events read, as text; empty for what is no event.
+        rows: by topic, each under its number, or its id where a later one replaces it.
+    """
+
+    ids: list[bytes] = field(default_factory=list)
+    rows: dict[str, dict[bytes | int, Row]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Rows."""
+        return sum(map(len, self.rows.values()))
+
+    def add(self, events: Sequence[RawEvent], messages: Sequence[Message]) -> None:
+        """Take a step in: of several rows of one success rate the last, which knows the most."""
+        self.ids += [event.event_id for event in events]
+        stamp = events[-1].at
+        for message in messages:
+            assert message.value is not None
+            rows = self.rows.setdefault(message.topic, {})
+            key = message.value[ID] if message.topic == SUCCESS_RATES.name else len(rows)
+            rows[key] = Row(stamp, message.value)
 
 
 class Storing:
-    """Stores what one step came to while the next one is computed. Use it as an async context manager."""
+    """Stores what some steps came to while the next ones are computed. Use it as an async context manager."""
 
     def __init__(self, shadow: ShadowTables) -> None:
         self.shadow = shadow
+        self.gathered = Gathered()
         self.under_way: asyncio.Task[int] | None = None
         self.rows = 0
 
@@ -27,18 +63,33 @@ class Storing:
             await end_tasks([self.under_way])
 
     async def put(self, events: Sequence[RawEvent], messages: Sequence[Message]) -> None:
-        """Take a step's events and their derived ones, once those of the step before are stored."""
-        await self.end()
-        self.under_way = asyncio.create_task(self.store(events, messages))
+        """Take a step's events and their derived ones; waits where two inserts' rows are there."""
+        self.gathered.add(events, messages)
+        if max(len(self.gathered), len(self.gathered.ids)) >= INSERT_ROWS:
+            await self.begin()
 
-    async def end(self) -> int:
-        """Wait until all is stored; return how many rows were. Raises what storing raised."""
+    async def begin(self) -> None:
+        """Begin to store what was gathered, once that before is stored. Raises what storing that raised."""
         if self.under_way is not None:
             self.rows += await self.under_way
-            self.under_way = None
+        self.under_way = asyncio.create_task(self.store(self.gathered))
+        self.gathered = Gathered()
+
+    async def end(self) -> int:
+        """Store all; return how many rows were. Raises what storing raised."""
+        await self.begin()
+        assert self.under_way is not None
+        self.rows += await self.under_way
+        self.under_way = None
         return self.rows
 
-    async def store(self, events: Sequence[RawEvent], messages: Sequence[Message]) -> int:
-        """Store one step."""
-        await self.shadow.note_read(event.event_id for event in events)
-        return await self.shadow.insert(messages, events[-1].at)
+    async def store(self, gathered: Gathered) -> int:
+        """Store what was gathered."""
+        await self.shadow.note_read(gathered.ids)
+        stored = 0
+        for topic in self.shadow.topics:
+            rows = gathered.rows.get(topic.name)
+            if rows:
+                await self.shadow.insert(topic, rows.values())
+                stored += len(rows)
+        return stored

@@ -10,19 +10,18 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import newest
-from evometrics.schemas.topics import DERIVED_TOPICS, SUCCESS_RATES, Topic
+from evometrics.schemas.topics import DERIVED_TOPICS, Topic
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.blocks import block_end, container, container_format
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, error_code, explain
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import INSERT_SETTINGS
-from evometrics.streams.outputs import Message
 
 #: Rows of a replay are of no partition: a sink that asks which of its offsets are stored must not find them.
 NO_PARTITION = -1
@@ -35,8 +34,13 @@ LEFT_BEHIND = re.compile(
     rf"|events_replay_[0-9a-f]{{8}}_{READ}"
 )
 UNKNOWN_TABLE = 60
-#: Where a derived message's event_id lies: after the framing and the length of its text.
-ID = slice(SINGLE_OBJECT_LENGTH + 1, SINGLE_OBJECT_LENGTH + 37)
+
+
+class Row(NamedTuple):
+    """A row of a derived table: its message value, and the time in Kafka, ms, of what it came of."""
+
+    stamp: int
+    value: bytes
 
 
 class ReplayEnded(RuntimeError):
@@ -113,29 +117,11 @@ class ShadowTables:
         if rows:
             await self.raw_insert(self.read, ("id",), rows, "RowBinary", {"insert_deduplicate": 0})
 
-    async def insert(self, messages: Iterable[Message], stamp: int) -> int:
-        """Insert derived events; `stamp` is the time in Kafka of what they came of, milliseconds.
-
-        Returns how many rows were inserted: of several of one success rate the last, which knows the most.
-        """
-        by_topic: dict[str, dict[bytes | int, bytes]] = {}
-        for number, message in enumerate(messages):
-            assert message.value is not None
-            values = by_topic.setdefault(message.topic, {})
-            values[message.value[ID] if message.topic == SUCCESS_RATES.name else number] = message.value
-        total = 0
-        for topic in self.topics:
-            rows = by_topic.get(topic.name, {})
-            if rows:
-                await self.insert_rows(topic, rows.values(), stamp)
-                total += len(rows)
-        return total
-
-    async def insert_rows(self, topic: Topic, values: Iterable[bytes], stamp: int) -> None:
-        """Insert message values of one topic."""
+    async def insert(self, topic: Topic, rows: Iterable[Row]) -> None:
+        """Insert rows of one topic's table."""
         fmt = container_format(newest(topic.record))
         end, blocks = block_end(topic.name), []
-        for value in values:
+        for stamp, value in rows:
             blocks.append(write_block(NO_PARTITION, self.number, stamp, value, SINGLE_OBJECT_LENGTH, end))
             self.number += 1
         await self.raw_insert(

@@ -33,9 +33,11 @@ from evometrics.sinks.settings import ClickHouseSettings
 log = logging.getLogger(__name__)
 
 #: One insert is one block per month of the table whatever it spans, stored before it is acknowledged, on a
-#: cluster (where the table is a Distributed one) by the shards.
+#: cluster (where the table is a Distributed one) by the shards. What is in a block twice is found where any
+#: duplicate is, when parts merge and by FINAL, and not looked for at each insert, whose third that is.
 INSERT_SETTINGS = {
     "async_insert": 0,
+    "optimize_on_insert": 0,
     "insert_deduplicate": 1,
     "max_partitions_per_insert_block": 0,
     "distributed_foreground_insert": 1,

@@ -63,9 +63,9 @@ async def read(
         if bounds is None:
             return []
         begin, found = bounds[0], []
-        while (end := await tables.slice_end(begin, events)) is not None:
-            found.append(await tables.read(begin, end))
-            begin = end
+        while (part := await tables.next_slice(begin, events)) is not None:
+            found.append(await tables.read(part))
+            begin = part.end
         assert begin == bounds[1] + 1
         return found
 
