@@ -14,12 +14,15 @@ import pytest
 
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.outbox_file import (
+    PORTION,
     ROW_OVERHEAD,
+    STEP,
     OutboxError,
     OutboxFile,
     Row,
     dead_outboxes,
     new_outbox,
+    portions,
     try_lock,
 )
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_PROGRESSED, KPI_SNAPSHOTS
@@ -119,6 +122,16 @@ async def test_a_deletion_that_fails_is_made_up_for(outbox: Outbox, monkeypatch:
     outbox.delete(rows(outbox))
     await settled(outbox)
     assert (rows(outbox), outbox.space.depth) == ([], 0)
+
+
+@pytest.mark.parametrize("count", [1, STEP - 1, STEP, STEP + 1, 5 * STEP + 7, PORTION + STEP])
+def test_rows_of_any_number_are_written_in_one_commit_by_few_statements(tmp_path: Path, count: int) -> None:
+    wanted = [Row(seq, COMPLETED, f"agent-{seq}", b"value") for seq in range(1, count + 1)]
+    assert len(list(portions(wanted, PORTION))) <= 3
+    file = OutboxFile(tmp_path / "ev.db")
+    file.write(wanted, [])
+    assert file.read_after(0, count) == wanted
+    file.close()
 
 
 async def test_seq_never_repeats_in_a_life_so_that_a_reader_misses_nothing(outbox: Outbox) -> None:
