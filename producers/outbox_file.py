@@ -20,10 +20,11 @@ from typing import NamedTuple
 
 #: What a row costs beside its value: key, topic, times, and SQLite's own.
 ROW_OVERHEAD = 120
-#: Most rows in one statement, and what each of them binds. A statement is for a multiple of so many rows or for
-#: fewer than that, so that there are few different ones: SQLite keeps each, with the rows it last wrote.
+#: Most rows in one statement. It is for a multiple of `STEP` rows, or for fewer than that, so that there are
+#: few different ones: each is kept, with the rows it last wrote.
 PORTION = 1000
 STEP = 64
+#: What a statement binds for each row.
 COLUMNS = 5
 LAST_SEQ = 2**63 - 1
 #: Rows are read in portions of about this many bytes.
@@ -175,7 +176,7 @@ class OutboxFile:
             self.connection.execute("PRAGMA journal_mode = WAL")
             # A commit survives a power loss, not only the process's end.
             self.connection.execute("PRAGMA synchronous = FULL")
-            # What was sent is deleted without being overwritten first, as some builds of SQLite do by default.
+            # What is deleted need not be overwritten, as some builds of SQLite do by default.
             self.connection.execute("PRAGMA secure_delete = OFF")
             self.connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
             self.connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
