@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import LAST_SEQ, OutboxError, OutboxFile, OutboxLock, Row, dead_outboxes
+from evometrics.producers.outbox_file import LAST_SEQ, OutboxError, OutboxFile, OutboxLock, dead_outboxes
+from evometrics.producers.row import Row
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from evometrics.producers.outbox_file import Row
+from evometrics.producers.row import Row
 from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.registry import RegistryClient
 from evometrics.schemas.topics import BY_NAME, RAW_TOPICS, Topic

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from aiokafka import TopicPartition
 
 from evometrics.producers.backlog import Queued
-from evometrics.producers.outbox_file import ROW_OVERHEAD
+from evometrics.producers.row import size_of
 from evometrics.schemas.partitions import partition_of
 
 
@@ -44,7 +44,7 @@ class Lanes:
                 lane = self.lanes[where] = Lane(TopicPartition(*where))
             lane.waiting.append(item)
         self.rows += len(items)
-        self.size += bytes_of(items)
+        self.size += size_of([row for _, row in items])
 
     def ready(self) -> list[Lane]:
         """Return the lanes that have rows and nothing under way."""
@@ -54,10 +54,5 @@ class Lanes:
         """Take what was under way out of a lane."""
         done, lane.sending = lane.sending, []
         self.rows -= len(done)
-        self.size -= bytes_of(done)
+        self.size -= size_of([row for _, row in done])
         return done
-
-
-def bytes_of(items: Sequence[Queued]) -> int:
-    """Return the bytes that rows count with towards a limit."""
-    return sum([len(row.value) for _, row in items]) + ROW_OVERHEAD * len(items)

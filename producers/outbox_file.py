@@ -16,10 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
-#: What a row costs beside its value: key, topic, times, and SQLite's own.
-ROW_OVERHEAD = 120
+from evometrics.producers.row import ROW_OVERHEAD, Row, columns_of
+
 #: Most rows in one statement. It is for a multiple of `STEP` rows, or for fewer than that, so that there are
 #: few different ones: each is kept, with the rows it last wrote.
 PORTION = 1000
@@ -50,20 +49,6 @@ CREATE TABLE IF NOT EXISTS outbox (
 
 class OutboxError(OSError):
     """The outbox can't be used; the message names its file and the way out."""
-
-
-class Row(NamedTuple):
-    """One message to be sent: `value` is the event in Avro single-object encoding."""
-
-    seq: int
-    topic: str
-    key: str
-    value: bytes
-
-    @property
-    def size(self) -> int:
-        """Bytes that count towards the outbox's limit."""
-        return len(self.value) + ROW_OVERHEAD
 
 
 @dataclass(slots=True)
@@ -204,8 +189,7 @@ class OutboxFile:
                 execute("DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each(?))", (numbers,))
             for portion in portions(rows, self.portion):
                 places = ", ".join(["(?, ?, ?, ?, ?)"] * len(portion))
-                bound = [part for row in portion for part in (*row, now)]
-                execute(f"INSERT INTO outbox VALUES {places}", bound)
+                execute(f"INSERT INTO outbox VALUES {places}", columns_of(portion, now))
             execute("COMMIT")
         except BaseException:
             if self.connection.in_transaction:
@@ -221,8 +205,9 @@ class OutboxFile:
         rows: list[Row] = []
         size = 0
         for values in found:
-            rows.append(Row(*values))
-            size += rows[-1].size
+            row = Row(*values)
+            rows.append(row)
+            size += row.size
             if size >= READ_BYTES:
                 break
         found.close()

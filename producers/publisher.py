@@ -32,7 +32,7 @@ from evometrics.producers.kafka_session import (
     send_batch,
 )
 from evometrics.producers.lanes import Lane, Lanes
-from evometrics.producers.outbox_file import Row
+from evometrics.producers.row import Row
 from evometrics.schemas.compatibility import IncompatibleSchema
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings

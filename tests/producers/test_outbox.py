@@ -15,16 +15,15 @@ import pytest
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.outbox_file import (
     PORTION,
-    ROW_OVERHEAD,
     STEP,
     OutboxError,
     OutboxFile,
-    Row,
     dead_outboxes,
     new_outbox,
     portions,
     try_lock,
 )
+from evometrics.producers.row import ROW_OVERHEAD, Row
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_PROGRESSED, KPI_SNAPSHOTS
 from tests.producers.outbox_tools import files, left_in, until
 
@@ -82,7 +81,7 @@ async def test_events_that_wait_together_are_committed_together_in_order(tmp_pat
 
 
 async def test_a_wait_that_is_cancelled_does_not_take_the_event_back(outbox: Outbox) -> None:
-    task = asyncio.create_task(outbox.append(COMPLETED, "agent", b"value"))
+    task = asyncio.ensure_future(outbox.append(COMPLETED, "agent", b"value"))
     await asyncio.sleep(0)
     task.cancel()
     assert await outbox.append(COMPLETED, "agent", b"next")
