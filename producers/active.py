@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass, field
 from itertools import islice
 
-from evometrics.producers.convert import ActiveEvolution, evolution_id
-from evometrics.producers.values import given
+from evometrics.producers.convert import evolution_id, given
+from evometrics.schemas.events import EvolutionStarted
 
 logger = logging.getLogger(__name__)
 
 #: Evolutions that never complete must not fill the memory: the oldest are forgotten (on disk they stay).
 MOST_ACTIVE = 10_000
+
+
+@dataclass(slots=True)
+class ActiveEvolution:
+    """An evolution that has started and not completed: its start, and what its progress gave.
+
+    Attributes:
+        started: the event that was recorded.
+        begun: `time.perf_counter()` when it was recorded.
+        fitness: fitness by iteration, from `record_evolution_progress`.
+    """
+
+    started: EvolutionStarted
+    begun: float
+    fitness: list[float] = field(default_factory=list)
 
 
 class ActiveEvolutions(dict[str, ActiveEvolution]):

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol, TypeAlias
 
 from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import LAST_SEQ, OutboxError, OutboxFile, OutboxLock, Row, dead_outboxes
+from evometrics.producers.outbox_file import LAST_SEQ, OutboxError, OutboxFile, OutboxLock, dead_outboxes
+from evometrics.producers.row import Row
 
 logger = logging.getLogger(__name__)
 
@@ -108,11 +110,8 @@ class AdoptedSource:
         self.lock.close(delete=self.depth == 0)
 
 
-class Queued(NamedTuple):
-    """A row and where it came from."""
-
-    source: Source
-    row: Row
+#: Where a row came from, and the row; a plain tuple, for there is one to every event.
+Queued: TypeAlias = tuple[Source, Row]
 
 
 class Backlog:
@@ -161,10 +160,10 @@ class Backlog:
         if self.to_come and self.own.settled:
             self.adopted, self.to_come = self.adopted + self.to_come, []
         if self.to_come and not self.adopted:
-            return [Queued(self.own, row) for row in self.own.read(limit, self.own.furthest)]
+            return list(zip(repeat(self.own), self.own.read(limit, self.own.furthest), strict=False))
         for source in self.sources():
             if rows := source.read(limit):
-                return [Queued(source, row) for row in rows]
+                return list(zip(repeat(source), rows, strict=False))
         return []
 
     async def rewind(self) -> None:
@@ -177,8 +176,8 @@ class Backlog:
 
     def delete(self, queued: list[Queued]) -> None:
         """Delete rows that the broker has, and the files of adopted outboxes that are empty by that."""
-        for source in {item.source for item in queued}:
-            source.delete([item.row for item in queued if item.source is source])
+        for source in {source for source, _ in queued}:
+            source.delete([row for whose, row in queued if whose is source])
         for adopted in [a for a in self.adopted if a.depth == 0]:
             self.adopted.remove(adopted)
             adopted.close()

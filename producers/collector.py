@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.producers import convert
-from evometrics.producers.active import ActiveEvolutions
-from evometrics.producers.convert import ActiveEvolution
+from evometrics.producers.active import ActiveEvolution, ActiveEvolutions
+from evometrics.producers.convert import finite, whole
 from evometrics.producers.encoder import Encoder
 from evometrics.producers.evolution_events import EvolutionEvent
 from evometrics.producers.outbox import Outbox
@@ -20,7 +20,6 @@ from evometrics.producers.resources import ResourceSampler
 from evometrics.producers.run import EvolutionRun
 from evometrics.producers.sending import Sending
 from evometrics.producers.settings import collector_settings
-from evometrics.producers.values import finite, whole
 from evometrics.schemas.events import (
     Event,
     EvolutionCompleted,

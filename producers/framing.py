@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from evometrics.producers.outbox_file import Row
+from evometrics.producers.row import Row
 from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.registry import RegistryClient
 from evometrics.schemas.topics import BY_NAME, RAW_TOPICS, Topic
@@ -32,14 +32,17 @@ class Framing:
             schema = self.wire.writers[topic.record]
             await self.register(topic, SINGLE_OBJECT + schema.fingerprint, schema)
 
+    def knows(self, row: Row) -> bool:
+        """Tell whether `value` can be asked for a row."""
+        return self.registry is None or (row.topic, row.value[:SINGLE_OBJECT_LENGTH]) in self.prefixes
+
     async def learn(self, row: Row) -> None:
         """Get ready for a row: registers its schema where it is the first of its kind.
 
         Raises as `ready`; `UnreadableMessage` where the row's schema is none this package has
         (a newer version wrote it).
         """
-        kind = row.topic, row.value[:SINGLE_OBJECT_LENGTH]
-        if self.registry is None or kind in self.prefixes:
+        if self.knows(row):
             return
         schema, _ = self.wire.locate(row.value)
         await self.register(BY_NAME[row.topic], row.value[:SINGLE_OBJECT_LENGTH], schema)

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-from evometrics.producers.outbox_file import Row
+from evometrics.producers.row import Row, size_of
 
 #: Most bytes of rows that wait here.
 MOST_BYTES = 8_000_000
@@ -36,7 +36,7 @@ class HandOver:
 
     def committed(self, rows: Sequence[Row]) -> None:
         """Take in rows that are on disk now, numbered on from `committed_upto`."""
-        size = sum([row.size for row in rows])
+        size = size_of(rows)
         with self.lock:
             before = self.rows[-1].seq if self.rows else self.read_upto
             if before == self.committed_upto and self.size + size <= MOST_BYTES:
@@ -50,7 +50,7 @@ class HandOver:
             rows = [self.rows.popleft() for _ in range(min(limit, len(self.rows)))]
             if rows:
                 self.read_upto = rows[-1].seq
-                self.size -= sum([row.size for row in rows])
+                self.size -= size_of(rows)
         return rows
 
     def read_to(self, seq: int) -> None:

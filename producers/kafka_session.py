@@ -56,13 +56,11 @@ async def send_batch(producer: AIOKafkaProducer, lane: Lane, framing: Framing) -
     """Hand over as many of a lane's rows as one batch holds; the future is their acknowledgement."""
     batch = producer.create_batch()
     while lane.waiting:
-        item = lane.waiting[0]
-        value = framing.value(item.row)
+        _, row = lane.waiting[0]
         # A batch always takes its first message, whatever its size.
-        if batch.append(timestamp=None, key=item.row.key.encode(), value=value) is None:
+        if batch.append(timestamp=None, key=row.key.encode(), value=framing.value(row)) is None:
             break
-        lane.sending.append(item)
-        lane.waiting.popleft()
+        lane.sending.append(lane.waiting.popleft())
     batch.close()
     where = lane.partition
     future: asyncio.Future[Any] = await producer.send_batch(batch, where.topic, partition=where.partition)

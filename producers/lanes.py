@@ -7,11 +7,13 @@ partition without a leader holds up nothing but itself, until its rows fill the 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
 from evometrics.producers.backlog import Queued
+from evometrics.producers.row import size_of
 from evometrics.schemas.partitions import partition_of
 
 
@@ -26,21 +28,23 @@ class Lane:
 
 @dataclass(slots=True)
 class Lanes:
-    """All partitions; `rows` and `size` (bytes) are what they hold together."""
+    """All partitions, by topic and number; `rows` and `size` (bytes) are what they hold together."""
 
-    lanes: dict[TopicPartition, Lane] = field(default_factory=dict)
+    lanes: dict[tuple[str, int], Lane] = field(default_factory=dict)
     rows: int = 0
     size: int = 0
 
-    def add(self, item: Queued, partitions: int) -> None:
-        """Put a row at the end of its partition's lane."""
-        where = TopicPartition(item.row.topic, partition_of(item.row.key.encode(), partitions))
-        lane = self.lanes.get(where)
-        if lane is None:
-            lane = self.lanes[where] = Lane(where)
-        lane.waiting.append(item)
-        self.rows += 1
-        self.size += item.row.size
+    def add(self, items: Sequence[Queued], partitions: Mapping[str, int]) -> None:
+        """Put rows at the ends of their partitions' lanes; `partitions`: how many there are, by topic."""
+        for item in items:
+            row = item[1]
+            where = row.topic, partition_of(row.key.encode(), partitions[row.topic])
+            lane = self.lanes.get(where)
+            if lane is None:
+                lane = self.lanes[where] = Lane(TopicPartition(*where))
+            lane.waiting.append(item)
+        self.rows += len(items)
+        self.size += size_of([row for _, row in items])
 
     def ready(self) -> list[Lane]:
         """Return the lanes that have rows and nothing under way."""
@@ -50,5 +54,5 @@ class Lanes:
         """Take what was under way out of a lane."""
         done, lane.sending = lane.sending, []
         self.rows -= len(done)
-        self.size -= sum([item.row.size for item in done])
+        self.size -= size_of([row for _, row in done])
         return done

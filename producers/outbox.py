@@ -13,14 +13,14 @@ import os
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evometrics.producers.handover import HandOver
-from evometrics.producers.outbox_file import OutboxFile, OutboxLock, Row, new_outbox
+from evometrics.producers.outbox_file import OutboxFile, OutboxLock, new_outbox
+from evometrics.producers.row import Row, give_numbers
 from evometrics.producers.space import Space
-from evometrics.producers.waiting import Waiting, answer
+from evometrics.producers.waiting import answer
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,8 @@ class Outbox:
         self.file: OutboxFile | None = None
         self.mutex = threading.Lock()
         self.condition = threading.Condition(self.mutex)
-        self.queue: deque[Waiting] = deque()
+        self.queue: list[Row] = []
+        self.waiters: list[asyncio.Future[bool]] = []
         self.wake_at = NO_WAKE
         self.committing = 0.0
         self.sent: list[Row] = []
@@ -112,25 +113,25 @@ class Outbox:
             self.lock.close(delete=left == 0)
         self.thread = self.file = None
 
-    async def append(self, topic: str, key: str, value: bytes) -> bool:
-        """Return True once the row is on disk, False where it was shed or could not be written.
+    def append(self, topic: str, key: str, value: bytes) -> asyncio.Future[bool]:
+        """Return what comes to be True once the row is on disk, False where it was shed or not written.
 
-        The row takes its place in the order at the call, not at the return; cancelling the wait
-        does not take it back.
+        The row takes its place in the order at the call, not when it is on disk; cancelling the wait does
+        not take it back.
         """
-        loop = asyncio.get_running_loop()
-        waiting = Waiting(topic, key, value, loop, loop.create_future())
+        row, waiter = Row(0, topic, key, value), asyncio.get_running_loop().create_future()
         with self.mutex:
             open_ = self.thread is not None and not self.closing
             if open_:
-                self.queue.append(waiting)
+                self.queue.append(row)
+                self.waiters.append(waiter)
                 if len(self.queue) >= self.wake_at:
                     self.wake()
-        if open_:
-            return await waiting.done
-        self.failed += 1
-        self.complain(NOT_RUNNING)
-        return False
+        if not open_:
+            self.failed += 1
+            self.complain(NOT_RUNNING)
+            waiter.set_result(False)
+        return waiter
 
     def forked(self) -> bool:
         """Tell whether this process is a forked child of the one that opened the outbox, and say so if it is.
@@ -173,7 +174,8 @@ class Outbox:
                 self.wake_at = NO_WAKE
                 if self.closing and not (self.queue or self.sent):
                     return
-                batch = [self.queue.popleft() for _ in range(min(GROUP_MOST, len(self.queue)))]
+                batch, waiters = self.queue[:GROUP_MOST], self.waiters[:GROUP_MOST]
+                del self.queue[:GROUP_MOST], self.waiters[:GROUP_MOST]
                 sent: list[Row] = []
                 if self.deletion_due() <= 0:
                     sent, self.sent = self.sent, sent
@@ -186,7 +188,7 @@ class Outbox:
                 self.delete_later(sent)
                 time.sleep(COMMIT_PAUSE)
                 stored = [False] * len(batch)
-            answer(batch, stored)
+            answer(waiters, stored)
             if sent or True in stored:
                 self.on_commit()
 
@@ -205,7 +207,7 @@ class Outbox:
             return 0
         return self.sent_at + DELETE_PAUSE - time.monotonic()
 
-    def commit(self, batch: list[Waiting], sent: list[Row]) -> list[bool]:
+    def commit(self, batch: list[Row], sent: list[Row]) -> list[bool]:
         """Write one group; return for each of the batch whether it is on disk."""
         assert self.file is not None
         stored = self.space.fit(self.file, batch)
@@ -214,9 +216,8 @@ class Outbox:
                 f"outbox {self.path} is full ({self.space.max_bytes / 1e6:.0f} MB): shedding, progress "
                 f"first; shed so far {dict(self.space.shed)}. Bring the broker back or raise outbox_max_mb"
             )
-        fitting = [waiting for waiting, fits in zip(batch, stored, strict=True) if fits]
-        first = self.handover.committed_upto + 1
-        rows = [Row(seq, w.topic, w.key, w.value) for seq, w in enumerate(fitting, first)]
+        rows = [row for row, fits in zip(batch, stored, strict=True) if fits]
+        give_numbers(rows, self.handover.committed_upto + 1)
         if not self.write(rows, [row.seq for row in sent]):
             self.failed += len(rows)
             self.delete_later(sent)

@@ -16,19 +16,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
-#: What a row costs beside its value: key, topic, times, and SQLite's own.
-ROW_OVERHEAD = 120
-#: Most rows in one statement, and what each of them binds.
+from evometrics.producers.row import ROW_OVERHEAD, Row, columns_of
+
+#: Most rows in one statement. It is for a multiple of `STEP` rows, or for fewer than that, so that there are
+#: few different ones: each is kept, with the rows it last wrote.
 PORTION = 1000
+STEP = 64
+#: What a statement binds for each row.
 COLUMNS = 5
 LAST_SEQ = 2**63 - 1
 #: Rows are read in portions of about this many bytes.
 READ_BYTES = 4_000_000
-#: The WAL is copied into the database when it has this many pages of 4 KiB. A row that was sent meanwhile
-#: is gone by then, and need not be copied.
-WAL_PAGES = 4000
+#: Bytes of a page: a large one holds many rows, and a commit of a few hundred rows writes few pages.
+PAGE_BYTES = 16_384
+#: The WAL is copied into the database when it has this many pages. A row that was sent meanwhile is gone by
+#: then, and need not be copied.
+WAL_PAGES = 1000
 #: The WAL is cut back to this size, bytes, once its content is in the database.
 WAL_LIMIT = 16_000_000
 
@@ -45,20 +49,6 @@ CREATE TABLE IF NOT EXISTS outbox (
 
 class OutboxError(OSError):
     """The outbox can't be used; the message names its file and the way out."""
-
-
-class Row(NamedTuple):
-    """One message to be sent: `value` is the event in Avro single-object encoding."""
-
-    seq: int
-    topic: str
-    key: str
-    value: bytes
-
-    @property
-    def size(self) -> int:
-        """Bytes that count towards the outbox's limit."""
-        return len(self.value) + ROW_OVERHEAD
 
 
 @dataclass(slots=True)
@@ -148,6 +138,16 @@ def dead_outboxes(db_path: Path) -> Iterator[OutboxLock]:
             lock.close(delete=True)
 
 
+def portions(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:
+    """Divide rows among statements of up to `most` rows each."""
+    start = 0
+    while start < len(rows):
+        count = min(most, len(rows) - start)
+        count -= count % STEP if count > STEP else 0
+        yield rows[start : start + count]
+        start += count
+
+
 class OutboxFile:
     """The SQLite side. Not safe for several threads at once: each opens its own."""
 
@@ -156,10 +156,13 @@ class OutboxFile:
         self.path = path
         try:
             self.connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            self.connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             self.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self.connection.execute("PRAGMA journal_mode = WAL")
             # A commit survives a power loss, not only the process's end.
             self.connection.execute("PRAGMA synchronous = FULL")
+            # What is deleted need not be overwritten, as some builds of SQLite do by default.
+            self.connection.execute("PRAGMA secure_delete = OFF")
             self.connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
             self.connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
             self.connection.executescript(SCHEMA)
@@ -184,11 +187,9 @@ class OutboxFile:
             if sent:
                 numbers = f"[{','.join(map(str, sent))}]"
                 execute("DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each(?))", (numbers,))
-            for start in range(0, len(rows), self.portion):
-                portion = rows[start : start + self.portion]
+            for portion in portions(rows, self.portion):
                 places = ", ".join(["(?, ?, ?, ?, ?)"] * len(portion))
-                bound = [part for row in portion for part in (*row, now)]
-                execute(f"INSERT INTO outbox VALUES {places}", bound)
+                execute(f"INSERT INTO outbox VALUES {places}", columns_of(portion, now))
             execute("COMMIT")
         except BaseException:
             if self.connection.in_transaction:
@@ -204,8 +205,9 @@ class OutboxFile:
         rows: list[Row] = []
         size = 0
         for values in found:
-            rows.append(Row(*values))
-            size += rows[-1].size
+            row = Row(*values)
+            rows.append(row)
+            size += row.size
             if size >= READ_BYTES:
                 break
         found.close()

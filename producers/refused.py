@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from evometrics.producers.outbox_file import Row
+from evometrics.producers.row import Row
 
 DAY_SECONDS = 86_400
 SCHEMA = """

@@ -16,10 +16,10 @@ from evometrics.producers.backlog import Backlog
 from evometrics.producers.exporters import Exporter, configured_exporters
 from evometrics.producers.framing import Framing
 from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import Row
 from evometrics.producers.publisher import Publisher
 from evometrics.producers.recorder import Recorder
 from evometrics.producers.refused import RefusedMessages
+from evometrics.producers.row import Row
 from evometrics.producers.settings import CollectorSettings
 from evometrics.schemas.events import Event
 from evometrics.schemas.registry import RegistryClient

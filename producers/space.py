@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from evometrics.producers.handover import HandOver
-from evometrics.producers.outbox_file import OutboxFile, Row
-from evometrics.producers.waiting import Waiting
+from evometrics.producers.outbox_file import OutboxFile
+from evometrics.producers.row import Row, size_of
 from evometrics.schemas.topics import EVOLUTION_PROGRESSED
 
 #: Where the outbox is full, queued progress events go until it is this full.
@@ -53,28 +53,28 @@ class Space:
 
     def count(self, rows: Sequence[Row], sign: int) -> None:
         self.depth += sign * len(rows)
-        self.bytes += sign * sum([row.size for row in rows])
+        self.bytes += sign * size_of(rows)
         self.progress_rows += sign * [row.topic for row in rows].count(PROGRESS)
         self.high_water = max(self.high_water, self.bytes)
 
-    def fit(self, file: OutboxFile, batch: Sequence[Waiting]) -> list[bool]:
+    def fit(self, file: OutboxFile, batch: Sequence[Row]) -> list[bool]:
         """Decide what of a batch is stored: where space is short progress goes first, queued or new."""
-        wanted = sum([waiting.size for waiting in batch])
+        wanted = size_of(batch)
         if self.bytes + wanted <= self.max_bytes:
             return [True] * len(batch)
         self.shed_queued(file, wanted)
         room = self.max_bytes - self.bytes
         stored = []
-        others = sum(w.size for w in batch if w.topic != PROGRESS)
-        for waiting in batch:
-            progress = waiting.topic == PROGRESS
-            fits = waiting.size <= (room - others if progress else room)
+        others = size_of(row for row in batch if row.topic != PROGRESS)
+        for row in batch:
+            progress = row.topic == PROGRESS
+            fits = row.size <= (room - others if progress else room)
             if fits:
-                room -= waiting.size
+                room -= row.size
             else:
-                self.shed[waiting.topic] += 1
+                self.shed[row.topic] += 1
             if not progress:
-                others -= waiting.size
+                others -= row.size
             stored.append(fits)
         return stored
 

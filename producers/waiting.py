@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-
-from evometrics.producers.outbox_file import ROW_OVERHEAD
+from collections.abc import Mapping, Sequence
 
 
-@dataclass(slots=True)
-class Waiting:
-    """A row on its way to its commit, and who waits for it: True = it is on disk."""
-
-    topic: str
-    key: str
-    value: bytes
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[bool]
-
-    @property
-    def size(self) -> int:
-        """Bytes that count towards the outbox's limit."""
-        return len(self.value) + ROW_OVERHEAD
-
-
-def answer(batch: list[Waiting], stored: list[bool]) -> None:
-    """Tell everyone who waits, from any thread."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[bool], bool]]] = {}
-    for waiting, fits in zip(batch, stored, strict=True):
-        by_loop.setdefault(waiting.loop, []).append((waiting.done, fits))
+def answer(waiters: Sequence[asyncio.Future[bool]], stored: Sequence[bool]) -> None:
+    """Tell everyone who waits whether the row is on disk, from any thread."""
+    by_loop: dict[asyncio.AbstractEventLoop, dict[asyncio.Future[bool], bool]] = {}
+    for waiter, fits in zip(waiters, stored, strict=True):
+        by_loop.setdefault(waiter.get_loop(), {})[waiter] = fits
     for loop, answers in by_loop.items():
         try:
             loop.call_soon_threadsafe(settle, answers)
@@ -37,8 +19,8 @@ def answer(batch: list[Waiting], stored: list[bool]) -> None:
             continue
 
 
-def settle(answers: list[tuple[asyncio.Future[bool], bool]]) -> None:
+def settle(answers: Mapping[asyncio.Future[bool], bool]) -> None:
     """Resolve futures, in their own loop."""
-    for future, stored in answers:
+    for future, stored in answers.items():
         if not future.done():
             future.set_result(stored)

@@ -34,7 +34,7 @@ from evometrics.deploy.history.report import Counts
 from evometrics.deploy.history.sources import STRATEGIES
 from evometrics.deploy.history.staging import Staged, Staging
 from evometrics.producers.framing import Framing
-from evometrics.producers.outbox_file import Row
+from evometrics.producers.row import Row
 
 #: Events that are looked up and handed to the producer together, at most; and bytes of them.
 CHUNK = 2000

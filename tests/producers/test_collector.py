@@ -139,6 +139,13 @@ async def test_one_object_may_serve_as_start_and_completion(collector: Evolution
     assert not collector.active_collections
 
 
+async def test_an_agents_id_may_be_of_a_kind_of_text_of_its_own(collector: EvolutionMetricsCollector) -> None:
+    event = EvolutionCompletionEvent(agent_id=np.str_("agent-7"), success=True)
+    assert await collector.record_evolution_completion(event) is not None
+    (completed,) = waiting(collector)
+    assert completed.agent_id == "agent-7"
+
+
 async def test_a_completion_without_a_start_still_stands_alone(collector: EvolutionMetricsCollector) -> None:
     await collector.record_evolution_completion(
         SimpleNamespace(agent_id="a", timestamp=5000.0, duration_seconds=1000.0, pre_evolution_kpis={"x": 1})

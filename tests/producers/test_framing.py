@@ -8,7 +8,7 @@ import pytest
 
 from evometrics.producers.encoder import Encoder
 from evometrics.producers.framing import Framing
-from evometrics.producers.outbox_file import Row
+from evometrics.producers.row import Row
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
 from evometrics.schemas.topics import SYSTEM_EVENTS

@@ -11,7 +11,8 @@ import pytest
 from evometrics.producers import handover
 from evometrics.producers.backlog import OwnSource
 from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import LAST_SEQ, ROW_OVERHEAD, OutboxFile, Row
+from evometrics.producers.outbox_file import LAST_SEQ, OutboxFile
+from evometrics.producers.row import ROW_OVERHEAD, Row
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_PROGRESSED
 from tests.producers.outbox_tools import until
 

@@ -14,14 +14,16 @@ import pytest
 
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.outbox_file import (
-    ROW_OVERHEAD,
+    PORTION,
+    STEP,
     OutboxError,
     OutboxFile,
-    Row,
     dead_outboxes,
     new_outbox,
+    portions,
     try_lock,
 )
+from evometrics.producers.row import ROW_OVERHEAD, Row
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_PROGRESSED, KPI_SNAPSHOTS
 from tests.producers.outbox_tools import files, left_in, until
 
@@ -79,7 +81,7 @@ async def test_events_that_wait_together_are_committed_together_in_order(tmp_pat
 
 
 async def test_a_wait_that_is_cancelled_does_not_take_the_event_back(outbox: Outbox) -> None:
-    task = asyncio.create_task(outbox.append(COMPLETED, "agent", b"value"))
+    task = asyncio.ensure_future(outbox.append(COMPLETED, "agent", b"value"))
     await asyncio.sleep(0)
     task.cancel()
     assert await outbox.append(COMPLETED, "agent", b"next")
@@ -119,6 +121,16 @@ async def test_a_deletion_that_fails_is_made_up_for(outbox: Outbox, monkeypatch:
     outbox.delete(rows(outbox))
     await settled(outbox)
     assert (rows(outbox), outbox.space.depth) == ([], 0)
+
+
+@pytest.mark.parametrize("count", [1, STEP - 1, STEP, STEP + 1, 5 * STEP + 7, PORTION + STEP])
+def test_rows_of_any_number_are_written_in_one_commit_by_few_statements(tmp_path: Path, count: int) -> None:
+    wanted = [Row(seq, COMPLETED, f"agent-{seq}", b"value") for seq in range(1, count + 1)]
+    assert len(list(portions(wanted, PORTION))) <= 3
+    file = OutboxFile(tmp_path / "ev.db")
+    file.write(wanted, [])
+    assert file.read_after(0, count) == wanted
+    file.close()
 
 
 async def test_seq_never_repeats_in_a_life_so_that_a_reader_misses_nothing(outbox: Outbox) -> None:

@@ -226,10 +226,14 @@ async def test_rows_count_towards_the_window_until_they_are_deleted_on_disk(
 
 
 async def set_limit(brokers: str, topic: str, limit: int) -> None:
+    """Set the largest message of a topic; returns once the broker goes by it, which takes it a moment."""
+    name = "max.message.bytes"
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
     await admin.start()
-    resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(limit)})
-    await admin.alter_configs([resource])
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: str(limit)})])
+    asked = ConfigResource(ConfigResourceType.TOPIC, topic, {name: ""})
+    while str(limit) not in str(await admin.describe_configs([asked])):  # noqa: ASYNC110 - Kafka tells nobody
+        await asyncio.sleep(0.05)
     await admin.close()
 
 

@@ -123,3 +123,8 @@ def test_a_quick_look_at_what_a_program_made_passes_nothing_that_is_refused(even
                 wire.decode(wire.encode(changed))
             except Exception:
                 assert wire.encode_exact(changed) is None or not surely_valid(changed, NOW), changed
+
+
+@pytest.mark.parametrize("now", [0, 2**63 * 1000], ids=["the beginning", "past 64 bits"])
+def test_a_quick_look_takes_any_time_that_a_broker_may_give(now: int) -> None:
+    assert surely_valid(BY_RECORD["evolution_completed"], now) == (now > 0)

@@ -1,0 +1,35 @@
+"""What the compiled module takes and returns; `row.pyx` says what it is for."""
+
+from collections.abc import Iterable
+
+#: What a row costs beside its value: key, topic, times, and SQLite's own.
+ROW_OVERHEAD: int
+
+class Row:
+    """One message to be sent: `value` is the event in Avro single-object encoding.
+
+    Attributes:
+        seq: its place in its outbox, from 1; 0 until it is to be committed.
+    """
+
+    seq: int
+    @property
+    def topic(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def value(self) -> bytes: ...
+    @property
+    def size(self) -> int:
+        """Bytes that count towards the outbox's limit."""
+
+    def __init__(self, seq: int, topic: str, key: str, value: bytes) -> None: ...
+
+def size_of(rows: Iterable[Row]) -> int:
+    """Return the bytes that rows count with towards the outbox's limit."""
+
+def give_numbers(rows: Iterable[Row], first: int) -> None:
+    """Number rows on from `first`."""
+
+def columns_of(rows: Iterable[Row], last: int) -> list[int | str | bytes]:
+    """Return what a statement binds for rows: each one's columns, one after another, and then `last`."""
