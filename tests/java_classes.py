@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
 from evometrics.deploy.jars import cache_folder, exclusive, kafka_libs
@@ -35,6 +36,7 @@ def use_class_archive() -> None:
     """Have this process's children start Kafka from the file; make it where it is missing."""
     with suppress(MissingPartError):  # the tests that need what is missing say so
         archive = archive_of(find_java(), kafka_libs(print))
+        archive.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(archive.with_suffix(".lock")):
             if not archive.exists():
                 asyncio.run(make(archive))
@@ -60,10 +62,13 @@ async def make(archive: Path) -> None:
         written = folder / archive.name
         argv = (java, f"-XX:ArchiveClassesAtExit={written}", *arguments)
         node = ChildProcess(replace(spec, argv=argv, grace=END_SECONDS))
-        with suppress(ProcessFailedError):
+        try:
             await node.start()
             await use(bootstrap(nodes))
-        await node.stop()
+        except (ProcessFailedError, KafkaError) as error:
+            print(f"Kafka starts without a file of its classes: {error}")
+        finally:
+            await node.stop()
         if written.exists():
             written.rename(archive)
 
