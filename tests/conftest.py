@@ -1,4 +1,4 @@
-"""Real parts for the tests: a Kafka node, a cluster of three, a ClickHouse front; one each for all tests."""
+"""Real parts for the tests: a Kafka node, a cluster of three, a ClickHouse front; each serves many tests."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.ports import free_ports
 from evometrics.deploy.process import ChildProcess
 from evometrics.schemas.health import stacks
+from tests.java_classes import use_class_archive
 from tests.registry.server import RegistryServer
 
 #: Seconds before the end of a test that hangs (`faulthandler_timeout`) in which to look at it.
@@ -29,6 +30,22 @@ class KafkaCluster:
 
     brokers: str
     children: dict[int, ChildProcess]
+
+
+#: Files that run whole pipelines, for a minute or more: begun first, so that none of them is left at the end.
+LONG = ("tests/faults/", "tests/deploy/test_republish", "tests/deploy/test_dead", "tests/deploy/test_replay")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the start of Kafka cheap where several processes run the tests, for they start dozens of nodes."""
+    if getattr(config.option, "numprocesses", None):
+        use_class_archive()
+        config.option.loadscopereorder = False  # files are taken in the order of the tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the long files first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(autouse=True)
@@ -71,12 +88,13 @@ def running_node(data: Path) -> Iterator[str]:
     asyncio.run(child.stop())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """Three Kafka nodes as in production: three copies, of which two must have a write.
 
-    Shared by all tests: give topics and groups names of your own. A test may kill nodes; nobody starts them
-    again for it: leave the cluster with all three running and in sync.
+    Shared by a file's tests: give topics and groups names of your own. A test may kill nodes; nobody starts
+    them again for it: leave the cluster with all three running and in sync. It ends with its file, for three
+    idle nodes take a tenth of a core.
     """
     data = tmp_path_factory.mktemp("cluster")
     nodes = plan_nodes(data / "kafka", 3)

@@ -12,7 +12,7 @@ from tests.faults.weakened import GUARANTEES, WEAKENED
 # Side by side only where each shows in a way of its own: as lost, as stored twice, or as differing.
 @pytest.mark.parametrize("guarantees", ["outbox,plan,fence", "insert-before-commit", "deduplication"])
 async def test_the_check_sees_what_a_missing_guarantee_breaks(guarantees: str) -> None:
-    report = await run(without(*guarantees.split(","), seed=25), lambda _: None)
+    report = await run(without(*guarantees.split(","), seed=25, events=15_000, rate=250), lambda _: None)
     assert not report.crashes_missed
     assert seen(report), report.result
 

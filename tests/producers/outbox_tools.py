@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
@@ -18,6 +19,17 @@ from evometrics.schemas.wire import UnreadableMessage, WireFormat
 
 #: Nobody listens there: what is recorded stays in the outbox.
 NO_BROKER = "127.0.0.1:1"
+
+
+def config(folder: Path, **more: Any) -> dict[str, Any]:
+    """Return the config of a collector whose outbox is in a folder, and that no broker listens to."""
+    return {
+        "db_path": str(folder / "evolution_metrics.db"),
+        "brokers": NO_BROKER,
+        "node_id": "node-1",
+        "stop_timeout": 0,
+        **more,
+    }
 
 
 @dataclass(frozen=True)
