@@ -11,21 +11,15 @@ the container and to put the framing before it. The container names the schema i
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from evometrics.schemas import codec
-from evometrics.schemas.binary import read_length, read_long, read_text
+from evometrics.schemas.binary import read_length, read_text
 from evometrics.schemas.catalog import newest, plain
 from evometrics.schemas.topics import Topic
+from evometrics.sinks.raw_event import HEAD_BYTES
 
-#: Comes before each datum: the message's time in Kafka (milliseconds), its event time (microseconds), and its
-#: partition.
-HEAD = struct.Struct("<qqi")
-ID_END = 1 + 36
-#: How a datum begins: the length of its event_id, zigzag-coded.
-ID_LENGTH = 36 << 1
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
 #: Each row in a block of its own, which says how long it is: no row is shorter than this many bytes.
@@ -39,25 +33,6 @@ FORMAT = (
 
 class TableMismatch(RuntimeError):
     """A table's columns are not those of the newest schema; the message names them and a way out."""
-
-
-class RawEvent(NamedTuple):
-    """One event as it is sent.
-
-    Attributes:
-        at: the message's time in Kafka, milliseconds.
-        occurred_at: event time, microseconds.
-        value: the message value, framed.
-        partition: the partition it came from at first.
-    """
-
-    at: int
-    occurred_at: int
-    topic: str
-    event_id: bytes
-    key: bytes
-    value: bytes
-    partition: int = 0
 
 
 def select_events(topic: Topic, where: str) -> str:
@@ -87,7 +62,7 @@ def select_events(topic: Topic, where: str) -> str:
         reinterpretAsFixedString(toUnixTimestamp64Milli(r._timestamp)),
         reinterpretAsFixedString(toUnixTimestamp64Micro(r.occurred_at)),
         reinterpretAsFixedString(r._partition)
-    ), {HEAD.size}) AS _head,
+    ), {HEAD_BYTES}) AS _head,
     {", ".join(columns)}
 FROM {topic.table}_rows AS r
 PREWHERE {meant}
@@ -133,10 +108,10 @@ def kind_of(avro: Any) -> Any:
         return avro
 
 
-def read_container(container: bytes) -> tuple[Any, Iterator[bytes]]:
-    """Return the schema that a container of one-record blocks was written with, and the records.
+def read_header(container: bytes) -> tuple[Any, int]:
+    """Return the schema that a container was written with, and where its blocks begin.
 
-    Raises `ValueError` where it is no such container.
+    Raises `ValueError` where it is no container.
     """
     if container[: len(MAGIC)] != MAGIC:
         raise ValueError(f"ClickHouse sent no Avro container, but {container[:100]!r}")
@@ -148,44 +123,4 @@ def read_container(container: bytes) -> tuple[Any, Iterator[bytes]]:
             length, place = read_length(container, place)
             metadata[name] = container[place : place + length]
             place += length
-    return json.loads(metadata["avro.schema"]), records(container, place + 1 + SYNC_BYTES)
-
-
-def records(container: bytes, place: int) -> Iterator[bytes]:
-    """Return the record of each block from a place on."""
-    while place < len(container):
-        count, (size, place) = container[place] >> 1, read_length(container, place + 1)
-        if count > 1:
-            raise ValueError("ClickHouse put more than one row into a block of its Avro container")
-        if count:  # of no rows there is a block as well
-            yield container[place : place + size]
-        place += size + SYNC_BYTES
-
-
-def raw_event(topic: str, prefix: bytes, record: bytes) -> RawEvent:
-    """Return the event of a record: `HEAD`, then a datum that begins with ids of event, agent, node."""
-    at, occurred_at, partition = HEAD.unpack_from(record)
-    datum = record[HEAD.size :]
-    key, _ = read_key(datum, ID_END)
-    return RawEvent(at, occurred_at, topic, datum[1:ID_END], key, prefix + datum, partition)
-
-
-def read_head(value: bytes, position: int) -> tuple[bytes, bytes, int]:
-    """Return the id, the key and the event time (microseconds) of the datum at a position.
-
-    Of any version: all begin with ids of event, agent and node, and the time. Raises one of `UNUSUAL` where
-    they are not there.
-    """
-    id_end = position + ID_END
-    if value[position] != ID_LENGTH:
-        raise ValueError("no event_id")
-    key, place = read_key(value, id_end)
-    occurred_at, _ = read_long(value, place)
-    return value[position + 1 : id_end], key, occurred_at
-
-
-def read_key(value: bytes, place: int) -> tuple[bytes, int]:
-    """Return the message key of the event whose agent and node stand at a place, and where these end."""
-    length, agent = read_length(value, place)
-    more, node = read_length(value, agent + length)
-    return value[agent : agent + length] or value[node : node + more], node + more
+    return json.loads(metadata["avro.schema"]), place + 1 + SYNC_BYTES

@@ -21,14 +21,8 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from evometrics.schemas.topics import RAW_TOPICS, Topic
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
-from evometrics.sinks.raw_events import (
-    RawEvent,
-    check_columns,
-    check_known_columns,
-    raw_event,
-    read_container,
-    select_events,
-)
+from evometrics.sinks.raw_event import RawEvent, cut_events
+from evometrics.sinks.raw_events import check_columns, check_known_columns, read_header, select_events
 from evometrics.sinks.settings import ClickHouseSettings
 
 #: What Kafka had at or after `begin`.
@@ -172,10 +166,9 @@ class RawTables:
         found: list[RawEvent] = []
         for topic in self.selection.topics:
             container = await self.ask(select_events(topic, where), given | part._asdict())
-            schema, rows = read_container(container)
+            schema, place = read_header(container)
             check_columns(topic.record, schema)
-            prefix = self.wire.prefixes[topic.record]
-            found += [raw_event(topic.name, prefix, row) for row in rows]
+            found += cut_events(container, place, topic.name, self.wire.prefixes[topic.record])
         found.sort(key=lambda event: event.at)  # keeps the order of what is equal
         return found
 

@@ -40,7 +40,7 @@ from evometrics.schemas.settings import require
 from evometrics.schemas.topics import DERIVED_TOPICS, KPI_SNAPSHOTS, Topic
 from evometrics.sinks import replay_sql
 from evometrics.sinks.client import open_client
-from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.raw_tables import RawSelection
 from evometrics.sinks.replay_compare import Comparison, ReadFrom, TableDifferences
 from evometrics.sinks.replay_compute import Computing

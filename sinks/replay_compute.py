@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from evometrics.schemas.pace import set_collector_pace
 from evometrics.schemas.registry import RegistryClient
 from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_event import RawEvent
 from evometrics.streams.offline import OfflineStream
 from evometrics.streams.outputs import Message
 from evometrics.streams.settings import StreamSettings
@@ -59,9 +59,9 @@ class Computing:
 
     async def step(self, events: Iterable[RawEvent]) -> list[Message]:
         """Return the derived events of the next events, each partition's in their order."""
-        plain = ((e.topic, e.partition, e.key, e.value, e.at) for e in events)
+        plain = [(e.topic, e.partition, e.key, e.value, e.at) for e in events]
         if not self.children:
-            return await asyncio.to_thread(self.alone, list(plain))
+            return await asyncio.to_thread(self.alone, plain)
         shares: list[list[Plain]] = [[] for _ in self.children]
         for event in plain:
             shares[event[1] % len(shares)].append(event)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, KPI_SNAPSHOTS, Topic
 from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.raw_tables import RawSelection, RawTables
 from evometrics.sinks.retention import ROW_TIME, days_of
 from evometrics.sinks.settings import ClickHouseSettings

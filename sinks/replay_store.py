@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.topics import SUCCESS_RATES
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH
-from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.shadow import Row, ShadowTables
 from evometrics.streams.outputs import Message
 

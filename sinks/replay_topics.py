@@ -22,7 +22,7 @@ from evometrics.schemas.settings import KafkaSettings, require
 from evometrics.schemas.topic_admin import BrokerUnavailable, answered, partitions_of
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, KPI_SNAPSHOTS, Topic
 from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.raw_events import RawEvent, read_head
+from evometrics.sinks.raw_event import RawEvent, read_head
 from evometrics.sinks.replay_merge import Merge
 from evometrics.sinks.replay_source import MAX_AHEAD
 

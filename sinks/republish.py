@@ -25,7 +25,7 @@ from aiokafka import TopicPartition
 
 from evometrics.schemas.settings import require
 from evometrics.schemas.topics import DAY_MS
-from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.raw_tables import RawTables
 from evometrics.sinks.republish_progress import Progress
 from evometrics.sinks.republish_steps import Ahead, steps

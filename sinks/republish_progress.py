@@ -17,7 +17,7 @@ from aiokafka.structs import ConsumerRecord
 from evometrics.schemas.offset_range import range_reader, read_range
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
-from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_event import RawEvent
 
 HEADER = "evometrics-republished"
 #: The ends of the topics count as final when they have stayed the same for so long: what a killed process had

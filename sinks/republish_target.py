@@ -20,7 +20,7 @@ from evometrics.schemas.topic_retention import keep_for, own_settings, too_short
 from evometrics.schemas.topics import DAY_MS
 from evometrics.schemas.validation import MAX_EVENT_BYTES
 from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.republish_progress import Mark, Progress, ProgressReader, RepublishError
 
 CONNECT_SECONDS = 15.0

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import random
+import struct
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from evometrics.schemas.binary import Unusual, write_long, write_text
 from evometrics.schemas.catalog import released
 from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import (
@@ -25,7 +29,8 @@ from evometrics.schemas.metric_defs import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
 from evometrics.sinks.batch import Batch, Partition
 from evometrics.sinks.client import open_client
-from evometrics.sinks.raw_events import RawEvent, TableMismatch
+from evometrics.sinks.raw_event import RawEvent, cut_events
+from evometrics.sinks.raw_events import TableMismatch
 from evometrics.sinks.raw_tables import RawSelection, RawTables
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import TableWriter
@@ -239,3 +244,44 @@ async def test_a_table_of_another_version_is_refused_by_name(database: ClickHous
     await client.close()
     with pytest.raises(TableMismatch, match=r"evolution_started.*memory_mb.*float.*migrate"):
         await read(database)
+
+
+def block(record: bytes, count: int = 1) -> bytes:
+    """Return a container's block."""
+    return write_long(count) + write_long(len(record)) + record + bytes(16)
+
+
+HEAD = struct.pack("<qqi", 1_780_000_000_000, 1_780_000_000_000_000, 3)
+DATUM = write_text(new_event_id()) + write_text("agent") + write_text("node") + b"the rest"
+
+
+def test_events_are_cut_out_of_a_container_with_the_agent_or_else_the_node_as_key() -> None:
+    of_no_agent = DATUM.replace(write_text("agent"), write_text(""))
+    container = b"header" + block(HEAD + DATUM) + block(b"", 0) + block(HEAD + of_no_agent)
+    first, second = cut_events(container, 6, "topic", b"framing ")
+    assert first == RawEvent(
+        1_780_000_000_000, 1_780_000_000_000_000, "topic", DATUM[1:37], b"agent", b"framing " + DATUM, 3
+    )
+    assert (second.key, second.value) == (b"node", b"framing " + of_no_agent)
+
+
+@pytest.mark.parametrize(
+    "container",
+    [block(HEAD + DATUM, 2), block(HEAD + DATUM)[:-1], block(HEAD), block(b""), block(HEAD + DATUM[:40])],
+    ids=["two in a block", "cut", "no datum", "nothing", "cut datum"],
+)
+def test_what_is_no_container_of_events_is_refused(container: bytes) -> None:
+    with pytest.raises((ValueError, Unusual)):
+        cut_events(container, 0, "topic", b"")
+
+
+def test_no_damage_to_a_container_is_read_beyond_its_end() -> None:
+    container, rng = bytearray(2 * block(HEAD + DATUM)), random.Random(5)
+    for _ in range(5000):
+        damaged = container[: rng.randrange(len(container))] if rng.random() < 0.3 else container[:]
+        for _ in range(rng.randrange(4)):
+            if damaged:
+                damaged[rng.randrange(len(damaged))] = rng.choice([0, 1, 2, 127, 128, 255])
+        with suppress(ValueError, Unusual):
+            for event in cut_events(bytes(damaged), 0, "topic", b""):
+                assert len(event.event_id) == 36 and event.value in bytes(damaged)

@@ -8,7 +8,7 @@ import pytest
 
 from evometrics.schemas.topics import BY_RECORD, EVOLUTION_COMPLETED
 from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.replay_compute import Computing
 from evometrics.streams.settings import StreamSettings
 from tests.generator import Load, generate
@@ -61,7 +61,7 @@ async def test_rows_are_the_models_however_many_processes_compute() -> None:
 async def test_a_process_that_dies_or_fails_ends_the_replay_with_a_word() -> None:
     async with Computing(StreamSettings(), WIRE, 2) as computing:
         with pytest.raises(KeyError, match="reads no topic other"):
-            await computing.step([EVENTS[0]._replace(topic="other")])
+            await computing.step([RawEvent(1, 1, "other", b"", b"", b"", 1)])
         for child in computing.children:
             child.process.kill()
         with pytest.raises(RuntimeError, match="has ended"):

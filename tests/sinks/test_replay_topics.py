@@ -16,7 +16,7 @@ from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.settings import KafkaSettings, SettingsError
 from evometrics.schemas.topic_admin import BrokerUnavailable
 from evometrics.schemas.topics import BY_RECORD, EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS
-from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.replay_topics import Beginning, TopicSource
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.conftest import running_node

@@ -21,7 +21,7 @@ from evometrics.schemas.topic_admin import answered, create_missing
 from evometrics.schemas.topic_retention import RETENTION, keep_for, own_settings
 from evometrics.schemas.topics import DAY_MS, RAW_TOPICS, Topic
 from evometrics.sinks import republish_progress, republish_target
-from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.raw_tables import RawSelection, RawTables
 from evometrics.sinks.republish import HOUR, Republished, Republisher, RepublishSettings, to_send
 from evometrics.sinks.republish_progress import HEADER, OtherEvents, Progress, RepublishError

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from evometrics.sinks.raw_events import RawEvent
+from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.republish_steps import Ahead, steps
 
 HOUR = 3600

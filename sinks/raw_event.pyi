@@ -1,0 +1,54 @@
+"""What the compiled module takes and returns; `raw_event.pyx` says what it is for."""
+
+#: Bytes before each datum of a container: the message's time in Kafka (milliseconds, 8 bytes), its event time
+#: (microseconds, 8) and its partition (4), little-endian.
+HEAD_BYTES: int
+
+class RawEvent:
+    """One event as it is sent.
+
+    Attributes:
+        at: the message's time in Kafka, milliseconds.
+        occurred_at: event time, microseconds.
+        value: the message value, framed.
+        partition: the partition it came from at first.
+    """
+
+    @property
+    def at(self) -> int: ...
+    @property
+    def occurred_at(self) -> int: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def event_id(self) -> bytes: ...
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def value(self) -> bytes: ...
+    @property
+    def partition(self) -> int: ...
+    def __init__(
+        self,
+        at: int,
+        occurred_at: int,
+        topic: str,
+        event_id: bytes,
+        key: bytes,
+        value: bytes,
+        partition: int = 0,
+    ) -> None: ...
+
+def read_head(value: bytes, position: int) -> tuple[bytes, bytes, int]:
+    """Return the id, the key and the event time (microseconds) of the datum at a position.
+
+    Of any version: all begin with ids of event, agent and node, and the time. Raises `binary.Unusual` where
+    they are not there.
+    """
+
+def cut_events(container: bytes, place: int, topic: str, prefix: bytes) -> list[RawEvent]:
+    """Return the events of a container of one-record blocks, whose first begins at a place.
+
+    Each record is a head of `HEAD_BYTES`, then a datum of the topic's schema, which `prefix` frames. Raises
+    `ValueError` where a block holds more or is cut, `binary.Unusual` where a record is something else.
+    """

@@ -1,0 +1,127 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Raw events on their way out of ClickHouse or Kafka, cut out of what they came in, compiled.
+
+There is one for each event that is replayed or republished. It refers to nothing that could refer back, so the
+garbage collector leaves it alone. What everything takes, returns and raises is in `raw_event.pyi`.
+"""
+
+from evometrics.schemas.binary import Unusual
+
+include "../schemas/avro.pxi"
+
+from libc.stdint cimport int32_t
+
+DEF UUID_BYTES = 36
+DEF SYNC = 16
+#: Before each datum, little-endian: time in Kafka (8 bytes), event time (8), partition (4).
+DEF HEAD = 20
+HEAD_BYTES = HEAD
+
+
+cdef class RawEvent:
+    cdef readonly int64_t at
+    cdef readonly int64_t occurred_at
+    cdef readonly str topic
+    cdef readonly bytes event_id
+    cdef readonly bytes key
+    cdef readonly bytes value
+    cdef readonly int32_t partition
+
+    def __init__(
+        self,
+        int64_t at,
+        int64_t occurred_at,
+        str topic not None,
+        bytes event_id not None,
+        bytes key not None,
+        bytes value not None,
+        int32_t partition=0,
+    ):
+        self.at, self.occurred_at, self.partition = at, occurred_at, partition
+        self.topic, self.event_id, self.key, self.value = topic, event_id, key, value
+
+    def __eq__(self, other):
+        if not isinstance(other, RawEvent):
+            return NotImplemented
+        return parts(self) == parts(<RawEvent>other)
+
+    def __repr__(self):
+        return f"RawEvent{parts(self)!r}"
+
+
+cdef tuple parts(RawEvent e):
+    return e.at, e.occurred_at, e.topic, e.event_id, e.key, e.value, e.partition
+
+
+cdef inline bytes part(In* source, Py_ssize_t begin, Py_ssize_t size):
+    return PyBytes_FromStringAndSize(<const char*>source.data + begin, size)
+
+
+cdef bytes take_key(In* source):
+    """The key of the event whose agent and node come next: the agent, else the node."""
+    cdef Py_ssize_t agent = get_length(source), begin = source.place, node
+    source.place += agent
+    node = get_length(source)
+    if not agent:
+        agent, begin = node, source.place
+    source.place += node
+    return part(source, begin, agent)
+
+
+cdef bytes take_id(In* source):
+    """The id that comes next."""
+    cdef Py_ssize_t begin
+    if get_length(source) != UUID_BYTES:
+        raise Unusual
+    begin = source.place
+    source.place += UUID_BYTES
+    return part(source, begin, UUID_BYTES)
+
+
+def read_head(bytes value not None, Py_ssize_t position):
+    cdef In source
+    open_in(&source, value, position)
+    event_id = take_id(&source)
+    key = take_key(&source)
+    return event_id, key, get_long(&source)
+
+
+def cut_events(bytes container not None, Py_ssize_t place, str topic not None, bytes prefix not None):
+    cdef In source
+    cdef list found = []
+    cdef Py_ssize_t count, size, end
+    open_in(&source, container, place)
+    while source.place < source.size:
+        count = get_length(&source)
+        size = get_length(&source)
+        end = source.place + size
+        if count > 1 or source.size - end < SYNC:
+            raise ValueError("ClickHouse put more than one row into a block of its Avro container, or cut it")
+        if count:  # of no rows there is a block as well
+            found.append(event_of(&source, end, topic, prefix))
+        source.place = end + SYNC
+    return found
+
+
+cdef RawEvent event_of(In* source, Py_ssize_t end, str topic, bytes prefix):
+    """The event of the record that ends at a place: a head, then a datum."""
+    cdef RawEvent event = RawEvent.__new__(RawEvent)
+    cdef const uint8_t* head = source.data + source.place
+    cdef Py_ssize_t framing = PyBytes_GET_SIZE(prefix), datum
+    cdef bytes value
+    if end - source.place < HEAD:
+        raise Unusual
+    memcpy(&event.at, head, 8)
+    memcpy(&event.occurred_at, head + 8, 8)
+    memcpy(&event.partition, head + 16, 4)
+    source.place += HEAD
+    datum = end - source.place
+    value = PyBytes_FromStringAndSize(NULL, framing + datum)
+    memcpy(PyBytes_AS_STRING(value), PyBytes_AS_STRING(prefix), framing)
+    memcpy(PyBytes_AS_STRING(value) + framing, head + HEAD, datum)
+    event.topic, event.value = topic, value
+    event.event_id = take_id(source)
+    event.key = take_key(source)
+    if source.place > end:
+        raise Unusual
+    return event
