@@ -25,6 +25,8 @@ WARM_SECONDS, WARM_RATE = 5.0, 500.0
 MARKED_RATES, MARKED_SECONDS = (1000.0, 4000.0), 30.0
 QUICK_SECONDS = 8.0
 LIMIT_SECONDS = 3600
+#: ClickHouse merges no more where it does not at so many looks, so many seconds apart.
+QUIET_LOOKS, QUIET_SECONDS = 10, 0.5
 FLEET = (
     f"SELECT max(attempts) FROM {SUCCESS_RATES.table} WHERE scope = 'fleet' "
     "AND window_seconds = 604800 AND window_end = (SELECT max(window_end) FROM "
@@ -33,7 +35,7 @@ FLEET = (
 
 
 async def run(settings: Settings) -> dict[str, Any]:
-    """Offer load for a while and wait until all of it is stored; then look at how long an event takes."""
+    """Offer load for a while and wait until all of it is stored and merged; then how long an event takes."""
     seconds = settings.seconds or (QUICK_SECONDS if settings.quick else SECONDS)
     marked = QUICK_SECONDS if settings.quick else MARKED_SECONDS
     async with Stack(settings.folder) as stack:
@@ -46,6 +48,7 @@ async def run(settings: Settings) -> dict[str, Any]:
         say(f"end-to-end: {load['recorded']:,} events, {load['events_per_s']:,.0f}/s with all that follows")
         visible = []
         for rate in MARKED_RATES:
+            await merged(stack)
             visible.append(await seen_after(stack, settings, rate, marked))
             total += visible[-1].pop("recorded")
             say(f"end-to-end: at {rate:,.0f} events/s {visible[-1]}")
@@ -95,6 +98,14 @@ async def node(
 async def drained(stack: Stack) -> None:
     """Wait until everything recorded is processed and stored."""
     await drain(stack.kafka.brokers, pipeline_groups(STREAM, SINK), LIMIT_SECONDS)
+
+
+async def merged(stack: Stack) -> None:
+    """Wait until ClickHouse has merged what came before: a steady load does not begin after an overload."""
+    looks = 0
+    while looks < QUIET_LOOKS:
+        looks = 0 if await stack.number("SELECT count() FROM system.merges") else looks + 1
+        await asyncio.sleep(QUIET_SECONDS)
 
 
 async def check(stack: Stack, when: str, total: int) -> None:

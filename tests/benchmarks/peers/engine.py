@@ -1,6 +1,7 @@
 """The ceiling of a sink: containers that were made beforehand, posted to ClickHouse one after the other.
 
-No Kafka and no Python between two posts but the reading of a file: what is left is ClickHouse's own work.
+No Kafka and no Python between two posts but the reading of a file: what is left is ClickHouse's own work,
+with the settings that our sink inserts with.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from evometrics.schemas.binary import write_block
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.blocks import block_end, container, container_format
+from evometrics.sinks.writer import INSERT_SETTINGS
 from tests.benchmarks.events import FRAMING, Events
 from tests.benchmarks.fill import partition_of
 
@@ -44,7 +46,8 @@ def main() -> None:
     args = parse.parse_args()
     columns = (args.folder / COLUMNS).read_text()
     query = f"INSERT INTO {EVOLUTION_COMPLETED.table}_rows ({columns}) FORMAT Avro"
-    target = f"{args.clickhouse_url}/?{urllib.parse.urlencode({'query': query, 'database': 'evometrics'})}"
+    asked = {"query": query, "database": "evometrics", **INSERT_SETTINGS, "insert_deduplicate": 0}
+    target = f"{args.clickhouse_url}/?{urllib.parse.urlencode(asked)}"
     for file in sorted(args.folder.glob("*.avro")):
         request = urllib.request.Request(target, method="POST", data=file.read_bytes())
         with urllib.request.urlopen(request, timeout=INSERT_SECONDS) as answer:
