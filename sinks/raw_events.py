@@ -40,6 +40,7 @@ def select_events(topic: Topic, where: str) -> str:
 
     `first` and `last` are the bounds of their event times (microseconds). Which rows are meant is found in
     what is small of them, and only those are read whole: FINAL would read every column of the whole table.
+    On a cluster that is found once for all shards.
     """
     columns = []
     for field in newest(topic.record).source["fields"]:
@@ -66,7 +67,7 @@ def select_events(topic: Topic, where: str) -> str:
     {", ".join(columns)}
 FROM {topic.table}_rows AS r
 PREWHERE {meant}
-WHERE ({row}) IN (SELECT {row} FROM {topic.table}_rows AS r FINAL WHERE {meant})
+WHERE ({row}) GLOBAL IN (SELECT {row} FROM {topic.table}_rows AS r FINAL WHERE {meant})
 ORDER BY r._timestamp, r._partition, r._offset, r.event_id
 LIMIT 1 BY r.event_id
 {FORMAT}"""

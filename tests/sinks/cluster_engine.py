@@ -18,16 +18,20 @@ from pathlib import Path
 
 import chdb
 
-from evometrics.schemas.topics import TOPICS
+from evometrics.schemas.topics import EVOLUTION_STARTED, TOPICS
 from evometrics.sinks.migrate import own_tables
 from evometrics.sinks.migration_files import migrations
+from evometrics.sinks.raw_events import select_events
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import INSERT_SETTINGS
 
 CONFIG = """<clickhouse>
   <remote_servers><metrics><shard><internal_replication>true</internal_replication>
     <replica><host>localhost</host><port>9000</port></replica>
-  </shard></metrics></remote_servers>
+  </shard></metrics><pair>
+    <shard><replica><host>localhost</host><port>9000</port></replica></shard>
+    <shard><replica><host>localhost</host><port>9000</port></replica></shard>
+  </pair></remote_servers>
   <tcp_port>9000</tcp_port>
   <macros><shard>1</shard><replica>a</replica></macros>
   <zookeeper><implementation>testkeeper</implementation></zookeeper>
@@ -66,6 +70,7 @@ def main(folder: Path, engines: str) -> None:
             )
             assert "replicated_deduplication_window = 10000" in made and "CONSTRAINT readable" in made, topic
         check_rows(run)
+        check_reading(run)
     print("right", flush=True)
     os._exit(0)  # the stand-in for Keeper is not made to be closed
 
@@ -80,6 +85,19 @@ def check_tables(run: Run, prefix: str) -> None:
         here, over = (run(f"{columns} AND table = '{topic.table}_rows{end}'") for end in ("_local", ""))
         assert here == over and here, topic
         assert run(f"SELECT count() FROM d.{topic.table}") == ["0"]
+
+
+def check_reading(run: Run) -> None:
+    """What reads raw tables to send their events again takes a table of several shards."""
+    table = f"{EVOLUTION_STARTED.table}_rows"
+    run("CREATE DATABASE sharded")
+    run(f"CREATE TABLE sharded.{table} AS d.{table}_local ENGINE = Distributed('pair', 'd', '{table}_local')")
+    run("USE sharded")
+    asked = select_events(EVOLUTION_STARTED, "1")
+    for name, value in {"begin": 0, "end": 10**14, "first": 0, "last": 10**16}.items():
+        asked = asked.replace(f"{{{name}:Int64}}", str(value))
+    rows = asked[: asked.index("FORMAT")]
+    assert run(f"SELECT agent_id, evolution_id FROM ({rows})") == ["agent-1\te"]
 
 
 def check_rows(run: Run) -> None:
