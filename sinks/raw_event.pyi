@@ -1,7 +1,7 @@
 """What the compiled module takes and returns; `raw_event.pyx` says what it is for."""
 
 #: Bytes before each datum of a container: the message's time in Kafka (milliseconds, 8 bytes), its event time
-#: (microseconds, 8) and its partition (4), little-endian.
+#: (microseconds, 8), its partition (4) and its offset there (8), little-endian.
 HEAD_BYTES: int
 
 class RawEvent:
@@ -11,7 +11,7 @@ class RawEvent:
         at: the message's time in Kafka, milliseconds.
         occurred_at: event time, microseconds.
         value: the message value, framed.
-        partition: the partition it came from at first.
+        partition, offset: the partition it came from at first, and its offset there; 0 where nobody asks.
     """
 
     @property
@@ -28,6 +28,8 @@ class RawEvent:
     def value(self) -> bytes: ...
     @property
     def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
     def __init__(
         self,
         at: int,
@@ -37,6 +39,7 @@ class RawEvent:
         key: bytes,
         value: bytes,
         partition: int = 0,
+        offset: int = 0,
     ) -> None: ...
 
 def read_head(value: bytes, position: int) -> tuple[bytes, bytes, int]:

@@ -13,8 +13,8 @@ from libc.stdint cimport int32_t
 
 DEF UUID_BYTES = 36
 DEF SYNC = 16
-#: Before each datum, little-endian: time in Kafka (8 bytes), event time (8), partition (4).
-DEF HEAD = 20
+#: Before each datum, little-endian: time in Kafka (8 bytes), event time (8), partition (4), offset (8).
+DEF HEAD = 28
 HEAD_BYTES = HEAD
 
 
@@ -26,6 +26,7 @@ cdef class RawEvent:
     cdef readonly bytes key
     cdef readonly bytes value
     cdef readonly int32_t partition
+    cdef readonly int64_t offset
 
     def __init__(
         self,
@@ -36,8 +37,9 @@ cdef class RawEvent:
         bytes key not None,
         bytes value not None,
         int32_t partition=0,
+        int64_t offset=0,
     ):
-        self.at, self.occurred_at, self.partition = at, occurred_at, partition
+        self.at, self.occurred_at, self.partition, self.offset = at, occurred_at, partition, offset
         self.topic, self.event_id, self.key, self.value = topic, event_id, key, value
 
     def __eq__(self, other):
@@ -50,7 +52,7 @@ cdef class RawEvent:
 
 
 cdef tuple parts(RawEvent e):
-    return e.at, e.occurred_at, e.topic, e.event_id, e.key, e.value, e.partition
+    return e.at, e.occurred_at, e.topic, e.event_id, e.key, e.value, e.partition, e.offset
 
 
 cdef inline bytes part(In* source, Py_ssize_t begin, Py_ssize_t size):
@@ -114,6 +116,7 @@ cdef RawEvent event_of(In* source, Py_ssize_t end, str topic, bytes prefix):
     memcpy(&event.at, head, 8)
     memcpy(&event.occurred_at, head + 8, 8)
     memcpy(&event.partition, head + 16, 4)
+    memcpy(&event.offset, head + 20, 8)
     source.place += HEAD
     datum = end - source.place
     value = PyBytes_FromStringAndSize(NULL, framing + datum)

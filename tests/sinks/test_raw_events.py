@@ -30,7 +30,7 @@ from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
 from evometrics.sinks.batch import Batch, Partition
 from evometrics.sinks.client import open_client
 from evometrics.sinks.raw_event import RawEvent, cut_events
-from evometrics.sinks.raw_events import TableMismatch
+from evometrics.sinks.raw_events import TableMismatch, in_order
 from evometrics.sinks.raw_tables import RawSelection, RawTables
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import TableWriter
@@ -251,7 +251,7 @@ def block(record: bytes, count: int = 1) -> bytes:
     return write_long(count) + write_long(len(record)) + record + bytes(16)
 
 
-HEAD = struct.pack("<qqi", 1_780_000_000_000, 1_780_000_000_000_000, 3)
+HEAD = struct.pack("<qqiq", 1_780_000_000_000, 1_780_000_000_000_000, 3, 77)
 DATUM = write_text(new_event_id()) + write_text("agent") + write_text("node") + b"the rest"
 
 
@@ -260,9 +260,18 @@ def test_events_are_cut_out_of_a_container_with_the_agent_or_else_the_node_as_ke
     container = b"header" + block(HEAD + DATUM) + block(b"", 0) + block(HEAD + of_no_agent)
     first, second = cut_events(container, 6, "topic", b"framing ")
     assert first == RawEvent(
-        1_780_000_000_000, 1_780_000_000_000_000, "topic", DATUM[1:37], b"agent", b"framing " + DATUM, 3
+        1_780_000_000_000, 1_780_000_000_000_000, "topic", DATUM[1:37], b"agent", b"framing " + DATUM, 3, 77
     )
     assert (second.key, second.value) == (b"node", b"framing " + of_no_agent)
+
+
+def test_what_was_stored_twice_comes_once_and_in_the_order_of_time_partition_and_offset() -> None:
+    places = [(5, 1, 9), (5, 1, 2), (4, 2, 7), (5, 0, 8), (5, 1, 9)]
+    found = [
+        RawEvent(at, 0, "topic", b"%d-%d-%d" % (at, partition, offset), b"", b"", partition, offset)
+        for at, partition, offset in places
+    ]
+    assert [(e.at, e.partition, e.offset) for e in in_order(found)] == sorted(set(places))
 
 
 @pytest.mark.parametrize(
