@@ -50,7 +50,9 @@ def read_head(value: bytes, position: int) -> tuple[bytes, bytes, int]:
     """
 
 def cut_events(container: bytes, place: int, topic: str, prefix: bytes) -> list[RawEvent]:
-    """Return the events of a container of one-record blocks, whose first begins at a place.
+    """Return the events of a container of one-record blocks, whose first begins at a place, each once.
+
+    They are in the order of time, partition and offset.
 
     Each record is a head of `HEAD_BYTES`, then a datum of the topic's schema, which `prefix` frames. Raises
     `ValueError` where a block holds more or is cut, `binary.Unusual` where a record is something else.

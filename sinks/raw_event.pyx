@@ -10,6 +10,7 @@ from evometrics.schemas.binary import Unusual
 include "../schemas/avro.pxi"
 
 from libc.stdint cimport int32_t
+from libc.stdlib cimport qsort
 
 DEF UUID_BYTES = 36
 DEF SYNC = 16
@@ -102,7 +103,51 @@ def cut_events(bytes container not None, Py_ssize_t place, str topic not None, b
         if count:  # of no rows there is a block as well
             found.append(event_of(&source, end, topic, prefix))
         source.place = end + SYNC
+    return in_order(found)
+
+
+cdef struct Placed:
+    #: What an event is sorted by, and which of all it is.
+    int64_t at
+    int32_t partition
+    int64_t offset
+    const char* event_id
+    Py_ssize_t number
+
+
+cdef list in_order(list events):
+    """The same by time, partition, offset and id, without those that come twice."""
+    cdef Py_ssize_t i, n = len(events)
+    cdef RawEvent event
+    cdef list found = []
+    cdef Placed* places = <Placed*>PyMem_Malloc((n + 1) * sizeof(Placed))
+    if places == NULL:
+        raise MemoryError
+    try:
+        for i in range(n):
+            event = <RawEvent>events[i]
+            places[i].at, places[i].partition, places[i].offset = event.at, event.partition, event.offset
+            places[i].event_id, places[i].number = PyBytes_AS_STRING(event.event_id), i
+        qsort(places, n, sizeof(Placed), &compare)
+        for i in range(n):
+            if i == 0 or compare(&places[i - 1], &places[i]):
+                found.append(events[places[i].number])
+    finally:
+        PyMem_Free(places)
     return found
+
+
+cdef int compare(const void* one, const void* other) noexcept nogil:
+    """Below, at or above 0 as the one event comes before, with or after the other."""
+    cdef const Placed* a = <const Placed*>one
+    cdef const Placed* b = <const Placed*>other
+    if a.at != b.at:
+        return -1 if a.at < b.at else 1
+    if a.partition != b.partition:
+        return -1 if a.partition < b.partition else 1
+    if a.offset != b.offset:
+        return -1 if a.offset < b.offset else 1
+    return memcmp(a.event_id, b.event_id, UUID_BYTES)
 
 
 cdef RawEvent event_of(In* source, Py_ssize_t end, str topic, bytes prefix):

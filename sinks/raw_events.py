@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from operator import attrgetter
 from typing import Any
 
 from evometrics.schemas import codec
 from evometrics.schemas.binary import read_length, read_text
 from evometrics.schemas.catalog import newest, plain
 from evometrics.schemas.topics import Topic
-from evometrics.sinks.raw_event import HEAD_BYTES, RawEvent
+from evometrics.sinks.raw_event import HEAD_BYTES
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
@@ -44,7 +43,7 @@ def select_events(topic: Topic, where: str) -> str:
     `first` and `last` are the bounds of their event times (microseconds). Which rows are meant is found in
     what is small of them, and only those are read whole: FINAL would read every column of the whole table.
     On a cluster that is found once for all shards. A message that was stored twice may come twice; to sort
-    such rows and to look for these costs ClickHouse half as much again as the rest, and `in_order` little.
+    such rows and to look for these costs ClickHouse half as much again as the rest, and `cut_events` little.
     """
     columns = []
     for field in newest(topic.record).source["fields"]:
@@ -74,12 +73,6 @@ FROM {topic.table}_rows AS r
 PREWHERE {meant}
 WHERE ({row}) GLOBAL IN (SELECT {row} FROM {topic.table}_rows AS r FINAL WHERE {meant})
 {FORMAT}"""
-
-
-def in_order(events: Iterable[RawEvent]) -> list[RawEvent]:
-    """Return a topic's events each once, in the order of Kafka's time, partitions and offsets."""
-    once = {event.event_id: event for event in events}
-    return sorted(once.values(), key=attrgetter("at", "partition", "offset", "event_id"))
 
 
 def branches(kind: Any) -> list[Any]:

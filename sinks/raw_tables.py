@@ -22,13 +22,7 @@ from evometrics.schemas.topics import RAW_TOPICS, Topic
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.raw_event import RawEvent, cut_events
-from evometrics.sinks.raw_events import (
-    check_columns,
-    check_known_columns,
-    in_order,
-    read_header,
-    select_events,
-)
+from evometrics.sinks.raw_events import check_columns, check_known_columns, read_header, select_events
 from evometrics.sinks.settings import ClickHouseSettings
 
 #: What Kafka had at or after `begin`.
@@ -174,7 +168,7 @@ class RawTables:
             container = await self.ask(select_events(topic, where), given | part._asdict())
             schema, place = read_header(container)
             check_columns(topic.record, schema)
-            found += in_order(cut_events(container, place, topic.name, self.wire.prefixes[topic.record]))
+            found += cut_events(container, place, topic.name, self.wire.prefixes[topic.record])
         found.sort(key=lambda event: event.at)  # keeps the order of what is equal
         return found
 

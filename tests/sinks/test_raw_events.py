@@ -30,7 +30,7 @@ from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
 from evometrics.sinks.batch import Batch, Partition
 from evometrics.sinks.client import open_client
 from evometrics.sinks.raw_event import RawEvent, cut_events
-from evometrics.sinks.raw_events import TableMismatch, in_order
+from evometrics.sinks.raw_events import TableMismatch
 from evometrics.sinks.raw_tables import RawSelection, RawTables
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import TableWriter
@@ -257,7 +257,8 @@ DATUM = write_text(new_event_id()) + write_text("agent") + write_text("node") + 
 
 def test_events_are_cut_out_of_a_container_with_the_agent_or_else_the_node_as_key() -> None:
     of_no_agent = DATUM.replace(write_text("agent"), write_text(""))
-    container = b"header" + block(HEAD + DATUM) + block(b"", 0) + block(HEAD + of_no_agent)
+    later = HEAD[:-8] + struct.pack("<q", 78)
+    container = b"header" + block(HEAD + DATUM) + block(b"", 0) + block(later + of_no_agent)
     first, second = cut_events(container, 6, "topic", b"framing ")
     assert first == RawEvent(
         1_780_000_000_000, 1_780_000_000_000_000, "topic", DATUM[1:37], b"agent", b"framing " + DATUM, 3, 77
@@ -267,11 +268,11 @@ def test_events_are_cut_out_of_a_container_with_the_agent_or_else_the_node_as_ke
 
 def test_what_was_stored_twice_comes_once_and_in_the_order_of_time_partition_and_offset() -> None:
     places = [(5, 1, 9), (5, 1, 2), (4, 2, 7), (5, 0, 8), (5, 1, 9)]
-    found = [
-        RawEvent(at, 0, "topic", b"%d-%d-%d" % (at, partition, offset), b"", b"", partition, offset)
-        for at, partition, offset in places
+    blocks = [
+        block(struct.pack("<qqiq", at, 0, partition, offset) + DATUM) for at, partition, offset in places
     ]
-    assert [(e.at, e.partition, e.offset) for e in in_order(found)] == sorted(set(places))
+    found = cut_events(b"".join(blocks), 0, "topic", b"")
+    assert [(e.at, e.partition, e.offset) for e in found] == sorted(set(places))
 
 
 @pytest.mark.parametrize(
