@@ -13,19 +13,12 @@ from evometrics.producers.evolvable import EvolutionContext, EvolvableAgent
 from evometrics.producers.orchestrator import NightlyEvolutionOrchestrator
 from evometrics.producers.strategies import Strategy
 from evometrics.schemas.events import Event, SystemEvent
-from tests.producers.outbox_tools import NO_BROKER, waiting
+from tests.producers.outbox_tools import config, waiting
 
 
 async def strict_collector(tmp_path: Path) -> AsyncIterator[EvolutionMetricsCollector]:
     """Yield a collector that raises where an event is invalid; each test file makes a fixture of it."""
-    config = {
-        "node_id": "n1",
-        "brokers": NO_BROKER,
-        "db_path": str(tmp_path / "outbox.db"),
-        "stop_timeout": 0,
-        "strict": True,
-    }
-    recorder = EvolutionMetricsCollector(config)
+    recorder = EvolutionMetricsCollector(config(tmp_path, node_id="n1", strict=True))
     await recorder.start()
     yield recorder
     await recorder.stop()

@@ -23,18 +23,12 @@ from evometrics.producers import EvolutionMetricsCollector
 from evometrics.producers.influxdb import InfluxExporter, escaped, write_address
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.settings import SettingsError
-from tests.producers.outbox_tools import NO_BROKER, until, waiting
+from tests.producers import outbox_tools
+from tests.producers.outbox_tools import until, waiting
 
 
 def config(folder: Path, **more: Any) -> dict[str, Any]:
-    return {
-        "db_path": str(folder / "ev.db"),
-        "brokers": NO_BROKER,
-        "node_id": "node 1",
-        "stop_timeout": 0,
-        "flush_interval": 0.2,
-        **more,
-    }
+    return outbox_tools.config(folder, **{"node_id": "node 1", "flush_interval": 0.2, **more})
 
 
 async def evolve(collector: EvolutionMetricsCollector) -> None:
