@@ -6,16 +6,16 @@ import os
 import time
 import uuid
 
-from libc.stdint cimport uint8_t, uint64_t
+include "uuid.pxi"
+
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 cdef extern from "Python.h":
     str PyUnicode_DecodeASCII(const char* text, Py_ssize_t size, const char* errors)
 
-#: Bytes of a UUID, how many of them are random in a UUIDv7, and its characters.
-DEF SIZE = 16
+#: Bytes that are random in a UUIDv7.
 DEF RANDOM = 10
-DEF CHARACTERS = 36
 #: One system call gives the random bytes of so many ids.
 DEF RANDOM_AHEAD = 1024
 DEF MOST_MILLISECONDS = 0xFFFF_FFFF_FFFF
@@ -23,7 +23,6 @@ DEF MOST_MILLISECONDS = 0xFFFF_FFFF_FFFF
 DERIVED_NAMESPACE = uuid.UUID("6f0f1d5e-52a5-5c39-9d0b-6f9a2f2f7a11")
 #: Begun with the namespace's bytes; each id goes on with a copy.
 cdef object HASH = hashlib.sha1(DERIVED_NAMESPACE.bytes, usedforsecurity=False)
-cdef const char* DIGITS = b"0123456789abcdef"
 
 #: Random bytes for ids to come, and how many of them were given.
 cdef bytes ahead = b""
@@ -50,37 +49,28 @@ cdef int take_random(uint8_t* raw) except -1:
     return 0
 
 
-cdef str text_of(uint8_t* raw, uint8_t version):
+cdef str text_of(const uint8_t* raw, uint8_t version):
     """The text of a UUID, with its version and variant set."""
-    cdef char text[CHARACTERS]
-    cdef Py_ssize_t i, place = 0
-    raw[6] = raw[6] & 0x0F | version << 4
-    raw[8] = raw[8] & 0x3F | 0x80
-    for i in range(SIZE):
-        if i == 4 or i == 6 or i == 8 or i == 10:
-            text[place] = 45  # a hyphen
-            place += 1
-        text[place] = DIGITS[raw[i] >> 4]
-        text[place + 1] = DIGITS[raw[i] & 0x0F]
-        place += 2
-    return PyUnicode_DecodeASCII(text, CHARACTERS, NULL)
+    cdef char text[UUID_TEXT]
+    put_uuid(text, raw, version)
+    return PyUnicode_DecodeASCII(text, UUID_TEXT, NULL)
 
 
 def new_event_id(now_ms=None):
-    cdef uint8_t raw[SIZE]
+    cdef uint8_t raw[UUID_SIZE]
     cdef Py_ssize_t i
     milliseconds = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     cdef uint64_t bits = milliseconds & MOST_MILLISECONDS
-    for i in range(SIZE - RANDOM):
-        raw[i] = bits >> 8 * (SIZE - RANDOM - 1 - i) & 0xFF
-    take_random(raw + SIZE - RANDOM)
+    for i in range(UUID_SIZE - RANDOM):
+        raw[i] = bits >> 8 * (UUID_SIZE - RANDOM - 1 - i) & 0xFF
+    take_random(raw + UUID_SIZE - RANDOM)
     return text_of(raw, 7)
 
 
 def derived_id(*identity):
-    cdef uint8_t raw[SIZE]
+    cdef uint8_t raw[UUID_SIZE]
     cdef bytes digest = name_hash(*map(str, identity)).digest()  # what `uuid.uuid5` does, without its detours
-    memcpy(raw, <const char*>digest, SIZE)
+    memcpy(raw, <const char*>digest, UUID_SIZE)
     return text_of(raw, 5)
 
 

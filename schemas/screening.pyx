@@ -5,13 +5,17 @@ The types of an event are certain, and its numbers finite, once `decode_exact` h
 has taken it; a few comparisons are enough then. `screening.pyi` says what is taken and returned.
 """
 
-from cpython.unicode cimport PyUnicode_Check, PyUnicode_GET_LENGTH, PyUnicode_READ_CHAR
+from cpython.unicode cimport PyUnicode_Check, PyUnicode_GET_LENGTH
 from libc.stdint cimport int64_t
 
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.validation import MAX_AHEAD_MICROS, NAME_CHARACTERS, PHASES, STATUSES
 
-DEF UUID_CHARACTERS = 36
+include "uuid.pxi"
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_ASCII(object text)
+    const uint8_t* PyUnicode_1BYTE_DATA(object text)
 
 cdef Py_ssize_t MOST_CHARACTERS = NAME_CHARACTERS
 
@@ -19,7 +23,7 @@ cdef Py_ssize_t MOST_CHARACTERS = NAME_CHARACTERS
 def surely_valid(event, now):
     cdef Py_ssize_t agent = characters(event.agent_id), node = characters(event.node_id)
     latest = now + MAX_AHEAD_MICROS  # of any size: `now` may be what a message says
-    if not (agent and node and 0 <= event.occurred_at <= latest and is_uuid(event.event_id)):
+    if not (agent and node and 0 <= event.occurred_at <= latest and is_id(event.event_id)):
         return False
     if isinstance(event, EvolutionCompleted):
         return completed(event, latest, agent + node)
@@ -69,17 +73,7 @@ cdef Py_ssize_t characters(text) except -1:
     return PyUnicode_GET_LENGTH(text)
 
 
-cdef bint is_uuid(text) except -1:
-    """Whether a text is a UUID of 36 characters."""
-    cdef Py_ssize_t i
-    cdef int c
-    if characters(text) != UUID_CHARACTERS:
-        return False
-    for i in range(UUID_CHARACTERS):
-        c = <int>PyUnicode_READ_CHAR(text, i)
-        if i == 8 or i == 13 or i == 18 or i == 23:
-            if c != 45:  # a hyphen
-                return False
-        elif not (48 <= c <= 57 or 97 <= c <= 102 or 65 <= c <= 70):  # 0-9, a-f, A-F
-            return False
-    return True
+cdef bint is_id(text) except -1:
+    """Whether a text is a UUID."""
+    cdef Py_ssize_t length = characters(text)
+    return length and PyUnicode_IS_ASCII(text) and is_uuid(PyUnicode_1BYTE_DATA(text), length)

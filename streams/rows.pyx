@@ -12,6 +12,7 @@ from evometrics.schemas.binary import KINDS, Unusual, write_text
 
 include "../schemas/avro.pxi"
 include "../schemas/formula.pxi"
+include "../schemas/uuid.pxi"
 
 from libc.string cimport memset
 
@@ -48,10 +49,7 @@ DEF OVERALL_PERFORMANCE = 9
 DEF WANTED = 10
 #: Entries of a map of KPIs.
 DEF MOST_KPIS = 64
-DEF UUID_BYTES = 36
 DEF SECOND = 1_000_000
-
-cdef const char* DIGITS = b"0123456789abcdef"
 
 
 cdef struct Field:
@@ -225,22 +223,6 @@ cdef inline bint same_name(Kpis* a, Py_ssize_t i, Kpis* b, Py_ssize_t j) noexcep
     return a.sizes[i] == b.sizes[j] and memcmp(a.names[i], b.names[j], a.sizes[i]) == 0
 
 
-cdef bint is_uuid(const uint8_t* text, Py_ssize_t length) noexcept:
-    """As `validation.UUID_TEXT` has it."""
-    cdef Py_ssize_t i
-    cdef uint8_t c
-    if length != UUID_BYTES:
-        return False
-    for i in range(UUID_BYTES):
-        c = text[i]
-        if i == 8 or i == 13 or i == 18 or i == 23:
-            if c != 45:
-                return False
-        elif not (48 <= c <= 57 or 97 <= (c | 32) <= 102):
-            return False
-    return True
-
-
 # Computing -----------------------------------------------------------------------------------------------
 
 
@@ -308,22 +290,9 @@ cdef int put_deltas(Out* out, Kpis* after, Kpis* before) except -1:
 
 cdef int put_uuid5(Out* out, bytes digest) except -1:
     """The text of a UUIDv5, from the hash of its name (RFC 9562, 5.5)."""
-    cdef const uint8_t* raw = <const uint8_t*>PyBytes_AS_STRING(digest)
-    cdef Py_ssize_t i
-    cdef uint8_t byte
-    reserve(out, UUID_BYTES)
-    for i in range(16):
-        byte = raw[i]
-        if i == 6:
-            byte = byte & 0x0F | 0x50
-        elif i == 8:
-            byte = byte & 0x3F | 0x80
-        if i == 4 or i == 6 or i == 8 or i == 10:
-            out.data[out.size] = 45
-            out.size += 1
-        out.data[out.size] = DIGITS[byte >> 4]
-        out.data[out.size + 1] = DIGITS[byte & 15]
-        out.size += 2
+    reserve(out, UUID_TEXT)
+    put_uuid(out.data + out.size, <const uint8_t*>PyBytes_AS_STRING(digest), 5)
+    out.size += UUID_TEXT
     return 0
 
 
@@ -464,9 +433,9 @@ cdef class CompletionReader:
         if after.wanted[OUTPUT_QUALITY] >= 0:
             quality = known(after.values[after.wanted[OUTPUT_QUALITY]])
         hashed = self.named.copy()
-        hashed.update(PyBytes_FromStringAndSize(<const char*>data + fields[EVENT_ID].text, UUID_BYTES))
+        hashed.update(PyBytes_FromStringAndSize(<const char*>data + fields[EVENT_ID].text, UUID_TEXT))
         put_all(out, self.prefix)
-        put_number(out, UUID_BYTES)
+        put_number(out, UUID_TEXT)
         put_uuid5(out, hashed.digest())
         put_fields(out, data, fields, AGENT_ID, OCCURRED_AT)
         put_fields(out, data, fields, EVENT_ID, EVENT_ID)
@@ -523,7 +492,7 @@ cdef class ScopeRows:
         open_out(&out, 512)
         try:
             put_all(&out, self.prefix)
-            put_number(&out, UUID_BYTES)
+            put_number(&out, UUID_TEXT)
             put_uuid5(&out, hashed.digest())
             put_all(&out, self.ids)
             put_number(&out, end)
