@@ -48,6 +48,8 @@ class KpiThresholds:
     evolve_response_time_ms: float = 5000.0
 
 
+USUAL = KpiThresholds()
+
 #: What the formula takes, in its order.
 FORMULA_KPIS = (
     "accuracy",
@@ -83,8 +85,31 @@ def performance(kpis: Mapping[str, float]) -> float | None:
 
 def should_retire(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> bool:
     """Tell whether an agent is past saving; a KPI that was not measured speaks neither way."""
-    t = thresholds or KpiThresholds()
-    overall = performance(kpis)
+    return past_saving(kpis, performance(kpis), thresholds or USUAL)
+
+
+def should_evolve(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> bool:
+    """Tell whether an agent that need not retire has something to gain from an evolution."""
+    return recommendation(kpis, thresholds) == EVOLVE
+
+
+def recommendation(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> str:
+    """Return retire, evolve or retain."""
+    return recommended(kpis, performance(kpis), thresholds)
+
+
+def recommended(
+    kpis: Mapping[str, float], overall: float | None, thresholds: KpiThresholds | None = None
+) -> str:
+    """Return the same of KPIs whose performance is known."""
+    t = thresholds or USUAL
+    if past_saving(kpis, overall, t):
+        return RETIRE
+    return EVOLVE if can_gain(kpis, overall, t) else RETAIN
+
+
+def past_saving(kpis: Mapping[str, float], overall: float | None, t: KpiThresholds) -> bool:
+    """Tell whether an agent is past saving."""
     return (
         (overall is not None and overall < t.retire_below)
         or below(kpis, "success_rate", t.retire_success_rate)
@@ -93,12 +118,8 @@ def should_retire(kpis: Mapping[str, float], thresholds: KpiThresholds | None = 
     )
 
 
-def should_evolve(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> bool:
-    """Tell whether an agent that need not retire has something to gain from an evolution."""
-    t = thresholds or KpiThresholds()
-    if should_retire(kpis, t):
-        return False
-    overall = performance(kpis)
+def can_gain(kpis: Mapping[str, float], overall: float | None, t: KpiThresholds) -> bool:
+    """Tell whether an agent has something to gain from an evolution."""
     return (
         (overall is not None and t.evolve_from <= overall < t.evolve_below)
         or below(kpis, "adaptation_rate", t.evolve_adaptation_rate)
@@ -111,10 +132,3 @@ def below(kpis: Mapping[str, float], name: str, limit: float) -> bool:
     """Tell whether a KPI was measured and is under the limit."""
     value = kpis.get(name)
     return value is not None and value < limit
-
-
-def recommendation(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> str:
-    """Return retire, evolve or retain."""
-    if should_retire(kpis, thresholds):
-        return RETIRE
-    return EVOLVE if should_evolve(kpis, thresholds) else RETAIN

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from operator import attrgetter
+from typing import NamedTuple
 
 from evometrics.schemas import formula
 from evometrics.schemas.events import (
@@ -17,7 +19,7 @@ from evometrics.schemas.events import (
     KpiSnapshot,
 )
 from evometrics.schemas.ids import derived_id
-from evometrics.schemas.kpis import KPI_NAMES, KpiThresholds, performance, recommendation
+from evometrics.schemas.kpis import KPI_NAMES, KpiThresholds, performance, recommended
 
 ABANDONED = "abandoned"
 #: What the identity of a completion's row begins with; the completion's event id follows.
@@ -25,6 +27,8 @@ METRICS_IDENTITY = "evolution_metrics"
 #: Standard normal quantile of 97.5 %, for two-sided 95 % intervals.
 Z_95 = 1.959963984540054
 MICROS_PER_MINUTE = 60_000_000
+#: Takes a snapshot's KPIs in the order of `KPI_NAMES`.
+values_of = attrgetter(*KPI_NAMES)
 
 
 def kpi_differences(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
@@ -113,21 +117,34 @@ def abandoned_metrics(start: EvolutionStarted, timeout_micros: int) -> Evolution
     )
 
 
-def snapshot_kpis(snapshot: KpiSnapshot) -> dict[str, float]:
-    """Return a snapshot's measured KPIs by name, the extra ones and overall_performance included."""
-    kpis = {name: value for name in KPI_NAMES if (value := getattr(snapshot, name)) is not None}
+class Measured(NamedTuple):
+    """A snapshot as it is compared with the ones before and after it.
+
+    Attributes:
+        kpis: what was measured, by name, the extra ones and overall_performance included.
+        overall: its performance.
+    """
+
+    snapshot: KpiSnapshot
+    kpis: dict[str, float]
+    overall: float | None
+
+
+def measured(snapshot: KpiSnapshot) -> Measured:
+    """Return a snapshot with its KPIs and performance."""
+    kpis = dict(snapshot.extra)
+    for name, value in zip(KPI_NAMES, values_of(snapshot), strict=True):
+        if value is not None:
+            kpis[name] = value
     if snapshot.overall_performance is not None:
         kpis["overall_performance"] = snapshot.overall_performance
-    return {**snapshot.extra, **kpis}
+    return Measured(snapshot, kpis, performance(kpis))
 
 
-def kpi_delta(
-    snapshot: KpiSnapshot, before: KpiSnapshot | None, thresholds: KpiThresholds | None = None
-) -> KpiDelta:
+def kpi_delta(now: Measured, before: Measured | None, thresholds: KpiThresholds | None = None) -> KpiDelta:
     """Return a snapshot minus the agent's snapshot before it in event time (None for its first)."""
-    kpis = snapshot_kpis(snapshot)
-    earlier = snapshot_kpis(before) if before is not None else {}
-    overall = performance(kpis)
+    snapshot, kpis, overall = now
+    previous = before.snapshot if before is not None else None
     return KpiDelta(
         event_id=derived_id("kpi_delta", snapshot.event_id),
         agent_id=snapshot.agent_id,
@@ -135,13 +152,13 @@ def kpi_delta(
         occurred_at=snapshot.occurred_at,
         snapshot_event_id=snapshot.event_id,
         phase=snapshot.phase,
-        previous_event_id=before.event_id if before is not None else None,
-        previous_at=before.occurred_at if before is not None else None,
+        previous_event_id=previous.event_id if previous is not None else None,
+        previous_at=previous.occurred_at if previous is not None else None,
         overall_performance=overall,
-        overall_delta=difference(overall, performance(earlier)),
-        deltas=kpi_differences(kpis, earlier),
-        recommendation=recommendation(kpis, thresholds),
-        version=before.occurred_at if before is not None else 0,
+        overall_delta=difference(overall, before.overall) if before is not None else None,
+        deltas=kpi_differences(kpis, before.kpis) if before is not None else {},
+        recommendation=recommended(kpis, overall, thresholds),
+        version=previous.occurred_at if previous is not None else 0,
     )
 
 

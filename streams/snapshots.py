@@ -25,7 +25,7 @@ from evometrics.schemas.kpis import KpiThresholds
 from evometrics.schemas.topics import KPI_DELTAS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LIVE_LIMIT, Outcome, ReadStates, Sourced
-from evometrics.streams.calculations import kpi_delta
+from evometrics.streams.calculations import Measured, kpi_delta, measured
 from evometrics.streams.outputs import Message
 from evometrics.streams.rings import Rings
 from evometrics.streams.settings import StreamSettings
@@ -79,7 +79,7 @@ class Live:
     Attributes:
         dropped: keys of snapshots that are stored and beyond the limits.
         unwritten: the batch's snapshots by key.
-        newest: the last snapshots of some agents, decoded.
+        newest: the last snapshots of some agents.
     """
 
     agents: dict[str, Agent]
@@ -87,9 +87,9 @@ class Live:
     stored: ReadStates
     dropped: list[bytes]
     unwritten: dict[bytes, bytes] = field(default_factory=dict)
-    newest: dict[str, KpiSnapshot] = field(default_factory=dict)
+    newest: dict[str, Measured] = field(default_factory=dict)
 
-    def snapshot(self, key: bytes, agent: Agent, wire: WireFormat) -> KpiSnapshot:
+    def snapshot(self, key: bytes, agent: Agent, wire: WireFormat) -> Measured:
         """Return an agent's snapshot of a key."""
         if key == agent.entries[-1]:
             newest = self.newest.get(agent_of(key))
@@ -97,7 +97,7 @@ class Live:
                 return newest
         event = wire.decode(self.unwritten.get(key) or self.stored.get(key))
         assert isinstance(event, KpiSnapshot)
-        return event
+        return measured(event)
 
 
 class SnapshotProcessor:
@@ -160,27 +160,27 @@ class SnapshotProcessor:
 
     def insert(self, item: Sourced[KpiSnapshot], agent: Agent, live: Live, outcome: Outcome) -> None:
         """Put a snapshot into its place in event time; emit its delta and its successor's corrected one."""
-        event, entries = item.event, agent.entries
-        key = entry_key(event)
+        now, entries = measured(item.event), agent.entries
+        key = entry_key(item.event)
         place = bisect.bisect_left(entries, key)
         there = place < len(entries) and entries[place] == key
         if place == 0 and not there and agent.state.forgotten:
             outcome.too_late += 1
-            self.emit(event, None, outcome)
+            self.emit(now, None, outcome)
             return
         following = place + there
-        self.emit(event, live.snapshot(entries[place - 1], agent, self.wire) if place else None, outcome)
+        self.emit(now, live.snapshot(entries[place - 1], agent, self.wire) if place else None, outcome)
         if following < len(entries):
-            self.emit(live.snapshot(entries[following], agent, self.wire), event, outcome)
+            self.emit(live.snapshot(entries[following], agent, self.wire), now, outcome)
         else:
-            live.newest[event.agent_id] = event
+            live.newest[item.event.agent_id] = now
         if not there:
             entries.insert(place, key)
             live.unwritten[key] = item.value
 
-    def emit(self, event: KpiSnapshot, before: KpiSnapshot | None, outcome: Outcome) -> None:
+    def emit(self, now: Measured, before: Measured | None, outcome: Outcome) -> None:
         """Emit a snapshot's difference to the one before."""
-        delta = kpi_delta(event, before, self.thresholds)
+        delta = kpi_delta(now, before, self.thresholds)
         outcome.messages.append(Message(KPI_DELTAS.name, delta.key.encode(), self.wire.encode(delta)))
 
     def drop_old(self, agent: Agent) -> list[bytes]:
