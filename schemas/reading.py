@@ -18,18 +18,22 @@ from evometrics.schemas.validation import InvalidEvent, validate
 from evometrics.schemas.wire import UnreadableMessage, WireFormat, decode_exact, decode_unusual
 
 
-class Message(Protocol):
+class Record(Protocol):
     """What is read of a Kafka record; aiokafka's `ConsumerRecord` is one."""
 
     topic: str
     partition: int
     offset: int
     timestamp: int
-    key: bytes | None
-    value: bytes | None
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes | None: ...
 
 
-def read_event(wire: WireFormat, message: Message) -> Event:
+def read_event(wire: WireFormat, message: Record) -> Event:
     """Return a message's event, read with the newest schema.
 
     Raises `UnreadableMessage` with the reason where the message is bad, `RegistryUnavailable` as
@@ -47,7 +51,7 @@ def locate(wire: WireFormat, topic: str, value: bytes | None) -> tuple[WriterSch
     return schema, position
 
 
-def read_datum(schema: WriterSchema, position: int, message: Message) -> Event:
+def read_datum(schema: WriterSchema, position: int, message: Record) -> Event:
     """Return the event of a located datum. Raises `UnreadableMessage` where the message is bad."""
     assert message.value is not None, "only a message with a value has a datum"
     event = decode_exact(schema, message.value, position)
@@ -59,7 +63,7 @@ def read_datum(schema: WriterSchema, position: int, message: Message) -> Event:
     return event
 
 
-def check(event: Event, message: Message, exact: bool) -> None:
+def check(event: Event, message: Record, exact: bool) -> None:
     """Raise `UnreadableMessage` where an event must not be taken; exact is what `decode_exact` gave."""
     # against the broker's time, not ours: a replay must decide the same
     now = message.timestamp * 1000

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import WriterSchema
-from evometrics.schemas.reading import Message as Message
+from evometrics.schemas.reading import Record as Record
 from evometrics.schemas.reading import locate
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, UnreadableMessage, WireFormat
@@ -27,7 +27,7 @@ class Partition(NamedTuple):
 class Row(NamedTuple):
     """One message on its way into a table: its Avro block, and where its datum begins in its value."""
 
-    message: Message
+    message: Record
     position: int
     block: bytes
 
@@ -35,7 +35,7 @@ class Row(NamedTuple):
 class Rejected(NamedTuple):
     """A message that could not be read or stored, and why."""
 
-    message: Message
+    message: Record
     reason: str
 
 
@@ -81,7 +81,7 @@ class Batch:
         self.count = 0
         self.size = 0
 
-    def add(self, fetched: Mapping[Partition, Sequence[Message]], wire: WireFormat) -> None:
+    def add(self, fetched: Mapping[Partition, Sequence[Record]], wire: WireFormat) -> None:
         """Add what one poll fetched: messages by partition, in offset order.
 
         A message that can't be read is set aside in `rejected`; `RegistryUnavailable` of `wire` passes
@@ -144,7 +144,7 @@ class Batch:
         if not late:
             return
 
-        def wanted(message: Message) -> bool:
+        def wanted(message: Record) -> bool:
             return message.offset >= late.get(Partition(message.topic, message.partition), 0)
 
         self.rejected = [r for r in self.rejected if wanted(r.message)]
@@ -167,7 +167,7 @@ class Batch:
                 ]
 
 
-async def add_fetched(batch: Batch, fetched: Mapping[Partition, Sequence[Message]], wire: WireFormat) -> None:
+async def add_fetched(batch: Batch, fetched: Mapping[Partition, Sequence[Record]], wire: WireFormat) -> None:
     """Do as `Batch.add`, while the event loop goes on: a registry may take seconds for each unknown id."""
     if wire.registry is None:
         batch.add(fetched, wire)

@@ -26,7 +26,7 @@ from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.backoff import backoff
-from evometrics.sinks.batch import Batch, Group, Message, Partition, Rejected, add_fetched
+from evometrics.sinks.batch import Batch, Group, Partition, Record, Rejected, add_fetched
 from evometrics.sinks.dead_letters import DeadLetters
 from evometrics.sinks.plan import Plan, deduplication_token
 from evometrics.sinks.recovery import Recovery
@@ -123,7 +123,7 @@ class SinkCycle:
         large = batch.count >= self.sink.batch_rows or batch.size >= self.sink.batch_bytes
         return large or time.monotonic() - self.born >= self.sink.batch_seconds
 
-    async def collect(self, fetched: Mapping[Partition, list[Message]]) -> None:
+    async def collect(self, fetched: Mapping[Partition, list[Record]]) -> None:
         """Add what a poll fetched to the batch."""
         batch = self.batch
         if batch.generation != self.source.generation:

@@ -5,34 +5,26 @@
 HEAD_BYTES: int
 
 class RawEvent:
-    """One event as it is sent.
+    """One event as it is sent; a `reading.Record` as well.
 
     Attributes:
-        at: the message's time in Kafka, milliseconds.
+        timestamp: the message's time in Kafka, milliseconds.
         occurred_at: event time, microseconds.
         value: the message value, framed.
         partition, offset: the partition it came from at first, and its offset there; 0 where nobody asks.
     """
 
-    @property
-    def at(self) -> int: ...
-    @property
-    def occurred_at(self) -> int: ...
-    @property
-    def topic(self) -> str: ...
-    @property
-    def event_id(self) -> bytes: ...
-    @property
-    def key(self) -> bytes: ...
-    @property
-    def value(self) -> bytes: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
+    timestamp: int
+    occurred_at: int
+    topic: str
+    event_id: bytes
+    key: bytes
+    value: bytes
+    partition: int
+    offset: int
     def __init__(
         self,
-        at: int,
+        timestamp: int,
         occurred_at: int,
         topic: str,
         event_id: bytes,

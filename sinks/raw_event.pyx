@@ -20,18 +20,18 @@ HEAD_BYTES = HEAD
 
 
 cdef class RawEvent:
-    cdef readonly int64_t at
-    cdef readonly int64_t occurred_at
-    cdef readonly str topic
-    cdef readonly bytes event_id
-    cdef readonly bytes key
-    cdef readonly bytes value
-    cdef readonly int32_t partition
-    cdef readonly int64_t offset
+    cdef public int64_t timestamp
+    cdef public int64_t occurred_at
+    cdef public str topic
+    cdef public bytes event_id
+    cdef public bytes key
+    cdef public bytes value
+    cdef public int32_t partition
+    cdef public int64_t offset
 
     def __init__(
         self,
-        int64_t at,
+        int64_t timestamp,
         int64_t occurred_at,
         str topic not None,
         bytes event_id not None,
@@ -40,7 +40,7 @@ cdef class RawEvent:
         int32_t partition=0,
         int64_t offset=0,
     ):
-        self.at, self.occurred_at, self.partition, self.offset = at, occurred_at, partition, offset
+        self.timestamp, self.occurred_at, self.partition, self.offset = timestamp, occurred_at, partition, offset
         self.topic, self.event_id, self.key, self.value = topic, event_id, key, value
 
     def __eq__(self, other):
@@ -51,9 +51,12 @@ cdef class RawEvent:
     def __repr__(self):
         return f"RawEvent{parts(self)!r}"
 
+    def __reduce__(self):
+        return RawEvent, parts(self)
+
 
 cdef tuple parts(RawEvent e):
-    return e.at, e.occurred_at, e.topic, e.event_id, e.key, e.value, e.partition, e.offset
+    return e.timestamp, e.occurred_at, e.topic, e.event_id, e.key, e.value, e.partition, e.offset
 
 
 cdef inline bytes part(In* source, Py_ssize_t begin, Py_ssize_t size):
@@ -126,7 +129,7 @@ cdef list in_order(list events):
     try:
         for i in range(n):
             event = <RawEvent>events[i]
-            places[i].at, places[i].partition, places[i].offset = event.at, event.partition, event.offset
+            places[i].at, places[i].partition, places[i].offset = event.timestamp, event.partition, event.offset
             places[i].event_id, places[i].number = PyBytes_AS_STRING(event.event_id), i
         qsort(places, n, sizeof(Placed), &compare)
         for i in range(n):
@@ -158,7 +161,7 @@ cdef RawEvent event_of(In* source, Py_ssize_t end, str topic, bytes prefix):
     cdef bytes value
     if end - source.place < HEAD:
         raise Unusual
-    memcpy(&event.at, head, 8)
+    memcpy(&event.timestamp, head, 8)
     memcpy(&event.occurred_at, head + 8, 8)
     memcpy(&event.partition, head + 16, 4)
     memcpy(&event.offset, head + 20, 8)

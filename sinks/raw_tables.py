@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -169,7 +170,7 @@ class RawTables:
             schema, place = read_header(container)
             check_columns(topic.record, schema)
             found += cut_events(container, place, topic.name, self.wire.prefixes[topic.record])
-        found.sort(key=lambda event: event.at)  # keeps the order of what is equal
+        found.sort(key=attrgetter("timestamp"))  # keeps the order of what is equal
         return found
 
     async def slices(self, begin: int, end: int, number: int) -> AsyncGenerator[list[RawEvent], None]:

@@ -10,7 +10,7 @@ import asyncio
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 from evometrics.schemas.pace import set_collector_pace
@@ -21,8 +21,6 @@ from evometrics.streams.offline import OfflineStream
 from evometrics.streams.outputs import Message
 from evometrics.streams.settings import StreamSettings
 
-#: An event as the stream reads it: topic, partition, key, value, and its time in Kafka in milliseconds.
-Plain = tuple[str, int, bytes, bytes, int]
 END_SECONDS = 5.0
 
 
@@ -57,14 +55,13 @@ class Computing:
         """Time of a processor that this process and the others have used."""
         return time.process_time() + sum(child.cpu_seconds for child in self.children)
 
-    async def step(self, events: Iterable[RawEvent]) -> list[Message]:
+    async def step(self, events: Sequence[RawEvent]) -> list[Message]:
         """Return the derived events of the next events, each partition's in their order."""
-        plain = [(e.topic, e.partition, e.key, e.value, e.at) for e in events]
         if not self.children:
-            return await asyncio.to_thread(self.alone, plain)
-        shares: list[list[Plain]] = [[] for _ in self.children]
-        for event in plain:
-            shares[event[1] % len(shares)].append(event)
+            return await asyncio.to_thread(self.stream.feed, events)
+        shares: list[list[RawEvent]] = [[] for _ in self.children]
+        for event in events:
+            shares[event.partition % len(shares)].append(event)
         done = await asyncio.gather(
             *(
                 asyncio.to_thread(child.ask, share)
@@ -74,11 +71,6 @@ class Computing:
         )
         derived = [message for each, _ in done for message in each]
         return derived + self.stream.merge(count for _, counts in done for count in counts)
-
-    def alone(self, events: Sequence[Plain]) -> list[Message]:
-        """Return the same, computed here."""
-        derived, counts = computed(self.stream, events)
-        return derived + self.stream.merge(counts)
 
 
 class Child:
@@ -98,8 +90,8 @@ class Child:
         self.unreadable = 0
         self.cpu_seconds = 0.0
 
-    def ask(self, events: Sequence[Plain]) -> tuple[list[Message], list[Message]]:
-        """Return what `computed` does; blocking.
+    def ask(self, events: Sequence[RawEvent]) -> tuple[list[Message], list[Message]]:
+        """Return what `OfflineStream.by_partition` does; blocking.
 
         Raises what it raised there, and `RuntimeError` where the process is gone.
         """
@@ -124,11 +116,6 @@ class Child:
             self.process.join()
 
 
-def computed(stream: OfflineStream, events: Iterable[Plain]) -> tuple[list[Message], list[Message]]:
-    """Return the derived events of the next events, and the counts of their scopes, not merged yet."""
-    return stream.by_partition([stream.record(*event) for event in events])
-
-
 def serve(pipe: Connection, settings: StreamSettings, registry: str) -> None:
     """Compute what comes through a pipe until it ends: a process's work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -140,7 +127,7 @@ def serve(pipe: Connection, settings: StreamSettings, registry: str) -> None:
         except EOFError:
             return
         try:
-            answer = (*computed(stream, events), stream.unreadable, time.process_time())
+            answer = (*stream.by_partition(events), stream.unreadable, time.process_time())
         except Exception as error:
             pipe.send(error)
         else:

@@ -38,7 +38,7 @@ class Gathered:
     def add(self, events: Sequence[RawEvent], messages: Sequence[Message]) -> None:
         """Take a step in: of several rows of one success rate the last, which knows the most."""
         self.ids += [event.event_id for event in events]
-        stamp = events[-1].at
+        stamp = events[-1].timestamp
         for message in messages:
             assert message.value is not None
             rows = self.rows.setdefault(message.topic, {})

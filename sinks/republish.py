@@ -150,7 +150,7 @@ class Republisher:
             if unread:
                 await self.target.until_read(self.settings.stream_group, unread, self.told)
             # all before this step's first event is acknowledged
-            ends = await self.target.send(step.events, step.events[0].at)
+            ends = await self.target.send(step.events, step.events[0].timestamp)
             self.watermark = step.watermark
             self.note(step.watermark, ends)
             done.sent.update(event.topic for event in step.events)

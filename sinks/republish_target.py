@@ -139,7 +139,10 @@ class Target:
         batch = self.producer.create_batch()
         for event in events:
             # a batch always takes its first message, whatever its size
-            while batch.append(timestamp=event.at, key=event.key, value=event.value, headers=headers) is None:
+            while (
+                batch.append(timestamp=event.timestamp, key=event.key, value=event.value, headers=headers)
+                is None
+            ):
                 await hand_over(batch)
                 batch = self.producer.create_batch()
         await hand_over(batch)

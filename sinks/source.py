@@ -14,7 +14,7 @@ from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.offset_range import range_reader, read_range
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import TOPICS
-from evometrics.sinks.batch import Message, Partition
+from evometrics.sinks.batch import Partition, Record
 from evometrics.sinks.plan import Plan
 from evometrics.sinks.settings import SinkSettings
 
@@ -91,7 +91,7 @@ class KafkaSource:
         if admin is not None:
             await admin.close()
 
-    async def poll(self, seconds: float, rows: int) -> Mapping[Partition, list[Message]]:
+    async def poll(self, seconds: float, rows: int) -> Mapping[Partition, list[Record]]:
         """Return up to `rows` messages by partition, waiting at most `seconds` for the first.
 
         With `rows` 0 nothing is fetched, but the group sees that this worker is alive.
@@ -100,7 +100,7 @@ class KafkaSource:
             self.consumer.resume(*self.consumer.paused())
         else:
             self.consumer.pause(*self.consumer.assignment())
-        fetched: Mapping[Partition, list[Message]] = await self.consumer.getmany(
+        fetched: Mapping[Partition, list[Record]] = await self.consumer.getmany(
             timeout_ms=max(1, int(seconds * 1000)), max_records=max(1, rows)
         )
         return fetched
@@ -115,7 +115,7 @@ class KafkaSource:
             if entry.offset >= 0
         }
 
-    async def read(self, partition: Partition, first: int, end: int) -> list[Message]:
+    async def read(self, partition: Partition, first: int, end: int) -> list[Record]:
         """Return what Kafka has from `first` up to but without `end`, beside the group's reading."""
         async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
             return await read_range(reader, TopicPartition(*partition), first, end)

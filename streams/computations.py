@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from aiokafka.structs import ConsumerRecord
-
 from evometrics.schemas.events import DeadLetter, Event
-from evometrics.schemas.reading import read_event
+from evometrics.schemas.reading import Record, read_event
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire import UnreadableMessage, WireFormat
 from evometrics.streams.batches import Outcome, ReadStates, Sourced
 from evometrics.streams.evolutions import EVOLUTION_TABLES, EvolutionProcessor
 from evometrics.streams.metrics_rows import MetricsRows
@@ -50,7 +48,7 @@ class Computations:
         self.snapshots_processor = SnapshotProcessor(settings, wire)
         self.scopes_processor = ScopeProcessor(settings, wire)
 
-    def evolutions(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
+    def evolutions(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
         """Starts and completions of one partition; starts first, so that completions find them."""
         # a stable sort: offsets stay in order within their topic
         records.sort(key=lambda record: record.topic == EVOLUTION_COMPLETED.name)
@@ -58,13 +56,13 @@ class Computations:
         stored = self.stored(EVOLUTION_TABLES, partition)
         return self.evolutions_processor.process(partition, batch, stored), letters
 
-    def snapshots(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
+    def snapshots(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
         """KPI snapshots of one partition."""
         batch, letters = self.each(records, self.read)
         stored = self.stored(SNAPSHOT_TABLES, partition)
         return self.snapshots_processor.process(partition, batch, stored), letters
 
-    def scopes(self, partition: int, records: list[ConsumerRecord]) -> tuple[Outcome, list[DeadLetter]]:
+    def scopes(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
         """Scope counts of one partition."""
         batch, letters = self.each(records, scope_message)
         stored = self.stored((SCOPES,), partition)
@@ -74,9 +72,7 @@ class Computations:
         """Return a partition of some tables."""
         return {name: self.tables[name].partition(partition) for name in names}
 
-    def each(
-        self, records: list[ConsumerRecord], make: Callable[[ConsumerRecord], T]
-    ) -> tuple[list[T], list[DeadLetter]]:
+    def each(self, records: list[Record], make: Callable[[Record], T]) -> tuple[list[T], list[DeadLetter]]:
         """Return what is made of records; what can't be computed with becomes a dead letter."""
         batch: list[T] = []
         letters: list[DeadLetter] = []
@@ -89,17 +85,19 @@ class Computations:
                 letters.append(dead_letter(record, reason, self.node_id))
         return batch, letters
 
-    def read(self, record: ConsumerRecord) -> Sourced[Any]:
+    def read(self, record: Record) -> Sourced[Any]:
         """Return a record's event."""
         event = read_event(self.wire, record)
+        assert record.value is not None
         value = self.own_value(event, record.value)
         return Sourced(record.topic, record.partition, record.offset, event, value)
 
-    def evolution(self, record: ConsumerRecord) -> Sourced[Any]:
+    def evolution(self, record: Record) -> Sourced[Any]:
         """Return a start, or a completion and what it leads to by itself."""
         if record.topic != EVOLUTION_COMPLETED.name:
             return self.read(record)
         done = self.metrics.read(record)
+        assert record.value is not None
         output = check_size(Message(EVOLUTION_METRICS.name, done.agent_id.encode(), done.row))
         return Sourced(record.topic, record.partition, record.offset, done, record.value, output)
 
@@ -108,7 +106,8 @@ class Computations:
         return value if value.startswith(self.wire.prefixes[event.record]) else self.wire.encode(event)
 
 
-def scope_message(record: ConsumerRecord) -> ScopeMessage:
+def scope_message(record: Record) -> ScopeMessage:
     """Return a record of the scope-counts topic. Raises where somebody else wrote it."""
-    scope = Scope.from_key(record.key.decode())
-    return ScopeMessage(record.offset, scope, ScopeCounts.decode(record.value))
+    if record.key is None or record.value is None:
+        raise UnreadableMessage("counts without a key or a value")
+    return ScopeMessage(record.offset, Scope.from_key(record.key.decode()), ScopeCounts.decode(record.value))

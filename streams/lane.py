@@ -21,9 +21,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from aiokafka.structs import ConsumerRecord
-
 from evometrics.schemas.metric_defs import Instruments
+from evometrics.schemas.reading import Record
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.tasks import cancelled, end_tasks
 from evometrics.schemas.wire import WireFormat
@@ -112,7 +111,7 @@ class Lane:
         await self.ownership.take_over({event.message.partition for event in events})
         # partitions may have moved meanwhile; who has them now reads these batches again
         events = [event for event in events if self.is_ours(event)]
-        records: dict[int, list[ConsumerRecord]] = {}
+        records: dict[int, list[Record]] = {}
         for event in events:
             message = event.message
             assert isinstance(message, BatchMessage)
@@ -126,10 +125,10 @@ class Lane:
                 event.ack()
         self.count(done)
 
-    async def settle(self, records: dict[int, list[ConsumerRecord]]) -> list[Done]:
+    async def settle(self, records: dict[int, list[Record]]) -> list[Done]:
         """Take records of some partitions through the first three steps; return what they led to."""
         done: list[Done] = []
-        failed: list[tuple[int, list[ConsumerRecord], Exception]] = []
+        failed: list[tuple[int, list[Record], Exception]] = []
         for partition, batch in records.items():
             await self.wire.look_up(record.value for record in batch)
             # given away while we waited: its next owner reads these records
@@ -150,9 +149,7 @@ class Lane:
             done += await self.settle_failed(partition, batch, error)
         return done
 
-    async def settle_failed(
-        self, partition: int, batch: list[ConsumerRecord], error: Exception
-    ) -> list[Done]:
+    async def settle_failed(self, partition: int, batch: list[Record], error: Exception) -> list[Done]:
         """Settle records one of which can't be computed with."""
         if len(batch) > 1:
             # one after the other: the second half is computed upon the first half's states

@@ -13,7 +13,7 @@ from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics
 from evometrics.schemas.ids import name_hash
 from evometrics.schemas.kpis import FORMULA_KPIS
-from evometrics.schemas.reading import Message, read_event
+from evometrics.schemas.reading import Record, read_event
 from evometrics.schemas.validation import MAX_AHEAD_MICROS, NAME_CHARACTERS, STATUSES
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.calculations import METRICS_IDENTITY, evolution_metrics
@@ -37,7 +37,7 @@ class MetricsRows:
             name_hash(METRICS_IDENTITY, ""),
         )
 
-    def read(self, message: Message) -> Completion:
+    def read(self, message: Record) -> Completion:
         """Return a message's completion. Raises as `read_event` does."""
         now = message.timestamp * 1000
         done = self.quickly(message.value, now)

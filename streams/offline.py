@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 
 from aiokafka.structs import ConsumerRecord
 
+from evometrics.schemas.reading import Record
 from evometrics.schemas.topics import DEAD_LETTERS, SCOPE_COUNTS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import Outcome
@@ -39,8 +40,9 @@ def record_of(
 class OfflineStream:
     """The stream's computations, states in memory, and offsets of its own.
 
-    Offsets are given here (`record`), so that a partition's only ever grow, wherever its events come from:
-    several clusters one after the other, or tables that kept the later one of an event's messages.
+    Offsets are given here, over those that records have, so that a partition's only ever grow, wherever its
+    events come from: several clusters one after the other, or tables that kept the later one of an event's
+    messages.
 
     Attributes:
         unreadable: events that the stream would have made dead letters of.
@@ -60,23 +62,25 @@ class OfflineStream:
         """Forget what a worker keeps in memory besides its tables."""
         self.computations = Computations(self.settings, self.wire, self.tables)
 
-    def record(self, topic: str, partition: int, key: bytes, value: bytes, stamp: int) -> ConsumerRecord:
-        """Return the next message of a partition."""
-        place = topic, partition
-        offset = self.ends[place]
-        self.ends[place] = offset + 1
-        return record_of(topic, partition, offset, key, value, stamp)
-
-    def feed(self, records: Iterable[ConsumerRecord]) -> list[Message]:
-        """Return the derived events of messages, each partition's in their order."""
+    def feed(self, records: Iterable[Record]) -> list[Message]:
+        """Return the derived events of records, each partition's in their order."""
         derived, counts = self.by_partition(records)
         return derived + self.merge(counts)
 
-    def by_partition(self, records: Iterable[ConsumerRecord]) -> tuple[list[Message], list[Message]]:
-        """Return what comes of messages by their partitions alone: derived events, and partial counts."""
-        lanes: dict[tuple[Compute, int], list[ConsumerRecord]] = {}
+    def by_partition(self, records: Iterable[Record]) -> tuple[list[Message], list[Message]]:
+        """Return what comes of records by their partitions alone: derived events, and partial counts."""
+        lanes: dict[tuple[Compute, int], list[Record]] = {}
+        queues: dict[tuple[str, int], list[Record]] = {}
+        ends = self.ends
         for record in records:
-            lanes.setdefault((self.compute_of(record.topic), record.partition), []).append(record)
+            place = record.topic, record.partition
+            queue = queues.get(place)
+            if queue is None:
+                queue = lanes.setdefault((self.compute_of(record.topic), record.partition), [])
+                queues[place] = queue
+            record.offset = ends[place]
+            ends[place] += 1
+            queue.append(record)
         derived: list[Message] = []
         counts: list[Message] = []
         for (compute, partition), batch in lanes.items():
@@ -86,7 +90,10 @@ class OfflineStream:
 
     def merge(self, counts: Iterable[Message]) -> list[Message]:
         """Return the derived events of partial counts."""
-        records = [self.record(SCOPE_COUNTS, 0, each.key, each.value or b"", 0) for each in counts]
+        records: list[Record] = []
+        for number, each in enumerate(counts, start=self.ends[SCOPE_COUNTS, 0]):
+            records.append(record_of(SCOPE_COUNTS, 0, number, each.key, each.value or b"", 0))
+        self.ends[SCOPE_COUNTS, 0] += len(records)
         return self.settle(self.computations.scopes, 0, records) if records else []
 
     def compute_of(self, topic: str) -> Compute:
@@ -99,7 +106,7 @@ class OfflineStream:
             return self.computations.scopes
         raise KeyError(f"the stream reads no topic {topic}")
 
-    def settle(self, compute: Compute, partition: int, records: list[ConsumerRecord]) -> list[Message]:
+    def settle(self, compute: Compute, partition: int, records: list[Record]) -> list[Message]:
         """Return what records of one partition lead to, and write the states; as a lane does (`lane`)."""
         try:
             done = Work(compute, self.tables, "").do(partition, records, self.wire)

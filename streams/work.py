@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from aiokafka.structs import ConsumerRecord
-
 from evometrics.schemas.events import DeadLetter
 from evometrics.schemas.ids import derived_id
 from evometrics.schemas.metric_defs import (
@@ -20,6 +18,7 @@ from evometrics.schemas.metric_defs import (
     STREAM_UNREADABLE,
     Instruments,
 )
+from evometrics.schemas.reading import Record
 from evometrics.schemas.topics import BY_NAME, DEAD_LETTERS
 from evometrics.schemas.validation import MAX_EVENT_BYTES
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
@@ -28,7 +27,7 @@ from evometrics.streams.outputs import MAX_MESSAGE_BYTES, Message, check_size
 from evometrics.streams.tables import StateTable
 
 REASON_CHARACTERS = 1000
-Compute: TypeAlias = Callable[[int, list[ConsumerRecord]], tuple[Outcome, list[DeadLetter]]]
+Compute: TypeAlias = Callable[[int, list[Record]], tuple[Outcome, list[DeadLetter]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Done:
     """
 
     partition: int
-    records: list[ConsumerRecord]
+    records: list[Record]
     outcome: Outcome = field(default_factory=Outcome)
     letters: list[DeadLetter] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
@@ -64,7 +63,7 @@ class Work:
     tables: dict[str, StateTable]
     node_id: str
 
-    def do(self, partition: int, records: list[ConsumerRecord], wire: WireFormat) -> Done:
+    def do(self, partition: int, records: list[Record], wire: WireFormat) -> Done:
         """Compute; what comes out can be produced for certain. Raises where a record is at fault."""
         outcome, letters = self.compute(partition, records)
         for message in outcome.messages:
@@ -85,7 +84,7 @@ def letter_messages(letters: Iterable[DeadLetter], wire: WireFormat) -> Iterable
         yield Message(DEAD_LETTERS.name, letter.key.encode(), wire.encode(letter))
 
 
-def dead_letter(record: ConsumerRecord, reason: Exception, node_id: str) -> DeadLetter:
+def dead_letter(record: Record, reason: Exception, node_id: str) -> DeadLetter:
     """Return the dead letter of a message that the stream could not read or compute with.
 
     A message larger than any event is cut, with a word about it: its dead letter is larger still, and no

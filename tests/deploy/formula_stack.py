@@ -17,7 +17,7 @@ from evometrics.deploy import cli
 from evometrics.deploy.process import ProcessSpec
 from evometrics.deploy.stack import LocalStack
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics
-from evometrics.schemas.reading import Message, read_event
+from evometrics.schemas.reading import Record, read_event
 from evometrics.streams import computations
 from evometrics.streams.metrics_rows import MetricsRows
 from evometrics.streams.rows import Completion
@@ -30,7 +30,7 @@ WRONG = 1_000_000.0
 class WrongRows(MetricsRows):
     """Reads completions, and computes their rows by a formula that is wrong."""
 
-    def read(self, message: Message) -> Completion:
+    def read(self, message: Record) -> Completion:
         """Return a message's completion."""
         event, done = read_event(self.wire, message), super().read(message)
         row = self.wire.decode(done.row)

@@ -140,7 +140,7 @@ async def test_every_event_comes_back_byte_for_byte(database: ClickHouseSettings
     assert len(found) == len(by_id) == len(messages)
     for event in found:
         message = by_id[event.event_id]
-        assert (event.topic, event.key, event.at) == (message.topic, message.key, message.timestamp)
+        assert (event.topic, event.key, event.timestamp) == (message.topic, message.key, message.timestamp)
         assert event.value == message.value
         assert event.occurred_at == WIRE.decode(event.value).occurred_at
 
@@ -154,8 +154,10 @@ async def test_slices_of_any_size_give_each_event_once_in_kafkas_order(
     slices = await read(database, events=events)
     found = [event for part in slices for event in part]
     assert len(slices) == 1 if events > len(messages) else len(slices) > 3
-    assert [e.at for e in found] == sorted(m.timestamp for m in messages)
-    assert max(len({e.at for e in part}) for part in slices) <= events  # and all of the last millisecond
+    assert [e.timestamp for e in found] == sorted(m.timestamp for m in messages)
+    assert (
+        max(len({e.timestamp for e in part}) for part in slices) <= events
+    )  # and all of the last millisecond
 
     def offsets(of: Sequence[tuple[str, bytes]]) -> dict[str, list[bytes]]:
         ordered: dict[str, list[bytes]] = {}
@@ -177,7 +179,7 @@ async def test_an_event_that_is_stored_twice_comes_once_with_what_was_stored_las
     await fill(database, [sent(event, 0, 9, BEGIN * 1000 + 5000)])
     for events in (1, 10):
         ((*_, found),) = [part for part in await read(database, events=events) if part]
-        assert (found.at, found.value) == (BEGIN * 1000 + 5000, WIRE.encode(event))
+        assert (found.timestamp, found.value) == (BEGIN * 1000 + 5000, WIRE.encode(event))
     async with RawTables(database, RawSelection(), WIRE) as tables:
         assert sum((await tables.counts(0)).values()) == 1
 
@@ -272,7 +274,7 @@ def test_what_was_stored_twice_comes_once_and_in_the_order_of_time_partition_and
         block(struct.pack("<qqiq", at, 0, partition, offset) + DATUM) for at, partition, offset in places
     ]
     found = cut_events(b"".join(blocks), 0, "topic", b"")
-    assert [(e.at, e.partition, e.offset) for e in found] == sorted(set(places))
+    assert [(e.timestamp, e.partition, e.offset) for e in found] == sorted(set(places))
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ async def test_every_message_comes_once_in_its_partitions_order_and_that_of_time
     assert len({e.event_id for _, e in events}) < len(events), "some were sent twice"
     found = await read(source(broker, Beginning(offsets=begin)))
     assert by_place(found) == {place: [e.event_id for e in each] for place, each in sent.items()}
-    assert [event.at for event in found] == sorted(event.at for event in found)
+    assert [event.timestamp for event in found] == sorted(event.timestamp for event in found)
     wanted = {e.event_id: e for _, e in events}
     for event in found:
         known = wanted[event.event_id.decode()]
@@ -101,10 +101,10 @@ async def test_every_message_comes_once_in_its_partitions_order_and_that_of_time
         assert event.value == WIRE.encode(known)
 
     # from a time on, and from the later of the two beginnings
-    since = found[len(found) // 2].at
+    since = found[len(found) // 2].timestamp
     late = await read(source(broker, Beginning(since, begin)))
-    assert by_place(late) == by_place([event for event in found if event.at >= since])
-    assert [event.at for event in late] == sorted(event.at for event in late)
+    assert by_place(late) == by_place([event for event in found if event.timestamp >= since])
+    assert [event.timestamp for event in late] == sorted(event.timestamp for event in late)
     place = next(place for place, each in sent.items() if len(each) > 9)
     some = await read(source(broker, Beginning(offsets={**begin, place: begin[place] + 7})))
     assert by_place(some)[place] == [e.event_id for e in sent[place]][7:]

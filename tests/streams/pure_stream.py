@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
-from aiokafka.structs import ConsumerRecord
-
 from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
+from evometrics.schemas.reading import Record
 from evometrics.schemas.topics import BY_RECORD, SCOPE_COUNTS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import Outcome
@@ -28,7 +27,7 @@ class PureStream:
 
     partitions: int
     settings: StreamSettings = field(default_factory=StreamSettings)
-    logs: dict[tuple[str, int], list[ConsumerRecord]] = field(default_factory=lambda: defaultdict(list))
+    logs: dict[tuple[str, int], list[Record]] = field(default_factory=lambda: defaultdict(list))
     committed: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
     derived: list[Event] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
@@ -100,7 +99,7 @@ class PureStream:
                     data[key] = value
         return not crashes
 
-    def compute(self, topic: str, partition: int, records: list[ConsumerRecord]) -> Outcome:
+    def compute(self, topic: str, partition: int, records: list[Record]) -> Outcome:
         outcome, letters = self.offline.compute_of(topic)(partition, records)
         self.letters += letters
         return outcome

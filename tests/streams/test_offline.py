@@ -12,7 +12,7 @@ from evometrics.schemas.partitions import partition_of
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.evolutions import EvolutionProcessor
-from evometrics.streams.offline import OfflineStream
+from evometrics.streams.offline import OfflineStream, record_of
 from evometrics.streams.settings import StreamSettings
 from tests.generator import Load, generate
 from tests.model import SECOND, differences, expected
@@ -38,9 +38,10 @@ def fed(stream: OfflineStream, events: list[Event], batch: int) -> dict[str, dic
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for first in range(0, len(events), batch):
         records = [
-            stream.record(
+            record_of(
                 BY_RECORD[event.record].name,
                 place(event.key),
+                0,
                 event.key.encode(),
                 WIRE.encode(event),
                 event.occurred_at // 1000,
@@ -103,7 +104,7 @@ def test_an_event_that_can_not_be_computed_with_is_left_out_and_counted(
 def test_a_message_that_is_no_event_is_counted_and_a_topic_it_does_not_read_is_refused() -> None:
     stream = OfflineStream(StreamSettings(), WIRE)
     topic = BY_RECORD["evolution_completed"].name
-    assert stream.feed([stream.record(topic, 0, b"a", b"rubbish", 0)]) == []
+    assert stream.feed([record_of(topic, 0, 0, b"a", b"rubbish", 0)]) == []
     assert stream.unreadable == 1
     with pytest.raises(KeyError, match="reads no topic other"):
-        stream.feed([stream.record("other", 0, b"a", b"", 0)])
+        stream.feed([record_of("other", 0, 0, b"a", b"", 0)])
