@@ -113,9 +113,16 @@ def without_insert_before_commit() -> None:
 
 def without_deduplication() -> None:
     """The stream takes every event for new."""
+    from evometrics.streams import evolutions, snapshots
     from evometrics.streams.rings import Rings
 
-    Rings.new = lambda self, topic, node_id, event_id, offset: True  # type: ignore[method-assign]
+    class Forgetful(Rings):
+        def new(self, topic: str, node_id: str, event_id: str, offset: int) -> bool:
+            super().new(topic, node_id, event_id, offset)
+            return True
+
+    for module in (evolutions, snapshots):
+        module.Rings = Forgetful  # type: ignore[attr-defined]
 
 
 WEAKENED = {

@@ -172,8 +172,21 @@ def test_ids_that_differ_have_other_numbers(one: Any, other: Any) -> None:
     assert id_number(str(one).upper()) == id_number(str(one))
 
 
+@pytest.mark.parametrize(
+    "text", ["", "no", event_id(1)[:-1], event_id(1) + "0", event_id(1)[:-1] + "g", "\u0661" * 32]
+)
+def test_what_is_no_uuid_has_no_number(text: str) -> None:
+    with pytest.raises(ValueError, match="no UUID"):
+        id_number(text)
+
+
+def test_a_segment_that_nobody_wrote_is_refused() -> None:
+    with pytest.raises(ValueError, match="a segment of 1040 bytes"):
+        Rings(PartitionView({b"t|0|n": bytes(8 + 65 * 16)}))
+
+
 def test_ids_that_differ_in_one_half_alone_have_other_numbers() -> None:
     rng = random.Random(1)
-    low = rng.getrandbits(64)
-    ids = {f"{high:08x}-0000-1000-{low:016x}"[:24] + f"{low & 0xFFFFFFFFFFFF:012x}" for high in range(5000)}
+    low = f"8{rng.getrandbits(12):03x}-{rng.getrandbits(48):012x}"
+    ids = {f"{high:08x}-0000-1000-{low}" for high in range(5000)}
     assert len({id_number(i) for i in ids}) == len(ids) == 5000
