@@ -25,11 +25,11 @@ class Gathered:
 
     Attributes:
         ids: of the events read, as text; empty for what is no event.
-        rows: by topic, each under its number, or its id where a later one replaces it.
+        rows: of each topic meant, under their numbers, or their ids where a later one replaces an earlier.
     """
 
+    rows: dict[str, dict[bytes | int, Row]]
     ids: list[bytes] = field(default_factory=list)
-    rows: dict[str, dict[bytes | int, Row]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Rows."""
@@ -39,11 +39,11 @@ class Gathered:
         """Take a step in: of several rows of one success rate the last, which knows the most."""
         self.ids += [event.event_id for event in events]
         stamp = events[-1].timestamp
-        for message in messages:
-            assert message.value is not None
-            rows = self.rows.setdefault(message.topic, {})
-            key = message.value[ID] if message.topic == SUCCESS_RATES.name else len(rows)
-            rows[key] = Row(stamp, message.value)
+        for topic, _, value, *_ in messages:
+            rows = self.rows.get(topic)
+            if rows is not None:
+                assert value is not None
+                rows[value[ID] if topic == SUCCESS_RATES.name else len(rows)] = Row(stamp, value)
 
 
 class Storing:
@@ -51,9 +51,13 @@ class Storing:
 
     def __init__(self, shadow: ShadowTables) -> None:
         self.shadow = shadow
-        self.gathered = Gathered()
+        self.gathered = self.nothing()
         self.under_way: asyncio.Task[int] | None = None
         self.rows = 0
+
+    def nothing(self) -> Gathered:
+        """Return a place for the rows of the tables meant."""
+        return Gathered({topic.name: {} for topic in self.shadow.topics})
 
     async def __aenter__(self) -> Storing:
         return self
@@ -73,7 +77,7 @@ class Storing:
         if self.under_way is not None:
             self.rows += await self.under_way
         self.under_way = asyncio.create_task(self.store(self.gathered))
-        self.gathered = Gathered()
+        self.gathered = self.nothing()
 
     async def end(self) -> int:
         """Store all; return how many rows were. Raises what storing raised."""
@@ -88,7 +92,7 @@ class Storing:
         await self.shadow.note_read(gathered.ids)
         stored = 0
         for topic in self.shadow.topics:
-            rows = gathered.rows.get(topic.name)
+            rows = gathered.rows[topic.name]
             if rows:
                 await self.shadow.insert(topic, rows.values())
                 stored += len(rows)
