@@ -212,6 +212,47 @@ cdef object get_value(In* source, Kind kind, list known):
     return get_bytes(source)
 
 
+cdef Py_ssize_t pass_text(In* source) except -1:
+    """Pass over a text, which must be UTF-8; returns its length."""
+    cdef Py_ssize_t n = get_length(source), i
+    cdef const uint8_t* text = source.data + source.place
+    cdef uint8_t high = 0
+    for i in range(n):
+        high |= text[i]
+    if high & 0x80:
+        PyUnicode_DecodeUTF8(<const char*>text, n, NULL)
+    source.place += n
+    return n
+
+
+cdef int pass_value(In* source, Kind kind) except -1:
+    """Pass over a value, which must be what reading takes."""
+    cdef Py_ssize_t n, i
+    if kind == STRING:
+        pass_text(source)
+    elif kind == LONG:
+        get_long(source)
+    elif kind == DOUBLE:
+        get_double(source)
+    elif kind == BOOLEAN:
+        get_boolean(source)
+    elif kind == BYTES:
+        n = get_length(source)
+        source.place += n
+    else:
+        n = get_length(source)
+        for i in range(n):
+            if kind == DOUBLE_MAP or kind == STRING_MAP:
+                pass_text(source)
+            if kind == DOUBLES or kind == DOUBLE_MAP:
+                get_double(source)
+            else:
+                pass_text(source)
+        if n:
+            get_end(source)
+    return 0
+
+
 # Writing -------------------------------------------------------------------------------------------------
 
 

@@ -1,9 +1,9 @@
 """What the compiled module takes and returns; `binary.pyx` says what it is for."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from evometrics.schemas.events import Event
+T = TypeVar("T")
 
 #: The kinds that a field may have, by number.
 KINDS: dict[str, int]
@@ -14,11 +14,11 @@ class Unusual(Exception):
 #: What reading or writing here may raise.
 UNUSUAL: tuple[type[Exception], ...]
 
-class RecordCodec:
-    """Reads and writes the datums of one record, from and to events of a class.
+class RecordCodec(Generic[T]):
+    """Reads and writes the datums of one record, from and to objects of a class.
 
     Args:
-        cls: the event class; reading sets its attributes and does not call it.
+        cls: the class, mostly an event's; reading sets its attributes and does not call it.
         fields: name, kind (of `KINDS`) and whether it may be null, in the schema's order; at most 128. What a
             field without a name holds is passed over.
         absent: attributes that no field gives, by name.
@@ -26,17 +26,17 @@ class RecordCodec:
 
     def __init__(
         self,
-        cls: type[Event],
+        cls: type[T],
         fields: Sequence[tuple[str | None, str, bool]],
         absent: Mapping[str, Any],
     ) -> None: ...
-    def read(self, b: bytes, start: int) -> Event:
+    def read(self, b: bytes, start: int) -> T:
         """Return the event of the datum that `b` holds from `start` to its end. Raises `UNUSUAL`.
 
         Numbers that are not finite are `Unusual`, in this class.
         """
 
-    def write(self, prefix: bytes, event: Event) -> bytes:
+    def write(self, prefix: bytes, event: T) -> bytes:
         """Return the prefix and the event's datum.
 
         It writes nothing but an event that reading could have given: any other type than the schema's, a

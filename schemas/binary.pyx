@@ -62,21 +62,20 @@ cdef class RecordCodec:
             self.kinds[i] = KINDS[kind]
             self.nullable[i] = nullable
 
-    cdef object get_field(self, In* source, Py_ssize_t i):
-        if self.nullable[i] and not get_given(source):
-            return None
-        return get_value(source, self.kinds[i], <list>self.known[i])
-
     def read(self, bytes b not None, Py_ssize_t start):
         cdef In source
         cdef Py_ssize_t i
         open_in(&source, b, start)
         event = self.new(self.cls)
         for i in range(self.count):
-            value = self.get_field(&source, i)
             name = self.names[i]
-            if name is not None:
-                setattr(event, name, value)
+            if self.nullable[i] and not get_given(&source):
+                if name is not None:
+                    setattr(event, name, None)
+            elif name is None:
+                pass_value(&source, self.kinds[i])
+            else:
+                setattr(event, name, get_value(&source, self.kinds[i], <list>self.known[i]))
         if source.place != source.size:
             raise Unusual
         for name, value in self.absent:

@@ -5,12 +5,15 @@ fastavro goes by way of a dict and a file object; most of what a node or a strea
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from evometrics.schemas.binary import KINDS, RecordCodec
 from evometrics.schemas.catalog import WriterSchema, newest
-from evometrics.schemas.events import EVENT_CLASSES, field_names
+from evometrics.schemas.events import EVENT_CLASSES, Event
+
+T = TypeVar("T")
 
 #: Kinds that a field may have that may also be null.
 NULLABLE = frozenset({"string", "long", "double", "bytes"})
@@ -36,23 +39,20 @@ def fields_of(schema: WriterSchema) -> list[tuple[str, str, bool]]:
     return [(field["name"], *kind_of(field["type"])) for field in schema.parsed["fields"]]
 
 
-@cache
-def codec_of(schema: WriterSchema) -> RecordCodec | None:
+def codec_into(schema: WriterSchema, cls: type[T]) -> RecordCodec[T] | None:
     """Return the codec of what a schema of any version wrote, None where only fastavro can read it.
 
-    It reads into the newest version: what the event class does not know is passed over, what the writer did
-    not know is the newest schema's default, as Avro has it. The two must be compatible (`compatibility`).
+    It reads into a dataclass of fields of the record's newest version, an event class or one of some of
+    them: what the class does not know is passed over, what the writer did not know is the newest schema's
+    default, as Avro has it. The two schemas must be compatible (`compatibility`).
     """
-    cls = EVENT_CLASSES.get(schema.record)
-    if cls is None:
-        return None
     try:
         fields = fields_of(schema)
     except KeyError:  # a schema of a registry's may have kinds that are none of ours
         return None
     defaults = {f["name"]: f["default"] for f in newest(schema.record).parsed["fields"] if "default" in f}
     written = {name for name, _, _ in fields}
-    known = field_names(cls)
+    known = [field.name for field in dataclasses.fields(cast(Any, cls))]
     return RecordCodec(
         cls,
         [(name if name in known else None, kind, nullable) for name, kind, nullable in fields],
@@ -61,7 +61,14 @@ def codec_of(schema: WriterSchema) -> RecordCodec | None:
 
 
 @cache
-def newest_codec(record: str) -> RecordCodec:
+def codec_of(schema: WriterSchema) -> RecordCodec[Event] | None:
+    """Return the codec of a schema's events; None where only fastavro can read them, or none of ours are."""
+    cls = EVENT_CLASSES.get(schema.record)
+    return codec_into(schema, cls) if cls is not None else None
+
+
+@cache
+def newest_codec(record: str) -> RecordCodec[Event]:
     """Return the codec of a record's newest version."""
     codec = codec_of(newest(record))
     assert codec is not None, f"{record} has a field of a kind that `binary` does not know"

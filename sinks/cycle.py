@@ -174,7 +174,7 @@ class SinkCycle:
         await self.source.commit({partition: Position(offset, None) for partition, offset in after.items()})
         self.committed.update(after)
         self.recovery.starts.update(after)
-        await self.tally.count(self.writer, [group for group in groups if group.rows])
+        self.tally.count(groups)
 
     async def plan(self, batch: Batch, partitions: Iterable[Partition]) -> None:
         """Commit the plan of the next insert of rows of these partitions. Raises `Fenced`."""

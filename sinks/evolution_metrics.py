@@ -1,12 +1,15 @@
 """The metrics of evolutions and agents, as a Prometheus collector over plain numbers.
 
-Plain dicts and not `prometheus_client` objects: a batch's counts, sums and bucket counts come from
-ClickHouse already added up, and a histogram object takes single observations only.
+Plain dicts and not `prometheus_client` objects: finding one of those by its labels takes longer than all else
+that is done about an evolution's row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -23,6 +26,7 @@ from evometrics.schemas.metric_defs import (
 
 #: When something was measured: event time in microseconds, then the event's id where times are equal.
 Moment = tuple[int, str]
+BOUNDS = EVOLUTION_DURATION.buckets
 
 
 class Newest:
@@ -45,29 +49,42 @@ class Newest:
         return family
 
 
+@dataclass(slots=True)
+class Durations:
+    """How long evolutions took.
+
+    Attributes:
+        counts: by the least of `BOUNDS` that is not below; the last, what is above all.
+        seconds: their sum.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    seconds: float = 0.0
+
+
 class EvolutionMetricsCollector(Collector):
     """Holds what was counted and serves it at each scrape."""
 
     def __init__(self) -> None:
         self.attempts: dict[tuple[str, str, str], int] = {}
-        self.buckets: dict[tuple[str, str], list[int]] = {}
-        self.seconds: dict[tuple[str, str], float] = {}
+        self.durations: dict[tuple[str, str], Durations] = {}
         self.improvement = Newest()
         self.memory = Newest()
         self.outbox = Newest()
         self.kpis: dict[str, tuple[Moment, Mapping[str, float]]] = {}
 
-    def add_attempts(self, agent: str, kind: str, status: str, count: int) -> None:
-        """Count evolutions that ended."""
+    def add_attempt(self, agent: str, kind: str, status: str) -> None:
+        """Count an evolution that ended."""
         key = (agent, kind, status)
-        self.attempts[key] = self.attempts.get(key, 0) + count
+        self.attempts[key] = self.attempts.get(key, 0) + 1
 
-    def add_durations(self, agent: str, kind: str, buckets: Sequence[int], seconds: float) -> None:
-        """Add durations: cumulative counts for each bound of the definition and for +Inf, and their sum."""
-        key = (agent, kind)
-        known = self.buckets.get(key, [0] * len(buckets))
-        self.buckets[key] = [a + b for a, b in zip(known, buckets, strict=True)]
-        self.seconds[key] = self.seconds.get(key, 0.0) + seconds
+    def add_duration(self, agent: str, kind: str, seconds: float) -> None:
+        """Count how long an evolution took."""
+        known = self.durations.get((agent, kind))
+        if known is None:
+            known = self.durations[agent, kind] = Durations()
+        known.counts[bisect_left(BOUNDS, seconds)] += 1
+        known.seconds += seconds
 
     def offer_kpis(self, agent: str, moment: Moment, kpis: Mapping[str, float]) -> None:
         """Take a snapshot's KPIs where it is the agent's newest."""
@@ -86,9 +103,10 @@ class EvolutionMetricsCollector(Collector):
         durations = HistogramMetricFamily(
             EVOLUTION_DURATION.name, EVOLUTION_DURATION.help, labels=EVOLUTION_DURATION.labels
         )
-        bounds = [str(float(b)) for b in EVOLUTION_DURATION.buckets] + ["+Inf"]
-        for pair, counts in self.buckets.items():
-            durations.add_metric(pair, list(zip(bounds, counts, strict=True)), self.seconds[pair])
+        bounds = [str(float(b)) for b in BOUNDS] + ["+Inf"]
+        for pair, known in self.durations.items():
+            buckets = list(zip(bounds, accumulate(known.counts), strict=True))
+            durations.add_metric(pair, buckets, known.seconds)
         yield durations
         yield self.improvement.family(EVOLUTION_IMPROVEMENT)
         yield self.memory.family(EVOLUTION_MEMORY)

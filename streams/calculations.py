@@ -121,7 +121,7 @@ class Measured(NamedTuple):
     """A snapshot as it is compared with the ones before and after it.
 
     Attributes:
-        kpis: what was measured, by name, the extra ones and overall_performance included.
+        kpis: what it measured (`kpis_of`).
         overall: its performance.
     """
 
@@ -130,14 +130,20 @@ class Measured(NamedTuple):
     overall: float | None
 
 
-def measured(snapshot: KpiSnapshot) -> Measured:
-    """Return a snapshot with its KPIs and performance."""
+def kpis_of(snapshot: KpiSnapshot) -> dict[str, float]:
+    """Return what a snapshot measured, by name, the extra KPIs and overall_performance included."""
     kpis = dict(snapshot.extra)
     for name, value in zip(KPI_NAMES, values_of(snapshot), strict=True):
         if value is not None:
             kpis[name] = value
     if snapshot.overall_performance is not None:
         kpis["overall_performance"] = snapshot.overall_performance
+    return kpis
+
+
+def measured(snapshot: KpiSnapshot) -> Measured:
+    """Return a snapshot with its KPIs and performance."""
+    kpis = kpis_of(snapshot)
     return Measured(snapshot, kpis, performance(kpis))
 
 

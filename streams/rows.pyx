@@ -96,47 +96,19 @@ cdef inline Maybe known(double value) noexcept:
 # Reading -------------------------------------------------------------------------------------------------
 
 
-cdef int pass_text(In* source, Field* field) except -1:
-    """A text, which must be UTF-8."""
-    cdef Py_ssize_t n = get_length(source), i
-    cdef const uint8_t* text = source.data + source.place
-    cdef uint8_t high = 0
-    for i in range(n):
-        high |= text[i]
-    if high & 0x80:
-        PyUnicode_DecodeUTF8(<const char*>text, n, NULL)
-    if field != NULL:
-        field.text = source.place
-        field.length = n
-    source.place += n
-    return 0
-
-
-cdef int pass_value(In* source, Kind kind, Field* field) except -1:
+cdef int take_value(In* source, Kind kind, Field* field) except -1:
     """A value of any kind; what is no number nor text is only passed."""
-    cdef Py_ssize_t n, i
     if kind == STRING:
-        return pass_text(source, field)
-    if kind == LONG:
+        field.length = pass_text(source)
+        field.text = source.place - field.length
+    elif kind == LONG:
         field.number = get_long(source)
     elif kind == DOUBLE:
         field.real = get_double(source)
     elif kind == BOOLEAN:
         field.number = get_boolean(source)
-    elif kind == BYTES:
-        n = get_length(source)
-        source.place += n
     else:
-        n = get_length(source)
-        for i in range(n):
-            if kind == DOUBLE_MAP or kind == STRING_MAP:
-                pass_text(source, NULL)
-            if kind == DOUBLES or kind == DOUBLE_MAP:
-                get_double(source)
-            else:
-                pass_text(source, NULL)
-        if n:
-            get_end(source)
+        pass_value(source, kind)
     return 0
 
 
@@ -196,7 +168,7 @@ cdef class Names:
         self.forget()
         for i in range(kpis.count):
             begin = source.place
-            pass_text(source, NULL)
+            pass_text(source)
             kpis.names[i] = source.data + begin
             kpis.sizes[i] = source.place - begin
             for j in range(i):
@@ -365,7 +337,7 @@ cdef class CompletionReader:
             else:
                 fields[i].given = not self.nullable[i] or get_given(&source)
                 if fields[i].given:
-                    pass_value(&source, self.kinds[i], &fields[i])
+                    take_value(&source, self.kinds[i], &fields[i])
             fields[i].end = source.place
         if source.place != source.size:
             raise Unusual
