@@ -10,6 +10,7 @@ from typing import Any
 from evometrics.deploy.drain import drain, pipeline_groups
 from evometrics.schemas.topics import DERIVED_TOPICS, EVOLUTION_COMPLETED, EVOLUTION_METRICS, KPI_DELTAS
 from tests.benchmarks.checks import Expected, check_rates, rates_of, require
+from tests.benchmarks.end_to_end import merged
 from tests.benchmarks.events import Events
 from tests.benchmarks.figures import report
 from tests.benchmarks.fill import StreamFill, fill_snapshots, fill_stream, filling
@@ -27,7 +28,7 @@ LOOK_SECONDS = 0.2
 
 
 async def run(settings: Settings) -> dict[str, Any]:
-    """Fill a stack, wait until every table has all, then replay from each source in turn."""
+    """Fill a stack, wait until every table has all and is merged, then replay from each source in turn."""
     count, rounds = settings.sized(events=200_000, quick_events=5000, rounds=1)
     events = Events(settings.seed, settings.agents, begin_of(count))
     async with Stack(settings.folder) as stack:
@@ -39,6 +40,7 @@ async def run(settings: Settings) -> dict[str, Any]:
         await drain(stack.kafka.brokers, pipeline_groups(STREAM, SINK), LIMIT_SECONDS)
         rows = await stored(stack, events, fill, snapshots)
         say(f"replay: every table has all: {rows}")
+        await merged(stack)
         found = [
             {"round": number, **await replayed(stack, source, rows)}
             for number in range(1, rounds + 1)
