@@ -101,7 +101,7 @@ async def drained(stack: Stack) -> None:
 
 
 async def merged(stack: Stack) -> None:
-    """Wait until ClickHouse has merged what came before: what is measured next does not begin in its midst."""
+    """Wait until ClickHouse has merged what came before; what is measured next does not begin amid that."""
     looks = 0
     while looks < QUIET_LOOKS:
         looks = 0 if await stack.number("SELECT count() FROM system.merges") else looks + 1
