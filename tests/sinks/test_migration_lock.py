@@ -16,9 +16,9 @@ from tests.sinks.support import run_statements
 
 @pytest.fixture
 def unlocked(empty_database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch) -> ClickHouseSettings:
-    """A database with the lock's table; whoever shows no life for a second is dead."""
-    monkeypatch.setattr(migration_lock, "BEAT_SECONDS", 0.1)
-    monkeypatch.setattr(migration_lock, "DEAD_SECONDS", 1.0)
+    """A database with the lock's table; whoever shows no life for a second and a half is dead."""
+    monkeypatch.setattr(migration_lock, "BEAT_SECONDS", 0.25)
+    monkeypatch.setattr(migration_lock, "DEAD_SECONDS", 1.5)
     monkeypatch.setattr(migration_lock, "POLL_SECONDS", 0.02)
     asyncio.run(run_statements(empty_database, own_tables(empty_database)))
     return empty_database
