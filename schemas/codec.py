@@ -5,13 +5,12 @@ fastavro goes by way of a dict and a file object; most of what a node or a strea
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from evometrics.schemas.binary import KINDS, RecordCodec
+from evometrics.schemas.binary import KINDS, UNUSUAL, RecordCodec
 from evometrics.schemas.catalog import WriterSchema, newest
-from evometrics.schemas.events import EVENT_CLASSES, Event
+from evometrics.schemas.events import EVENT_CLASSES, Event, field_names
 
 T = TypeVar("T")
 
@@ -52,7 +51,7 @@ def codec_into(schema: WriterSchema, cls: type[T]) -> RecordCodec[T] | None:
         return None
     defaults = {f["name"]: f["default"] for f in newest(schema.record).parsed["fields"] if "default" in f}
     written = {name for name, _, _ in fields}
-    known = [field.name for field in dataclasses.fields(cast(Any, cls))]
+    known = field_names(cls)
     return RecordCodec(
         cls,
         [(name if name in known else None, kind, nullable) for name, kind, nullable in fields],
@@ -62,9 +61,17 @@ def codec_into(schema: WriterSchema, cls: type[T]) -> RecordCodec[T] | None:
 
 @cache
 def codec_of(schema: WriterSchema) -> RecordCodec[Event] | None:
-    """Return the codec of a schema's events; None where only fastavro can read them, or none of ours are."""
+    """Return the codec of a schema's events (`codec_into`); None as well where its record is none of ours."""
     cls = EVENT_CLASSES.get(schema.record)
     return codec_into(schema, cls) if cls is not None else None
+
+
+def read_exact(reader: RecordCodec[T] | None, value: bytes, start: int) -> T | None:
+    """Return the object of the datum in `value` from `start` on; None where no codec reads it."""
+    try:
+        return reader.read(value, start) if reader is not None else None
+    except UNUSUAL:
+        return None
 
 
 @cache

@@ -48,11 +48,11 @@ class Event:
         return self.agent_id or self.node_id
 
 
-_names: dict[type[Event], tuple[str, ...]] = {}
+_names: dict[type[Any], tuple[str, ...]] = {}
 
 
-def field_names(cls: type[Event]) -> tuple[str, ...]:
-    """Return the names of an event class's fields, in order."""
+def field_names(cls: type[Any]) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields, an event's mostly, in order."""
     names = _names.get(cls)
     if names is None:
         names = _names[cls] = tuple(f.name for f in dataclasses.fields(cls))

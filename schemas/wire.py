@@ -156,11 +156,7 @@ def confluent_id(value: bytes | None) -> int | None:
 
 def decode_exact(schema: WriterSchema, value: bytes, start: int) -> Event | None:
     """Return what `decode` does where the compiled codec reads the datum: its numbers are finite then."""
-    reader = codec.codec_of(schema)
-    try:
-        return reader.read(value, start) if reader is not None else None
-    except UNUSUAL:
-        return None
+    return codec.read_exact(codec.codec_of(schema), value, start)
 
 
 def decode(schema: WriterSchema, value: bytes, start: int) -> Event:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import WriterSchema
-from evometrics.schemas.reading import Record as Record
-from evometrics.schemas.reading import locate
+from evometrics.schemas.reading import Record, locate
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, UnreadableMessage, WireFormat
 from evometrics.sinks.blocks import block_end

@@ -21,12 +21,13 @@ import uuid
 from collections.abc import Iterable, Mapping
 
 from evometrics.schemas.metric_defs import MESSAGES_CONSUMED, Instruments
+from evometrics.schemas.reading import Record
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.backoff import backoff
-from evometrics.sinks.batch import Batch, Group, Partition, Record, Rejected, add_fetched
+from evometrics.sinks.batch import Batch, Group, Partition, Rejected, add_fetched
 from evometrics.sinks.dead_letters import DeadLetters
 from evometrics.sinks.plan import Plan, deduplication_token
 from evometrics.sinks.recovery import Recovery

@@ -11,7 +11,8 @@ class RawEvent:
         timestamp: the message's time in Kafka, milliseconds.
         occurred_at: event time, microseconds.
         value: the message value, framed.
-        partition, offset: the partition it came from at first, and its offset there; 0 where nobody asks.
+        partition, offset: the partition it came from at first, and its offset there, 0 where nobody asks; a
+            stream offline gives it another offset (`OfflineStream`).
     """
 
     timestamp: int

@@ -12,9 +12,10 @@ from aiokafka.structs import OffsetAndMetadata
 
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.offset_range import range_reader, read_range
+from evometrics.schemas.reading import Record
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import TOPICS
-from evometrics.sinks.batch import Partition, Record
+from evometrics.sinks.batch import Partition
 from evometrics.sinks.plan import Plan
 from evometrics.sinks.settings import SinkSettings
 

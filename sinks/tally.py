@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from evometrics.schemas.binary import UNUSUAL, RecordCodec
+from evometrics.schemas.binary import RecordCodec
 from evometrics.schemas.catalog import WriterSchema
-from evometrics.schemas.codec import codec_into
+from evometrics.schemas.codec import codec_into, read_exact
 from evometrics.schemas.events import EvolutionMetrics, KpiSnapshot, SystemEvent
 from evometrics.schemas.topics import EVOLUTION_METRICS, KPI_SNAPSHOTS, SYSTEM_EVENTS
-from evometrics.schemas.wire import decode
+from evometrics.schemas.wire import decode, decode_unusual
 from evometrics.sinks.batch import Group
 from evometrics.sinks.evolution_metrics import EvolutionMetricsCollector
 from evometrics.streams.calculations import ABANDONED, kpis_of
@@ -57,13 +57,10 @@ def ended_codec(schema: WriterSchema) -> RecordCodec[Ended] | None:
 
 def read_ended(schema: WriterSchema, value: bytes, start: int) -> Ended | EvolutionMetrics:
     """Return the row in a value from `start` on. Raises `UnreadableMessage` where there is none."""
-    reader = ended_codec(schema)
-    if reader is not None:
-        try:
-            return reader.read(value, start)
-        except UNUSUAL:
-            pass
-    event = decode(schema, value, start)
+    row = read_exact(ended_codec(schema), value, start)
+    if row is not None:
+        return row
+    event = decode_unusual(schema, value, start)
     assert isinstance(event, EvolutionMetrics)
     return event
 

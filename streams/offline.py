@@ -90,11 +90,8 @@ class OfflineStream:
 
     def merge(self, counts: Iterable[Message]) -> list[Message]:
         """Return the derived events of partial counts."""
-        records: list[Record] = []
-        for number, each in enumerate(counts, start=self.ends[SCOPE_COUNTS, 0]):
-            records.append(record_of(SCOPE_COUNTS, 0, number, each.key, each.value or b"", 0))
-        self.ends[SCOPE_COUNTS, 0] += len(records)
-        return self.settle(self.computations.scopes, 0, records) if records else []
+        records = [record_of(SCOPE_COUNTS, 0, 0, each.key, each.value or b"", 0) for each in counts]
+        return self.by_partition(records)[0]
 
     def compute_of(self, topic: str) -> Compute:
         """Return the computation that reads a topic. Raises KeyError where none does."""
