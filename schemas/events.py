@@ -76,6 +76,7 @@ class EvolutionStarted(Event):
     cpu_percent: float = 0.0
     memory_mb: float = 0.0
     metadata: dict[str, str] = field(default_factory=dict)
+    unmeasured: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,6 +90,8 @@ class EvolutionProgressed(Event):
     fitness: float
     cpu_percent: float = 0.0
     memory_mb: float = 0.0
+    unmeasured: list[str] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,6 +126,8 @@ class EvolutionCompleted(Event):
     metadata: dict[str, str] = field(default_factory=dict)
     parent_agent_id: str | None = None
     cost_usd: float | None = None
+    unmeasured: list[str] = field(default_factory=list)
+    progress_share: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -153,6 +158,7 @@ class KpiSnapshot(Event):
     evaluation_count: int | None = None
     confidence_interval: float | None = None
     extra: dict[str, float] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,6 +169,20 @@ class SystemEvent(Event):
 
     event_type: str
     data: str = "{}"
+
+
+@dataclass(slots=True, kw_only=True)
+class CustomMetric(Event):
+    """One observation of a metric that a node's own code has registered; `agent_id` may be empty."""
+
+    record: ClassVar[str] = "custom_metric"
+
+    name: str
+    kind: str
+    value: float
+    labels: dict[str, str] = field(default_factory=dict)
+    unit: str = ""
+    help: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -200,6 +220,7 @@ class EvolutionMetrics(Event):
     convergence_iterations: int = 0
     fitness_trajectory: list[float] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
+    unmeasured: list[str] = field(default_factory=list)
 
     def calculate_efficiency(self) -> float:
         """Return the specification's efficiency score, as computed by the stream."""
@@ -275,6 +296,7 @@ EVENT_CLASSES: dict[str, type[Event]] = {
         EvolutionCompleted,
         KpiSnapshot,
         SystemEvent,
+        CustomMetric,
         EvolutionMetrics,
         KpiDelta,
         SuccessRate,

@@ -41,6 +41,7 @@ EVOLUTION_COMPLETED = Topic(
 )
 KPI_SNAPSHOTS = Topic("evometrics.kpi.snapshots", "kpi_snapshot", "raw", "kpi_snapshots")
 SYSTEM_EVENTS = Topic("evometrics.system.events", "system_event", "raw", "system_events")
+CUSTOM_METRICS = Topic("evometrics.custom.metrics", "custom_metric", "raw", "custom_metrics")
 EVOLUTION_METRICS = Topic("evometrics.evolution.metrics", "evolution_metrics", "derived", "evolution_metrics")
 KPI_DELTAS = Topic("evometrics.kpi.deltas", "kpi_delta", "derived", "kpi_deltas")
 SUCCESS_RATES = Topic("evometrics.success.rates", "success_rate", "derived", "success_rates")
@@ -52,6 +53,7 @@ TOPICS: tuple[Topic, ...] = (
     EVOLUTION_COMPLETED,
     KPI_SNAPSHOTS,
     SYSTEM_EVENTS,
+    CUSTOM_METRICS,
     EVOLUTION_METRICS,
     KPI_DELTAS,
     SUCCESS_RATES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evometrics.schemas.events import (
+    CustomMetric,
     DeadLetter,
     Event,
     EvolutionCompleted,
@@ -66,6 +67,8 @@ EXAMPLES: tuple[Event, ...] = (
         insights=["warning: slow"],
         parent_agent_id="agent-0",
         cost_usd=1.25,
+        unmeasured=["gpu_memory_mb"],
+        progress_share=0.5,
     ),
     KpiSnapshot(
         **HEAD,
@@ -76,8 +79,18 @@ EXAMPLES: tuple[Event, ...] = (
         evaluation_count=7,
         confidence_interval=0.01,
         extra={"novelty": 0.3},
+        metadata={"evometrics.left_out": "{}"},
     ),
     SystemEvent(**HEAD, event_type="started", data='{"a": 1}'),
+    CustomMetric(
+        **HEAD,
+        name="loss_nats",
+        kind="histogram",
+        value=0.25,
+        labels={"split": "held-out"},
+        unit="nats",
+        help="Loss on held-out data.",
+    ),
     EvolutionMetrics(
         **HEAD,
         **PLAN,
