@@ -49,6 +49,7 @@ cdef bint completed(e, latest, Py_ssize_t names) except -1:
         and <int64_t>e.convergence_iterations >= 0
         and <int64_t>e.network_bytes_transferred >= 0
         and (e.cost_usd is None or <double>e.cost_usd >= 0)
+        and (e.progress_share is None or 0 <= <double>e.progress_share <= 1)
     )
 
 

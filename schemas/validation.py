@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from evometrics.schemas.events import (
+    CustomMetric,
     Event,
     EvolutionCompleted,
     EvolutionProgressed,
@@ -23,6 +24,7 @@ from evometrics.schemas.events import (
 MAX_EVENT_BYTES = 1_000_000
 MAX_AHEAD_MICROS = 86_400 * 1_000_000
 STATUSES = frozenset({"succeeded", "failed", "rolled_back"})
+METRIC_KINDS = frozenset({"counter", "gauge", "histogram", "summary"})
 PHASES = frozenset({"baseline", "pre_evolution", "post_evolution", "continuous"})
 INT64 = 2**63
 #: Fields that others are grouped and keyed by, and how many characters they may have: a derived message
@@ -38,11 +40,14 @@ NAME_FIELDS = frozenset(
         "risk_level",
         "event_type",
         "parent_agent_id",
+        "name",
     }
 )
 NAME_CHARACTERS = 1000
-TEXT_FIELDS = (NAME_FIELDS | {"data"}) - {"evolution_id", "parent_agent_id"}
+TEXT_FIELDS = (NAME_FIELDS | {"data", "unit", "help"}) - {"evolution_id", "parent_agent_id"}
 UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+TEXT_MAPS = frozenset({"metadata", "labels"})
+TEXT_LISTS = frozenset({"insights", "unmeasured"})
 TIME_FIELDS = frozenset({"occurred_at", "started_at"})
 #: Called with a field and a reason; raises `InvalidEvent`.
 Fail: TypeAlias = Callable[[str, str], None]
@@ -72,7 +77,7 @@ def validate(event: Event, now: int | None = None) -> None:
     def fail(field: str, reason: str) -> None:
         raise InvalidEvent(event.record, field, reason)
 
-    if not isinstance(event, SystemEvent) and not event.agent_id:
+    if not isinstance(event, SystemEvent | CustomMetric) and not event.agent_id:
         fail("agent_id", "is empty; give the agent's id")
     if not event.node_id:
         fail("node_id", "is empty; give the node's id")
@@ -91,7 +96,7 @@ def validate(event: Event, now: int | None = None) -> None:
             elif value > latest:
                 fail(name, f"{value} is more than a day ahead of this node's clock")
         elif isinstance(value, dict):
-            check_map(fail, name, value, of_text=name == "metadata")
+            check_map(fail, name, value, of_text=name in TEXT_MAPS)
         elif isinstance(value, list):
             check_list(fail, name, value)
         elif isinstance(value, float) and not math.isfinite(value):
@@ -118,8 +123,15 @@ def check_kind(fail: Fail, event: Event) -> None:
                 fail(name, f"{getattr(event, name)} is negative")
         if event.cost_usd is not None and event.cost_usd < 0:
             fail("cost_usd", f"{event.cost_usd} is negative")
+        if event.progress_share is not None and not 0 <= event.progress_share <= 1:
+            fail("progress_share", f"{event.progress_share} is no share of 1")
     if isinstance(event, KpiSnapshot) and event.phase not in PHASES:
         fail("phase", f"{event.phase!r} is none of {', '.join(sorted(PHASES))}")
+    if isinstance(event, CustomMetric):
+        if not event.name:
+            fail("name", "is empty; name the metric")
+        if event.kind not in METRIC_KINDS:
+            fail("kind", f"{event.kind!r} is none of {', '.join(sorted(METRIC_KINDS))}")
     if isinstance(event, SystemEvent) and not event.event_type:
         fail("event_type", "is empty; name the kind of event")
 
@@ -137,9 +149,9 @@ def check_map(fail: Fail, name: str, value: Mapping[str, object], *, of_text: bo
 
 
 def check_list(fail: Fail, name: str, value: Iterable[object]) -> None:
-    """Check a list: insights are text, everything else finite numbers."""
+    """Check a list: of texts (`TEXT_LISTS`), or of finite numbers."""
     for position, item in enumerate(value):
-        if name == "insights":
+        if name in TEXT_LISTS:
             if not isinstance(item, str):
                 fail(f"{name}[{position}]", f"{item!r} is no text")
         elif isinstance(item, bool) or not isinstance(item, int | float) or not math.isfinite(item):
