@@ -42,6 +42,8 @@ class CollectorSettings:
         strict: raise `InvalidEvent` where a value can't be kept or an event can't be recorded.
         progress_interval: which progress reports become events: seconds between two (`5`), or one in so many
             (`every 10`); the last always does. Empty = all.
+        prometheus_port: where this node serves its own `/metrics`; 0 = any free port, None = nowhere.
+        prometheus_host: the address to bind for it; loopback unless a scraper is to reach it.
     """
 
     buffer_size: int = 100
@@ -56,6 +58,8 @@ class CollectorSettings:
     stop_timeout: float = 10.0
     strict: bool = False
     progress_interval: str = ""
+    prometheus_port: int | None = None
+    prometheus_host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         require(self.buffer_size > 0, "buffer_size", self.buffer_size, "must be at least 1")
@@ -69,6 +73,8 @@ class CollectorSettings:
             object.__setattr__(self, "node_id", socket.gethostname() or "node")
         fits = len(self.node_id) <= NAME_CHARACTERS and self.node_id.isprintable()
         require(fits, "node_id", self.node_id[:100], f"give at most {NAME_CHARACTERS} printable characters")
+        port = self.prometheus_port
+        require(port is None or 0 <= port < 65536, "prometheus_port", port, "give a port, 0 to 65535")
         ProgressSampling.of(self.progress_interval)
 
 
