@@ -26,7 +26,7 @@ from evometrics.producers.recording import Recording
 from evometrics.producers.resources import ResourceSampler
 from evometrics.producers.run import EvolutionRun
 from evometrics.producers.sending import Sending
-from evometrics.producers.settings import collector_settings
+from evometrics.producers.settings import CONFIG_KEYS, collector_settings
 from evometrics.schemas.events import Event
 from evometrics.schemas.ids import new_event_id
 
@@ -97,7 +97,9 @@ class EvolutionMetricsCollector:
         return old
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), ({**self.config, "node_id": self.settings.node_id},)
+        # what else the config holds is an orchestrator's own, and perhaps nothing that can be pickled
+        own = {name: value for name, value in self.config.items() if name in CONFIG_KEYS}
+        return type(self), ({**own, "node_id": self.settings.node_id},)
 
     async def start(self) -> None:
         """Open the outbox, adopt those that dead processes left, begin to send. Needs no broker.

@@ -78,6 +78,12 @@ class CollectorSettings:
         ProgressSampling.of(self.progress_interval)
 
 
+OWN_KEYS = frozenset(f.name for f in dataclasses.fields(CollectorSettings))
+KAFKA_KEYS = frozenset(f.name for f in dataclasses.fields(KafkaSettings))
+#: What a collector's config may say.
+CONFIG_KEYS = OWN_KEYS | KAFKA_KEYS
+
+
 def check_address(name: str, value: str, *, scheme_needed: bool) -> None:
     """Raise `SettingsError` unless the value is empty or an HTTP address."""
     if not value:
@@ -99,16 +105,15 @@ def collector_settings(config: Mapping[str, Any] | None = None) -> tuple[Collect
     in one warning. Raises `SettingsError` naming a bad value.
     """
     given = {str(key): value for key, value in (config or {}).items() if value is not None}
-    own, broker = ({f.name for f in dataclasses.fields(c)} for c in (CollectorSettings, KafkaSettings))
-    if unknown := sorted(set(given) - own - broker):
+    if unknown := sorted(set(given) - CONFIG_KEYS):
         logger.warning(
-            "config: no settings of evometrics, ignored: %s", ", ".join(suggested(unknown, own | broker))
+            "config: no settings of evometrics, ignored: %s", ", ".join(suggested(unknown, CONFIG_KEYS))
         )
     if isinstance(given.get("brokers"), list | tuple):
         given["brokers"] = ",".join(map(str, given["brokers"]))
     return (
-        read(CollectorSettings, "collector", {k: v for k, v in given.items() if k in own}),
-        read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in broker}),
+        read(CollectorSettings, "collector", {k: v for k, v in given.items() if k in OWN_KEYS}),
+        read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in KAFKA_KEYS}),
     )
 
 
