@@ -12,10 +12,11 @@ remembered, so that times recorded before can be put right to the millisecond.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
@@ -26,6 +27,7 @@ from evometrics.schemas.validation import MAX_AHEAD_MICROS
 SECOND = 1_000_000
 #: Seconds that an answer, an acknowledgement or two brokers may be apart.
 MARGIN = 10.0
+ANSWER_SECONDS = 5.0
 #: A node further ahead than this would have its events refused, seconds.
 MOST_AHEAD = MAX_AHEAD_MICROS / SECOND - MARGIN
 #: A clock that moved by less than this was not set, but drifts or is slewed; seconds.
@@ -103,12 +105,16 @@ class DescribeQuorum(Request[DescribeQuorumStruct]):  # type: ignore[misc]
 
 
 async def broker_time(client: AIOKafkaClient) -> float | None:
-    """Return the broker's time, seconds since 1970; None where it does not tell."""
+    """Return the broker's time, seconds since 1970; None where it does not tell within `ANSWER_SECONDS`.
+
+    Asked over a connection of its own: where no controller is in office, messages must not wait behind it.
+    """
     node = client.get_random_node()
     if node is None:
         return None
     try:
-        response = await client.send(node, DescribeQuorum())
+        asking = client.send(node, DescribeQuorum(), group=ConnectionGroup.COORDINATION)
+        response = await asyncio.wait_for(asking, ANSWER_SECONDS)
     except (KafkaError, NotImplementedError, TimeoutError, OSError):
         return None
     for _, partitions, _ in response.topics:
