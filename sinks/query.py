@@ -23,11 +23,23 @@ RESOURCES = (
 )
 UUIDS = frozenset({"event_id", "source_event_id"})
 TIMES = frozenset({"occurred_at", "started_at"})
+#: Never None in the event class.
+COUNTED = frozenset(
+    {
+        *("duration_minutes", "efficiency", "network_bytes_transferred"),
+        *("error_count", "warning_count", "convergence_iterations"),
+    }
+)
 SECONDS_PER_DAY = 86_400.0
 
 
 def selected(name: str) -> str:
-    """Return the expression that reads a field of `EvolutionMetrics` as the event class holds it."""
+    """Return the expression that reads a field of `EvolutionMetrics` as the event class holds it.
+
+    What the view shows as NULL is 0 there where the class has no None, and named in `unmeasured`.
+    """
+    if name in COUNTED:
+        return f"ifNull(m.{name}, 0)"
     if name in UUIDS:
         return f"toString(m.{name})"
     return f"toUnixTimestamp64Micro(m.{name})" if name in TIMES else f"m.{name}"

@@ -2,7 +2,8 @@
 
 Of an evolution's row only the few fields that the metrics are of are read, by a compiled codec that passes
 over the others. A counter must count an evolution once though its row may come twice: the ids of the last
-ones are remembered. Gauges take the newest value by event time, which a duplicate does not change.
+ones are remembered. It counts it as its row first came, also where the stream corrects the row later. Gauges
+take the newest value by event time, which a duplicate does not change.
 
 ClickHouse could add up what it has just stored. At 4,000 events/s its answers took as long as the inserts,
 and what is recorded was to be seen after 0.6 s in place of 0.4.
@@ -47,6 +48,7 @@ class Ended:
     duration_minutes: float
     improvement_delta: float | None
     memory_used_mb: float | None
+    unmeasured: list[str]
 
 
 @cache
@@ -114,11 +116,11 @@ class Tally:
         agent, moment = row.agent_id, (row.occurred_at, row.event_id)
         if row.improvement_delta is not None:
             collector.improvement.offer(agent, moment, row.improvement_delta)
-        if row.memory_used_mb is not None:
+        if row.memory_used_mb:  # an earlier version wrote 0 where it was not measured
             collector.memory.offer(agent, moment, row.memory_used_mb)
         if self.seen.new(row.event_id):
             collector.add_attempt(agent, row.evolution_type, row.status)
-            if row.status != ABANDONED:
+            if row.status != ABANDONED and "duration_minutes" not in row.unmeasured:
                 seconds = row.duration_minutes * SECONDS_PER_MINUTE
                 collector.add_duration(agent, row.evolution_type, seconds)
 

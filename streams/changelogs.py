@@ -18,6 +18,7 @@ async def create_changelogs(kafka: KafkaSettings, names: Iterable[str]) -> None:
     Raises `SettingsError` where one is there with another number of partitions (its states would be
     looked for in the wrong ones), `BrokerUnavailable` where no broker answers, `KafkaError` where it refuses.
     """
+    # by the broker's time (`create_missing`), which tells the worker what time it is (`clock`)
     compacted = {POLICY: "compact", "min.compaction.lag.ms": str(COMPACTION_LAG_MS)}
     topics = dict.fromkeys(names, compacted)
     existing = await answered(kafka, lambda admin: create_missing(admin, kafka, topics))

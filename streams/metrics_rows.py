@@ -17,6 +17,7 @@ from evometrics.schemas.reading import Record, read_event
 from evometrics.schemas.validation import MAX_AHEAD_MICROS, NAME_CHARACTERS, STATUSES
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.calculations import METRICS_IDENTITY, evolution_metrics
+from evometrics.streams.joining import lacking
 from evometrics.streams.rows import Completion, CompletionReader
 
 
@@ -46,7 +47,7 @@ class MetricsRows:
         event = read_event(self.wire, message)
         assert isinstance(event, EvolutionCompleted)
         done = self.quickly(self.wire.encode(event), now)  # an older schema wrote it
-        return done or Completion(event, self.wire.encode(evolution_metrics(event)))
+        return done or Completion(event, lacking(event), self.wire.encode(evolution_metrics(event)))
 
     def quickly(self, value: bytes | None, now: int) -> Completion | None:
         """Return the completion of a value that the compiled reader takes."""

@@ -1,6 +1,7 @@
 """What the compiled module takes and returns; `rows.pyx` says what it is for."""
 
 from collections.abc import Iterable, Sequence
+from enum import IntFlag
 from typing import Any
 
 from evometrics.schemas.events import EvolutionCompleted
@@ -9,13 +10,29 @@ from evometrics.schemas.events import EvolutionCompleted
 COMPLETION: list[str]
 #: Fields of a row of metrics, in the order of its schema.
 ROW: list[str]
+#: Fields of a start, in the order of its schema.
+START: list[str]
+
+class Lack(IntFlag):
+    """What a completion may come without and its start have; TIME is when it began and how long it took."""
+
+    PRE_KPIS = ...
+    TYPE = ...
+    STRATEGY = ...
+    RISK = ...
+    TARGET = ...
+    REASON = ...
+    GENERATION = ...
+    METADATA = ...
+    TIME = ...
 
 class Completion:
     """What the stream counts a completion by, and the row that it leads to.
 
     Args:
         event: the completion.
-        row: message value of its `EvolutionMetrics`.
+        lacks: what it came without, as bits of `Lack`.
+        row: message value of its `EvolutionMetrics`, from the completion alone.
     """
 
     event_id: str
@@ -26,9 +43,10 @@ class Completion:
     strategy_used: str
     occurred_at: int
     success: bool
+    lacks: int
     row: bytes
 
-    def __init__(self, event: EvolutionCompleted, row: bytes) -> None: ...
+    def __init__(self, event: EvolutionCompleted, lacks: int, row: bytes) -> None: ...
 
 class CompletionReader:
     """Reads completions that the newest schema wrote.
@@ -61,6 +79,22 @@ class CompletionReader:
         """Return the completion whose datum goes from `start` to the value's end; `now` in microseconds.
 
         Raises one of `binary.UNUSUAL` where it is not as writers write it, or not surely valid then.
+        """
+
+class StartReader:
+    """Looks into starts that the newest schema wrote.
+
+    Args:
+        fields: the start's, as `codec.fields_of` gives them.
+
+    Raises ValueError where they are not those that were compiled in.
+    """
+
+    def __init__(self, fields: Sequence[tuple[str, str, bool]]) -> None: ...
+    def lends(self, value: bytes, start: int) -> int:
+        """Return what a start whose datum begins at `start` has to lend, as bits of `Lack`.
+
+        Raises one of `binary.UNUSUAL` where it is not as writers write it.
         """
 
 class ScopeRows:
