@@ -238,7 +238,7 @@ cdef int put_maybe(Out* out, Maybe x) except -1:
 
 
 cdef int put_deltas(Out* out, Kpis* after, Kpis* before) except -1:
-    """As `calculations.kpi_differences` has it."""
+    """As `outcome.kpi_differences` has it."""
     cdef Py_ssize_t pairs[MOST_KPIS]
     cdef Py_ssize_t i, j, n = 0
     for i in range(after.count):
@@ -394,7 +394,7 @@ cdef class CompletionReader:
         raise Unusual
 
     cdef int put_row(self, Out* out, const uint8_t* data, Field* fields, Kpis* before, Kpis* after) except -1:
-        """The row, its fields in the order of `ROW`; as `calculations.evolution_metrics` has it."""
+        """The row, its fields in the order of `ROW`; as `outcome.evolution_metrics` has it."""
         cdef Maybe now = performance(after), earlier = performance(before)
         cdef Maybe delta = known(now.value - earlier.value) if now.given and earlier.given else nothing()
         cdef Maybe relative = nothing(), quality = nothing()
