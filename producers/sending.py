@@ -15,6 +15,8 @@ from evometrics.producers.background import BackgroundLoop
 from evometrics.producers.backlog import Backlog
 from evometrics.producers.exporters import Exporter, configured_exporters
 from evometrics.producers.framing import Framing
+from evometrics.producers.history import SQLiteMetricsBackend
+from evometrics.producers.local_publisher import LocalPublisher
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.publisher import Publisher
 from evometrics.producers.recorder import Recorder
@@ -42,13 +44,19 @@ class Sending:
     """Owns the background thread and everything that runs in it.
 
     Attributes:
-        published: events by topic that the broker has acknowledged.
+        history: this node's own file, where events end or beside the broker; None = there is none.
+        published: events by topic that the broker has acknowledged, or the history without one.
         refused: messages that the broker will never take.
     """
 
     def __init__(
-        self, settings: CollectorSettings, kafka: KafkaSettings, outbox: Outbox, recorder: ReportingRecorder
+        self,
+        settings: CollectorSettings,
+        kafka: KafkaSettings | None,
+        outbox: Outbox,
+        recorder: ReportingRecorder,
     ) -> None:
+        """`kafka`: None where no broker is named, and events end in the history."""
         self.settings = settings
         self.kafka = kafka
         self.outbox = outbox
@@ -56,10 +64,17 @@ class Sending:
         self.db_path = Path(settings.db_path)
         self.refused = RefusedMessages.beside(self.db_path)
         self.exporters: list[Exporter] = configured_exporters(settings)
+        self.history = (
+            SQLiteMetricsBackend(settings.history_db, settings.retention_days)
+            if settings.history_db
+            else None
+        )
+        if kafka is not None and self.history is not None:
+            self.exporters.append(self.history)
         self.background = BackgroundLoop("evometrics-publisher")
         self.published: Counter[str] = Counter()
         self.backlog: Backlog | None = None
-        self.publisher: Publisher | None = None
+        self.publisher: Publisher | LocalPublisher | None = None
         self.tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -89,12 +104,19 @@ class Sending:
         """In the thread: adopt, and start the tasks."""
         self.backlog = Backlog(self.outbox)
         self.backlog.adopt(self.db_path)
-        registry = RegistryClient(self.kafka.registry_url) if self.kafka.registry_url else None
-        self.publisher = Publisher(self.backlog, self.kafka, self.refuse, Framing(registry))
+        self.publisher = self.new_publisher(self.backlog)
         self.publisher.published = self.published
         self.outbox.on_commit = self.publisher.wake
         for work in (self.publisher.run(), self.look_after(), *(e.run() for e in self.exporters)):
             self.keep(asyncio.create_task(work))
+
+    def new_publisher(self, backlog: Backlog) -> Publisher | LocalPublisher:
+        """Return what brings the backlog to where events end: the broker, else this node's history."""
+        if self.kafka is None:
+            assert self.history is not None, "settings name a history where they name no broker"
+            return LocalPublisher(backlog, self.history, self.refuse)
+        registry = RegistryClient(self.kafka.registry_url) if self.kafka.registry_url else None
+        return Publisher(backlog, self.kafka, self.refuse, Framing(registry))
 
     async def stop(self) -> None:
         """Stop sending; what is left stays in the outbox."""
@@ -111,6 +133,8 @@ class Sending:
                 )
         self.outbox.on_commit = lambda: None
         await end_tasks(list(self.tasks))
+        if self.history is not None:
+            await asyncio.to_thread(self.history.close)
         if self.backlog is not None:
             self.backlog.close()
         self.backlog = None
