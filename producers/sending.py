@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections import Counter
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from evometrics.producers.background import BackgroundLoop
 from evometrics.producers.backlog import Backlog
@@ -19,7 +19,6 @@ from evometrics.producers.history import SQLiteMetricsBackend
 from evometrics.producers.local_publisher import LocalPublisher
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.publisher import Publisher
-from evometrics.producers.recorder import Recorder
 from evometrics.producers.refused import RefusedMessages
 from evometrics.producers.row import Row
 from evometrics.producers.settings import CollectorSettings
@@ -33,8 +32,11 @@ logger = logging.getLogger(__name__)
 LAST_EXPORT_TIMEOUT = 5.0
 
 
-class ReportingRecorder(Recorder, Protocol):
-    """The collector as its background work sees it."""
+class ReportingRecorder(Protocol):
+    """Who records what the background has to report: the collector, or the persistence by itself."""
+
+    async def record_system_event(self, event_type: str, data: Any = None) -> str | None:
+        """Record something about the node."""
 
     async def record_health(self) -> None:
         """Record the collector's health."""

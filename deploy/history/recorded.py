@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evometrics.deploy.history.cells import Unreadable
+from evometrics.producers.cells import Unreadable
 from evometrics.schemas.events import Event
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from evometrics.deploy.history.evolutions import TIME_COLUMNS, evolution_completed
 from evometrics.deploy.history.measurements import kpi_snapshot, system_event
 from evometrics.deploy.history.recorded import recorded_event
+from evometrics.producers.metric_row import TIME_COLUMNS, evolution_completed
 from evometrics.schemas.events import Event
 from evometrics.schemas.settings import SettingsError
 

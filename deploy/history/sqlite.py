@@ -2,8 +2,8 @@
 evolution_strategies, kpi_snapshots, system_events).
 
 A history of ours has in `events` each event as it was recorded, under the id that a broker would have got it
-with, and that is what is read of it. Of any other file, those of the four tables that are there are read, in one
-read transaction, so that a file in use is seen as it was at one moment. Neither is written to.
+with, and that is what is read of it. Of any other file, those of the four tables that are there are read, in
+one read transaction, so that a file in use is seen as it was at one moment. Neither is written to.
 """
 
 from __future__ import annotations
