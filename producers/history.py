@@ -41,12 +41,12 @@ KNOWN = "SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_e
 TABLES_BY_EVENT = (
     (
         "evolution_strategies",
-        "event_id IN (SELECT event_id FROM evolution_metrics WHERE source_event_id IN old)",
+        "event_id IN (SELECT event_id FROM evolution_metrics WHERE source_event_id IN {old})",
     ),
-    ("evolution_metrics", "source_event_id IN old"),
-    ("kpi_snapshots", "event_id IN old"),
-    ("system_events", "event_id IN old"),
-    ("events", "event_id IN old"),
+    ("evolution_metrics", "source_event_id IN {old}"),
+    ("kpi_snapshots", "event_id IN {old}"),
+    ("system_events", "event_id IN {old}"),
+    ("events", "event_id IN {old}"),
 )
 
 
@@ -151,14 +151,13 @@ class SQLiteMetricsBackend(Exporter):
     def forget(self, db: sqlite3.Connection) -> None:
         """Delete what was written more than `retention_days` ago, some at a time: others write meanwhile."""
         limit = time.time() - self.retention_days * DAY_SECONDS
-        oldest = f"SELECT event_id FROM events WHERE recorded_at < ? ORDER BY recorded_at LIMIT {FORGET_ROWS}"
+        old = f"(SELECT event_id FROM events WHERE recorded_at < ? ORDER BY recorded_at LIMIT {FORGET_ROWS})"
         while True:
             db.execute("BEGIN IMMEDIATE")
             try:
                 for table, which in TABLES_BY_EVENT:
-                    deleted = db.execute(
-                        f"WITH old AS ({oldest}) DELETE FROM {table} WHERE {which}", (limit,)
-                    ).rowcount
+                    statement = f"DELETE FROM {table} WHERE {which.format(old=old)}"
+                    deleted = db.execute(statement, (limit,)).rowcount
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:

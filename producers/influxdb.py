@@ -212,8 +212,8 @@ def line(event: EvolutionCompleted) -> str:
         point.tag(name, one_line(getattr(metrics, name)))
     for name in NUMBERS:
         value = getattr(metrics, name)
-        point.field(name, None if value is None or name in event.unmeasured else float(value))
-    if "network_bytes_transferred" not in event.unmeasured:
+        point.field(name, None if value is None or name in metrics.unmeasured else float(value))
+    if "network_bytes_transferred" not in metrics.unmeasured:
         point.field("network_bytes_transferred", metrics.network_bytes_transferred)
     for name in OTHERS:
         value = getattr(metrics, name)

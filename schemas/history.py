@@ -167,12 +167,17 @@ def check_file(path: Path) -> bool:
             f"{path} is a database of someone else's; it is left as it is. Name another file for the "
             "history (history_db), or move this one away; `evometrics import` takes what is in it"
         )
-    if (version := number_at(header, USER_VERSION_AT)) > VERSION:
+    check_version(path, number_at(header, USER_VERSION_AT))
+    return True
+
+
+def check_version(path: Path, version: int) -> None:
+    """Raise `HistoryError` where a history is of a newer build than this."""
+    if version > VERSION:
         raise HistoryError(
             f"{path} is a history of version {version}, this build knows {VERSION}: upgrade evometrics, or "
             "name another file (history_db)"
         )
-    return True
 
 
 def is_history(header: bytes) -> bool:
@@ -201,8 +206,11 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             db.execute("BEGIN IMMEDIATE")
             (found,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
             (owner,) = db.execute("PRAGMA application_id").fetchone()
-            if found and owner != APPLICATION_ID:  # made by someone else since the header was looked at
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            # What was changed since may be in the journal beside the file, not in its header yet.
+            if found and owner != APPLICATION_ID:
                 raise HistoryError(f"{path} is a database of someone else's; it is left as it is")
+            check_version(path, version)
             for statement in SCHEMA.split(";"):
                 db.execute(statement)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -5,7 +5,7 @@ One definition for the stream, for replays and for a node's own history file, so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from evometrics.schemas import formula
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics, EvolutionStarted
@@ -18,6 +18,26 @@ ABANDONED_AFTER_SECONDS = 86_400
 #: What the identity of a completion's row begins with; the completion's event id follows.
 METRICS_IDENTITY = "evolution_metrics"
 MICROS_PER_MINUTE = 60_000_000
+#: Figures of a completion that its row has, by the names they have there.
+CARRIED = {
+    "duration_seconds": "duration_minutes",
+    **{
+        name: name
+        for name in (
+            *(
+                "generation",
+                "memory_used_mb",
+                "cpu_percent_avg",
+                "gpu_memory_mb",
+                "network_bytes_transferred",
+            ),
+            *("error_count", "warning_count", "convergence_iterations"),
+        )
+    },
+}
+EFFICIENCY = "efficiency"
+#: What efficiency is computed from, besides the gain.
+COSTS = frozenset({"duration_minutes", "memory_used_mb"})
 
 
 def kpi_differences(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
@@ -40,11 +60,22 @@ def efficiency(delta: float | None, duration_minutes: float, memory_used_mb: flo
     return 0.0 if delta is None else formula.efficiency(delta, duration_minutes, memory_used_mb)
 
 
+def unmeasured_in_row(unmeasured: Iterable[str], memory_used_mb: float) -> list[str]:
+    """Return the figures that are unknown in a completion's row, from those unmeasured in the completion.
+
+    A process never takes 0 MB: earlier versions wrote it where memory was not measured.
+    """
+    names = list(dict.fromkeys(CARRIED[name] for name in unmeasured if name in CARRIED))
+    return [*names, EFFICIENCY] if memory_used_mb == 0 or not COSTS.isdisjoint(names) else names
+
+
 def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
     """Return the row of a completion: what the evolution achieved and cost, from its completion alone."""
     after, before = performance(done.post_kpis), performance(done.pre_kpis)
     delta = difference(after, before)
-    minutes = done.duration_seconds / 60
+    unmeasured = unmeasured_in_row(done.unmeasured, done.memory_used_mb)
+    minutes = 0.0 if "duration_minutes" in unmeasured else done.duration_seconds / 60
+    memory = None if "memory_used_mb" in unmeasured else done.memory_used_mb or None
     return EvolutionMetrics(
         event_id=derived_id(METRICS_IDENTITY, done.event_id),
         agent_id=done.agent_id,
@@ -67,10 +98,10 @@ def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
         improvement_delta=delta,
         relative_improvement=relative(delta, before),
         quality_score=done.post_kpis.get("output_quality"),
-        efficiency=efficiency(delta, minutes, done.memory_used_mb),
+        efficiency=efficiency(delta, minutes, memory or 0.0),
         kpi_deltas=kpi_differences(done.post_kpis, done.pre_kpis),
-        memory_used_mb=done.memory_used_mb,
-        cpu_percent_avg=done.cpu_percent_avg,
+        memory_used_mb=memory,
+        cpu_percent_avg=None if "cpu_percent_avg" in unmeasured else done.cpu_percent_avg,
         gpu_memory_mb=done.gpu_memory_mb,
         network_bytes_transferred=done.network_bytes_transferred,
         error_count=done.error_count,
@@ -79,6 +110,7 @@ def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
         convergence_iterations=done.convergence_iterations,
         fitness_trajectory=done.fitness_trajectory,
         metadata=done.metadata,
+        unmeasured=unmeasured,
     )
 
 
