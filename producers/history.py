@@ -1,178 +1,102 @@
-"""A node's own history: the specification's SQLite backend, written in batches beside the outbox.
-
-Where no broker is configured this is where events end: the outbox makes each durable at once,
-`LocalPublisher` brings them here, and only then are they deleted there. Beside a broker it is a copy that
-`observe` collects.
-"""
+"""The completions of this process as the specification's `metrics_history` has them."""
 
 from __future__ import annotations
 
-import json
-import logging
-import sqlite3
-import threading
-import time
-from collections import deque
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-from evometrics.producers.exporters import Exporter
-from evometrics.producers.history_rows import event_row, rows_of
-from evometrics.producers.row import Row
-from evometrics.schemas.events import Event
-from evometrics.schemas.history import HistoryError, open_to_write
-from evometrics.schemas.topics import BY_RECORD
-from evometrics.schemas.wire import UnreadableMessage, WireFormat
+from evometrics.schemas.events import EvolutionCompleted
+from evometrics.schemas.kpis import performance
 
-logger = logging.getLogger(__name__)
-
-#: Seconds between two writes of what was observed.
-INTERVAL = 1.0
-#: Events observed and not written, at most: beyond it the oldest are left out of the copy, and counted.
-MOST_OBSERVED = 20_000
-BATCH = 1000
-DAY_SECONDS = 86_400
-#: Old rows are deleted this often, this many in one transaction.
-FORGET_SECONDS = 3600.0
-FORGET_ROWS = 2000
-KNOWN = "SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(?))"
-#: Rows of an event by the column that has its id; strategies before the evolutions they refer to.
-TABLES_BY_EVENT = (
-    (
-        "evolution_strategies",
-        "event_id IN (SELECT event_id FROM evolution_metrics WHERE source_event_id IN {old})",
-    ),
-    ("evolution_metrics", "source_event_id IN {old}"),
-    ("kpi_snapshots", "event_id IN {old}"),
-    ("system_events", "event_id IN {old}"),
-    ("events", "event_id IN {old}"),
-)
+#: A figure's name in the specification, where it is another than the event's.
+SECONDS_PER_MINUTE, MICROS = 60.0, 1e6
 
 
-class SQLiteMetricsBackend(Exporter):
-    """Writes events into the history file; safe for several threads, and for several processes of a node.
+class HistoryEntry:
+    """One completion: every field of `EvolutionCompleted`, and the specification's figures.
 
-    Each event is in it once, however often it is given. A file of that name that is not ours is never
-    touched: each write raises `HistoryError` then, naming it and the way out.
-
-    Attributes:
-        retention_days: rows are deleted this long after they were written.
-        left_out: observed events that were not written, because too many waited.
+    What was not measured is None: see `unmeasured` of the event.
     """
 
-    def __init__(self, db_path: str | Path, retention_days: float = 90) -> None:
-        super().__init__(f"history {db_path}", INTERVAL)
-        self.path = Path(db_path)
-        self.retention_days = retention_days
-        self.left_out = 0
-        self.wire = WireFormat()
-        self.observed: deque[Event] = deque()
-        self.sending = threading.Lock()
-        self.writing = threading.Lock()
-        self.db: sqlite3.Connection | None = None
-        self.forget_at = 0.0
+    __slots__ = ("event",)
 
-    def observe(self, event: Event) -> None:
-        self.observed.append(event)
-        if len(self.observed) > MOST_OBSERVED:
-            self.observed.popleft()
-            self.left_out += 1
+    def __init__(self, event: EvolutionCompleted) -> None:
+        self.event = event
 
-    def send(self) -> None:
-        with self.sending:
-            while self.observed:
-                batch = [self.observed.popleft() for _ in range(min(BATCH, len(self.observed)))]
-                try:
-                    self.store(batch)
-                except BaseException:
-                    self.observed.extendleft(reversed(batch))
-                    raise
+    def __getattr__(self, name: str) -> Any:
+        if name == "event":  # while it is being copied or unpickled
+            raise AttributeError(name)
+        value = getattr(self.event, name)
+        return None if name in self.event.unmeasured else value
 
-    def store(self, events: Iterable[Event]) -> None:
-        """Write events; on disk when this returns. Raises `HistoryError`."""
-        self.write([(each, BY_RECORD[each.record].name, each.key, self.wire.encode(each)) for each in events])
+    def __eq__(self, other: object) -> bool:
+        return self.event == (other.event if isinstance(other, HistoryEntry) else other)
 
-    def take(self, rows: Sequence[Row]) -> list[tuple[Row, str]]:
-        """Write an outbox's rows; on disk when this returns. Raises `HistoryError`.
+    __hash__ = None  # type: ignore[assignment]
 
-        Returns the rows that no event can be read from, each with the reason.
-        """
-        found, unreadable = [], []
-        for row in rows:
-            try:
-                found.append((self.wire.decode(row.value), row.topic, row.key, row.value))
-            except UnreadableMessage as error:
-                unreadable.append((row, str(error)))
-        self.write(found)
-        return unreadable
+    def __repr__(self) -> str:
+        return f"HistoryEntry({self.event!r})"
 
-    def write(self, events: Sequence[tuple[Event, str, str, bytes]]) -> None:
-        """Write events with their topics, keys and values, those that are not there yet; one transaction."""
-        with self.writing:
-            try:
-                if self.db is None:
-                    self.db = open_to_write(self.path)
-                self.transact(self.db, events)
-                if time.monotonic() >= self.forget_at:
-                    self.forget(self.db)
-                    self.forget_at = time.monotonic() + FORGET_SECONDS
-            except sqlite3.Error as error:
-                self.disconnect()
-                raise HistoryError(
-                    f"history {self.path}: {error}; free the disk, or name another file (history_db)"
-                ) from error
+    @property
+    def timestamp(self) -> float:
+        """When it ended, Unix seconds."""
+        return self.event.occurred_at / MICROS
 
-    def transact(self, db: sqlite3.Connection, events: Sequence[tuple[Event, str, str, bytes]]) -> None:
-        """Write one batch, or nothing of it."""
-        now = time.time()
-        ids = json.dumps([event.event_id for event, *_ in events])
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            known = {found for (found,) in db.execute(KNOWN, (ids,))}
-            tables: dict[str, list[dict[str, Any]]] = {}
-            for event, topic, key, value in events:
-                if event.event_id in known:
-                    continue
-                known.add(event.event_id)
-                tables.setdefault("events", []).append(event_row(event, topic, key, value, now))
-                for table, row in rows_of(event):
-                    tables.setdefault(table, []).append(row)
-            for table, rows in tables.items():
-                names = list(rows[0])
-                places = ", ".join(f":{name}" for name in names)
-                db.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", rows)
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+    @property
+    def duration_minutes(self) -> float | None:
+        """How long it took, minutes."""
+        seconds = self.duration_seconds
+        return None if seconds is None else seconds / SECONDS_PER_MINUTE
 
-    def forget(self, db: sqlite3.Connection) -> None:
-        """Delete what was written more than `retention_days` ago, some at a time: others write meanwhile."""
-        limit = time.time() - self.retention_days * DAY_SECONDS
-        old = f"(SELECT event_id FROM events WHERE recorded_at < ? ORDER BY recorded_at LIMIT {FORGET_ROWS})"
-        while True:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                for table, which in TABLES_BY_EVENT:
-                    statement = f"DELETE FROM {table} WHERE {which.format(old=old)}"
-                    deleted = db.execute(statement, (limit,)).rowcount
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            if deleted < FORGET_ROWS:
-                return
+    @property
+    def performance_score(self) -> float | None:
+        """Performance after (design section 5)."""
+        return performance(self.event.post_kpis)
 
-    def disconnect(self) -> None:
-        """Let go of the file; the next write opens it again."""
-        db, self.db = self.db, None
-        if db is not None:
-            db.close()
+    @property
+    def baseline_performance(self) -> float | None:
+        """Performance before."""
+        return performance(self.event.pre_kpis)
 
-    def close(self) -> None:
-        """Close the file, once what is being written is."""
-        with self.writing:
-            self.disconnect()
+    @property
+    def improvement_delta(self) -> float | None:
+        """Performance after minus before; None where either is unknown."""
+        after, before = self.performance_score, self.baseline_performance
+        return None if after is None or before is None else after - before
+
+    @property
+    def relative_improvement(self) -> float | None:
+        """The delta as a share of the performance before; None where that is 0 or unknown."""
+        delta, before = self.improvement_delta, self.baseline_performance
+        return delta / before if delta is not None and before else None
+
+    @property
+    def quality_score(self) -> float | None:
+        """The KPI output_quality after."""
+        return self.event.post_kpis.get("output_quality")
+
+    def calculate_efficiency(self) -> float:
+        """Return the specification's efficiency: delta per minute and GB; 0 where one is not above 0."""
+        delta, minutes, memory = self.improvement_delta, self.duration_minutes, self.memory_used_mb
+        if not delta or not minutes or not memory or delta <= 0:
+            return 0.0
+        return float(delta / (minutes * memory / 1000))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures by name; times in Unix seconds."""
+        found = {name: getattr(self, name) for name in self.event.to_record()}
+        for name in FIGURES:
+            found[name] = getattr(self, name)
+        found["started_at"] = self.event.started_at / MICROS
+        del found["occurred_at"]
+        return found
+
+
+FIGURES = (
+    "timestamp",
+    "duration_minutes",
+    "performance_score",
+    "baseline_performance",
+    "improvement_delta",
+    "relative_improvement",
+    "quality_score",
+)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from evometrics.producers.backlog import Backlog, Queued
-from evometrics.producers.history import SQLiteMetricsBackend
+from evometrics.producers.local_history import SQLiteMetricsBackend
 from evometrics.producers.publisher import REMIND_EVERY, backoff
 from evometrics.producers.row import Row
 
@@ -30,7 +30,8 @@ class LocalPublisher:
 
     Attributes:
         published: by topic, events that the history has.
-        problem: why the history can't be written just now; empty where it can.
+        connected: whether the history can be written, as far as is known.
+        problem: why it can't just now; empty where it can.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class LocalPublisher:
         self.history = history
         self.refuse = refuse
         self.published: Counter[str] = Counter()
+        self.connected = True
         self.problem = ""
         self.new_rows = asyncio.Event()
         self.loop = asyncio.get_running_loop()
@@ -85,11 +87,11 @@ class LocalPublisher:
         self.attempt = 0
         if self.problem:
             logger.info("%s: is written again", self.history.address)
-        self.problem, self.reminded = "", 0.0
+        self.connected, self.problem, self.reminded = True, "", 0.0
 
     def report(self, error: Exception) -> None:
         """Say what is wrong with the history: at first, and then once a minute."""
-        self.problem = str(error) or type(error).__name__
+        self.connected, self.problem = False, str(error) or type(error).__name__
         now = time.monotonic()
         if not self.reminded or now - self.reminded > REMIND_EVERY:
             self.reminded = now

@@ -17,12 +17,14 @@ from typing import Any
 from evometrics.producers.cells import Unreadable
 from evometrics.producers.encoder import Encoder
 from evometrics.producers.exporters import Exporter
+from evometrics.producers.journal import Journal
+from evometrics.producers.left_out import LeftOut
 from evometrics.producers.metric_row import evolution_completed
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.sending import Sending
 from evometrics.producers.settings import collector_settings
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionMetrics
-from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
+from evometrics.schemas.topics import RAW_TOPICS
 from evometrics.schemas.validation import InvalidEvent
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,9 @@ class MetricsPersistence:
             max_bytes=self.settings.outbox_max_mb * 1e6,
             group=self.settings.buffer_size,
         )
+        self.journal = Journal(self.encoder, self.outbox, strict=True)
         self.sending = Sending(self.settings, self.kafka, self.outbox, self)
+        self.journal.observe = self.sending.observe
         self.running = False
 
     @property
@@ -64,11 +68,10 @@ class MetricsPersistence:
 
         Raises `OutboxError` where `db_path` can't be written.
         """
-        if self.running:
-            return
-        await asyncio.to_thread(self.outbox.open)
-        self.running = True
-        await self.sending.start()
+        if not self.running:
+            self.running = True
+            await asyncio.to_thread(self.journal.open)
+            await asyncio.to_thread(self.sending.start)
 
     async def store_metric(self, metric: object) -> str | None:
         """Keep a metric; return its event's id once it is on disk, None where the outbox had no room.
@@ -78,10 +81,7 @@ class MetricsPersistence:
         Raises `InvalidEvent` naming the field that can't be kept.
         """
         event = self.event_of(metric)
-        value = self.encoder.encode(event)
-        self.sending.observe(event)
-        stored = await self.outbox.append(BY_RECORD[event.record].name, event.key, value)
-        return event.event_id if stored else None
+        return await self.journal.stored(event, self.journal.put(event, LeftOut()))
 
     async def close(self) -> None:
         """Bring what is left to the backends, for up to `stop_timeout` seconds; the rest waits on disk."""
@@ -94,8 +94,8 @@ class MetricsPersistence:
             while self.sending.depth and time.monotonic() < deadline:  # noqa: ASYNC110
                 await asyncio.sleep(DRAIN_POLL)
         finally:
-            await self.sending.stop()
-            await asyncio.to_thread(self.outbox.close)
+            await asyncio.to_thread(self.sending.stop)
+            await asyncio.to_thread(self.journal.close)
 
     def event_of(self, metric: object) -> Event:
         """Return the event that a metric is. Raises `InvalidEvent`."""
@@ -109,7 +109,7 @@ class MetricsPersistence:
 
     async def record_system_event(self, event_type: str, data: Any = None) -> str | None:
         """Keep what the background has to report."""
-        return await self.store_metric(self.encoder.system_event(event_type, data))
+        return await self.store_metric(self.encoder.system_event(event_type, data, LeftOut()))
 
     async def record_health(self) -> None:
         """Keep what was done so far and what waits, as the SystemEvent `collector_health`."""

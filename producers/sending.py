@@ -15,7 +15,7 @@ from evometrics.producers.background import BackgroundLoop
 from evometrics.producers.backlog import Backlog
 from evometrics.producers.exporters import Exporter, configured_exporters
 from evometrics.producers.framing import Framing
-from evometrics.producers.history import SQLiteMetricsBackend
+from evometrics.producers.local_history import SQLiteMetricsBackend
 from evometrics.producers.local_publisher import LocalPublisher
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.publisher import Publisher
@@ -85,6 +85,11 @@ class Sending:
         return self.outbox.space.depth if self.backlog is None else self.backlog.depth
 
     @property
+    def connected(self) -> bool:
+        """Whether a broker answers."""
+        return self.publisher is not None and self.publisher.connected
+
+    @property
     def problem(self) -> str:
         """Why the broker can't be used just now; empty where it can."""
         return self.publisher.problem if self.publisher else ""
@@ -97,10 +102,14 @@ class Sending:
             except Exception:
                 logger.exception("%s: could not take in a %s", exporter.address, event.record)
 
-    async def start(self) -> None:
-        """Start the thread; returns before the broker was reached."""
+    def start(self) -> None:
+        """Start the thread; blocking, but returns before the broker was reached."""
         self.background.start()
-        await self.background.call(self.begin())
+        try:
+            self.background.call(self.begin())
+        except BaseException:
+            self.background.stop()
+            raise
 
     async def begin(self) -> None:
         """In the thread: adopt, and start the tasks."""
@@ -120,10 +129,10 @@ class Sending:
         registry = RegistryClient(self.kafka.registry_url) if self.kafka.registry_url else None
         return Publisher(backlog, self.kafka, self.refuse, Framing(registry))
 
-    async def stop(self) -> None:
-        """Stop sending; what is left stays in the outbox."""
-        await self.background.call(self.end())
-        await asyncio.to_thread(self.background.stop)
+    def stop(self) -> None:
+        """Stop sending; what is left stays in the outbox. Blocking."""
+        self.background.call(self.end())
+        self.background.stop()
 
     async def end(self) -> None:
         """In the thread: end the tasks and close what they used."""

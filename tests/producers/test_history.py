@@ -99,10 +99,10 @@ async def test_a_collector_that_is_told_of_no_broker_has_its_history_in_the_spec
     assert collector.published == {**recorded, "evometrics.system.events": 2}
     assert counts(path) == {
         "evolution_metrics": 1,
-        "kpi_snapshots": 1,
+        "kpi_snapshots": 3,
         "evolution_strategies": 1,
         "system_events": 2,
-        "events": 6,
+        "events": 8,
     }
     ((row),) = select(
         path,
@@ -114,18 +114,22 @@ async def test_a_collector_that_is_told_of_no_broker_has_its_history_in_the_spec
     assert select(path, "SELECT evolution_id, strategy_name, actual_gain FROM evolution_strategies") == [
         (row[1], "tune", row[3])
     ]
-    assert select(path, "SELECT event_id, accuracy, extra, phase FROM kpi_snapshots") == [
-        (snapshot, 0.75, '{"own": 2.0}', "continuous")
-    ]
+    assert select(path, "SELECT event_id, accuracy, extra, phase FROM kpi_snapshots")[-1] == (
+        snapshot,
+        0.75,
+        '{"own": 2.0}',
+        "continuous",
+    )
     said = select(path, "SELECT data, agent_id FROM system_events WHERE event_type = 'said'")
     assert [(json.loads(data), agent) for data, agent in said] == [
         ({"agent_id": "agent-1", "n": 1}, "agent-1")
     ]
-    assert [e.record for e in held(path)][:4] == [
+    assert [e.record for e in held(path) if e.record != "kpi_snapshot"] == [
         "evolution_started",
         "evolution_progressed",
         "evolution_completed",
-        "kpi_snapshot",
+        "system_event",
+        "system_event",
     ]
 
 
@@ -357,10 +361,10 @@ async def test_with_a_broker_named_and_no_history_asked_for_there_is_none(here: 
 def test_rows_go_when_their_days_are_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "h.db"
     now = time.time()
-    monkeypatch.setattr("evometrics.producers.history.FORGET_ROWS", 3)
-    monkeypatch.setattr("evometrics.producers.history.time.time", lambda: now - 91 * 86_400)
+    monkeypatch.setattr("evometrics.producers.local_history.FORGET_ROWS", 3)
+    monkeypatch.setattr("evometrics.producers.local_history.time.time", lambda: now - 91 * 86_400)
     SQLiteMetricsBackend(path).store([completion(number) for number in range(10)])
-    monkeypatch.setattr("evometrics.producers.history.time.time", lambda: now)
+    monkeypatch.setattr("evometrics.producers.local_history.time.time", lambda: now)
     kept = completion(11, occurred_at=1_000_000)  # of long ago, and written just now
     SQLiteMetricsBackend(path, retention_days=90).store([kept])
     assert counts(path) == dict.fromkeys(TABLES, 1) | {"kpi_snapshots": 0, "system_events": 0}
@@ -387,7 +391,7 @@ def test_an_evolution_that_began_long_ago_and_has_not_ended_counts_as_abandoned(
 
 
 def test_a_copy_that_cant_be_written_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evometrics.producers.history.MOST_OBSERVED", 10)
+    monkeypatch.setattr("evometrics.producers.local_history.MOST_OBSERVED", 10)
     path = tmp_path / "h.db"
     text(path)
     backend = SQLiteMetricsBackend(path)
