@@ -22,6 +22,7 @@ SNAPSHOT_COLUMNS = (
     *("agent_id", "event_id", "node_id", "evolution_id", "phase"),
     *(*KPI_NAMES, "overall_performance", "evaluation_count", "confidence_interval"),
 )
+encode_json = json.JSONEncoder(ensure_ascii=False).encode
 #: Events by which an evolution is found again.
 OF_EVOLUTIONS = (EvolutionStarted, EvolutionCompleted)
 
@@ -79,4 +80,4 @@ def event_row(event: Event, topic: str, key: str, value: bytes, now: float) -> d
 
 def as_json(value: Mapping[str, Any] | list[Any]) -> str:
     """Return a column's JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    return encode_json(value) if value else "{}" if isinstance(value, Mapping) else "[]"

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from evometrics.producers.background import BackgroundLoop
 from evometrics.producers.backlog import Backlog
+from evometrics.producers.copied_backlog import CopiedBacklog
 from evometrics.producers.exporters import Exporter, configured_exporters
 from evometrics.producers.framing import Framing
 from evometrics.producers.local_history import SQLiteMetricsBackend
@@ -113,7 +114,8 @@ class Sending:
 
     async def begin(self) -> None:
         """In the thread: adopt, and start the tasks."""
-        self.backlog = Backlog(self.outbox)
+        beside = self.history if self.kafka is not None else None
+        self.backlog = CopiedBacklog(self.outbox, beside) if beside else Backlog(self.outbox)
         self.backlog.adopt(self.db_path)
         self.publisher = self.new_publisher(self.backlog)
         self.publisher.published = self.published
@@ -144,6 +146,9 @@ class Sending:
                 )
         self.outbox.on_commit = lambda: None
         await end_tasks(list(self.tasks))
+        if isinstance(self.backlog, CopiedBacklog):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.backlog.copied(), LAST_EXPORT_TIMEOUT)
         if self.history is not None:
             await asyncio.to_thread(self.history.close)
         if self.backlog is not None:

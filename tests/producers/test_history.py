@@ -18,9 +18,12 @@ from typing import Any
 import pytest
 
 from evometrics.producers import EvolutionMetricsCollector, LocalMetricsQuery, SQLiteMetricsBackend
+from evometrics.producers.copied_backlog import CopiedBacklog
 from evometrics.producers.evolution_events import EvolutionCompletionEvent, EvolutionEvent
+from evometrics.producers.outbox import Outbox
 from evometrics.schemas.events import Event
 from evometrics.schemas.history import APPLICATION_ID, HistoryError, open_to_read
+from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire import WireFormat
 from tests.producers.influxdb_tools import completion
 from tests.producers.outbox_tools import NO_BROKER, left_in, until
@@ -404,3 +407,46 @@ def test_a_copy_that_cant_be_written_is_bounded(tmp_path: Path, monkeypatch: pyt
     backend.send()
     assert [e.evolution_id for e in held(path)] == [f"e-{number}" for number in range(5, 15)]
     assert backend.left_out == 5
+
+
+async def test_a_row_that_the_broker_has_leaves_the_outbox_once_the_history_has_it(here: Path) -> None:
+    outbox = Outbox(here / "ev.db", max_bytes=1e9, group=100)
+    outbox.open()
+    history = SQLiteMetricsBackend(here / "h.db")
+    backlog = CopiedBacklog(outbox, history)
+    events = [completion(number) for number in range(20)]
+    for event in events:
+        put = outbox.append(EVOLUTION_COMPLETED.name, event.key, WireFormat().encode(event))
+        assert put is not None and await put
+    queued = backlog.read(100)
+    history.store(events[:5])  # as `observe` has brought them before a crash
+    with locked(here / "h.db"):
+        backlog.delete(queued[:15])
+        await asyncio.sleep(0.2)
+        assert (backlog.depth, backlog.undeleted) == (20, 15)
+    await backlog.copied()
+    await until(lambda: backlog.depth == 5)
+    assert [e.event_id for e in held(here / "h.db")] == [e.event_id for e in events[:15]]
+    await asyncio.to_thread(outbox.close)
+    assert {e.event_id for e in left_in(here)} == {e.event_id for e in events[15:]}
+    backlog.close()
+
+
+async def test_a_history_that_cant_be_written_holds_up_no_sending(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(here / "ev.db", max_bytes=1e9, group=100)
+    outbox.open()
+    text(here / "h.db")
+    backlog = CopiedBacklog(outbox, SQLiteMetricsBackend(here / "h.db"))
+    for number in range(3):
+        event = completion(number)
+        put = outbox.append(EVOLUTION_COMPLETED.name, event.key, WireFormat().encode(event))
+        assert put is not None and await put
+        backlog.delete(backlog.read(1))
+    await backlog.copied()
+    await until(lambda: backlog.depth == 0)
+    assert backlog.not_copied == 3
+    assert "no SQLite file" in caplog.text
+    backlog.close()
+    await asyncio.to_thread(outbox.close)
