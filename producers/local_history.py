@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.producers.exporters import Exporter
-from evometrics.producers.local_history_rows import event_row, rows_of
+from evometrics.producers.local_history_joins import completions
+from evometrics.producers.local_history_rows import event_row, evolution_rows, rows_of
 from evometrics.producers.row import Row
 from evometrics.schemas.events import Event
 from evometrics.schemas.history import HistoryError, open_to_write
@@ -131,17 +132,22 @@ class SQLiteMetricsBackend(Exporter):
         try:
             known = {found for (found,) in db.execute(KNOWN, (ids,))}
             tables: dict[str, list[dict[str, Any]]] = {}
+            new: list[Event] = []
             for event, topic, key, value in events:
                 if event.event_id in known:
                     continue
                 known.add(event.event_id)
+                new.append(event)
                 tables.setdefault("events", []).append(event_row(event, topic, key, value, now))
                 for table, row in rows_of(event):
+                    tables.setdefault(table, []).append(row)
+            for done, start in completions(db, self.wire, new):
+                for table, row in evolution_rows(done, start):
                     tables.setdefault(table, []).append(row)
             for table, rows in tables.items():
                 names = list(rows[0])
                 places = ", ".join(f":{name}" for name in names)
-                db.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", rows)
+                db.executemany(f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({places})", rows)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:

@@ -15,8 +15,8 @@ from evometrics.schemas.events import (
     SystemEvent,
 )
 from evometrics.schemas.history import JSON_COLUMNS
+from evometrics.schemas.joining import metrics_of
 from evometrics.schemas.kpis import KPI_NAMES
-from evometrics.schemas.outcome import evolution_metrics
 
 SNAPSHOT_COLUMNS = (
     *("agent_id", "event_id", "node_id", "evolution_id", "phase"),
@@ -27,14 +27,19 @@ encode_json = json.JSONEncoder(ensure_ascii=False).encode
 OF_EVOLUTIONS = (EvolutionStarted, EvolutionCompleted)
 
 
+def evolution_rows(
+    done: EvolutionCompleted, start: EvolutionStarted | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of an evolution, with what its start has and the completion came without."""
+    metrics = metrics_of(done, start)
+    yield "evolution_metrics", evolution_row(metrics)
+    yield "evolution_strategies", strategy_row(metrics)
+
+
 def rows_of(event: Event) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield an event's rows in the specification's tables; progress and starts have none."""
+    """Yield the rows of a snapshot or system event; starts and progress have none but in `events`."""
     at = event.occurred_at / 1e6
-    if isinstance(event, EvolutionCompleted):
-        metrics = evolution_metrics(event)
-        yield "evolution_metrics", evolution_row(metrics)
-        yield "evolution_strategies", strategy_row(metrics)
-    elif isinstance(event, KpiSnapshot):
+    if isinstance(event, KpiSnapshot):
         row = {name: getattr(event, name) for name in SNAPSHOT_COLUMNS}
         maps = {"extra": as_json(event.extra), "metadata": as_json(event.metadata)}
         yield "kpi_snapshots", {"timestamp": at, **row, **maps}

@@ -221,6 +221,7 @@ class EvolutionMetrics(Event):
     fitness_trajectory: list[float] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     unmeasured: list[str] = field(default_factory=list)
+    version: int = 0
 
     def calculate_efficiency(self) -> float:
         """Return the specification's efficiency score, as computed by the stream."""

@@ -64,7 +64,8 @@ CREATE TABLE IF NOT EXISTS evolution_metrics (
     rollback_performed BOOLEAN,
     convergence_iterations INTEGER,
     fitness_trajectory TEXT,
-    unmeasured TEXT
+    unmeasured TEXT,
+    version INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS idx_agent_timestamp ON evolution_metrics (agent_id, timestamp);
 CREATE INDEX IF NOT EXISTS idx_evolution_id ON evolution_metrics (evolution_id);

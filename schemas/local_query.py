@@ -16,7 +16,14 @@ from evometrics.schemas.events import EvolutionMetrics, EvolutionStarted, field_
 from evometrics.schemas.history import JSON_COLUMNS, HistoryError, open_to_read
 from evometrics.schemas.outcome import ABANDONED_AFTER_SECONDS, abandoned_metrics
 from evometrics.schemas.topics import EVOLUTION_STARTED
-from evometrics.schemas.trends import check_range, check_resource, check_text, check_top, rate, trend
+from evometrics.schemas.trends import (
+    check_range,
+    check_resource,
+    check_text,
+    check_top,
+    rate,
+    trend,
+)
 from evometrics.schemas.wire import WireFormat
 
 FIELDS = field_names(EvolutionMetrics)
@@ -86,7 +93,7 @@ class LocalMetricsQuery:
             f"{SELECT} WHERE agent_id = :agent AND timestamp BETWEEN :first AND :last",
             {"agent": agent_id, "first": first / 1e6, "last": last / 1e6},
         )
-        found = [evolution(row) for row in rows]
+        found = [evolution_of(row) for row in rows]
         found += [each for each in await self.abandoned(agent_id) if first <= each.occurred_at <= last]
         return sorted(found, key=lambda each: (each.occurred_at, each.event_id))
 
@@ -99,7 +106,7 @@ class LocalMetricsQuery:
             f"{SELECT} WHERE timestamp >= :since AND performance_score IS NOT NULL "
             "ORDER BY performance_score DESC, improvement_delta DESC NULLS LAST, event_id LIMIT :limit"
         )
-        return [evolution(row) for row in await self.rows(sql, {"since": since / 1e6, "limit": limit})]
+        return [evolution_of(row) for row in await self.rows(sql, {"since": since / 1e6, "limit": limit})]
 
     async def get_evolution_success_rate(
         self, agent_id: str | None = None, evolution_type: str | None = None
@@ -157,7 +164,7 @@ class LocalMetricsQuery:
                 raise HistoryError(f"{self.path}: {error}") from error
 
 
-def evolution(row: Sequence[Any]) -> EvolutionMetrics:
+def evolution_of(row: Sequence[Any]) -> EvolutionMetrics:
     """Build the event from a row of `SELECT`."""
     return EvolutionMetrics.from_record(
         {name: held(name, value) for name, value in zip(FIELDS, row, strict=True)}

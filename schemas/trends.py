@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from evometrics.schemas.events import micros
+from evometrics.schemas.events import EvolutionMetrics, micros
 
 #: What `get_resource_usage_trends` can be asked for.
 RESOURCES = (
@@ -58,6 +58,11 @@ def check_resource(metric: str) -> str:
     if metric not in RESOURCES:
         raise ValueError(f"metric {metric!r} is unknown: give one of {', '.join(RESOURCES)}")
     return metric
+
+
+def evolution(record: dict[str, Any]) -> EvolutionMetrics:
+    """Build an evolution from its fields by name; what was not measured is None in it."""
+    return EvolutionMetrics.from_record(record | dict.fromkeys(record["unmeasured"]))
 
 
 def rate(successes: int, completed: int) -> float:

@@ -12,7 +12,15 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.events import EvolutionMetrics, field_names
 from evometrics.schemas.local_query import LocalMetricsQuery
-from evometrics.schemas.trends import check_range, check_resource, check_text, check_top, rate, trend
+from evometrics.schemas.trends import (
+    check_range,
+    check_resource,
+    check_text,
+    check_top,
+    evolution,
+    rate,
+    trend,
+)
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -135,7 +143,7 @@ class MetricsQuery:
         check_resource(metric)
         sql = (
             f"SELECT timestamp, evolution_id, toFloat64({metric}) FROM evolution_metrics "
-            f"WHERE agent_id = {{agent:String}} AND {metric} IS NOT NULL AND status != 'abandoned' "
+            f"WHERE agent_id = {{agent:String}} AND {metric} IS NOT NULL AND NOT has(unmeasured, '{metric}') AND status != 'abandoned' "
             "ORDER BY occurred_at, toString(event_id)"
         )
         return trend(agent_id, metric, await self.rows(sql, {"agent": agent_id}))
@@ -154,4 +162,4 @@ class MetricsQuery:
 
 def evolutions(rows: Sequence[Sequence[Any]]) -> list[EvolutionMetrics]:
     """Build the events from rows of `SELECT`."""
-    return [EvolutionMetrics.from_record(dict(zip(FIELDS, row, strict=True))) for row in rows]
+    return [evolution(dict(zip(FIELDS, row, strict=True))) for row in rows]

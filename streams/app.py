@@ -14,6 +14,7 @@ from faust.types import TP
 from evometrics.schemas.metric_defs import Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.wire import WireFormat
+from evometrics.streams.clock import BrokerClock
 from evometrics.streams.computations import TABLES, Computations
 from evometrics.streams.evolutions import EVOLUTION_TABLES
 from evometrics.streams.lane import Lane
@@ -24,6 +25,7 @@ from evometrics.streams.settings import StreamSettings
 from evometrics.streams.snapshots import SNAPSHOT_TABLES
 from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
 from evometrics.streams.tables import StateTable
+from evometrics.streams.timer import AbandonedTimer
 from evometrics.streams.transport import BatchConsumer, BatchTransport
 from evometrics.streams.work import Compute, Work
 
@@ -107,8 +109,9 @@ def build(
         producer_linger=0.0,
     )
     tables = {name: StateTable(name, changelog_name(settings.group, name)) for name in TABLES}
-    computations = Computations(settings, wire, tables)
-    parts = StreamParts(app, OutputProducer(kafka))
+    clock = BrokerClock()
+    computations = Computations(settings, wire, tables, clock)
+    parts = StreamParts(app, OutputProducer(kafka, clock))
     member = FaustMember(app)
     # each lane with its tables in the order in which its processor lists their writes
     c = computations
@@ -122,6 +125,8 @@ def build(
         work = Work(compute, tables, computations.node_id)
         ownership = Ownership(kafka, settings.group, member, topics, own, parts.producer, forget)
         lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed)
+        if names is EVOLUTION_TABLES:
+            lane.timer = AbandonedTimer(computations, ownership, settings.abandoned_after_seconds)
         parts.lanes.append(lane)
         add_agent(app, lane, topics)
 
@@ -129,6 +134,7 @@ def build(
         for lane in parts.lanes:
             mine = {tp.partition for tp in partitions if tp.topic in lane.ownership.topics}
             lane.ownership.assigned(mine)
+            lane.start()
 
     app.on_partitions_assigned.connect(assigned)
     return parts

@@ -22,6 +22,7 @@ class Sourced(Generic[E_co]):
     Attributes:
         value: the event's message value, as this worker would write it.
         output: the message that the event leads to whatever came before it.
+        arrived: when it came to the broker, microseconds; of starts.
     """
 
     topic: str
@@ -30,6 +31,7 @@ class Sourced(Generic[E_co]):
     event: E_co
     value: bytes
     output: Message | None = None
+    arrived: int = 0
 
 
 class ReadStates(Protocol):

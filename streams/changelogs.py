@@ -17,7 +17,12 @@ async def create_changelogs(kafka: KafkaSettings, names: Iterable[str]) -> None:
     Raises `SettingsError` where one is there with another number of partitions (its states would be
     looked for in the wrong ones), `BrokerUnavailable` where no broker answers, `KafkaError` where it refuses.
     """
-    compacted = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(COMPACTION_LAG_MS)}
+    compacted = {
+        "cleanup.policy": "compact",
+        "min.compaction.lag.ms": str(COMPACTION_LAG_MS),
+        # tells the worker what time it is (`clock`)
+        "message.timestamp.type": "LogAppendTime",
+    }
     topics = dict.fromkeys(names, compacted)
     existing = await answered(kafka, lambda admin: create_missing(admin, kafka, topics))
     for name, number in existing.items():

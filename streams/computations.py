@@ -16,6 +16,7 @@ from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 from evometrics.streams.batches import Outcome, ReadStates, Sourced
+from evometrics.streams.clock import BrokerClock
 from evometrics.streams.evolutions import EVOLUTION_TABLES, EvolutionProcessor
 from evometrics.streams.metrics_rows import MetricsRows
 from evometrics.streams.outputs import Message, check_size
@@ -36,11 +37,19 @@ TABLES = (*EVOLUTION_TABLES, *SNAPSHOT_TABLES, SCOPES)
 class Computations:
     """Reads records and hands them to the processors.
 
-    What may be anybody's fault but the record's is raised: no memory, no schema registry.
+    What may be anybody's fault but the record's is raised: no memory, no schema registry. `clock` tells when
+    a start came.
     """
 
-    def __init__(self, settings: StreamSettings, wire: WireFormat, tables: dict[str, StateTable]) -> None:
+    def __init__(
+        self,
+        settings: StreamSettings,
+        wire: WireFormat,
+        tables: dict[str, StateTable],
+        clock: BrokerClock,
+    ) -> None:
         self.wire = wire
+        self.clock = clock
         self.tables = tables
         self.node_id = settings.instance or settings.group
         self.metrics = MetricsRows(wire)
@@ -55,6 +64,14 @@ class Computations:
         batch, letters = self.each(records, self.evolution)
         stored = self.stored(EVOLUTION_TABLES, partition)
         return self.evolutions_processor.process(partition, batch, stored), letters
+
+    def overdue(self, partition: int, now: int) -> bool:
+        """Tell whether evolutions of a partition may count as abandoned at a time of the broker's clock."""
+        return self.evolutions_processor.overdue(partition, now, self.stored(EVOLUTION_TABLES, partition))
+
+    def abandon(self, partition: int, now: int) -> Outcome:
+        """Report a partition's evolutions that count as abandoned by the clock (`evolutions`)."""
+        return self.evolutions_processor.abandon(partition, now, self.stored(EVOLUTION_TABLES, partition))
 
     def snapshots(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
         """KPI snapshots of one partition."""
@@ -95,7 +112,9 @@ class Computations:
     def evolution(self, record: Record) -> Sourced[Any]:
         """Return a start, or a completion and what it leads to by itself."""
         if record.topic != EVOLUTION_COMPLETED.name:
-            return self.read(record)
+            start = self.read(record)
+            start.arrived = self.clock.arrived(record)
+            return start
         done = self.metrics.read(record)
         assert record.value is not None
         output = check_size(Message(EVOLUTION_METRICS.name, done.agent_id.encode(), done.row))

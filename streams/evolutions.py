@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial as bound
 
 from evometrics.schemas.events import EvolutionStarted
@@ -13,23 +13,36 @@ from evometrics.schemas.topics import EVOLUTION_METRICS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LiveStates, Outcome, ReadStates, Sourced
 from evometrics.streams.counts import WindowCounts
-from evometrics.streams.outputs import Message
+from evometrics.streams.joining import Joiner, scopes_lent
+from evometrics.streams.outputs import MAX_MESSAGE_BYTES, Message
 from evometrics.streams.rates import RateWriter
 from evometrics.streams.rings import Rings
 from evometrics.streams.rows import Completion
 from evometrics.streams.scope_counts import ScopeCounts
-from evometrics.streams.scope_tally import Attempt, ScopeTally
+from evometrics.streams.scope_tally import Attempt, Lent, ScopeTally
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.state import CLOSED_LIMIT, EvolutionState, PartialState, ProgressState, closed_mark
+from evometrics.streams.state import (
+    CLOSED_LIMIT,
+    NONE_APPLIED,
+    EvolutionState,
+    LentState,
+    PartialState,
+    ProgressState,
+    closed_mark,
+)
+from evometrics.streams.waiting import Waiting
 from evometrics.streams.windows import SECOND, WINDOWS, Scope, Window
 
 EVOLUTIONS = "evolutions"
 PARTIALS = "partials"
 PROGRESS = "progress"
 EVOLUTION_IDS = "evolution-ids"
+WAITING = "waiting"
 #: The lane's tables in the order in which they are written.
-EVOLUTION_TABLES = (PARTIALS, EVOLUTIONS, PROGRESS, EVOLUTION_IDS)
+EVOLUTION_TABLES = (WAITING, PARTIALS, EVOLUTIONS, PROGRESS, EVOLUTION_IDS)
 PROGRESS_KEY = "partition"
+#: A start that comes this long after its time has a time of arrival kept, microseconds.
+LATE_START = 60 * SECOND
 
 Evolution = Sourced[EvolutionStarted | Completion]
 
@@ -39,14 +52,36 @@ class Live:
     """What is kept in memory about a partition.
 
     Attributes:
+        lent: partial counts of what starts lent, beside `scopes` in the same table.
         deadlines: when open evolutions count as abandoned, with agent and evolution; a heap.
+        arrivals: when their starts came, microseconds, of those that came late while this worker had them.
+        carried_out: last offsets of starts and of completions before the present batch, -1 for none.
+        reached: those with the present batch.
     """
 
     agents: LiveStates[EvolutionState]
     scopes: LiveStates[PartialState]
+    lent: LiveStates[LentState]
     times: LiveStates[ProgressState]
     rings: Rings
+    waiting: Waiting
     deadlines: list[tuple[int, str, str]]
+    arrivals: dict[tuple[str, str], int] = field(default_factory=dict)
+    carried_out: tuple[int, int] = (NONE_APPLIED, NONE_APPLIED)
+    reached: tuple[int, int] = (NONE_APPLIED, NONE_APPLIED)
+
+
+@dataclass(slots=True)
+class Found:
+    """What a batch's attempts are counted by.
+
+    Attributes:
+        new: attempts that had not been counted, by their completions.
+        lent: those that count in more scopes by what their starts lent.
+    """
+
+    new: list[Attempt] = field(default_factory=list)
+    lent: list[Lent] = field(default_factory=list)
 
 
 class EvolutionProcessor:
@@ -64,6 +99,7 @@ class EvolutionProcessor:
         self.wire = wire
         self.windows = windows
         self.rates = RateWriter(wire)
+        self.joiner = Joiner(wire)
         self.live: dict[int, Live] = {}
 
     def forget(self, partition: int) -> None:
@@ -76,34 +112,66 @@ class EvolutionProcessor:
         """Return what a batch of one partition leads to; each topic's events are in offset order."""
         live = self.live_of(partition, stored)
         reached = live.times.change(PROGRESS_KEY)
+        live.carried_out = live.reached
+        started, completed = live.reached
         outcome = Outcome()
-        new: list[Attempt] = []
+        found = Found()
         for item in batch:
             event = item.event
             if isinstance(event, EvolutionStarted):
                 if event.occurred_at > reached.started:
                     reached.started = event.occurred_at
-                self.begin(item, event, live, outcome)
+                started = item.offset
+                self.begin(item, event, live, found, outcome)
             else:
                 if event.occurred_at > reached.completed:
                     reached.completed = event.occurred_at
-                if self.complete(item, event, live, outcome):
-                    new.append((item.offset, event))
+                completed = item.offset
+                if self.complete(item, event, live, found, outcome):
+                    found.new.append((item.offset, event))
+        live.reached = started, completed
         self.report_abandoned(reached.watermark, live, outcome)
-        self.report_rates(new, live, outcome)
-        self.report_scopes(partition, new, live, outcome)
-        # The partial counts come first: should we be killed between the two, the agents' states still
-        # decide in the same way which events are new, and the counts' own fence skips what they hold.
-        # The ids come last, for the same reason (see `rings`).
-        outcome.writes = [
-            (PARTIALS, partition, live.scopes.writes()),
+        self.report_rates(found.new, live, outcome)
+        self.report_scopes(partition, found, live, outcome)
+        outcome.writes = self.writes(partition, live)
+        return outcome
+
+    def writes(self, partition: int, live: Live) -> list[tuple[str, int, Mapping[bytes, bytes | None]]]:
+        """Return the states that have changed.
+
+        The partial counts come before the agents' states: should we be killed between the two, these still
+        decide in the same way which events are new, and the counts' own fences skip what they hold. The ids
+        come last, for the same reason (see `rings`); the waiting completions first (see `waiting`).
+        """
+        return [
+            (WAITING, partition, live.waiting.writes()),
+            (PARTIALS, partition, {**live.scopes.writes(), **live.lent.writes()}),
             (EVOLUTIONS, partition, live.agents.writes()),
             (PROGRESS, partition, live.times.writes()),
             (EVOLUTION_IDS, partition, live.rings.writes()),
         ]
+
+    def overdue(self, partition: int, now: int, stored: Mapping[str, ReadStates]) -> bool:
+        """Tell whether evolutions of a partition may count as abandoned by the clock."""
+        deadlines = self.live_of(partition, stored).deadlines
+        return bool(deadlines) and deadlines[0][0] <= now
+
+    def abandon(self, partition: int, now: int, stored: Mapping[str, ReadStates]) -> Outcome:
+        """Report the evolutions whose deadline has passed by the clock; `now` is the broker's time.
+
+        Ask where both topics were read to their ends alone: a completion may wait there. An evolution's time
+        begins to run when its start came, where that is known and later than the start's own time: history
+        that is copied is old when it comes, and a node's clock may be slow.
+        """
+        live = self.live_of(partition, stored)
+        outcome = Outcome()
+        self.report_abandoned(now, live, outcome, by_clock=True)
+        outcome.writes = self.writes(partition, live)
         return outcome
 
-    def begin(self, item: Evolution, event: EvolutionStarted, live: Live, outcome: Outcome) -> None:
+    def begin(
+        self, item: Evolution, event: EvolutionStarted, live: Live, found: Found, outcome: Outcome
+    ) -> None:
         """Note that an evolution is open, unless its completion came first."""
         # also of what is fenced: its id may not have been written
         new = live.rings.new(item.topic, event.node_id, event.event_id, item.offset)
@@ -119,11 +187,16 @@ class EvolutionProcessor:
         outcome.applied += 1
         if state.closed and (mark := closed_mark(event.evolution_id)) in state.closed:
             state.closed.remove(mark)
+            self.join_late(item, event, live, found, outcome)
             return
         state.open[event.evolution_id] = item.value
+        if item.arrived > event.occurred_at + LATE_START:
+            live.arrivals[event.agent_id, event.evolution_id] = item.arrived
         heapq.heappush(live.deadlines, (event.occurred_at + self.timeout, event.agent_id, event.evolution_id))
 
-    def complete(self, item: Evolution, event: Completion, live: Live, outcome: Outcome) -> bool:
+    def complete(
+        self, item: Evolution, event: Completion, live: Live, found: Found, outcome: Outcome
+    ) -> bool:
         """Report an evolution, once; tell whether it is new."""
         new = live.rings.new(item.topic, event.node_id, event.event_id, item.offset)
         state = live.agents.get(event.agent_id)
@@ -136,13 +209,58 @@ class EvolutionProcessor:
             outcome.duplicates += 1
             return False
         outcome.applied += 1
-        if state.open.pop(event.evolution_id, None) is None:
+        assert item.output is not None
+        start = state.open.pop(event.evolution_id, None)
+        if start is None:
             state.closed.append(closed_mark(event.evolution_id))
             if len(state.closed) > CLOSED_LIMIT:
                 del state.closed[0]
-        assert item.output is not None
+            if event.lacks:
+                live.waiting.put(event.agent_id, event.evolution_id, item.offset, item.value)
+        else:
+            if live.arrivals:
+                live.arrivals.pop((event.agent_id, event.evolution_id), None)
+            if event.lacks & self.joiner.lends(start) and self.join(
+                item.offset, event.lacks, item.value, start, state.started_applied, found, outcome
+            ):
+                return True
         outcome.messages.append(item.output)
         return True
+
+    def join(
+        self,
+        offset: int,
+        lacks: int,
+        done: bytes,
+        start: bytes,
+        started: int,
+        found: Found,
+        outcome: Outcome,
+    ) -> bool:
+        """Emit the row of a completion joined with its start; False where it is too large for a message.
+
+        `offset` is the completion's, `started` one that the start's is not above.
+        """
+        joined = self.joiner.join(done, start)
+        row = Message(EVOLUTION_METRICS.name, joined.row.key.encode(), self.wire.encode(joined.row))
+        if len(row.key) + len(row.value or b"") > MAX_MESSAGE_BYTES:
+            return False
+        outcome.messages.append(row)
+        for scope in scopes_lent(lacks, joined.done):
+            found.lent.append(Lent(offset, started, scope, joined.done.occurred_at, joined.done.success))
+        return True
+
+    def join_late(
+        self, item: Evolution, event: EvolutionStarted, live: Live, found: Found, outcome: Outcome
+    ) -> None:
+        """Emit the row of a completion again, that came before its start and without what this has."""
+        waiting = live.waiting.get(event.agent_id, event.evolution_id)
+        if waiting is None:
+            return
+        offset, done = waiting
+        lacks = self.joiner.lacks(done)
+        if lacks & self.joiner.lends(item.value):
+            self.join(offset, lacks, done, item.value, item.offset, found, outcome)
 
     def report_rates(self, new: Iterable[Attempt], live: Live, outcome: Outcome) -> None:
         """Count attempts for their agents, and emit the rows of the success rates that changed."""
@@ -174,19 +292,14 @@ class EvolutionProcessor:
                     mine |= more
         return changed or [set() for _ in self.windows]
 
-    def report_scopes(self, partition: int, new: list[Attempt], live: Live, outcome: Outcome) -> None:
+    def report_scopes(self, partition: int, found: Found, live: Live, outcome: Outcome) -> None:
         """Count attempts for their scopes, and emit the counts that changed, to be merged elsewhere."""
-        tally = ScopeTally(live.scopes, self.lateness)
-        tally.count(new, self.windows[0].step_seconds)
+        tally = ScopeTally(live.scopes, live.lent, live.carried_out, self.lateness)
+        tally.count(found.new, self.windows[0].step_seconds)
+        tally.count_lent(found.lent)
         outcome.too_late += tally.too_late
-        for scope, changed in tally.changed.items():
-            counts = live.scopes.get(scope.key).counts
-            newest = [
-                {step: window[step] for step in steps}
-                for window, steps in zip(counts.counts, changed, strict=True)
-            ]
-            outcome.messages.append(ScopeCounts(partition, newest).message(scope))
-            counts.tidy(self.lateness)
+        for scope in tally.changed:
+            outcome.messages.append(ScopeCounts(partition, tally.newest(scope)).message(scope))
 
     def live_of(self, partition: int, stored: Mapping[str, ReadStates]) -> Live:
         """Return what is in memory about a partition, from its stored states where it is not yet."""
@@ -204,13 +317,20 @@ class EvolutionProcessor:
                     bound(PartialState.decode, windows),
                     stored[PARTIALS],
                 ),
+                LiveStates(
+                    lambda: LentState(WindowCounts(windows)),
+                    bound(LentState.decode, windows),
+                    stored[PARTIALS],
+                ),
                 LiveStates(ProgressState, ProgressState.decode, stored[PROGRESS]),
                 Rings(stored[EVOLUTION_IDS]),
+                Waiting(stored[WAITING]),
                 self.deadlines_of(stored[EVOLUTIONS]),
             )
             self.live[partition] = live
         live.agents.trim()
         live.scopes.trim()
+        live.lent.trim()
         return live
 
     def deadlines_of(self, stored: ReadStates) -> list[tuple[int, str, str]]:
@@ -223,18 +343,30 @@ class EvolutionProcessor:
         heapq.heapify(deadlines)
         return deadlines
 
-    def report_abandoned(self, watermark: int, live: Live, outcome: Outcome) -> None:
-        """Emit a report for each evolution whose deadline has passed, and close it."""
-        deadlines = live.deadlines
-        while deadlines and deadlines[0][0] <= watermark:
-            deadline, agent_id, evolution_id = heapq.heappop(deadlines)
+    def report_abandoned(self, now: int, live: Live, outcome: Outcome, *, by_clock: bool = False) -> None:
+        """Emit a report for each evolution whose deadline has passed, and close it.
+
+        `now` is the watermark, or the broker's time where it is by the clock.
+        """
+        deadlines, arrivals = live.deadlines, live.arrivals
+        later = []
+        while deadlines and deadlines[0][0] <= now:
+            entry = deadline, agent_id, evolution_id = heapq.heappop(deadlines)
+            name = agent_id, evolution_id
             value = live.agents.get(agent_id).open.get(evolution_id)
             if value is None:
                 continue
             start = self.wire.decode(value)
             assert isinstance(start, EvolutionStarted)
-            if start.occurred_at + self.timeout == deadline:
-                del live.agents.change(agent_id).open[evolution_id]
-                metrics = abandoned_metrics(start, self.timeout)
-                message = Message(EVOLUTION_METRICS.name, metrics.key.encode(), self.wire.encode(metrics))
-                outcome.messages.append(message)
+            if start.occurred_at + self.timeout != deadline:
+                continue
+            if by_clock and arrivals and arrivals.get(name, 0) + self.timeout > now:
+                later.append(entry)
+                continue
+            del live.agents.change(agent_id).open[evolution_id]
+            arrivals.pop(name, None)
+            metrics = abandoned_metrics(start, self.timeout)
+            message = Message(EVOLUTION_METRICS.name, metrics.key.encode(), self.wire.encode(metrics))
+            outcome.messages.append(message)
+        for entry in later:
+            heapq.heappush(deadlines, entry)

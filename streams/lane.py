@@ -8,6 +8,9 @@
 A crash between any two steps leads to the same outputs, with the same ids, when the batch is read again;
 what was written to state is skipped then by its fence.
 
+Between two rounds a lane may have something to do that no event asks for (`timer`); it goes through steps 2
+and 3.
+
 A record that step 1 can't read or compute with goes to the dead letters (`computations`). Where step 1
 fails for the states' sake, what is kept in memory of them is forgotten, for it may be half changed; the
 partition's records are taken through the steps in halves upon the states as they were written, and what
@@ -28,6 +31,7 @@ from evometrics.schemas.tasks import cancelled, end_tasks
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.outputs import OutputProducer
 from evometrics.streams.ownership import Ownership
+from evometrics.streams.timer import TICK_SECONDS, AbandonedTimer
 from evometrics.streams.transport import BatchMessage
 from evometrics.streams.work import Done, Work, count, dead_letter, letter_messages
 
@@ -35,6 +39,8 @@ log = logging.getLogger(__name__)
 
 #: Batches waiting in a lane before Faust is held back; each is what one fetch brought of a partition.
 LANE_DEPTH = 16
+#: In the queue in place of an event: time has passed.
+TICK = object()
 #: Records after which a round takes no further batch: what it leads to is in memory until it is acknowledged.
 ROUND_RECORDS = 10_000
 
@@ -49,6 +55,7 @@ class Lane:
         failed: hears of an error that only a new start of the worker can mend.
 
     Attributes:
+        timer: what is asked between rounds, every `timer.TICK_SECONDS`; None for nothing.
         steps: counts what was carried out; a lane that works moves it.
     """
 
@@ -71,35 +78,61 @@ class Lane:
         self.failed = failed
         self.queue: asyncio.Queue[Any] = asyncio.Queue(LANE_DEPTH)
         self.task: asyncio.Task[None] | None = None
+        self.ticker: asyncio.Task[None] | None = None
+        self.timer: AbandonedTimer | None = None
         self.steps = 0
+
+    def start(self) -> None:
+        """Run until stopped; called when the worker learns its partitions, again and again."""
+        if self.task is None:
+            self.task = asyncio.create_task(self.run(), name=f"lane-{self.name}")
+            if self.timer is not None:
+                self.ticker = asyncio.create_task(self.tick(), name=f"lane-{self.name}-ticker")
 
     async def put(self, event: Any) -> None:
         """Take a Faust event whose message is a `BatchMessage`; waits while the lane is full."""
-        if self.task is None:
-            self.task = asyncio.create_task(self.run(), name=f"lane-{self.name}")
+        self.start()
         await self.queue.put(event)
+
+    async def tick(self) -> None:
+        """Wake the lane every now and then; not while batches wait, as there is a backlog then."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            if self.queue.empty():
+                self.queue.put_nowait(TICK)
 
     async def stop(self) -> None:
         """Stop; what was not acknowledged is read again by the next worker."""
-        task, self.task = self.task, None
-        if task is not None:
-            await end_tasks([task])
+        tasks = [task for task in (self.ticker, self.task) if task is not None]
+        self.task = self.ticker = None
+        await end_tasks(tasks)
 
     async def run(self) -> None:
         """Process what is queued until stopped; a failure ends the worker, whose successor reads again."""
         try:
             while True:
                 events = [await self.queue.get()]
-                number = len(events[0].message.records)
+                number = 0 if events[0] is TICK else len(events[0].message.records)
                 while number < ROUND_RECORDS and not self.queue.empty():
                     events.append(self.queue.get_nowait())
-                    number += len(events[-1].message.records)
-                await self.process(events)
+                    number += 0 if events[-1] is TICK else len(events[-1].message.records)
+                batches = [event for event in events if event is not TICK]
+                if batches:
+                    await self.process(batches)
+                elif self.timer is not None:
+                    await self.do_by_the_clock(self.timer)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and cancelled():
                 raise
             log.error("lane %s: %r; the worker ends, its successor goes on", self.name, error)
             self.failed(error)
+
+    async def do_by_the_clock(self, timer: AbandonedTimer) -> None:
+        """Carry out what is to be done though no event came."""
+        done = await timer.look()
+        if done:
+            await self.carry_out(done)
+            self.count(done)
 
     def is_ours(self, event: Any) -> bool:
         """Tell whether a batch was fetched since the partitions were last assigned."""

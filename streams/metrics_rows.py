@@ -12,6 +12,7 @@ from evometrics.schemas.binary import UNUSUAL
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics
 from evometrics.schemas.ids import name_hash
+from evometrics.schemas.joining import lacking
 from evometrics.schemas.kpis import FORMULA_KPIS
 from evometrics.schemas.outcome import METRICS_IDENTITY, evolution_metrics
 from evometrics.schemas.reading import Record, read_event
@@ -46,7 +47,7 @@ class MetricsRows:
         event = read_event(self.wire, message)
         assert isinstance(event, EvolutionCompleted)
         done = self.quickly(self.wire.encode(event), now)  # an older schema wrote it
-        return done or Completion(event, self.wire.encode(evolution_metrics(event)))
+        return done or Completion(event, lacking(event), self.wire.encode(evolution_metrics(event)))
 
     def quickly(self, value: bytes | None, now: int) -> Completion | None:
         """Return the completion of a value that the compiled reader takes."""

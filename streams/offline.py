@@ -20,7 +20,9 @@ from evometrics.schemas.reading import Record
 from evometrics.schemas.topics import DEAD_LETTERS, SCOPE_COUNTS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import Outcome
+from evometrics.streams.clock import HistoryClock
 from evometrics.streams.computations import TABLES, Computations
+from evometrics.streams.evolutions import EVOLUTIONS
 from evometrics.streams.outputs import Message
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
@@ -60,7 +62,7 @@ class OfflineStream:
 
     def restart(self) -> None:
         """Forget what a worker keeps in memory besides its tables."""
-        self.computations = Computations(self.settings, self.wire, self.tables)
+        self.computations = Computations(self.settings, self.wire, self.tables, HistoryClock())
 
     def feed(self, records: Iterable[Record]) -> list[Message]:
         """Return the derived events of records, each partition's in their order."""
@@ -87,6 +89,16 @@ class OfflineStream:
             for message in self.settle(compute, partition, batch):
                 (counts if message.topic == SCOPE_COUNTS else derived).append(message)
         return derived, counts
+
+    def abandon(self, now: int) -> list[Message]:
+        """Return the reports of evolutions that count as abandoned at a time, microseconds, by the clock."""
+        derived: list[Message] = []
+        for partition in sorted(self.tables[EVOLUTIONS].data):
+            if self.computations.overdue(partition, now):
+                outcome = self.computations.abandon(partition, now)
+                self.write(outcome)
+                derived += outcome.messages
+        return derived
 
     def merge(self, counts: Iterable[Message]) -> list[Message]:
         """Return the derived events of partial counts."""

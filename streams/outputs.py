@@ -18,6 +18,7 @@ import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its
 from evometrics.schemas.partitions import partition_of
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.validation import MAX_EVENT_BYTES
+from evometrics.streams.clock import LOG_APPEND_TIME, BrokerClock
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +70,14 @@ class OutputProducer:
 
     An outage of the broker is waited for, however long it is: the library sends a batch again until it is
     acknowledged, and what it does not take meanwhile is handed to it again here.
+
+    Args:
+        clock: is told the times that the broker gave to messages.
     """
 
-    def __init__(self, kafka: KafkaSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, clock: BrokerClock | None = None) -> None:
         self.kafka = kafka
+        self.clock = clock
         self.producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -111,7 +116,10 @@ class OutputProducer:
             await asyncio.wait([acknowledged for _, acknowledged in sent])
         offsets = [-1] * total
         for batch, acknowledged in sent:
-            first = acknowledged.result().offset
+            metadata = acknowledged.result()
+            first = metadata.offset
+            if self.clock is not None and metadata.timestamp_type == LOG_APPEND_TIME and metadata.timestamp:
+                self.clock.stamped(metadata.timestamp)
             for position, number in enumerate(batch.numbers):
                 offsets[number] = first + position
         return offsets

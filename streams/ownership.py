@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -57,6 +58,8 @@ class Ownership:
         forget: drops what a computation, one that failed too, has left in memory about a partition.
 
     Attributes:
+        mine: partitions that the worker was assigned last.
+        owned_since: when each partition's states were taken over, by the monotonic clock, seconds.
         loaded: changelog records read so far; moves while states are taken over.
         loading: partitions whose states are being taken over.
     """
@@ -80,12 +83,15 @@ class Ownership:
         self.forget = forget
         self.generations: dict[int, int] = {}
         self.next_offsets: dict[TopicPartition, int] = {}
+        self.mine: frozenset[int] = frozenset()
+        self.owned_since: dict[int, float] = {}
         self.loaded = 0
         self.loading: frozenset[int] = frozenset()
 
     def assigned(self, partitions: Iterable[int]) -> None:
         """Called when the worker learns its partitions: keep those that it had in the generation before."""
-        mine, generation = set(partitions), self.member.generation
+        mine, generation = frozenset(partitions), self.member.generation
+        self.mine = mine
         for partition, known in list(self.generations.items()):
             if partition in mine and known >= generation - 1:
                 self.generations[partition] = generation
@@ -99,6 +105,7 @@ class Ownership:
     def drop(self, partition: int) -> None:
         """Forget a partition."""
         self.generations.pop(partition, None)
+        self.owned_since.pop(partition, None)
         for topic in self.topics:
             self.next_offsets.pop(TopicPartition(topic, partition), None)
         for table in self.tables:
@@ -123,6 +130,7 @@ class Ownership:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self.generations |= dict.fromkeys(wanted, generation)
+            self.owned_since |= dict.fromkeys(wanted, time.monotonic())
             break
         self.loading = frozenset()
 
@@ -186,6 +194,35 @@ class Ownership:
                 return await next_offsets(admin, consumer, self.group, wanted)
             finally:
                 await admin.close()
+
+    async def read_to_the_end(self, partitions: Iterable[int]) -> list[int]:
+        """Return those partitions of which everything was read that the topics hold at this moment.
+
+        None where the group has gone on without this worker, or the broker is away. What is read here was
+        carried out, as long as the lane asks between two batches.
+        """
+        offsets = {
+            tp: self.next_offsets[tp]
+            for number in partitions
+            for tp in (TopicPartition(topic, number) for topic in self.topics)
+            if tp in self.next_offsets
+        }
+        try:
+            async with (
+                asyncio.timeout(ANSWER_SECONDS),
+                range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer,
+            ):
+                ends = await consumer.end_offsets(list(offsets))
+            behind = {tp.partition for tp, end in ends.items() if offsets[tp] < end}
+            offsets = {tp: offset for tp, offset in offsets.items() if tp.partition not in behind}
+            if not offsets or not await self.member.confirm(offsets):
+                return []
+        except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and cancelled():
+                raise
+            log.warning("whether partitions were read to their ends can't be told now: %r", error)
+            return []
+        return sorted({tp.partition for tp in offsets if self.owns(tp.partition)})
 
     async def unread(self, records: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
         """Return what one partition's next records are: these, less what was read, with what lies before."""

@@ -9,13 +9,16 @@ from evometrics.schemas.events import EvolutionCompleted
 COMPLETION: list[str]
 #: Fields of a row of metrics, in the order of its schema.
 ROW: list[str]
+#: Fields of a start, in the order of its schema.
+START: list[str]
 
 class Completion:
     """What the stream counts a completion by, and the row that it leads to.
 
     Args:
         event: the completion.
-        row: message value of its `EvolutionMetrics`.
+        lacks: what it came without, as bits of `Lack`.
+        row: message value of its `EvolutionMetrics`, from the completion alone.
     """
 
     event_id: str
@@ -26,9 +29,10 @@ class Completion:
     strategy_used: str
     occurred_at: int
     success: bool
+    lacks: int
     row: bytes
 
-    def __init__(self, event: EvolutionCompleted, row: bytes) -> None: ...
+    def __init__(self, event: EvolutionCompleted, lacks: int, row: bytes) -> None: ...
 
 class CompletionReader:
     """Reads completions that the newest schema wrote.
@@ -61,6 +65,22 @@ class CompletionReader:
         """Return the completion whose datum goes from `start` to the value's end; `now` in microseconds.
 
         Raises one of `binary.UNUSUAL` where it is not as writers write it, or not surely valid then.
+        """
+
+class StartReader:
+    """Looks into starts that the newest schema wrote.
+
+    Args:
+        fields: the start's, as `codec.fields_of` gives them.
+
+    Raises ValueError where they are not those that were compiled in.
+    """
+
+    def __init__(self, fields: Sequence[tuple[str, str, bool]]) -> None: ...
+    def lends(self, value: bytes, start: int) -> int:
+        """Return what a start whose datum begins at `start` has to lend, as bits of `Lack`.
+
+        Raises one of `binary.UNUSUAL` where it is not as writers write it.
         """
 
 class ScopeRows:

@@ -8,7 +8,10 @@ the caller asks the slow functions then, which say the same of all that is read 
 `rows.pyi` says what everything takes and returns.
 """
 
+
+from evometrics.schemas.joining import Lack
 from evometrics.schemas.binary import KINDS, Unusual, write_text
+from evometrics.schemas.outcome import unmeasured_in_row
 
 include "../schemas/avro.pxi"
 include "../schemas/formula.pxi"
@@ -16,13 +19,29 @@ include "../schemas/uuid.pxi"
 
 from libc.string cimport memset
 
+DEF L_PRE_KPIS = 1
+DEF L_TYPE = 2
+DEF L_STRATEGY = 4
+DEF L_RISK = 8
+DEF L_TARGET = 16
+DEF L_REASON = 32
+DEF L_GENERATION = 64
+DEF L_METADATA = 128
+DEF L_TIME = 256
+
 #: The completion's fields, as `COMPLETION` names them.
 cdef enum:
     EVENT_ID, AGENT_ID, NODE_ID, OCCURRED_AT, EVOLUTION_ID, STARTED_AT, EVOLUTION_TYPE, GENERATION,
     STRATEGY_USED, RISK_LEVEL, TARGET_GAIN, TRIGGER_REASON, PRE_KPIS, POST_KPIS, SUCCESS, STATUS,
     DURATION_SECONDS, ERROR_COUNT, WARNING_COUNT, MEMORY_USED_MB, CPU_PERCENT_AVG, GPU_MEMORY_MB,
     NETWORK_BYTES_TRANSFERRED, ROLLBACK_PERFORMED, CONVERGENCE_ITERATIONS, FITNESS_TRAJECTORY, INSIGHTS,
-    METADATA, PARENT_AGENT_ID, COST_USD, FIELDS
+    METADATA, PARENT_AGENT_ID, COST_USD, UNMEASURED, PROGRESS_SHARE, FIELDS
+
+#: The start's fields, as `START` names them.
+cdef enum:
+    S_EVENT_ID, S_AGENT_ID, S_NODE_ID, S_OCCURRED_AT, S_EVOLUTION_ID, S_EVOLUTION_TYPE, S_GENERATION, S_STRATEGY,
+    S_RISK_LEVEL, S_TARGET_GAIN, S_TRIGGER_REASON, S_PRE_KPIS, S_CPU_PERCENT, S_MEMORY_MB, S_METADATA,
+    S_UNMEASURED, S_FIELDS
 
 #: In the order of its schema.
 COMPLETION = (
@@ -30,7 +49,11 @@ COMPLETION = (
     "strategy_used risk_level target_gain trigger_reason pre_kpis post_kpis success status "
     "duration_seconds error_count warning_count memory_used_mb cpu_percent_avg gpu_memory_mb "
     "network_bytes_transferred rollback_performed convergence_iterations fitness_trajectory insights "
-    "metadata parent_agent_id cost_usd"
+    "metadata parent_agent_id cost_usd unmeasured progress_share"
+).split()
+START = (
+    "event_id agent_id node_id occurred_at evolution_id evolution_type generation strategy risk_level "
+    "target_gain trigger_reason pre_kpis cpu_percent memory_mb metadata unmeasured"
 ).split()
 #: The row's fields in the order in which `CompletionReader.put_row` writes them.
 ROW = (
@@ -38,8 +61,18 @@ ROW = (
     "strategy_used risk_level target_gain trigger_reason status success duration_minutes performance_score "
     "baseline_performance improvement_delta relative_improvement quality_score efficiency kpi_deltas "
     "memory_used_mb cpu_percent_avg gpu_memory_mb network_bytes_transferred error_count warning_count "
-    "rollback_performed convergence_iterations fitness_trajectory metadata"
+    "rollback_performed convergence_iterations fitness_trajectory metadata unmeasured version"
 ).split()
+
+
+#: The bits by which this module knows what `Lack` names.
+LACKS = (L_PRE_KPIS, L_TYPE, L_STRATEGY, L_RISK, L_TARGET, L_REASON, L_GENERATION, L_METADATA, L_TIME)
+if tuple(map(int, Lack)) != LACKS:
+    raise ValueError("Lack has other bits than the compiled readers")
+
+
+#: Lists of unmeasured figures whose meaning is remembered.
+DEF MOST_LISTS = 256
 #: The KPIs that are looked for: first the formula's, in the order in which it takes them.
 DEF IN_FORMULA = 8
 DEF RESPONSE_TIME_MS = 2
@@ -280,9 +313,10 @@ cdef class Completion:
     cdef readonly str strategy_used
     cdef readonly int64_t occurred_at
     cdef readonly bint success
+    cdef readonly int lacks
     cdef readonly bytes row
 
-    def __init__(self, event, bytes row not None):
+    def __init__(self, event, int lacks, bytes row not None):
         self.event_id = event.event_id
         self.agent_id = event.agent_id
         self.node_id = event.node_id
@@ -291,7 +325,39 @@ cdef class Completion:
         self.strategy_used = event.strategy_used
         self.occurred_at = event.occurred_at
         self.success = event.success
+        self.lacks = lacks
         self.row = row
+
+
+cdef class Unmeasured:
+    """What a list of unmeasured figures means.
+
+    `row` and `row_without` are the row's own list as it is written, without where memory is 0.
+    """
+
+    cdef bytes row
+    cdef bytes row_without
+    cdef bint minutes
+    cdef bint memory
+    cdef bint cpu
+
+    def __init__(self, list names):
+        cdef list found = unmeasured_in_row(names, 1.0)
+        self.row = written_texts(found)
+        self.row_without = written_texts(unmeasured_in_row(names, 0.0))
+        self.minutes = "duration_minutes" in found
+        self.memory = "memory_used_mb" in found
+        self.cpu = "cpu_percent_avg" in found
+
+
+cdef bytes written_texts(list texts):
+    cdef Out out
+    open_out(&out, 64)
+    try:
+        put_texts(&out, texts)
+        return PyBytes_FromStringAndSize(out.data, out.size)
+    finally:
+        PyMem_Free(out.data)
 
 
 cdef class CompletionReader:
@@ -304,6 +370,8 @@ cdef class CompletionReader:
     cdef object named
     cdef Names before
     cdef Names after
+    cdef Unmeasured nothing
+    cdef dict lists
 
     def __init__(self, fields, row, kpis, statuses, name_bytes, ahead, bytes prefix not None, named):
         if [name for name, _, _ in fields] != COMPLETION or list(row) != ROW or len(kpis) != WANTED:
@@ -318,6 +386,8 @@ cdef class CompletionReader:
         self.named = named
         self.before = Names(kpis)
         self.after = Names(kpis)
+        self.nothing = Unmeasured([])
+        self.lists = {}
 
     def read(self, bytes value not None, Py_ssize_t start, int64_t now):
         cdef In source
@@ -326,6 +396,7 @@ cdef class CompletionReader:
         cdef Kpis before, after
         cdef Py_ssize_t i
         cdef Completion done
+        cdef Unmeasured unmeasured
         open_in(&source, value, start)
         memset(fields, 0, sizeof(fields))
         for i in range(FIELDS):
@@ -342,6 +413,7 @@ cdef class CompletionReader:
         if source.place != source.size:
             raise Unusual
         self.check(source.data, fields, now)
+        unmeasured = self.unmeasured_of(&source, &fields[UNMEASURED])
         done = Completion.__new__(Completion)
         done.event_id = text_of(source.data, &fields[EVENT_ID])
         done.agent_id = text_of(source.data, &fields[AGENT_ID])
@@ -351,13 +423,30 @@ cdef class CompletionReader:
         done.strategy_used = text_of(source.data, &fields[STRATEGY_USED])
         done.occurred_at = fields[OCCURRED_AT].number
         done.success = fields[SUCCESS].number
+        done.lacks = lacks_of(source.data, fields, &before, unmeasured)
         open_out(&out, source.size + 512)
         try:
-            self.put_row(&out, source.data, fields, &before, &after)
+            self.put_row(&out, source.data, fields, &before, &after, unmeasured)
             done.row = PyBytes_FromStringAndSize(out.data, out.size)
         finally:
             PyMem_Free(out.data)
         return done
+
+    cdef Unmeasured unmeasured_of(self, In* source, Field* field):
+        cdef In there
+        cdef bytes raw
+        cdef Unmeasured found
+        if field.end - field.begin == 1:
+            return self.nothing
+        raw = PyBytes_FromStringAndSize(<const char*>source.data + field.begin, field.end - field.begin)
+        found = self.lists.get(raw)
+        if found is None:
+            open_in(&there, raw, 0)
+            found = Unmeasured(get_texts(&there))
+            if len(self.lists) >= MOST_LISTS:
+                self.lists.clear()
+            self.lists[raw] = found
+        return found
 
     cdef int check(self, const uint8_t* data, Field* fields, int64_t now) except -1:
         """As `screening.surely_valid` has it; names count in bytes, no fewer than characters."""
@@ -385,6 +474,7 @@ cdef class CompletionReader:
             and fields[CONVERGENCE_ITERATIONS].number >= 0
             and fields[NETWORK_BYTES_TRANSFERRED].number >= 0
             and not (fields[COST_USD].given and fields[COST_USD].real < 0)
+            and not (fields[PROGRESS_SHARE].given and not 0 <= fields[PROGRESS_SHARE].real <= 1)
             and is_uuid(data + fields[EVENT_ID].text, fields[EVENT_ID].length)
         ):
             raise Unusual
@@ -393,13 +483,22 @@ cdef class CompletionReader:
                 return 0
         raise Unusual
 
-    cdef int put_row(self, Out* out, const uint8_t* data, Field* fields, Kpis* before, Kpis* after) except -1:
+    cdef int put_row(
+        self,
+        Out* out,
+        const uint8_t* data,
+        Field* fields,
+        Kpis* before,
+        Kpis* after,
+        Unmeasured unmeasured,
+    ) except -1:
         """The row, its fields in the order of `ROW`; as `outcome.evolution_metrics` has it."""
         cdef Maybe now = performance(after), earlier = performance(before)
         cdef Maybe delta = known(now.value - earlier.value) if now.given and earlier.given else nothing()
         cdef Maybe relative = nothing(), quality = nothing()
-        cdef double minutes = fields[DURATION_SECONDS].real / 60
-        cdef double memory = fields[MEMORY_USED_MB].real
+        cdef double minutes = 0.0 if unmeasured.minutes else fields[DURATION_SECONDS].real / 60
+        cdef bint no_memory = fields[MEMORY_USED_MB].real == 0
+        cdef double memory = 0.0 if unmeasured.memory else fields[MEMORY_USED_MB].real
         if delta.given and earlier.value != 0.0:
             relative = known(delta.value / earlier.value)
         if after.wanted[OUTPUT_QUALITY] >= 0:
@@ -422,13 +521,87 @@ cdef class CompletionReader:
         put_maybe(out, quality)
         put_real(out, gain_per_cost(delta.value, minutes, memory) if delta.given else 0.0)
         put_deltas(out, after, before)
-        put_maybe(out, known(memory))
-        put_maybe(out, known(fields[CPU_PERCENT_AVG].real))
+        put_maybe(out, nothing() if memory == 0 else known(memory))
+        put_maybe(out, nothing() if unmeasured.cpu else known(fields[CPU_PERCENT_AVG].real))
         put_fields(out, data, fields, GPU_MEMORY_MB, GPU_MEMORY_MB)
         put_fields(out, data, fields, NETWORK_BYTES_TRANSFERRED, NETWORK_BYTES_TRANSFERRED)
         put_fields(out, data, fields, ERROR_COUNT, WARNING_COUNT)
         put_fields(out, data, fields, ROLLBACK_PERFORMED, FITNESS_TRAJECTORY)
-        return put_fields(out, data, fields, METADATA, METADATA)
+        put_fields(out, data, fields, METADATA, METADATA)
+        put_all(out, unmeasured.row_without if no_memory else unmeasured.row)
+        return put_number(out, 0)
+
+
+cdef class StartReader:
+    cdef Kind kinds[S_FIELDS]
+    cdef bint nullable[S_FIELDS]
+
+    def __init__(self, fields):
+        if [name for name, _, _ in fields] != START:
+            raise ValueError("a start has other fields than are compiled in")
+        for i, (_, kind, nullable) in enumerate(fields):
+            self.kinds[i] = KINDS[kind]
+            self.nullable[i] = nullable
+
+    def lends(self, bytes value not None, Py_ssize_t start):
+        cdef In source
+        cdef Field fields[S_FIELDS]
+        cdef Py_ssize_t i
+        cdef int lends = L_TIME
+        open_in(&source, value, start)
+        memset(fields, 0, sizeof(fields))
+        for i in range(S_METADATA + 1):
+            fields[i].begin = source.place
+            fields[i].given = not self.nullable[i] or get_given(&source)
+            if fields[i].given:
+                take_value(&source, self.kinds[i], &fields[i])
+            fields[i].end = source.place
+        if says_something(source.data, &fields[S_EVOLUTION_TYPE]):
+            lends |= L_TYPE
+        if fields[S_GENERATION].number:
+            lends |= L_GENERATION
+        if fields[S_STRATEGY].length:
+            lends |= L_STRATEGY
+        if fields[S_RISK_LEVEL].length:
+            lends |= L_RISK
+        if fields[S_TARGET_GAIN].given:
+            lends |= L_TARGET
+        if fields[S_TRIGGER_REASON].length:
+            lends |= L_REASON
+        if fields[S_PRE_KPIS].end - fields[S_PRE_KPIS].begin > 1:
+            lends |= L_PRE_KPIS
+        if fields[S_METADATA].end - fields[S_METADATA].begin > 1:
+            lends |= L_METADATA
+        return lends
+
+
+cdef inline bint says_something(const uint8_t* data, Field* kind) noexcept:
+    """Whether an evolution's type is one."""
+    return kind.length and not (kind.length == 7 and memcmp(data + kind.text, b"unknown", 7) == 0)
+
+
+cdef int lacks_of(const uint8_t* data, Field* fields, Kpis* before, Unmeasured unmeasured) noexcept:
+    """As `joining.lacking` has it."""
+    cdef int lacks = 0
+    if not before.count:
+        lacks |= L_PRE_KPIS
+    if not says_something(data, &fields[EVOLUTION_TYPE]):
+        lacks |= L_TYPE
+    if not fields[STRATEGY_USED].length:
+        lacks |= L_STRATEGY
+    if not fields[RISK_LEVEL].length:
+        lacks |= L_RISK
+    if not fields[TARGET_GAIN].given:
+        lacks |= L_TARGET
+    if not fields[TRIGGER_REASON].length:
+        lacks |= L_REASON
+    if not fields[GENERATION].number:
+        lacks |= L_GENERATION
+    if fields[METADATA].end - fields[METADATA].begin == 1:
+        lacks |= L_METADATA
+    if unmeasured.minutes or fields[STARTED_AT].number == fields[OCCURRED_AT].number:
+        lacks |= L_TIME
+    return lacks
 
 
 cdef inline str text_of(const uint8_t* data, Field* field):

@@ -9,13 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from evometrics.schemas.joining import NO_TYPES
 from evometrics.streams.batches import LiveStates
 from evometrics.streams.rows import Completion
-from evometrics.streams.state import PartialState
-from evometrics.streams.windows import FLEET, SECOND, Scope
+from evometrics.streams.state import LentState, PartialState
+from evometrics.streams.windows import FLEET, SECOND, Counts, Scope
 
 Attempt = tuple[int, Completion]
+
+
+class Lent(NamedTuple):
+    """An attempt that counts in a scope by what its start has lent.
+
+    Attributes:
+        offset: its completion's.
+        started: the start's, or a later one of the agent's starts.
+    """
+
+    offset: int
+    started: int
+    scope: Scope
+    occurred_at: int
+    success: bool
 
 
 @dataclass(slots=True)
@@ -39,14 +56,17 @@ class Sum:
         self.steps[step] = (known[0] + attempts, known[1] + successes)
 
 
-def scopes_of(event: Completion) -> tuple[Scope, ...]:
-    """Return the scopes besides the agent's own that an evolution counts in."""
-    return (
-        Scope("evolution_type", event.evolution_type),
-        Scope("strategy", event.strategy_used),
-        Scope("node", event.node_id),
-        FLEET,
-    )
+def scopes_of(event: Completion) -> list[Scope]:
+    """Return the scopes besides the agent's own that an evolution counts in, by its completion alone.
+
+    One of unknown type or strategy has no such scope: its start may still say which (`Lent`).
+    """
+    found = [Scope("node", event.node_id), FLEET]
+    if event.evolution_type not in NO_TYPES:
+        found.append(Scope("evolution_type", event.evolution_type))
+    if event.strategy_used:
+        found.append(Scope("strategy", event.strategy_used))
+    return found
 
 
 def sums(batch: Iterable[Attempt], step_seconds: int) -> dict[Scope, Sum]:
@@ -75,16 +95,35 @@ def sums(batch: Iterable[Attempt], step_seconds: int) -> dict[Scope, Sum]:
     return found
 
 
+#: Before the keys of what was counted by what starts lent; no scope's kind begins so.
+LENT = "+"
+#: Kinds of scope that a start can lend.
+LENDABLE = ("evolution_type", "strategy")
+
+
 class ScopeTally:
-    """Counts batches in the partial counts of one partition.
+    """Counts a batch in the partial counts of one partition.
+
+    Args:
+        states: what is counted by completions alone.
+        lent: what is counted by what starts lent; under the scopes' keys with `LENT` before them.
+        carried_out: offsets of starts and of completions up to which everything was, their states included.
 
     Attributes:
         too_late: attempts that came too late for a scope.
         changed: the steps changed by scope, for each window.
     """
 
-    def __init__(self, states: LiveStates[PartialState], lateness_seconds: int) -> None:
+    def __init__(
+        self,
+        states: LiveStates[PartialState],
+        lent: LiveStates[LentState],
+        carried_out: tuple[int, int],
+        lateness_seconds: int,
+    ) -> None:
         self.states = states
+        self.lent = lent
+        self.carried_out = carried_out
         self.lateness = lateness_seconds
         self.too_late = 0
         self.changed: dict[Scope, list[set[int]]] = {}
@@ -114,6 +153,50 @@ class ScopeTally:
             if steps is None:
                 self.too_late += 1
                 continue
-            known = self.changed.setdefault(scope, [set() for _ in steps])
-            for mine, new in zip(known, steps, strict=True):
-                mine |= new
+            self.change(scope, steps)
+
+    def count_lent(self, lent: Iterable[Lent]) -> None:
+        """Count what starts have lent."""
+        touched: set[Scope] = set()
+        for offset, started, scope, occurred_at, success in lent:
+            state = self.lent.change(LENT + scope.key)
+            if scope not in touched:
+                touched.add(scope)
+                state.forget(*self.carried_out)
+            if offset in state.counted:
+                continue
+            state.counted[offset] = started
+            steps = state.counts.add(occurred_at, success, self.lateness)
+            if steps is None:
+                self.too_late += 1
+            else:
+                self.change(scope, steps)
+
+    def change(self, scope: Scope, steps: list[set[int]]) -> None:
+        """Note steps as changed, by window."""
+        known = self.changed.setdefault(scope, [set() for _ in steps])
+        for mine, new in zip(known, steps, strict=True):
+            mine |= new
+
+    def newest(self, scope: Scope) -> list[Counts]:
+        """Return the full counts of a scope's changed steps; forget old steps."""
+        sides = [self.states.get(scope.key).counts]
+        if scope.kind in LENDABLE:
+            sides.append(self.lent.get(LENT + scope.key).counts)
+        found: list[Counts] = []
+        for number, steps in enumerate(self.changed[scope]):
+            known = [side.counts[number] for side in sides]
+            found.append(
+                {
+                    step: (
+                        sum(c[step][0] for c in known if step in c),
+                        sum(c[step][1] for c in known if step in c),
+                    )
+                    for step in steps
+                }
+                if len(known) > 1 and known[1]
+                else {step: known[0][step] for step in steps}
+            )
+        for side in sides:
+            side.tidy(self.lateness)
+        return found

@@ -124,6 +124,40 @@ class PartialState:
 
 
 @dataclass(slots=True)
+class LentState:
+    """Counts of one scope within one source partition: of completions that came without the scope.
+
+    Their start lends it, which may be read before or after them, so that no last offset says which are
+    counted: they are known one by one, until their agents' states are sure to be written.
+
+    Attributes:
+        counts: attempts and successes by window and step.
+        counted: offsets of completions that are counted, each with one that its start's is not above.
+    """
+
+    counts: WindowCounts
+    counted: dict[int, int] = field(default_factory=dict)
+
+    def forget(self, started: int, completed: int) -> None:
+        """Forget the completions that are not looked at again: both topics were carried out beyond them."""
+        self.counted = {c: s for c, s in self.counted.items() if c > completed or s > started}
+
+    def encode(self) -> bytes:
+        numbers = (number for pair in self.counted.items() for number in pair)
+        return b"".join((write_long(len(self.counted)), *map(write_long, numbers), self.counts.pack()))
+
+    @classmethod
+    def decode(cls, windows: tuple[Window, ...], value: bytes) -> Self:
+        """Return the state of these bytes."""
+        number, place = read_length(value, 0)
+        counted = {}
+        for _ in range(number):
+            offset, place = read_long(value, place)
+            counted[offset], place = read_long(value, place)
+        return cls(WindowCounts(windows, value[place:]), counted)
+
+
+@dataclass(slots=True)
 class SnapshotState:
     """What is known of one agent's snapshots as a whole.
 

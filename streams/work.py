@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -66,16 +66,28 @@ class Work:
     def do(self, partition: int, records: list[Record], wire: WireFormat) -> Done:
         """Compute; what comes out can be produced for certain. Raises where a record is at fault."""
         outcome, letters = self.compute(partition, records)
-        for message in outcome.messages:
-            if len(message[1]) + len(message[2] or b"") > MAX_MESSAGE_BYTES:
-                check_size(message)
-        for name, number, values in outcome.writes:
-            for key, value in values.items():
-                if value is not None and len(key) + len(value) > MAX_MESSAGE_BYTES:
-                    check_size(Message(f"the state in table {name}", key, value, number))
-        return Done(
-            partition, records, outcome, letters, [*outcome.messages, *letter_messages(letters, wire)]
-        )
+        return sized(partition, records, outcome, letters, letter_messages(letters, wire))
+
+
+def sized(
+    partition: int,
+    records: list[Record],
+    outcome: Outcome,
+    letters: Sequence[DeadLetter] = (),
+    more: Iterable[Message] = (),
+) -> Done:
+    """Return what records led to, with the messages of their dead letters.
+
+    Raises `MessageTooLarge` where a message or a state is larger than a topic takes.
+    """
+    for message in outcome.messages:
+        if len(message[1]) + len(message[2] or b"") > MAX_MESSAGE_BYTES:
+            check_size(message)
+    for name, number, values in outcome.writes:
+        for key, value in values.items():
+            if value is not None and len(key) + len(value) > MAX_MESSAGE_BYTES:
+                check_size(Message(f"the state in table {name}", key, value, number))
+    return Done(partition, records, outcome, list(letters), [*outcome.messages, *more])
 
 
 def letter_messages(letters: Iterable[DeadLetter], wire: WireFormat) -> Iterable[Message]:

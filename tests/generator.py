@@ -17,6 +17,7 @@ from evometrics.schemas.events import (
 from tests.model import KPIS, SECOND
 
 STRATEGIES = {"tune": "low", "features": "medium", "ensemble": "medium", "retrain": "high"}
+UNMEASURED = ("memory_used_mb", "cpu_percent_avg", "network_bytes_transferred")
 TYPES = ("nightly", "triggered", "emergency")
 
 
@@ -30,6 +31,8 @@ class Load:
         hours: event time that the starts spread over.
         late, duplicate, unfinished: shares (0-1) of events that come hours late, of events sent
             twice, of evolutions that never complete.
+        elsewhere: share of completions that come without what their starts have.
+        unmeasured: share of a completion's figures that were not measured.
         unfinished_earlier_hours: how much earlier in event time the unfinished ones begin.
     """
 
@@ -43,6 +46,8 @@ class Load:
     duplicate: float = 0.03
     unfinished: float = 0.02
     unfinished_earlier_hours: float = 0.0
+    elsewhere: float = 0.1
+    unmeasured: float = 0.05
 
 
 def generate(load: Load) -> list[tuple[int, Event]]:
@@ -148,29 +153,44 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
         events.append(progressed)
     if unfinished:
         return events
+    told = {
+        "started_at": start,
+        "strategy_used": strategy,
+        "duration_seconds": rng.choice([duration, 0.0]),
+        **plan,
+    }
+    unmeasured = [name for name in UNMEASURED if rng.random() < load.unmeasured]
+    if rng.random() < load.elsewhere:
+        # another process recorded the end, and knows nothing of the start
+        told = {"started_at": end, "strategy_used": "", "duration_seconds": 0.0, "evolution_id": name}
+        told |= {key: plan[key] for key in ("generation", "trigger_reason") if rng.random() < 0.3}
+        told["metadata"] = rng.choice([{}, {"ended": "here"}])
+        unmeasured += ["duration_seconds"] if rng.random() < 0.5 else []
+    figures = {
+        "duration_seconds": told.pop("duration_seconds"),
+        "memory_used_mb": rng.uniform(0, 3000),
+        "cpu_percent_avg": rng.uniform(0, 100),
+        "network_bytes_transferred": rng.randrange(10**9),
+    }
     completed = EvolutionCompleted(
         event_id=event_id(rng),
         occurred_at=end,
-        started_at=start,
-        strategy_used=strategy,
         post_kpis=after if status != "failed" else {},
         success=success,
         status=status,
-        duration_seconds=rng.choice([duration, 0.0]),
         error_count=rng.randrange(3),
         warning_count=rng.randrange(3),
-        memory_used_mb=rng.uniform(0, 3000),
-        cpu_percent_avg=rng.uniform(0, 100),
         gpu_memory_mb=rng.choice([None, 512.0]),
-        network_bytes_transferred=rng.randrange(10**9),
         rollback_performed=status == "rolled_back",
         convergence_iterations=len(fitness),
         fitness_trajectory=fitness,
         insights=["warning: slow", "ok"],
         parent_agent_id=f"agent-{number % load.agents:04d}" if number % 3 == 0 else None,
         cost_usd=number / 64 if number % 4 else None,
+        unmeasured=unmeasured,
+        **{key: 0 if key in unmeasured else value for key, value in figures.items()},
         **head,
-        **plan,
+        **told,
     )
     events += [completed, snapshot(rng, agent, node, end, "post_evolution", name)]
     if rng.random() < 0.3:

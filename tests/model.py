@@ -11,7 +11,7 @@ import uuid
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
@@ -37,6 +37,17 @@ KPIS = [
 ]
 WINDOWS = {3600: 300, 86_400: 3600, 604_800: 21_600}
 SECOND = 1_000_000
+FIGURES = [
+    "duration_seconds",
+    "generation",
+    "memory_used_mb",
+    "cpu_percent_avg",
+    "gpu_memory_mb",
+    "network_bytes_transferred",
+    "error_count",
+    "warning_count",
+    "convergence_iterations",
+]
 
 Row = dict[str, Any]
 
@@ -57,10 +68,14 @@ def expected(
     unique = {event.event_id: event for event in events}.values()
     started = [e for e in unique if isinstance(e, EvolutionStarted)]
     completed = [e for e in unique if isinstance(e, EvolutionCompleted)]
-    metrics = [metrics_row(e) for e in completed]
+    begun = {(e.agent_id, e.evolution_id): e for e in started}
+    told = [with_start(e, begun.get((e.agent_id, e.evolution_id))) for e in completed]
+    metrics = [
+        metrics_row(e) | {"version": int(e is not own)} for e, own in zip(told, completed, strict=True)
+    ]
     metrics += abandoned_rows(started, completed, partition_of, abandoned_after * SECOND)
     deltas = delta_rows([e for e in unique if isinstance(e, KpiSnapshot)])
-    return Expected(by_id(metrics), by_id(deltas), by_id(rate_rows(completed)))
+    return Expected(by_id(metrics), by_id(deltas), by_id(rate_rows(told)))
 
 
 def by_id(rows: list[Row]) -> dict[str, Row]:
@@ -100,22 +115,60 @@ def performance(kpis: dict[str, float]) -> float | None:
     return min(1.0, max(0.0, sum(terms))) if terms else None
 
 
+def with_start(e: EvolutionCompleted, start: EvolutionStarted | None) -> EvolutionCompleted:
+    """A completion with what it came without and its start has; itself where there is no such thing."""
+    if start is None:
+        return e
+    lent: dict[str, Any] = {}
+    for name, of_start in (
+        ("pre_kpis", start.pre_kpis),
+        ("strategy_used", start.strategy),
+        ("risk_level", start.risk_level),
+        ("trigger_reason", start.trigger_reason),
+        ("generation", start.generation),
+        ("metadata", start.metadata),
+    ):
+        if not getattr(e, name) and of_start:
+            lent[name] = of_start
+    if e.evolution_type in ("", "unknown") and start.evolution_type not in ("", "unknown"):
+        lent["evolution_type"] = start.evolution_type
+    if e.target_gain is None and start.target_gain is not None:
+        lent["target_gain"] = start.target_gain
+    nameless = "duration_seconds" in e.unmeasured
+    if nameless or e.started_at == e.occurred_at:
+        lent["started_at"] = e.started_at
+        if start.occurred_at <= e.occurred_at:
+            lent["started_at"] = start.occurred_at
+            if nameless or e.duration_seconds == 0:
+                lent["duration_seconds"] = (e.occurred_at - start.occurred_at) / SECOND
+                lent["unmeasured"] = [name for name in e.unmeasured if name != "duration_seconds"]
+    if not lent:
+        return e
+    return replace(e, **lent | {"metadata": start.metadata | e.metadata})
+
+
 def metrics_row(e: EvolutionCompleted) -> Row:
     after, before = performance(e.post_kpis), performance(e.pre_kpis)
     gain = after - before if after is not None and before is not None else None
-    minutes = e.duration_seconds / 60
-    cost = minutes * e.memory_used_mb / 1000 if minutes > 0 and e.memory_used_mb > 0 else 0.0
+    timeless = "duration_seconds" in e.unmeasured
+    minutes = 0.0 if timeless else e.duration_seconds / 60
+    memory = None if "memory_used_mb" in e.unmeasured or e.memory_used_mb == 0 else e.memory_used_mb
+    cost = minutes * memory / 1000 if memory and minutes > 0 else 0.0
+    unknown = ["duration_minutes" if n == "duration_seconds" else n for n in e.unmeasured if n in FIGURES]
     efficiency = gain / cost if gain is not None and gain > 0 and cost > 0 else 0.0
     same = (
         "evolution_id evolution_type generation strategy_used risk_level target_gain trigger_reason status "
     )
-    same += "success memory_used_mb cpu_percent_avg gpu_memory_mb network_bytes_transferred error_count "
+    same += "success gpu_memory_mb network_bytes_transferred error_count "
     same += "warning_count rollback_performed convergence_iterations fitness_trajectory metadata started_at "
     same += "agent_id node_id occurred_at"
     return {name: getattr(e, name) for name in same.split()} | {
         "event_id": name_id("evolution_metrics", e.event_id),
         "source_event_id": e.event_id,
         "duration_minutes": minutes,
+        "memory_used_mb": memory,
+        "cpu_percent_avg": None if "cpu_percent_avg" in e.unmeasured else e.cpu_percent_avg,
+        "unmeasured": unknown + (["efficiency"] if timeless or memory is None else []),
         "performance_score": after,
         "baseline_performance": before,
         "improvement_delta": gain,
@@ -176,6 +229,8 @@ def abandoned_rows(
                 "kpi_deltas": {},
                 "rollback_performed": False,
                 "fitness_trajectory": [],
+                "unmeasured": [],
+                "version": 0,
             }
         )
     return rows
@@ -249,11 +304,13 @@ def rate_rows(completed: list[EvolutionCompleted]) -> list[Row]:
     for e in completed:
         for scope in (
             ("agent", e.agent_id),
-            ("evolution_type", e.evolution_type),
+            ("evolution_type", "" if e.evolution_type == "unknown" else e.evolution_type),
             ("strategy", e.strategy_used),
             ("node", e.node_id),
             ("fleet", "all"),
         ):
+            if not scope[1]:  # of an unknown type or strategy there is no rate
+                continue
             attempts[scope].append((e.occurred_at, e.success))
     return [
         rate_row(scope, value, seconds, end, inside(counted, end - seconds * SECOND, end))

@@ -21,8 +21,9 @@ from evometrics.producers import EvolutionMetricsCollector, LocalMetricsQuery, S
 from evometrics.producers.copied_backlog import CopiedBacklog
 from evometrics.producers.evolution_events import EvolutionCompletionEvent, EvolutionEvent
 from evometrics.producers.outbox import Outbox
-from evometrics.schemas.events import Event
+from evometrics.schemas.events import Event, EvolutionStarted
 from evometrics.schemas.history import APPLICATION_ID, HistoryError, open_to_read
+from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire import WireFormat
 from tests.producers.influxdb_tools import completion
@@ -156,6 +157,36 @@ def test_what_was_not_measured_is_null(tmp_path: Path) -> None:
     assert select(tmp_path / "h.db", sql) == [(None, None, None), (512, 0, 0)]
     trend = asyncio.run(LocalMetricsQuery(tmp_path / "h.db").get_resource_usage_trends("agent-1"))
     assert [point["value"] for point in trend["points"]] == [512.0]
+
+
+@pytest.mark.parametrize("start_first", [True, False])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_completion_that_knew_nothing_has_what_its_start_says(
+    tmp_path: Path, start_first: bool, at_once: bool
+) -> None:
+    start = EvolutionStarted(
+        event_id=new_event_id(),
+        agent_id="agent-1",
+        node_id="another",
+        occurred_at=1_699_999_880_000_000,
+        evolution_id="e-1",
+        evolution_type="nightly",
+        strategy="tune",
+        pre_kpis={"performance": 0.5},
+    )
+    done = completion(1, pre_kpis={})
+    other = completion(2, evolution_id="e-1", agent_id="agent-2", pre_kpis={})
+    backend = SQLiteMetricsBackend(tmp_path / "h.db")
+    order = [start, done, other] if start_first else [other, done, start]
+    for part in [order] if at_once else [[event] for event in order]:
+        backend.store(part)
+    sql = "SELECT agent_id, strategy_used, improvement_delta, evolution_type FROM evolution_metrics"
+    assert sorted(select(tmp_path / "h.db", sql)) == [
+        ("agent-1", "tune", 0.25, "nightly"),
+        ("agent-2", "", None, "unknown"),
+    ]
+    sql = "SELECT strategy_name, actual_gain FROM evolution_strategies"
+    assert sorted(select(tmp_path / "h.db", sql), key=str) == [("", None), ("tune", 0.25)]
 
 
 def test_an_event_is_in_it_once_however_often_it_is_given(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from evometrics.streams.batches import LiveStates
 from evometrics.streams.counts import WindowCounts
 from evometrics.streams.rates import RateWriter
 from evometrics.streams.scope_tally import Attempt, ScopeTally, scopes_of
-from evometrics.streams.state import PartialState
+from evometrics.streams.state import LentState, PartialState
 from evometrics.streams.tables import PartitionView
 from evometrics.streams.windows import FLEET, SECOND, WINDOWS, Scope, affected_rows
 from tests.schemas.examples import EXAMPLES
@@ -42,6 +42,10 @@ attempts = st.builds(
 
 def states() -> LiveStates[PartialState]:
     return LiveStates(lambda: PartialState(WindowCounts(WINDOWS)), lambda _: None, PartitionView({}))  # type: ignore[arg-type, return-value]
+
+
+def lent_states() -> LiveStates[LentState]:
+    return LiveStates(lambda: LentState(WindowCounts(WINDOWS)), lambda _: None, PartitionView({}))  # type: ignore[arg-type, return-value]
 
 
 class EventByEvent:
@@ -87,7 +91,7 @@ def test_a_batch_at_once_counts_as_its_events_one_by_one(
     for events in batches:
         batch = [(offset + n, event) for n, event in enumerate(events)]
         offset += len(events)
-        tally = ScopeTally(known, lateness)
+        tally = ScopeTally(known, lent_states(), (-1, -1), lateness)
         tally.count(batch, STEP)
         one_by_one.count(batch)
         too_late += tally.too_late

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from evometrics.schemas.catalog import released
 from evometrics.schemas.datum import write_record
-from evometrics.schemas.events import EvolutionCompleted
-from evometrics.schemas.outcome import evolution_metrics
+from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.joining import lacking, lent_by
+from evometrics.schemas.outcome import CARRIED, evolution_metrics
 from evometrics.schemas.reading import read_event
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.validation import MAX_AHEAD_MICROS, InvalidEvent, validate
 from evometrics.schemas.wire import WireFormat
+from evometrics.streams.joining import Joiner
 from evometrics.streams.metrics_rows import MetricsRows
 from evometrics.streams.offline import record_of
 from evometrics.streams.rows import Completion
@@ -25,7 +27,9 @@ from tests.schemas.examples import EXAMPLES
 
 WIRE = WireFormat()
 ROWS = MetricsRows(WIRE)
+JOINER = Joiner(WIRE)
 DONE = next(e for e in EXAMPLES if isinstance(e, EvolutionCompleted))
+START = next(e for e in EXAMPLES if isinstance(e, EvolutionStarted))
 
 
 def message(value: bytes) -> ConsumerRecord:
@@ -50,13 +54,20 @@ kpis = st.dictionaries(
         kpis,
         kpis,
         duration_seconds=st.floats(0, 1e6),
-        memory_used_mb=st.floats(0, 1e6),
+        memory_used_mb=st.just(0.0) | st.floats(0, 1e6),
+        unmeasured=st.lists(st.sampled_from([*CARRIED, "fitness", "ü"]), max_size=4),
+        progress_share=st.none() | st.floats(0, 1),
+        started_at=st.sampled_from([DONE.started_at, DONE.occurred_at]),
+        evolution_type=st.sampled_from(["", "unknown", "unknowns", "nightly"]),
+        strategy_used=st.sampled_from(["", "tune"]),
+        risk_level=st.sampled_from(["", "low"]),
+        trigger_reason=st.sampled_from(["", "why"]),
         target_gain=st.none() | st.floats(0, 1),
         gpu_memory_mb=st.none() | st.floats(0, 1e5),
         fitness_trajectory=st.lists(st.floats(0, 1), max_size=3),
         insights=st.lists(st.text(), max_size=2),
         metadata=st.dictionaries(st.text(), st.text(), max_size=3),
-        generation=st.integers(-(2**63), 2**63 - 1),
+        generation=st.just(0) | st.integers(-(2**63), 2**63 - 1),
     )
 )
 def test_a_row_put_together_from_a_datums_bytes_is_that_of_the_pure_function(
@@ -67,14 +78,39 @@ def test_a_row_put_together_from_a_datums_bytes_is_that_of_the_pure_function(
     found = ROWS.read(message(value))
     assert found.row == WIRE.encode(evolution_metrics(done))
     assert counted_by(found) == counted_by(done)
+    assert found.lacks == lacking(done)
+
+
+@given(
+    st.builds(
+        lambda pre, **fields: dataclasses.replace(START, pre_kpis=pre, **fields),
+        kpis,
+        evolution_type=st.sampled_from(["", "unknown", "unknowns", "nightly"]),
+        generation=st.integers(-1, 1),
+        strategy=st.sampled_from(["", "tune"]),
+        risk_level=st.sampled_from(["", "low"]),
+        target_gain=st.none() | st.floats(0, 1),
+        trigger_reason=st.sampled_from(["", "why"]),
+        metadata=st.dictionaries(st.text(), st.text(), max_size=2),
+        unmeasured=st.lists(st.text(), max_size=1),
+    )
+)
+def test_what_a_start_has_to_lend_is_seen_in_its_bytes_as_in_its_fields(start: EvolutionStarted) -> None:
+    value = WIRE.encode(start)
+    assert JOINER.reader.lends(value, len(JOINER.prefix)) == JOINER.lends(value) == lent_by(start)
+    for schema in released()[START.record]:
+        older = b"\xc3\x01" + schema.fingerprint + write_record(schema, start.to_record())
+        assert JOINER.lends(older) == lent_by(start)
 
 
 def test_a_completion_of_an_older_version_leads_to_the_same_row() -> None:
     for schema in released()[DONE.record]:
         value = b"\xc3\x01" + schema.fingerprint + write_record(schema, DONE.to_record())
+        event = read_event(WIRE, message(value))
+        assert isinstance(event, EvolutionCompleted)
         found = ROWS.read(message(value))
         assert counted_by(found) == counted_by(DONE)
-        assert found.row == WIRE.encode(evolution_metrics(DONE))
+        assert found.row == WIRE.encode(evolution_metrics(event))
 
 
 def test_a_completion_written_in_an_unusual_way_leads_to_the_same_row() -> None:
@@ -133,6 +169,7 @@ def test_the_compiled_reader_takes_nothing_that_validation_would_refuse(data: st
             )
         },
         "cost_usd": [None, -0.01, 0.0],
+        "progress_share": [None, -0.01, 0.0, 1.0, 1.01],
         "parent_agent_id": [None, "p" * 1001],
     }
     chosen = data.draw(st.sets(st.sampled_from(sorted(changes)), max_size=2))
