@@ -16,14 +16,7 @@ from evometrics.schemas.events import EvolutionMetrics, EvolutionStarted, field_
 from evometrics.schemas.history import JSON_COLUMNS, HistoryError, open_to_read
 from evometrics.schemas.outcome import ABANDONED_AFTER_SECONDS, abandoned_metrics
 from evometrics.schemas.topics import EVOLUTION_STARTED
-from evometrics.schemas.trends import (
-    check_range,
-    check_resource,
-    check_text,
-    check_top,
-    rate,
-    trend,
-)
+from evometrics.schemas.trends import COUNTED, check_range, check_resource, check_text, check_top, rate, trend
 from evometrics.schemas.wire import WireFormat
 
 FIELDS = field_names(EvolutionMetrics)
@@ -174,7 +167,9 @@ def evolution_of(row: Sequence[Any]) -> EvolutionMetrics:
 def held(name: str, value: Any) -> Any:
     """Return a column's value as the event has it."""
     if value is None:
-        return None
+        if name not in COUNTED:
+            return None
+        value = 0
     if name in TIMES:
         return micros(value)
     if name in JSON_COLUMNS:

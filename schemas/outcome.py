@@ -25,7 +25,6 @@ CARRIED = {
         name: name
         for name in (
             *(
-                "generation",
                 "memory_used_mb",
                 "cpu_percent_avg",
                 "gpu_memory_mb",

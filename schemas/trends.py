@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from evometrics.schemas.events import EvolutionMetrics, micros
+from evometrics.schemas.events import micros
 
 #: What `get_resource_usage_trends` can be asked for.
 RESOURCES = (
@@ -18,6 +18,13 @@ RESOURCES = (
     "duration_minutes",
 )
 SECONDS_PER_DAY = 86_400.0
+#: Never None in the event class: 0, and named in `unmeasured`, where it is not known.
+COUNTED = frozenset(
+    {
+        *("duration_minutes", "efficiency", "network_bytes_transferred"),
+        *("error_count", "warning_count", "convergence_iterations"),
+    }
+)
 
 
 def check_text(name: str, value: str) -> str:
@@ -58,11 +65,6 @@ def check_resource(metric: str) -> str:
     if metric not in RESOURCES:
         raise ValueError(f"metric {metric!r} is unknown: give one of {', '.join(RESOURCES)}")
     return metric
-
-
-def evolution(record: dict[str, Any]) -> EvolutionMetrics:
-    """Build an evolution from its fields by name; what was not measured is None in it."""
-    return EvolutionMetrics.from_record(record | dict.fromkeys(record["unmeasured"]))
 
 
 def rate(successes: int, completed: int) -> float:

@@ -13,11 +13,11 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from evometrics.schemas.events import EvolutionMetrics, field_names
 from evometrics.schemas.local_query import LocalMetricsQuery
 from evometrics.schemas.trends import (
+    COUNTED,
     check_range,
     check_resource,
     check_text,
     check_top,
-    evolution,
     rate,
     trend,
 )
@@ -29,7 +29,12 @@ TIMES = frozenset({"occurred_at", "started_at"})
 
 
 def selected(name: str) -> str:
-    """Return the expression that reads a field of `EvolutionMetrics` as the event class holds it."""
+    """Return the expression that reads a field of `EvolutionMetrics` as the event class holds it.
+
+    What the view shows as NULL is 0 there where the class has no None, and named in `unmeasured`.
+    """
+    if name in COUNTED:
+        return f"ifNull(m.{name}, 0)"
     if name in UUIDS:
         return f"toString(m.{name})"
     return f"toUnixTimestamp64Micro(m.{name})" if name in TIMES else f"m.{name}"
@@ -143,7 +148,7 @@ class MetricsQuery:
         check_resource(metric)
         sql = (
             f"SELECT timestamp, evolution_id, toFloat64({metric}) FROM evolution_metrics "
-            f"WHERE agent_id = {{agent:String}} AND {metric} IS NOT NULL AND NOT has(unmeasured, '{metric}') AND status != 'abandoned' "
+            f"WHERE agent_id = {{agent:String}} AND {metric} IS NOT NULL AND status != 'abandoned' "
             "ORDER BY occurred_at, toString(event_id)"
         )
         return trend(agent_id, metric, await self.rows(sql, {"agent": agent_id}))
@@ -162,4 +167,4 @@ class MetricsQuery:
 
 def evolutions(rows: Sequence[Sequence[Any]]) -> list[EvolutionMetrics]:
     """Build the events from rows of `SELECT`."""
-    return [evolution(dict(zip(FIELDS, row, strict=True))) for row in rows]
+    return [EvolutionMetrics.from_record(dict(zip(FIELDS, row, strict=True))) for row in rows]

@@ -48,6 +48,7 @@ class Ended:
     duration_minutes: float
     improvement_delta: float | None
     memory_used_mb: float | None
+    unmeasured: list[str]
 
 
 @cache
@@ -115,11 +116,11 @@ class Tally:
         agent, moment = row.agent_id, (row.occurred_at, row.event_id)
         if row.improvement_delta is not None:
             collector.improvement.offer(agent, moment, row.improvement_delta)
-        if row.memory_used_mb is not None:
+        if row.memory_used_mb:  # an earlier version wrote 0 where it was not measured
             collector.memory.offer(agent, moment, row.memory_used_mb)
         if self.seen.new(row.event_id):
             collector.add_attempt(agent, row.evolution_type, row.status)
-            if row.status != ABANDONED:
+            if row.status != ABANDONED and "duration_minutes" not in row.unmeasured:
                 seconds = row.duration_minutes * SECONDS_PER_MINUTE
                 collector.add_duration(agent, row.evolution_type, seconds)
 

@@ -39,7 +39,6 @@ WINDOWS = {3600: 300, 86_400: 3600, 604_800: 21_600}
 SECOND = 1_000_000
 FIGURES = [
     "duration_seconds",
-    "generation",
     "memory_used_mb",
     "cpu_percent_avg",
     "gpu_memory_mb",
