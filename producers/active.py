@@ -114,10 +114,10 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
     def find(self, clues: Clues) -> ActiveEvolution | None:
         """Return the open start that an event belongs to.
 
-        The one with the event's evolution_id. Without one, a start of the agent with the event's own time
+        The one with the event's evolution_id. Without one, a start of the agent at the event's own time
         (one object serves as both); else, where the event says how long the evolution took, the start nearest
-        to its time less that; else the agent's newest of the type, or of none. A start of another type, or one
-        too far away, is that of another evolution: better none than a wrong one.
+        to its time less that; else the agent's newest of the type, or of none. A start of another type, or
+        one too far away, is that of another evolution: better none than a wrong one.
         """
         with self.lock:
             if clues.evolution_id:

@@ -7,37 +7,34 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evometrics.producers import convert, forks
-from evometrics.producers.active import ActiveEvolution, ActiveEvolutions, Clues
-from evometrics.producers.completions import RecentCompletions
+from evometrics.producers.active import ActiveEvolutions
 from evometrics.producers.encoder import Encoder
 from evometrics.producers.evolution_events import EvolutionEvent
 from evometrics.producers.given import event_of
 from evometrics.producers.history import HistoryEntry
 from evometrics.producers.journal import Journal
-from evometrics.producers.left_out import LeftOut
+from evometrics.producers.node_metrics import NodeFigures, NodeMetrics, require_client
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.progress import ProgressSampling
+from evometrics.producers.recording import Recording
 from evometrics.producers.resources import ResourceSampler
 from evometrics.producers.run import EvolutionRun
 from evometrics.producers.sending import Sending
-from evometrics.producers.settings import collector_settings
-from evometrics.producers.snapshots import POST, PRE, evolution_snapshots
-from evometrics.producers.ticks import ticks
-from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed, EvolutionStarted, SystemEvent
+from evometrics.producers.settings import CONFIG_KEYS, collector_settings
+from evometrics.schemas.events import Event
 from evometrics.schemas.ids import new_event_id
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 logger = logging.getLogger(__name__)
 
-#: Completions that `metrics_history` keeps in memory; all of them are in ClickHouse.
-HISTORY = 1000
-#: A start whose time is within this many seconds of the clock began when it was recorded.
-LIVE = 2.0
 #: Seconds that `stop()` gives a first connection to the broker.
 FIRST_CONNECTION = 0.8
 
@@ -57,20 +54,20 @@ class EvolutionMetricsCollector:
 
     Attributes:
         config: as given; the keys are the fields of `CollectorSettings` and `KafkaSettings`.
-        metrics_history: the last completions of this process.
-        active_collections: open evolutions by evolution_id.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         """Raises `SettingsError` naming a bad value; keys that are none of ours are named in one warning."""
         self.config = dict(config or {})
         self.settings, self.kafka = collector_settings(self.config)
-        self.metrics_history: deque[HistoryEntry] = deque(maxlen=HISTORY)
-        self.active_collections = ActiveEvolutions()
-        self.recent = RecentCompletions()
         self.encoder = Encoder(self.settings.node_id)
-        self.sampling = ProgressSampling.of(self.settings.progress_interval)
+        sampling = ProgressSampling.of(self.settings.progress_interval)
+        self.recording = Recording(self.settings.node_id, sampling)
+        self.node_metrics: NodeMetrics | None = None
         self.own()
+        if self.settings.prometheus_port is not None:
+            require_client("prometheus_port", self.settings.prometheus_port)
+            self.count()
         forks.register(self)
 
     def own(self) -> None:
@@ -85,18 +82,24 @@ class EvolutionMetricsCollector:
         )
         self.journal = Journal(self.encoder, self.outbox, strict=self.settings.strict)
         self.sending = Sending(self.settings, self.kafka, self.outbox, self)
-        self.journal.observe = self.sending.observe
+        self.journal.observe = self.observed
+        self.recording.own(self.journal, self.sampler)
 
     def renew_in_child(self) -> object:
         """In a forked child: let go of what is the parent's and make new ones; return the old ones."""
         old = (self.outbox, self.sending, self.sampler, self.journal, self.turn)
         self.outbox.let_go()
-        self.active_collections.lock = threading.Lock()
+        self.recording.active.lock = threading.Lock()
+        self.recording.metrics.lock = threading.Lock()
         self.own()
+        if self.node_metrics is not None:
+            self.count()
         return old
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), ({**self.config, "node_id": self.settings.node_id},)
+        # what else the config holds is an orchestrator's own, and perhaps nothing that can be pickled
+        own = {name: value for name, value in self.config.items() if name in CONFIG_KEYS}
+        return type(self), ({**own, "node_id": self.settings.node_id},)
 
     async def start(self) -> None:
         """Open the outbox, adopt those that dead processes left, begin to send. Needs no broker.
@@ -113,7 +116,7 @@ class EvolutionMetricsCollector:
             self.journal.open()
             self.sampler.start()
             try:
-                self.sending.start()
+                self.sending.start(self.node_metrics)
             except BaseException:
                 self.sampler.stop()
                 raise
@@ -168,6 +171,16 @@ class EvolutionMetricsCollector:
             await asyncio.sleep(0.01)
 
     @property
+    def metrics_history(self) -> deque[HistoryEntry]:
+        """The last completions of this process."""
+        return self.recording.history
+
+    @property
+    def active_collections(self) -> ActiveEvolutions:
+        """Open evolutions by evolution_id."""
+        return self.recording.active
+
+    @property
     def recorded(self) -> dict[str, int]:
         """Events by topic that reached the outbox, less those shed from it later."""
         return dict(self.outbox.space.recorded)
@@ -205,25 +218,7 @@ class EvolutionMetricsCollector:
         The event is an object, a mapping, or keywords; what it may say is in `EvolutionEvent`. Its KPIs are
         also recorded as a snapshot of the phase `pre_evolution`.
         """
-        await self.journal.opened()
-        left_out = LeftOut()
-        record = EvolutionStarted.record
-        try:
-            event = event_of(event, evolution_event, named)
-            now = time.time()
-            started = convert.started_event(event, self.settings.node_id, now, left_out)
-            convert.set_reading(started, self.sampler.begin(started.evolution_id))
-            put = self.journal.put(started, left_out)
-            live = abs(started.occurred_at / 1e6 - now) <= LIVE
-            active = ActiveEvolution(started, ticks(), now, live)
-            for forgotten in self.active_collections.open(active):
-                self.sampler.forget(forgotten)
-            self.record_derived(started, active)
-        except Exception as error:
-            return await self.journal.reject(record, event, error)
-        event_id = await self.journal.stored(started, put)
-        self.journal.check(record, left_out)
-        return event_id
+        return await self.recording.start(event_of(event, evolution_event, named))
 
     async def record_evolution_progress(
         self,
@@ -239,7 +234,6 @@ class EvolutionMetricsCollector:
         Returns None, too, for one that `progress_interval` passes over; its fitness still counts in the
         completion's trajectory.
         """
-        await self.journal.opened()
         given = SimpleNamespace(
             agent_id=agent_id,
             iteration=iteration,
@@ -247,21 +241,7 @@ class EvolutionMetricsCollector:
             evolution_id=evolution_id,
             timestamp=timestamp,
         )
-        left_out = LeftOut()
-        record = EvolutionProgressed.record
-        try:
-            now = time.time()
-            active = self.active_collections.find(Clues(*convert.clues(given, now)))
-            event = convert.progressed_event(given, self.settings.node_id, now, active, left_out)
-            convert.set_reading(event, self.sampler.sample())
-            if active is not None and not active.take_progress(event, self.sampling):
-                return None
-            put = self.journal.put(event, left_out)
-        except Exception as error:
-            return await self.journal.reject(record, given, error)
-        event_id = await self.journal.stored(event, put)
-        self.journal.check(record, left_out)
-        return event_id
+        return await self.recording.progress(given)
 
     async def record_evolution_completion(
         self,
@@ -274,43 +254,11 @@ class EvolutionMetricsCollector:
         """Record that an evolution has ended; what the event leaves out comes from its recorded start.
 
         The event is an object, a mapping, or keywords; what it may say is in `EvolutionCompletionEvent`. Its
-        KPIs are also recorded as snapshots, but for those after a rolled back evolution: the agent is no
+        KPIs are also recorded as snapshots, except those after a rolled back evolution: the agent is no
         longer what they describe. The very same completion given twice is recorded once.
         """
-        await self.journal.opened()
-        left_out = LeftOut()
-        record = EvolutionCompleted.record
-        try:
-            event = event_of(event, evolution_event if completion_event is None else completion_event, named)
-            now = time.time()
-            clues = Clues(*convert.clues(event, now))
-            active = self.active_collections.find(clues)
-            usage = self.sampler.usage(active.started.evolution_id) if active else None
-            last = active.last_progress() if active else None
-            completed = convert.completed_event(event, self.settings.node_id, now, active, usage, left_out)
-            if (again := self.recent.same(clues, completed)) is not None:
-                return again
-            if active is not None:
-                self.active_collections.close(active)
-                self.sampler.forget(completed.evolution_id)
-            if last is not None:
-                self.journal.put_aside(last, LeftOut())
-            put = self.journal.put(completed, left_out)
-            self.recent.add(clues, completed)
-            self.metrics_history.append(HistoryEntry(completed))
-            self.record_derived(completed, active)
-        except Exception as error:
-            return await self.journal.reject(record, event, error)
-        event_id = await self.journal.stored(completed, put)
-        self.journal.check(record, left_out)
-        return event_id
-
-    def record_derived(
-        self, source: EvolutionStarted | EvolutionCompleted, active: ActiveEvolution | None
-    ) -> None:
-        """Record the snapshots that an evolution's KPIs are, but for those recorded already."""
-        for snapshot, left_out in evolution_snapshots(source, active):
-            self.journal.put_aside(snapshot, left_out)
+        other = evolution_event if completion_event is None else completion_event
+        return await self.recording.completion(event_of(event, other, named))
 
     async def record_kpi_snapshot(
         self,
@@ -327,46 +275,84 @@ class EvolutionMetricsCollector:
         their names; without the last it is computed (design section 5). One that an open evolution's start
         has given already is not recorded again.
         """
-        await self.journal.opened()
-        left_out = LeftOut()
-        given = {"agent_id": agent_id, "kpis": kpis}
-        try:
-            snapshot, values = convert.kpi_snapshot(
-                agent_id,
-                kpis,
-                self.settings.node_id,
-                time.time(),
-                left_out,
-                phase=phase,
-                evolution_id=evolution_id,
-                timestamp=timestamp,
-            )
-            active = self.active_collections.get(snapshot.evolution_id or "")
-            if active is not None and snapshot.phase in (PRE, POST):
-                known = active.snapshots.get(snapshot.phase)
-                if known is not None and known[0] == values:
-                    return known[1]
-                active.snapshots[snapshot.phase] = values, snapshot.event_id
-            put = self.journal.put(snapshot, left_out)
-        except Exception as error:
-            return await self.journal.reject("kpi_snapshot", given, error)
-        event_id = await self.journal.stored(snapshot, put)
-        self.journal.check("kpi_snapshot", left_out)
-        return event_id
+        return await self.recording.snapshot(agent_id, kpis, phase, evolution_id, timestamp)
 
     async def record_system_event(self, event_type: Any, data: Any = None) -> str | None:
         """Record something about the node or the system; `data`: any value, kept as JSON text.
 
         Where `data` is a map with an `agent_id`, the event is in order with that agent's.
         """
-        given = {"event_type": event_type, "data": data}
-        return await self.journal.record(
-            SystemEvent.record, given, lambda left_out: self.encoder.system_event(event_type, data, left_out)
-        )
+        return await self.recording.system_event(event_type, data)
 
     async def record_system_metrics(self, metrics: Any) -> str | None:
         """Record a node's metrics as the SystemEvent `system_metrics`."""
-        return await self.record_system_event("system_metrics", metrics)
+        return await self.recording.system_event("system_metrics", metrics)
+
+    def register_metric(
+        self,
+        name: str,
+        kind: str,
+        help: str = "",  # noqa: A002 - Prometheus' word
+        labels: Iterable[str] = (),
+        unit: str = "",
+    ) -> None:
+        """Register a metric of your own: counter, gauge, histogram or summary.
+
+        Its observations are events (topic `evometrics.custom.metrics`, table `custom_metrics`), and series
+        of `prometheus_registry` where prometheus_client is installed. The same one again changes nothing.
+        Raises `MetricError` where Prometheus' rules forbid it, or where the name is registered as something
+        else, naming both.
+        """
+        metric = self.recording.metrics.register(name, kind, help, labels, unit)
+        if self.node_metrics is not None:
+            self.node_metrics.add(metric)
+
+    async def observe(self, name: Any, value: Any, labels: Any = None, *, agent_id: Any = None) -> str | None:
+        """Record one observation of a registered metric; for a counter `value` is the increase."""
+        return await self.recording.observation(name, value, labels, agent_id)
+
+    @property
+    def prometheus_registry(self) -> CollectorRegistry:
+        """A registry with this node's figures, the specification's four metrics, and registered ones.
+
+        They are counted from the first use of it on, or from the beginning with `prometheus_port`.
+        Raises `SettingsError` where prometheus_client is not installed.
+        """
+        if self.node_metrics is None:
+            require_client("prometheus_registry", "")
+            self.count()
+        assert self.node_metrics is not None
+        return self.node_metrics.registry
+
+    def count(self) -> None:
+        """Count for Prometheus from now on."""
+        self.node_metrics = NodeMetrics(self.figures)
+        for metric in list(self.recording.metrics.known.values()):
+            self.node_metrics.add(metric)
+
+    def observed(self, event: Event) -> None:
+        """Show an event that is recorded to those who export."""
+        self.sending.observe(event)
+        if self.node_metrics is not None:
+            self.node_metrics.observe(event)
+
+    def figures(self) -> NodeFigures:
+        """Return what this node tells of itself."""
+        return NodeFigures(
+            depth=self.outbox_depth,
+            bytes=self.outbox.space.bytes,
+            oldest=self.sending.oldest(),
+            recorded=self.recorded,
+            sent=self.published,
+            shed=self.shed,
+            left_out=self.left_out,
+            rejected=self.rejected,
+            refused=self.sending.refusals,
+            failed=self.outbox.failed,
+            publish_errors=self.sending.errors,
+            connected=self.sending.connected,
+            latency=self.journal.latency,
+        )
 
     def evolution(
         self,

@@ -18,6 +18,9 @@ def moment(value: Any, now: float, left_out: LeftOut) -> float | None:
     """Return a time in Unix seconds from seconds, a datetime or ISO text; None where it is none, which is
     noted. `now` is the node's clock."""
 
+def number_of(value: Any, name: str, left_out: LeftOut) -> float | None:
+    """Return a finite number; None where it is none, which is noted."""
+
 def amount(value: Any, name: str, left_out: LeftOut) -> float | None:
     """Return a finite number of at least 0; None where it is none, which is noted."""
 

@@ -193,6 +193,8 @@ def completed_event(event, node_id, double now, active, usage, left_out):
     metadata = texts_in(attribute(event, "metadata", left_out), "metadata", left_out)
     if started is not None and started.metadata:
         metadata = {**started.metadata, **metadata}
+        if LEFT_OUT in metadata:  # what the start lost is named there
+            del metadata[LEFT_OUT]
     done.metadata = metadata
     set_times(done, event, active, now, left_out)
     set_course(done, event, active, left_out)

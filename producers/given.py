@@ -42,8 +42,20 @@ def event_of(event: object, other: object, named: Mapping[str, Any]) -> object:
     if is_mapping(event):
         event = from_mapping(event)
     if named:
-        event = Overlaid(event, vars(from_mapping(named)))
+        own = vars(from_mapping(named))
+        if "metadata" in own and "metadata" not in named:
+            before = metadata_of(event)
+            own["metadata"] = {**before, **own["metadata"]} if isinstance(before, dict) else own["metadata"]
+        event = Overlaid(event, own)
     return event
+
+
+def metadata_of(event: object) -> object:
+    """Return an event's metadata, None where it has none or does not answer."""
+    try:
+        return getattr(event, "metadata", None)
+    except Exception:
+        return None
 
 
 def is_mapping(event: object) -> bool:

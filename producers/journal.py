@@ -9,13 +9,16 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 
 from evometrics.producers.encoder import Encoder
+from evometrics.producers.latency import Latency
 from evometrics.producers.left_out import LeftOut, said
 from evometrics.producers.outbox import Outbox
 from evometrics.schemas.events import Event
+from evometrics.schemas.metric_defs import RECORD_SECONDS
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.validation import InvalidEvent
 
@@ -32,6 +35,7 @@ class Journal:
         outbox: opened by the first event, where nobody has opened it before.
         rejected: events that could not be recorded so far.
         left_out: by field, values that were left out of events, cut or put right.
+        latency: how long calls waited for their events to be on disk.
         observe: shown every event that is recorded; called from the recording thread.
     """
 
@@ -43,6 +47,7 @@ class Journal:
         self.left_out: Counter[str] = Counter()
         self.observe: Callable[[Event], None] = lambda event: None
         self.opening = threading.Lock()
+        self.latency = Latency(RECORD_SECONDS.buckets)
         self.aside: set[asyncio.Task[str | None]] = set()
 
     def put(self, event: Event, left_out: LeftOut) -> asyncio.Future[bool] | bytes:
@@ -109,8 +114,17 @@ class Journal:
             put = self.put(event, left_out)
         except Exception as error:
             return await self.reject(record, given, error)
+        return await self.kept(event, put, left_out)
+
+    async def kept(self, event: Event, put: asyncio.Future[bool] | bytes, left_out: LeftOut) -> str | None:
+        """Return the event's id once it is on disk, None where it was shed or the disk failed.
+
+        Raises `InvalidEvent` where a value was left out of it and `strict` is set.
+        """
+        begun = time.perf_counter()
         event_id = await self.stored(event, put)
-        self.check(record, left_out)
+        self.latency.add(time.perf_counter() - begun)
+        self.check(event.record, left_out)
         return event_id
 
     def check(self, record: str, left_out: LeftOut) -> None:

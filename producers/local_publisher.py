@@ -30,6 +30,7 @@ class LocalPublisher:
 
     Attributes:
         published: by topic, events that the history has.
+        failures: attempts that failed.
         connected: whether the history can be written, as far as is known.
         problem: why it can't just now; empty where it can.
     """
@@ -41,6 +42,7 @@ class LocalPublisher:
         self.history = history
         self.refuse = refuse
         self.published: Counter[str] = Counter()
+        self.failures = 0
         self.connected = True
         self.problem = ""
         self.new_rows = asyncio.Event()
@@ -91,6 +93,7 @@ class LocalPublisher:
 
     def report(self, error: Exception) -> None:
         """Say what is wrong with the history: at first, and then once a minute."""
+        self.failures += 1
         self.connected, self.problem = False, str(error) or type(error).__name__
         now = time.monotonic()
         if not self.reminded or now - self.reminded > REMIND_EVERY:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evometrics.producers.handover import HandOver
-from evometrics.producers.outbox_file import OutboxFile, OutboxLock, new_outbox
+from evometrics.producers.outbox_file import OutboxFile, OutboxLock, new_outbox, oldest_in
 from evometrics.producers.row import Row, give_numbers
 from evometrics.producers.space import Space
 from evometrics.producers.waiting import answer
@@ -243,6 +243,15 @@ class Outbox:
                 time.sleep(COMMIT_PAUSE * attempt)
         self.complain(f"outbox {self.path}: {problem}; free the disk or move db_path. Events are being lost")
         return False
+
+    def oldest(self) -> float | None:
+        """Return when the oldest row that waits was recorded, Unix seconds; None where none waits."""
+        if not self.is_open or self.space.depth == 0:
+            return None
+        try:
+            return oldest_in(self.path)
+        except sqlite3.Error:
+            return None
 
     def give_back(self) -> None:
         """After a long queue has drained, return its disk space."""

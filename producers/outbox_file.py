@@ -233,3 +233,10 @@ class OutboxFile:
         """Give unused pages back to the file system."""
         # By executescript, which runs the pragma to its end: `execute` frees a single page.
         self.connection.executescript("PRAGMA incremental_vacuum")
+
+
+def oldest_in(path: Path) -> float | None:
+    """Return when the oldest row of an outbox was recorded, Unix seconds. Raises `sqlite3.Error`."""
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        found = connection.execute("SELECT recorded_at FROM outbox ORDER BY seq LIMIT 1").fetchone()
+    return None if found is None else found[0] / 1000

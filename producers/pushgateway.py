@@ -34,7 +34,7 @@ class PrometheusBackend(Exporter):
         if find_spec("prometheus_client") is None:
             raise SettingsError(
                 f"setting prometheus_gateway={gateway_url!r}: needs prometheus_client; "
-                "install `evometrics[sinks]`, or leave the setting out"
+                "install `evometrics[prometheus]`, or leave the setting out"
             )
         from prometheus_client import CollectorRegistry
 

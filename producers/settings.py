@@ -48,6 +48,8 @@ class CollectorSettings:
         strict: raise `InvalidEvent` where a value can't be kept or an event can't be recorded.
         progress_interval: which progress reports become events: seconds between two (`5`), or one in so many
             (`every 10`); the last always does. Empty = all.
+        prometheus_port: where this node serves its own `/metrics`; 0 = any free port, None = nowhere.
+        prometheus_host: the address to bind for it; loopback unless a scraper is to reach it.
     """
 
     buffer_size: int = 100
@@ -63,6 +65,8 @@ class CollectorSettings:
     stop_timeout: float = 10.0
     strict: bool = False
     progress_interval: str = ""
+    prometheus_port: int | None = None
+    prometheus_host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         require(self.buffer_size > 0, "buffer_size", self.buffer_size, "must be at least 1")
@@ -76,7 +80,15 @@ class CollectorSettings:
             object.__setattr__(self, "node_id", socket.gethostname() or "node")
         fits = len(self.node_id) <= NAME_CHARACTERS and self.node_id.isprintable()
         require(fits, "node_id", self.node_id[:100], f"give at most {NAME_CHARACTERS} printable characters")
+        port = self.prometheus_port
+        require(port is None or 0 <= port < 65536, "prometheus_port", port, "give a port, 0 to 65535")
         ProgressSampling.of(self.progress_interval)
+
+
+OWN_KEYS = frozenset(f.name for f in dataclasses.fields(CollectorSettings))
+KAFKA_KEYS = frozenset(f.name for f in dataclasses.fields(KafkaSettings))
+#: What a collector's config may say.
+CONFIG_KEYS = OWN_KEYS | KAFKA_KEYS
 
 
 def check_address(name: str, value: str, *, scheme_needed: bool) -> None:
@@ -103,15 +115,14 @@ def collector_settings(
     orchestrator's own: they are named in one warning. Raises `SettingsError` naming a bad value.
     """
     given = {str(key): value for key, value in (config or {}).items() if value is not None}
-    own, broker = ({f.name for f in dataclasses.fields(c)} for c in (CollectorSettings, KafkaSettings))
-    if unknown := sorted(set(given) - own - broker):
+    if unknown := sorted(set(given) - CONFIG_KEYS):
         logger.warning(
-            "config: no settings of evometrics, ignored: %s", ", ".join(suggested(unknown, own | broker))
+            "config: no settings of evometrics, ignored: %s", ", ".join(suggested(unknown, CONFIG_KEYS))
         )
     if isinstance(given.get("brokers"), list | tuple):
         given["brokers"] = ",".join(map(str, given["brokers"]))
-    collector = read(CollectorSettings, "collector", {k: v for k, v in given.items() if k in own})
-    kafka = read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in broker})
+    collector = read(CollectorSettings, "collector", {k: v for k, v in given.items() if k in OWN_KEYS})
+    kafka = read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in KAFKA_KEYS})
     if "brokers" in given or BROKERS_VARIABLE in os.environ:
         return collector, kafka
     return dataclasses.replace(collector, history_db=collector.history_db or collector.db_path), None

@@ -21,7 +21,7 @@ from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_GET_LENGTH, PyUnicode_READ_CHAR
 from libc.math cimport isfinite
 
-from evometrics.producers.left_out import LeftOut, said
+from evometrics.producers.left_out import LEFT_OUT, LeftOut, said
 from evometrics.schemas.validation import NAME_CHARACTERS, InvalidEvent
 
 cdef extern from "Python.h":
@@ -86,7 +86,7 @@ cdef object inner_number(value):
         return None
 
 
-cdef object number_of(value, str name, left_out):
+cpdef object number_of(value, str name, left_out):
     """A finite float, None where it was not given or is none, which is noted."""
     if value is None:
         return None

@@ -299,7 +299,8 @@ async def test_an_event_may_be_a_mapping_or_keywords_and_what_no_event_knows_is_
 ) -> None:
     await collector.record_evolution_completion({"agent_id": "m", "success": True, "seed": 7})
     await collector.record_evolution_completion(agent_id="k", status="failed", post_kpis={"x": 1})
-    await collector.record_evolution_completion(SimpleNamespace(agent_id="o"), success=True, note="late")
+    tagged = SimpleNamespace(agent_id="o", metadata={"tag": "x"})
+    await collector.record_evolution_completion(tagged, success=True, note="late")
     await collector.record_evolution_start(evolution_event={"agent_id": "s", "strategy": "tune"})
     events = [e for e in waiting(collector) if not isinstance(e, KpiSnapshot)]
     assert [(e.agent_id, getattr(e, "success", None)) for e in events] == [
@@ -308,7 +309,7 @@ async def test_an_event_may_be_a_mapping_or_keywords_and_what_no_event_knows_is_
         ("o", True),
         ("s", None),
     ]
-    assert [getattr(e, "metadata") for e in events] == [{"seed": "7"}, {}, {"note": "late"}, {}]  # noqa: B009
+    assert [getattr(e, "metadata") for e in events] == [{"seed": "7"}, {}, {"tag": "x", "note": "late"}, {}]  # noqa: B009
 
 
 async def test_progress_is_recorded_with_what_it_says(collector: EvolutionMetricsCollector) -> None:
