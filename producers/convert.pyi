@@ -21,6 +21,9 @@ def moment(value: Any, now: float, left_out: LeftOut) -> float | None:
 def number_of(value: Any, name: str, left_out: LeftOut) -> float | None:
     """Return a finite number; None where it is none, which is noted."""
 
+def truth_of(value: Any, name: str, left_out: LeftOut) -> bool | None:
+    """Return True or False; None where it was not given or is neither, which is noted."""
+
 def amount(value: Any, name: str, left_out: LeftOut) -> float | None:
     """Return a finite number of at least 0; None where it is none, which is noted."""
 

@@ -67,9 +67,7 @@ cdef str agent_of(value, str record):
 def clues(event, double now):
     nothing = LeftOut()  # what is wrong with these is noted where the event is made
     own = attribute(event, "evolution_id", nothing)
-    duration = attribute(event, "duration_seconds", nothing)
-    if isinstance(duration, timedelta):
-        duration = duration.total_seconds()
+    duration = in_seconds(attribute(event, "duration_seconds", nothing))
     at = moment_of(attribute(event, "timestamp", nothing), now, "timestamp", nothing)
     duration = number(duration)  # also below 0: the clock may have been set since the start
     return (

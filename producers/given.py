@@ -45,7 +45,7 @@ def event_of(event: object, other: object, named: Mapping[str, Any]) -> object:
         own = vars(from_mapping(named))
         if "metadata" in own and "metadata" not in named:
             before = metadata_of(event)
-            own["metadata"] = {**before, **own["metadata"]} if isinstance(before, dict) else own["metadata"]
+            own["metadata"] = {**before, **own["metadata"]} if type(before) is dict else own["metadata"]
         event = Overlaid(event, own)
     return event
 
@@ -77,6 +77,6 @@ def from_mapping(event: Any) -> SimpleNamespace:
     except Exception as error:
         others["error"] = f"reading the event raised {type(error).__name__}"
     metadata = known.get("metadata")
-    if others and (metadata is None or isinstance(metadata, dict)):
+    if others and (metadata is None or type(metadata) is dict):
         known["metadata"] = {**others, **(metadata or {})}
     return SimpleNamespace(**known)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from evometrics.producers.convert import truth_of
 from evometrics.producers.evolution_events import EvolutionCompletionEvent, EvolutionEvent
-from evometrics.producers.left_out import said
+from evometrics.producers.left_out import LeftOut, said
 from evometrics.producers.recorder import Recorder
 
 logger = logging.getLogger(__name__)
@@ -69,8 +70,8 @@ class EvolutionRun:
             logger.error("evolution %s: complete() was called before; ignored", self.evolution_id)
             return
         self.completed = True
-        if success is None and status is None and not rollback_performed:
-            success = True
+        if success is None and status is None:
+            success = not truth_of(rollback_performed, "rollback_performed", LeftOut())
         await self.recorder.record_evolution_completion(
             EvolutionCompletionEvent(
                 agent_id=self.start.agent_id,

@@ -62,10 +62,10 @@ cdef object number(value):
         return value if isfinite(PyFloat_AS_DOUBLE(value)) else None
     if value is None:
         return None
-    if isinstance(value, (str, bytes)) and not isinstance(value, enum.Enum) and len(value) > MOST_DIGITS:
-        return None
     found = None
     try:
+        if isinstance(value, (str, bytes)) and len(value) > MOST_DIGITS:
+            return None
         found = float(value)
     except Exception:
         found = inner_number(value)
@@ -105,18 +105,22 @@ cdef object amount_of(value, str name, left_out):
     return found
 
 
+cdef object whole_number(value):
+    """The whole number that something stands for; None where it stands for none."""
+    try:
+        if isinstance(value, (int, str)) and not isinstance(value, enum.Enum):
+            return int(value)
+    except Exception:
+        pass
+    plain = number(value)
+    return int(plain) if plain is not None and plain == math.floor(plain) else None
+
+
 cdef object whole_of(value, str name, left_out):
     """A whole number of 64 bits, None where it was not given or is none, which is noted."""
     if value is None:
         return None
-    found = value if PyLong_CheckExact(value) else None
-    if found is None:
-        if isinstance(value, int):
-            found = int(value)
-        else:
-            plain = number(value)
-            if plain is not None and plain == math.floor(plain):
-                found = int(plain)
+    found = value if PyLong_CheckExact(value) else whole_number(value)
     if found is None or not -BIGGEST <= found < BIGGEST:
         left_out.add(name, value, "is no whole number of 64 bits")
         return None
@@ -132,14 +136,20 @@ cdef object count_of(value, str name, left_out):
     return found
 
 
+cdef object in_seconds(value):
+    """A timedelta's seconds; anything else as it is."""
+    try:
+        return value.total_seconds() if isinstance(value, timedelta) else value
+    except Exception:
+        return value
+
+
 cdef object seconds_of(value, str name, left_out):
     """How long something took, in seconds; None where it was not given or can't be, which is noted."""
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    return amount_of(value, name, left_out)
+    return amount_of(in_seconds(value), name, left_out)
 
 
-cdef object truth_of(value, str name, left_out):
+cpdef object truth_of(value, str name, left_out):
     """True or False; None where it was not given or is neither, which is noted."""
     if value is None or value is True or value is False:
         return value
@@ -356,11 +366,12 @@ cdef list items_of(value, str name, left_out):
         return []
     if PyList_CheckExact(value):
         return list(value)
-    if isinstance(value, (str, bytes, bytearray, type)) or not isinstance(value, Iterable):
-        if not hasattr_safely(value, "__getitem__") or isinstance(value, (str, bytes, bytearray, type)):
-            return [value]
     found = []
     try:
+        if isinstance(value, (str, bytes, bytearray, type)):
+            return [value]
+        if not isinstance(value, Iterable) and not hasattr(value, "__getitem__"):
+            return [value]
         tolist = getattr(value, "tolist", None)
         if callable(tolist):
             value = tolist()
@@ -376,13 +387,6 @@ cdef list items_of(value, str name, left_out):
     except Exception as error:
         left_out.add(name, error, f"reading it raised after {len(found)} items")
     return found
-
-
-cdef bint hasattr_safely(value, str name):
-    try:
-        return hasattr(value, name)
-    except Exception:
-        return False
 
 
 cdef list texts_of(value, str name, left_out):

@@ -221,6 +221,9 @@ async def call(collector: EvolutionMetricsCollector, kind: str, *args: Any) -> l
 class Rows:
     """What has come into an outbox since it was last asked, each event read back and checked."""
 
+    #: Recorded to know that all before it is on disk, what no call waited for included.
+    MARK = "mark"
+
     def __init__(self) -> None:
         self.wire = WireFormat()
         self.seq = 0
@@ -235,7 +238,7 @@ class Rows:
         events = [self.wire.decode(value) for _, value in found]
         for event in events:
             validate(event)
-        return events
+        return [e for e in events if not (isinstance(e, SystemEvent) and e.event_type == self.MARK)]
 
 
 def named_within(found: list[Event]) -> Counter[str]:
@@ -287,6 +290,7 @@ def test_whatever_is_handed_in_is_recorded_told_apart_or_counted(
     ids = runner.run(call(collector, *made))
     took = time.monotonic() - begun
     assert took < MOST_SECONDS, f"{took:.2f} s"
+    runner.run(collector.record_system_event(rows.MARK))
     found = rows.new(collector.outbox.path)
     rejected = collector.rejected - before[0]
     reports = [e for e in found if isinstance(e, SystemEvent) and e.event_type == "event_rejected"]
@@ -311,9 +315,9 @@ def test_whatever_is_handed_in_is_recorded_told_apart_or_counted(
 def test_durations_of_any_kind_are_taken_or_named(
     runner: asyncio.Runner, collector: EvolutionMetricsCollector
 ) -> None:
-    event = {"agent_id": "a", "success": True, "duration_seconds": timedelta(seconds=3)}
+    event = {"agent_id": "own", "success": True, "duration_seconds": timedelta(seconds=3)}
     assert runner.run(collector.record_evolution_completion(event))
     assert collector.metrics_history[-1].duration_seconds == 3.0
-    event = {"agent_id": "a", "success": True, "duration_seconds": datetime.now(UTC)}
+    event = {"agent_id": "own", "success": True, "duration_seconds": datetime.now(UTC)}
     assert runner.run(collector.record_evolution_completion(event))
     assert collector.metrics_history[-1].duration_seconds is None

@@ -440,3 +440,17 @@ async def test_many_bad_values_are_counted_and_the_first_of_them_named(
     named = left_out(event)
     assert len(named) == 51 and named["more"] == "450 further values"
     assert collector.left_out == {"post_kpis": 500}
+
+
+async def test_what_does_not_even_answer_whether_it_is_true_ends_no_evolution(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    class Unsure:
+        def __bool__(self) -> bool:
+            raise RuntimeError("ask me later")
+
+    for given in ({"rollback_performed": Unsure()}, {"success": Unsure()}, {"status": Unsure()}):
+        async with collector.evolution("a") as run:
+            await run.complete(**given)
+    statuses = [e.status for e in waiting(collector) if isinstance(e, EvolutionCompleted)]
+    assert statuses == ["succeeded", "failed", "failed"]

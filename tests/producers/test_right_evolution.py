@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from evometrics.producers import EvolutionCompletionEvent, EvolutionEvent, EvolutionMetricsCollector
+from evometrics.producers import EvolutionCompletionEvent, EvolutionEvent, EvolutionMetricsCollector, active
 from evometrics.producers.history import HistoryEntry
 from evometrics.producers.progress import ProgressSampling
+from evometrics.schemas.events import EvolutionProgressed
 from tests.producers.outbox_tools import waiting
 
 
@@ -162,7 +163,7 @@ async def test_a_duration_that_cannot_be_is_measured_or_unknown_never_the_reason
 async def test_progress_may_be_sampled_and_the_last_is_always_kept(
     collector: EvolutionMetricsCollector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collector, "sampling", ProgressSampling.of("every 10"))
+    monkeypatch.setattr(collector.recording, "sampling", ProgressSampling.of("every 10"))
     async with collector.evolution("a") as run:
         kept = [
             await collector.record_evolution_progress("a", i, i / 100, evolution_id=run.evolution_id)
@@ -174,11 +175,12 @@ async def test_progress_may_be_sampled_and_the_last_is_always_kept(
     assert progress == [0, 10, 20, 24]
     assert last(collector).progress_share == 4 / 25
     assert last(collector).fitness_trajectory == [i / 100 for i in range(25)]
-    monkeypatch.setattr(collector, "sampling", ProgressSampling.of("0.2"))
+    monkeypatch.setattr(collector.recording, "sampling", ProgressSampling.of("60"))
+    seconds = iter(range(0, 1000, 25))
     async with collector.evolution("b") as run:
-        begun = time.monotonic()
-        while time.monotonic() - begun < 0.5:
+        monkeypatch.setattr(active, "ticks", lambda: 1e6 + next(seconds))
+        for _ in range(8):  # one every 25 seconds
             await run.progress(fitness=0.5)
         await run.complete()
-    progress = [e for e in waiting(collector) if e.record == "evolution_progressed" and e.agent_id == "b"]
-    assert 3 <= len(progress) <= 5
+    events = [e for e in waiting(collector) if isinstance(e, EvolutionProgressed) and e.agent_id == "b"]
+    assert [e.iteration for e in events] == [0, 3, 6, 7]
