@@ -25,8 +25,10 @@ time in Kafka decides where it comes; ids are computed from the event, so rows a
 comes twice, and counts once, by the stream's own memory of ids. An event that came too late for the stream's
 windows comes too late here as well, unless more lateness is allowed; from the raw tables, where nodes
 delivered after an outage, the messages' own times bring them earlier than they came, and more may count. Rows
-whose raw events are gone or were not read are left alone (`replay_sql`). The stream goes on from its own
-states: where these are wrong, and not only the rows, it makes wrong rows until the windows have passed.
+whose raw events are gone or were not read are left alone (`replay_sql`). What the stream reports
+as abandoned by the clock is reported here up to the time of the last message read. The stream goes on from
+its own states: where these are wrong, and not only the rows, it makes wrong rows until the windows have
+passed.
 """
 
 from __future__ import annotations
@@ -159,15 +161,20 @@ class Replay:
                 for step in steps(events, self.watermark, self.settings.step_events, self.span):
                     self.watermark = step.watermark
                     messages = await self.computed(computing, step.events)
-                    await storing.put(step.events, messages)
+                    await storing.put(step.events, messages, step.events[-1].timestamp)
                     result.events += len(step.events)
                     done(len(step.events))
+            reached = min(self.source.reached, self.read.settled * 1000)
+            await storing.put([], await self.abandoned(computing, reached), reached // 1000)
             result.rows = await storing.end()
             result.unreadable = computing.unreadable
             result.cpu_seconds = computing.cpu_seconds - used
         result.seconds = time.monotonic() - began
         self.read = replace(
-            self.read, complete_from=self.source.complete_from, all_snapshots=self.source.all_snapshots
+            self.read,
+            complete_from=self.source.complete_from,
+            all_snapshots=self.source.all_snapshots,
+            reached=reached,
         )
         return result
 
@@ -181,6 +188,12 @@ class Replay:
             return await computing.step(events)
         some = [event for event in events if event.topic != KPI_SNAPSHOTS.name or event.key in agents]
         return [message for message in await computing.step(some) if message.key in agents]
+
+    async def abandoned(self, computing: Computing, now: int) -> list[Message]:
+        """Return the reports of evolutions that count as abandoned by the clock where the history ends."""
+        agents = {agent.encode() for agent in self.settings.meant.agents}
+        found = await computing.abandon(now)
+        return [message for message in found if not agents or message.key in agents]
 
     async def compare(self) -> list[TableDifferences]:
         """Return how each table differs."""

@@ -23,12 +23,14 @@ class ReadFrom:
         begun: when it began to read, by ClickHouse's clock, milliseconds.
         settled: rows stored before then were there for certain, milliseconds.
         complete_from, all_snapshots: what the source says of them (`replay_source`).
+        reached: up to when evolutions were reported as abandoned by the clock, microseconds.
     """
 
     begun: int
     settled: int
     complete_from: int = 0
     all_snapshots: bool = True
+    reached: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Comparison:
         """Return what the queries are asked with; ClickHouse is asked the first time."""
         if self.given is not None:
             return self.given
-        given: dict[str, Any] = {"settled": self.read.settled}
+        given: dict[str, Any] = {"settled": self.read.settled, "reached": self.read.reached}
         ((unread,),) = await self.shadow.rows(replay_sql.unread_completions(self.shadow.read), given)
         ((snapshots,),) = await self.shadow.rows(replay_sql.unread_snapshots(self.shadow.read), given)
         given["complete_from"] = max(self.read.complete_from, int(unread) + 1 if unread else 0)

@@ -55,6 +55,13 @@ class Computing:
         """Time of a processor that this process and the others have used."""
         return time.process_time() + sum(child.cpu_seconds for child in self.children)
 
+    async def abandon(self, now: int) -> list[Message]:
+        """Return the reports of what counts as abandoned by the clock at a time, microseconds."""
+        if not self.children:
+            return await asyncio.to_thread(self.stream.abandon, now)
+        done = await asyncio.gather(*(asyncio.to_thread(child.ask, now) for child in self.children))
+        return [message for each, _ in done for message in each]
+
     async def step(self, events: Sequence[RawEvent]) -> list[Message]:
         """Return the derived events of the next events, each partition's in their order."""
         if not self.children:
@@ -90,8 +97,8 @@ class Child:
         self.unreadable = 0
         self.cpu_seconds = 0.0
 
-    def ask(self, events: Sequence[RawEvent]) -> tuple[list[Message], list[Message]]:
-        """Return what `OfflineStream.by_partition` does; blocking.
+    def ask(self, events: Sequence[RawEvent] | int) -> tuple[list[Message], list[Message]]:
+        """Return what `OfflineStream.by_partition` does, for a time what `abandon` does; blocking.
 
         Raises what it raised there, and `RuntimeError` where the process is gone.
         """
@@ -123,11 +130,12 @@ def serve(pipe: Connection, settings: StreamSettings, registry: str) -> None:
     stream = OfflineStream(settings, WireFormat(RegistryClient(registry) if registry else None))
     while True:
         try:
-            events = pipe.recv()
+            asked = pipe.recv()
         except EOFError:
             return
         try:
-            answer = (*stream.by_partition(events), stream.unreadable, time.process_time())
+            found = (stream.abandon(asked), []) if isinstance(asked, int) else stream.by_partition(asked)
+            answer = (*found, stream.unreadable, time.process_time())
         except Exception as error:
             pipe.send(error)
         else:

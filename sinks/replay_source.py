@@ -21,6 +21,8 @@ DAY = 86_400_000_000
 MAX_AHEAD = DAY
 #: Raw rows this close to the end of their time may be gone before they are read.
 SAFETY = DAY
+#: A source that is read to its end at this moment.
+NOW = 2**62
 
 
 class Source(Protocol):
@@ -30,12 +32,14 @@ class Source(Protocol):
         events: about how many will be read.
         complete_from: event time, microseconds, from which on all completions there ever were are read, as
             far as the source can know; 0 for all. For certain once all slices were read.
+        reached: up to when what came to Kafka is read, microseconds of its time; `NOW` for all there is.
         all_snapshots: whether all snapshots there ever were are read, as far as it can know.
         wire: reads the events' values, and writes single-object framing.
     """
 
     events: int
     complete_from: int
+    reached: int
     all_snapshots: bool
     wire: WireFormat
 
@@ -68,6 +72,7 @@ class TableSource:
         self.begin = begin
         self.end = 0
         self.events = self.complete_from = 0
+        self.reached = 0
         self.all_snapshots = True
 
     async def __aenter__(self) -> TableSource:
@@ -91,6 +96,7 @@ class TableSource:
         if self.begin > bounds[0]:
             self.complete_from = max(self.complete_from, self.begin * 1000 + MAX_AHEAD)
             self.all_snapshots = False
+        self.reached = bounds[1] * 1000
         self.begin, self.end = max(self.begin, bounds[0]), bounds[1] + 1
         self.events = sum((await self.tables.counts(self.begin)).values())
 

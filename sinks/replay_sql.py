@@ -13,7 +13,9 @@ where it was there (`settled`) before the replay began to read, and all that it 
 
 - evolution_metrics: its event is among those read. An abandoned evolution that has completed after all stays
   as reported, and is not reported anew: whether it was in time depends on what the stream held in one batch.
-  Nor is one reported anew, or taken back, that began before `complete_from`: its completion may be lost.
+  Nor is one reported anew, or taken back, that began before `complete_from`: its completion may be lost. What
+  was reported by the clock after the last message read (`reached`) is left alone. A row that was joined with
+  its start is not taken back to one that was not, where the start may not have been read.
 - kpi_deltas: its snapshot is among those read; for an older version also the live row's previous snapshot. A
   missing row without a previous snapshot is only added where no snapshot can have been lost.
 - success_rates: its window lies within the time of which all completions were read (`complete_from`).
@@ -40,6 +42,7 @@ APPLIED = ("added", "gone", "changed")
 STORED = "_inserted_at < fromUnixTimestamp64Milli({settled:Int64})"
 SETTLED = "stored < fromUnixTimestamp64Milli({settled:Int64})"
 UNEXPIRED = "row_time > fromUnixTimestamp64Micro({expired:Int64})"
+REACHED = "occurred_at <= fromUnixTimestamp64Micro({reached:Int64})"
 COMPLETE = "begins >= fromUnixTimestamp64Micro({complete_from:Int64})"
 
 
@@ -94,10 +97,12 @@ def judged(topic: Topic, found: str, read: str) -> Judged:
         return Judged(
             key=("agent_id", "occurred_at", "event_id"),
             sources=(EVOLUTION_STARTED, EVOLUTION_COMPLETED),
-            gone=f"source IN ({among(read, wanted)}) AND (NOT abandoned OR {COMPLETE}) AND {open_still}",
-            lowered="true",
+            gone=f"source IN ({among(read, wanted)}) AND (NOT abandoned OR ({COMPLETE} AND {REACHED})) "
+            f"AND {open_still}",
+            lowered=COMPLETE,
             added=f"NOT abandoned OR ({COMPLETE} AND {open_still})",
             changed="true",
+            version="r.version",
             source="r.source_event_id",
             begins="r.started_at",
             evolution="(r.agent_id, r.evolution_id)",

@@ -35,10 +35,9 @@ class Gathered:
         """Rows."""
         return sum(map(len, self.rows.values()))
 
-    def add(self, events: Sequence[RawEvent], messages: Sequence[Message]) -> None:
+    def add(self, events: Sequence[RawEvent], messages: Sequence[Message], stamp: int) -> None:
         """Take a step in: of several rows of one success rate the last, which knows the most."""
         self.ids += [event.event_id for event in events]
-        stamp = events[-1].timestamp
         for topic, _, value, *_ in messages:
             rows = self.rows.get(topic)
             if rows is not None:
@@ -66,9 +65,12 @@ class Storing:
         if self.under_way is not None:
             await end_tasks([self.under_way])
 
-    async def put(self, events: Sequence[RawEvent], messages: Sequence[Message]) -> None:
-        """Take a step's events and their derived ones; waits where two inserts' rows are there."""
-        self.gathered.add(events, messages)
+    async def put(self, events: Sequence[RawEvent], messages: Sequence[Message], stamp: int) -> None:
+        """Take a step's events and their derived ones; waits where two inserts' rows are there.
+
+        `stamp` is the time in Kafka, milliseconds, of what these came of.
+        """
+        self.gathered.add(events, messages, stamp)
         if max(len(self.gathered), len(self.gathered.ids)) >= INSERT_ROWS:
             await self.begin()
 

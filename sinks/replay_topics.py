@@ -24,7 +24,7 @@ from evometrics.schemas.topics import EVOLUTION_COMPLETED, KPI_SNAPSHOTS, Topic
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.raw_event import RawEvent, read_head
 from evometrics.sinks.replay_merge import Merge
-from evometrics.sinks.replay_source import MAX_AHEAD
+from evometrics.sinks.replay_source import MAX_AHEAD, NOW
 
 #: Messages of a partition that wait for others' before no more of it is read; what one fetch brings comes
 #: on top of that.
@@ -73,6 +73,7 @@ class TopicSource:
         self.stack = AsyncExitStack()
         self.cut: set[TopicPartition] = set()
         self.events = self.complete_from = 0
+        self.reached = NOW
         self.all_snapshots = True
 
     async def __aenter__(self) -> TopicSource:

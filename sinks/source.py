@@ -39,7 +39,7 @@ class Position(NamedTuple):
 
 
 class KafkaSource:
-    """Reads all nine topics as one member of the sink's consumer group.
+    """Reads all topics as one member of the sink's consumer group.
 
     Attributes:
         generation: counts assignments; a batch of an older one must be dropped.

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 
 from evometrics.schemas.events import (
+    CustomMetric,
     Event,
     EvolutionCompleted,
     EvolutionProgressed,
@@ -195,6 +196,19 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
     events += [completed, snapshot(rng, agent, node, end, "post_evolution", name)]
     if rng.random() < 0.3:
         events.append(snapshot(rng, agent, node, end + 60 * SECOND, "continuous", name))
+    if rng.random() < 0.1:
+        observed = CustomMetric(
+            event_id=event_id(rng),
+            occurred_at=end,
+            name=rng.choice(["loss", "tokens_total"]),
+            kind=rng.choice(["gauge", "counter", "histogram"]),
+            value=rng.uniform(-1, 1),
+            labels=rng.choice([{}, {"split": "é"}]),
+            unit=rng.choice(["", "nats"]),
+            help="What it says.",
+            **head,
+        )
+        events.append(observed)
     if rng.random() < 0.1:
         data = '{"load": 0.5, "text": "ü"}'
         events.append(

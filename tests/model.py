@@ -178,13 +178,23 @@ def metrics_row(e: EvolutionCompleted) -> Row:
     }
 
 
+def by_the_clock(events: Iterable[Event], now: int, abandoned_after: int = 86_400) -> set[str]:
+    """Ids of the reports that the stream may make of abandoned evolutions by the clock until `now`."""
+    unique = {event.event_id: event for event in events}.values()
+    started = [e for e in unique if isinstance(e, EvolutionStarted)]
+    timeout = abandoned_after * SECOND
+    rows = abandoned_rows(started, [], lambda _: 0, timeout, now)
+    return {row["event_id"] for row in rows}
+
+
 def abandoned_rows(
     started: list[EvolutionStarted],
     completed: list[EvolutionCompleted],
     partition_of: Callable[[str], int],
     timeout: int,
+    now: int = 0,
 ) -> list[Row]:
-    """A start without completion, once both topics of its partition are past its deadline."""
+    """A start without completion, once both topics of its partition are past its deadline; or `now` is."""
     reached: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for number, events in enumerate((started, completed)):
         for event in events:
@@ -194,7 +204,9 @@ def abandoned_rows(
     rows = []
     for e in started:
         deadline = e.occurred_at + timeout
-        if (e.agent_id, e.evolution_id) in done or deadline > min(reached[partition_of(e.agent_id)]):
+        if (e.agent_id, e.evolution_id) in done or deadline > max(
+            now, min(reached[partition_of(e.agent_id)])
+        ):
             continue
         same = "evolution_id evolution_type generation risk_level target_gain trigger_reason metadata "
         same += "agent_id node_id"

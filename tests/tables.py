@@ -39,7 +39,12 @@ def rows(
     names = [field["name"] for field in newest(record).source["fields"]]
     with client(url, database) as connected:
         result = connected.query(f"SELECT {', '.join(columns)} FROM {BY_RECORD[record].table}")
-    found = [dict(zip(names, row, strict=True)) for row in result.result_rows]
+    # what was not measured is NULL here, and 0 in the event
+    empty = [0 if isinstance(f["type"], str) else None for f in newest(record).source["fields"]]
+    found = [
+        {n: e if v is None else v for n, v, e in zip(names, row, empty, strict=True)}
+        for row in result.result_rows
+    ]
     by_id = {row["event_id"]: row for row in found}
     assert not strict or len(by_id) == len(found), f"{record}: an event is there twice"
     return by_id

@@ -320,7 +320,7 @@ AS SELECT
     improvement_delta,
     relative_improvement,
     quality_score,
-    if(ifNull(r.memory_used_mb, 0) = 0 OR has(r.unmeasured, 'efficiency'), NULL, r.efficiency) AS efficiency,
+    if((ifNull(r.memory_used_mb, 0) = 0 AND r.efficiency = 0) OR has(r.unmeasured, 'efficiency'), NULL, r.efficiency) AS efficiency,
     kpi_deltas,
     if(r.memory_used_mb = 0 OR has(r.unmeasured, 'memory_used_mb'), NULL, r.memory_used_mb) AS memory_used_mb,
     if(has(r.unmeasured, 'cpu_percent_avg'), NULL, r.cpu_percent_avg) AS cpu_percent_avg,

@@ -17,6 +17,7 @@ from typing import Any
 import fastavro
 
 from evometrics.schemas.events import (
+    CustomMetric,
     Event,
     EvolutionCompleted,
     EvolutionProgressed,
@@ -198,7 +199,7 @@ def invalid(rng: random.Random, kind: str, event: Event) -> Fuzzed:
         {"event_id": event.event_id[:-1] + "g"},
         {"occurred_at": rng.choice([-1, INT64 - 1, -INT64, event.occurred_at * 1000])},
     ]
-    if not isinstance(event, SystemEvent):
+    if not isinstance(event, SystemEvent | CustomMetric):
         changes.append({"agent_id": ""})
     match event:
         case EvolutionStarted():
@@ -210,10 +211,13 @@ def invalid(rng: random.Random, kind: str, event: Event) -> Fuzzed:
             changes += [{"error_count": -1}, {"started_at": -5}, {"post_kpis": {"a": 1.0, "b": odd}}]
             changes += [{"network_bytes_transferred": -INT64}, {"gpu_memory_mb": odd}]
             changes += [{"cost_usd": odd}, {"cost_usd": -0.5}, {"parent_agent_id": "p" * 1001}]
+            changes += [{"progress_share": rng.choice([odd, -0.01, 1.01])}]
         case KpiSnapshot():
             changes += [{"accuracy": odd}, {"phase": ""}, {"extra": {"": odd}}]
         case SystemEvent():
             changes += [{"event_type": ""}]
+        case CustomMetric():
+            changes += [{"name": ""}, {"name": "m" * 1001}, {"kind": "rate"}, {"value": odd}]
     return message(kind, event, WIRE.encode(dataclasses.replace(event, **rng.choice(changes))), False)
 
 
@@ -239,11 +243,13 @@ def extreme(rng: random.Random, kind: str, event: Event) -> Fuzzed:
             changes |= {"strategy": text(), "target_gain": number(), "cpu_percent": number()}
         case EvolutionProgressed():
             changes = {"iteration": rng.choice(INTS), "fitness": number(), "memory_mb": number()}
+            changes |= {"unmeasured": [text(), "fitness"], "metadata": {text(): text()}}
             changes |= {"occurred_at": rng.choice([0, event.occurred_at])}
         case EvolutionCompleted():
             changes = {"generation": rng.choice(INTS), "pre_kpis": kpis(), "post_kpis": kpis()}
             changes |= {"duration_seconds": abs(number()), "memory_used_mb": number(), "insights": [text()]}
             changes |= {"error_count": count(), "network_bytes_transferred": count(), "started_at": 0}
+            changes |= {"unmeasured": [text()], "progress_share": rng.choice([None, 0.0, 1.0])}
             changes |= {"evolution_type": text(), "strategy_used": text(), "trigger_reason": text()}
             changes |= {
                 "parent_agent_id": rng.choice([None, text()]),
@@ -252,7 +258,11 @@ def extreme(rng: random.Random, kind: str, event: Event) -> Fuzzed:
             changes |= {"fitness_trajectory": [number() for _ in range(rng.choice([0, 2000]))]}
         case KpiSnapshot():
             changes = {"accuracy": number(), "reliability": number(), "evaluation_count": rng.choice(INTS)}
+            changes |= {"metadata": {text(): text()}}
             changes |= {"extra": kpis(), "occurred_at": rng.choice([0, event.occurred_at])}
+        case CustomMetric():
+            changes = {"agent_id": "", "name": text() or "x", "value": number(), "labels": {text(): text()}}
+            changes |= {"unit": text(), "help": text()}
         case _:
             changes = {"agent_id": "", "event_type": text() or "x", "data": text()}
     changed = dataclasses.replace(event, **changes)

@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from evometrics.schemas.events import (
+    CustomMetric,
     DeadLetter,
     Event,
     EvolutionCompleted,
@@ -112,6 +113,9 @@ def one_of_each(agent: str) -> list[Event]:
         ),
         KpiSnapshot(**common(agent), accuracy=0.5, evaluation_count=12, extra={"own": 2.0}),
         SystemEvent(**common(agent), event_type="collector_health", data='{"outbox_depth": 17}'),
+        CustomMetric(
+            **common(agent), name="loss", kind="gauge", value=0.5, labels={"split": "ü"}, unit="nats"
+        ),
         evolution(agent),
         KpiDelta(
             **common(agent),

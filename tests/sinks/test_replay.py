@@ -294,7 +294,7 @@ async def test_events_and_corrected_rows_that_arrive_during_a_replay_stay(stored
 
 
 async def test_with_more_lateness_events_count_that_came_too_late_for_the_stream(stored: Stored) -> None:
-    late = next(e for _, e in generate(LOAD) if isinstance(e, EvolutionCompleted))
+    late = next(e for _, e in generate(LOAD) if isinstance(e, EvolutionCompleted) and e.strategy_used)
     at = BEGIN - 30 * HOUR
     late = replace(late, event_id=new_event_id(), evolution_id="late", started_at=at, occurred_at=at)
     await stored.put([(BEGIN + 60 * HOUR, late)])

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+from typing import Any
 
 import pytest
 
-from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.topics import BY_RECORD
+from evometrics.streams.outputs import Message
+from evometrics.streams.tables import PartitionView
+from evometrics.streams.waiting import WAITING_BYTES, Waiting
 from tests.generator import Load, generate
 from tests.model import SECOND, Expected, differences, expected
-from tests.streams.pure_stream import SOURCES, PureStream
+from tests.streams.pure_stream import SOURCES, WIRE, PureStream
 
 BEGIN = 1_780_000_000 * SECOND
 
@@ -111,3 +117,158 @@ def test_an_event_beyond_the_allowed_lateness_changes_no_final_rate() -> None:
     stream.run(random.Random(0))
     assert stream.rows("success_rate") == before
     assert statuses(stream) == ["succeeded"] * 3
+
+
+def told_elsewhere(number: int, at: int, agent: str = "a", **more: Any) -> EvolutionCompleted:
+    """A completion recorded by a process that knows nothing of the start."""
+    return dataclasses.replace(completion(number, at, agent), post_kpis={"performance": 0.9}, **more)
+
+
+def whole_start(number: int, at: int, agent: str = "a") -> EvolutionStarted:
+    return dataclasses.replace(
+        start(number, at, agent),
+        evolution_type="nightly",
+        strategy="tune",
+        pre_kpis={"performance": 0.5},
+        metadata={"of": "start", "both": "start"},
+    )
+
+
+@pytest.mark.parametrize("start_first", [True, False])
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_completion_told_elsewhere_gets_what_its_start_has_whichever_is_read_first(
+    start_first: bool, restarted: bool
+) -> None:
+    stream = PureStream(partitions=1)
+    events: list[Event] = [
+        whole_start(1, BEGIN),
+        told_elsewhere(1, BEGIN + 90 * SECOND, metadata={"both": "end"}),
+    ]
+    for event in events if start_first else reversed(events):
+        stream.publish(event)
+        stream.run(random.Random(0))
+        if restarted:
+            stream.restart()
+    (row,) = stream.rows("evolution_metrics").values()
+    assert row["evolution_type"] == "nightly" and row["strategy_used"] == "tune"
+    assert row["started_at"] == BEGIN and row["duration_minutes"] == 1.5
+    assert row["baseline_performance"] == 0.5 and row["improvement_delta"] == pytest.approx(0.4)
+    assert row["metadata"] == {"of": "start", "both": "end"}
+    assert row["version"] == 1
+    counted = {(r["scope"], r["scope_value"]): r["attempts"] for r in stream.rows("success_rate").values()}
+    assert counted == dict.fromkeys(
+        [
+            ("agent", "a"),
+            ("node", "n"),
+            ("fleet", "all"),
+            ("evolution_type", "nightly"),
+            ("strategy", "tune"),
+        ],
+        1,
+    )
+
+
+def test_a_completion_is_joined_with_no_other_agents_start() -> None:
+    stream = PureStream(partitions=1)
+    for event in (whole_start(1, BEGIN, "b"), told_elsewhere(1, BEGIN + SECOND)):
+        stream.publish(event)
+    stream.run(random.Random(0))
+    (row,) = stream.rows("evolution_metrics").values()
+    assert row["baseline_performance"] is None and row["version"] == 0
+
+
+def test_what_a_completion_says_itself_is_kept_and_nothing_is_taken_that_the_start_has_not() -> None:
+    stream = PureStream(partitions=1)
+    done = told_elsewhere(
+        1, BEGIN + SECOND, strategy_used="own", duration_seconds=7.0, pre_kpis={"performance": 0.1}
+    )
+    for event in (start(1, BEGIN), whole_start(2, BEGIN + SECOND), done):
+        stream.publish(event)
+    stream.run(random.Random(0))
+    (row,) = stream.rows("evolution_metrics").values()
+    assert row["strategy_used"] == "own" and row["baseline_performance"] == 0.1
+    assert row["duration_minutes"] == 7 / 60 and row["started_at"] == BEGIN
+
+
+def test_a_duration_between_two_clocks_that_disagree_stays_unknown() -> None:
+    stream = PureStream(partitions=1)
+    done = told_elsewhere(1, BEGIN, unmeasured=["duration_seconds"])
+    for event in (whole_start(1, BEGIN + SECOND), done):
+        stream.publish(event)
+    stream.run(random.Random(0))
+    (row,) = stream.rows("evolution_metrics").values()
+    assert row["strategy_used"] == "tune"
+    assert "duration_minutes" in row["unmeasured"] and "efficiency" in row["unmeasured"]
+
+
+def test_completions_that_wait_for_a_start_take_bounded_room_and_the_newest_stay() -> None:
+    stored: dict[bytes, bytes] = {}
+    waiting = Waiting(PartitionView(stored))
+    for number in range(30):
+        waiting.put("a", f"e{number}", number, bytes(1024 * 1024))
+        for key, value in waiting.writes().items():
+            stored.pop(key, None) if value is None else stored.update({key: value})
+        if number == 20:
+            waiting = Waiting(PartitionView(stored))
+    assert sum(map(len, stored.values())) <= WAITING_BYTES
+    assert waiting.get("a", "e29") == (29, bytes(1024 * 1024))
+    assert waiting.get("a", "e0") is None and waiting.get("b", "e29") is None
+
+
+def test_rates_count_what_starts_lend_once_through_crashes() -> None:
+    for seed in range(6):
+        load = Load(
+            seed=seed, begin=BEGIN, agents=8, evolutions=150, nodes=2, late=0.15, duplicate=0.1, elsewhere=0.6
+        )
+        check(*run(load, seed, crash=0.25))
+
+
+def abandoned(stream: PureStream, now: int) -> list[str]:
+    return [WIRE.decode(m.value).to_record()["evolution_id"] for m in stream.offline.abandon(now)]
+
+
+def test_evolutions_are_reported_as_abandoned_by_the_clock_though_no_event_comes() -> None:
+    stream = PureStream(partitions=1)
+    for number in (1, 2, 3):
+        stream.publish(start(number, BEGIN + number * SECOND))
+    stream.publish(completion(2, BEGIN + 60 * SECOND))
+    stream.run(random.Random(0))
+    due = BEGIN + SECOND + 86_400 * SECOND
+    assert abandoned(stream, due - 1) == []
+    assert abandoned(stream, due) == ["e1"]
+    stream.restart()
+    assert abandoned(stream, due + 3600 * SECOND) == ["e3"]
+    assert abandoned(stream, due + 7200 * SECOND) == []
+
+
+def test_a_report_by_the_clock_is_the_one_that_events_would_have_led_to() -> None:
+    day = 86_400 * SECOND
+    by_clock, by_events = PureStream(partitions=1), PureStream(partitions=1)
+    for stream in (by_clock, by_events):
+        stream.publish(start(1, BEGIN))
+        stream.run(random.Random(0))
+    (reported,) = by_clock.offline.abandon(BEGIN + 3 * day)
+    by_events.publish(start(2, BEGIN + 3 * day))
+    by_events.publish(completion(2, BEGIN + 3 * day))
+    by_events.run(random.Random(0))
+    assert reported.value in [WIRE.encode(event) for event in by_events.derived]
+
+
+def test_by_the_clock_an_evolutions_time_runs_from_when_its_start_came() -> None:
+    stream = PureStream(partitions=1)
+    came = BEGIN + 100 * 86_400 * SECOND  # a copy of history, or a node whose clock is slow
+    topic = BY_RECORD["evolution_started"].name
+    stream.append(Message(topic, b"a", WIRE.encode(start(1, BEGIN))), came // 1000)
+    stream.run(random.Random(0))
+    assert abandoned(stream, came + 86_399 * SECOND) == []
+    assert abandoned(stream, came + 86_400 * SECOND) == ["e1"]
+
+
+def test_a_completion_that_comes_after_the_report_counts_as_well() -> None:
+    stream = PureStream(partitions=1)
+    stream.publish(start(1, BEGIN))
+    stream.run(random.Random(0))
+    assert abandoned(stream, BEGIN + 2 * 86_400 * SECOND) == ["e1"]
+    stream.publish(completion(1, BEGIN + 3 * 86_400 * SECOND))
+    stream.run(random.Random(0))
+    assert statuses(stream) == ["succeeded"]

@@ -23,7 +23,8 @@ from evometrics.deploy.ports import free_ports
 from evometrics.deploy.process import ChildProcess, ProcessSpec
 from evometrics.deploy.readiness import answers
 from evometrics.deploy.topics import create_topics
-from evometrics.schemas.events import Event
+from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, TOPICS
 from evometrics.schemas.wire import WireFormat
@@ -46,7 +47,7 @@ class Stream:
     workers: list[ChildProcess] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
 
-    async def add(self) -> ChildProcess:
+    async def add(self, **env: str) -> ChildProcess:
         """Start another worker."""
         name = f"stream-{len(self.urls) + 1}"
         (port,) = free_ports(1)
@@ -57,7 +58,7 @@ class Stream:
             (sys.executable, "-m", "evometrics.deploy.cli", "stream", *arguments, "--http-port", str(port)),
             self.folder / f"{name}.log",
             answers(f"{self.urls[name]}/health/ready"),
-            env={"EVOMETRICS_STREAM_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS)},
+            env={"EVOMETRICS_STREAM_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS), **env},
         )
         worker = ChildProcess(spec)
         await worker.start()
@@ -186,3 +187,55 @@ async def test_a_worker_paused_beyond_its_session_joins_again_and_harms_nothing(
     await stream.drained()
     assert zombie.running
     assert await stream.differences(load) == []
+
+
+def begun(number: int, at: int) -> EvolutionStarted:
+    return EvolutionStarted(
+        event_id=new_event_id(), agent_id=f"a{number}", node_id="n", occurred_at=at, evolution_id=f"e{number}"
+    )
+
+
+def ended(number: int, at: int) -> EvolutionCompleted:
+    return EvolutionCompleted(
+        event_id=new_event_id(),
+        agent_id=f"a{number}",
+        node_id="n",
+        occurred_at=at,
+        started_at=at,
+        evolution_id=f"e{number}",
+        status="succeeded",
+        success=True,
+    )
+
+
+async def test_evolutions_that_died_with_their_node_are_reported_though_no_event_comes(
+    stream: Stream,
+) -> None:
+    worker = await stream.add(EVOMETRICS_STREAM_ABANDONED_AFTER_SECONDS="2")
+    now = int(time.time() * SECOND)
+    # one of each goes on after a crash of the worker: it finds the open ones in its states
+    await send(stream.brokers, [begun(n, now) for n in range(4)] + [ended(0, now)])
+    await stream.drained()
+    await worker.stop()
+    await stream.add(EVOMETRICS_STREAM_ABANDONED_AFTER_SECONDS="2")
+
+    async def reported() -> bool:
+        return len(statuses(await stream.derived())) == 4
+
+    await until(reported, "reports of the abandoned")
+    assert statuses(await stream.derived()) == {
+        "e0": "succeeded",
+        "e1": "abandoned",
+        "e2": "abandoned",
+        "e3": "abandoned",
+    }
+    await send(stream.brokers, [begun(9, now)])
+    await until(lambda: said(stream, "e9"), "the report of one that began later")
+
+
+async def said(stream: Stream, evolution: str) -> bool:
+    return evolution in statuses(await stream.derived())
+
+
+def statuses(derived: dict[str, dict[str, dict[str, Any]]]) -> dict[str, str]:
+    return {row["evolution_id"]: row["status"] for row in derived["evolution_metrics"].values()}
