@@ -1,7 +1,7 @@
-"""Side exports the specification's config keys ask for: best effort, in the background, never in the way.
+"""The specification's backends that get a copy: best effort, in the background, never in the way.
 
-The record of what happened is the outbox and the broker; an export that fails is tried again with newer
-figures, and lost at worst.
+The record of what happened is the outbox and the broker, or the history without one; an export that fails is
+tried again with newer figures, and lost at worst.
 """
 
 from __future__ import annotations
@@ -17,6 +17,15 @@ from evometrics.schemas.events import Event
 logger = logging.getLogger(__name__)
 
 RETRY_FIRST = 1.0
+INTERVAL = 60.0
+
+
+class TryLater(OSError):
+    """The other side asks for a pause of `seconds` before the next attempt."""
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
 class Exporter(ABC):
@@ -25,12 +34,14 @@ class Exporter(ABC):
     Attributes:
         address: where to, for the log.
         problem: why the last attempt failed; empty where it did not.
+        asked_pause: seconds that the other side asked to wait for; 0 where it did not.
     """
 
     def __init__(self, address: str, interval: float) -> None:
         self.address = address
         self.interval = interval
         self.problem = ""
+        self.asked_pause = 0.0
 
     @abstractmethod
     def observe(self, event: Event) -> None:
@@ -42,12 +53,14 @@ class Exporter(ABC):
 
     async def export(self) -> bool:
         """Send once; tell whether it worked."""
+        self.asked_pause = 0.0
         try:
             await asyncio.to_thread(self.send)
         except Exception as error:
             if not self.problem:
                 logger.warning("%s: export failed, will be repeated: %s", self.address, error)
             self.problem = str(error) or type(error).__name__
+            self.asked_pause = error.seconds if isinstance(error, TryLater) else 0.0
             return False
         if self.problem:
             logger.info("%s: exports again", self.address)
@@ -58,7 +71,8 @@ class Exporter(ABC):
         """Export for ever; sooner again after a failure."""
         pause = RETRY_FIRST
         while True:
-            await asyncio.sleep(min(pause, self.interval) if self.problem else self.interval)
+            wait = min(pause, self.interval) if self.problem else self.interval
+            await asyncio.sleep(max(wait, self.asked_pause))
             worked = await self.export()
             pause = RETRY_FIRST if worked else min(self.interval, pause * 2) * random.uniform(0.75, 1.0)
 
@@ -67,15 +81,19 @@ def configured_exporters(settings: CollectorSettings) -> list[Exporter]:
     """Return the exporters the settings ask for. Raises `SettingsError` where one lacks its library."""
     exporters: list[Exporter] = []
     if settings.prometheus_gateway:
-        from evometrics.producers.pushgateway import PushgatewayExporter
+        from evometrics.producers.pushgateway import PrometheusBackend
 
         exporters.append(
-            PushgatewayExporter(settings.prometheus_gateway, settings.node_id, settings.flush_interval)
+            PrometheusBackend(
+                settings.prometheus_gateway, node_id=settings.node_id, interval=settings.flush_interval
+            )
         )
     if settings.influxdb_url:
-        from evometrics.producers.influxdb import InfluxExporter
+        from evometrics.producers.influxdb import InfluxDBBackend
 
         exporters.append(
-            InfluxExporter(settings.influxdb_url, settings.influxdb_token, settings.flush_interval)
+            InfluxDBBackend(
+                settings.influxdb_url, token=settings.influxdb_token, interval=settings.flush_interval
+            )
         )
     return exporters

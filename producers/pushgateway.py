@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from importlib.util import find_spec
 
-from evometrics.producers.exporters import Exporter
+from evometrics.producers.exporters import INTERVAL, Exporter
 from evometrics.schemas import metric_defs as m
 from evometrics.schemas.events import Event, EvolutionCompleted, KpiSnapshot
 from evometrics.schemas.kpis import KPI_NAMES, performance
@@ -22,23 +23,26 @@ PUSHED = (
 )
 
 
-class PushgatewayExporter(Exporter):
-    """Pushes under job `evolution_metrics`, grouped by instance (the node) and process."""
+class PrometheusBackend(Exporter):
+    """Pushes under a job, grouped by instance (the node) and process."""
 
-    def __init__(self, gateway: str, node_id: str, interval: float) -> None:
-        """Raises `SettingsError` where prometheus_client is not installed."""
-        super().__init__(f"pushgateway {gateway}", interval)
+    def __init__(
+        self, gateway_url: str, job_name: str = JOB, *, node_id: str = "", interval: float = INTERVAL
+    ) -> None:
+        """`node_id`: empty = the host's name. Raises `SettingsError` where prometheus_client is missing."""
+        super().__init__(f"pushgateway {gateway_url}", interval)
         if find_spec("prometheus_client") is None:
             raise SettingsError(
-                f"setting prometheus_gateway={gateway!r}: needs prometheus_client; "
-                "install `evometrics[sinks]`, or leave the setting out"
+                f"setting prometheus_gateway={gateway_url!r}: needs prometheus_client; "
+                "install `evometrics[prometheus]`, or leave the setting out"
             )
         from prometheus_client import CollectorRegistry
 
-        self.gateway = gateway
+        self.gateway = gateway_url
+        self.job = job_name
         self.registry = CollectorRegistry()
         self.metrics = m.Instruments(self.registry, PUSHED)
-        self.group = {"instance": node_id, "process": str(os.getpid())}
+        self.group = {"instance": node_id or socket.gethostname(), "process": str(os.getpid())}
 
     def observe(self, event: Event) -> None:
         if isinstance(event, EvolutionCompleted):
@@ -63,4 +67,4 @@ class PushgatewayExporter(Exporter):
     def send(self) -> None:
         from prometheus_client import push_to_gateway
 
-        push_to_gateway(self.gateway, JOB, self.registry, grouping_key=self.group, timeout=TIMEOUT)
+        push_to_gateway(self.gateway, self.job, self.registry, grouping_key=self.group, timeout=TIMEOUT)

@@ -9,17 +9,19 @@ import os
 import sqlite3
 from collections import Counter
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from evometrics.producers.background import BackgroundLoop
 from evometrics.producers.backlog import Backlog
+from evometrics.producers.copied_backlog import CopiedBacklog
 from evometrics.producers.exporters import Exporter, configured_exporters
 from evometrics.producers.framing import Framing
+from evometrics.producers.local_history import SQLiteMetricsBackend
+from evometrics.producers.local_publisher import LocalPublisher
 from evometrics.producers.metrics_server import serve_metrics
 from evometrics.producers.node_metrics import NodeMetrics
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.publisher import Publisher
-from evometrics.producers.recorder import Recorder
 from evometrics.producers.refused import RefusedMessages
 from evometrics.producers.row import Row
 from evometrics.producers.settings import CollectorSettings
@@ -34,8 +36,11 @@ logger = logging.getLogger(__name__)
 LAST_EXPORT_TIMEOUT = 5.0
 
 
-class ReportingRecorder(Recorder, Protocol):
-    """The collector as its background work sees it."""
+class ReportingRecorder(Protocol):
+    """Who records what the background has to report: the collector, or the persistence by itself."""
+
+    async def record_system_event(self, event_type: str, data: Any = None) -> str | None:
+        """Record something about the node."""
 
     async def record_health(self) -> None:
         """Record the collector's health."""
@@ -45,14 +50,20 @@ class Sending:
     """Owns the background thread and everything that runs in it.
 
     Attributes:
-        published: events by topic that the broker has acknowledged.
+        history: this node's own file, where events end or beside the broker; None = there is none.
+        published: events by topic that the broker has acknowledged, or the history without one.
         refused: messages that the broker will never take.
         refusals: how many there were since this was made.
     """
 
     def __init__(
-        self, settings: CollectorSettings, kafka: KafkaSettings, outbox: Outbox, recorder: ReportingRecorder
+        self,
+        settings: CollectorSettings,
+        kafka: KafkaSettings | None,
+        outbox: Outbox,
+        recorder: ReportingRecorder,
     ) -> None:
+        """`kafka`: None where no broker is named, and events end in the history."""
         self.settings = settings
         self.kafka = kafka
         self.outbox = outbox
@@ -60,11 +71,18 @@ class Sending:
         self.db_path = Path(settings.db_path)
         self.refused = RefusedMessages.beside(self.db_path)
         self.exporters: list[Exporter] = configured_exporters(settings)
+        self.history = (
+            SQLiteMetricsBackend(settings.history_db, settings.retention_days)
+            if settings.history_db
+            else None
+        )
+        if kafka is not None and self.history is not None:
+            self.exporters.append(self.history)
         self.background = BackgroundLoop("evometrics-publisher")
         self.published: Counter[str] = Counter()
         self.refusals = 0
         self.backlog: Backlog | None = None
-        self.publisher: Publisher | None = None
+        self.publisher: Publisher | LocalPublisher | None = None
         self.server: HealthServer | None = None
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -113,14 +131,22 @@ class Sending:
 
     async def begin(self) -> None:
         """In the thread: adopt, and start the tasks."""
-        self.backlog = Backlog(self.outbox)
+        beside = self.history if self.kafka is not None else None
+        self.backlog = CopiedBacklog(self.outbox, beside) if beside else Backlog(self.outbox)
         self.backlog.adopt(self.db_path)
-        registry = RegistryClient(self.kafka.registry_url) if self.kafka.registry_url else None
-        self.publisher = Publisher(self.backlog, self.kafka, self.refuse, Framing(registry))
+        self.publisher = self.new_publisher(self.backlog)
         self.publisher.published = self.published
         self.outbox.on_commit = self.publisher.wake
         for work in (self.publisher.run(), self.look_after(), *(e.run() for e in self.exporters)):
             self.keep(asyncio.create_task(work))
+
+    def new_publisher(self, backlog: Backlog) -> Publisher | LocalPublisher:
+        """Return what brings the backlog to where events end: the broker, else this node's history."""
+        if self.kafka is None:
+            assert self.history is not None, "settings name a history where they name no broker"
+            return LocalPublisher(backlog, self.history, self.refuse)
+        registry = RegistryClient(self.kafka.registry_url) if self.kafka.registry_url else None
+        return Publisher(backlog, self.kafka, self.refuse, Framing(registry))
 
     def stop(self) -> None:
         """Stop sending; what is left stays in the outbox. Blocking."""
@@ -140,6 +166,11 @@ class Sending:
                 )
         self.outbox.on_commit = lambda: None
         await end_tasks(list(self.tasks))
+        if isinstance(self.backlog, CopiedBacklog):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.backlog.copied(), LAST_EXPORT_TIMEOUT)
+        if self.history is not None:
+            await asyncio.to_thread(self.history.close)
         if self.backlog is not None:
             self.backlog.close()
         self.backlog = None

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 S = TypeVar("S")
 
+BROKERS_VARIABLE = "EVOMETRICS_KAFKA_BROKERS"
+
 
 @dataclass(frozen=True, slots=True)
 class CollectorSettings:
@@ -31,11 +33,15 @@ class CollectorSettings:
             there, else a few milliseconds after its last commit. A commit takes all that are there.
         flush_interval: seconds between two `collector_health` events, exports and looks for dead outboxes.
         db_path: names the outbox files: `evometrics.db` gives `evometrics-<pid>-<n>.db` beside it.
-        retention_days: days that a message the broker refused for good is kept for inspection. A message
-            that is still to be sent is kept for any length of time, a sent one is in the broker.
+        history_db: SQLite file with this node's own history, for `LocalMetricsQuery`. Empty: `db_path` itself
+            where no broker is named, which is where events end then; else none.
+        retention_days: days that the history keeps what was written, and that a message the broker refused
+            for good is kept for inspection. A message that is still to be sent is kept for any length of
+            time, a sent one is in the broker.
         prometheus_gateway: address of a Pushgateway; empty = none.
-        influxdb_url: InfluxDB, 1.x with `?db=`, else 2.x (`?bucket=` and `&org=`); empty = none.
-        influxdb_token: API token for InfluxDB 2.x.
+        influxdb_url: InfluxDB, 1.x with `?db=`, else 2.x and 3.x (`?bucket=`, in 3.x the database, and
+            `&org=`); empty = none.
+        influxdb_token: API token for InfluxDB 2.x and 3.x.
         node_id: this node's name in every event; the host's name where none is given.
         outbox_max_mb: size of the outbox, MB of 10^6 bytes, from which events are shed, progress first.
         stop_timeout: seconds that `stop()` waits for the outbox to drain.
@@ -49,6 +55,7 @@ class CollectorSettings:
     buffer_size: int = 100
     flush_interval: float = 60.0
     db_path: str = "evolution_metrics.db"
+    history_db: str = ""
     retention_days: float = 90.0
     prometheus_gateway: str = ""
     influxdb_url: str = ""
@@ -97,12 +104,15 @@ def check_address(name: str, value: str, *, scheme_needed: bool) -> None:
     require(valid, name, value, "give an address such as http://127.0.0.1:9091")
 
 
-def collector_settings(config: Mapping[str, Any] | None = None) -> tuple[CollectorSettings, KafkaSettings]:
+def collector_settings(
+    config: Mapping[str, Any] | None = None,
+) -> tuple[CollectorSettings, KafkaSettings | None]:
     """Read a collector's `config`: the fields of `CollectorSettings` and of `KafkaSettings`, by name.
 
     What the config leaves out is read from `EVOMETRICS_COLLECTOR_<NAME>` and `EVOMETRICS_KAFKA_<NAME>`;
-    an entry of None counts as left out. Keys that are none of ours are an orchestrator's own: they are named
-    in one warning. Raises `SettingsError` naming a bad value.
+    an entry of None counts as left out. Where neither names `brokers` there is no broker (None), and events
+    end in `history_db`, which is `db_path` then unless another is named. Keys that are none of ours are an
+    orchestrator's own: they are named in one warning. Raises `SettingsError` naming a bad value.
     """
     given = {str(key): value for key, value in (config or {}).items() if value is not None}
     if unknown := sorted(set(given) - CONFIG_KEYS):
@@ -111,10 +121,11 @@ def collector_settings(config: Mapping[str, Any] | None = None) -> tuple[Collect
         )
     if isinstance(given.get("brokers"), list | tuple):
         given["brokers"] = ",".join(map(str, given["brokers"]))
-    return (
-        read(CollectorSettings, "collector", {k: v for k, v in given.items() if k in OWN_KEYS}),
-        read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in KAFKA_KEYS}),
-    )
+    collector = read(CollectorSettings, "collector", {k: v for k, v in given.items() if k in OWN_KEYS})
+    kafka = read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in KAFKA_KEYS})
+    if "brokers" in given or BROKERS_VARIABLE in os.environ:
+        return collector, kafka
+    return dataclasses.replace(collector, history_db=collector.history_db or collector.db_path), None
 
 
 def suggested(unknown: Iterable[str], known: Collection[str]) -> Iterator[str]:

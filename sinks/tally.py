@@ -21,11 +21,12 @@ from evometrics.schemas.binary import RecordCodec
 from evometrics.schemas.catalog import WriterSchema
 from evometrics.schemas.codec import codec_into, read_exact
 from evometrics.schemas.events import EvolutionMetrics, KpiSnapshot, SystemEvent
+from evometrics.schemas.outcome import ABANDONED
 from evometrics.schemas.topics import EVOLUTION_METRICS, KPI_SNAPSHOTS, SYSTEM_EVENTS
 from evometrics.schemas.wire import decode, decode_unusual
 from evometrics.sinks.batch import Group
 from evometrics.sinks.evolution_metrics import EvolutionMetricsCollector
-from evometrics.streams.calculations import ABANDONED, kpis_of
+from evometrics.streams.calculations import kpis_of
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial as bound
 
 from evometrics.schemas.events import EvolutionStarted
+from evometrics.schemas.outcome import abandoned_metrics
 from evometrics.schemas.topics import EVOLUTION_METRICS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LiveStates, Outcome, ReadStates, Sourced
-from evometrics.streams.calculations import abandoned_metrics
 from evometrics.streams.counts import WindowCounts
 from evometrics.streams.joining import Joiner, scopes_lent
 from evometrics.streams.outputs import MAX_MESSAGE_BYTES, Message

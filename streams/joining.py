@@ -1,29 +1,21 @@
-"""What a completion came without and its start has: pure functions over the two events.
+"""Message values of completions joined with those of their starts, as `schemas.joining` says.
 
-A completion may be recorded by another process or host than its start, or by a later run, which knows neither
-baseline, nor strategy, nor when the evolution began. The stream has both events and joins them by agent and
-evolution id. Whether a completion is joined depends on the two alone, not on which comes first.
+Whether a completion is joined depends on the two alone, not on which comes first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from evometrics.schemas import codec
 from evometrics.schemas.binary import UNUSUAL
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics, EvolutionStarted
+from evometrics.schemas.joining import NO_TYPES, Lack, joined, joined_metrics, lacking, lent_by
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.calculations import evolution_metrics
-from evometrics.streams.rows import Lack, StartReader
-from evometrics.streams.windows import SECOND, Scope
-
-#: Types that say nothing.
-NO_TYPES = ("", "unknown")
-#: Of a row that was joined (its start may come after it was first emitted).
-JOINED_VERSION = 1
+from evometrics.streams.rows import StartReader
+from evometrics.streams.windows import Scope
 
 
 class Joined(NamedTuple):
@@ -31,70 +23,6 @@ class Joined(NamedTuple):
 
     done: EvolutionCompleted
     row: EvolutionMetrics
-
-
-def lacking(done: EvolutionCompleted) -> int:
-    """Return what a completion came without, as bits of `rows.Lack`; 0 for nothing."""
-    lacks = 0
-    for bit, lacked in (
-        (Lack.PRE_KPIS, not done.pre_kpis),
-        (Lack.TYPE, done.evolution_type in NO_TYPES),
-        (Lack.STRATEGY, not done.strategy_used),
-        (Lack.RISK, not done.risk_level),
-        (Lack.TARGET, done.target_gain is None),
-        (Lack.REASON, not done.trigger_reason),
-        (Lack.GENERATION, done.generation == 0),
-        (Lack.METADATA, not done.metadata),
-        (Lack.TIME, "duration_seconds" in done.unmeasured or done.started_at == done.occurred_at),
-    ):
-        if lacked:
-            lacks |= bit
-    return lacks
-
-
-def lent_by(start: EvolutionStarted) -> int:
-    """Return what a start has to lend, as bits of `rows.Lack`."""
-    lends = int(Lack.TIME)
-    for bit, has in (
-        (Lack.PRE_KPIS, start.pre_kpis),
-        (Lack.TYPE, start.evolution_type not in NO_TYPES),
-        (Lack.STRATEGY, start.strategy),
-        (Lack.RISK, start.risk_level),
-        (Lack.TARGET, start.target_gain is not None),
-        (Lack.REASON, start.trigger_reason),
-        (Lack.GENERATION, start.generation != 0),
-        (Lack.METADATA, start.metadata),
-    ):
-        if has:
-            lends |= bit
-    return lends
-
-
-def joined(done: EvolutionCompleted, start: EvolutionStarted) -> EvolutionCompleted:
-    """Return a completion with what it came without from its start; of metadata, each name it does not have.
-
-    A duration that is unknown is that between the two events. Where the start's clock is ahead of the
-    completion's it stays unknown.
-    """
-    lent = lacking(done) & lent_by(start)
-    more: dict[str, object] = {"metadata": {**start.metadata, **done.metadata}}
-    for bit, name, value in (
-        (Lack.PRE_KPIS, "pre_kpis", start.pre_kpis),
-        (Lack.TYPE, "evolution_type", start.evolution_type),
-        (Lack.STRATEGY, "strategy_used", start.strategy),
-        (Lack.RISK, "risk_level", start.risk_level),
-        (Lack.TARGET, "target_gain", start.target_gain),
-        (Lack.REASON, "trigger_reason", start.trigger_reason),
-        (Lack.GENERATION, "generation", start.generation),
-    ):
-        if lent & bit:
-            more[name] = value
-    if lent & Lack.TIME and start.occurred_at <= done.occurred_at:
-        more["started_at"] = start.occurred_at
-        if "duration_seconds" in done.unmeasured or not done.duration_seconds:
-            more["duration_seconds"] = (done.occurred_at - start.occurred_at) / SECOND
-            more["unmeasured"] = [name for name in done.unmeasured if name != "duration_seconds"]
-    return replace(done, **more)  # type: ignore[arg-type]
 
 
 class Joiner:
@@ -133,7 +61,7 @@ class Joiner:
     def join(self, done: bytes, start: bytes) -> Joined:
         """Return a completion joined with its start, both message values."""
         whole = joined(self.completion(done), self.start(start))
-        return Joined(whole, replace(evolution_metrics(whole), version=JOINED_VERSION))
+        return Joined(whole, joined_metrics(whole))
 
 
 def scopes_lent(lacks: int, done: EvolutionCompleted) -> Iterator[Scope]:

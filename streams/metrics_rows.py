@@ -2,7 +2,7 @@
 
 Nearly all are read by the compiled reader, which puts the row together from the datum's own bytes. What it
 does not take is read by the functions that everybody reads with, and its row is what
-`calculations.evolution_metrics` says. The tests hold the one against the other.
+`outcome.evolution_metrics` says. The tests hold the one against the other.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from evometrics.schemas.binary import UNUSUAL
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics
 from evometrics.schemas.ids import name_hash
+from evometrics.schemas.joining import lacking
 from evometrics.schemas.kpis import FORMULA_KPIS
+from evometrics.schemas.outcome import METRICS_IDENTITY, evolution_metrics
 from evometrics.schemas.reading import Record, read_event
 from evometrics.schemas.validation import MAX_AHEAD_MICROS, NAME_CHARACTERS, STATUSES
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.calculations import METRICS_IDENTITY, evolution_metrics
-from evometrics.streams.joining import lacking
 from evometrics.streams.rows import Completion, CompletionReader
 
 

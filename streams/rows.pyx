@@ -8,10 +8,10 @@ the caller asks the slow functions then, which say the same of all that is read 
 `rows.pyi` says what everything takes and returns.
 """
 
-from enum import IntFlag
 
+from evometrics.schemas.joining import Lack
 from evometrics.schemas.binary import KINDS, Unusual, write_text
-from evometrics.streams.calculations import unmeasured_in_row
+from evometrics.schemas.outcome import unmeasured_in_row
 
 include "../schemas/avro.pxi"
 include "../schemas/formula.pxi"
@@ -65,16 +65,10 @@ ROW = (
 ).split()
 
 
-class Lack(IntFlag):
-    PRE_KPIS = L_PRE_KPIS
-    TYPE = L_TYPE
-    STRATEGY = L_STRATEGY
-    RISK = L_RISK
-    TARGET = L_TARGET
-    REASON = L_REASON
-    GENERATION = L_GENERATION
-    METADATA = L_METADATA
-    TIME = L_TIME
+#: The bits by which this module knows what `Lack` names.
+LACKS = (L_PRE_KPIS, L_TYPE, L_STRATEGY, L_RISK, L_TARGET, L_REASON, L_GENERATION, L_METADATA, L_TIME)
+if tuple(map(int, Lack)) != LACKS:
+    raise ValueError("Lack has other bits than the compiled readers")
 
 
 #: Lists of unmeasured figures whose meaning is remembered.
@@ -277,7 +271,7 @@ cdef int put_maybe(Out* out, Maybe x) except -1:
 
 
 cdef int put_deltas(Out* out, Kpis* after, Kpis* before) except -1:
-    """As `calculations.kpi_differences` has it."""
+    """As `outcome.kpi_differences` has it."""
     cdef Py_ssize_t pairs[MOST_KPIS]
     cdef Py_ssize_t i, j, n = 0
     for i in range(after.count):
@@ -498,7 +492,7 @@ cdef class CompletionReader:
         Kpis* after,
         Unmeasured unmeasured,
     ) except -1:
-        """The row, its fields in the order of `ROW`; as `calculations.evolution_metrics` has it."""
+        """The row, its fields in the order of `ROW`; as `outcome.evolution_metrics` has it."""
         cdef Maybe now = performance(after), earlier = performance(before)
         cdef Maybe delta = known(now.value - earlier.value) if now.given and earlier.given else nothing()
         cdef Maybe relative = nothing(), quality = nothing()

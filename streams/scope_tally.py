@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from evometrics.schemas.joining import NO_TYPES
 from evometrics.streams.batches import LiveStates
-from evometrics.streams.joining import NO_TYPES
 from evometrics.streams.rows import Completion
 from evometrics.streams.state import LentState, PartialState
 from evometrics.streams.windows import FLEET, SECOND, Counts, Scope

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evometrics.schemas.outcome import ABANDONED_AFTER_SECONDS
 from evometrics.schemas.settings import require
 
 
@@ -28,7 +29,7 @@ class StreamSettings:
 
     group: str = "evometrics-stream"
     instance: str = ""
-    abandoned_after_seconds: int = 86_400
+    abandoned_after_seconds: int = ABANDONED_AFTER_SECONDS
     allowed_lateness_seconds: int = 172_800
     session_timeout_seconds: float = 30.0
     data: str = ".evometrics/stream"

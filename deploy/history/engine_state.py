@@ -27,8 +27,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evometrics.deploy.history.evolutions import TIME_COLUMNS
 from evometrics.deploy.history.sources import SourceRow
+from evometrics.producers.metric_row import TIME_COLUMNS
 from evometrics.schemas.settings import SettingsError
 
 AGENTS = ("active_agents", "retired_agents")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from evometrics.deploy.history.cells import Cells, Unreadable, as_text, loads, number, text
+from evometrics.producers.cells import Cells, Unreadable, as_text, loads, number, text
 from evometrics.schemas.events import KpiSnapshot, SystemEvent
 from evometrics.schemas.ids import derived_id
 from evometrics.schemas.kpis import KPI_NAMES

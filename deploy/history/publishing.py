@@ -15,7 +15,8 @@ What this does not cover: a process that was suspended, or cut off from the brok
 `alone.SESSION_SECONDS`, while another import took its place, may still send what it has in hand before it
 notices and ends: at most `UNANSWERED * CHUNK` events, of which the stream knows those that are among the last
 4,096 of their node. An event of which ClickHouse has kept nothing (system events after 90 days, others after
-two years) is published again. And history that a collector of ours has recorded already has other ids.
+two years) is published again. A history file of a collector of ours has the ids under which its events were,
+or would have been, published; evolutions that another recorder wrote down beside it have other ids.
 """
 
 from __future__ import annotations

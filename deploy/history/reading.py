@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from evometrics.deploy.history.cells import Cells, Unreadable
 from evometrics.deploy.history.report import Counts, Report
 from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, Source, SourceRow
 from evometrics.deploy.history.staging import SameIdOtherValues, Staging
+from evometrics.producers.cells import Cells, Unreadable
 from evometrics.producers.encoder import Encoder
 from evometrics.producers.left_out import LeftOut
 from evometrics.schemas.validation import InvalidEvent

@@ -20,7 +20,7 @@ from evometrics.deploy.history.publishing import BATCH_BYTES, Publisher
 from evometrics.deploy.history.reading import Reader
 from evometrics.deploy.history.report import Counts, Report
 from evometrics.deploy.history.sources import Source
-from evometrics.deploy.history.sqlite import SqliteSource
+from evometrics.deploy.history.sqlite import sqlite_source
 from evometrics.deploy.history.staging import Staging
 from evometrics.deploy.history.tables import CsvSource, ParquetSource
 from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
@@ -36,7 +36,7 @@ from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, ex
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 
 READERS: dict[str, Callable[[Path], Source]] = {
-    "sqlite": SqliteSource,
+    "sqlite": sqlite_source,
     "state": EngineState,
     "csv": CsvSource,
     "parquet": ParquetSource,

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from evometrics.deploy.history.evolutions import TIME_COLUMNS, evolution_completed
 from evometrics.deploy.history.measurements import kpi_snapshot, system_event
+from evometrics.deploy.history.recorded import recorded_event
+from evometrics.producers.metric_row import TIME_COLUMNS, evolution_completed
 from evometrics.schemas.events import Event
 from evometrics.schemas.settings import SettingsError
 
-Kind = Literal["evolution", "strategy", "snapshot", "system_event"]
+Kind = Literal["evolution", "strategy", "snapshot", "system_event", "event"]
 #: How a row becomes an event; a strategy becomes a part of its evolution's.
 CONVERSIONS: Mapping[Kind, Callable[[Mapping[str, Any], str], Event]] = {
     "evolution": evolution_completed,
     "snapshot": kpi_snapshot,
     "system_event": system_event,
+    "event": recorded_event,
 }
 #: The table that rows of a CSV or Parquet file are counted under.
 EVOLUTIONS = "evolutions"

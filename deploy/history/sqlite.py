@@ -1,7 +1,9 @@
-"""The specification's SQLite file: evolution_metrics, evolution_strategies, kpi_snapshots, system_events.
+"""SQLite files: a node's own history, or the specification's four tables (evolution_metrics,
+evolution_strategies, kpi_snapshots, system_events).
 
-Those of the four tables that are there are read, in one read transaction, so that a file in use is seen as it
-was at one moment. The file is not written to.
+A history of ours has in `events` each event as it was recorded, under the id that a broker would have got it
+with, and that is what is read of it. Of any other file, those of the four tables that are there are read, in
+one read transaction, so that a file in use is seen as it was at one moment. Neither is written to.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from evometrics.deploy.history.sources import STRATEGIES, Kind, SourceRow
+from evometrics.deploy.history.sources import STRATEGIES, Kind, Source, SourceRow
+from evometrics.schemas.history import HEADER_BYTES, HistoryError, is_history, open_to_read
 from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.topics import BY_NAME, RAW_TOPICS
 
 #: Strategies first: an evolution takes in its strategy.
 TABLES: dict[str, Kind] = {
@@ -21,6 +25,43 @@ TABLES: dict[str, Kind] = {
     "kpi_snapshots": "snapshot",
     "system_events": "system_event",
 }
+
+
+class HistorySource:
+    """A history that a collector of ours has written (`evometrics.schemas.history`).
+
+    Its events are counted under the tables that they have in ClickHouse.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with contextlib.closing(open_to_read(path)) as db:
+                found = db.execute("SELECT topic, count(*) FROM events GROUP BY topic").fetchall()
+        except (HistoryError, sqlite3.Error) as error:
+            raise SettingsError(f"{path}: can't be read: {error}") from None
+        named = {topic for topic, _ in found}
+        self.tables = tuple(topic.table for topic in RAW_TOPICS if topic.name in named)
+        self.total: int | None = sum(count for _, count in found)
+
+    def rows(self) -> Iterator[SourceRow]:
+        """Yield the events in the order in which they were written. Raises `OSError` at damage."""
+        rowid = 0
+        with contextlib.closing(open_to_read(self.path)) as db:
+            try:
+                for rowid, topic, value in db.execute(
+                    "SELECT rowid, topic, value FROM events ORDER BY rowid"
+                ):
+                    yield SourceRow("event", BY_NAME[topic].table, {"rowid": rowid}, {"value": value})
+            except sqlite3.Error as error:
+                raise OSError(f"{self.path}: events can't be read after row {rowid}: {error}") from None
+
+
+def sqlite_source(path: Path) -> Source:
+    """Return the source of a SQLite file, by whose it is. Raises `SettingsError`."""
+    with path.open("rb") as file:
+        ours = is_history(file.read(HEADER_BYTES))
+    return HistorySource(path) if ours else SqliteSource(path)
 
 
 class SqliteSource:

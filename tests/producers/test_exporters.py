@@ -8,20 +8,16 @@ import logging
 import shutil
 import subprocess
 import sys
-import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evometrics.deploy.ports import free_ports
-from evometrics.producers import EvolutionMetricsCollector
-from evometrics.producers.influxdb import InfluxExporter, escaped, write_address
-from evometrics.schemas.events import EvolutionCompleted
+from evometrics.producers import EvolutionMetricsCollector, InfluxDBBackend
 from evometrics.schemas.settings import SettingsError
 from tests.producers import outbox_tools
 from tests.producers.outbox_tools import until, waiting
@@ -149,7 +145,7 @@ async def test_completions_reach_an_influxdb_that_comes_up_later(influxdb: Serve
     await asyncio.to_thread(lambda: urllib.request.urlopen(influxdb.url + "/query", create, timeout=5).read())
     await evolve(collector)
     (exporter,) = collector.sending.exporters
-    assert isinstance(exporter, InfluxExporter)
+    assert isinstance(exporter, InfluxDBBackend)
     await until(lambda: not exporter.lines)
     await collector.stop()
     query = urllib.parse.urlencode({"db": "evolution", "q": "SELECT * FROM evolution_metrics"})
@@ -164,83 +160,17 @@ async def test_completions_reach_an_influxdb_that_comes_up_later(influxdb: Serve
             "node 1",
             "succeeded",
         )
-        assert (point["duration_seconds"], point["success"]) == (120, True)
+        assert (point["duration_minutes"], point["success"]) == (2, True)
         assert point["improvement_delta"] == pytest.approx(0.1)
-
-
-async def test_influxdb_2_is_written_with_bucket_organisation_and_token(tmp_path: Path) -> None:
-    received: list[tuple[str, str | None, bytes]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.append((self.path, self.headers["Authorization"], body))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    given = config(tmp_path, influxdb_url=f"http://127.0.0.1:{server.server_port}", influxdb_token="secret")
-    collector = EvolutionMetricsCollector(given)
-    await collector.start()
-    await evolve(collector)
-    await collector.stop()
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    ((path, authorization, body),) = received
-    assert path == "/api/v2/write?bucket=aivillage_evolution&org=aivillage&precision=ns"
-    assert authorization == "Token secret"
-    assert body.startswith(b'evolution_metrics,agent_id=agent\\ "7"\\,\\ a\\=b,evolution_type=nightly,')
-    assert "secret" not in repr(collector.settings)
-
-
-@pytest.mark.parametrize(
-    ("url", "address"),
-    [
-        ("http://h:8086?db=x", "http://h:8086/write?db=x&precision=ns"),
-        ("https://h/base/write?db=x&rp=y", "https://h/base/write?db=x&rp=y&precision=ns"),
-        ("http://h:1?bucket=b&org=o", "http://h:1/api/v2/write?bucket=b&org=o&precision=ns"),
-    ],
-)
-def test_the_url_says_which_interface_is_meant(url: str, address: str) -> None:
-    assert write_address(url, "")[0] == address
-
-
-def test_a_user_in_the_url_becomes_a_header_and_not_a_part_of_the_address() -> None:
-    address, headers = write_address("http://me:p%40ss@h:8086?db=x", "")
-    assert address == "http://h:8086/write?db=x&precision=ns"
-    assert headers["Authorization"] == "Basic bWU6cEBzcw=="
-
-
-def test_no_tag_breaks_the_line() -> None:
-    assert escaped("a\nb=c,d\\") == "a\\ b\\=c\\,d"
-    assert escaped("\\") == "_"
-
-
-def test_lines_for_a_server_that_stays_away_are_bounded() -> None:
-    exporter = InfluxExporter("http://127.0.0.1:1?db=x", "", 60)
-    event = EvolutionCompleted(
-        event_id="", agent_id="a", node_id="n", occurred_at=1, evolution_id="e", started_at=0
-    )
-    for _ in range(12_000):
-        exporter.observe(event)
-    with pytest.raises(OSError, match="refused"):
-        exporter.send()
-    assert len(exporter.lines) == 10_000
 
 
 async def test_an_exporter_that_fails_does_not_disturb_recording(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(self: InfluxExporter, event: object) -> None:
+    def broken(self: InfluxDBBackend, event: object) -> None:
         raise RuntimeError("broken exporter")
 
-    monkeypatch.setattr(InfluxExporter, "observe", broken)
+    monkeypatch.setattr(InfluxDBBackend, "observe", broken)
     collector = EvolutionMetricsCollector(config(tmp_path, influxdb_url="http://127.0.0.1:1?db=x"))
     await collector.start()
     with caplog.at_level(logging.ERROR):
@@ -254,13 +184,13 @@ def test_a_pushgateway_without_its_library_is_refused_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("evometrics.producers.pushgateway.find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"prometheus_gateway.*evometrics\[sinks\]"):
+    with pytest.raises(SettingsError, match=r"prometheus_gateway.*evometrics\[prometheus\]"):
         EvolutionMetricsCollector({"prometheus_gateway": "127.0.0.1:9091"})
 
 
-def test_prometheus_client_is_not_imported_unless_configured() -> None:
+def test_the_backends_libraries_are_not_imported_unless_configured() -> None:
     code = (
         "import sys; from evometrics.producers import EvolutionMetricsCollector as C; C(); "
-        "sys.exit('prometheus_client' in sys.modules)"
+        "sys.exit(not {'prometheus_client', 'influxdb_client', 'clickhouse_connect'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

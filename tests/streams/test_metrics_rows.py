@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from evometrics.schemas.catalog import released
 from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.joining import lacking, lent_by
+from evometrics.schemas.outcome import CARRIED, evolution_metrics
 from evometrics.schemas.reading import read_event
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.validation import MAX_AHEAD_MICROS, InvalidEvent, validate
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.calculations import CARRIED, evolution_metrics
-from evometrics.streams.joining import Joiner, lacking, lent_by
+from evometrics.streams.joining import Joiner
 from evometrics.streams.metrics_rows import MetricsRows
 from evometrics.streams.offline import record_of
 from evometrics.streams.rows import Completion

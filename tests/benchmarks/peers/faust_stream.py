@@ -10,6 +10,7 @@ import faust
 import uvloop
 
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.outcome import abandoned_metrics, evolution_metrics
 from evometrics.schemas.topics import (
     EVOLUTION_COMPLETED,
     EVOLUTION_METRICS,
@@ -17,7 +18,6 @@ from evometrics.schemas.topics import (
     SUCCESS_RATES,
 )
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.calculations import abandoned_metrics, evolution_metrics
 from evometrics.streams.scope_tally import scopes_of
 from evometrics.streams.windows import Scope
 from tests.benchmarks.peers.job import ABANDONED_MICROS, SESSION_SECONDS, arguments, counted, fact, read

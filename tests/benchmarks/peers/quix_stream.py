@@ -9,6 +9,7 @@ from quixstreams import Application
 from quixstreams.models import Serializer, TopicConfig
 
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.outcome import abandoned_metrics, evolution_metrics
 from evometrics.schemas.topics import (
     BY_RECORD,
     EVOLUTION_COMPLETED,
@@ -17,7 +18,6 @@ from evometrics.schemas.topics import (
     SUCCESS_RATES,
 )
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.calculations import abandoned_metrics, evolution_metrics
 from evometrics.streams.scope_tally import scopes_of
 from evometrics.streams.windows import Scope
 from tests.benchmarks.peers.job import ABANDONED_MICROS, SESSION_SECONDS, arguments, counted, fact, read

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from evometrics.deploy.history.cells import Cells, Unreadable
-from evometrics.deploy.history.evolutions import evolution_completed
 from evometrics.deploy.history.measurements import kpi_snapshot, system_event
+from evometrics.producers.cells import Cells, Unreadable
+from evometrics.producers.metric_row import evolution_completed
+from evometrics.schemas.outcome import evolution_metrics
 from evometrics.schemas.validation import InvalidEvent, validate
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.calculations import evolution_metrics
 
 ROW: dict[str, Any] = {
     "id": 7,

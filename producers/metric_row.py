@@ -1,5 +1,5 @@
-"""From a row about an evolution to its `EvolutionCompleted`: of the specification's `evolution_metrics`, of a
-CSV or Parquet file, of the KPI engine's history. Pure.
+"""From a row about an evolution to its `EvolutionCompleted`: the specification's `EvolutionMetrics`, a row of
+its table, of a CSV or Parquet file, of the KPI engine's history. Pure.
 
 Columns have the event's field names, or the specification's where those differ:
 
@@ -17,7 +17,8 @@ Columns have the event's field names, or the specification's where those differ:
 
 Any other column goes into `metadata`. So a row reads back from our `evolution_metrics` as it was, but for
 what is computed there: a delta without a score, which gives no KPI, is kept in `metadata`; a quality without
-a score leads to a score by the formula over what is there; an unknown memory or CPU reads 0.
+a score leads to a score by the formula over what is there. Resources that a row does
+not know are named in `unmeasured`.
 
 The id is derived from agent, evolution and time, so the same evolution has the same id from whatever file and
 under whatever node id it comes. A row that has an `event_id` (`source_event_id` in an export of our own
@@ -30,7 +31,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from evometrics.deploy.history.cells import Cells, Unreadable, as_text, number, refuse, text
+from evometrics.producers.cells import Cells, Unreadable, as_text, number, refuse, text
 from evometrics.producers.convert import errors_and_warnings, evolution_id, rounds_to_best
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.ids import derived_id
@@ -38,6 +39,8 @@ from evometrics.schemas.ids import derived_id
 TIME_COLUMNS = ("occurred_at", "timestamp", "completed_at")
 #: Columns that say nothing of their own: row numbers, and what is computed from the others.
 COMPUTED = frozenset({"id", "efficiency", "relative_improvement", "kpi_deltas"})
+#: What reads 0 where it is not known.
+RESOURCES = ("memory_used_mb", "cpu_percent_avg", "network_bytes_transferred")
 SUCCEEDED, FAILED, ROLLED_BACK = "succeeded", "failed", "rolled_back"
 
 
@@ -90,6 +93,7 @@ def evolution_completed(row: Mapping[str, Any], node_id: str) -> EvolutionComple
         metadata=cells.texts("metadata"),
         parent_agent_id=cells.text("parent_agent_id"),
         cost_usd=cells.number("cost_usd"),
+        unmeasured=[name for name in RESOURCES if cells.find(name)[1] is None],
     )
     others = {name: value for name, value in cells.rest().items() if name not in COMPUTED}
     for name, value in (unplaced | others).items():

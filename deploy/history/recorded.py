@@ -1,0 +1,20 @@
+"""From a history of ours to the events in it: they are there as they were recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evometrics.producers.cells import Unreadable
+from evometrics.schemas.events import Event
+from evometrics.schemas.wire import UnreadableMessage, WireFormat
+
+WIRE = WireFormat()
+
+
+def recorded_event(row: Mapping[str, Any], node_id: str) -> Event:
+    """Return a row's event, ids, times and node as recorded. Raises `Unreadable`."""
+    try:
+        return WIRE.decode(row["value"])
+    except UnreadableMessage as error:
+        raise Unreadable(f"value: {error}") from None
