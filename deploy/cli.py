@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Coroutine
 
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from evometrics.deploy import commands
@@ -23,6 +24,7 @@ from evometrics.deploy.options import (
 from evometrics.deploy.replay_flags import add_replay
 from evometrics.deploy.republish_flags import add_republish
 from evometrics.schemas import tasks
+from evometrics.schemas.bootstrap import never_create
 from evometrics.schemas.pace import set_pace
 from evometrics.schemas.settings import SettingsError
 
@@ -191,6 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     And 3 where a dry run of `replay` found rows to put right.
     """
     args = parser().parse_args(arguments)
+    never_create(AIOKafkaClient)  # topics are made by `evometrics topics` alone; Faust's clients ask as well
     try:
         args.prepare()
         run: Command = args.run

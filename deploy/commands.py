@@ -103,7 +103,7 @@ async def retention(args: argparse.Namespace) -> int:
 
 
 async def topics(args: argparse.Namespace) -> int:
-    """Create the topics that are missing, and list all."""
+    """Create the topics that are missing, put the others right, and list all."""
     from evometrics.deploy.topics import create_topics, reset_retention
 
     states = await create_topics(kafka_settings(args))
@@ -113,8 +113,7 @@ async def topics(args: argparse.Namespace) -> int:
         print(json.dumps([dataclasses.asdict(state) for state in states]))
         return 0
     for state in states:
-        made = "created" if state.created else "there"
-        print(f"{state.name:36} {state.partitions:3} partitions  {made}")
+        print(f"{state.name:36} {state.partitions:3} partitions  {state.words}")
     return 0
 
 

@@ -30,7 +30,9 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
 
     async def prepare(addresses: StackAddresses) -> None:
         kafka = kafka_settings(args, addresses.brokers)
-        await create_topics(dataclasses.replace(kafka, replication=replication))
+        for state in await create_topics(dataclasses.replace(kafka, replication=replication)):
+            if state.changes or state.instead_of is not None:
+                tell(f"topic {state.name}: {state.words}")
         clickhouse = clickhouse_settings(args, addresses.clickhouse_url)
         if settings.external_clickhouse is None:
             clickhouse = dataclasses.replace(clickhouse, cluster="")  # the one started here is no cluster

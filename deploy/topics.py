@@ -1,26 +1,53 @@
-"""Creating the topics: partitions, copies and retention as `schemas/topics.py` and the settings say."""
+"""Creating the topics: partitions, copies and settings as `schemas/topics.py` and the settings say.
+
+Topics that are there are brought to it: what a broker has made by itself, and an earlier version of this
+package, keeps messages by their senders' clocks.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
+from aiokafka import TopicPartition
+
+from evometrics.schemas.offset_range import range_reader
 from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import answered, create_missing
-from evometrics.schemas.topic_retention import RETENTION, keep_for
+from evometrics.schemas.topic_admin import answered, create_missing, delete, partitions_of, with_common
+from evometrics.schemas.topic_retention import keep_for
+from evometrics.schemas.topic_settings import RETENTION, put_right
 from evometrics.schemas.topics import SCOPE_COUNTS, SCOPE_COUNTS_RETENTION_MS, TOPICS
 
 
 class TopicMismatch(ValueError):
-    """A topic is there with other partitions than the settings ask for."""
+    """A topic is there with other partitions than the settings ask for, and holds messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as it is on the broker."""
+    """A topic as it is on the broker.
+
+    Attributes:
+        created: whether it was created just now.
+        instead_of: where it was there, empty, with another number of partitions: that number.
+        changes: settings that were changed just now.
+    """
 
     name: str
     partitions: int
     created: bool
+    instead_of: int | None = None
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """What was done, for the operator."""
+        if self.instead_of is not None:
+            return f"created again: it was empty, with {self.instead_of} partitions"
+        if self.created:
+            return "created"
+        changed = ", ".join(f"{name}={value}" for name, value in sorted(self.changes.items()))
+        return f"there, set to {changed}" if changed else "there"
 
 
 def retention() -> dict[str, int]:
@@ -29,21 +56,48 @@ def retention() -> dict[str, int]:
 
 
 async def create_topics(kafka: KafkaSettings) -> list[TopicState]:
-    """Create the topics that are missing; what is there stays as it is.
+    """Create the topics that are missing, and put right those that are there.
 
-    Raises `BrokerUnavailable` within seconds where no broker answers, `TopicMismatch` where an existing
-    topic has another number of partitions (one agent's events would no longer be in order),
+    What was never written to is made again where it has another number of partitions, as a broker's own
+    doing has. Settings are changed as `put_right` says.
+
+    Raises `BrokerUnavailable` within seconds where no broker answers, `TopicMismatch` where a topic that
+    was written to has another number of partitions (one agent's events would no longer be in order),
     `KafkaError` where the broker refuses.
     """
     topics = {name: {RETENTION: str(ms)} for name, ms in retention().items()}
-    existing = await answered(kafka, lambda admin: create_missing(admin, kafka, topics))
-    for name, partitions in existing.items():
+    found = await answered(kafka, lambda admin: partitions_of(admin, topics))
+    others = {name: number for name, number in found.items() if number != kafka.partitions}
+    again = await never_written(kafka, others) if others else set()
+    await answered(kafka, lambda admin: delete(admin, again))
+    there = await answered(kafka, lambda admin: create_missing(admin, kafka, topics))
+    settings = {name: each for name, each in with_common(kafka, topics).items() if name in there}
+    changes = await answered(kafka, lambda admin: put_right(admin, settings))
+    for name, partitions in there.items():
         if partitions != kafka.partitions:
             raise TopicMismatch(
-                f"topic {name} has {partitions} partitions, the settings ask for {kafka.partitions}: "
-                f"set EVOMETRICS_KAFKA_PARTITIONS={partitions} or use another cluster"
+                f"topic {name} has {partitions} partitions and holds messages, the settings ask for "
+                f"{kafka.partitions}: set EVOMETRICS_KAFKA_PARTITIONS={partitions}, delete the topic once "
+                "nothing of it is needed, or use another cluster"
             )
-    return [TopicState(name, kafka.partitions, name not in existing) for name in topics]
+    return [
+        TopicState(
+            name,
+            kafka.partitions,
+            name not in there,
+            others[name] if name in again else None,
+            changes.get(name, {}),
+        )
+        for name in topics
+    ]
+
+
+async def never_written(kafka: KafkaSettings, partitions: Mapping[str, int]) -> Collection[str]:
+    """Return those of the topics, given with the number of their partitions, that never held a message."""
+    places = [TopicPartition(name, each) for name, number in partitions.items() for each in range(number)]
+    async with range_reader(kafka, f"{kafka.client_id}-topics") as consumer:
+        ends = await consumer.end_offsets(places)
+    return set(partitions) - {place.topic for place, end in ends.items() if end}
 
 
 async def reset_retention(kafka: KafkaSettings) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -165,6 +166,10 @@ class Backlog:
             if rows := source.read(limit):
                 return list(zip(repeat(source), rows, strict=False))
         return []
+
+    def hold(self, queued: Sequence[Queued]) -> None:
+        """Leave rows that were read where they are: they are not sent in this session."""
+        self.own.in_hands -= sum(source is self.own for source, _ in queued)
 
     async def rewind(self) -> None:
         """Read again from the first row that is not deleted, once what was sent has been deleted."""

@@ -7,11 +7,13 @@ import contextlib
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import InvalidTopicError, KafkaConnectionError, KafkaError, UnknownTopicOrPartitionError
+from aiokafka.protocol.metadata import MetadataRequest
 
-import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
 from evometrics.producers.framing import Framing
 from evometrics.producers.lanes import Lane
+from evometrics.schemas.bootstrap import never_create
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import RAW_TOPICS
 
@@ -20,6 +22,8 @@ TOPIC_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 2.0
 #: The producer's own limit on a request, above any batch with an event of the largest size.
 REQUEST_BYTES = 4_000_000
+#: A topic's error where it is not there.
+ABSENT = (UnknownTopicOrPartitionError.errno, InvalidTopicError.errno)
 
 
 class TopicsMissing(ConnectionError):
@@ -27,8 +31,11 @@ class TopicsMissing(ConnectionError):
 
 
 def new_producer(kafka: KafkaSettings, batch_bytes: int) -> AIOKafkaProducer:
-    """Return an idempotent producer (acks=all), not yet connected; partitions are chosen by the caller."""
-    return AIOKafkaProducer(
+    """Return an idempotent producer (acks=all), not yet connected; partitions are chosen by the caller.
+
+    It never makes a topic by asking about it.
+    """
+    producer = AIOKafkaProducer(
         bootstrap_servers=[broker.strip() for broker in kafka.brokers.split(",")],
         client_id=kafka.client_id,
         enable_idempotence=True,
@@ -38,27 +45,42 @@ def new_producer(kafka: KafkaSettings, batch_bytes: int) -> AIOKafkaProducer:
         request_timeout_ms=int(CONNECT_TIMEOUT * 1000),
         retry_backoff_ms=250,
     )
+    never_create(producer.client)
+    return producer
+
+
+async def missing_topics(client: AIOKafkaClient) -> frozenset[str]:
+    """Return those of the topics that a collector writes which the cluster lacks; none is made by asking.
+
+    Raises `KafkaError` where no broker answers.
+    """
+    names = [topic.name for topic in RAW_TOPICS]
+    node = client.get_random_node()
+    if node is None:
+        raise KafkaConnectionError("no broker is known")
+    answer = await asyncio.wait_for(client.send(node, MetadataRequest(names, False)), TOPIC_TIMEOUT)
+    there = {entry["topic"] for entry in answer.to_object()["topics"] if entry["error_code"] not in ABSENT}
+    return frozenset(names) - there
 
 
 async def check_topics(producer: AIOKafkaProducer) -> None:
     """Raise `TopicsMissing` unless the broker has every topic that a collector writes."""
-    names = [topic.name for topic in RAW_TOPICS]
-    found = await asyncio.gather(
-        *(asyncio.wait_for(producer.partitions_for(name), TOPIC_TIMEOUT) for name in names),
-        return_exceptions=True,
-    )
-    missing = [name for name, partitions in zip(names, found, strict=True) if not isinstance(partitions, set)]
-    if missing:
-        raise TopicsMissing(f"no topic {', '.join(missing)}; create them with `evometrics topics`")
+    if missing := await missing_topics(producer.client):
+        raise TopicsMissing(f"no topic {', '.join(sorted(missing))}; create them with `evometrics topics`")
 
 
-async def send_batch(producer: AIOKafkaProducer, lane: Lane, framing: Framing) -> asyncio.Future[Any]:
-    """Hand over as many of a lane's rows as one batch holds; the future is their acknowledgement."""
+async def send_batch(
+    producer: AIOKafkaProducer, lane: Lane, framing: Framing, at: int, most: int
+) -> asyncio.Future[Any]:
+    """Hand over as many of a lane's rows as one batch holds, at most `most`; return the acknowledgement.
+
+    The messages' time in Kafka is `at`, milliseconds, where the topic does not keep by the broker's time.
+    """
     batch = producer.create_batch()
-    while lane.waiting:
+    while lane.waiting and len(lane.sending) < most:
         _, row = lane.waiting[0]
         # A batch always takes its first message, whatever its size.
-        if batch.append(timestamp=None, key=row.key.encode(), value=framing.value(row)) is None:
+        if batch.append(timestamp=at, key=row.key.encode(), value=framing.value(row)) is None:
             break
         lane.sending.append(lane.waiting.popleft())
     batch.close()

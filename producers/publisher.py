@@ -23,18 +23,18 @@ from aiokafka.errors import (
 )
 
 from evometrics.producers.backlog import Backlog, Queued
+from evometrics.producers.broker_clock import BrokerClock
 from evometrics.producers.framing import Framing
+from evometrics.producers.holding import Holding
 from evometrics.producers.kafka_session import (
     CONNECT_TIMEOUT,
-    check_topics,
     close,
     new_producer,
     send_batch,
 )
 from evometrics.producers.lanes import Lane, Lanes
 from evometrics.producers.row import Row
-from evometrics.schemas.compatibility import IncompatibleSchema
-from evometrics.schemas.registry import RegistryUnavailable
+from evometrics.producers.telling import Telling
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import cancelled
 from evometrics.schemas.wire import UnreadableMessage
@@ -56,7 +56,6 @@ STALL = 30.0
 #: Seconds without an answer after which the broker counts as away.
 CHECK = 5.0
 BACKOFF_FIRST, BACKOFF_MOST = 0.2, 10.0
-REMIND_EVERY = 60.0
 #: Refused for what the message is: no repeating will help.
 FOR_GOOD = (MessageSizeTooLargeError, RecordListTooLargeError)
 
@@ -65,14 +64,18 @@ class BatchRefused(Exception):
     """The broker refused a batch for good; the session's sequence numbers are broken by that."""
 
 
+class ReadAgain(Exception):
+    """What held rows back has changed: a new session reads all that is left."""
+
+
 class Publisher:
     """Sends the backlog as it grows; `run` in one event loop, `wake` from any thread.
 
     Attributes:
         published: by topic, events that the broker has acknowledged.
-        connected: whether the last attempt reached the broker.
-        problem: why the broker can't be used just now; empty where it can.
-        failures: how many times it could not.
+        clock: this node's clock beside the broker's.
+        holding: what is held back, and why.
+        telling: how it stands with the broker, in words.
     """
 
     def __init__(
@@ -83,15 +86,29 @@ class Publisher:
         self.refuse = refuse
         self.framing = framing
         self.published: Counter[str] = Counter()
-        self.connected = False
-        self.problem = ""
         self.batch_bytes = BATCH_BYTES
         self.lanes = Lanes()
+        self.clock = BrokerClock()
+        self.telling = Telling(kafka.brokers, self.clock)
+        self.holding = Holding(self.clock, self.telling)
         self.new_rows = asyncio.Event()
         self.loop = asyncio.get_running_loop()
-        self.reminded = 0.0
-        self.failures = 0
         self.attempt = 0
+
+    @property
+    def problem(self) -> str:
+        """Why events are not sent just now, or not all; empty where they are."""
+        return self.telling.trouble or self.holding.words() or self.telling.clock_refused
+
+    @property
+    def connected(self) -> bool:
+        """Whether the last attempt reached the broker."""
+        return self.telling.connected
+
+    @property
+    def failures(self) -> int:
+        """How many times something went wrong with the broker."""
+        return self.telling.failures
 
     def wake(self) -> None:
         """Tell that the outbox has new rows; from any thread."""
@@ -106,6 +123,8 @@ class Publisher:
                 await self.session()
             except BatchRefused as error:
                 logger.warning("%s", error)
+                continue
+            except ReadAgain:
                 continue
             except asyncio.CancelledError as error:
                 if cancelled():
@@ -123,7 +142,7 @@ class Publisher:
         producer = new_producer(self.kafka, self.batch_bytes)
         try:
             await asyncio.wait_for(producer.start(), CONNECT_TIMEOUT)
-            await check_topics(producer)
+            await self.holding.begin(producer.client)
             await self.framing.ready()
             self.recovered()
             await self.send_all(producer)
@@ -138,9 +157,11 @@ class Publisher:
         try:
             while True:
                 self.new_rows.clear()
+                await self.holding.look(producer.client, self.backlog.depth)
                 more = await self.fill(producer)
-                for lane in self.lanes.ready():
-                    under_way[await send_batch(producer, lane, self.framing)] = lane
+                await self.send_ready(producer, under_way)
+                if self.holding.read_again and not under_way:
+                    raise ReadAgain
                 if more:
                     await asyncio.sleep(0)  # lets the producer write; then the next rows are read at once
                     continue
@@ -155,6 +176,7 @@ class Publisher:
                     last_answer = time.monotonic()
                 if taken := [future for future in answered if future.exception() is None]:
                     self.acknowledged([under_way.pop(future) for future in taken])
+                    self.holding.hear(taken[-1].result())
                 for future in answered:
                     if future in under_way:
                         await self.failed(under_way.pop(future), future.exception(), under_way)
@@ -163,6 +185,25 @@ class Publisher:
             if arrival is not None:
                 arrival.cancel()
 
+    async def send_ready(
+        self, producer: AIOKafkaProducer, under_way: dict[asyncio.Future[Any], Lane]
+    ) -> None:
+        """Send what lies ready: a batch of each partition that has none under way.
+
+        As long as the broker's time is not known a single event goes: its acknowledgement may tell it.
+        Nothing goes where all is to be read again.
+        """
+        if self.holding.read_again:
+            return
+        now = self.clock.now()
+        at = round((self.clock.wall() if now is None else now) * 1000)
+        if not self.holding.heard:
+            for lane in self.lanes.ready()[: 0 if under_way else 1]:
+                under_way[await send_batch(producer, lane, self.framing, at, 1)] = lane
+            return
+        for lane in self.lanes.ready():
+            under_way[await send_batch(producer, lane, self.framing, at, WINDOW_ROWS)] = lane
+
     def room(self) -> int:
         """Return how many rows may be read ahead; what the broker has counts until it is deleted on disk."""
         if self.lanes.size >= WINDOW_BYTES:
@@ -170,13 +211,15 @@ class Publisher:
         return max(0, min(READ_ROWS, WINDOW_ROWS - self.lanes.rows - self.backlog.undeleted))
 
     async def fill(self, producer: AIOKafkaProducer) -> bool:
-        """Read rows into their lanes; tell whether there may be more."""
-        room = self.room()
+        """Read rows into their lanes, those aside that are held back; tell whether there may be more."""
+        room = 0 if self.holding.read_again else self.room()
         if not room:
             return False
         found = self.backlog.read(room)
-        known = all(self.framing.knows(row) for _, row in found)
-        fit = found if known else await self.learned(found)
+        can_go, held = self.holding.divide(found)
+        self.backlog.hold(held)
+        known = all(self.framing.knows(row) for _, row in can_go)
+        fit = can_go if known else await self.learned(can_go)
         topics = {row.topic for _, row in fit}
         partitions = {topic: len(await producer.partitions_for(topic)) for topic in topics}
         self.lanes.add(fit, partitions)
@@ -241,38 +284,16 @@ class Publisher:
             raise TimeoutError(f"no acknowledgement for {silence:.0f} s")
         if silence > CHECK:
             self.report(TimeoutError(f"no acknowledgement for {silence:.0f} s"))
-        elif self.problem:
+        elif self.telling.trouble:
             self.recovered()
 
     def report(self, error: BaseException) -> None:
-        """Say what is wrong with the broker: at first, and then once a minute."""
-        self.connected = False
-        self.problem = str(error) or type(error).__name__
-        self.failures += 1
-        now = time.monotonic()
-        if not self.reminded or now - self.reminded > REMIND_EVERY:
-            self.reminded = now
-            if isinstance(error, RegistryUnavailable | IncompatibleSchema):  # says itself what to do
-                logger.error(
-                    "%s. Events wait in the outbox (%d) and are sent later", self.problem, self.backlog.depth
-                )
-                return
-            logger.warning(
-                "brokers %s: %s. Events wait in the outbox (%d) and are sent later; start the broker, or "
-                "correct `brokers` (EVOMETRICS_KAFKA_BROKERS)",
-                self.kafka.brokers,
-                self.problem,
-                self.backlog.depth,
-            )
+        """Say what is wrong."""
+        self.telling.report(error, self.backlog.depth)
 
     def recovered(self) -> None:
         """Say that the broker is there, where it was not."""
-        self.connected = True
-        if self.problem:
-            logger.info(
-                "brokers %s: connected; %d events wait to be sent", self.kafka.brokers, self.backlog.depth
-            )
-        self.problem, self.reminded = "", 0.0
+        self.telling.recovered(self.backlog.depth)
 
 
 def backoff(attempt: int) -> float:

@@ -33,3 +33,12 @@ def give_numbers(rows: Iterable[Row], first: int) -> None:
 
 def columns_of(rows: Iterable[Row], last: int) -> list[int | str | bytes]:
     """Return what a statement binds for rows: each one's columns, one after another, and then `last`."""
+
+def latest_time(row: Row) -> int:
+    """Return the latest time that a row's event holds, microseconds; 0 where it is none.
+
+    That is `occurred_at`, and `started_at` of a completion, read where every version of the schemas has them.
+    """
+
+def any_later(rows: Iterable[Row], limit: int) -> bool:
+    """Tell whether one of the rows holds a time after `limit`, microseconds."""

@@ -5,12 +5,19 @@ It refers to nothing that could refer back, so the garbage collector leaves it a
 and returns is in `row.pyi`.
 """
 
-from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_FromObject
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 #: What a row costs beside its value: key, topic, times, and SQLite's own.
 DEF OVERHEAD = 120
 ROW_OVERHEAD = OVERHEAD
+#: Single-object encoding's framing: a mark and a fingerprint.
+DEF FRAMING = 10
+#: Texts before an event's time: event_id, agent_id, node_id.
+DEF TEXTS = 3
+#: The topic whose events hold a second time, after evolution_id.
+STARTED_TOO = "evometrics.evolution.completed"
 
 
 cdef class Row:
@@ -65,3 +72,51 @@ def columns_of(rows, last):
         found.append(row.value)
         found.append(last)
     return found
+
+
+cdef int64_t number_at(const uint8_t* data, Py_ssize_t size, Py_ssize_t* place) noexcept:
+    """The zigzag-coded number at a place, which moves behind it; beyond the end where there is none."""
+    cdef uint64_t x = 0
+    cdef int shift = 0
+    while place[0] < size and shift < 64:
+        x |= <uint64_t>(data[place[0]] & 0x7F) << shift
+        place[0] += 1
+        if data[place[0] - 1] < 128:
+            return <int64_t>(x >> 1) ^ -<int64_t>(x & 1)
+        shift += 7
+    place[0] = size + 1
+    return 0
+
+
+cdef int64_t pass_text(const uint8_t* data, Py_ssize_t size, Py_ssize_t* place) noexcept:
+    cdef int64_t length = number_at(data, size, place)
+    place[0] = size + 1 if length < 0 or length > size - place[0] else place[0] + length
+    return 0
+
+
+cdef int64_t latest_in(Row row) noexcept:
+    cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(row.value)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(row.value), place = FRAMING
+    cdef int64_t at, started
+    cdef int i
+    for i in range(TEXTS):
+        pass_text(data, size, &place)
+    at = number_at(data, size, &place)
+    if place <= size and row.topic == STARTED_TOO:
+        pass_text(data, size, &place)
+        started = number_at(data, size, &place)
+        if place <= size and started > at:
+            at = started
+    return at
+
+
+def latest_time(Row row not None):
+    return latest_in(row)
+
+
+def any_later(rows, int64_t limit):
+    cdef Row row
+    for row in rows:
+        if latest_in(row) > limit:
+            return True
+    return False

@@ -50,6 +50,8 @@ class Space:
     def went(self, rows: Sequence[Row]) -> None:
         """Count rows that were deleted because the broker has them."""
         self.count(rows, -1)
+        if not self.depth:
+            self.bytes = 0  # what was put right (`clock_repair`) weighs more than it did when it came
 
     def count(self, rows: Sequence[Row], sign: int) -> None:
         self.depth += sign * len(rows)

@@ -1,18 +1,29 @@
-"""Mends how aiokafka finds its cluster; import it wherever clients are opened.
+"""Mends how aiokafka finds its cluster and asks about topics; import it wherever clients are opened.
 
 A broker that has just started answers before it knows its cluster, with no brokers. aiokafka (0.14) takes
 that for success and keeps the connection to ask again; should that connection end, it knows nobody to ask
 and never finds a broker again ("Unable to update metadata from []"). Here such an answer counts as none:
 `start()` raises `KafkaConnectionError`, and whoever opened the client tries again.
+
+A broker with `auto.create.topics.enable`, Kafka's default, creates whatever topic a client asks about, unless
+the client says not to, which aiokafka can't be told: the topic has one partition then, and settings that are
+none of ours. `never_create` tells it; other clients of the process, an application's own, stay as they are.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
+from aiokafka import client as client_module
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
+
+#: Whether a question about topics that is asked just now may create them; None for aiokafka's own way.
+MAY_CREATE: ContextVar[bool | None] = ContextVar("may_create", default=None)
 
 
 def checked(bootstrap: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
@@ -27,4 +38,28 @@ def checked(bootstrap: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awai
     return bootstrap_checked
 
 
+def metadata_request(topics: list[str] | None = None) -> MetadataRequest:
+    """Return the question as `MAY_CREATE` has it."""
+    return MetadataRequest(topics, MAY_CREATE.get())
+
+
+def never_create(client: AIOKafkaClient | type[AIOKafkaClient]) -> None:
+    """Have a client, or all clients of this process, ask about topics without creating them."""
+    update = client._metadata_update
+    if getattr(update, "creates_nothing", False):
+        return
+
+    @functools.wraps(update)
+    async def without_creating(*arguments: Any) -> bool:
+        token = MAY_CREATE.set(False)
+        try:
+            return bool(await update(*arguments))
+        finally:
+            MAY_CREATE.reset(token)
+
+    without_creating.creates_nothing = True  # type: ignore[attr-defined]
+    client._metadata_update = without_creating
+
+
 AIOKafkaClient.bootstrap = checked(AIOKafkaClient.bootstrap)
+client_module.MetadataRequest = metadata_request

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topic_settings import BROKER_TIME, LARGEST_MESSAGE
 from evometrics.schemas.validation import MAX_EVENT_BYTES
 
 CONNECT_SECONDS = 15.0
@@ -53,29 +54,39 @@ async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Aw
 
 async def partitions_of(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:
     """Return the number of partitions of those of the topics that are there."""
-    there = set(await admin.list_topics())
-    present = [name for name in names if name in there]
-    described = await admin.describe_topics(present) if present else []
-    return {entry["topic"]: len(entry["partitions"]) for entry in described}
+    # asked about all topics: a question about one that is missing would create it (`bootstrap`)
+    return {
+        entry["topic"]: len(entry["partitions"])
+        for entry in await admin.describe_topics()
+        if entry["topic"] in names and not entry["error_code"]
+    }
+
+
+def with_common(kafka: KafkaSettings, topics: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """Return topics' settings with those that all of ours have.
+
+    Each takes messages of twice the size of the largest event, for framing, derived events and states, keeps
+    them by the broker's time, and all copies but one must have a write.
+    """
+    common = {
+        LARGEST_MESSAGE: str(2 * MAX_EVENT_BYTES),
+        "min.insync.replicas": str(max(1, kafka.replication - 1)),
+        **BROKER_TIME,
+    }
+    return {name: {**common, **own} for name, own in topics.items()}
 
 
 async def create_missing(
     admin: AIOKafkaAdminClient, kafka: KafkaSettings, topics: Mapping[str, Mapping[str, str]]
 ) -> dict[str, int]:
-    """Create those of the topics, given with their own settings, that are missing.
+    """Create those of the topics, given with the settings they have besides `with_common`, that are missing.
 
-    Returns the number of partitions of those that were there. Each topic takes messages of twice the size
-    of the largest event, for framing, derived events and states, and all copies but one must have a write.
-    Raises `KafkaError` where the broker refuses.
+    Returns the number of partitions of those that were there. Raises `KafkaError` where the broker refuses.
     """
     existing = await partitions_of(admin, topics)
-    common = {
-        "max.message.bytes": str(2 * MAX_EVENT_BYTES),
-        "min.insync.replicas": str(max(1, kafka.replication - 1)),
-    }
     missing = [
-        NewTopic(name, kafka.partitions, kafka.replication, topic_configs={**common, **own})
-        for name, own in topics.items()
+        NewTopic(name, kafka.partitions, kafka.replication, topic_configs=settings)
+        for name, settings in with_common(kafka, topics).items()
         if name not in existing
     ]
     if missing:
@@ -86,3 +97,15 @@ async def create_missing(
             if code and not issubclass(error, TopicAlreadyExistsError):
                 raise error(f"topic {name}: {message or error.__name__}")
     return existing
+
+
+async def delete(admin: AIOKafkaAdminClient, names: Collection[str]) -> None:
+    """Delete topics; returns once the broker that answers no longer has them. Raises `KafkaError`."""
+    if not names:
+        return
+    response = await admin.delete_topics(list(names))
+    for name, code in response.topic_error_codes:
+        if code:
+            raise for_code(code)(f"topic {name}")
+    while await partitions_of(admin, names):  # noqa: ASYNC110 - Kafka tells nobody
+        await asyncio.sleep(RETRY_SECONDS)

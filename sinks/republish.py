@@ -3,6 +3,10 @@
 Each event is sent under its own key, id and Kafka time, encoded with the newest schema, all topics together
 in the order in which Kafka had them at first. The streams then make what is derived.
 
+Topics have Kafka give messages its own time. A run sets those that it fills to take times with the messages,
+and back at its end; after a kill the next run, `evometrics topics` or `evometrics up` does. What nodes send
+meanwhile (`among_others`) has the broker's time all the same: they ask it (`producers/broker_clock.py`).
+
 Guaranteed: after a kill at any moment the same command goes on with what is missing, and every event is in
 the topics once. What is there is the only mark of progress (`republish_progress`), nothing is kept elsewhere.
 
@@ -22,6 +26,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from evometrics.schemas.settings import require
 from evometrics.schemas.topics import DAY_MS
@@ -112,7 +117,7 @@ class Republisher:
         self.ahead: Ahead[TopicPartition] = Ahead(settings.span)
 
     async def run(self, progress: Progress) -> Republished:
-        """Send what is missing after `progress`.
+        """Send what is missing after `progress`; the topics take times of their own meanwhile.
 
         Raises `RepublishError`, `ClickHouseUnavailable` or `KafkaError`, with part of it sent; the same again
         goes on.
@@ -120,10 +125,19 @@ class Republisher:
         done = Republished(progress.time)
         # what an earlier run sent is read first
         self.note(0, progress.ends)
+        try:
+            await self.send_all(progress, done)
+        finally:
+            # also after a run that was killed: it has left them so
+            await self.give_times()
+        return done
+
+    async def send_all(self, progress: Progress, done: Republished) -> None:
+        """Send slice by slice."""
         bounds = await self.tables.bounds()
         if bounds is None or bounds[1] < progress.time:
-            return done
-        done.retention_ms = await self.target.keep(bounds[0])
+            return
+        done.retention_ms = await self.target.take_times(bounds[0])
         if done.retention_ms:
             kept = ", ".join(f"{t} {ms / DAY_MS:.0f} days" for t, ms in sorted(done.retention_ms.items()))
             self.told(
@@ -134,7 +148,16 @@ class Republisher:
         async with aclosing(slices):
             async for events in slices:
                 await self.send(progress.missing(events), done)
-        return done
+
+    async def give_times(self) -> None:
+        """Let Kafka give messages its own time again; where it can't be told so, say who does it."""
+        try:
+            await self.target.give_times()
+        except KafkaError as error:
+            self.told(
+                f"the topics still take times of messages' own ({error!r}); the next `evometrics topics` or "
+                "`evometrics republish` sets that back"
+            )
 
     def note(self, watermark: int, ends: Mapping[TopicPartition, int]) -> None:
         """Note what is in the topics up to a watermark, for the stream to read."""

@@ -16,7 +16,8 @@ from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.partitions import partition_of
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import BrokerUnavailable, answered, partitions_of
-from evometrics.schemas.topic_retention import keep_for, own_settings, too_short
+from evometrics.schemas.topic_retention import too_short
+from evometrics.schemas.topic_settings import BROKER_TIME, RETENTION, SENDER_TIME, change, own_settings
 from evometrics.schemas.topics import DAY_MS
 from evometrics.schemas.validation import MAX_EVENT_BYTES
 from evometrics.schemas.wire import WireFormat
@@ -31,6 +32,14 @@ POLL_SECONDS = 0.2
 #: A group that reads nothing for so long is not waited for any longer.
 STUCK_SECONDS = 120.0
 REMIND_SECONDS = 10.0
+
+
+#: In an acknowledgement: the broker has given the messages its own time.
+LOG_APPEND_TIME = 1
+
+
+class TimesGiven(RepublishError):
+    """The broker has given events its own time."""
 
 
 class StreamStuck(RepublishError):
@@ -89,15 +98,21 @@ class Target:
         """Return how far this run has come. Raises as `ProgressReader.read`."""
         return await ProgressReader(self.kafka, self.wire, self.run, self.partitions, among_others).read()
 
-    async def keep(self, oldest: int) -> dict[str, int]:
-        """Let the topics keep messages as old as `oldest` (milliseconds), and then as long as new ones.
+    async def take_times(self, oldest: int) -> dict[str, int]:
+        """Let the topics take messages with times of their own, as old as `oldest` (milliseconds).
 
+        They keep those as long as new ones. Until `give_times`; Kafka gives messages its own time otherwise.
         Returns the topics that would have deleted them, with what they are kept for now. Raises `KafkaError`.
         """
         age = max(0, time.time_ns() // 1_000_000 - oldest)
         raised = too_short(await own_settings(self.admin, self.topics), age, DAY_MS)
-        await keep_for(self.admin, raised)
+        longer = {topic: {RETENTION: str(milliseconds)} for topic, milliseconds in raised.items()}
+        await change(self.admin, {topic: SENDER_TIME | longer.get(topic, {}) for topic in self.topics})
         return raised
+
+    async def give_times(self) -> None:
+        """Let Kafka give messages its own time, as it does but for republishing. Raises `KafkaError`."""
+        await change(self.admin, dict.fromkeys(self.topics, BROKER_TIME))
 
     async def send(self, events: Sequence[RawEvent], mark: int) -> dict[TopicPartition, int]:
         """Send events, each partition's in their order; return the ends after them once all are acknowledged.
@@ -128,7 +143,10 @@ class Target:
     async def send_partition(
         self, where: TopicPartition, events: Sequence[RawEvent], headers: list[tuple[str, bytes]]
     ) -> int:
-        """Send one partition's events; return the offset after the last one."""
+        """Send one partition's events; return the offset after the last one.
+
+        Raises `TimesGiven` where they have not kept their times.
+        """
         under_way: list[tuple[int, asyncio.Future[RecordMetadata]]] = []
 
         async def hand_over(batch: BatchBuilder) -> None:
@@ -148,7 +166,15 @@ class Target:
         await hand_over(batch)
         end = 0
         for number, future in under_way:
-            end = (await future).offset + number
+            metadata = await future
+            if metadata.timestamp_type == LOG_APPEND_TIME:
+                raise TimesGiven(
+                    f"topic {where.topic} was set to the broker's time meanwhile, as `evometrics topics` "
+                    f"and `evometrics up` do: {number} events of partition {where.partition}, from offset "
+                    f"{metadata.offset} on, have the time of now. Run neither before this has ended. To have "
+                    "these right as well, delete the topics, make them again, and republish from the start"
+                )
+            end = metadata.offset + number
         return end
 
     async def until_read(

@@ -93,7 +93,7 @@ def build(
         topic_partitions=kafka.partitions,
         topic_replication_factor=kafka.replication,
         topic_disable_leader=True,
-        topic_allow_declare=True,
+        topic_allow_declare=False,  # all topics are there by now
         web_enabled=False,
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=settings.session_timeout_seconds / 5,

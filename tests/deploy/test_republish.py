@@ -21,7 +21,8 @@ from evometrics.deploy.drain import drain, end_offsets, pipeline_groups
 from evometrics.schemas.offset_range import range_reader, read_range
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import answered
-from evometrics.schemas.topic_retention import keep_for, own_settings
+from evometrics.schemas.topic_retention import keep_for
+from evometrics.schemas.topic_settings import own_settings
 from evometrics.schemas.topics import BY_NAME, EVOLUTION_COMPLETED, RAW_TOPICS, TOPICS
 from evometrics.schemas.wire import WireFormat
 from tests.generator import Load

@@ -14,7 +14,8 @@ from evometrics.deploy.drain import end_offsets
 from evometrics.schemas.events import Event
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.settings import KafkaSettings, SettingsError
-from evometrics.schemas.topic_admin import BrokerUnavailable
+from evometrics.schemas.topic_admin import BrokerUnavailable, answered
+from evometrics.schemas.topic_settings import SENDER_TIME, change
 from evometrics.schemas.topics import BY_RECORD, EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS
 from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.replay_topics import Beginning, TopicSource
@@ -27,6 +28,14 @@ from tests.streams.pure_stream import SOURCES
 
 TOPICS = (EVOLUTION_STARTED, EVOLUTION_COMPLETED, KPI_SNAPSHOTS)
 NAMES = [topic.name for topic in TOPICS]
+
+
+@pytest.fixture
+def broker(broker: Kafka) -> Kafka:
+    """One whose topics take messages with the times that a test gives them, as republishing has them do."""
+    taken = dict.fromkeys(NAMES, SENDER_TIME)
+    asyncio.run(answered(broker.settings, lambda admin: change(admin, taken)))
+    return broker
 
 
 @pytest.fixture(scope="module")

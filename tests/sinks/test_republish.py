@@ -18,14 +18,15 @@ from aiokafka.structs import ConsumerRecord
 from evometrics.schemas.offset_range import range_reader, read_range
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import answered, create_missing
-from evometrics.schemas.topic_retention import RETENTION, keep_for, own_settings
+from evometrics.schemas.topic_retention import keep_for
+from evometrics.schemas.topic_settings import BROKER_TIME, RETENTION, TIMESTAMP_TYPE, change, own_settings
 from evometrics.schemas.topics import DAY_MS, RAW_TOPICS, Topic
 from evometrics.sinks import republish_progress, republish_target
 from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.raw_tables import RawSelection, RawTables
 from evometrics.sinks.republish import HOUR, Republished, Republisher, RepublishSettings, to_send
 from evometrics.sinks.republish_progress import HEADER, OtherEvents, Progress, RepublishError
-from evometrics.sinks.republish_target import StreamStuck, Target
+from evometrics.sinks.republish_target import StreamStuck, Target, TimesGiven
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.support import WIRE, Sent
 from tests.sinks.test_raw_events import fill, loaded
@@ -275,6 +276,57 @@ async def test_old_events_are_kept_as_long_as_new_ones_and_other_settings_stay(
     assert before[short].pop(RETENTION) == "3600000"
     assert after == before and after[short]["max.message.bytes"] == "2000000"
     check(await held(settings, topics), messages, topics)
+
+
+async def types_of(kafka: KafkaSettings, topics: Sequence[Topic]) -> set[str]:
+    """Return whose time the topics keep by."""
+    names = [topic.name for topic in topics]
+    settings = await answered(kafka, lambda admin: own_settings(admin, names))
+    return {own[TIMESTAMP_TYPE] for own in settings.values()}
+
+
+async def test_topics_take_events_own_times_while_they_are_filled_and_nodes_are_given_the_brokers_again(
+    database: ClickHouseSettings, settings: KafkaSettings, topics: tuple[Topic, ...]
+) -> None:
+    await fill(database, loaded())
+    meanwhile = set()
+
+    class Watched(Target):
+        last = False
+
+        async def send(self, events: Sequence[RawEvent], mark: int) -> dict[TopicPartition, int]:
+            meanwhile.update(await types_of(settings, topics))
+            if self.last:
+                raise Killed
+            Watched.last = True
+            return await super().send(events, mark)
+
+        async def give_times(self) -> None:
+            """A process that is killed leaves them as they are."""
+
+    assert await types_of(settings, topics) == {"LogAppendTime"}
+    with pytest.raises(Killed):
+        await run(database, settings, topics, target_class=Watched)
+    assert meanwhile == await types_of(settings, topics) == {"CreateTime"}
+    assert (await run(database, settings, topics)).from_time > 0
+    assert await types_of(settings, topics) == {"LogAppendTime"}
+    await answered(settings, lambda admin: change(admin, {topics[0].name: {TIMESTAMP_TYPE: "CreateTime"}}))
+    assert not (await run(database, settings, topics)).sent, "all is there"
+    assert await types_of(settings, topics) == {"LogAppendTime"}, "also where nothing was left to send"
+
+
+async def test_topics_that_are_set_back_in_the_midst_are_noticed_with_the_first_events_that_lost_their_time(
+    database: ClickHouseSettings, settings: KafkaSettings, topics: tuple[Topic, ...]
+) -> None:
+    await fill(database, loaded())
+
+    class SetBack(Target):
+        async def send(self, events: Sequence[RawEvent], mark: int) -> dict[TopicPartition, int]:
+            await answered(settings, lambda admin: change(admin, {t.name: BROKER_TIME for t in topics}))
+            return await super().send(events, mark)
+
+    with pytest.raises(TimesGiven, match=r"set to the broker's time meanwhile.*evometrics topics.*start"):
+        await run(database, settings, topics, target_class=SetBack)
 
 
 async def test_the_stream_must_have_read_what_lies_hours_behind(

@@ -1,0 +1,75 @@
+"""What the publisher tells the operator: each thing at first, and then once a minute."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from aiokafka.errors import InvalidTimestampError
+
+from evometrics.producers.broker_clock import BrokerClock, in_words
+from evometrics.schemas.compatibility import IncompatibleSchema
+from evometrics.schemas.registry import RegistryUnavailable
+
+logger = logging.getLogger(__name__)
+
+REMIND_EVERY = 60.0
+
+
+class Telling:
+    """How the publisher stands with the broker, in words.
+
+    Attributes:
+        connected: whether the last attempt reached the broker.
+        trouble: why the broker can't be used just now; empty where it can.
+        clock_refused: that the broker refuses what has this node's time; empty where it does not.
+        failures: how many times something went wrong.
+    """
+
+    def __init__(self, brokers: str, clock: BrokerClock) -> None:
+        self.brokers = brokers
+        self.clock = clock
+        self.connected = False
+        self.trouble = self.clock_refused = ""
+        self.failures = 0
+        self.said: dict[str, float] = {}
+
+    def say(self, about: str, words: str, *arguments: object, level: int = logging.WARNING) -> None:
+        """Log what is about one thing, unless it was within the last minute."""
+        now = time.monotonic()
+        if about not in self.said or now - self.said[about] > REMIND_EVERY:
+            self.said[about] = now
+            logger.log(level, words, *arguments)
+
+    def report(self, error: BaseException, waiting: int) -> None:
+        """Say what is wrong, and how many events wait."""
+        self.failures += 1
+        if isinstance(error, InvalidTimestampError):
+            ahead = self.clock.ahead
+            much = in_words(ahead) if ahead > 0 else "too far"
+            self.clock_refused = f"this node's clock is {much} ahead of the broker's: set it"
+            words = "%s. The broker refuses what has its time (%s); events wait in the outbox (%d)"
+            self.say("clock", words, self.clock_refused, type(error).__name__, waiting)
+            return
+        self.connected = False
+        self.trouble = str(error) or type(error).__name__
+        if isinstance(error, RegistryUnavailable | IncompatibleSchema):  # says itself what to do
+            words = "%s. Events wait in the outbox (%d) and are sent later"
+            self.say("broker", words, self.trouble, waiting, level=logging.ERROR)
+            return
+        self.say(
+            "broker",
+            "brokers %s: %s. Events wait in the outbox (%d) and are sent later; start the broker, or "
+            "correct `brokers` (EVOMETRICS_KAFKA_BROKERS)",
+            self.brokers,
+            self.trouble,
+            waiting,
+        )
+
+    def recovered(self, waiting: int) -> None:
+        """Say that the broker is there, where it was not."""
+        self.connected = True
+        if self.trouble:
+            logger.info("brokers %s: connected; %d events wait to be sent", self.brokers, waiting)
+        self.trouble = ""
+        self.said.pop("broker", None)
