@@ -17,6 +17,7 @@ from evometrics.schemas.binary import Unusual, write_long, write_text
 from evometrics.schemas.catalog import released
 from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import (
+    CustomMetric,
     Event,
     EvolutionCompleted,
     EvolutionProgressed,
@@ -120,7 +121,12 @@ def odd_events() -> list[Event]:
         KpiSnapshot(**head()),
         KpiSnapshot(**head(), evolution_id="", accuracy=-0.0, evaluation_count=-1, extra=odd),
         SystemEvent(**{**head(), "agent_id": ""}, event_type="t", data='{"a": "\\u0000"}'),
+        CustomMetric(**{**head(), "agent_id": ""}, name="m", kind="counter", value=-0.0, labels={"": "ü"}),
     ]
+
+
+#: Records of the topics from the fourth on.
+LATER = {topic.record for topic in RAW_TOPICS[3:]}
 
 
 def test_the_load_holds_every_raw_record() -> None:
@@ -195,7 +201,7 @@ async def test_a_selection_is_by_table_event_time_and_agent(database: ClickHouse
         (RawSelection(until=middle), lambda e: e.occurred_at < middle),
         (RawSelection(since=middle, until=middle + 1), lambda e: e.occurred_at == middle),
         (RawSelection(agents=agents), lambda e: e.agent_id in agents),
-        (RawSelection(RAW_TOPICS[3:]), lambda e: e.record in ("kpi_snapshot", "system_event")),
+        (RawSelection(RAW_TOPICS[3:]), lambda e: e.record in LATER),
         (RawSelection(agents=("nobody",)), lambda e: False),
     ]
     identities = set()

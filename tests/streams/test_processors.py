@@ -41,7 +41,9 @@ def check(wanted: Expected, stream: PureStream) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_rows_equal_the_model_with_duplicates_disorder_and_late_events(seed: int) -> None:
-    load = Load(seed=seed, begin=BEGIN, agents=20, evolutions=300, nodes=2, late=0.1, duplicate=0.1)
+    load = Load(
+        seed=seed, begin=BEGIN, agents=20, evolutions=300, nodes=2, late=0.1, duplicate=0.1, unfinished=0.1
+    )
     wanted, stream = run(load, seed, crash=0.0)
     assert any(r["status"] == "abandoned" for r in wanted.evolution_metrics.values())
     check(wanted, stream)
