@@ -32,4 +32,7 @@ def give_numbers(rows: Iterable[Row], first: int) -> None:
     """Number rows on from `first`."""
 
 def columns_of(rows: Iterable[Row], last: int) -> list[int | str | bytes]:
-    """Return what a statement binds for rows: each one's columns, one after another, and then `last`."""
+    """Return what a statement binds for rows: each one's columns, `last`, and its checksum."""
+
+def checksum_of(row: Row) -> int:
+    """Return 32 bits that a row which was damaged on disk no longer has: of number, topic, key and value."""

@@ -8,6 +8,7 @@ import logging
 import os
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from evometrics.producers.exporters import Exporter, configured_exporters
 from evometrics.producers.framing import Framing
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.publisher import Publisher
+from evometrics.producers.rebuilding import Damage
 from evometrics.producers.recorder import Recorder
 from evometrics.producers.refused import RefusedMessages
 from evometrics.producers.row import Row
@@ -87,7 +89,9 @@ class Sending:
 
     async def begin(self) -> None:
         """In the thread: adopt, and start the tasks."""
-        self.backlog = Backlog(self.outbox)
+        loop = asyncio.get_running_loop()
+        self.backlog = Backlog(self.outbox, self.damaged)
+        self.outbox.on_damage = lambda damage: from_thread(loop, self.damaged, damage)
         self.backlog.adopt(self.db_path)
         registry = RegistryClient(self.kafka.registry_url) if self.kafka.registry_url else None
         self.publisher = Publisher(self.backlog, self.kafka, self.refuse, Framing(registry))
@@ -110,6 +114,7 @@ class Sending:
                     LAST_EXPORT_TIMEOUT,
                 )
         self.outbox.on_commit = lambda: None
+        self.outbox.on_damage = Damage.say
         await end_tasks(list(self.tasks))
         if self.backlog is not None:
             self.backlog.close()
@@ -141,6 +146,11 @@ class Sending:
         report = {"topic": row.topic, "agent_id": row.key, "bytes": len(row.value), "reason": reason}
         self.keep(asyncio.create_task(self.report("event_refused", {**report, "process": os.getpid()})))
 
+    def damaged(self, damage: Damage) -> None:
+        """Say what was lost with a damaged outbox, and record it."""
+        damage.say()
+        self.keep(asyncio.create_task(self.report("outbox_damaged", damage.data())))
+
     async def report(self, event_type: str, data: dict[str, object]) -> None:
         """Record a system event from the background."""
         await self.recorder.record_system_event(event_type, data)
@@ -155,3 +165,11 @@ class Sending:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("background work of the collector ended", exc_info=error)
+
+
+def from_thread(loop: asyncio.AbstractEventLoop, tell: Callable[[Damage], None], damage: Damage) -> None:
+    """Tell of damage in the loop, or in the log alone where that has ended."""
+    try:
+        loop.call_soon_threadsafe(tell, damage)
+    except RuntimeError:
+        damage.say()

@@ -1,0 +1,72 @@
+"""A living collector whose file is taken away under it: its rows go along, before the next commit."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from evometrics.producers.outbox_file import PORTION, OutboxFile
+from evometrics.producers.outbox_names import (
+    WAL,
+    OutboxDamaged,
+    OutboxLock,
+    beside,
+    database_files,
+    new_outbox,
+    same_file,
+)
+from evometrics.producers.outbox_tally import Held
+from evometrics.producers.rebuilding import Damage
+from evometrics.producers.row import Row
+
+
+def presence(lock: OutboxLock) -> list[tuple[Path, os.stat_result]]:
+    """Return the files that an open outbox depends on, as they are now."""
+    return [(path, path.stat()) for path in (lock.path, beside(lock.path, WAL), lock.lock_path)]
+
+
+def present(files: list[tuple[Path, os.stat_result]]) -> bool:
+    """Tell whether the names still lead to the files; what is unlinked dies with the process."""
+    return all(same_file(path, opened) for path, opened in files)
+
+
+def move(
+    lock: OutboxLock, file: OutboxFile, db_path: Path, more: Iterable[Row]
+) -> tuple[OutboxLock, OutboxFile, Damage]:
+    """Copy what can be read through the open handle, and `more`, into a new file; return that.
+
+    Raises OSError where none can be made; then the old one stays in use.
+    """
+    held = lock.tally.held
+    new_lock = new_outbox(db_path)
+    try:
+        new = OutboxFile(new_lock.path, new_lock.tally)
+        new.keep(list(more))
+        try:
+            after = 0
+            while rows := file.read_after(after, PORTION):
+                new.keep(rows)
+                after = rows[-1].seq
+        except (sqlite3.Error, OutboxDamaged):
+            pass  # the rest is counted as lost
+        found = Held(new.depth(), new.first(), held.last)
+        new_lock.tally.begin(found)
+    except BaseException:
+        new_lock.close(delete=True)
+        raise
+    left = [path for path in database_files(lock.path) if path.exists()]
+    mine = same_file(lock.path, file.opened)
+    file.close()
+    for path in left if mine else ():
+        path.unlink(missing_ok=True)
+    lock.close(delete=False)
+    damage = Damage(
+        lock.path,
+        None,
+        f"its files were removed while it was in use; its events go on in {new_lock.path}",
+        found.rows,
+        max(0, held.rows - found.rows),
+    )
+    return new_lock, new, damage
