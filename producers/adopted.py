@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
 
 from evometrics.producers.outbox_file import OutboxFile
 from evometrics.producers.outbox_names import OutboxDamaged, OutboxLock
@@ -38,6 +36,8 @@ class AdoptedSource:
         record = self.lock.record
         if not self.lock.path.exists():
             raise OutboxDamaged("its file is missing")
+        if self.lock.path.stat().st_size == 0:
+            raise OutboxDamaged("its file is empty")
         self.file = OutboxFile(self.lock.path, self.lock.tally)
         found, last = self.file.depth(), self.file.last()
         # After a restart of the machine the record may be older than the file, which has lost nothing.
@@ -53,10 +53,7 @@ class AdoptedSource:
         else:
             tally = self.lock.tally.held
             held = tally if tally.rows else self.recorded()
-            with suppress(sqlite3.Error):
-                self.file.close()
-            self.file = None
-        damage = rebuild(self.lock, held, reason)
+        damage = rebuild(self.lock, held, reason, self.file)
         self.lock.record = None
         self.file = OutboxFile(self.lock.path, self.lock.tally)
         self.damaged(damage)

@@ -284,9 +284,8 @@ class Outbox:
         """Put what can be read of our damaged file, and what memory still has of it, in its place."""
         assert self.file is not None and self.lock is not None
         with self.handover.reading:
-            self.file.close()
             held = self.lock.tally.held
-            damage = rebuild(self.lock, held, reason, self.handover.copy())
+            damage = rebuild(self.lock, held, reason, self.file, self.handover.copy())
             self.file = OutboxFile(self.lock.path, self.lock.tally)
             self.opened(damage)
 

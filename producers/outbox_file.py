@@ -74,9 +74,13 @@ class OutboxFile:
         try:
             self.prepare()
         except sqlite3.Error as error:
+            said = f"outbox {path}: {error}; give another db_path or repair the file"
+            if damages(error, READ_DAMAGE):
+                raise OutboxDamaged(said, self.connection) from error
             self.connection.close()
-            kind = OutboxDamaged if damages(error, READ_DAMAGE) else OutboxError
-            raise kind(f"outbox {path}: {error}; give another db_path or repair the file") from error
+            raise OutboxError(said) from error
+        except OutboxDamaged:
+            raise
         except BaseException:
             self.connection.close()
             raise
@@ -85,6 +89,8 @@ class OutboxFile:
         """Make an empty database an outbox, and set how SQLite is to work with it."""
         database = self.connection
         application = database.execute("PRAGMA application_id").fetchone()[0]
+        if database.execute("PRAGMA user_version").fetchone()[0] > OUTBOX.version:
+            raise OutboxError(f"outbox {self.path}: of a newer release; it is left to that release")
         tables = definitions(database)
         if not tables and application == 0:
             database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -92,8 +98,10 @@ class OutboxFile:
             # Before there is a log, so that the file itself says from the first moment whose it is.
             database.executescript(f"BEGIN; {OUTBOX.marks()}; COMMIT")
         elif not OUTBOX.knows(tables):
-            kind = OutboxDamaged if application == OUTBOX.application else OutboxError
-            raise kind(f"outbox {self.path}: it does not hold the table of an outbox; give another db_path")
+            said = f"outbox {self.path}: it does not hold the table of an outbox; give another db_path"
+            if application == OUTBOX.application:
+                raise OutboxDamaged(said, database)
+            raise OutboxError(said)
         database.execute("PRAGMA journal_mode = WAL")
         # A commit survives a power loss, not only the process's end.
         database.execute("PRAGMA synchronous = FULL")

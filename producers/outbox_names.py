@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import sqlite3
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -27,7 +28,14 @@ class OutboxError(OSError):
 
 
 class OutboxDamaged(OutboxError):
-    """The file is an outbox, and what it holds can't be read as it was written."""
+    """The file is an outbox, and what it holds can't be read as it was written.
+
+    `handle`: kept open as long as this lives, for closing the last one has SQLite delete the log.
+    """
+
+    def __init__(self, message: str, handle: sqlite3.Connection | None = None) -> None:
+        super().__init__(message)
+        self.handle = handle
 
 
 @dataclass(slots=True)

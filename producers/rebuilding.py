@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -78,10 +80,13 @@ class Damage:
         }
 
 
-def rebuild(lock: OutboxLock, held: Held | None, reason: str, more: Iterable[Row] = ()) -> Damage:
+def rebuild(
+    lock: OutboxLock, held: Held | None, reason: str, old: OutboxFile | None, more: Iterable[Row] = ()
+) -> Damage:
     """Put a file in place of a damaged one that holds what could be read of it, and `more`.
 
-    No handle of ours may be open on it. `held`: what it should hold, None where that is not known.
+    `held`: what it should hold, None where that is not known. `old`: our handle on it, which is closed once
+    the file has another name: SQLite then neither copies a damaged log into the file nor deletes it.
     Raises OSError or sqlite3.Error where the new file can't be written; then all stays as it was.
     """
     path = lock.path
@@ -102,6 +107,9 @@ def rebuild(lock: OutboxLock, held: Held | None, reason: str, more: Iterable[Row
     lock.tally.expects = found
     lock.tally.put()
     aside = put_aside(path)
+    if old is not None:
+        with suppress(sqlite3.Error):
+            old.close()
     done.rename(path)
     lock.tally.begin(found)
     lost = None if held is None else max(0, held.rows - found.rows)

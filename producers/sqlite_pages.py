@@ -61,8 +61,12 @@ def read_wal(wal: bytes, page_bytes: int) -> WalFrames:
     salts = [wal[start + 8 : start + 16] for start in starts[:2]]
     salt = salts[0] if len(set(salts)) == 1 and salts else wal[16:24]
     before = wal[24:32]
+    # Behind the last frame of this generation is what an older one left.
+    end = max((start for start in starts if wal[start + 8 : start + 16] == salt), default=0)
     pending: dict[int, int] = {}
     for start in starts:
+        if start > end:
+            break
         head = wal[start : start + FRAME_BYTES]
         page = wal[start + FRAME_BYTES : start + step]
         ours = head[8:16] == salt
@@ -72,8 +76,6 @@ def read_wal(wal: bytes, page_bytes: int) -> WalFrames:
             got = checksum(*checksum(seed[0], seed[1], head[:8], order), page, order)
             whole = struct.pack(">II", *got) == head[16:24]
         before = head[16:24]
-        if not ours and start != WAL_HEADER_BYTES and wal[start + step + 8 : start + step + 16] != salt:
-            break  # left from before the log was last begun anew
         if not whole:
             found.others.append(start + FRAME_BYTES)
             continue
