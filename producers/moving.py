@@ -9,10 +9,8 @@ from pathlib import Path
 
 from evometrics.producers.outbox_file import PORTION, OutboxFile
 from evometrics.producers.outbox_names import (
-    WAL,
     OutboxDamaged,
     OutboxLock,
-    beside,
     database_files,
     new_outbox,
     same_file,
@@ -24,7 +22,7 @@ from evometrics.producers.row import Row
 
 def presence(lock: OutboxLock) -> list[tuple[Path, os.stat_result]]:
     """Return the files that an open outbox depends on, as they are now."""
-    return [(path, path.stat()) for path in (lock.path, beside(lock.path, WAL), lock.lock_path)]
+    return [(path, path.stat()) for path in (*database_files(lock.path), lock.lock_path)]
 
 
 def present(files: list[tuple[Path, os.stat_result]]) -> bool:
@@ -33,9 +31,15 @@ def present(files: list[tuple[Path, os.stat_result]]) -> bool:
 
 
 def move(
-    lock: OutboxLock, file: OutboxFile, db_path: Path, more: Iterable[Row]
+    lock: OutboxLock,
+    file: OutboxFile,
+    files: list[tuple[Path, os.stat_result]],
+    db_path: Path,
+    more: Iterable[Row],
 ) -> tuple[OutboxLock, OutboxFile, Damage]:
     """Copy what can be read through the open handle, and `more`, into a new file; return that.
+
+    What is left of the old `files` is deleted.
 
     Raises OSError where none can be made; then the old one stays in use.
     """
@@ -56,12 +60,11 @@ def move(
     except BaseException:
         new_lock.close(delete=True)
         raise
-    left = [path for path in database_files(lock.path) if path.exists()]
-    mine = same_file(lock.path, file.opened)
+    for path, opened in files:
+        if same_file(path, opened):
+            path.unlink()
     file.close()
-    for path in left if mine else ():
-        path.unlink(missing_ok=True)
-    lock.close(delete=False)
+    lock.close()
     damage = Damage(
         lock.path,
         None,

@@ -293,7 +293,9 @@ class Outbox:
         """Go on in a new file, for ours was taken away under us; what it held goes along."""
         assert self.file is not None and self.lock is not None
         with self.handover.reading:
-            self.lock, self.file, damage = move(self.lock, self.file, self.db_path, self.handover.copy())
+            self.lock, self.file, damage = move(
+                self.lock, self.file, self.files, self.db_path, self.handover.copy()
+            )
             self.opened(damage)
 
     def opened(self, damage: Damage) -> None:

@@ -113,7 +113,6 @@ class OutboxFile:
         if tables and words(tables[0][1]) == words(RELEASED):
             database.executescript(UPGRADE)
         definitions(database)  # opens the log, which is then there to be watched
-        self.opened = self.path.stat()
         places = database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         self.portion = min(PORTION, places // COLUMNS)
 
