@@ -6,29 +6,87 @@ import logging
 import threading
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
-from evometrics.producers.convert import evolution_id, given
-from evometrics.schemas.events import EvolutionStarted
+from evometrics.producers.progress import ProgressSampling
+from evometrics.producers.ticks import ticks
+from evometrics.producers.trajectory import Trajectory
+from evometrics.schemas.events import EvolutionProgressed, EvolutionStarted
 
 logger = logging.getLogger(__name__)
 
 #: Evolutions that never complete must not fill the memory: the oldest are forgotten (on disk they stay).
 MOST_ACTIVE = 10_000
+#: A start that lies this near to where a completion says it began, in seconds, is its own; so is one that is
+#: nearer than the evolution lasted.
+NEAR = 2.0
+UNKNOWN = "unknown"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ActiveEvolution:
     """An evolution that has started and not completed: its start, and what its progress gave.
 
     Attributes:
         started: the event that was recorded.
-        begun: `time.perf_counter()` when it was recorded.
-        fitness: fitness by iteration, from `record_evolution_progress`.
+        begun: `ticks()` when it was recorded.
+        begun_at: the node's clock then, Unix seconds.
+        live: whether the start's own time was that of the clock.
+        fitness: fitness by iteration, from the progress reported.
+        reported, recorded: how many iterations were reported, and how many of them became events.
+        snapshots: phases of which a snapshot of this evolution was recorded, with its KPIs and event id.
+        held: the last report, where it has not become an event.
+        taken_at: `ticks()` of the last that has.
     """
 
     started: EvolutionStarted
     begun: float
-    fitness: list[float] = field(default_factory=list)
+    begun_at: float
+    live: bool
+    fitness: Trajectory = field(default_factory=Trajectory)
+    reported: int = 0
+    recorded: int = 0
+    snapshots: dict[str, tuple[dict[str, float], str]] = field(default_factory=dict)
+    held: EvolutionProgressed | None = None
+    taken_at: float = 0.0
+
+    def take_progress(self, event: EvolutionProgressed, sampling: ProgressSampling) -> bool:
+        """Take a report in; tell whether it becomes an event now."""
+        if not event.unmeasured:
+            self.fitness.append(event.fitness)
+        now = ticks()
+        due = sampling.due(self.reported, now - self.taken_at)
+        self.reported += 1
+        if due:
+            self.held, self.taken_at = None, now
+            self.recorded += 1
+        else:
+            self.held = event
+        return due
+
+    def last_progress(self) -> EvolutionProgressed | None:
+        """Return the last report where it has not become an event; it does now."""
+        held, self.held = self.held, None
+        if held is not None:
+            self.recorded += 1
+        return held
+
+
+class Clues(NamedTuple):
+    """What an event says about which evolution it belongs to; None or empty = nothing.
+
+    Attributes:
+        agent_id, evolution_id: as text.
+        at, duration: its time, Unix seconds, and how long the evolution took, seconds (by a clock that may
+            have been set meanwhile, so it may be below 0).
+        evolution_type: its kind of evolution.
+    """
+
+    agent_id: str = ""
+    evolution_id: str = ""
+    at: float | None = None
+    duration: float | None = None
+    evolution_type: str = ""
 
 
 class ActiveEvolutions(dict[str, ActiveEvolution]):
@@ -37,37 +95,69 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
     def __init__(self) -> None:
         super().__init__()
         self.lock = threading.Lock()
+        self.by_agent: dict[str, dict[str, ActiveEvolution]] = {}
 
     def open(self, evolution: ActiveEvolution) -> list[str]:
         """Add one; return the ids that were forgotten for it."""
+        started = evolution.started
         with self.lock:
-            self.pop(evolution.started.evolution_id, None)
-            self[evolution.started.evolution_id] = evolution
+            self.take_out(started.evolution_id)
+            self[started.evolution_id] = evolution
+            self.by_agent.setdefault(started.agent_id, {})[started.evolution_id] = evolution
             forgotten = list(islice(self, max(0, len(self) - MOST_ACTIVE)))
             for old in forgotten:
-                del self[old]
+                self.take_out(old)
         if forgotten:
             logger.warning("%d evolutions are open; forgot the start of %s", MOST_ACTIVE, forgotten[0])
         return forgotten
 
-    def find(self, event: object) -> ActiveEvolution | None:
+    def find(self, clues: Clues) -> ActiveEvolution | None:
         """Return the open start that an event belongs to.
 
-        The one with the event's evolution_id; without one, the start at the event's own timestamp, else
-        the agent's latest.
+        The one with the event's evolution_id. Without one, a start of the agent at the event's own time
+        (one object serves as both); else, where the event says how long the evolution took, the start nearest
+        to its time less that; else the agent's newest of the type, or of none. A start of another type, or
+        one too far away, is that of another evolution: better none than a wrong one.
         """
-        agent, own = given(event, "agent_id"), given(event, "evolution_id")
         with self.lock:
-            if own is not None:
-                return self.get(str(own))
-            when = given(event, "timestamp")
-            if isinstance(when, int | float) and abs(when) < float("inf"):
-                same = self.get(evolution_id(str(agent), when))
-                if same is not None and same.started.agent_id == agent:
-                    return same
-            return next((e for e in reversed(self.values()) if e.started.agent_id == agent), None)
+            if clues.evolution_id:
+                found = self.get(clues.evolution_id)
+                same = found is not None and clues.agent_id in ("", found.started.agent_id)
+                return found if same else None
+            own = list(reversed(self.by_agent.get(clues.agent_id, {}).values()))
+        if not own:
+            return None
+        kind = clues.evolution_type
+        newest = None if contradicts(own[0].started.evolution_type, kind) else own[0]
+        own = [e for e in own if not contradicts(e.started.evolution_type, kind)]
+        if clues.at is not None:
+            at = round(clues.at * 1e6)
+            same_time = next((e for e in own if e.started.occurred_at == at), None)
+            if same_time is not None:
+                return same_time
+            if clues.duration is not None and own:
+                begun = at - clues.duration * 1e6
+                nearest = min(own, key=lambda e: abs(e.started.occurred_at - begun))
+                near = max(NEAR, abs(clues.duration)) * 1e6
+                return nearest if abs(nearest.started.occurred_at - begun) <= near else None
+        return next((e for e in own if e.started.evolution_type == kind), newest)
 
     def close(self, evolution: ActiveEvolution) -> None:
         """Take one out."""
         with self.lock:
-            self.pop(evolution.started.evolution_id, None)
+            if self.get(evolution.started.evolution_id) is evolution:
+                self.take_out(evolution.started.evolution_id)
+
+    def take_out(self, evolution_id: str) -> None:
+        evolution = self.pop(evolution_id, None)
+        if evolution is not None:
+            agent = evolution.started.agent_id
+            of_agent = self.by_agent[agent]
+            del of_agent[evolution_id]
+            if not of_agent:
+                del self.by_agent[agent]
+
+
+def contradicts(one: str, other: str) -> bool:
+    """Tell whether two types of evolution are known and differ."""
+    return bool(one and other) and UNKNOWN not in (one, other) and one != other

@@ -41,10 +41,10 @@ class BackgroundLoop:
             loop.run_forever()
             end_left(runner)
 
-    async def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the thread and await its result in the caller's loop."""
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the thread and return its result; blocking."""
         assert self.loop is not None
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
     def stop(self) -> None:
         """Cancel what still runs and end the thread; blocking."""

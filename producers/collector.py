@@ -4,105 +4,153 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from evometrics.producers import convert
-from evometrics.producers.active import ActiveEvolution, ActiveEvolutions
-from evometrics.producers.convert import finite, whole
+from evometrics.producers import convert, forks
+from evometrics.producers.active import ActiveEvolutions
 from evometrics.producers.encoder import Encoder
 from evometrics.producers.evolution_events import EvolutionEvent
+from evometrics.producers.given import event_of
+from evometrics.producers.history import HistoryEntry
+from evometrics.producers.journal import Journal
+from evometrics.producers.node_metrics import NodeFigures, NodeMetrics, require_client
 from evometrics.producers.outbox import Outbox
+from evometrics.producers.progress import ProgressSampling
+from evometrics.producers.recording import Recording
 from evometrics.producers.resources import ResourceSampler
 from evometrics.producers.run import EvolutionRun
 from evometrics.producers.sending import Sending
-from evometrics.producers.settings import collector_settings
-from evometrics.schemas.events import (
-    Event,
-    EvolutionCompleted,
-    EvolutionProgressed,
-    EvolutionStarted,
-    SystemEvent,
-    micros,
-)
+from evometrics.producers.settings import CONFIG_KEYS, collector_settings
+from evometrics.schemas.events import Event
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.topics import BY_RECORD
-from evometrics.schemas.validation import InvalidEvent
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 logger = logging.getLogger(__name__)
 
-#: Completions that `metrics_history` keeps in memory; all of them are in ClickHouse.
-HISTORY = 1000
+#: Seconds that `stop()` gives a first connection to the broker.
+FIRST_CONNECTION = 0.8
 
 
 class EvolutionMetricsCollector:
     """Records evolutions of agents: drop-in for the specification's class (design section 6).
 
     `record_*` return once the event is on disk, never wait for the network, and never raise into the
-    evolution: an invalid event is logged, counted in `rejected`, and recorded as the SystemEvent
-    `event_rejected`. They return the event's id, None where it was not recorded. They may be called from
-    any thread's event loop; `start` and `stop` from one.
+    evolution. They return the event's id, None where it was not recorded. A value that can't be kept is left
+    out, named in the event's metadata (`evometrics.left_out`) and counted in `left_out`; only an event that
+    names no agent is rejected: logged, counted in `rejected`, and recorded as the SystemEvent
+    `event_rejected`. `strict` raises `InvalidEvent` for both.
+
+    They may be called from any thread's event loop and at any moment: what is recorded before `start()` or
+    after `stop()` waits on disk and is sent by the next start. A forked child records into an outbox of its
+    own, and sends once it calls `start()`; pickled, a collector arrives as a new one of the same config.
 
     Attributes:
         config: as given; the keys are the fields of `CollectorSettings` and `KafkaSettings`.
-        metrics_history: the last completions of this process.
-        active_collections: open evolutions by evolution_id.
-        rejected: invalid events so far.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
-        """Raises `SettingsError` naming an unknown config key or a bad value."""
+        """Raises `SettingsError` naming a bad value; keys that are none of ours are named in one warning."""
         self.config = dict(config or {})
         self.settings, self.kafka = collector_settings(self.config)
-        self.metrics_history: deque[EvolutionCompleted] = deque(maxlen=HISTORY)
-        self.active_collections = ActiveEvolutions()
-        self.rejected = 0
-        self.running = False
         self.encoder = Encoder(self.settings.node_id)
+        sampling = ProgressSampling.of(self.settings.progress_interval)
+        self.recording = Recording(self.settings.node_id, sampling)
+        self.node_metrics: NodeMetrics | None = None
+        self.own()
+        if self.settings.prometheus_port is not None:
+            require_client("prometheus_port", self.settings.prometheus_port)
+            self.count()
+        forks.register(self)
+
+    def own(self) -> None:
+        """Make what belongs to one process."""
+        self.running = False
+        self.turn = threading.Lock()
         self.sampler = ResourceSampler()
         self.outbox = Outbox(
             Path(self.settings.db_path),
             max_bytes=self.settings.outbox_max_mb * 1e6,
             group=self.settings.buffer_size,
         )
+        self.journal = Journal(self.encoder, self.outbox, strict=self.settings.strict)
         self.sending = Sending(self.settings, self.kafka, self.outbox, self)
+        self.journal.observe = self.observed
+        self.recording.own(self.journal, self.sampler)
+
+    def renew_in_child(self) -> object:
+        """In a forked child: let go of what is the parent's and make new ones; return the old ones."""
+        old = (self.outbox, self.sending, self.sampler, self.journal, self.turn)
+        self.outbox.let_go()
+        self.recording.active.lock = threading.Lock()
+        self.recording.metrics.lock = threading.Lock()
+        self.own()
+        if self.node_metrics is not None:
+            self.count()
+        return old
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # what else the config holds is an orchestrator's own, and perhaps nothing that can be pickled
+        own = {name: value for name, value in self.config.items() if name in CONFIG_KEYS}
+        return type(self), ({**own, "node_id": self.settings.node_id},)
 
     async def start(self) -> None:
         """Open the outbox, adopt those that dead processes left, begin to send. Needs no broker.
 
-        Raises `OutboxError` where `db_path` can't be written.
+        Several at once are one. Raises `OutboxError` where `db_path` can't be written.
         """
-        if self.running:
-            return
-        await asyncio.to_thread(self.outbox.open)
-        self.sampler.start()
-        self.running = True
-        await self.sending.start()
+        await asyncio.to_thread(self.start_here)
+
+    def start_here(self) -> None:
+        """`start`, blocking."""
+        with self.turn:
+            if self.running:
+                return
+            self.journal.open()
+            self.sampler.start()
+            try:
+                self.sending.start(self.node_metrics)
+            except BaseException:
+                self.sampler.stop()
+                raise
+            self.running = True
         logger.info("collector of node %s started, outbox %s", self.settings.node_id, self.outbox.path)
 
     async def stop(self) -> None:
-        """Send what is left, for up to `stop_timeout` seconds; the rest waits for the next start."""
-        if not self.running:
-            return
+        """Send what is left, for up to `stop_timeout` seconds while the broker takes it.
+
+        Where no broker answers it returns at once; what is left waits on disk for the next start.
+        """
         try:
-            await self.record_health()
-            await self.drain(self.settings.stop_timeout)
+            if self.running:
+                await self.record_health()
+                await self.drain_while_it_moves(self.settings.stop_timeout)
         finally:  # also where the wait was cancelled, as by a Ctrl-C
-            left = self.outbox_depth
+            await asyncio.to_thread(self.stop_here)
+
+    def stop_here(self) -> None:
+        """End everything; blocking."""
+        with self.turn:
+            was_running, left = self.running, self.outbox_depth
             self.running = False
-            await self.sending.stop()
-            self.sampler.stop()
-            await asyncio.to_thread(self.outbox.close)
+            if was_running:
+                self.sending.stop()
+                self.sampler.stop()
+            self.journal.close()
         if left:
             logger.warning(
                 "collector stopped; %d events wait in the outbox beside %s for the next start",
                 left,
                 self.settings.db_path,
             )
-        else:
+        elif was_running:
             logger.info("collector stopped, everything is sent")
 
     async def drain(self, timeout: float | None = None) -> bool:
@@ -113,6 +161,24 @@ class EvolutionMetricsCollector:
                 return False
             await asyncio.sleep(0.01)
         return True
+
+    async def drain_while_it_moves(self, timeout: float) -> None:
+        """`drain`, but no longer than a broker answers, or than a first connection may take."""
+        begun = time.monotonic()
+        while self.outbox_depth and (waited := time.monotonic() - begun) < timeout:
+            if not self.sending.connected and (self.sending.problem or waited > FIRST_CONNECTION):
+                return
+            await asyncio.sleep(0.01)
+
+    @property
+    def metrics_history(self) -> deque[HistoryEntry]:
+        """The last completions of this process."""
+        return self.recording.history
+
+    @property
+    def active_collections(self) -> ActiveEvolutions:
+        """Open evolutions by evolution_id."""
+        return self.recording.active
 
     @property
     def recorded(self) -> dict[str, int]:
@@ -134,161 +200,187 @@ class EvolutionMetricsCollector:
         """Events that the broker does not have yet."""
         return self.sending.depth
 
-    async def record_evolution_start(self, event: object) -> str | None:
-        """Record that an evolution begins; `event`: design section 6, times in Unix seconds."""
-        if self.outbox.forked():
-            return None
-        started = None
-        try:
-            started = convert.started_event(event, self.settings.node_id)
-            convert.set_reading(started, self.sampler.begin(started.evolution_id))
-            value = self.encoder.encode(started)
-        except Exception as error:
-            if started is not None:
-                self.sampler.forget(started.evolution_id)
-            await self.reject(EvolutionStarted.record, event, error)
-            return None
-        for forgotten in self.active_collections.open(ActiveEvolution(started, time.perf_counter())):
-            self.sampler.forget(forgotten)
-        return await self.store(started, value)
+    @property
+    def rejected(self) -> int:
+        """Events that could not be recorded."""
+        return self.journal.rejected
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """By field, values that were left out of events, cut or put right."""
+        return dict(self.journal.left_out)
+
+    async def record_evolution_start(
+        self, event: object = None, *, evolution_event: object = None, **named: Any
+    ) -> str | None:
+        """Record that an evolution begins.
+
+        The event is an object, a mapping, or keywords; what it may say is in `EvolutionEvent`. Its KPIs are
+        also recorded as a snapshot of the phase `pre_evolution`.
+        """
+        return await self.recording.start(event_of(event, evolution_event, named))
 
     async def record_evolution_progress(
         self,
-        agent_id: str,
-        iteration: int,
-        fitness: float | None,
+        agent_id: Any = None,
+        iteration: Any = None,
+        fitness: Any = None,
         *,
-        evolution_id: str | None = None,
-        timestamp: float | None = None,
+        evolution_id: Any = None,
+        timestamp: Any = None,
     ) -> str | None:
-        """Record an iteration, counted from 0; without `evolution_id` it is of the agent's open evolution."""
-        if self.outbox.forked():
-            return None
-        record = EvolutionProgressed.record
-        given = {
-            "agent_id": agent_id,
-            "iteration": iteration,
-            "fitness": fitness,
-            "evolution_id": evolution_id,
-        }
-        try:
-            probe = EvolutionEvent(agent_id=agent_id, evolution_id=evolution_id)
-            active = self.active_collections.find(probe)
-            event = EvolutionProgressed(
-                event_id=new_event_id(),
-                agent_id=agent_id,
-                node_id=self.settings.node_id,
-                occurred_at=micros(
-                    time.time() if timestamp is None else finite(timestamp, record, "timestamp")
-                ),
-                evolution_id=evolution_id or (active.started.evolution_id if active else ""),
-                iteration=whole(iteration, record, "iteration"),
-                fitness=finite(fitness, record, "fitness"),
-            )
-            convert.set_reading(event, self.sampler.sample())
-            value = self.encoder.encode(event)
-            if active is not None:
-                active.fitness.append(event.fitness)
-        except Exception as error:
-            await self.reject(record, given, error)
-            return None
-        return await self.store(event, value)
+        """Record an iteration, counted from 0; without `evolution_id` it is of the agent's open evolution.
 
-    async def record_evolution_completion(self, event: object) -> str | None:
-        """Record that an evolution has ended; what the event leaves out comes from its recorded start."""
-        if self.outbox.forked():
-            return None
-        active = None
-        try:
-            active = self.active_collections.find(event)
-            usage = self.sampler.usage(active.started.evolution_id) if active else None
-            completed = convert.completed_event(event, self.settings.node_id, active, usage)
-            value = self.encoder.encode(completed)
-        except Exception as error:
-            await self.reject(EvolutionCompleted.record, event, error)
-            return None
-        if active is not None:
-            self.active_collections.close(active)
-            self.sampler.forget(completed.evolution_id)
-        self.metrics_history.append(completed)
-        return await self.store(completed, value)
+        Returns None, too, for one that `progress_interval` passes over; its fitness still counts in the
+        completion's trajectory.
+        """
+        given = SimpleNamespace(
+            agent_id=agent_id,
+            iteration=iteration,
+            fitness=fitness,
+            evolution_id=evolution_id,
+            timestamp=timestamp,
+        )
+        return await self.recording.progress(given)
+
+    async def record_evolution_completion(
+        self,
+        event: object = None,
+        *,
+        completion_event: object = None,
+        evolution_event: object = None,
+        **named: Any,
+    ) -> str | None:
+        """Record that an evolution has ended; what the event leaves out comes from its recorded start.
+
+        The event is an object, a mapping, or keywords; what it may say is in `EvolutionCompletionEvent`. Its
+        KPIs are also recorded as snapshots, except those after a rolled back evolution: the agent is no
+        longer what they describe. The very same completion given twice is recorded once.
+        """
+        other = evolution_event if completion_event is None else completion_event
+        return await self.recording.completion(event_of(event, other, named))
 
     async def record_kpi_snapshot(
         self,
-        agent_id: str,
-        kpis: Mapping[str, float],
+        agent_id: Any,
+        kpis: Any,
         *,
-        phase: str = "continuous",
-        evolution_id: str | None = None,
-        timestamp: float | None = None,
+        phase: Any = "continuous",
+        evolution_id: Any = None,
+        timestamp: Any = None,
     ) -> str | None:
         """Record an agent's KPIs; phase: baseline, pre_evolution, post_evolution or continuous.
 
         `evaluation_count`, `confidence_interval` and `overall_performance` in `kpis` fill the fields of
-        their names; without the last it is computed (design section 5).
+        their names; without the last it is computed (design section 5). One that an open evolution's start
+        has given already is not recorded again.
         """
-        if self.outbox.forked():
-            return None
-        try:
-            event = convert.kpi_snapshot(
-                agent_id,
-                kpis,
-                self.settings.node_id,
-                phase=phase,
-                evolution_id=evolution_id,
-                timestamp=timestamp,
-            )
-            value = self.encoder.encode(event)
-        except Exception as error:
-            await self.reject("kpi_snapshot", {"agent_id": agent_id, "kpis": kpis}, error)
-            return None
-        return await self.store(event, value)
+        return await self.recording.snapshot(agent_id, kpis, phase, evolution_id, timestamp)
 
-    async def record_system_event(self, event_type: str, data: Any = None) -> str | None:
-        """Record something about the node or the system; `data`: anything JSON holds, kept as text.
+    async def record_system_event(self, event_type: Any, data: Any = None) -> str | None:
+        """Record something about the node or the system; `data`: any value, kept as JSON text.
 
         Where `data` is a map with an `agent_id`, the event is in order with that agent's.
         """
-        if self.outbox.forked():
-            return None
-        try:
-            event = self.encoder.system_event(event_type, data)
-            value = self.encoder.encode(event)
-        except Exception as error:
-            await self.reject(SystemEvent.record, {"event_type": event_type, "data": data}, error)
-            return None
-        return await self.store(event, value)
+        return await self.recording.system_event(event_type, data)
 
-    async def record_system_metrics(self, metrics: Mapping[str, Any]) -> str | None:
+    async def record_system_metrics(self, metrics: Any) -> str | None:
         """Record a node's metrics as the SystemEvent `system_metrics`."""
-        return await self.record_system_event("system_metrics", metrics)
+        return await self.recording.system_event("system_metrics", metrics)
+
+    def register_metric(
+        self,
+        name: str,
+        kind: str,
+        help: str = "",  # noqa: A002 - Prometheus' word
+        labels: Iterable[str] = (),
+        unit: str = "",
+    ) -> None:
+        """Register a metric of your own: counter, gauge, histogram or summary.
+
+        Its observations are events (topic `evometrics.custom.metrics`, table `custom_metrics`), and series
+        of `prometheus_registry` where prometheus_client is installed. The same one again changes nothing.
+        Raises `MetricError` where Prometheus' rules forbid it, or where the name is registered as something
+        else, naming both.
+        """
+        metric = self.recording.metrics.register(name, kind, help, labels, unit)
+        if self.node_metrics is not None:
+            self.node_metrics.add(metric)
+
+    async def observe(self, name: Any, value: Any, labels: Any = None, *, agent_id: Any = None) -> str | None:
+        """Record one observation of a registered metric; for a counter `value` is the increase."""
+        return await self.recording.observation(name, value, labels, agent_id)
+
+    @property
+    def prometheus_registry(self) -> CollectorRegistry:
+        """A registry with this node's figures, the specification's four metrics, and registered ones.
+
+        They are counted from the first use of it on, or from the beginning with `prometheus_port`.
+        Raises `SettingsError` where prometheus_client is not installed.
+        """
+        if self.node_metrics is None:
+            require_client("prometheus_registry", "")
+            self.count()
+        assert self.node_metrics is not None
+        return self.node_metrics.registry
+
+    def count(self) -> None:
+        """Count for Prometheus from now on."""
+        self.node_metrics = NodeMetrics(self.figures)
+        for metric in list(self.recording.metrics.known.values()):
+            self.node_metrics.add(metric)
+
+    def observed(self, event: Event) -> None:
+        """Show an event that is recorded to those who export."""
+        self.sending.observe(event)
+        if self.node_metrics is not None:
+            self.node_metrics.observe(event)
+
+    def figures(self) -> NodeFigures:
+        """Return what this node tells of itself."""
+        return NodeFigures(
+            depth=self.outbox_depth,
+            bytes=self.outbox.space.bytes,
+            oldest=self.sending.oldest(),
+            recorded=self.recorded,
+            sent=self.published,
+            shed=self.shed,
+            left_out=self.left_out,
+            rejected=self.rejected,
+            refused=self.sending.refusals,
+            failed=self.outbox.failed,
+            publish_errors=self.sending.errors,
+            connected=self.sending.connected,
+            latency=self.journal.latency,
+        )
 
     def evolution(
         self,
-        agent_id: str,
+        agent_id: object,
         *,
-        evolution_type: str = "unknown",
-        strategy: str = "",
-        pre_kpis: Mapping[str, float] | None = None,
-        evolution_id: str | None = None,
-        generation: int | None = None,
-        risk_level: str = "",
-        target_gain: float | None = None,
-        trigger_reason: str = "",
-        metadata: Mapping[str, str] | None = None,
+        evolution_type: object = "unknown",
+        strategy: object = "",
+        pre_kpis: object = None,
+        evolution_id: object = None,
+        generation: object = None,
+        risk_level: object = "",
+        target_gain: object = None,
+        trigger_reason: object = "",
+        metadata: object = None,
     ) -> EvolutionRun:
         """Return an evolution to run as `async with`; without `evolution_id` it gets one of its own."""
+        own = f"{convert.text_of(agent_id)}-{new_event_id()}" if evolution_id is None else evolution_id
         start = EvolutionEvent(
             agent_id=agent_id,
-            evolution_id=evolution_id or f"{agent_id}-{new_event_id()}",
+            evolution_id=convert.id_of(own),
             evolution_type=evolution_type,
-            generation_change=generation,
+            generation=generation,
             trigger_reason=trigger_reason,
-            pre_evolution_kpis=dict(pre_kpis or {}),
+            pre_evolution_kpis=pre_kpis,
             strategy=strategy,
             risk_level=risk_level,
             target_gain=target_gain,
-            metadata=dict(metadata or {}),
+            metadata=metadata,
         )
         return EvolutionRun(self, start)
 
@@ -299,26 +391,9 @@ class EvolutionMetricsCollector:
             "outbox_bytes": self.outbox.space.bytes,
             "shed": self.shed,
             "rejected": self.rejected,
+            "left_out": self.left_out,
             "failed": self.outbox.failed,
             "published": self.published,
             "recorded": self.recorded,
         }
         await self.record_system_event("collector_health", health)
-
-    async def store(self, event: Event, value: bytes) -> str | None:
-        """Put an event into the outbox; return its id once it is on disk."""
-        self.sending.observe(event)
-        stored = await self.outbox.append(BY_RECORD[event.record].name, event.key, value)
-        return event.event_id if stored else None
-
-    async def reject(self, record: str, event: object, error: Exception) -> None:
-        """Log, count and record an event that can't be; raises it where `strict` is set."""
-        if not isinstance(error, InvalidEvent):
-            logger.error("recording %s failed", record, exc_info=error)
-            error = InvalidEvent(record, "event", repr(error))
-        self.rejected += 1
-        report = self.encoder.rejection(event, error)
-        logger.error("rejected an event: %s; recorded as event_rejected %s", error, report.event_id)
-        await self.store(report, self.encoder.encode(report))
-        if self.settings.strict:
-            raise error

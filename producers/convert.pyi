@@ -4,20 +4,31 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evometrics.producers.active import ActiveEvolution
+from evometrics.producers.left_out import LeftOut
 from evometrics.producers.resources import Reading, Usage
-from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted, KpiSnapshot
+from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed, EvolutionStarted, KpiSnapshot
 
-def given(event: object, *names: str) -> Any:
-    """Return the first of these attributes that the event has and that is not None."""
+def text_of(value: Any) -> str:
+    """Return any value as text: ids, names and paths as they are written, None as empty."""
 
-def finite(value: Any, record: str, name: str) -> float:
-    """Return a number as float. Raises `InvalidEvent` naming the field."""
+def id_of(value: Any) -> str:
+    """Return an id as text, the same for the same value; a very long one is shortened and stays unique."""
 
-def whole(value: Any, record: str, name: str) -> int:
-    """Return a whole number. Raises `InvalidEvent` naming the field."""
+def moment(value: Any, now: float, left_out: LeftOut) -> float | None:
+    """Return a time in Unix seconds from seconds, a datetime or ISO text; None where it is none, which is
+    noted. `now` is the node's clock."""
+
+def number_of(value: Any, name: str, left_out: LeftOut) -> float | None:
+    """Return a finite number; None where it is none, which is noted."""
+
+def amount(value: Any, name: str, left_out: LeftOut) -> float | None:
+    """Return a finite number of at least 0; None where it is none, which is noted."""
 
 def evolution_id(agent_id: str, timestamp: float) -> str:
     """Return the id of an evolution that was given none."""
+
+def clues(event: object, now: float) -> tuple[str, str, float | None, float | None, str]:
+    """Return what an event says about which evolution it belongs to: the fields of `active.Clues`."""
 
 def errors_and_warnings(insights: Iterable[str]) -> tuple[int, int]:
     """Count the insights that begin with "error", and those that begin with "warn", in any case."""
@@ -25,30 +36,55 @@ def errors_and_warnings(insights: Iterable[str]) -> tuple[int, int]:
 def rounds_to_best(fitness: list[float]) -> int:
     """Return how many iterations it took until the fitness stopped improving."""
 
-def started_event(event: object, node_id: str) -> EvolutionStarted:
-    """Build the start of an evolution. Raises `InvalidEvent`; what it lets through, `validate` checks."""
+def started_event(event: object, node_id: str, now: float, left_out: LeftOut) -> EvolutionStarted:
+    """Build the start of an evolution. Raises `InvalidEvent` where it names no agent."""
+
+def progressed_event(
+    given: Any, node_id: str, now: float, active: ActiveEvolution | None, left_out: LeftOut
+) -> EvolutionProgressed:
+    """Build an iteration from agent_id, iteration, fitness, evolution_id and timestamp.
+
+    Raises `InvalidEvent` where it names no agent.
+    """
 
 def completed_event(
-    event: object, node_id: str, active: ActiveEvolution | None, usage: Usage | None
+    event: object,
+    node_id: str,
+    now: float,
+    active: ActiveEvolution | None,
+    usage: Usage | None,
+    left_out: LeftOut,
 ) -> EvolutionCompleted:
     """Build the completion of an evolution; what it leaves out comes from its start and its readings.
 
-    Raises `InvalidEvent`; what it lets through, `validate` checks.
+    Raises `InvalidEvent` where it names no agent.
     """
 
 def set_reading(event: Any, reading: Reading) -> None:
     """Fill in the process's present figures."""
 
 def kpi_snapshot(
-    agent_id: str,
-    kpis: Mapping[str, float],
+    agent_id: Any,
+    kpis: Any,
     node_id: str,
+    now: float,
+    left_out: LeftOut,
     *,
-    phase: str,
-    evolution_id: str | None,
-    timestamp: float | None,
-) -> KpiSnapshot:
-    """Build a snapshot: standard KPIs into their fields, any other name into `extra`.
+    phase: Any,
+    evolution_id: Any,
+    timestamp: Any,
+) -> tuple[KpiSnapshot, dict[str, float]]:
+    """Build a snapshot, and return it with its KPIs: standard ones in their fields, others in `extra`.
 
-    Raises `InvalidEvent`.
+    Raises `InvalidEvent` where it names no agent.
     """
+
+def evolution_snapshot(
+    source: EvolutionStarted | EvolutionCompleted,
+    evolution_id: str,
+    phase: str,
+    occurred_at: int,
+    kpis: Mapping[str, float],
+    left_out: LeftOut,
+) -> KpiSnapshot:
+    """Build the snapshot that an evolution's KPIs before or after are, with an id derived from its event."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from evometrics.producers.convert import text_of
+from evometrics.producers.fitting import shrink
+from evometrics.producers.jsontext import json_text
+from evometrics.producers.left_out import LEFT_OUT, LeftOut, said
 from evometrics.schemas.events import Event, SystemEvent, micros, now_micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.screening import surely_valid
-from evometrics.schemas.validation import MAX_EVENT_BYTES, InvalidEvent, validate
+from evometrics.schemas.validation import MAX_EVENT_BYTES, NAME_CHARACTERS, InvalidEvent, validate
 from evometrics.schemas.wire import WireFormat
 
 #: How much of a rejected event, and of the reason, its report holds.
 REPORT_CHARACTERS = 2000
+UNNAMED_EVENT = "unknown"
 
 
 class Encoder:
@@ -24,64 +28,84 @@ class Encoder:
         self.node_id = node_id
         self.wire = WireFormat()
 
-    def encode(self, event: Event) -> bytes:
-        """Return the event's bytes. Raises `InvalidEvent` naming the field."""
+    def encode(self, event: Event, left_out: LeftOut) -> bytes:
+        """Return the event's bytes; what had to be left out of it is named in its metadata.
+
+        A field too large for an event is thinned or cut. Raises `InvalidEvent` naming the field.
+        """
+        if left_out.count:
+            name_in(event, left_out)
+        value = self.encode_valid(event)
+        while len(value) > MAX_EVENT_BYTES:
+            if not shrink(event, len(value) - MAX_EVENT_BYTES, left_out):
+                raise InvalidEvent(event.record, "event", f"has {len(value)} bytes, over {MAX_EVENT_BYTES}")
+            name_in(event, left_out)
+            value = self.encode_valid(event)
+        return value
+
+    def encode_valid(self, event: Event) -> bytes:
+        """Return the bytes of an event of any size. Raises `InvalidEvent`."""
         now = now_micros()
         value = self.wire.encode_exact(event)
         if value is None or not surely_valid(event, now):
             validate(event, now)
+        if value is not None:
+            return value
         try:
-            value = value or self.wire.encode_unusual(event)
+            return self.wire.encode_unusual(event)
         except Exception as error:
             # What fastavro raises depends on the value; all of it means that the event can't be written.
             raise InvalidEvent(event.record, "event", f"does not fit the schema: {error}") from error
-        if len(value) > MAX_EVENT_BYTES:
-            too_large = f"makes the event {len(value)} bytes, over {MAX_EVENT_BYTES}; leave details out"
-            raise InvalidEvent(event.record, largest_field(event), too_large)
-        return value
 
-    def system_event(self, event_type: str, data: Any, agent_id: str = "") -> SystemEvent:
-        """Build a system event. Raises `InvalidEvent` where the data is no JSON."""
-        try:
-            text = json.dumps({} if data is None else data, default=str, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidEvent(SystemEvent.record, "data", f"is no JSON: {error}") from None
-        named = data.get("agent_id") if isinstance(data, Mapping) else None
+    def system_event(self, event_type: Any, data: Any, left_out: LeftOut, agent_id: str = "") -> SystemEvent:
+        """Build a system event of any data; what JSON can't hold is put as text, or left out and named."""
+        name = text_of(event_type)
+        if not name:
+            left_out.add("event_type", event_type, f"is empty; recorded as {UNNAMED_EVENT}")
+        elif len(name) > NAME_CHARACTERS:
+            left_out.add(
+                "event_type", name, f"has {len(name)} characters, of which {NAME_CHARACTERS} are kept"
+            )
+        if not agent_id and isinstance(data, Mapping):
+            agent_id = agent_in(data)
         return SystemEvent(
             event_id=new_event_id(),
-            agent_id=agent_id or (named if isinstance(named, str) else ""),
+            agent_id=agent_id if len(agent_id) <= NAME_CHARACTERS else "",
             node_id=self.node_id,
             occurred_at=micros(time.time()),
-            event_type=event_type,
-            data=text,
+            event_type=name[:NAME_CHARACTERS] or UNNAMED_EVENT,
+            data=json_text(data, left_out),
         )
 
     def rejection(self, event: object, error: InvalidEvent) -> SystemEvent:
-        """Build the report of an event that can't be recorded."""
-        agent = event.get("agent_id") if isinstance(event, Mapping) else getattr(event, "agent_id", None)
+        """Build the report of an event that can't be recorded; the report itself always can."""
+        agent = agent_in(event) if isinstance(event, Mapping) else agent_of(event)
         data = {
             "record": error.record,
-            "field": printable(error.field),
-            "reason": printable(error.reason),
-            "event": printable(bounded_repr(event)),
+            "field": said(error.field, REPORT_CHARACTERS),
+            "reason": said(error.reason, REPORT_CHARACTERS),
+            "event": said(event, REPORT_CHARACTERS),
         }
-        usable = isinstance(agent, str) and len(agent) < REPORT_CHARACTERS and agent == printable(agent)
-        return self.system_event("event_rejected", data, agent if usable and isinstance(agent, str) else "")
+        return self.system_event("event_rejected", data, LeftOut(), agent)
 
 
-def largest_field(event: Event) -> str:
-    """Return the name of the field that takes most room."""
-    return max(event.to_record().items(), key=lambda field: len(repr(field[1])))[0]
+def name_in(event: Any, left_out: LeftOut) -> None:
+    """Name in an event's metadata what was left out of it; a system event has it in its data already."""
+    if (metadata := getattr(event, "metadata", None)) is not None:
+        event.metadata = {**metadata, LEFT_OUT: left_out.text()}
 
 
-def bounded_repr(event: object) -> str:
-    """Return an event's text for a report, whatever its `__repr__` does."""
+def agent_in(data: Mapping[Any, Any]) -> str:
+    """Return the agent that a map names; empty where it names none."""
     try:
-        return repr(event)
+        return text_of(data.get("agent_id"))
     except Exception:
-        return f"a {type(event).__name__} that has no text"
+        return ""
 
 
-def printable(text: str) -> str:
-    """Return a bounded text that UTF-8 can hold (a lone surrogate it can't)."""
-    return text[:REPORT_CHARACTERS].encode(errors="replace").decode()
+def agent_of(event: object) -> str:
+    """Return the agent that an object names; empty where it names none."""
+    try:
+        return text_of(getattr(event, "agent_id", None))
+    except Exception:
+        return ""

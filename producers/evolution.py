@@ -80,9 +80,6 @@ async def evolve(
         generation=plan.generation,
         pre_kpis=dict(before),
     ) as run:
-        await collector.record_kpi_snapshot(
-            agent.agent_id, before, phase="pre_evolution", evolution_id=run.evolution_id
-        )
         outcome = await attempt(agent, before, plan, run)
         if outcome.kpis:
             await collector.record_kpi_snapshot(
@@ -171,7 +168,7 @@ async def set_back(agent: EvolvableAgent, state: Any, outcome: EvolutionOutcome)
     except Exception as error:
         log.exception("agent %s: roll_back failed; it must not go on", agent.agent_id)
         insight = f"error: roll_back: {describe(error)}"
-        return replace(outcome, intact=False, insights=(*outcome.insights, insight))
+        return replace(outcome, status="failed", intact=False, insights=(*outcome.insights, insight))
     try:
         return replace(outcome, rolled_back=True, kpis=await measure(agent))
     except Exception as error:

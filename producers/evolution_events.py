@@ -1,50 +1,74 @@
-"""The specification's event objects. The collector takes any object with these attributes."""
+"""The specification's event objects. The collector takes any object, mapping or keywords that say the same.
+
+Ids and names may be text, numbers, UUIDs, Enums or paths. Times are Unix seconds or datetimes (without a zone
+in local time). KPIs are a map of names to numbers, or an object that has one to give (`to_dict()`, a
+dataclass).
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True, kw_only=True)
 class EvolutionEvent:
-    """An evolution begins; times are Unix seconds."""
+    """An evolution begins. None = unknown.
 
-    agent_id: str
-    timestamp: float = field(default_factory=time.time)
-    evolution_id: str | None = None
-    evolution_type: str = "unknown"
-    generation_change: int | tuple[int, int] | None = None
-    trigger_reason: str = ""
-    pre_evolution_kpis: dict[str, float] = field(default_factory=dict)
-    strategy: str = ""
-    risk_level: str = ""
-    target_gain: float | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
+    Attributes:
+        timestamp: when it began.
+        generation: the generation that it leads to.
+        generation_change: the generations from and to; or by how many it changes (kept in the metadata).
+        pre_evolution_kpis: KPIs measured before.
+        target_gain: improvement of performance aimed at (0-1).
+    """
+
+    agent_id: Any
+    timestamp: Any = field(default_factory=time.time)
+    evolution_id: Any = None
+    evolution_type: Any = "unknown"
+    generation: Any = None
+    generation_change: Any = None
+    trigger_reason: Any = ""
+    pre_evolution_kpis: Any = None
+    strategy: Any = ""
+    risk_level: Any = ""
+    target_gain: Any = None
+    metadata: Any = None
 
 
 @dataclass(slots=True, kw_only=True)
 class EvolutionCompletionEvent:
-    """An evolution has ended. None = as recorded at its start, or measured by the collector."""
+    """An evolution has ended. None = as recorded at its start, or measured by the collector.
 
-    agent_id: str
-    success: bool
-    timestamp: float = field(default_factory=time.time)
-    evolution_id: str | None = None
-    evolution_type: str | None = None
-    generation_change: int | tuple[int, int] | None = None
-    trigger_reason: str | None = None
-    pre_evolution_kpis: dict[str, float] | None = None
-    post_evolution_kpis: dict[str, float] = field(default_factory=dict)
-    duration_seconds: float | None = None
-    strategy: str | None = None
-    risk_level: str | None = None
-    target_gain: float | None = None
-    rollback_performed: bool = False
-    status: str | None = None
-    convergence_iterations: int | None = None
-    fitness_trajectory: list[float] | None = None
-    insights: list[str] = field(default_factory=list)
-    metadata: dict[str, str] = field(default_factory=dict)
-    parent_agent_id: str | None = None
-    cost_usd: float | None = None
+    Attributes:
+        success: whether its result was kept. `status` (succeeded, failed, rolled_back) wins over
+            `rollback_performed`, and that over `success`.
+        timestamp: when it ended.
+        duration_seconds: how long it took: seconds or a timedelta.
+        insights: what was learned, one text or several; those that begin with "error" and "warn" are counted.
+    """
+
+    agent_id: Any
+    success: Any = None
+    timestamp: Any = field(default_factory=time.time)
+    evolution_id: Any = None
+    evolution_type: Any = None
+    generation: Any = None
+    generation_change: Any = None
+    trigger_reason: Any = None
+    pre_evolution_kpis: Any = None
+    post_evolution_kpis: Any = None
+    duration_seconds: Any = None
+    strategy: Any = None
+    risk_level: Any = None
+    target_gain: Any = None
+    rollback_performed: Any = None
+    status: Any = None
+    convergence_iterations: Any = None
+    fitness_trajectory: Any = None
+    insights: Any = None
+    metadata: Any = None
+    parent_agent_id: Any = None
+    cost_usd: Any = None

@@ -89,7 +89,7 @@ async def call(method: Callable[..., T | Awaitable[T]], *args: Any) -> T:
 
 
 async def measure(agent: EvolvableAgent) -> dict[str, float]:
-    """Evaluate an agent and return its KPIs as a checked map; KPIs that are None are left out.
+    """Evaluate an agent and return its KPIs as a checked map; what is None is left out.
 
     Raises `TypeError` or `ValueError` naming agent and KPI where the answer is no map of finite numbers.
     """
@@ -102,7 +102,7 @@ async def measure(agent: EvolvableAgent) -> dict[str, float]:
         )
     checked: dict[str, float] = {}
     for name, value in kpis.items():
-        if value is None:
+        if value is None or name == "agent_id":
             continue
         try:
             number = float(value)

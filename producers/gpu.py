@@ -1,23 +1,28 @@
-"""GPU memory through NVML, where the library and a device are there."""
+"""GPU memory of this process and its children through NVML, where the library and a device are there."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+from collections.abc import Collection, Iterator
 from typing import Any
 
 MB = 1_000_000
 
 
 class GpuMemory:
-    """Reads the GPU memory in use on this machine; `read` gives None where there is nothing to read."""
+    """Reads GPU memory by process; `read` gives None where there is nothing to read.
+
+    The library is NVIDIA's own (`evometrics[gpu]`). A driver that tells no memory by process (some in
+    containers, where it sees other process ids) is as good as none: another process's memory is never given.
+    """
 
     def __init__(self) -> None:
         self.nvml: Any = None
         self.devices: list[Any] = []
 
     def start(self) -> None:
-        """Open NVML (`pip install nvidia-ml-py`); without it, or without a device, stay silent."""
+        """Open NVML; without it, or without a device, stay silent."""
         # NVML's own error type exists only once the library is imported, and a broken driver
         # raises anything: no GPU reading is never a reason to fail.
         with contextlib.suppress(Exception):
@@ -33,12 +38,26 @@ class GpuMemory:
                 self.nvml.nvmlShutdown()
         self.nvml, self.devices = None, []
 
-    def read(self) -> float | None:
-        """Return MB (10^6 bytes) in use, summed over all devices."""
+    def read(self, pids: Collection[int]) -> float | None:
+        """Return MB (10^6 bytes) that processes use, summed over all devices; None where they use none."""
         if not self.devices:
             return None
         try:
-            return sum(float(self.nvml.nvmlDeviceGetMemoryInfo(d).used) for d in self.devices) / MB
+            used = [memory for device in self.devices for memory in self.of(device, pids)]
         except Exception:
             self.devices = []
             return None
+        return sum(used) / MB if used else None
+
+    def of(self, device: Any, pids: Collection[int]) -> Iterator[int]:
+        """Give the bytes that each of the processes uses on a device, as far as the driver tells."""
+        found: dict[int, int] = {}
+        for list_processes in (
+            "nvmlDeviceGetComputeRunningProcesses",
+            "nvmlDeviceGetGraphicsRunningProcesses",
+        ):
+            for process in getattr(self.nvml, list_processes)(device):
+                if process.pid in pids and process.usedGpuMemory is not None:
+                    # a process in both lists has the same memory in each
+                    found[process.pid] = max(found.get(process.pid, 0), int(process.usedGpuMemory))
+        yield from found.values()

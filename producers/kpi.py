@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from evometrics.schemas import kpis
 from evometrics.schemas.kpis import KpiThresholds
@@ -11,12 +12,13 @@ from evometrics.schemas.kpis import KpiThresholds
 
 @dataclass(slots=True, kw_only=True)
 class AgentKPI:
-    """The 18 KPIs of the specification; None = not measured.
+    """An agent's 18 KPIs of the specification; None = not measured.
 
     Shares and scores are 0-1, `response_time_ms` milliseconds, `throughput_tps` tasks a second,
     `memory_usage_mb` MB (10^6 bytes), `confidence_interval` half the width of accuracy's 95 % interval.
     """
 
+    agent_id: str | None = None
     accuracy: float | None = None
     response_time_ms: float | None = None
     throughput_tps: float | None = None
@@ -36,19 +38,26 @@ class AgentKPI:
     evaluation_count: int | None = None
     confidence_interval: float | None = None
 
-    def to_dict(self) -> dict[str, float]:
-        """Return what was measured, by name."""
-        values = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+    def measured(self) -> dict[str, float]:
+        """Return the KPIs that were measured, by name."""
+        values = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "agent_id")
         return {name: value for name, value in values if value is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was measured, by name, with the agent's id and the overall performance where known."""
+        found: dict[str, Any] = {} if self.agent_id is None else {"agent_id": self.agent_id}
+        found |= self.measured()
+        overall = kpis.overall_performance(self.measured())
+        return found if overall is None else {**found, "overall_performance": overall}
 
     def overall_performance(self) -> float:
         """Return the weighted performance, 0-1 (design section 5); 0 where nothing was measured."""
-        return kpis.overall_performance(self.to_dict()) or 0.0
+        return kpis.overall_performance(self.measured()) or 0.0
 
     def should_retire(self, threshold: float = 0.5) -> bool:
         """Tell whether the agent is past saving: overall below the threshold, or a KPI below its floor."""
-        return kpis.should_retire(self.to_dict(), KpiThresholds(retire_below=threshold))
+        return kpis.should_retire(self.measured(), KpiThresholds(retire_below=threshold))
 
     def should_evolve(self, threshold: float = 0.6) -> bool:
         """Tell whether the agent need not retire and has something to gain."""
-        return kpis.should_evolve(self.to_dict(), KpiThresholds(evolve_from=threshold))
+        return kpis.should_evolve(self.measured(), KpiThresholds(evolve_from=threshold))

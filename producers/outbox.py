@@ -18,7 +18,7 @@ from pathlib import Path
 
 from evometrics.producers.handover import HandOver
 from evometrics.producers.moving import move, presence, present
-from evometrics.producers.outbox_file import OutboxFile
+from evometrics.producers.outbox_file import OutboxFile, oldest_in
 from evometrics.producers.outbox_names import OutboxDamaged, OutboxLock, new_outbox
 from evometrics.producers.rebuilding import Damage, rebuild
 from evometrics.producers.row import Row, give_numbers
@@ -35,9 +35,7 @@ SPACING = 0.003
 DELETE_ROWS = 1000
 DELETE_PAUSE = 0.05
 COMMIT_ATTEMPTS = 5
-NOT_RUNNING = "the collector is not running in this process; call start() in each process"
 COMPLAIN_SECONDS = 10.0
-STANDARD_ERROR = 2
 COMMIT_PAUSE = 0.2
 #: After more than this waited, the emptied file gives its pages back.
 SHRINK_ABOVE = 8_000_000
@@ -82,7 +80,6 @@ class Outbox:
         self.files: list[tuple[Path, os.stat_result]] = []
         self.on_damage: Callable[[Damage], None] = Damage.say
         self.closing = False
-        self.process = 0
         self.complained = 0.0
         self.thread: threading.Thread | None = None
 
@@ -104,7 +101,7 @@ class Outbox:
         self.handover.read_to(self.handover.committed_upto)
         self.space.empty()
         self.sent, self.undeleted = [], 0
-        self.closing, self.process = False, os.getpid()
+        self.closing = False
         self.thread = threading.Thread(target=self.run, name="evometrics-outbox", daemon=True)
         self.thread.start()
 
@@ -125,8 +122,24 @@ class Outbox:
             self.lock.close(delete=left == 0)
         self.thread = self.file = None
 
-    def append(self, topic: str, key: str, value: bytes) -> asyncio.Future[bool]:
+    @property
+    def is_open(self) -> bool:
+        """Whether rows can be appended."""
+        return self.thread is not None and not self.closing
+
+    def let_go(self) -> None:
+        """In a forked child: give up the parent's lock, which would else keep its outbox from adoption.
+
+        Nothing else of the parent's is touched, not even to close it. (To close this copy of the lock's
+        descriptor frees nothing while the parent has its own.)
+        """
+        if self.lock is not None:
+            self.lock.close()
+
+    def append(self, topic: str, key: str, value: bytes) -> asyncio.Future[bool] | None:
         """Return what comes to be True once the row is on disk, False where it was shed or not written.
+
+        None where the outbox is not open.
 
         The row takes its place in the order at the call, not when it is on disk; cancelling the wait does
         not take it back.
@@ -139,27 +152,7 @@ class Outbox:
                 self.waiters.append(waiter)
                 if len(self.queue) >= self.wake_at:
                     self.wake()
-        if not open_:
-            self.failed += 1
-            self.complain(NOT_RUNNING)
-            waiter.set_result(False)
-        return waiter
-
-    def forked(self) -> bool:
-        """Tell whether this process is a forked child of the one that opened the outbox, and say so if it is.
-
-        No lock can be trusted there, for a thread of the parent may have held it: not the mutex, not one of
-        the collector's other parts, and not those behind a log's handlers (the word goes to standard error).
-        So this must be asked first.
-        """
-        if self.process in (0, os.getpid()):
-            return False
-        self.failed += 1
-        now = time.monotonic()
-        if now - self.complained > COMPLAIN_SECONDS or not self.complained:
-            self.complained = now
-            os.write(STANDARD_ERROR, f"evometrics: {NOT_RUNNING}\n".encode())
-        return True
+        return waiter if open_ else None
 
     def delete(self, rows: Sequence[Row]) -> None:
         """Have rows that the broker has acknowledged deleted; returns at once."""
@@ -306,6 +299,15 @@ class Outbox:
         self.moves += 1
         self.space.restock(self.file)
         self.on_damage(damage)
+
+    def oldest(self) -> float | None:
+        """Return when the oldest row that waits was recorded, Unix seconds; None where none waits."""
+        if not self.is_open or self.space.depth == 0:
+            return None
+        try:
+            return oldest_in(self.path)
+        except sqlite3.Error:
+            return None
 
     def give_back(self) -> None:
         """After a long queue has drained, return its disk space."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -277,3 +277,10 @@ def sound(row: Row) -> bool:
 def wire() -> WireFormat:
     """Return the schemas that this release knows."""
     return WireFormat()
+
+
+def oldest_in(path: Path) -> float | None:
+    """Return when the oldest row of an outbox was recorded, Unix seconds. Raises `sqlite3.Error`."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        found = connection.execute("SELECT recorded_at FROM outbox ORDER BY seq LIMIT 1").fetchone()
+    return None if found is None else found[0] / 1000

@@ -72,6 +72,7 @@ class Publisher:
         published: by topic, events that the broker has acknowledged.
         connected: whether the last attempt reached the broker.
         problem: why the broker can't be used just now; empty where it can.
+        failures: how many times it could not.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Publisher:
         self.new_rows = asyncio.Event()
         self.loop = asyncio.get_running_loop()
         self.reminded = 0.0
+        self.failures = 0
         self.attempt = 0
 
     def wake(self) -> None:
@@ -246,6 +248,7 @@ class Publisher:
         """Say what is wrong with the broker: at first, and then once a minute."""
         self.connected = False
         self.problem = str(error) or type(error).__name__
+        self.failures += 1
         now = time.monotonic()
         if not self.reminded or now - self.reminded > REMIND_EVERY:
             self.reminded = now

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 
 class Recorder(Protocol):
     """The collector as its callers see it. Each method returns the id of the event that is now on disk,
-    None where it was not recorded (invalid, shed); none raises, unless `strict` is set.
+    None where it was not recorded (it names no agent, or was shed); none raises, unless `strict` is set.
     """
 
     async def record_evolution_start(self, event: object) -> str | None:
@@ -16,12 +15,12 @@ class Recorder(Protocol):
 
     async def record_evolution_progress(
         self,
-        agent_id: str,
-        iteration: int,
-        fitness: float | None,
+        agent_id: object,
+        iteration: object = None,
+        fitness: object = None,
         *,
-        evolution_id: str | None = None,
-        timestamp: float | None = None,
+        evolution_id: object = None,
+        timestamp: object = None,
     ) -> str | None:
         """Record an iteration of an evolution that is under way."""
 
@@ -30,14 +29,14 @@ class Recorder(Protocol):
 
     async def record_kpi_snapshot(
         self,
-        agent_id: str,
-        kpis: Mapping[str, float],
+        agent_id: object,
+        kpis: object,
         *,
-        phase: str = "continuous",
-        evolution_id: str | None = None,
-        timestamp: float | None = None,
+        phase: object = "continuous",
+        evolution_id: object = None,
+        timestamp: object = None,
     ) -> str | None:
         """Record an agent's KPIs."""
 
-    async def record_system_event(self, event_type: str, data: Any = None) -> str | None:
+    async def record_system_event(self, event_type: object, data: object = None) -> str | None:
         """Record something about the node or the system."""

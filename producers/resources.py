@@ -1,57 +1,63 @@
 """What an evolution costs: CPU average, memory peak, GPU memory and network bytes over its whole life.
 
-One thread samples the process while evolutions are under way; each also gets a reading at its start and
-at its end, so that a short one has figures too. Figures are the process's: evolutions that overlap in one
-process share them.
+Figures are those of this process and its descendants together; network bytes are the host's, without its
+loopback. One thread samples while evolutions are under way; each also gets a reading at its start and at its
+end, so that a short one has figures too. Evolutions that overlap in one process share its figures. What can't
+be measured is None.
 """
 
 from __future__ import annotations
 
-import resource
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
 
-import psutil
-
 from evometrics.producers.gpu import GpuMemory
+from evometrics.producers.processes import (
+    MB,
+    ProcessTree,
+    high_water_mb,
+    largest_child_mb,
+    memory_of,
+    network_bytes,
+)
 
-MB = 1_000_000
 INTERVAL = 0.25
-#: `ru_maxrss` is in KiB on Linux and in bytes on macOS.
-MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 #: CPU over less than this is noise; the reading before it is given again.
 SHORTEST_CPU_SPAN = 0.02
 #: A reading serves all who ask within this many seconds: hundreds of evolutions may begin in that time.
 FRESH = 0.01
+#: Descendants are looked for at most this often, seconds.
+LOOK_SPAN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The process at one moment.
+    """The process and its descendants at one moment.
 
     Attributes:
         at: `time.perf_counter()`.
         cpu_percent: CPU since the reading before, percent of one core.
-        memory_mb: resident memory, MB (10^6 bytes).
-        network_bytes: what the host has sent and received.
+        cpu_seconds: CPU used so far.
+        memory_mb: memory in use, MB (10^6 bytes).
+        network_bytes: what the host has sent and received, None where that is unknown.
     """
 
     at: float
     cpu_percent: float
+    cpu_seconds: float
     memory_mb: float
-    network_bytes: int
+    network_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one evolution used; units as in EvolutionCompleted."""
+    """What one evolution used; units as in EvolutionCompleted, None = not measured."""
 
-    cpu_percent_avg: float
-    memory_used_mb: float
+    cpu_percent_avg: float | None
+    memory_used_mb: float | None
     gpu_memory_mb: float | None
-    network_bytes_transferred: int
+    network_bytes_transferred: int | None
 
 
 @dataclass(slots=True)
@@ -60,19 +66,20 @@ class Watch:
 
     started: float
     cpu_seconds: float
-    network_bytes: int
+    network_bytes: int | None
     high_water_mb: float
+    largest_child_mb: float
     peak_mb: float
     gpu_peak_mb: float | None = None
 
 
 @dataclass(slots=True)
 class ResourceSampler:
-    """Samples this process every `interval` seconds while at least one evolution is watched."""
+    """Samples this process and its descendants every `interval` seconds while an evolution is watched."""
 
     interval: float = INTERVAL
     gpu: GpuMemory = field(default_factory=GpuMemory)
-    process: psutil.Process = field(default_factory=psutil.Process)
+    tree: ProcessTree = field(default_factory=ProcessTree)
     watches: dict[str, Watch] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     wanted: threading.Event = field(default_factory=threading.Event)
@@ -80,6 +87,8 @@ class ResourceSampler:
     thread: threading.Thread | None = None
     last_span: tuple[float, float, float] = (0.0, 0.0, 0.0)
     last: Reading | None = None
+    looked: float = 0.0
+    children_mb: float = 0.0
 
     def start(self) -> None:
         """Start the thread."""
@@ -105,14 +114,15 @@ class ResourceSampler:
         reading = self.sample()
         watch = Watch(
             time.perf_counter(),
-            time.process_time(),
+            time.process_time() + self.tree.cpu_seconds(),
             reading.network_bytes,
             high_water_mb(),
+            largest_child_mb(),
             reading.memory_mb,
         )
         with self.lock:
             self.watches[evolution_id] = watch
-        watch.gpu_peak_mb = self.gpu.read()
+        watch.gpu_peak_mb = self.gpu.read(self.tree.pids())
         self.wanted.set()
         return reading
 
@@ -129,17 +139,24 @@ class ResourceSampler:
         if watch is None:
             return None
         reading = self.sample(since=watch.started)
-        high_water = high_water_mb()
-        # The kernel's high-water mark never falls: where it rose since the start, the top was in between,
+        peak = max(watch.peak_mb, reading.memory_mb)
+        # The kernel's high-water marks never fall: where one rose since the start, the top was in between,
         # and is exact even if no sample hit it.
-        peak = max(watch.peak_mb, high_water) if high_water > watch.high_water_mb else watch.peak_mb
+        high_water, largest = high_water_mb(), largest_child_mb()
+        if high_water > watch.high_water_mb:
+            peak = max(peak, high_water)
+        if largest > watch.largest_child_mb:
+            peak = max(peak, largest + reading.memory_mb)
         elapsed = time.perf_counter() - watch.started
-        cpu = time.process_time() - watch.cpu_seconds
+        cpu = time.process_time() + self.tree.cpu_seconds() - watch.cpu_seconds
+        network = None
+        if reading.network_bytes is not None and watch.network_bytes is not None:
+            network = max(0, reading.network_bytes - watch.network_bytes)
         return Usage(
-            cpu_percent_avg=100 * cpu / elapsed if elapsed > 0 else 0.0,
+            cpu_percent_avg=max(0.0, 100 * cpu / elapsed) if elapsed > 0 else None,
             memory_used_mb=peak,
             gpu_memory_mb=watch.gpu_peak_mb,
-            network_bytes_transferred=max(0, reading.network_bytes - watch.network_bytes),
+            network_bytes_transferred=network,
         )
 
     def sample(self, since: float = 0.0) -> Reading:
@@ -150,20 +167,30 @@ class ResourceSampler:
         now, last = time.perf_counter(), self.last
         if last is not None and last.at >= max(since, now - FRESH):
             return last
-        memory, network, used = self.process.memory_info().rss / MB, network_bytes(), time.process_time()
+        network = network_bytes()
         with self.lock:
+            if now - self.looked >= LOOK_SPAN or self.looked < since:
+                self.children_mb, self.looked = self.tree.look(), now
+            used = time.process_time() + self.tree.cpu_seconds()
+            memory = self.own_mb() + self.children_mb
             before, used_before, percent = self.last_span
             if now - before >= SHORTEST_CPU_SPAN:
-                percent = 100 * (used - used_before) / (now - before)
+                percent = max(0.0, 100 * (used - used_before) / (now - before))
                 self.last_span = (now, used, percent)
             for watch in self.watches.values():
                 watch.peak_mb = max(watch.peak_mb, memory)
-            self.last = reading = Reading(now, percent, memory, network)
+            self.last = reading = Reading(now, percent, used, memory, network)
         return reading
+
+    def own_mb(self) -> float:
+        """Return this process's memory, MB: its share where it has children to share with."""
+        if self.tree.children:
+            return memory_of(self.tree.process) / MB
+        return float(self.tree.process.memory_info().rss) / MB
 
     def sample_gpu(self) -> None:
         """Lift the GPU peaks of all watched evolutions."""
-        used = self.gpu.read()
+        used = self.gpu.read(self.tree.pids())
         if used is None:
             return
         with self.lock:
@@ -178,17 +205,3 @@ class ResourceSampler:
                 return
             self.sample()
             self.sample_gpu()
-
-
-def high_water_mb() -> float:
-    """Return the highest resident memory of the process so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT / MB
-
-
-def network_bytes() -> int:
-    """Return the bytes the host has sent and received; 0 where they can't be read."""
-    try:
-        counters = psutil.net_io_counters()
-    except (OSError, RuntimeError):
-        return 0
-    return int(counters.bytes_sent + counters.bytes_recv) if counters else 0

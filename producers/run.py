@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from evometrics.producers.evolution_events import EvolutionCompletionEvent, EvolutionEvent
+from evometrics.producers.left_out import said
 from evometrics.producers.recorder import Recorder
 
 logger = logging.getLogger(__name__)
@@ -32,53 +32,58 @@ class EvolutionRun:
     @property
     def evolution_id(self) -> str:
         """The id that all events of this evolution carry."""
-        return self.start.evolution_id or ""
+        return str(self.start.evolution_id)
 
     async def __aenter__(self) -> Self:
         await self.recorder.record_evolution_start(self.start)
         return self
 
-    async def progress(self, iteration: int | None = None, fitness: float | None = None) -> None:
+    async def progress(self, iteration: object = None, fitness: object = None) -> None:
         """Record the fitness reached in an iteration, counted from 0; without a number: the next one."""
         number = self.iterations if iteration is None else iteration
         await self.recorder.record_evolution_progress(
             self.start.agent_id, number, fitness, evolution_id=self.evolution_id
         )
-        self.iterations = number + 1
+        self.iterations = number + 1 if type(number) is int else self.iterations + 1
 
     async def complete(
         self,
         *,
-        post_kpis: Mapping[str, float] | None = None,
-        success: bool = True,
-        rollback_performed: bool = False,
-        status: str | None = None,
-        insights: Sequence[str] = (),
-        duration_seconds: float | None = None,
-        convergence_iterations: int | None = None,
-        fitness_trajectory: Sequence[float] | None = None,
-        metadata: Mapping[str, str] | None = None,
-        parent_agent_id: str | None = None,
-        cost_usd: float | None = None,
+        post_kpis: object = None,
+        success: object = None,
+        rollback_performed: object = None,
+        status: object = None,
+        insights: object = None,
+        duration_seconds: object = None,
+        convergence_iterations: object = None,
+        fitness_trajectory: object = None,
+        metadata: object = None,
+        parent_agent_id: object = None,
+        cost_usd: object = None,
     ) -> None:
-        """Record the end. What is left out is measured, or comes from the start and the progress."""
+        """Record the end. What is left out is measured, or comes from the start and the progress.
+
+        `status` wins over `rollback_performed`, and that over `success`; without any of them it succeeded.
+        """
         if self.completed:
             logger.error("evolution %s: complete() was called before; ignored", self.evolution_id)
             return
         self.completed = True
+        if success is None and status is None and not rollback_performed:
+            success = True
         await self.recorder.record_evolution_completion(
             EvolutionCompletionEvent(
                 agent_id=self.start.agent_id,
                 evolution_id=self.evolution_id,
                 success=success,
-                post_evolution_kpis=dict(post_kpis or {}),
+                post_evolution_kpis=post_kpis,
                 rollback_performed=rollback_performed,
                 status=status,
-                insights=list(insights),
+                insights=insights,
                 duration_seconds=duration_seconds,
                 convergence_iterations=convergence_iterations,
-                fitness_trajectory=None if fitness_trajectory is None else list(fitness_trajectory),
-                metadata=dict(metadata or {}),
+                fitness_trajectory=fitness_trajectory,
+                metadata=metadata,
                 parent_agent_id=parent_agent_id,
                 cost_usd=cost_usd,
             )
@@ -89,5 +94,13 @@ class EvolutionRun:
     ) -> None:
         if self.completed:
             return
-        insight = LEFT_OPEN if error is None else f"error: {type(error).__name__}: {error}"
+        insight = LEFT_OPEN if error is None else f"error: {type(error).__name__}: {message(error)}"
         await self.complete(success=False, insights=[insight])
+
+
+def message(error: BaseException) -> str:
+    """Return an exception's message, whatever its `__str__` does."""
+    try:
+        return str(error)
+    except Exception:
+        return said(error)

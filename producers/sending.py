@@ -16,6 +16,8 @@ from evometrics.producers.background import BackgroundLoop
 from evometrics.producers.backlog import Backlog
 from evometrics.producers.exporters import Exporter, configured_exporters
 from evometrics.producers.framing import Framing
+from evometrics.producers.metrics_server import serve_metrics
+from evometrics.producers.node_metrics import NodeMetrics
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.publisher import Publisher
 from evometrics.producers.rebuilding import Damage
@@ -24,6 +26,7 @@ from evometrics.producers.refused import RefusedMessages
 from evometrics.producers.row import Row
 from evometrics.producers.settings import CollectorSettings
 from evometrics.schemas.events import Event
+from evometrics.schemas.http import HealthServer
 from evometrics.schemas.registry import RegistryClient
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
@@ -46,6 +49,7 @@ class Sending:
     Attributes:
         published: events by topic that the broker has acknowledged.
         refused: messages that the broker will never take.
+        refusals: how many there were since this was made.
     """
 
     def __init__(
@@ -60,14 +64,30 @@ class Sending:
         self.exporters: list[Exporter] = configured_exporters(settings)
         self.background = BackgroundLoop("evometrics-publisher")
         self.published: Counter[str] = Counter()
+        self.refusals = 0
         self.backlog: Backlog | None = None
         self.publisher: Publisher | None = None
+        self.server: HealthServer | None = None
         self.tasks: set[asyncio.Task[None]] = set()
 
     @property
     def depth(self) -> int:
         """Events that the broker does not have yet."""
         return self.outbox.space.depth if self.backlog is None else self.backlog.depth
+
+    @property
+    def errors(self) -> int:
+        """How many times sending failed and was tried again."""
+        return 0 if self.publisher is None else self.publisher.failures
+
+    def oldest(self) -> float | None:
+        """Return when the oldest event that waits was recorded, Unix seconds; None where none waits."""
+        return self.outbox.oldest()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a broker answers."""
+        return self.publisher is not None and self.publisher.connected
 
     @property
     def problem(self) -> str:
@@ -82,10 +102,16 @@ class Sending:
             except Exception:
                 logger.exception("%s: could not take in a %s", exporter.address, event.record)
 
-    async def start(self) -> None:
-        """Start the thread; returns before the broker was reached."""
+    def start(self, metrics: NodeMetrics | None = None) -> None:
+        """Start the thread, and serve metrics where there are any; blocking, but not for the broker."""
         self.background.start()
-        await self.background.call(self.begin())
+        if metrics is not None and self.settings.prometheus_port is not None:
+            self.server = serve_metrics(self.settings.prometheus_port, self.settings.prometheus_host, metrics)
+        try:
+            self.background.call(self.begin())
+        except BaseException:
+            self.background.stop()
+            raise
 
     async def begin(self) -> None:
         """In the thread: adopt, and start the tasks."""
@@ -100,10 +126,13 @@ class Sending:
         for work in (self.publisher.run(), self.look_after(), *(e.run() for e in self.exporters)):
             self.keep(asyncio.create_task(work))
 
-    async def stop(self) -> None:
-        """Stop sending; what is left stays in the outbox."""
-        await self.background.call(self.end())
-        await asyncio.to_thread(self.background.stop)
+    def stop(self) -> None:
+        """Stop sending; what is left stays in the outbox. Blocking."""
+        self.background.call(self.end())
+        if self.server is not None:
+            self.server.end()
+            self.server = None
+        self.background.stop()
 
     async def end(self) -> None:
         """In the thread: end the tasks and close what they used."""
@@ -143,6 +172,7 @@ class Sending:
             self.refused.path,
         )
         self.refused.add(row, reason)
+        self.refusals += 1
         report = {"topic": row.topic, "agent_id": row.key, "bytes": len(row.value), "reason": reason}
         self.keep(asyncio.create_task(self.report("event_refused", {**report, "process": os.getpid()})))
 

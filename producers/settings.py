@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from evometrics.schemas.settings import KafkaSettings, SettingsError, read_settings, require
+from evometrics.producers.progress import ProgressSampling
+from evometrics.schemas.settings import KafkaSettings, read_settings, require
+from evometrics.schemas.validation import NAME_CHARACTERS
+
+logger = logging.getLogger(__name__)
 
 S = TypeVar("S")
 
@@ -33,7 +39,11 @@ class CollectorSettings:
         node_id: this node's name in every event; the host's name where none is given.
         outbox_max_mb: size of the outbox, MB of 10^6 bytes, from which events are shed, progress first.
         stop_timeout: seconds that `stop()` waits for the outbox to drain.
-        strict: raise on an invalid event rather than report it.
+        strict: raise `InvalidEvent` where a value can't be kept or an event can't be recorded.
+        progress_interval: which progress reports become events: seconds between two (`5`), or one in so many
+            (`every 10`); the last always does. Empty = all.
+        prometheus_port: where this node serves its own `/metrics`; 0 = any free port, None = nowhere.
+        prometheus_host: the address to bind for it; loopback unless a scraper is to reach it.
     """
 
     buffer_size: int = 100
@@ -47,6 +57,9 @@ class CollectorSettings:
     outbox_max_mb: float = 1024.0
     stop_timeout: float = 10.0
     strict: bool = False
+    progress_interval: str = ""
+    prometheus_port: int | None = None
+    prometheus_host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         require(self.buffer_size > 0, "buffer_size", self.buffer_size, "must be at least 1")
@@ -58,6 +71,17 @@ class CollectorSettings:
             check_address(name, getattr(self, name), scheme_needed=name == "influxdb_url")
         if not self.node_id:
             object.__setattr__(self, "node_id", socket.gethostname() or "node")
+        fits = len(self.node_id) <= NAME_CHARACTERS and self.node_id.isprintable()
+        require(fits, "node_id", self.node_id[:100], f"give at most {NAME_CHARACTERS} printable characters")
+        port = self.prometheus_port
+        require(port is None or 0 <= port < 65536, "prometheus_port", port, "give a port, 0 to 65535")
+        ProgressSampling.of(self.progress_interval)
+
+
+OWN_KEYS = frozenset(f.name for f in dataclasses.fields(CollectorSettings))
+KAFKA_KEYS = frozenset(f.name for f in dataclasses.fields(KafkaSettings))
+#: What a collector's config may say.
+CONFIG_KEYS = OWN_KEYS | KAFKA_KEYS
 
 
 def check_address(name: str, value: str, *, scheme_needed: bool) -> None:
@@ -77,21 +101,27 @@ def collector_settings(config: Mapping[str, Any] | None = None) -> tuple[Collect
     """Read a collector's `config`: the fields of `CollectorSettings` and of `KafkaSettings`, by name.
 
     What the config leaves out is read from `EVOMETRICS_COLLECTOR_<NAME>` and `EVOMETRICS_KAFKA_<NAME>`;
-    an entry of None counts as left out. Raises `SettingsError` naming an unknown key or a bad value.
+    an entry of None counts as left out. Keys that are none of ours are an orchestrator's own: they are named
+    in one warning. Raises `SettingsError` naming a bad value.
     """
     given = {str(key): value for key, value in (config or {}).items() if value is not None}
-    own, broker = ({f.name for f in dataclasses.fields(c)} for c in (CollectorSettings, KafkaSettings))
-    unknown = sorted(set(given) - own - broker)
-    if unknown:
-        raise SettingsError(
-            f"config {', '.join(unknown)}: no such key; there are {', '.join(sorted(own | broker))}"
+    if unknown := sorted(set(given) - CONFIG_KEYS):
+        logger.warning(
+            "config: no settings of evometrics, ignored: %s", ", ".join(suggested(unknown, CONFIG_KEYS))
         )
     if isinstance(given.get("brokers"), list | tuple):
         given["brokers"] = ",".join(map(str, given["brokers"]))
     return (
-        read(CollectorSettings, "collector", {k: v for k, v in given.items() if k in own}),
-        read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in broker}),
+        read(CollectorSettings, "collector", {k: v for k, v in given.items() if k in OWN_KEYS}),
+        read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in KAFKA_KEYS}),
     )
+
+
+def suggested(unknown: Iterable[str], known: Collection[str]) -> Iterator[str]:
+    """Give each unknown name, with the setting it may be a misspelling of."""
+    for name in unknown:
+        near = get_close_matches(name.lower(), known, n=1, cutoff=0.75)
+        yield f"{name} (did you mean {near[0]}?)" if near else name
 
 
 def read(cls: type[S], section: str, given: dict[str, Any]) -> S:

@@ -1,140 +1,418 @@
-# Values as orchestrators hand them over, turned into what the schemas take, or refused by name.
+# Values as orchestrators hand them over, turned into what the schemas take; what can't be is left out and named.
 #
-# `convert.pyx` includes it; `convert.pyi` says what each function takes, returns and raises.
+# `convert.pyx` includes it; `convert.pyi` says what each function takes and returns. Nothing here raises
+# because of a value: the usual ones are looked at in C, all others by way of Python's own conversions.
 
+import enum
 import json
+import math
 from collections.abc import Iterable, Mapping
-from numbers import Real
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+from itertools import islice
 
 from cpython.dict cimport PyDict_CheckExact, PyDict_Copy, PyDict_Next
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyObject
-from cpython.unicode cimport PyUnicode_Check, PyUnicode_GET_LENGTH, PyUnicode_READ_CHAR
+from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_GET_LENGTH, PyUnicode_READ_CHAR
 from libc.math cimport isfinite
 
-from evometrics.schemas.validation import InvalidEvent
+from evometrics.producers.left_out import LEFT_OUT, LeftOut, said
+from evometrics.schemas.validation import NAME_CHARACTERS, InvalidEvent
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_ASCII(object text)
+
+#: Items of an iterable that are looked at: a generator may never end.
+MOST_ITEMS = 1_000_000
+#: A number's digits; no number of more is finite as a double.
+DEF MOST_DIGITS = 400
+#: An id that is too long keeps its first characters and a digest of all of them.
+DEF ID_KEPT = 900
+DEF DIGEST = 32
+cdef Py_ssize_t MOST_NAME = NAME_CHARACTERS
+cdef object BIGGEST = 2**63
 
 
-def given(event, *names):
-    for name in names:
-        value = getattr(event, name, None)
-        if value is not None:
-            return value
+cdef inline object attribute(event, str name, left_out):
+    """An event's attribute; None where it has none, or where asking for it raises."""
+    try:
+        return getattr(event, name, None)
+    except Exception as error:
+        left_out.add(name, error, "asking for it raised")
+        return None
+
+
+cdef inline object first_of(event, str first, str second, left_out):
+    """The first of two attributes that an event has and that is not None."""
+    value = attribute(event, first, left_out)
+    return attribute(event, second, left_out) if value is None else value
+
+
+# Numbers -------------------------------------------------------------------------------------------------
+
+
+cdef object number(value):
+    """A finite float of what stands for one number; None where nothing does."""
+    if PyFloat_CheckExact(value):
+        return value if isfinite(PyFloat_AS_DOUBLE(value)) else None
+    if value is None:
+        return None
+    if isinstance(value, (str, bytes)) and not isinstance(value, enum.Enum) and len(value) > MOST_DIGITS:
+        return None
+    found = None
+    try:
+        found = float(value)
+    except Exception:
+        found = inner_number(value)
+    if found is None:
+        return None
+    found = found + 0.0  # a float of a kind of its own becomes a plain one
+    return found if isfinite(<double>found) else None
+
+
+cdef object inner_number(value):
+    """The number in an Enum or in an array of one element, as a float; None where there is none."""
+    try:
+        if isinstance(value, enum.Enum):
+            return float(value.value)
+        item = getattr(value, "item", None)
+        return None if item is None or isinstance(value, type) else float(item())
+    except Exception:
+        return None
+
+
+cpdef object number_of(value, str name, left_out):
+    """A finite float, None where it was not given or is none, which is noted."""
+    if value is None:
+        return None
+    found = number(value)
+    if found is None:
+        left_out.add(name, value, "is no finite number")
+    return found
+
+
+cdef object amount_of(value, str name, left_out):
+    """A number that can't be below 0."""
+    found = number_of(value, name, left_out)
+    if found is not None and <double>found < 0:
+        left_out.add(name, value, "is negative")
+        return None
+    return found
+
+
+cdef object whole_of(value, str name, left_out):
+    """A whole number of 64 bits, None where it was not given or is none, which is noted."""
+    if value is None:
+        return None
+    found = value if PyLong_CheckExact(value) else None
+    if found is None:
+        if isinstance(value, int):
+            found = int(value)
+        else:
+            plain = number(value)
+            if plain is not None and plain == math.floor(plain):
+                found = int(plain)
+    if found is None or not -BIGGEST <= found < BIGGEST:
+        left_out.add(name, value, "is no whole number of 64 bits")
+        return None
+    return found
+
+
+cdef object count_of(value, str name, left_out):
+    """A whole number that can't be below 0."""
+    found = whole_of(value, name, left_out)
+    if found is not None and found < 0:
+        left_out.add(name, value, "is negative")
+        return None
+    return found
+
+
+cdef object seconds_of(value, str name, left_out):
+    """How long something took, in seconds; None where it was not given or can't be, which is noted."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    return amount_of(value, name, left_out)
+
+
+cdef object truth_of(value, str name, left_out):
+    """True or False; None where it was not given or is neither, which is noted."""
+    if value is None or value is True or value is False:
+        return value
+    try:
+        if isinstance(value, enum.Enum) and not isinstance(value, int):
+            value = value.value
+        if isinstance(value, str):
+            word = value.strip().lower()
+            if word in ("true", "yes", "1", "t", "y"):
+                return True
+            if word in ("false", "no", "0", "f", "n"):
+                return False
+        else:
+            plain = number(value)
+            return bool(value) if plain is None and not isinstance(value, float) else bool(plain)
+    except Exception:
+        pass
+    left_out.add(name, value, "is neither true nor false")
     return None
 
 
-cdef inline object first_given(event, first, second):
-    """What `given` does with two names."""
-    value = getattr(event, first, None)
-    return getattr(event, second, None) if value is None else value
+# Text ----------------------------------------------------------------------------------------------------
 
 
-cpdef object finite(value, record, name):
-    if PyFloat_CheckExact(value) and isfinite(PyFloat_AS_DOUBLE(value)):
-        return value
+cdef str clean(str text):
+    """Text that UTF-8 can hold: a lone surrogate is written as an escape."""
+    if PyUnicode_IS_ASCII(text):
+        return text
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InvalidEvent(record, name, f"{value!r} is no number") from None
-    if not isfinite(PyFloat_AS_DOUBLE(number)):
-        raise InvalidEvent(record, name, f"{value!r} is not finite")
-    return number
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
 
 
-cdef inline object finite_or_none(value, record, name):
-    return None if value is None else finite(value, record, name)
+cpdef str text_of(value):
+    """Text as it is, ids, names and paths as text, anything else as JSON; None as empty."""
+    if PyUnicode_CheckExact(value):
+        return clean(<str>value)
+    if value is None:
+        return ""
+    try:
+        if isinstance(value, enum.Enum):
+            return text_of(value.value)
+        if isinstance(value, str):
+            return clean(str.__str__(value))
+        if isinstance(value, (bytes, bytearray)):
+            return clean(bytes(value).decode("utf-8", "backslashreplace"))
+        if isinstance(value, (bool, dict, list, tuple)):
+            return json.dumps(value, default=said)
+        return clean(str.__str__(str(value)))
+    except Exception:
+        return said(value)
 
 
-cpdef object whole(value, record, name):
-    if PyLong_CheckExact(value):
-        return value
-    number = finite(value, record, name)
-    if number != int(number):
-        raise InvalidEvent(record, name, f"{value!r} is no whole number")
-    return int(number)
+cdef str name_of(value, str name, left_out):
+    """What events are grouped by: text of bounded length."""
+    cdef str found = text_of(value)
+    if PyUnicode_GET_LENGTH(found) > MOST_NAME:
+        left_out.add(name, found, f"has {len(found)} characters, of which {NAME_CHARACTERS} are kept")
+        return found[:NAME_CHARACTERS]
+    return found
 
 
-cdef inline object text(value):
-    """Text as it is and anything else as JSON; None as empty."""
-    if PyUnicode_Check(value):
-        return value
-    return "" if value is None else json.dumps(value, default=str)
+cpdef str id_of(value):
+    """An id as text, the same wherever it is given; a very long one is shortened and stays unique."""
+    cdef str found = text_of(value)
+    if PyUnicode_GET_LENGTH(found) > MOST_NAME:
+        return f"{found[:ID_KEPT]}-{sha256(found.encode()).hexdigest()[:DIGEST]}"
+    return found
 
 
-cdef inline object plain(value):
-    """Any real number as float (`numpy.float32` is none to Avro), anything else unchanged."""
-    if PyFloat_CheckExact(value) or isinstance(value, bool) or not isinstance(value, Real):
-        return value
-    return float(value)
+# Times ---------------------------------------------------------------------------------------------------
+
+#: How far ahead of its clock a node may say that something happened, seconds.
+DEF MOST_AHEAD = 86_400.0
+#: Numbers of this amount are no seconds, but a smaller unit's.
+DEF MILLISECONDS = 1e11
+DEF MICROSECONDS = 1e14
+DEF NANOSECONDS = 1e17
 
 
-cdef bint all_floats(dict values):
-    cdef PyObject *value
-    cdef Py_ssize_t place = 0
-    while PyDict_Next(values, &place, NULL, &value):
-        if not PyFloat_CheckExact(<object>value):
-            return False
-    return True
+cdef object moment_of(value, double now, str name, left_out):
+    """A time in Unix seconds, from seconds, a datetime or ISO text; None where there is none that can be.
+
+    A datetime without a zone is local time, as `datetime.timestamp` has it.
+    """
+    cdef double at
+    if value is None:
+        return None
+    found = None
+    if PyFloat_CheckExact(value):
+        found = value
+    else:
+        try:
+            if isinstance(value, datetime):
+                found = value.timestamp()
+            elif isinstance(value, str):
+                found = number(value)
+                if found is None:
+                    found = datetime.fromisoformat(value).timestamp()
+            elif isinstance(value, date):
+                found = datetime(value.year, value.month, value.day).timestamp()
+            else:
+                found = number(value)
+        except Exception:
+            found = None
+    if found is None or not isfinite(<double>found):
+        left_out.add(name, value, "is no time; give Unix seconds or a datetime")
+        return None
+    at = found
+    if 0 <= at <= now + MOST_AHEAD:
+        return at + 0.0
+    if at >= NANOSECONDS:
+        reason = "are nanoseconds; give seconds"
+    elif at >= MICROSECONDS:
+        reason = "are microseconds; give seconds"
+    elif at >= MILLISECONDS:
+        reason = "are milliseconds; give seconds"
+    elif at < 0:
+        reason = "is before 1970"
+    else:
+        reason = "is more than a day ahead of this node's clock"
+    left_out.add(name, value, reason)
+    return None
 
 
-cdef bint all_texts(dict values):
+# Maps and lists ------------------------------------------------------------------------------------------
+
+
+cdef bint plain_numbers(dict values):
+    """Whether a map's names are plain text and its values plain finite numbers."""
     cdef PyObject *name
     cdef PyObject *value
     cdef Py_ssize_t place = 0
     while PyDict_Next(values, &place, &name, &value):
-        if not (PyUnicode_Check(<object>name) and PyUnicode_Check(<object>value)):
+        if not (PyUnicode_CheckExact(<object>name) and PyUnicode_IS_ASCII(<object>name)):
+            return False
+        if not (PyFloat_CheckExact(<object>value) and isfinite(PyFloat_AS_DOUBLE(<object>value))):
             return False
     return True
 
 
-cdef dict numbers(value, record, name):
-    """A KPI map with plain floats: numpy's numbers count, anything else is left for validation."""
+cdef bint plain_texts(dict values):
+    """Whether a map has plain text only."""
+    cdef PyObject *name
+    cdef PyObject *value
+    cdef Py_ssize_t place = 0
+    while PyDict_Next(values, &place, &name, &value):
+        if not (PyUnicode_CheckExact(<object>name) and PyUnicode_IS_ASCII(<object>name)):
+            return False
+        if not (PyUnicode_CheckExact(<object>value) and PyUnicode_IS_ASCII(<object>value)):
+            return False
+    return True
+
+
+cdef list pairs_of(value, str name, left_out):
+    """A map's names and values, of whatever holds some; what it has none of is noted."""
+    found = []
+    try:
+        if PyDict_CheckExact(value):
+            return list((<dict>value).items())
+        if not isinstance(value, Mapping) and not isinstance(value, type):
+            to_dict, as_dict = getattr(value, "to_dict", None), getattr(value, "_asdict", None)
+            if callable(to_dict):
+                value = to_dict()
+            elif callable(as_dict):
+                value = as_dict()
+            elif is_dataclass(value):
+                value = {f.name: getattr(value, f.name, None) for f in dataclass_fields(value)}
+        if isinstance(value, Mapping):
+            for key in islice(iter(value), MOST_ITEMS):
+                found.append((key, value[key]))
+            return found
+        left_out.add(name, value, "is no map of names to values")
+    except Exception as error:
+        left_out.add(name, error, "reading it raised")
+    return found
+
+
+cdef dict numbers_in(value, str name, left_out, str agent=None):
+    """A KPI map: finite numbers by name. What is none is left out by name; the agent's own id is no KPI."""
     if value is None:
         return {}
-    if PyDict_CheckExact(value) and all_floats(value):
+    if PyDict_CheckExact(value) and plain_numbers(value):
         return PyDict_Copy(value)
-    if not isinstance(value, (dict, Mapping)):
-        raise InvalidEvent(record, name, f"{type(value).__name__} is no map of KPI names to numbers")
-    return {key: plain(item) for key, item in value.items()}
+    cdef dict found = {}
+    for key, item in pairs_of(value, name, left_out):
+        kpi = text_of(key)
+        plain = number(item)
+        if plain is None:
+            if kpi != "agent_id" or agent is None or text_of(item) != agent:
+                left_out.add_within(name, kpi, item, "is no finite number")
+        elif kpi in found:
+            left_out.add_within(name, kpi, item, "is there twice")
+        else:
+            found[kpi] = plain
+    return found
 
 
-cdef dict texts(value, record):
-    """Metadata as text by name."""
+cdef dict texts_in(value, str name, left_out):
+    """Metadata: text by name."""
     if value is None:
         return {}
-    if PyDict_CheckExact(value) and all_texts(value):
+    if PyDict_CheckExact(value) and plain_texts(value):
         return PyDict_Copy(value)
-    if not isinstance(value, (dict, Mapping)):
-        raise InvalidEvent(record, "metadata", f"{type(value).__name__} is no map")
-    return {text(key): text(item) for key, item in value.items()}
+    return {text_of(key): text_of(item) for key, item in pairs_of(value, name, left_out)}
 
 
-cdef list items(value, record, name):
-    """A list of any iterable but text."""
+cdef list items_of(value, str name, left_out):
+    """A list of what an iterable gives, of one thing where it is none."""
+    cdef list found
     if value is None:
         return []
-    if isinstance(value, str) or not isinstance(value, (list, Iterable)):
-        raise InvalidEvent(record, name, f"{type(value).__name__} is no list")
-    return list(value)
-
-
-cdef list texts_of(value, record, name):
-    """A list of texts."""
-    cdef list found = items(value, record, name)
-    cdef Py_ssize_t i
-    for i in range(len(found)):
-        if not PyUnicode_Check(<object>PyList_GET_ITEM(found, i)):
-            found[i] = text(found[i])
+    if PyList_CheckExact(value):
+        return list(value)
+    if isinstance(value, (str, bytes, bytearray, type)) or not isinstance(value, Iterable):
+        if not hasattr_safely(value, "__getitem__") or isinstance(value, (str, bytes, bytearray, type)):
+            return [value]
+    found = []
+    try:
+        tolist = getattr(value, "tolist", None)
+        if callable(tolist):
+            value = tolist()
+            if not isinstance(value, list):
+                return [value]
+        elif isinstance(value, Mapping):
+            value = value.values()
+        for item in value:
+            found.append(item)
+            if len(found) == MOST_ITEMS:
+                left_out.add(name, MOST_ITEMS, "more items than these were not looked at")
+                break
+    except Exception as error:
+        left_out.add(name, error, f"reading it raised after {len(found)} items")
     return found
 
 
-cdef list numbers_of(value, record, name):
-    """A list with plain floats; what is no number is left for validation."""
-    cdef list found = items(value, record, name)
+cdef bint hasattr_safely(value, str name):
+    try:
+        return hasattr(value, name)
+    except Exception:
+        return False
+
+
+cdef list texts_of(value, str name, left_out):
+    """A list of texts; one text is a list of one."""
+    cdef list found = items_of(value, name, left_out)
     cdef Py_ssize_t i
     for i in range(len(found)):
-        if not PyFloat_CheckExact(<object>PyList_GET_ITEM(found, i)):
-            found[i] = plain(found[i])
+        item = <object>PyList_GET_ITEM(found, i)
+        if not (PyUnicode_CheckExact(item) and PyUnicode_IS_ASCII(item)):
+            found[i] = text_of(item)
     return found
+
+
+cdef list numbers_of(value, str name, left_out):
+    """A list of finite numbers; what is none is left out."""
+    cdef list found = items_of(value, name, left_out)
+    cdef Py_ssize_t i
+    cdef bint plain = True
+    for i in range(len(found)):
+        item = <object>PyList_GET_ITEM(found, i)
+        if not (PyFloat_CheckExact(item) and isfinite(PyFloat_AS_DOUBLE(item))):
+            plain = False
+            break
+    if plain:
+        return found
+    cdef list kept = []
+    for i in range(len(found)):
+        one = number(found[i])
+        if one is None:
+            left_out.add_within(name, str(i), found[i], "is no finite number")
+        else:
+            kept.append(one)
+    return kept

@@ -73,7 +73,11 @@ class HealthServer(ThreadingHTTPServer):
 
     async def close(self) -> None:
         """Stop listening."""
-        await asyncio.to_thread(self.shutdown)
+        await asyncio.to_thread(self.end)
+
+    def end(self) -> None:
+        """Stop listening; blocking."""
+        self.shutdown()
         self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:

@@ -67,6 +67,54 @@ AGENT_KPI = MetricDef(
     ("agent_id", "kpi_name"),
 )
 
+# A node: what its collector tells of itself.
+OUTBOX_EVENTS = MetricDef("evometrics_outbox_events", "gauge", "Events that the broker does not have yet.")
+OUTBOX_BYTES = MetricDef(
+    "evometrics_outbox_bytes", "gauge", "Size of the events in this process's outbox, bytes."
+)
+OUTBOX_OLDEST_SECONDS = MetricDef(
+    "evometrics_outbox_oldest_seconds",
+    "gauge",
+    "Age of the oldest event that waits, seconds; 0 where none does.",
+)
+BROKER_CONNECTED = MetricDef("evometrics_broker_connected", "gauge", "1 while the node can send, else 0.")
+EVENTS_RECORDED = MetricDef(
+    "evometrics_events_recorded_total", "counter", "Events that reached the outbox.", ("topic",)
+)
+EVENTS_SENT = MetricDef(
+    "evometrics_events_sent_total", "counter", "Events that the broker has acknowledged.", ("topic",)
+)
+EVENTS_SHED = MetricDef(
+    "evometrics_events_shed_total", "counter", "Events dropped because the outbox was full.", ("topic",)
+)
+VALUES_LEFT_OUT = MetricDef(
+    "evometrics_values_left_out_total",
+    "counter",
+    "Values that could not be kept, were cut or put right, by field of the event.",
+    ("field",),
+)
+EVENTS_REJECTED = MetricDef(
+    "evometrics_events_rejected_total",
+    "counter",
+    "Events that could not be recorded, for they named no agent.",
+)
+EVENTS_REFUSED = MetricDef(
+    "evometrics_events_refused_total", "counter", "Events that the broker will never take, kept on the node."
+)
+EVENTS_FAILED = MetricDef(
+    "evometrics_events_failed_total", "counter", "Events that could not be written to the outbox."
+)
+PUBLISH_ERRORS = MetricDef(
+    "evometrics_publish_errors_total", "counter", "Times that sending failed and was tried again."
+)
+RECORD_SECONDS = MetricDef(
+    "evometrics_record_seconds",
+    "histogram",
+    "How long a record_* call waited for its event to be on disk, seconds.",
+    (),
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+
 # The sink.
 MESSAGES_CONSUMED = MetricDef(
     "evometrics_messages_consumed_total", "counter", "Messages read from Kafka.", ("topic",)
@@ -159,6 +207,21 @@ OF_STREAMS: tuple[MetricDef, ...] = (
     STREAM_LATE,
     STREAM_UNREADABLE,
     DEAD_LETTERS_TOTAL,
+)
+OF_NODES: tuple[MetricDef, ...] = (
+    OUTBOX_EVENTS,
+    OUTBOX_BYTES,
+    OUTBOX_OLDEST_SECONDS,
+    BROKER_CONNECTED,
+    EVENTS_RECORDED,
+    EVENTS_SENT,
+    EVENTS_SHED,
+    VALUES_LEFT_OUT,
+    EVENTS_REJECTED,
+    EVENTS_REFUSED,
+    EVENTS_FAILED,
+    PUBLISH_ERRORS,
+    RECORD_SECONDS,
 )
 METRICS: tuple[MetricDef, ...] = (*FROM_EVENTS, *OF_SINK, *OF_STREAMS[:-1])
 

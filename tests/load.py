@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.producers.collector import EvolutionMetricsCollector
+from evometrics.producers.left_out import LeftOut
 from evometrics.schemas.events import Event
 from evometrics.schemas.topics import BY_RECORD
 from tests.generator import Load, generate
@@ -29,6 +30,7 @@ async def send(load: Load, node: str, brokers: str, folder: Path, barrier: Barri
     first, last = min(at for at, _ in events), max(at for at, _ in events)
     config = {"node_id": node, "brokers": brokers, "db_path": str(folder / f"{node}.db"), "stop_timeout": 60}
     collector = EvolutionMetricsCollector(config)
+    journal = collector.journal
     await collector.start()
     try:
         for number in range(SLICES):
@@ -37,7 +39,8 @@ async def send(load: Load, node: str, brokers: str, folder: Path, barrier: Barri
             part = [event for at, event in events if begin <= at < end]
             # in order: an agent's events must enter the outbox in the order in which they are sent
             for chunk in (part[i : i + 200] for i in range(0, len(part), 200)):
-                await asyncio.gather(*(collector.store(e, collector.encoder.encode(e)) for e in chunk))
+                put = [(event, journal.put(event, LeftOut())) for event in chunk]
+                await asyncio.gather(*(journal.stored(event, future) for event, future in put))
             await asyncio.to_thread(barrier.wait, BARRIER_SECONDS)
     finally:
         await collector.stop()

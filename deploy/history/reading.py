@@ -13,6 +13,7 @@ from evometrics.deploy.history.report import Counts, Report
 from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, Source, SourceRow
 from evometrics.deploy.history.staging import SameIdOtherValues, Staging
 from evometrics.producers.encoder import Encoder
+from evometrics.producers.left_out import LeftOut
 from evometrics.schemas.validation import InvalidEvent
 
 #: What a row's cells can raise: refused by name, or a number or text that no event can hold.
@@ -58,7 +59,7 @@ class Reader:
         if row.kind == "evolution" and (strategy := self.staging.strategy_of(cells.get("evolution_id"))):
             cells = with_strategy(cells, strategy[0])
         event = CONVERSIONS[row.kind](cells, self.encoder.node_id)
-        value = self.encoder.encode(event)
+        value = self.encoder.encode(event, LeftOut())
         fresh = strategy is not None and not strategy[1]
         counts = self.counts[row.table]
         if not self.staging.add(event, value, row.table, fresh):

@@ -74,7 +74,9 @@ class DigitAgent:
         kept = None if state.right_before is None else retention(state.right_before, right)
         self._state = DigitState(state.model, right, quality)
         measured = {**quality, **speed}
-        return AgentKPI(**measured, knowledge_retention=kept, evaluation_count=len(test.y))
+        return AgentKPI(
+            agent_id=self.agent_id, **measured, knowledge_retention=kept, evaluation_count=len(test.y)
+        )
 
     def export_state(self) -> DigitState:
         """Return the present state; nothing in it is ever changed in place."""

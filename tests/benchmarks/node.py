@@ -89,7 +89,7 @@ class Node:
                 self.marks = number = self.marks + 1
                 agent = f"{prefix}-{number % MARK_AGENTS}"
                 event = completion(self.pool[0], agent, f"{prefix}-{number}")
-                event.generation_change = number
+                event.generation = number
                 called = time.time()
                 await self.collector.record_evolution_completion(event)
                 print(agent, number, called, file=file, flush=True)
@@ -103,7 +103,7 @@ def completion(done: EvolutionCompleted, agent: str, evolution_id: str) -> Evolu
         success=done.success,
         evolution_id=evolution_id,
         evolution_type=done.evolution_type,
-        generation_change=done.generation,
+        generation=done.generation,
         trigger_reason=done.trigger_reason,
         pre_evolution_kpis=done.pre_kpis,
         post_evolution_kpis=done.post_kpis,

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from evometrics.producers.collector import EvolutionMetricsCollector
+from evometrics.producers.left_out import LeftOut
 from evometrics.schemas.events import Event
 from tests.faults.journal import Call, Journal, read_journal
 
@@ -38,7 +39,7 @@ async def record(node: str, brokers: str, folder: Path, rate: float) -> None:
 
     async def one(n: int) -> Call | None:
         at, called = time.time(), time.perf_counter()
-        stored = await collector.store(events[n], collector.encoder.encode(events[n]))
+        stored = await collector.journal.stored(events[n], collector.journal.put(events[n], LeftOut()))
         return None if stored is None else Call(n, at, time.perf_counter() - called)
 
     while number < len(events) and not stop.is_set() and not (folder / ENOUGH).exists():

@@ -23,6 +23,7 @@ from evometrics.schemas.events import (
     KpiSnapshot,
     SystemEvent,
 )
+from evometrics.schemas.ids import derived_id
 from tests.producers.outbox_tools import config, until, waiting
 
 
@@ -53,7 +54,7 @@ async def test_a_script_of_the_specifications_calls_alone_records_its_events(tmp
     collector = orchestrator.metrics_collector
     await collector.record_system_event("node_started", {"version": "1.2"})
     await collector.record_system_metrics({"load": 0.5})
-    started, completed, system, metrics = waiting(collector)
+    started, before, completed, later, system, metrics = waiting(collector)
     await collector.stop()
 
     assert isinstance(started, EvolutionStarted)
@@ -73,7 +74,22 @@ async def test_a_script_of_the_specifications_calls_alone_records_its_events(tmp
     assert (system.event_type, json.loads(system.data)) == ("node_started", {"version": "1.2"})
     assert isinstance(metrics, SystemEvent)
     assert (metrics.event_type, json.loads(metrics.data)) == ("system_metrics", {"load": 0.5})
+    for snapshot, phase, source in ((before, "pre", started), (later, "post", completed)):
+        assert isinstance(snapshot, KpiSnapshot)
+        assert (snapshot.phase, snapshot.evolution_id) == (f"{phase}_evolution", "agent-7-1000")
+        assert snapshot.occurred_at == source.occurred_at
+    assert isinstance(before, KpiSnapshot) and isinstance(later, KpiSnapshot)
+    assert (before.accuracy, before.extra, later.accuracy) == (0.5, {"own_kpi": 3.0}, 0.75)
     assert list(collector.metrics_history) == [completed]
+    (entry,) = collector.metrics_history
+    assert (entry.timestamp, entry.duration_minutes) == (1060.75, pytest.approx(60.5 / 60))
+    assert entry.performance_score == pytest.approx(0.25 * 0.75)
+    delta = entry.improvement_delta
+    assert delta is not None and delta == pytest.approx(0.25 * 0.25)
+    assert entry.calculate_efficiency() == pytest.approx(delta / (60.5 / 60 * entry.memory_used_mb / 1000))
+    as_dict = entry.to_dict()
+    assert (as_dict["agent_id"], as_dict["timestamp"], as_dict["started_at"]) == ("agent-7", 1060.75, 1000.25)
+    assert as_dict["improvement_delta"] == delta and as_dict["success"] is True
 
 
 async def test_one_object_may_serve_as_start_and_completion(collector: EvolutionMetricsCollector) -> None:
@@ -94,13 +110,15 @@ async def test_one_object_may_serve_as_start_and_completion(collector: Evolution
     event.insights = ["Error: out of memory", "warning: slow", "WARN again", "no error here"]
     await asyncio.sleep(0.02)
     await collector.record_evolution_completion(event)
-    started, completed = waiting(collector)
+    started, _, completed, _ = waiting(collector)
     assert isinstance(started, EvolutionStarted)
     assert isinstance(completed, EvolutionCompleted)
     assert (started.evolution_type, started.generation, started.trigger_reason) == ("nightly", 4, "slow")
     assert completed.generation == 4
     assert (completed.error_count, completed.warning_count) == (1, 2)
     assert 0.02 <= completed.duration_seconds < 5, "measured, for the event has no duration of its own"
+    ended = 2000_000_000 + round(completed.duration_seconds * 1e6)
+    assert (completed.started_at, completed.occurred_at) == (2000_000_000, ended)
     assert not collector.active_collections
 
 
@@ -115,10 +133,13 @@ async def test_a_completion_without_a_start_still_stands_alone(collector: Evolut
     await collector.record_evolution_completion(
         SimpleNamespace(agent_id="a", timestamp=5000.0, duration_seconds=1000.0, pre_evolution_kpis={"x": 1})
     )
-    (completed,) = waiting(collector)
+    completed, _ = waiting(collector)
     assert isinstance(completed, EvolutionCompleted)
     assert (completed.started_at, completed.evolution_id) == (4000_000_000, "a-4000")
     assert (completed.pre_kpis, completed.success, completed.status) == ({"x": 1.0}, False, "failed")
+    assert set(completed.unmeasured) == {"memory_used_mb", "cpu_percent_avg", "network_bytes_transferred"}
+    (entry,) = collector.metrics_history
+    assert (entry.memory_used_mb, entry.to_dict()["cpu_percent_avg"]) == (None, None)
 
 
 async def test_a_completion_finds_its_own_start_among_several(collector: EvolutionMetricsCollector) -> None:
@@ -163,7 +184,7 @@ async def test_numbers_of_numpy_and_an_agents_own_figures_are_taken(
             cost_usd=np.float32(0.25),
         )
     )
-    (event,) = waiting(collector)
+    event, _ = waiting(collector)
     assert isinstance(event, EvolutionCompleted)
     assert event.post_kpis == {"accuracy": 0.5, "n": 3.0}
     assert (event.memory_used_mb, event.cpu_percent_avg, event.gpu_memory_mb) == (12.0, 50.0, 7.5)
@@ -185,7 +206,7 @@ async def test_an_evolution_block_records_start_progress_and_completion(
         await run.complete(
             post_kpis={"accuracy": 0.6}, insights=["better"], parent_agent_id="b", cost_usd=0.5
         )
-    started, *progressed, completed = waiting(collector)
+    started, _, *progressed, completed, _ = waiting(collector)
     assert isinstance(started, EvolutionStarted)
     assert isinstance(completed, EvolutionCompleted)
     assert {e.evolution_id for e in (started, completed)} == {run.evolution_id}
@@ -196,7 +217,7 @@ async def test_an_evolution_block_records_start_progress_and_completion(
     ]
     assert (completed.strategy_used, completed.generation, completed.status) == ("mutate", 2, "succeeded")
     assert (completed.fitness_trajectory, completed.convergence_iterations) == ([0.2, 0.6, 0.4], 2)
-    assert (completed.parent_agent_id, completed.cost_usd) == ("b", 0.5)
+    assert (completed.parent_agent_id, completed.cost_usd, completed.progress_share) == ("b", 0.5, 1.0)
 
 
 async def test_an_exception_in_the_block_is_recorded_as_a_failure_and_goes_on(
@@ -249,10 +270,61 @@ async def test_a_kpi_snapshot_has_its_fields_extras_and_performance(
     collector: EvolutionMetricsCollector,
 ) -> None:
     kpi = AgentKPI(accuracy=0.9, success_rate=0.8, evaluation_count=40, confidence_interval=0.02)
-    await collector.record_kpi_snapshot("a", kpi.to_dict() | {"robustness": 0.3}, phase="baseline")
+    await collector.record_kpi_snapshot("a", kpi.measured() | {"robustness": 0.3}, phase="baseline")
     (event,) = waiting(collector)
     assert isinstance(event, KpiSnapshot)
     assert (event.accuracy, event.success_rate, event.reliability) == (0.9, 0.8, None)
     assert (event.evaluation_count, event.confidence_interval, event.phase) == (40, 0.02, "baseline")
     assert event.extra == {"robustness": 0.3}
     assert event.overall_performance == pytest.approx(0.25 * 0.9 + 0.2 * 0.8)
+
+
+async def test_a_snapshot_that_an_evolution_has_already_is_not_recorded_again(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    before, after = {"accuracy": 0.5}, {"accuracy": 0.625}
+    async with collector.evolution("a", pre_kpis=before) as run:
+        own = await collector.record_kpi_snapshot(
+            "a", before, phase="pre_evolution", evolution_id=run.evolution_id
+        )
+        other = await collector.record_kpi_snapshot(
+            "a", {"accuracy": 0.75}, phase="post_evolution", evolution_id=run.evolution_id
+        )
+        await run.complete(post_kpis=after)
+    found = [e for e in waiting(collector) if isinstance(e, KpiSnapshot)]
+    assert [(e.event_id, e.phase, e.accuracy) for e in found] == [
+        (own, "pre_evolution", 0.5),
+        (other, "post_evolution", 0.75),
+    ]
+
+
+async def test_kpis_after_a_rollback_are_no_snapshot_for_the_agent_is_no_longer_like_that(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    async with collector.evolution("a", pre_kpis={"accuracy": 0.5}) as run:
+        await run.complete(post_kpis={"accuracy": 0.25}, status="rolled_back")
+    assert [e.phase for e in waiting(collector) if isinstance(e, KpiSnapshot)] == ["pre_evolution"]
+
+
+async def test_ids_of_snapshots_of_evolutions_are_derived(collector: EvolutionMetricsCollector) -> None:
+    await collector.record_evolution_completion(
+        agent_id="a", success=True, pre_kpis={"x": 1}, post_kpis={"x": 2}
+    )
+    done, *snapshots = waiting(collector)
+    assert [e.event_id for e in snapshots] == [
+        derived_id("kpi_snapshot", done.event_id, phase) for phase in ("pre_evolution", "post_evolution")
+    ]
+
+
+async def test_a_generation_change_of_one_number_is_a_jump_not_a_generation(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    await collector.record_evolution_completion(agent_id="a", success=True, generation_change=3)
+    await collector.record_evolution_completion(agent_id="b", success=True, generation_change=(3, 5))
+    await collector.record_evolution_completion(agent_id="c", success=True, generation=6)
+    events = [e for e in waiting(collector) if isinstance(e, EvolutionCompleted)]
+    assert [(e.generation, e.metadata.get("generation_change")) for e in events] == [
+        (0, "3"),
+        (5, None),
+        (6, None),
+    ]

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import select
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,9 +29,10 @@ from evometrics.schemas.events import (
     EvolutionCompleted,
     EvolutionProgressed,
     EvolutionStarted,
+    KpiSnapshot,
     SystemEvent,
 )
-from tests.producers.outbox_tools import NO_BROKER, config, files, left_in, until, waiting
+from tests.producers.outbox_tools import NO_BROKER, config, files, left_in, until, waiting, waiting_in
 
 
 async def test_a_broken_outbox_of_a_dead_process_stays_and_does_not_stop_the_collector(
@@ -43,14 +49,16 @@ async def test_a_broken_outbox_of_a_dead_process_stays_and_does_not_stop_the_col
 
 
 async def test_a_stop_that_is_cancelled_still_closes_everything(tmp_path: Path) -> None:
-    collector = EvolutionMetricsCollector(config(tmp_path, stop_timeout=60))
-    await collector.start()
-    await collector.record_system_event("x")
-    task = asyncio.create_task(collector.stop())
-    await asyncio.sleep(0.2)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
+        broker = "{}:{}".format(*silent.getsockname())
+        collector = EvolutionMetricsCollector(config(tmp_path, brokers=broker, stop_timeout=60))
+        await collector.start()
+        await collector.record_system_event("x")
+        task = asyncio.create_task(collector.stop())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
     names = {thread.name for thread in threading.enumerate()}
     assert not {name for name in names if name.startswith("evometrics")}
     assert len(left_in(tmp_path)) == 2
@@ -74,11 +82,11 @@ async def test_two_hundred_tasks_record_at_once(tmp_path: Path) -> None:
 
     await asyncio.gather(*(evolve(number) for number in range(200)))
     events = waiting(collector)
-    assert len(events) == 600
-    assert len({e.event_id for e in events}) == 600
+    assert len(events) == 800
+    assert len({e.event_id for e in events}) == 800
     for number in range(200):
         own = [type(e) for e in events if e.agent_id == f"agent-{number}"]
-        assert own == [EvolutionStarted, EvolutionProgressed, EvolutionCompleted]
+        assert own == [EvolutionStarted, EvolutionProgressed, EvolutionCompleted, KpiSnapshot]
     await collector.stop()
 
 
@@ -107,58 +115,188 @@ async def test_several_collectors_in_one_process_have_an_outbox_each(tmp_path: P
         await collector.stop()
 
 
-async def test_recording_before_start_or_after_stop_does_not_raise_but_is_counted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_is_recorded_before_start_between_and_after_stop_is_kept(tmp_path: Path) -> None:
     collector = EvolutionMetricsCollector(config(tmp_path))
-    assert await collector.record_system_event("early") is None
-    assert "start()" in caplog.text
+    assert await collector.record_system_event("early") is not None
     await collector.start()
     assert await collector.record_system_event("on time") is not None
     await collector.stop()
-    assert await collector.record_system_event("late") is None
-    assert collector.outbox.failed == 2
+    assert await collector.record_system_event("late") is not None
+    await collector.stop()
+    assert await collector.record_system_event("later") is not None
     assert [e.event_type for e in left_in(tmp_path) if isinstance(e, SystemEvent)] == [
+        "early",
         "on time",
         "collector_health",
+        "late",
+        "later",
     ]
+    await collector.stop()
 
 
-async def test_a_forked_child_that_records_says_what_to_do_and_waits_for_no_lock_of_its_parent(
-    collector: EvolutionMetricsCollector, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+async def test_what_is_recorded_while_the_collector_starts_or_stops_is_kept(tmp_path: Path) -> None:
+    collector = EvolutionMetricsCollector(config(tmp_path))
+    moments = [collector.start, collector.stop, collector.start, collector.start, collector.stop]
+    kept = 0
+    for moment in moments:
+        work = asyncio.create_task(moment())
+        while not work.done():
+            kept += await collector.record_system_event("x") is not None
+        await work
+    await collector.stop()
+    events = [e for e in left_in(tmp_path) if isinstance(e, SystemEvent) and e.event_type == "x"]
+    assert len(events) == kept > 0
+    assert collector.outbox.failed == 0
+
+
+async def test_several_starts_at_once_are_one(tmp_path: Path) -> None:
+    collector = EvolutionMetricsCollector(config(tmp_path))
+    await asyncio.gather(*(collector.start() for _ in range(5)))
+    assert [t.name for t in threading.enumerate()].count("evometrics-publisher") == 1
+    assert len([path for path in files(tmp_path) if path.suffix == ".db"]) == 1
+    await asyncio.gather(*(collector.stop() for _ in range(5)))
+    assert not [t for t in threading.enumerate() if t.name.startswith("evometrics")]
+
+
+@pytest.mark.parametrize("listening", [False, True], ids=["refused", "silent"])
+async def test_stopping_without_a_broker_takes_less_than_a_second_and_says_what_waits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, listening: bool
 ) -> None:
-    """A lock that a thread of the parent holds at the fork stays locked in the child for ever."""
-    locks = (collector.outbox.mutex, collector.sampler.lock)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        broker = "{}:{}".format(*server.getsockname()) if listening else NO_BROKER
+        collector = EvolutionMetricsCollector(config(tmp_path, brokers=broker, stop_timeout=30))
+        await collector.start()
+        for number in range(3):
+            await collector.record_system_event("x", {"number": number})
+        begun = time.monotonic()
+        await collector.stop()
+        took = time.monotonic() - begun
+    assert took < (2.0 if listening else 1.0), f"took {took:.2f} s"
+    assert "4 events wait in the outbox" in caplog.text
+
+
+async def test_a_path_that_cannot_be_written_raises_into_no_evolution(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector = EvolutionMetricsCollector(config(tmp_path) | {"db_path": "/proc/none/evolution.db"})
+    async with collector.evolution("a", pre_kpis={"x": 1}) as run:
+        await run.progress(fitness=0.5)
+        await run.complete(post_kpis={"x": 2})
+    assert "/proc/none/evolution.db" in caplog.text
+    assert collector.outbox.failed >= 3
+    await collector.stop()
+
+
+def in_child(work: Callable[[], bytes]) -> bytes:
+    """Fork a child that does something; return what it found, b"raised" where it raised."""
     reader, writer = os.pipe()
-    for lock in locks:
-        lock.acquire()
     child = os.fork()
     if child == 0:
         answer = b"raised"
         try:
-            caplog.handler.emit = lambda record: time.sleep(60)  # type: ignore[method-assign]
-            loop = asyncio.new_event_loop()
-            calls = (
-                collector.record_evolution_start(EvolutionEvent(agent_id="a")),
-                collector.record_evolution_progress("a", 0, 0.5),
-                collector.record_evolution_completion(EvolutionCompletionEvent(agent_id="a", success=True)),
-                collector.record_kpi_snapshot("a", {"accuracy": 0.5}),
-                collector.record_system_event("x"),
-                collector.record_system_metrics({"x": 1}),
-            )
-            answer = b"none" if {loop.run_until_complete(call) for call in calls} == {None} else b"recorded"
+            answer = work()
         finally:
             os.write(writer, answer)
             os._exit(0)
-    for lock in locks:
-        lock.release()
     os.close(writer)
-    answered, _, _ = await asyncio.to_thread(select.select, [reader], [], [], 10)
+    answered, _, _ = select.select([reader], [], [], 20)
     os.kill(child, signal.SIGKILL)
-    await asyncio.to_thread(os.waitpid, child, 0)
-    assert answered and os.read(reader, 100) == b"none"
+    os.waitpid(child, 0)
+    found = os.read(reader, 1000) if answered else b"hangs"
     os.close(reader)
-    assert capfd.readouterr().err.count("call start() in each process") == 1
+    return found
+
+
+async def test_a_forked_child_records_into_an_outbox_of_its_own_and_waits_for_no_lock_of_its_parent(
+    collector: EvolutionMetricsCollector, tmp_path: Path
+) -> None:
+    """A lock that a thread of the parent holds at the fork stays locked in the child for ever."""
+    await collector.record_evolution_start(agent_id="parent", evolution_id="e", strategy="tune")
+    locks = (collector.outbox.mutex, collector.sampler.lock, collector.turn, collector.journal.opening)
+    for lock in (*locks, collector.active_collections.lock):
+        lock.acquire()
+
+    async def record() -> list[str | None]:
+        return [
+            await collector.record_evolution_start(EvolutionEvent(agent_id="a")),
+            await collector.record_evolution_progress("a", 0, 0.5),
+            await collector.record_evolution_completion(EvolutionCompletionEvent(agent_id="a", success=True)),
+            await collector.record_kpi_snapshot("a", {"accuracy": 0.5}),
+            await collector.record_system_metrics({"x": 1}),
+            await collector.record_evolution_completion(agent_id="parent", evolution_id="e", success=True),
+        ]
+
+    def child() -> bytes:
+        ids = asyncio.run(record())
+        asyncio.run(collector.stop())
+        return json.dumps([str(collector.outbox.lock and collector.outbox.lock.path), *ids]).encode()
+
+    held = collector.active_collections.lock
+    path, *ids = json.loads(await asyncio.to_thread(in_child, child))
+    for lock in (*locks, held):
+        lock.release()
+    assert len(set(ids)) == 6 and None not in ids
+    assert Path(path) != collector.outbox.path
+    theirs = waiting_in(Path(path))
+    assert set(ids) <= {e.event_id for e in theirs}
+    assert [getattr(e, "strategy_used", None) for e in theirs if e.agent_id == "parent"] == ["tune"]
+    assert [e.agent_id for e in waiting(collector)] == ["parent"], "the parent's own is as it was"
+
+
+async def test_a_forked_child_starts_and_stops_like_any_process(
+    collector: EvolutionMetricsCollector, tmp_path: Path
+) -> None:
+    async def life() -> bytes:
+        await collector.start()
+        assert collector.running
+        stored = await collector.record_system_event("child")
+        await collector.stop()
+        return b"stored" if stored else b"lost"
+
+    assert await asyncio.to_thread(in_child, lambda: asyncio.run(life())) == b"stored"
+    assert collector.running
+    assert await collector.record_system_event("parent") is not None
+
+
+async def test_a_child_that_outlives_its_parent_does_not_keep_its_outbox_from_adoption(
+    tmp_path: Path,
+) -> None:
+    script = (
+        "import asyncio, os, pathlib, sys, time\n"
+        "from evometrics.producers import EvolutionMetricsCollector\n"
+        "async def main():\n"
+        "    c = EvolutionMetricsCollector({'db_path': sys.argv[1], 'brokers': sys.argv[2]})\n"
+        "    await c.start()\n"
+        "    assert await c.record_system_event('left')\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        time.sleep(60)\n"
+        "    pathlib.Path(sys.argv[3]).write_text(str(child))\n"
+        "    os._exit(0)\n"
+        "asyncio.run(main())\n"
+    )
+    argv = [str(tmp_path / "evolution_metrics.db"), NO_BROKER, str(tmp_path / "child")]
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", script, *argv], check=True)
+    try:
+        collector = EvolutionMetricsCollector(config(tmp_path))
+        await collector.start()
+        assert collector.outbox_depth == 1
+        await collector.stop()
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+async def test_a_collector_that_is_pickled_arrives_as_a_new_one_of_the_same_config(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    await collector.record_evolution_start(agent_id="a")
+    collector.config["model"] = lambda: "an orchestrator's own, which can't be pickled"
+    there = pickle.loads(pickle.dumps(collector))
+    assert (there.settings, there.kafka) == (collector.settings, collector.kafka)
+    assert not there.running and not there.active_collections
+    assert await there.record_system_event("x") is not None
+    assert there.outbox.path != collector.outbox.path
+    await there.stop()
 
 
 async def test_health_is_recorded_at_the_interval_and_at_the_end(tmp_path: Path) -> None:

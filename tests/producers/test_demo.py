@@ -96,7 +96,7 @@ def test_a_shift_moves_each_row_of_the_image_by_one_pixel() -> None:
 def test_every_kpi_of_every_family_is_measured_finite_and_in_range(family: str) -> None:
     agent = DigitAgent("a", GENOMES[family])
     assert isinstance(agent, EvolvableAgent)
-    first, second = agent.evaluate_kpi().to_dict(), agent.evaluate_kpi().to_dict()
+    first, second = agent.evaluate_kpi().measured(), agent.evaluate_kpi().measured()
     assert "knowledge_retention" not in first, "nothing was known before"
     assert second["knowledge_retention"] == 1.0
     assert set(second) == {*KPI_NAMES, "evaluation_count", "confidence_interval"}
@@ -113,7 +113,7 @@ def test_every_kpi_of_every_family_is_measured_finite_and_in_range(family: str) 
 
 def test_kpis_agree_with_a_count_by_hand() -> None:
     agent, data = DigitAgent("a", GENOMES["neighbours"]), digits.load()
-    kpis = agent.evaluate_kpi().to_dict()
+    kpis = agent.evaluate_kpi().measured()
     answers = agent.answers(data.test.x)
     right = [int(a == y) for a, y in zip(answers, data.test.y, strict=True)]
     assert kpis["accuracy"] == pytest.approx(sum(right) / len(right))
@@ -172,9 +172,9 @@ def test_the_wilson_interval_is_the_textbook_one() -> None:
 @pytest.mark.parametrize("strategy", list(standard_strategies()), ids=lambda s: s.name)
 def test_each_strategy_changes_the_genome_the_answers_and_the_measured_kpis(strategy: Strategy) -> None:
     agent, data = DigitAgent("a", GENOMES["linear"]), digits.load()
-    before, genome, answers = agent.evaluate_kpi().to_dict(), agent.genome, agent.answers(data.test.x)
+    before, genome, answers = agent.evaluate_kpi().measured(), agent.genome, agent.answers(data.test.x)
     insights = evolved(agent, strategy)
-    after = agent.evaluate_kpi().to_dict()
+    after = agent.evaluate_kpi().measured()
     assert agent.genome != genome
     assert (agent.answers(data.test.x) != answers).any()
     assert {n: v for n, v in after.items() if n not in TIMED} != {
@@ -189,13 +189,13 @@ def test_each_strategy_changes_the_genome_the_answers_and_the_measured_kpis(stra
 def test_rollback_restores_identical_answers_and_kpis(strategy: Strategy, family: str) -> None:
     agent, data = DigitAgent("a", GENOMES[family]), digits.load()
     agent.evaluate_kpi()
-    before = agent.evaluate_kpi().to_dict()
+    before = agent.evaluate_kpi().measured()
     state, answers = agent.export_state(), agent.answers(data.test.x)
     evolved(agent, strategy)
     agent.evaluate_kpi()
     agent.roll_back(state)
     assert (agent.answers(data.test.x) == answers).all()
-    restored = agent.evaluate_kpi().to_dict()
+    restored = agent.evaluate_kpi().measured()
     assert {n: v for n, v in restored.items() if n not in TIMED} == {
         n: v for n, v in before.items() if n not in TIMED
     }
@@ -203,9 +203,9 @@ def test_rollback_restores_identical_answers_and_kpis(strategy: Strategy, family
 
 def test_an_evolution_pays_off_where_there_is_room() -> None:
     agent = DigitAgent("a", GENOMES["linear"])
-    before = overall_performance(agent.evaluate_kpi().to_dict())
+    before = overall_performance(agent.evaluate_kpi().measured())
     evolved(agent, standard_strategies()["extended_training"])
-    after = overall_performance(agent.evaluate_kpi().to_dict())
+    after = overall_performance(agent.evaluate_kpi().measured())
     assert before is not None and after is not None and after > before
 
 
@@ -259,7 +259,7 @@ def test_the_same_seed_makes_the_same_agent_and_the_same_evolution() -> None:
         for number, strategy in enumerate(standard_strategies()):
             with contextlib.suppress(EvolutionFailed):
                 agent.apply_strategy(strategy, context(number))
-        kpis = agent.evaluate_kpi().to_dict()
+        kpis = agent.evaluate_kpi().measured()
         return agent.genome, {n: v for n, v in kpis.items() if n not in TIMED}
 
     assert life(5) == life(5)

@@ -8,6 +8,7 @@ import pytest
 
 from evometrics.producers.encoder import Encoder
 from evometrics.producers.framing import Framing
+from evometrics.producers.left_out import LeftOut
 from evometrics.producers.row import Row
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
@@ -17,8 +18,8 @@ from evometrics.schemas.wire import UnreadableMessage, WireFormat
 
 def row(text: str) -> Row:
     encoder = Encoder("node")
-    event = encoder.system_event("note", {"text": text})
-    return Row(1, SYSTEM_EVENTS.name, "node", encoder.encode(event))
+    event = encoder.system_event("note", {"text": text}, LeftOut())
+    return Row(1, SYSTEM_EVENTS.name, "node", encoder.encode(event, LeftOut()))
 
 
 async def framed(framing: Framing, row: Row) -> bytes:

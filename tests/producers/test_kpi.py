@@ -25,7 +25,7 @@ GOOD = AgentKPI(
 
 def test_it_has_the_specifications_eighteen_figures() -> None:
     names = [f.name for f in dataclasses.fields(AgentKPI)]
-    assert names == [*KPI_NAMES, "evaluation_count", "confidence_interval"]
+    assert names == ["agent_id", *KPI_NAMES, "evaluation_count", "confidence_interval"]
 
 
 def test_overall_performance_is_the_designs_formula() -> None:
@@ -35,7 +35,16 @@ def test_overall_performance_is_the_designs_formula() -> None:
 
 
 def test_only_what_was_measured_is_handed_on() -> None:
-    assert AgentKPI(accuracy=0.0, evaluation_count=3).to_dict() == {"accuracy": 0.0, "evaluation_count": 3}
+    kpi = AgentKPI(agent_id="a", evaluation_count=3)
+    assert kpi.measured() == {"evaluation_count": 3}
+    assert kpi.to_dict() == {"agent_id": "a", "evaluation_count": 3}
+
+
+def test_the_specifications_dictionary_has_agent_and_overall_performance_too() -> None:
+    found = dataclasses.replace(GOOD, agent_id="agent-7").to_dict()
+    assert found.pop("agent_id") == "agent-7"
+    assert found.pop("overall_performance") == pytest.approx(GOOD.overall_performance())
+    assert found == GOOD.measured()
 
 
 @pytest.mark.parametrize(

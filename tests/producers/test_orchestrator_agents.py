@@ -126,7 +126,7 @@ async def test_an_agent_that_cannot_be_set_back_must_not_go_on(collector: Evolut
     assert orchestra.agents == ()
     completed, retired = [e for e in recorded(collector) if isinstance(e, EvolutionCompleted | SystemEvent)]
     assert isinstance(completed, EvolutionCompleted) and isinstance(retired, SystemEvent)
-    assert not completed.rollback_performed
+    assert (completed.status, completed.rollback_performed) == ("failed", False)
     assert completed.insights[-1] == "error: roll_back: OSError: state is gone"
     assert json.loads(retired.data)["reason"] == "it can't be rolled back"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -11,7 +12,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from evometrics.producers import resources
+from evometrics.producers import processes, resources
 from evometrics.producers.gpu import GpuMemory
 from evometrics.producers.resources import ResourceSampler
 
@@ -90,7 +91,7 @@ def test_overlapping_evolutions_have_their_own_lives(sampler: ResourceSampler) -
     assert short.cpu_percent_avg > 1.05 * long.cpu_percent_avg
 
 
-def test_network_bytes_are_what_went_over_the_hosts_interfaces(sampler: ResourceSampler) -> None:
+def test_what_a_process_tells_itself_over_the_loopback_is_no_network(sampler: ResourceSampler) -> None:
     server = socket.create_server(("127.0.0.1", 0))
     sampler.begin("e")
 
@@ -108,7 +109,55 @@ def test_network_bytes_are_what_went_over_the_hosts_interfaces(sampler: Resource
     server.close()
     usage = sampler.usage("e")
     assert usage is not None
-    assert usage.network_bytes_transferred >= 5_000_000
+    assert usage.network_bytes_transferred is not None
+    assert usage.network_bytes_transferred < 1_000_000
+
+
+def test_network_bytes_are_those_of_all_other_interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    counters = {
+        name: SimpleNamespace(bytes_sent=sent, bytes_recv=2 * sent)
+        for name, sent in (("lo", 1000), ("eth0", 10), ("wlan0", 1))
+    }
+    monkeypatch.setattr(processes.psutil, "net_io_counters", lambda pernic: counters)
+    assert processes.network_bytes() == 33
+    monkeypatch.setattr(processes.psutil, "net_io_counters", lambda pernic: {})
+    assert processes.network_bytes() is None
+
+
+def train_in_a_child(megabytes: int, seconds: float) -> None:
+    """Work as an evolution does that trains its model in a subprocess."""
+    code = (
+        "import sys, time\n"
+        "block = bytearray(b'x' * int(sys.argv[1]) * 1_000_000)\n"
+        "end = time.process_time() + float(sys.argv[2])\n"
+        "while time.process_time() < end: pass\n"
+        "time.sleep(0.15)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(megabytes), str(seconds)], check=True)
+
+
+def test_what_a_child_uses_is_the_evolutions(sampler: ResourceSampler) -> None:
+    before, reading = time.perf_counter(), sampler.begin("e")
+    train_in_a_child(150, 0.4)
+    usage = sampler.usage("e")
+    elapsed = time.perf_counter() - before
+    assert usage is not None and usage.cpu_percent_avg is not None and usage.memory_used_mb is not None
+    assert usage.cpu_percent_avg >= 0.9 * 100 * 0.4 / elapsed
+    assert usage.memory_used_mb > reading.memory_mb + 130
+
+
+def test_a_child_that_still_works_counts_too(sampler: ResourceSampler) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.2)
+        sampler.begin("e")
+        time.sleep(0.5)
+        usage = sampler.usage("e")
+    finally:
+        child.kill()
+        child.wait()
+    assert usage is not None and usage.cpu_percent_avg is not None
+    assert usage.cpu_percent_avg > 20, "a busy loop, on a machine that others use too"
 
 
 def test_an_evolution_of_no_length_has_readings_too(sampler: ResourceSampler) -> None:
@@ -155,24 +204,37 @@ def test_nothing_is_sampled_while_nothing_runs(
     assert not samples
 
 
-def nvml(used: list[int]) -> ModuleType:
+def nvml(used: dict[tuple[str, int], list[tuple[int, int | None]]]) -> ModuleType:
+    """Return a stand-in for the library: by list and device, process ids and the bytes they use."""
     module = ModuleType("pynvml")
-    readings = iter(used)
+
+    def listed(kind: str, device: int) -> list[SimpleNamespace]:
+        return [SimpleNamespace(pid=pid, usedGpuMemory=size) for pid, size in used[kind, device]]
+
     module.nvmlInit = module.nvmlShutdown = lambda: None  # type: ignore[attr-defined]
     module.nvmlDeviceGetCount = lambda: 2  # type: ignore[attr-defined]
     module.nvmlDeviceGetHandleByIndex = lambda index: index  # type: ignore[attr-defined]
-    module.nvmlDeviceGetMemoryInfo = lambda device: SimpleNamespace(used=next(readings))  # type: ignore[attr-defined]
+    module.nvmlDeviceGetComputeRunningProcesses = lambda device: listed("compute", device)  # type: ignore[attr-defined]
+    module.nvmlDeviceGetGraphicsRunningProcesses = lambda device: listed("graphics", device)  # type: ignore[attr-defined]
     return module
 
 
-def test_gpu_memory_is_summed_over_devices_and_none_once_a_reading_fails(
+def test_gpu_memory_is_that_of_the_process_and_its_children_over_all_devices(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", nvml([1_000_000, 2_500_000]))
+    used = {
+        ("compute", 0): [(1, 1_000_000), (99, 7_000_000)],
+        ("graphics", 0): [(1, 1_000_000)],
+        ("compute", 1): [(2, 2_500_000), (3, None)],
+        ("graphics", 1): [],
+    }
+    monkeypatch.setitem(sys.modules, "pynvml", nvml(used))
     gpu = GpuMemory()
     gpu.start()
-    assert gpu.read() == 3.5
-    assert gpu.read() is None, "the stand-in library has no more readings and raises"
+    assert gpu.read({1, 2, 3}) == 3.5, "not what process 99 uses, and nothing twice"
+    assert gpu.read({3}) is None, "the driver does not tell what it uses"
+    used.clear()
+    assert gpu.read({1}) is None, "a reading that fails"
     gpu.stop()
 
 
@@ -180,5 +242,5 @@ def test_without_nvml_gpu_memory_is_none(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "pynvml", None)
     gpu = GpuMemory()
     gpu.start()
-    assert gpu.read() is None
+    assert gpu.read({1}) is None
     gpu.stop()

@@ -1,0 +1,39 @@
+"""The completions of the last moments, so that the very same one given twice counts once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from evometrics.producers.active import Clues
+from evometrics.schemas.events import EvolutionCompleted
+
+#: Completions that are remembered.
+MOST = 1000
+
+
+class RecentCompletions:
+    """Remembers what completions said of themselves, and the event that each became."""
+
+    def __init__(self) -> None:
+        self.known: OrderedDict[Clues, EvolutionCompleted] = OrderedDict()
+
+    def same(self, clues: Clues, completed: EvolutionCompleted) -> str | None:
+        """Return the id of the event that the very same completion became before; None where it is new.
+
+        One that names neither its evolution nor its time can't be told from another, and is new.
+        """
+        before = self.known.get(clues)
+        return before.event_id if before is not None and outcome(before) == outcome(completed) else None
+
+    def add(self, clues: Clues, completed: EvolutionCompleted) -> None:
+        """Remember one that was recorded."""
+        if clues.evolution_id or clues.at is not None:
+            self.known[clues] = completed
+            while len(self.known) > MOST:
+                self.known.popitem(last=False)
+
+
+def outcome(completed: EvolutionCompleted) -> tuple[Any, ...]:
+    """Return what a completion says came of the evolution."""
+    return completed.status, completed.post_kpis, completed.insights, completed.strategy_used

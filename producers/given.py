@@ -1,0 +1,82 @@
+"""What a caller hands in as an event: any object, a mapping, or keywords, made one object with attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from evometrics.producers.convert import text_of
+
+#: The attributes that are read from an event.
+ATTRIBUTES = frozenset(
+    {
+        "agent_id", "timestamp", "evolution_id", "evolution_type", "generation", "generation_change",
+        "trigger_reason", "pre_evolution_kpis", "pre_kpis", "post_evolution_kpis", "post_kpis", "strategy",
+        "strategy_used", "strategy_name", "risk_level", "target_gain", "metadata", "success", "status",
+        "rollback_performed", "duration_seconds", "insights", "convergence_iterations", "fitness_trajectory",
+        "memory_used_mb", "cpu_percent_avg", "gpu_memory_mb", "network_bytes_transferred", "parent_agent_id",
+        "cost_usd", "iteration", "fitness",
+    }
+)  # fmt: skip
+
+
+class Overlaid:
+    """An event some of whose attributes were given as keywords."""
+
+    def __init__(self, event: object, named: Mapping[str, Any]) -> None:
+        self._event = event
+        self._named = named
+
+    def __getattr__(self, name: str) -> Any:
+        return self._named[name] if name in self._named else getattr(self._event, name)
+
+
+def event_of(event: object, other: object, named: Mapping[str, Any]) -> object:
+    """Return an event as an object with attributes.
+
+    `other` is what the specification's own name for the argument was given; `named` are further keywords,
+    which win over the object's attributes. What no event knows goes into its metadata.
+    """
+    event = other if event is None else event
+    if is_mapping(event):
+        event = from_mapping(event)
+    if named:
+        own = vars(from_mapping(named))
+        if "metadata" in own and "metadata" not in named:
+            before = metadata_of(event)
+            own["metadata"] = {**before, **own["metadata"]} if isinstance(before, dict) else own["metadata"]
+        event = Overlaid(event, own)
+    return event
+
+
+def metadata_of(event: object) -> object:
+    """Return an event's metadata, None where it has none or does not answer."""
+    try:
+        return getattr(event, "metadata", None)
+    except Exception:
+        return None
+
+
+def is_mapping(event: object) -> bool:
+    """Tell whether an event is a mapping, whatever it says of its class."""
+    try:
+        return isinstance(event, Mapping)
+    except Exception:
+        return False
+
+
+def from_mapping(event: Any) -> SimpleNamespace:
+    """Return a mapping's entries as attributes; those of names that no event has become metadata."""
+    known: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    try:
+        for key in event:
+            name = text_of(key)
+            (known if name in ATTRIBUTES else others)[name] = event[key]
+    except Exception as error:
+        others["error"] = f"reading the event raised {type(error).__name__}"
+    metadata = known.get("metadata")
+    if others and (metadata is None or isinstance(metadata, dict)):
+        known["metadata"] = {**others, **(metadata or {})}
+    return SimpleNamespace(**known)

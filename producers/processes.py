@@ -1,0 +1,139 @@
+"""What a process and its children use: an evolution that trains in a subprocess costs what that costs.
+
+Children are looked up where the kernel lists them by thread (`/proc/<pid>/task/<tid>/children`), elsewhere by
+psutil, which goes through every process of the machine. CPU of a child that has ended is known from its last
+reading, and exactly once its parent has waited for it. Memory that forked processes share counts once.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+MB = 1_000_000
+#: `ru_maxrss` is in KiB on Linux and in bytes on macOS.
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+KERNEL_LISTS = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
+GONE = (psutil.Error, OSError)
+
+
+@dataclass(slots=True)
+class Child:
+    """A descendant, and the CPU seconds it had used when it was last seen."""
+
+    process: psutil.Process
+    cpu_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class ProcessTree:
+    """The descendants of this process. Used under the sampler's lock.
+
+    Attributes:
+        children: those that lived at the last look, by pid.
+        ended: CPU seconds of those that ended and that nobody is known to have waited for.
+    """
+
+    process: psutil.Process = field(default_factory=psutil.Process)
+    children: dict[int, Child] = field(default_factory=dict)
+    ended: float = 0.0
+
+    def look(self) -> float:
+        """Look which descendants there are and what they have used; return their memory, MB.
+
+        Memory is the proportional share where the kernel tells it, for forked processes share most of theirs.
+        """
+        found: dict[int, Child] = {}
+        memory = 0
+        for pid in descendants(self.process):
+            try:
+                child = self.children.get(pid) or Child(psutil.Process(pid))
+                times = child.process.cpu_times()
+                used = times.user + times.system + times.children_user + times.children_system
+                memory += memory_of(child.process)
+            except GONE:
+                continue
+            child.cpu_seconds = max(child.cpu_seconds, used)
+            found[pid] = child
+        self.ended += sum(child.cpu_seconds for pid, child in self.children.items() if pid not in found)
+        self.children = found
+        return memory / MB
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds of all descendants up to the last look, ended ones included."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ended = max(self.ended, used.ru_utime + used.ru_stime)
+        return ended + sum(child.cpu_seconds for child in self.children.values())
+
+    def pids(self) -> frozenset[int]:
+        """Return the process ids of this process and the descendants of the last look."""
+        return frozenset((self.process.pid, *self.children))
+
+
+def descendants(process: psutil.Process) -> Iterator[int]:
+    """Return the process ids of all descendants that live."""
+    if not KERNEL_LISTS:
+        try:
+            yield from (child.pid for child in process.children(recursive=True))
+        except GONE:
+            return
+        return
+    parents = [process.pid]
+    while parents:
+        for thread in threads_of(parents.pop()):
+            try:
+                listed = (thread / "children").read_bytes()
+            except OSError:
+                continue
+            for pid in map(int, listed.split()):
+                yield pid
+                parents.append(pid)
+
+
+def threads_of(pid: int) -> list[Path]:
+    """Return the folders of a process's threads; none where it has ended."""
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
+
+
+def memory_of(process: psutil.Process) -> int:
+    """Return a process's share of memory, bytes: proportional where the kernel tells it, else resident."""
+    try:
+        found = process.memory_full_info()
+        return int(getattr(found, "pss", found.rss))
+    except psutil.AccessDenied:
+        return int(process.memory_info().rss)
+
+
+def high_water_mb() -> float:
+    """Return the highest resident memory of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT / MB
+
+
+def largest_child_mb() -> float:
+    """Return the highest resident memory of a child that has ended and was waited for, MB."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * MAXRSS_UNIT / MB
+
+
+def network_bytes() -> int | None:
+    """Return the bytes the host has sent and received, loopback left out; None where they can't be read."""
+    try:
+        counters = psutil.net_io_counters(pernic=True)
+    except (OSError, RuntimeError):
+        return None
+    if not counters:
+        return None
+    return sum(int(c.bytes_sent + c.bytes_recv) for name, c in counters.items() if not is_loopback(name))
+
+
+def is_loopback(interface: str) -> bool:
+    """Tell whether a network interface is the loopback: `lo` on Linux, `lo0` on macOS."""
+    return interface in ("lo", "lo0") or interface.lower().startswith("loopback")

@@ -1,0 +1,175 @@
+"""From what a caller hands in to events in the journal: starts, progress, completions, snapshots, metrics.
+
+Each method returns the id of the event that is on disk, None where none was recorded, and raises nothing
+but `InvalidEvent` where the journal is strict.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+
+from evometrics.producers import convert
+from evometrics.producers.active import ActiveEvolution, ActiveEvolutions, Clues
+from evometrics.producers.completions import RecentCompletions
+from evometrics.producers.custom_metrics import CustomMetrics, observation
+from evometrics.producers.history import HistoryEntry
+from evometrics.producers.journal import Journal
+from evometrics.producers.left_out import LeftOut
+from evometrics.producers.progress import ProgressSampling
+from evometrics.producers.resources import ResourceSampler
+from evometrics.producers.snapshots import POST, PRE, evolution_snapshots
+from evometrics.producers.ticks import ticks
+from evometrics.schemas.events import (
+    CustomMetric,
+    EvolutionCompleted,
+    EvolutionProgressed,
+    EvolutionStarted,
+    KpiSnapshot,
+    SystemEvent,
+)
+
+#: Completions that are kept in memory; all of them are in ClickHouse.
+HISTORY = 1000
+#: A start whose time is within this many seconds of the clock began when it was recorded.
+LIVE = 2.0
+
+
+class Recording:
+    """Records what happens to a node's agents.
+
+    Attributes:
+        active: open evolutions by evolution_id.
+        history: the last completions.
+        metrics: the metrics that the node's own code has registered.
+    """
+
+    def __init__(self, node_id: str, sampling: ProgressSampling) -> None:
+        self.node_id = node_id
+        self.sampling = sampling
+        self.active = ActiveEvolutions()
+        self.recent = RecentCompletions()
+        self.history: deque[HistoryEntry] = deque(maxlen=HISTORY)
+        self.metrics = CustomMetrics()
+
+    def own(self, journal: Journal, sampler: ResourceSampler) -> None:
+        """Record by what belongs to this process."""
+        self.journal = journal
+        self.sampler = sampler
+
+    async def start(self, event: object) -> str | None:
+        """Record that an evolution begins, and its KPIs as a snapshot."""
+        await self.journal.opened()
+        left_out = LeftOut()
+        record = EvolutionStarted.record
+        try:
+            now = time.time()
+            started = convert.started_event(event, self.node_id, now, left_out)
+            convert.set_reading(started, self.sampler.begin(started.evolution_id))
+            put = self.journal.put(started, left_out)
+            live = abs(started.occurred_at / 1e6 - now) <= LIVE
+            active = ActiveEvolution(started, ticks(), now, live)
+            for forgotten in self.active.open(active):
+                self.sampler.forget(forgotten)
+            self.snapshots_of(started, active)
+        except Exception as error:
+            return await self.journal.reject(record, event, error)
+        return await self.journal.kept(started, put, left_out)
+
+    async def progress(self, given: SimpleNamespace) -> str | None:
+        """Record an iteration; None, too, for one that is passed over."""
+        await self.journal.opened()
+        left_out = LeftOut()
+        try:
+            now = time.time()
+            active = self.active.find(Clues(*convert.clues(given, now)))
+            event = convert.progressed_event(given, self.node_id, now, active, left_out)
+            convert.set_reading(event, self.sampler.sample())
+            if active is not None and not active.take_progress(event, self.sampling):
+                return None
+            put = self.journal.put(event, left_out)
+        except Exception as error:
+            return await self.journal.reject(EvolutionProgressed.record, given, error)
+        return await self.journal.kept(event, put, left_out)
+
+    async def completion(self, event: object) -> str | None:
+        """Record that an evolution has ended, and its KPIs as snapshots; the very same one only once."""
+        await self.journal.opened()
+        left_out = LeftOut()
+        try:
+            now = time.time()
+            clues = Clues(*convert.clues(event, now))
+            active = self.active.find(clues)
+            usage = self.sampler.usage(active.started.evolution_id) if active else None
+            last = active.last_progress() if active else None
+            completed = convert.completed_event(event, self.node_id, now, active, usage, left_out)
+            if (again := self.recent.same(clues, completed)) is not None:
+                return again
+            if active is not None:
+                self.active.close(active)
+                self.sampler.forget(completed.evolution_id)
+            if last is not None:
+                self.journal.put_aside(last, LeftOut())
+            put = self.journal.put(completed, left_out)
+            self.recent.add(clues, completed)
+            self.history.append(HistoryEntry(completed))
+            self.snapshots_of(completed, active)
+        except Exception as error:
+            return await self.journal.reject(EvolutionCompleted.record, event, error)
+        return await self.journal.kept(completed, put, left_out)
+
+    def snapshots_of(
+        self, source: EvolutionStarted | EvolutionCompleted, active: ActiveEvolution | None
+    ) -> None:
+        """Record the snapshots that an evolution's KPIs are, but for those recorded already."""
+        for snapshot, left_out in evolution_snapshots(source, active):
+            self.journal.put_aside(snapshot, left_out)
+
+    async def snapshot(
+        self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any
+    ) -> str | None:
+        """Record an agent's KPIs, but for those that an open evolution has given for the phase already."""
+        await self.journal.opened()
+        left_out = LeftOut()
+        try:
+            snapshot, values = convert.kpi_snapshot(
+                agent_id,
+                kpis,
+                self.node_id,
+                time.time(),
+                left_out,
+                phase=phase,
+                evolution_id=evolution_id,
+                timestamp=timestamp,
+            )
+            active = self.active.get(snapshot.evolution_id or "")
+            if active is not None and snapshot.phase in (PRE, POST):
+                known = active.snapshots.get(snapshot.phase)
+                if known is not None and known[0] == values:
+                    return known[1]
+                active.snapshots[snapshot.phase] = values, snapshot.event_id
+            put = self.journal.put(snapshot, left_out)
+        except Exception as error:
+            given = {"agent_id": agent_id, "kpis": kpis}
+            return await self.journal.reject(KpiSnapshot.record, given, error)
+        return await self.journal.kept(snapshot, put, left_out)
+
+    async def system_event(self, event_type: Any, data: Any) -> str | None:
+        """Record something about the node or the system."""
+        return await self.journal.record(
+            SystemEvent.record,
+            {"event_type": event_type, "data": data},
+            lambda left_out: self.journal.encoder.system_event(event_type, data, left_out),
+        )
+
+    async def observation(self, name: Any, value: Any, labels: Any, agent_id: Any) -> str | None:
+        """Record an observation of a registered metric."""
+        return await self.journal.record(
+            CustomMetric.record,
+            {"name": name, "value": value, "labels": labels, "agent_id": agent_id},
+            lambda left_out: observation(
+                self.metrics.named(name), value, labels, agent_id, self.node_id, left_out
+            ),
+        )
