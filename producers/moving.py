@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,21 +20,41 @@ from evometrics.producers.outbox_tally import Held
 from evometrics.producers.rebuilding import Damage
 from evometrics.producers.row import Row
 
-
-def presence(lock: OutboxLock) -> list[tuple[Path, os.stat_result]]:
-    """Return the files that an open outbox depends on, as they are now."""
-    return [(path, path.stat()) for path in (*database_files(lock.path), lock.lock_path)]
+#: A folder that has not changed for so long is known by its time of change.
+SETTLED_NS = 1_000_000_000
 
 
-def present(files: list[tuple[Path, os.stat_result]]) -> bool:
-    """Tell whether the names still lead to the files; what is unlinked dies with the process."""
-    return all(same_file(path, opened) for path, opened in files)
+class Presence:
+    """The files that an open outbox depends on, as they were when it was opened."""
+
+    def __init__(self, lock: OutboxLock) -> None:
+        self.files = [(path, path.stat()) for path in (*database_files(lock.path), lock.lock_path)]
+        self.folder = str(lock.path.absolute().parent)
+        self.seen = (0, 0)
+
+    def holds(self) -> bool:
+        """Tell whether the names still lead to the files; what is unlinked dies with the process.
+
+        As long as the folder has not changed, none of its names has.
+        """
+        try:
+            found = os.stat(self.folder)  # noqa: PTH116 - a Path would double what this costs each commit
+        except OSError:
+            return False
+        if (now := (found.st_ino, found.st_mtime_ns)) == self.seen:
+            return True
+        if not all(same_file(path, opened) for path, opened in self.files):
+            return False
+        # A change within the clock tick of the one before would not show.
+        if time.time_ns() - found.st_mtime_ns > SETTLED_NS:
+            self.seen = now
+        return True
 
 
 def move(
     lock: OutboxLock,
     file: OutboxFile,
-    files: list[tuple[Path, os.stat_result]],
+    files: Presence,
     db_path: Path,
     more: Iterable[Row],
 ) -> tuple[OutboxLock, OutboxFile, Damage]:
@@ -60,7 +81,7 @@ def move(
     except BaseException:
         new_lock.close(delete=True)
         raise
-    for path, opened in files:
+    for path, opened in files.files:
         if same_file(path, opened):
             path.unlink()
     file.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -17,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evometrics.producers.handover import HandOver
-from evometrics.producers.moving import move, presence, present
+from evometrics.producers.moving import Presence, move
 from evometrics.producers.outbox_file import OutboxFile, oldest_in
 from evometrics.producers.outbox_names import OutboxDamaged, OutboxLock, new_outbox
 from evometrics.producers.rebuilding import Damage, rebuild
@@ -77,7 +76,7 @@ class Outbox:
         self.undeleted = 0
         self.moves = 0
         self.damage = ""
-        self.files: list[tuple[Path, os.stat_result]] = []
+        self.files: Presence | None = None
         self.on_damage: Callable[[Damage], None] = Damage.say
         self.closing = False
         self.complained = 0.0
@@ -94,7 +93,7 @@ class Outbox:
         self.lock = new_outbox(self.db_path)
         try:
             self.file = OutboxFile(self.lock.path, self.lock.tally)
-            self.files = presence(self.lock)
+            self.files = Presence(self.lock)
         except OSError:
             self.lock.close(delete=True)
             raise
@@ -216,7 +215,7 @@ class Outbox:
         """Write one group; return for each of the batch whether it is on disk."""
         if self.damage:
             self.make_whole(self.damage)
-        if not present(self.files):
+        if self.files is not None and not self.files.holds():
             self.move()
         assert self.file is not None
         try:
@@ -284,7 +283,7 @@ class Outbox:
 
     def move(self) -> None:
         """Go on in a new file, for ours was taken away under us; what it held goes along."""
-        assert self.file is not None and self.lock is not None
+        assert self.file is not None and self.lock is not None and self.files is not None
         with self.handover.reading:
             self.lock, self.file, damage = move(
                 self.lock, self.file, self.files, self.db_path, self.handover.copy()
@@ -294,7 +293,7 @@ class Outbox:
     def opened(self, damage: Damage) -> None:
         """Go on with a file that took the place of the one before."""
         assert self.file is not None and self.lock is not None
-        self.files = presence(self.lock)
+        self.files = Presence(self.lock)
         self.damage = ""
         self.moves += 1
         self.space.restock(self.file)

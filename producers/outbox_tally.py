@@ -83,7 +83,7 @@ class Tally:
     def expect(self, removed: int, first: int | None, added: int, last: int) -> None:
         """Note what a commit is about to do; `first`: the lowest number that stays, None = none stays."""
         held = self.held
-        if first is None:
+        if first is None or held.rows == removed:
             first = last - added + 1 if added else held.last + 1
         self.expects = Held(held.rows - removed + added, first, last if added else held.last)
         self.put()
