@@ -12,13 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from evometrics.producers.adopted import AdoptedSource
+from evometrics.producers.dead_outboxes import dead_outboxes
+from evometrics.producers.notices import tell_once
 from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import LAST_SEQ, OutboxError, OutboxFile, OutboxLock, dead_outboxes
+from evometrics.producers.outbox_file import LAST_SEQ, OutboxFile
+from evometrics.producers.outbox_names import OutboxDamaged
+from evometrics.producers.rebuilding import Damage
 from evometrics.producers.row import Row
 
 logger = logging.getLogger(__name__)
@@ -49,6 +55,7 @@ class OwnSource:
         self.outbox = outbox
         self.handover = outbox.handover
         self.file = OutboxFile(outbox.path)
+        self.moves = outbox.moves
         self.furthest = 0
         self.in_hands = 0
 
@@ -60,7 +67,14 @@ class OwnSource:
         rows = self.handover.take(min(limit, upto - before))
         if not rows:
             with self.handover.reading:
-                rows = self.file.read_after(before, limit, upto)
+                if self.moves != self.outbox.moves:
+                    self.file.close()
+                    self.file, self.moves = OutboxFile(self.outbox.path), self.outbox.moves
+                try:
+                    rows = self.file.read_after(before, limit, upto)
+                except OutboxDamaged as error:
+                    self.outbox.found_damaged(str(error))
+                    return []
                 self.handover.read_to(rows[-1].seq if rows else upto)
         self.furthest = max(self.furthest, self.handover.read_upto)
         self.in_hands += len(rows)
@@ -84,33 +98,6 @@ class OwnSource:
         self.file.close()
 
 
-class AdoptedSource:
-    """An outbox that a dead process left."""
-
-    def __init__(self, lock: OutboxLock) -> None:
-        self.lock = lock
-        self.file = OutboxFile(lock.path)
-        self.depth = self.file.depth()
-        self.cursor = 0
-
-    def read(self, limit: int) -> list[Row]:
-        rows = self.file.read_after(self.cursor, limit)
-        if rows:
-            self.cursor = rows[-1].seq
-        return rows
-
-    def rewind(self) -> None:
-        self.cursor = 0
-
-    def delete(self, rows: list[Row]) -> None:
-        self.file.delete([row.seq for row in rows])
-        self.depth -= len(rows)
-
-    def close(self) -> None:
-        self.file.close()
-        self.lock.close(delete=self.depth == 0)
-
-
 #: Where a row came from, and the row; a plain tuple, for there is one to every event.
 Queued: TypeAlias = tuple[Source, Row]
 
@@ -118,8 +105,10 @@ Queued: TypeAlias = tuple[Source, Row]
 class Backlog:
     """All sources as one queue. Used from the publisher's thread only."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, damaged: Callable[[Damage], None] = Damage.say) -> None:
+        """`damaged`: told of each outbox that was damaged, once it is whole again."""
         self.own = OwnSource(outbox)
+        self.damaged = damaged
         self.adopted: list[AdoptedSource] = []
         self.to_come: list[AdoptedSource] = []
 
@@ -128,10 +117,10 @@ class Backlog:
         events = 0
         for lock in dead_outboxes(db_path):
             try:
-                source = AdoptedSource(lock)
-            except OutboxError as error:
+                source = AdoptedSource(lock, self.damaged)
+            except (OSError, sqlite3.Error) as error:
                 lock.close()
-                logger.error("%s; it stays as it is, for you to look at", error)
+                tell_once(lock.path, f"{error}; it stays as it is and is tried again later", logging.ERROR)
                 continue
             if source.depth == 0:
                 source.close()
@@ -162,10 +151,30 @@ class Backlog:
             self.adopted, self.to_come = self.adopted + self.to_come, []
         if self.to_come and not self.adopted:
             return list(zip(repeat(self.own), self.own.read(limit, self.own.furthest), strict=False))
-        for source in self.sources():
-            if rows := source.read(limit):
-                return list(zip(repeat(source), rows, strict=False))
-        return []
+        for adopted in list(self.adopted):
+            if rows := self.read_adopted(adopted, limit):
+                return list(zip(repeat(adopted), rows, strict=False))
+        return list(zip(repeat(self.own), self.own.read(limit), strict=False))
+
+    def read_adopted(self, source: AdoptedSource, limit: int) -> list[Row]:
+        """Return an adopted outbox's next rows; one that can't be read is left for a later look."""
+        try:
+            rows = source.read(limit)
+        except (OSError, sqlite3.Error) as error:
+            tell_once(source.lock.path, f"{error}; it is tried again later", logging.ERROR)
+            self.adopted.remove(source)
+            source.close()
+            return []
+        if source.depth == 0:
+            self.finished(source)
+        return rows
+
+    def finished(self, source: AdoptedSource) -> None:
+        """Close an adopted outbox that is empty, which deletes its file."""
+        if source in self.adopted:
+            self.adopted.remove(source)
+            source.close()
+            logger.info("sent all of %s", source.lock.path)
 
     def hold(self, queued: Sequence[Queued]) -> None:
         """Leave rows that were read where they are: they are not sent in this session."""
@@ -184,9 +193,7 @@ class Backlog:
         for source in {source for source, _ in queued}:
             source.delete([row for whose, row in queued if whose is source])
         for adopted in [a for a in self.adopted if a.depth == 0]:
-            self.adopted.remove(adopted)
-            adopted.close()
-            logger.info("sent all of %s", adopted.lock.path)
+            self.finished(adopted)
 
     def close(self) -> None:
         """Close all; what is left stays for the next start."""

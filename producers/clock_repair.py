@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from evometrics.producers.backlog import AdoptedSource, OwnSource, Source
+from evometrics.producers.adopted import AdoptedSource
+from evometrics.producers.backlog import OwnSource, Source
 from evometrics.producers.broker_clock import SECOND, BrokerClock
 from evometrics.producers.row import Row, latest_time
 from evometrics.schemas.events import Event, EvolutionCompleted, SystemEvent
@@ -80,7 +81,7 @@ class ClockRepair:
     def mend(self, source: OwnSource | AdoptedSource) -> int:
         """Put right what an outbox holds that is too far ahead; return how many events that was.
 
-        The clock must agree with the broker's. Raises `sqlite3.Error`.
+        The clock must agree with the broker's. Raises `sqlite3.Error` or OSError where the outbox is damaged.
         """
         limit, now = self.clock.latest(), self.clock.now()
         assert limit is not None and now is not None, "only where the broker's time is known"
@@ -92,6 +93,7 @@ class ClockRepair:
             new = [
                 row for row in (self.mended(source, row, last - round(now * SECOND)) for row in rows) if row
             ]
+            assert source.file is not None
             source.file.write(new, [row.seq for row in new])
             mended += len(new)
         return mended
@@ -103,6 +105,7 @@ class ClockRepair:
             # what the outbox sheds where it is full must not come back
             alone = source.handover.reading if isinstance(source, OwnSource) else contextlib.nullcontext()
             with alone:
+                assert source.file is not None
                 rows = source.file.read_after(after, ROWS)
                 if not rows:
                     return

@@ -12,10 +12,12 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 
 from evometrics.producers.backlog import Backlog, Queued
 from evometrics.producers.local_history import SQLiteMetricsBackend
 from evometrics.producers.outbox import Outbox
+from evometrics.producers.rebuilding import Damage
 from evometrics.schemas.history import HistoryError
 
 logger = logging.getLogger(__name__)
@@ -31,8 +33,13 @@ class CopiedBacklog(Backlog):
         not_copied: events that were deleted without being in the history.
     """
 
-    def __init__(self, outbox: Outbox, history: SQLiteMetricsBackend) -> None:
-        super().__init__(outbox)
+    def __init__(
+        self,
+        outbox: Outbox,
+        history: SQLiteMetricsBackend,
+        damaged: Callable[[Damage], None] = Damage.say,
+    ) -> None:
+        super().__init__(outbox, damaged)
         self.history = history
         self.waiting: deque[list[Queued]] = deque()
         self.rows_waiting = 0

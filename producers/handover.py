@@ -59,6 +59,11 @@ class HandOver:
             self.read_upto = seq
             self.clear()
 
+    def copy(self) -> list[Row]:
+        """Return the rows that were not taken."""
+        with self.lock:
+            return list(self.rows)
+
     def drop(self) -> None:
         """Leave what was not taken to the file alone."""
         with self.lock:

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import RecordMetadata
 
-from evometrics.producers.backlog import AdoptedSource, OwnSource, Queued, Source
+from evometrics.producers.adopted import AdoptedSource
+from evometrics.producers.backlog import OwnSource, Queued, Source
 from evometrics.producers.broker_clock import BrokerClock, broker_time, in_words
 from evometrics.producers.clock_repair import ClockRepair
 from evometrics.producers.kafka_session import missing_topics
@@ -123,10 +124,10 @@ class Holding:
         """Put right what was recorded while this node's clock was wrong, and have it read again."""
         for source in self.ahead.keys() - self.repair.damaged:
             assert isinstance(source, OwnSource | AdoptedSource)
-            path = source.file.path
+            path = source.lock.path if isinstance(source, AdoptedSource) else source.outbox.path
             try:
                 number = self.repair.mend(source)
-            except sqlite3.Error as error:
+            except (OSError, sqlite3.Error) as error:
                 self.repair.damaged.add(source)
                 logger.error("%s: %s; what a wrong clock has timed in it stays there", path, error)
                 continue

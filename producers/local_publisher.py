@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 from evometrics.producers.backlog import Backlog, Queued
 from evometrics.producers.local_history import SQLiteMetricsBackend
-from evometrics.producers.publisher import REMIND_EVERY, backoff
+from evometrics.producers.publisher import backoff
 from evometrics.producers.row import Row
+from evometrics.producers.telling import REMIND_EVERY
 
 logger = logging.getLogger(__name__)
 

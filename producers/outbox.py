@@ -16,7 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evometrics.producers.handover import HandOver
-from evometrics.producers.outbox_file import OutboxFile, OutboxLock, new_outbox, oldest_in
+from evometrics.producers.moving import Presence, move
+from evometrics.producers.outbox_file import OutboxFile, oldest_in
+from evometrics.producers.outbox_names import OutboxDamaged, OutboxLock, new_outbox
+from evometrics.producers.rebuilding import Damage, rebuild
 from evometrics.producers.row import Row, give_numbers
 from evometrics.producers.space import Space
 from evometrics.producers.waiting import answer
@@ -71,6 +74,10 @@ class Outbox:
         self.sent: list[Row] = []
         self.sent_at = 0.0
         self.undeleted = 0
+        self.moves = 0
+        self.damage = ""
+        self.files: Presence | None = None
+        self.on_damage: Callable[[Damage], None] = Damage.say
         self.closing = False
         self.complained = 0.0
         self.thread: threading.Thread | None = None
@@ -85,7 +92,8 @@ class Outbox:
         """Lock a file of its own and start writing. Raises `OutboxError`."""
         self.lock = new_outbox(self.db_path)
         try:
-            self.file = OutboxFile(self.lock.path)
+            self.file = OutboxFile(self.lock.path, self.lock.tally)
+            self.files = Presence(self.lock)
         except OSError:
             self.lock.close(delete=True)
             raise
@@ -104,8 +112,12 @@ class Outbox:
         if self.thread is not None:
             self.thread.join()
         if self.file is not None and self.lock is not None:
-            left = self.file.depth()
-            self.file.close()
+            try:
+                left = self.file.depth()
+                self.file.close()
+            except (sqlite3.Error, OSError) as error:
+                left = 1
+                logger.error("%s; what can be read of it is sent at the next start", error)
             self.lock.close(delete=left == 0)
         self.thread = self.file = None
 
@@ -164,7 +176,7 @@ class Outbox:
                     self.wake_at = self.group if self.queue else 1
                     self.condition.wait(pause)
                 self.wake_at = NO_WAKE
-                if self.closing and not (self.queue or self.sent):
+                if self.closing and not (self.queue or self.sent or self.damage):
                     return
                 batch, waiters = self.queue[:GROUP_MOST], self.waiters[:GROUP_MOST]
                 del self.queue[:GROUP_MOST], self.waiters[:GROUP_MOST]
@@ -186,7 +198,7 @@ class Outbox:
 
     def pause(self) -> float:
         """Return how many seconds the writing thread may sleep; 0 = there is something to do."""
-        if self.closing or len(self.queue) >= self.group:
+        if self.closing or self.damage or len(self.queue) >= self.group:
             return 0
         spacing = self.committing + SPACING - time.monotonic() if self.queue else FOR_EVER
         return min(spacing, self.deletion_due())
@@ -201,8 +213,16 @@ class Outbox:
 
     def commit(self, batch: list[Row], sent: list[Row]) -> list[bool]:
         """Write one group; return for each of the batch whether it is on disk."""
+        if self.damage:
+            self.make_whole(self.damage)
+        if self.files is not None and not self.files.holds():
+            self.move()
         assert self.file is not None
-        stored = self.space.fit(self.file, batch)
+        try:
+            stored = self.space.fit(self.file, batch)
+        except OutboxDamaged as error:
+            self.make_whole(str(error))
+            stored = self.space.fit(self.file, batch)
         if not all(stored):
             self.complain(
                 f"outbox {self.path} is full ({self.space.max_bytes / 1e6:.0f} MB): shedding, progress "
@@ -238,11 +258,46 @@ class Outbox:
                 self.file.write(rows, sent)
                 self.commits += 1
                 return True
-            except sqlite3.Error as error:
+            except OutboxDamaged as error:
+                self.make_whole(str(error))
+            except (sqlite3.Error, OSError) as error:
                 problem = error
                 time.sleep(COMMIT_PAUSE * attempt)
         self.complain(f"outbox {self.path}: {problem}; free the disk or move db_path. Events are being lost")
         return False
+
+    def found_damaged(self, reason: str) -> None:
+        """Have the file made whole again, as the publisher found it damaged; from any thread."""
+        with self.mutex:
+            self.damage = reason
+            self.wake()
+
+    def make_whole(self, reason: str) -> None:
+        """Put what can be read of our damaged file, and what memory still has of it, in its place."""
+        assert self.file is not None and self.lock is not None
+        with self.handover.reading:
+            held = self.lock.tally.held
+            damage = rebuild(self.lock, held, reason, self.file, self.handover.copy())
+            self.file = OutboxFile(self.lock.path, self.lock.tally)
+            self.opened(damage)
+
+    def move(self) -> None:
+        """Go on in a new file, for ours was taken away under us; what it held goes along."""
+        assert self.file is not None and self.lock is not None and self.files is not None
+        with self.handover.reading:
+            self.lock, self.file, damage = move(
+                self.lock, self.file, self.files, self.db_path, self.handover.copy()
+            )
+            self.opened(damage)
+
+    def opened(self, damage: Damage) -> None:
+        """Go on with a file that took the place of the one before."""
+        assert self.file is not None and self.lock is not None
+        self.files = Presence(self.lock)
+        self.damage = ""
+        self.moves += 1
+        self.space.restock(self.file)
+        self.on_damage(damage)
 
     def oldest(self) -> float | None:
         """Return when the oldest row that waits was recorded, Unix seconds; None where none waits."""

@@ -1,30 +1,38 @@
-"""One outbox on disk: a SQLite file, and the lock by which a living process owns it.
-
-The lock is a `flock` on a file beside the database, because closing any other handle on the database file
-would drop SQLite's own locks. The kernel frees it when the process ends, however it ends; whoever gets the
-lock of an outbox that is still there adopts what the dead process could not send.
-"""
+"""One outbox on disk: a SQLite file. Who may use it is told by its lock (`outbox_names`)."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import count
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 
-from evometrics.producers.row import ROW_OVERHEAD, Row, columns_of
+from evometrics.producers.dead_outboxes import dead_outboxes
+from evometrics.producers.outbox_format import OUTBOX, RELEASED, UPGRADE, UPGRADED
+from evometrics.producers.outbox_names import (
+    OutboxDamaged,
+    OutboxError,
+    OutboxLock,
+    new_outbox,
+    try_lock,
+)
+from evometrics.producers.outbox_tally import Tally
+from evometrics.producers.row import ROW_OVERHEAD, Row, checksum_of, columns_of
+from evometrics.producers.sqlite_kinds import definitions, words
+from evometrics.schemas.wire import UnreadableMessage, WireFormat, decode
+
+__all__ = ["OutboxError", "OutboxFile", "OutboxLock", "dead_outboxes", "new_outbox", "try_lock"]
 
 #: Most rows in one statement. It is for a multiple of `STEP` rows, or for fewer than that, so that there are
 #: few different ones: each is kept, with the rows it last wrote.
 PORTION = 1000
 STEP = 64
 #: What a statement binds for each row.
-COLUMNS = 5
+COLUMNS = 6
+#: The tally's lowest number is looked up with every so many-th deletion; in between it may be too low.
+FIRST_EVERY = 16
 LAST_SEQ = 2**63 - 1
 #: Rows are read in portions of about this many bytes.
 READ_BYTES = 4_000_000
@@ -36,106 +44,9 @@ WAL_PAGES = 1000
 #: The WAL is cut back to this size, bytes, once its content is in the database.
 WAL_LIMIT = 16_000_000
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS outbox (
-    seq INTEGER PRIMARY KEY,
-    topic TEXT NOT NULL,
-    key TEXT NOT NULL,
-    value BLOB NOT NULL,
-    recorded_at INTEGER NOT NULL
-);
-"""
-
-
-class OutboxError(OSError):
-    """The outbox can't be used; the message names its file and the way out."""
-
-
-@dataclass(slots=True)
-class OutboxLock:
-    """The right to use one outbox file; `close` gives it up."""
-
-    path: Path
-    descriptor: int
-
-    @property
-    def lock_path(self) -> Path:
-        """The locked file."""
-        return lock_path(self.path)
-
-    def close(self, *, delete: bool = False) -> None:
-        """Give the outbox up; with `delete` its files go too."""
-        if self.descriptor < 0:
-            return
-        if delete:
-            for path in (*database_files(self.path), self.lock_path):
-                path.unlink(missing_ok=True)
-        os.close(self.descriptor)
-        self.descriptor = -1
-
-
-def lock_path(path: Path) -> Path:
-    """Return the lock file of an outbox."""
-    return path.with_name(path.name + ".lock")
-
-
-def database_files(path: Path) -> tuple[Path, ...]:
-    """Return the files that SQLite keeps for an outbox, the database last."""
-    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm"), path
-
-
-def try_lock(path: Path) -> OutboxLock | None:
-    """Return the lock of an outbox, None where a living process has it."""
-    descriptor = os.open(lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Between open and flock the file may have been deleted by whoever drained this outbox:
-        # then the lock is on a file that nobody else will find.
-        if os.fstat(descriptor).st_ino == lock_path(path).stat().st_ino:
-            return OutboxLock(path, descriptor)
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(descriptor)
-    return None
-
-
-def new_outbox(db_path: Path) -> OutboxLock:
-    """Lock a name of this process's own beside `db_path`. Raises `OutboxError` naming `db_path`."""
-    try:
-        db_path.parent.mkdir(parents=True, exist_ok=True)
-        for number in count():
-            path = db_path.with_name(f"{db_path.stem}-{os.getpid()}-{number}{db_path.suffix or '.db'}")
-            # A file of this name may be left from a dead process with the same id (in a container, often 1).
-            if not path.exists() and (lock := try_lock(path)) is not None:
-                if not path.exists():
-                    return lock
-                lock.close()
-    except OSError as error:
-        raise OutboxError(f"db_path={str(db_path)!r}: {error}; give a path that can be written") from error
-    raise AssertionError("unreachable")
-
-
-def dead_outboxes(db_path: Path) -> Iterator[OutboxLock]:
-    """Lock and yield the outboxes beside `db_path` whose process has ended, oldest first."""
-    suffix = db_path.suffix or ".db"
-    found = []
-    for path in db_path.parent.glob(f"{db_path.stem}-*-*{suffix}"):
-        process, _, number = path.name.removesuffix(suffix).removeprefix(f"{db_path.stem}-").partition("-")
-        with contextlib.suppress(OSError):
-            if process.isdigit() and number.isdigit():
-                found.append((path.stat().st_ctime, path))
-    for _, path in sorted(found):
-        try:
-            lock = try_lock(path)
-        except OSError:
-            # Another user's file: its owner adopts it.
-            continue
-        if lock is None:
-            continue
-        if path.exists():
-            yield lock
-        else:
-            lock.close(delete=True)
+#: What SQLite answers where a file is not as it was written. Others (busy, full) pass.
+DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+READ_DAMAGE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_ERROR}
 
 
 def portions(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:
@@ -151,25 +62,62 @@ def portions(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:
 class OutboxFile:
     """The SQLite side. Not safe for several threads at once: each opens its own."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the file. Raises `OutboxError`."""
+    def __init__(self, path: Path, tally: Tally | None = None) -> None:
+        """Open or create the file; `tally`: where to keep how many rows it should hold.
+
+        Raises `OutboxError`; where it is an outbox that can't be read as it was written, `OutboxDamaged`.
+        """
         self.path = path
+        self.tally = tally
+        self.deletions = 0
         try:
             self.connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self.connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-            self.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            self.connection.execute("PRAGMA journal_mode = WAL")
-            # A commit survives a power loss, not only the process's end.
-            self.connection.execute("PRAGMA synchronous = FULL")
-            # What is deleted need not be overwritten, as some builds of SQLite do by default.
-            self.connection.execute("PRAGMA secure_delete = OFF")
-            self.connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
-            self.connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
-            self.connection.executescript(SCHEMA)
-            places = self.connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-            self.portion = min(PORTION, places // COLUMNS)
         except sqlite3.Error as error:
             raise OutboxError(f"outbox {path}: {error}; give another db_path or repair the file") from error
+        try:
+            self.prepare()
+        except sqlite3.Error as error:
+            said = f"outbox {path}: {error}; give another db_path or repair the file"
+            if damages(error, READ_DAMAGE):
+                raise OutboxDamaged(said, self.connection) from error
+            self.connection.close()
+            raise OutboxError(said) from error
+        except OutboxDamaged:
+            raise
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def prepare(self) -> None:
+        """Make an empty database an outbox, and set how SQLite is to work with it."""
+        database = self.connection
+        application = database.execute("PRAGMA application_id").fetchone()[0]
+        if database.execute("PRAGMA user_version").fetchone()[0] > OUTBOX.version:
+            raise OutboxError(f"outbox {self.path}: of a newer release; it is left to that release")
+        tables = definitions(database)
+        if not tables and application == 0:
+            database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            # Before there is a log, so that the file itself says from the first moment whose it is.
+            database.executescript(f"BEGIN; {OUTBOX.marks()}; COMMIT")
+        elif not OUTBOX.knows(tables):
+            said = f"outbox {self.path}: it does not hold the table of an outbox; give another db_path"
+            if application == OUTBOX.application:
+                raise OutboxDamaged(said, database)
+            raise OutboxError(said)
+        database.execute("PRAGMA journal_mode = WAL")
+        # A commit survives a power loss, not only the process's end.
+        database.execute("PRAGMA synchronous = FULL")
+        # What is deleted need not be overwritten, as some builds of SQLite do by default.
+        database.execute("PRAGMA secure_delete = OFF")
+        database.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+        self.unchecked = bool(tables) and words(tables[0][1]) in (words(RELEASED), words(UPGRADED))
+        if tables and words(tables[0][1]) == words(RELEASED):
+            database.executescript(UPGRADE)
+        definitions(database)  # opens the log, which is then there to be watched
+        places = database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        self.portion = min(PORTION, places // COLUMNS)
 
     def close(self) -> None:
         """Close the file."""
@@ -182,48 +130,107 @@ class OutboxFile:
         back, which takes milliseconds beside an evolution that computes.
         """
         execute, now = self.connection.execute, time.time_ns() // 1_000_000
-        execute("BEGIN IMMEDIATE")
-        try:
-            if sent:
-                numbers = f"[{','.join(map(str, sent))}]"
-                execute("DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each(?))", (numbers,))
-            for portion in portions(rows, self.portion):
-                places = ", ".join(["(?, ?, ?, ?, ?)"] * len(portion))
-                execute(f"INSERT INTO outbox VALUES {places}", columns_of(portion, now))
-            execute("COMMIT")
-        except BaseException:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
-            raise
+        with self.reporting(DAMAGE):
+            execute("BEGIN IMMEDIATE")
+            try:
+                removed, first = 0, self.tally.held.first if self.tally is not None else 1
+                if sent:
+                    numbers = f"[{','.join(map(str, sent))}]"
+                    statement = "DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each(?))"
+                    removed = execute(statement, (numbers,)).rowcount
+                    self.deletions += 1
+                    if self.tally is not None and self.deletions % FIRST_EVERY == 0:
+                        first = execute("SELECT min(seq) FROM outbox").fetchone()[0]
+                for portion in portions(rows, self.portion):
+                    places = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(portion))
+                    execute(f"INSERT INTO outbox VALUES {places}", columns_of(portion, now))
+                if self.tally is not None:
+                    self.tally.expect(removed, first, len(rows), rows[-1].seq if rows else 0)
+                execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+        if self.tally is not None:
+            self.tally.done()
 
     def read_after(self, seq: int, limit: int, upto: int = LAST_SEQ) -> list[Row]:
-        """Return up to `limit` rows after `seq`, in order; fewer of large ones, none at the end."""
-        found = self.connection.execute(
-            "SELECT seq, topic, key, value FROM outbox WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-            (seq, upto, limit),
-        )
+        """Return up to `limit` rows after `seq`, in order; fewer of large ones, none at the end.
+
+        Raises `OutboxDamaged` where a row is not as it was written.
+        """
         rows: list[Row] = []
         size = 0
-        for values in found:
-            row = Row(*values)
-            rows.append(row)
-            size += row.size
-            if size >= READ_BYTES:
-                break
-        found.close()
+        with self.reporting(DAMAGE | READ_DAMAGE):
+            found = self.connection.execute(
+                "SELECT seq, topic, key, value, checksum FROM outbox "
+                "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+                (seq, upto, limit),
+            )
+            for values in found:
+                if (row := verified(*values, unchecked=self.unchecked)) is None:
+                    found.close()
+                    raise OutboxDamaged(f"outbox {self.path}: event {values[0]} is not as it was recorded")
+                rows.append(row)
+                size += row.size
+                if size >= READ_BYTES:
+                    break
+            found.close()
         return rows
+
+    def last(self) -> int:
+        """Return the highest number of a row; 0 = there is none."""
+        with self.reporting(DAMAGE | READ_DAMAGE):
+            return int(self.connection.execute("SELECT ifnull(max(seq), 0) FROM outbox").fetchone()[0])
+
+    def first(self) -> int:
+        """Return the lowest number of a row; 1 = there is none."""
+        with self.reporting(DAMAGE | READ_DAMAGE):
+            return int(self.connection.execute("SELECT ifnull(min(seq), 1) FROM outbox").fetchone()[0])
+
+    def keep(self, rows: Sequence[Row]) -> None:
+        """Add rows of another file under their numbers; one that is here already stays as it is."""
+        now = time.time_ns() // 1_000_000
+        self.connection.execute("BEGIN IMMEDIATE")
+        self.connection.executemany(
+            "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, ?, ?)",
+            ((row.seq, row.topic, row.key, row.value, now, checksum_of(row)) for row in rows),
+        )
+        self.connection.execute("COMMIT")
+
+    @contextmanager
+    def reporting(self, codes: set[int]) -> Iterator[None]:
+        """Raise `OutboxDamaged` for what SQLite says of a file that is not as it was written."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if damages(error, codes):
+                raise OutboxDamaged(f"outbox {self.path}: {error}") from error
+            raise
 
     def sheddable(self, topic: str, after: int, limit: int) -> list[tuple[int, int]]:
         """Return seq and size of up to `limit` rows of a topic after a seq, oldest first."""
-        return self.connection.execute(
-            f"SELECT seq, length(value) + {ROW_OVERHEAD} FROM outbox "
-            "WHERE topic = ? AND seq > ? ORDER BY seq LIMIT ?",
-            (topic, after, limit),
-        ).fetchall()
+        with self.reporting(DAMAGE):
+            return self.connection.execute(
+                f"SELECT seq, length(value) + {ROW_OVERHEAD} FROM outbox "
+                "WHERE topic = ? AND seq > ? ORDER BY seq LIMIT ?",
+                (topic, after, limit),
+            ).fetchall()
 
     def depth(self) -> int:
-        """Return how many rows wait."""
-        return int(self.connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        """Return how many rows wait. Raises `OutboxDamaged`."""
+        with self.reporting(DAMAGE | READ_DAMAGE):
+            return int(self.connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+    def stock(self, topic: str) -> tuple[int, int, int]:
+        """Return how many rows wait, their size, and how many of them are of a topic."""
+        found = self.connection.execute(
+            f"SELECT count(*), ifnull(sum(length(value) + {ROW_OVERHEAD}), 0), ifnull(sum(topic = ?), 0) "
+            "FROM outbox",
+            (topic,),
+        )
+        rows, size, of_topic = found.fetchone()
+        return rows, size, of_topic
 
     def delete(self, sent: Sequence[int]) -> None:
         """Delete rows that the broker has acknowledged."""
@@ -235,8 +242,50 @@ class OutboxFile:
         self.connection.executescript("PRAGMA incremental_vacuum")
 
 
+def damages(error: sqlite3.Error, codes: set[int]) -> bool:
+    """Tell whether SQLite means that a file is not as it was written; text that is no UTF-8 has no code."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is None or code in codes or code & 0xFF in DAMAGE
+
+
+def verified(
+    seq: object, topic: object, key: object, value: object, checksum: object, *, unchecked: bool
+) -> Row | None:
+    """Return the row that columns hold, None where they are not as they were written.
+
+    `unchecked`: rows of a release without checksums may be among them; those must hold an event.
+    """
+    if not (
+        isinstance(seq, int) and isinstance(topic, str) and isinstance(key, str) and isinstance(value, bytes)
+    ):
+        return None
+    row = Row(seq, topic, key, value)
+    if checksum is None:
+        return row if unchecked and sound(row) else None
+    return row if checksum == checksum_of(row) else None
+
+
+def sound(row: Row) -> bool:
+    """Tell whether a row's event can be decoded, for all that this release knows of its schema."""
+    try:
+        schema, start = wire().locate(row.value)
+    except UnreadableMessage:
+        return True
+    try:
+        decode(schema, row.value, start)
+    except UnreadableMessage:
+        return False
+    return True
+
+
+@cache
+def wire() -> WireFormat:
+    """Return the schemas that this release knows."""
+    return WireFormat()
+
+
 def oldest_in(path: Path) -> float | None:
     """Return when the oldest row of an outbox was recorded, Unix seconds. Raises `sqlite3.Error`."""
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT recorded_at FROM outbox ORDER BY seq LIMIT 1").fetchone()
     return None if found is None else found[0] / 1000

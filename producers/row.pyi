@@ -31,9 +31,6 @@ def size_of(rows: Iterable[Row]) -> int:
 def give_numbers(rows: Iterable[Row], first: int) -> None:
     """Number rows on from `first`."""
 
-def columns_of(rows: Iterable[Row], last: int) -> list[int | str | bytes]:
-    """Return what a statement binds for rows: each one's columns, one after another, and then `last`."""
-
 def latest_time(row: Row) -> int:
     """Return the latest time that a row's event holds, microseconds; 0 where it is none.
 
@@ -42,3 +39,9 @@ def latest_time(row: Row) -> int:
 
 def any_later(rows: Iterable[Row], limit: int) -> bool:
     """Tell whether one of the rows holds a time after `limit`, microseconds."""
+
+def columns_of(rows: Iterable[Row], last: int) -> list[int | str | bytes]:
+    """Return what a statement binds for rows: each one's columns, `last`, and its checksum."""
+
+def checksum_of(row: Row) -> int:
+    """Return 32 bits that a row which was damaged on disk no longer has: of number, topic, key and value."""

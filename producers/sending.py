@@ -8,6 +8,7 @@ import logging
 import os
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from evometrics.producers.metrics_server import serve_metrics
 from evometrics.producers.node_metrics import NodeMetrics
 from evometrics.producers.outbox import Outbox
 from evometrics.producers.publisher import Publisher
+from evometrics.producers.rebuilding import Damage
 from evometrics.producers.refused import RefusedMessages
 from evometrics.producers.row import Row
 from evometrics.producers.settings import CollectorSettings
@@ -131,8 +133,12 @@ class Sending:
 
     async def begin(self) -> None:
         """In the thread: adopt, and start the tasks."""
+        loop = asyncio.get_running_loop()
         beside = self.history if self.kafka is not None else None
-        self.backlog = CopiedBacklog(self.outbox, beside) if beside else Backlog(self.outbox)
+        self.backlog = (
+            CopiedBacklog(self.outbox, beside, self.damaged) if beside else Backlog(self.outbox, self.damaged)
+        )
+        self.outbox.on_damage = lambda damage: from_thread(loop, self.damaged, damage)
         self.backlog.adopt(self.db_path)
         self.publisher = self.new_publisher(self.backlog)
         self.publisher.published = self.published
@@ -165,6 +171,7 @@ class Sending:
                     LAST_EXPORT_TIMEOUT,
                 )
         self.outbox.on_commit = lambda: None
+        self.outbox.on_damage = Damage.say
         await end_tasks(list(self.tasks))
         if isinstance(self.backlog, CopiedBacklog):
             with contextlib.suppress(TimeoutError):
@@ -202,6 +209,11 @@ class Sending:
         report = {"topic": row.topic, "agent_id": row.key, "bytes": len(row.value), "reason": reason}
         self.keep(asyncio.create_task(self.report("event_refused", {**report, "process": os.getpid()})))
 
+    def damaged(self, damage: Damage) -> None:
+        """Say what was lost with a damaged outbox, and record it."""
+        damage.say()
+        self.keep(asyncio.create_task(self.report("outbox_damaged", damage.data())))
+
     async def report(self, event_type: str, data: dict[str, object]) -> None:
         """Record a system event from the background."""
         await self.recorder.record_system_event(event_type, data)
@@ -216,3 +228,11 @@ class Sending:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("background work of the collector ended", exc_info=error)
+
+
+def from_thread(loop: asyncio.AbstractEventLoop, tell: Callable[[Damage], None], damage: Damage) -> None:
+    """Tell of damage in the loop, or in the log alone where that has ended."""
+    try:
+        loop.call_soon_threadsafe(tell, damage)
+    except RuntimeError:
+        damage.say()

@@ -42,6 +42,10 @@ class Space:
         """Begin with a new file; what is in the one before is no longer this outbox's."""
         self.depth = self.bytes = self.high_water = self.progress_rows = 0
 
+    def restock(self, file: OutboxFile) -> None:
+        """Count anew what a file holds that took another's place."""
+        self.depth, self.bytes, self.progress_rows = file.stock(PROGRESS)
+
     def came(self, rows: Sequence[Row]) -> None:
         """Count rows that are on disk now."""
         self.recorded.update([row.topic for row in rows])

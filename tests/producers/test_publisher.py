@@ -357,3 +357,28 @@ async def test_a_broker_killed_under_load_and_back_loses_nothing_and_keeps_the_o
     messages = [m for m in await arrived(brokers, given["node_id"]) if m.topic == EVOLUTION_PROGRESSED.name]
     first = list({m.event.event_id: m for m in reversed(messages)}.values())[::-1]
     assert iterations(first) == {agent: list(range(count)) for agent, count in recorded.items()}
+
+
+async def test_a_damaged_outbox_is_sent_as_far_as_it_can_be_read_and_its_loss_is_an_event(
+    broker: str, tmp_path: Path
+) -> None:
+    node = f"damaged-{uuid.uuid4().hex[:8]}"
+    async with collecting(config(tmp_path, "127.0.0.1:1", node_id=node, stop_timeout=0)) as collector:
+        await progress(collector, "agent", range(300))
+    (path,) = (path for path in files(tmp_path) if path.suffix == ".db")
+    content = bytearray(path.read_bytes())
+    content[3 * 16_384 : 4 * 16_384] = bytes(16_384)
+    path.write_bytes(content)
+    async with collecting(config(tmp_path, broker, node_id=node)) as collector:
+        assert await collector.drain(30)
+    events = [message.event for message in await arrived(broker, node)]
+    (report,) = (e for e in events if isinstance(e, SystemEvent) and e.event_type == "outbox_damaged")
+    data = json.loads(report.data)
+    iterations = [e.iteration for e in events if isinstance(e, EvolutionProgressed)]
+    assert iterations == sorted(set(iterations))
+    assert data["lost"] > 0
+    assert 100 < len(iterations) < 300
+    assert data["read"] >= len(iterations)
+    assert {file.name.removesuffix("-wal").removesuffix("-shm") for file in files(tmp_path)} == {
+        path.name + ".damaged"
+    }

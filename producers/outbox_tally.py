@@ -1,0 +1,100 @@
+"""How many events an outbox should hold, kept beside it so that damage can be said in numbers.
+
+The figures stand in the lock file, not in the database: a write-ahead log that is cut or lost takes with it
+every trace of the rows that were in it. They are written before and after each commit without an fsync, for a
+process that dies leaves them with the kernel; after a restart of the machine they may be older than the
+database, which is told by the boot they were written in.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+MAGIC = b"evometrics-outbx"
+#: Magic, boot, what there was before the newest commit and what there is after it; then a CRC-32.
+LAYOUT = struct.Struct("<16s16s3q3q")
+BYTES = LAYOUT.size + 4
+BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Held(NamedTuple):
+    """What an outbox holds: `rows` rows, none numbered below `first` or above `last`."""
+
+    rows: int = 0
+    first: int = 1
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A tally as it was found: the newest commit is in the database or not."""
+
+    before: Held
+    after: Held
+    this_boot: bool
+
+    def expected(self, last: int) -> int:
+        """Return how many rows there must be at least, where the highest number found is `last`."""
+        if last > self.before.last:
+            return self.after.rows
+        return min(self.before.rows, self.after.rows)
+
+
+def boot() -> bytes:
+    """Return what tells one start of the machine from another; empty where the system does not say."""
+    try:
+        return bytes.fromhex(BOOT_FILE.read_text().strip().replace("-", ""))[:16]
+    except (OSError, ValueError):
+        return b""
+
+
+def read_record(data: bytes) -> Record | None:
+    """Return the tally that a lock file holds, None where it holds none that is whole."""
+    if len(data) < BYTES or zlib.crc32(data[: LAYOUT.size]) != int.from_bytes(
+        data[LAYOUT.size : BYTES], "little"
+    ):
+        return None
+    magic, in_boot, *figures = LAYOUT.unpack_from(data)
+    if magic != MAGIC:
+        return None
+    this = boot()
+    return Record(Held(*figures[:3]), Held(*figures[3:]), bool(this) and in_boot == this)
+
+
+class Tally:
+    """Keeps the figures of one outbox in its lock file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.boot = boot()
+        self.held = Held()
+        self.expects = Held()
+
+    def begin(self, held: Held) -> None:
+        """Note what an outbox holds as it is taken over."""
+        self.held = self.expects = held
+        self.put()
+
+    def expect(self, removed: int, first: int | None, added: int, last: int) -> None:
+        """Note what a commit is about to do; `first`: the lowest number that stays, None = none stays."""
+        held = self.held
+        if first is None or held.rows == removed:
+            first = last - added + 1 if added else held.last + 1
+        # rows that are written anew keep their numbers, which are none of the last then
+        self.expects = Held(held.rows - removed + added, first, max(held.last, last))
+        self.put()
+
+    def done(self) -> None:
+        """Note that the commit is in the database."""
+        self.held = self.expects
+        self.put()
+
+    def put(self) -> None:
+        """Write both states."""
+        data = LAYOUT.pack(MAGIC, self.boot, *self.held, *self.expects)
+        os.pwrite(self.descriptor, data + zlib.crc32(data).to_bytes(4, "little"), 0)
