@@ -18,7 +18,7 @@ class AdoptedSource:
         depth: events that it still holds.
     """
 
-    def __init__(self, lock: OutboxLock, damaged: Callable[[Damage], None]) -> None:
+    def __init__(self, lock: OutboxLock, damaged: Callable[[Damage], None] = Damage.say) -> None:
         """Raises OSError or sqlite3.Error where it can be neither read nor made whole."""
         self.lock = lock
         self.damaged = damaged

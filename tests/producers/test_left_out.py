@@ -100,7 +100,7 @@ async def test_a_kpi_may_be_any_number(collector: EvolutionMetricsCollector, val
         object(),
         "9" * 5000,
     ],
-    ids=said,
+    ids=lambda value: type(value).__name__,
 )
 async def test_what_is_no_number_is_left_out_named_and_counted(
     collector: EvolutionMetricsCollector, value: Any
