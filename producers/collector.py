@@ -94,6 +94,9 @@ class EvolutionMetricsCollector:
         self.own()
         if self.node_metrics is not None:
             self.count()
+        for metric in list(self.recording.metrics.known.values()):
+            for exporter in self.sending.exporters:
+                exporter.register(metric)
         return old
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -299,13 +302,15 @@ class EvolutionMetricsCollector:
         """Register a metric of your own: counter, gauge, histogram or summary.
 
         Its observations are events (topic `evometrics.custom.metrics`, table `custom_metrics`), and series
-        of `prometheus_registry` where prometheus_client is installed. The same one again changes nothing.
+        of `prometheus_registry` and of what is pushed to a Pushgateway. The same one again changes nothing.
         Raises `MetricError` where Prometheus' rules forbid it, or where the name is registered as something
         else, naming both.
         """
         metric = self.recording.metrics.register(name, kind, help, labels, unit)
         if self.node_metrics is not None:
-            self.node_metrics.add(metric)
+            self.node_metrics.events.add(metric)
+        for exporter in self.sending.exporters:
+            exporter.register(metric)
 
     async def observe(self, name: Any, value: Any, labels: Any = None, *, agent_id: Any = None) -> str | None:
         """Record one observation of a registered metric; for a counter `value` is the increase."""
@@ -328,13 +333,13 @@ class EvolutionMetricsCollector:
         """Count for Prometheus from now on."""
         self.node_metrics = NodeMetrics(self.figures)
         for metric in list(self.recording.metrics.known.values()):
-            self.node_metrics.add(metric)
+            self.node_metrics.events.add(metric)
 
     def observed(self, event: Event) -> None:
         """Show an event that is recorded to those who export."""
         self.sending.observe(event)
         if self.node_metrics is not None:
-            self.node_metrics.observe(event)
+            self.node_metrics.events.observe(event)
 
     def figures(self) -> NodeFigures:
         """Return what this node tells of itself."""

@@ -11,6 +11,7 @@ import logging
 import random
 from abc import ABC, abstractmethod
 
+from evometrics.producers.custom_metrics import RegisteredMetric
 from evometrics.producers.settings import CollectorSettings
 from evometrics.schemas.events import Event
 
@@ -46,6 +47,9 @@ class Exporter(ABC):
     @abstractmethod
     def observe(self, event: Event) -> None:
         """Take an event into account; in memory only, from any thread."""
+
+    def register(self, metric: RegisteredMetric) -> None:  # noqa: B027 - most have nothing to do
+        """Learn of a metric that the node's own code has registered."""
 
     @abstractmethod
     def send(self) -> None:

@@ -1,36 +1,25 @@
 """A node's own Prometheus metrics: its outbox and recording, the specification's four, its own code's.
 
 Needs prometheus_client (`evometrics[prometheus]`). Figures of the node are read when they are scraped; what
-evolutions and custom metrics say is counted as it is recorded.
+events say is counted as they are recorded (`event_metrics`).
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from evometrics.producers.custom_metrics import RegisteredMetric, exposed_name
+from evometrics.producers.event_metrics import EventMetrics
 from evometrics.producers.latency import Latency
 from evometrics.schemas import metric_defs as m
-from evometrics.schemas.events import CustomMetric, Event, EvolutionCompleted, KpiSnapshot
-from evometrics.schemas.kpis import KPI_NAMES, performance
 from evometrics.schemas.settings import SettingsError
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
-
-SPECIFIED = (
-    m.EVOLUTION_ATTEMPTS,
-    m.EVOLUTION_DURATION,
-    m.EVOLUTION_IMPROVEMENT,
-    m.EVOLUTION_MEMORY,
-    m.AGENT_KPI,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +62,7 @@ class NodeMetrics:
 
         self.figures = figures
         self.registry: CollectorRegistry = CollectorRegistry()
-        self.specified = m.Instruments(self.registry, SPECIFIED)
-        self.custom: dict[str, Any] = {}
-        self.lock = threading.Lock()
+        self.events = EventMetrics(self.registry)
         self.registry.register(self)
 
     def describe(self) -> list[Metric]:
@@ -121,64 +108,6 @@ class NodeMetrics:
         yield HistogramMetricFamily(
             m.RECORD_SECONDS.name, m.RECORD_SECONDS.help, buckets=buckets, sum_value=found.latency.total
         )
-
-    def add(self, metric: RegisteredMetric) -> None:
-        """Have a metric of the node's own code."""
-        import prometheus_client as prometheus
-
-        kinds = {
-            "counter": prometheus.Counter,
-            "gauge": prometheus.Gauge,
-            "histogram": prometheus.Histogram,
-            "summary": prometheus.Summary,
-        }
-        with self.lock:
-            if metric.name not in self.custom:
-                self.custom[metric.name] = kinds[metric.kind](
-                    exposed_name(metric), metric.help, metric.labels, registry=self.registry
-                )
-
-    def observe(self, event: Event) -> None:
-        """Count what an event says."""
-        if isinstance(event, EvolutionCompleted):
-            self.observe_completion(event)
-        elif isinstance(event, KpiSnapshot):
-            self.observe_snapshot(event)
-        elif isinstance(event, CustomMetric):
-            self.observe_custom(event)
-
-    def observe_completion(self, event: EvolutionCompleted) -> None:
-        """Count one evolution; what was not measured changes nothing."""
-        agent, kind = event.agent_id, event.evolution_type
-        self.specified.counter(m.EVOLUTION_ATTEMPTS).labels(agent, kind, event.status).inc()
-        if "duration_seconds" not in event.unmeasured:
-            self.specified.histogram(m.EVOLUTION_DURATION).labels(agent, kind).observe(event.duration_seconds)
-        if event.memory_used_mb > 0:
-            self.specified.gauge(m.EVOLUTION_MEMORY).labels(agent).set(event.memory_used_mb)
-        before, after = performance(event.pre_kpis), performance(event.post_kpis)
-        if before is not None and after is not None:
-            self.specified.gauge(m.EVOLUTION_IMPROVEMENT).labels(agent).set(after - before)
-
-    def observe_snapshot(self, event: KpiSnapshot) -> None:
-        """Take in an agent's present KPIs."""
-        kpis = {name: getattr(event, name) for name in (*KPI_NAMES, "overall_performance")} | event.extra
-        for name, value in kpis.items():
-            if value is not None:
-                self.specified.gauge(m.AGENT_KPI).labels(event.agent_id, name).set(value)
-
-    def observe_custom(self, event: CustomMetric) -> None:
-        """Take in an observation of the node's own code."""
-        metric = self.custom.get(event.name)
-        if metric is None:
-            return
-        child = metric.labels(*event.labels.values()) if event.labels else metric
-        match event.kind:
-            case "counter":
-                child.inc(event.value)
-            case "gauge":
-                child.set(event.value)
-            case _:
-                child.observe(event.value)
 
     def exposed(self) -> bytes:
         """Return the text that Prometheus scrapes."""

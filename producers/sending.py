@@ -167,7 +167,9 @@ class Sending:
         if self.exporters:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(
-                    asyncio.gather(*(e.export() for e in self.exporters), return_exceptions=True),
+                    asyncio.gather(
+                        *(e.export() for e in self.exporters if not e.problem), return_exceptions=True
+                    ),
                     LAST_EXPORT_TIMEOUT,
                 )
         self.outbox.on_commit = lambda: None

@@ -183,7 +183,7 @@ async def test_an_exporter_that_fails_does_not_disturb_recording(
 def test_a_pushgateway_without_its_library_is_refused_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("evometrics.producers.pushgateway.find_spec", lambda name: None)
+    monkeypatch.setattr("evometrics.producers.node_metrics.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"prometheus_gateway.*evometrics\[prometheus\]"):
         EvolutionMetricsCollector({"prometheus_gateway": "127.0.0.1:9091"})
 
