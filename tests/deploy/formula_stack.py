@@ -35,7 +35,9 @@ class WrongRows(MetricsRows):
         event, done = read_event(self.wire, message), super().read(message)
         row = self.wire.decode(done.row)
         assert isinstance(event, EvolutionCompleted) and isinstance(row, EvolutionMetrics)
-        return Completion(event, self.wire.encode(replace(row, efficiency=row.efficiency + WRONG)))
+        added = 0.0 if "efficiency" in row.unmeasured else WRONG
+        wrong = replace(row, efficiency=row.efficiency + added)
+        return Completion(event, done.lacks, self.wire.encode(wrong))
 
 
 def main() -> int:

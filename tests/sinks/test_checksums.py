@@ -66,7 +66,7 @@ async def test_the_least_difference_shows_in_its_table_alone(
         await put(second, [event if e.record == event.record else e for e in events], number * 100)
         return differing(one, await checksums(second))
 
-    progressed, snapshot, letter = events[1], events[3], events[8]
+    progressed, snapshot, letter = events[1], events[3], events[-1]
     assert isinstance(progressed, EvolutionProgressed)
     assert isinstance(snapshot, KpiSnapshot) and isinstance(letter, DeadLetter)
     assert await of(progressed, 1) == []

@@ -23,7 +23,7 @@ from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.tally import read_ended
 from evometrics.sinks.writer import TableWriter
-from evometrics.streams.calculations import evolution_metrics
+from evometrics.schemas.outcome import evolution_metrics
 from tests.schemas.changed import optional, with_fields
 from tests.sinks.support import WIRE, common, rows, sent, store
 from tests.sinks.test_new_columns import group
