@@ -37,6 +37,7 @@ class ActiveEvolution:
         snapshots: phases of which a snapshot of this evolution was recorded, with its KPIs and event id.
         held: the last report, where it has not become an event.
         taken_at: `ticks()` of the last that has.
+        key: under which it is among the open ones: its id, where no other agent has one of that id open.
     """
 
     started: EvolutionStarted
@@ -49,6 +50,7 @@ class ActiveEvolution:
     snapshots: dict[str, tuple[dict[str, float], str]] = field(default_factory=dict)
     held: EvolutionProgressed | None = None
     taken_at: float = 0.0
+    key: str = ""
 
     def take_progress(self, event: EvolutionProgressed, sampling: ProgressSampling) -> bool:
         """Take a report in; tell whether it becomes an event now."""
@@ -97,19 +99,33 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
         self.lock = threading.Lock()
         self.by_agent: dict[str, dict[str, ActiveEvolution]] = {}
 
-    def open(self, evolution: ActiveEvolution) -> list[str]:
-        """Add one; return the ids that were forgotten for it."""
+    def open(self, evolution: ActiveEvolution) -> list[ActiveEvolution]:
+        """Add one; return those that were forgotten for it."""
         started = evolution.started
         with self.lock:
-            self.take_out(started.evolution_id)
-            self[started.evolution_id] = evolution
+            before = self.by_agent.get(started.agent_id, {}).get(started.evolution_id)
+            if before is not None:
+                self.take_out(before)
+            taken = started.evolution_id in self  # by another agent, where all of a night's share an id
+            evolution.key = named(started) if taken else started.evolution_id
+            self[evolution.key] = evolution
             self.by_agent.setdefault(started.agent_id, {})[started.evolution_id] = evolution
-            forgotten = list(islice(self, max(0, len(self) - MOST_ACTIVE)))
+            forgotten = list(islice(self.values(), max(0, len(self) - MOST_ACTIVE)))
             for old in forgotten:
                 self.take_out(old)
         if forgotten:
-            logger.warning("%d evolutions are open; forgot the start of %s", MOST_ACTIVE, forgotten[0])
+            logger.warning(
+                "%d evolutions are open; forgot the start of %s",
+                MOST_ACTIVE,
+                forgotten[0].started.evolution_id,
+            )
         return forgotten
+
+    def of(self, agent_id: str, evolution_id: str) -> ActiveEvolution | None:
+        """Return an agent's open evolution; without an agent, the one of that id."""
+        if not agent_id:
+            return self.get(evolution_id)
+        return self.by_agent.get(agent_id, {}).get(evolution_id)
 
     def find(self, clues: Clues) -> ActiveEvolution | None:
         """Return the open start that an event belongs to.
@@ -121,9 +137,7 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
         """
         with self.lock:
             if clues.evolution_id:
-                found = self.get(clues.evolution_id)
-                same = found is not None and clues.agent_id in ("", found.started.agent_id)
-                return found if same else None
+                return self.of(clues.agent_id, clues.evolution_id)
             own = list(reversed(self.by_agent.get(clues.agent_id, {}).values()))
         if not own:
             return None
@@ -132,7 +146,8 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
         own = [e for e in own if not contradicts(e.started.evolution_type, kind)]
         if clues.at is not None:
             at = round(clues.at * 1e6)
-            same_time = next((e for e in own if e.started.occurred_at == at), None)
+            # of several at one time the first that was opened
+            same_time = next((e for e in reversed(own) if e.started.occurred_at == at), None)
             if same_time is not None:
                 return same_time
             if clues.duration is not None and own:
@@ -145,17 +160,21 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
     def close(self, evolution: ActiveEvolution) -> None:
         """Take one out."""
         with self.lock:
-            if self.get(evolution.started.evolution_id) is evolution:
-                self.take_out(evolution.started.evolution_id)
+            if self.get(evolution.key) is evolution:
+                self.take_out(evolution)
 
-    def take_out(self, evolution_id: str) -> None:
-        evolution = self.pop(evolution_id, None)
-        if evolution is not None:
-            agent = evolution.started.agent_id
-            of_agent = self.by_agent[agent]
-            del of_agent[evolution_id]
-            if not of_agent:
-                del self.by_agent[agent]
+    def take_out(self, evolution: ActiveEvolution) -> None:
+        started = evolution.started
+        del self[evolution.key]
+        of_agent = self.by_agent[started.agent_id]
+        del of_agent[started.evolution_id]
+        if not of_agent:
+            del self.by_agent[started.agent_id]
+
+
+def named(started: EvolutionStarted) -> str:
+    """Return what tells an agent's evolution from those of others that have its id."""
+    return f"{started.agent_id}\x1f{started.evolution_id}"
 
 
 def contradicts(one: str, other: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import threading
 from collections.abc import Coroutine
@@ -27,17 +28,23 @@ class BackgroundLoop:
         self.thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread."""
-        ready = threading.Event()
+        """Start the thread. Raises OSError where no event loop can be had."""
+        ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.thread = threading.Thread(target=self.run, args=(ready,), name=self.name, daemon=True)
         self.thread.start()
-        ready.wait()
+        ready.result()
 
-    def run(self, ready: threading.Event) -> None:
+    def run(self, ready: concurrent.futures.Future[None]) -> None:
         """The thread: like `asyncio.run`, until `stop`; tasks that are left are ended."""
-        with asyncio.Runner() as runner:
+        runner = asyncio.Runner()
+        try:
             self.loop = loop = runner.get_loop()
-            loop.call_soon(ready.set)
+        except OSError as error:  # as where the process has no file descriptor left
+            self.thread = None
+            ready.set_exception(error)
+            return
+        with runner:
+            loop.call_soon(ready.set_result, None)
             loop.run_forever()
             end_left(runner)
 

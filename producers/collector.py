@@ -16,7 +16,7 @@ from evometrics.producers import convert, forks
 from evometrics.producers.active import ActiveEvolutions
 from evometrics.producers.encoder import Encoder
 from evometrics.producers.evolution_events import EvolutionEvent
-from evometrics.producers.given import event_of
+from evometrics.producers.given import event_of, with_more
 from evometrics.producers.history import HistoryEntry
 from evometrics.producers.journal import Journal
 from evometrics.producers.node_metrics import NodeFigures, NodeMetrics, require_client
@@ -231,6 +231,7 @@ class EvolutionMetricsCollector:
         *,
         evolution_id: Any = None,
         timestamp: Any = None,
+        **metadata: Any,
     ) -> str | None:
         """Record an iteration, counted from 0; without `evolution_id` it is of the agent's open evolution.
 
@@ -243,6 +244,7 @@ class EvolutionMetricsCollector:
             fitness=fitness,
             evolution_id=evolution_id,
             timestamp=timestamp,
+            metadata=metadata,
         )
         return await self.recording.progress(given)
 
@@ -271,6 +273,7 @@ class EvolutionMetricsCollector:
         phase: Any = "continuous",
         evolution_id: Any = None,
         timestamp: Any = None,
+        **metadata: Any,
     ) -> str | None:
         """Record an agent's KPIs; phase: baseline, pre_evolution, post_evolution or continuous.
 
@@ -278,7 +281,7 @@ class EvolutionMetricsCollector:
         their names; without the last it is computed (design section 5). One that an open evolution's start
         has given already is not recorded again.
         """
-        return await self.recording.snapshot(agent_id, kpis, phase, evolution_id, timestamp)
+        return await self.recording.snapshot(agent_id, kpis, phase, evolution_id, timestamp, metadata)
 
     async def record_system_event(self, event_type: Any, data: Any = None) -> str | None:
         """Record something about the node or the system; `data`: any value, kept as JSON text.
@@ -295,9 +298,9 @@ class EvolutionMetricsCollector:
         self,
         name: str,
         kind: str,
-        help: str = "",  # noqa: A002 - Prometheus' word
-        labels: Iterable[str] = (),
-        unit: str = "",
+        help: str | None = "",  # noqa: A002 - Prometheus' word
+        labels: Iterable[str] | None = (),
+        unit: str | None = "",
     ) -> None:
         """Register a metric of your own: counter, gauge, histogram or summary.
 
@@ -306,7 +309,7 @@ class EvolutionMetricsCollector:
         Raises `MetricError` where Prometheus' rules forbid it, or where the name is registered as something
         else, naming both.
         """
-        metric = self.recording.metrics.register(name, kind, help, labels, unit)
+        metric = self.recording.metrics.register(name, kind, help or "", labels or (), unit or "")
         if self.node_metrics is not None:
             self.node_metrics.events.add(metric)
         for exporter in self.sending.exporters:
@@ -372,8 +375,12 @@ class EvolutionMetricsCollector:
         target_gain: object = None,
         trigger_reason: object = "",
         metadata: object = None,
+        **more: object,
     ) -> EvolutionRun:
-        """Return an evolution to run as `async with`; without `evolution_id` it gets one of its own."""
+        """Return an evolution to run as `async with`; without `evolution_id` it gets one of its own.
+
+        Keywords that no evolution has go into its metadata.
+        """
         own = f"{convert.text_of(agent_id)}-{new_event_id()}" if evolution_id is None else evolution_id
         start = EvolutionEvent(
             agent_id=agent_id,
@@ -385,7 +392,7 @@ class EvolutionMetricsCollector:
             strategy=strategy,
             risk_level=risk_level,
             target_gain=target_gain,
-            metadata=metadata,
+            metadata=with_more(metadata, more),
         )
         return EvolutionRun(self, start)
 

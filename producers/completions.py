@@ -36,4 +36,5 @@ class RecentCompletions:
 
 def outcome(completed: EvolutionCompleted) -> tuple[Any, ...]:
     """Return what a completion says came of the evolution."""
-    return completed.status, completed.post_kpis, completed.insights, completed.strategy_used
+    # not what its start lent it, which only the first of them had
+    return completed.status, completed.post_kpis, completed.insights

@@ -14,6 +14,9 @@ def text_of(value: Any) -> str:
 def id_of(value: Any) -> str:
     """Return an id as text, the same for the same value; a very long one is shortened and stays unique."""
 
+def texts(value: Any, left_out: LeftOut) -> dict[str, str]:
+    """Return metadata as text by name, from whatever holds names and values."""
+
 def moment(value: Any, now: float, left_out: LeftOut) -> float | None:
     """Return a time in Unix seconds from seconds, a datetime or ISO text; None where it is none, which is
     noted. `now` is the node's clock."""

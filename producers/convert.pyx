@@ -42,6 +42,10 @@ def evolution_id(agent_id, timestamp):
     return id_of(f"{agent_id}-{int(timestamp)}")
 
 
+def texts(value, left_out):
+    return texts_in(value, "metadata", left_out)
+
+
 def moment(value, now, left_out):
     return moment_of(value, now, "timestamp", left_out)
 
@@ -275,7 +279,11 @@ cdef int set_course(done, event, active, left_out) except -1:
     level = generation(event, done.metadata, left_out)
     done.generation = level if level is not None else 0 if active is None else active.started.generation
     done.insights = insights = texts_of(attribute(event, "insights", left_out), "insights", left_out)
-    done.error_count, done.warning_count = errors_and_warnings(insights)
+    errors, warnings = errors_and_warnings(insights)
+    own = count_of(attribute(event, "error_count", left_out), "error_count", left_out)
+    done.error_count = errors if own is None else own
+    own = count_of(attribute(event, "warning_count", left_out), "warning_count", left_out)
+    done.warning_count = warnings if own is None else own
     given = attribute(event, "fitness_trajectory", left_out)
     fitness = [] if given is None else numbers_of(given, "fitness_trajectory", left_out)
     done.progress_share = None

@@ -83,6 +83,8 @@ class CustomMetrics:
 
     def register(self, name: str, kind: str, help: str, labels: Iterable[str], unit: str) -> RegisteredMetric:  # noqa: A002
         """Register a metric; the same one again changes nothing. Raises `MetricError`."""
+        if not all(isinstance(each, str) for each in (name, kind, help, unit)):
+            raise MetricError(f"metric {said(name)}: name, kind, help and unit are texts")
         metric = RegisteredMetric(
             name.removesuffix("_total") if kind == COUNTER else name, kind, help, tuple(labels), unit
         )

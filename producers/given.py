@@ -16,7 +16,7 @@ ATTRIBUTES = frozenset(
         "strategy_used", "strategy_name", "risk_level", "target_gain", "metadata", "success", "status",
         "rollback_performed", "duration_seconds", "insights", "convergence_iterations", "fitness_trajectory",
         "memory_used_mb", "cpu_percent_avg", "gpu_memory_mb", "network_bytes_transferred", "parent_agent_id",
-        "cost_usd", "iteration", "fitness",
+        "cost_usd", "iteration", "fitness", "error_count", "warning_count",
     }
 )  # fmt: skip
 
@@ -80,3 +80,12 @@ def from_mapping(event: Any) -> SimpleNamespace:
     if others and (metadata is None or type(metadata) is dict):
         known["metadata"] = {**others, **(metadata or {})}
     return SimpleNamespace(**known)
+
+
+def with_more(metadata: object, more: Mapping[str, object]) -> object:
+    """Return metadata with further keywords, which are left to be converted as they are."""
+    if not more:
+        return metadata
+    return (
+        {**metadata, **more} if isinstance(metadata, dict) else dict(more) if metadata is None else metadata
+    )

@@ -72,6 +72,7 @@ class SQLiteMetricsBackend(Exporter):
         self.sending = threading.Lock()
         self.writing = threading.Lock()
         self.db: sqlite3.Connection | None = None
+        self.inode = 0
         self.forget_at = 0.0
 
     def observe(self, event: Event) -> None:
@@ -112,8 +113,14 @@ class SQLiteMetricsBackend(Exporter):
         """Write events with their topics, keys and values, those that are not there yet; one transaction."""
         with self.writing:
             try:
+                if self.db is not None and not self.in_place():
+                    logger.error(
+                        "history %s was taken away while it was in use; a new one is begun", self.path
+                    )
+                    self.disconnect()
                 if self.db is None:
                     self.db = open_to_write(self.path)
+                    self.inode = self.path.stat().st_ino
                 self.transact(self.db, events)
                 if time.monotonic() >= self.forget_at:
                     self.forget(self.db)
@@ -171,6 +178,13 @@ class SQLiteMetricsBackend(Exporter):
                 raise
             if deleted < FORGET_ROWS:
                 return
+
+    def in_place(self) -> bool:
+        """Tell whether the file that is open is the one of its name."""
+        try:
+            return self.path.stat().st_ino == self.inode
+        except OSError:
+            return False
 
     def disconnect(self) -> None:
         """Let go of the file; the next write opens it again."""

@@ -21,6 +21,7 @@ class Recorder(Protocol):
         *,
         evolution_id: object = None,
         timestamp: object = None,
+        **metadata: object,
     ) -> str | None:
         """Record an iteration of an evolution that is under way."""
 

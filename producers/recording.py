@@ -7,12 +7,12 @@ but `InvalidEvent` where the journal is strict.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from types import SimpleNamespace
 from typing import Any
 
 from evometrics.producers import convert
-from evometrics.producers.active import ActiveEvolution, ActiveEvolutions, Clues
+from evometrics.producers.active import MOST_ACTIVE, ActiveEvolution, ActiveEvolutions, Clues, named
 from evometrics.producers.completions import RecentCompletions
 from evometrics.producers.custom_metrics import CustomMetrics, observation
 from evometrics.producers.history import HistoryEntry
@@ -53,6 +53,7 @@ class Recording:
         self.recent = RecentCompletions()
         self.history: deque[HistoryEntry] = deque(maxlen=HISTORY)
         self.metrics = CustomMetrics()
+        self.usual_ids: OrderedDict[str, str] = OrderedDict()
 
     def own(self, journal: Journal, sampler: ResourceSampler) -> None:
         """Record by what belongs to this process."""
@@ -67,16 +68,28 @@ class Recording:
         try:
             now = time.time()
             started = convert.started_event(event, self.node_id, now, left_out)
-            convert.set_reading(started, self.sampler.begin(started.evolution_id))
+            self.give_own_id(started)
+            convert.set_reading(started, self.sampler.begin(named(started)))
             put = self.journal.put(started, left_out)
             live = abs(started.occurred_at / 1e6 - now) <= LIVE
             active = ActiveEvolution(started, ticks(), now, live)
             for forgotten in self.active.open(active):
-                self.sampler.forget(forgotten)
+                self.sampler.forget(named(forgotten.started))
             self.snapshots_of(started, active)
         except Exception as error:
             return await self.journal.reject(record, event, error)
         return await self.journal.kept(started, put, left_out)
+
+    def give_own_id(self, started: EvolutionStarted) -> None:
+        """Give an evolution an id of its own where the agent's last began in the same second."""
+        usual = convert.evolution_id(started.agent_id, started.occurred_at / 1e6)
+        if started.evolution_id == usual:
+            if self.usual_ids.get(started.agent_id) == usual:
+                started.evolution_id = convert.id_of(f"{usual}-{started.event_id}")
+            else:
+                self.usual_ids[started.agent_id] = usual
+                while len(self.usual_ids) > MOST_ACTIVE:
+                    self.usual_ids.popitem(last=False)
 
     async def progress(self, given: SimpleNamespace) -> str | None:
         """Record an iteration; None, too, for one that is passed over."""
@@ -86,6 +99,7 @@ class Recording:
             now = time.time()
             active = self.active.find(Clues(*convert.clues(given, now)))
             event = convert.progressed_event(given, self.node_id, now, active, left_out)
+            event.metadata.update(convert.texts(given.metadata, left_out))
             convert.set_reading(event, self.sampler.sample())
             if active is not None and not active.take_progress(event, self.sampling):
                 return None
@@ -102,14 +116,14 @@ class Recording:
             now = time.time()
             clues = Clues(*convert.clues(event, now))
             active = self.active.find(clues)
-            usage = self.sampler.usage(active.started.evolution_id) if active else None
+            usage = self.sampler.usage(named(active.started)) if active else None
             last = active.last_progress() if active else None
             completed = convert.completed_event(event, self.node_id, now, active, usage, left_out)
             if (again := self.recent.same(clues, completed)) is not None:
                 return again
             if active is not None:
                 self.active.close(active)
-                self.sampler.forget(completed.evolution_id)
+                self.sampler.forget(named(active.started))
             if last is not None:
                 self.journal.put_aside(last, LeftOut())
             put = self.journal.put(completed, left_out)
@@ -128,7 +142,7 @@ class Recording:
             self.journal.put_aside(snapshot, left_out)
 
     async def snapshot(
-        self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any
+        self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any, more: Any
     ) -> str | None:
         """Record an agent's KPIs, but for those that an open evolution has given for the phase already."""
         await self.journal.opened()
@@ -144,7 +158,8 @@ class Recording:
                 evolution_id=evolution_id,
                 timestamp=timestamp,
             )
-            active = self.active.get(snapshot.evolution_id or "")
+            snapshot.metadata.update(convert.texts(more, left_out))
+            active = self.active.of(snapshot.agent_id, snapshot.evolution_id or "")
             if active is not None and snapshot.phase in (PRE, POST):
                 known = active.snapshots.get(snapshot.phase)
                 if known is not None and known[0] == values:

@@ -9,6 +9,7 @@ from typing import Self
 
 from evometrics.producers.convert import truth_of
 from evometrics.producers.evolution_events import EvolutionCompletionEvent, EvolutionEvent
+from evometrics.producers.given import with_more
 from evometrics.producers.left_out import LeftOut, said
 from evometrics.producers.recorder import Recorder
 
@@ -39,11 +40,11 @@ class EvolutionRun:
         await self.recorder.record_evolution_start(self.start)
         return self
 
-    async def progress(self, iteration: object = None, fitness: object = None) -> None:
+    async def progress(self, iteration: object = None, fitness: object = None, **metadata: object) -> None:
         """Record the fitness reached in an iteration, counted from 0; without a number: the next one."""
         number = self.iterations if iteration is None else iteration
         await self.recorder.record_evolution_progress(
-            self.start.agent_id, number, fitness, evolution_id=self.evolution_id
+            self.start.agent_id, number, fitness, evolution_id=self.evolution_id, **metadata
         )
         self.iterations = number + 1 if type(number) is int else self.iterations + 1
 
@@ -61,10 +62,12 @@ class EvolutionRun:
         metadata: object = None,
         parent_agent_id: object = None,
         cost_usd: object = None,
+        **more: object,
     ) -> None:
         """Record the end. What is left out is measured, or comes from the start and the progress.
 
         `status` wins over `rollback_performed`, and that over `success`; without any of them it succeeded.
+        Keywords that no completion has go into its metadata.
         """
         if self.completed:
             logger.error("evolution %s: complete() was called before; ignored", self.evolution_id)
@@ -84,7 +87,7 @@ class EvolutionRun:
                 duration_seconds=duration_seconds,
                 convergence_iterations=convergence_iterations,
                 fitness_trajectory=fitness_trajectory,
-                metadata=metadata,
+                metadata=with_more(metadata, more),
                 parent_agent_id=parent_agent_id,
                 cost_usd=cost_usd,
             )

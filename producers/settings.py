@@ -74,6 +74,9 @@ class CollectorSettings:
             require(0 < getattr(self, name) < 1e9, name, getattr(self, name), "must be above 0")
         require(0 <= self.stop_timeout < 1e6, "stop_timeout", self.stop_timeout, "must not be negative")
         require(bool(Path(self.db_path).name), "db_path", self.db_path, "name a file, e.g. evolution.db")
+        for name in ("db_path", "history_db"):
+            if path := getattr(self, name):  # the process may change its folder
+                object.__setattr__(self, name, str(Path(path).expanduser().absolute()))
         for name in ("prometheus_gateway", "influxdb_url"):
             check_address(name, getattr(self, name), scheme_needed=name == "influxdb_url")
         if not self.node_id:

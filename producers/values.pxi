@@ -149,6 +149,10 @@ cdef object seconds_of(value, str name, left_out):
     return amount_of(in_seconds(value), name, left_out)
 
 
+TRUE_WORDS = frozenset("true yes y t 1 on ok success succeeded successful passed".split())
+FALSE_WORDS = frozenset("false no n f 0 off failed failure error unsuccessful none".split())
+
+
 cpdef object truth_of(value, str name, left_out):
     """True or False; None where it was not given or is neither, which is noted."""
     if value is None or value is True or value is False:
@@ -156,11 +160,11 @@ cpdef object truth_of(value, str name, left_out):
     try:
         if isinstance(value, enum.Enum) and not isinstance(value, int):
             value = value.value
-        if isinstance(value, str):
-            word = value.strip().lower()
-            if word in ("true", "yes", "1", "t", "y"):
+        if isinstance(value, (str, bytes, bytearray)):
+            word = text_of(value).strip().lower()
+            if word in TRUE_WORDS:
                 return True
-            if word in ("false", "no", "0", "f", "n"):
+            if word in FALSE_WORDS:
                 return False
         else:
             plain = number(value)

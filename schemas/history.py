@@ -22,7 +22,7 @@ MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
 #: Where the header has `user_version` and `application_id`.
 USER_VERSION_AT, APPLICATION_ID_AT = 60, 68
-BUSY_SECONDS = 30.0
+BUSY_SECONDS = 2.0
 #: The columns of `evolution_metrics` that hold JSON.
 JSON_COLUMNS = ("metadata", "kpi_deltas", "fitness_trajectory", "unmeasured")
 
@@ -172,6 +172,22 @@ def check_file(path: Path) -> bool:
     return True
 
 
+def check_free(path: Path) -> None:
+    """Raise `HistoryError` where files of a database lie beside a path at which there is none.
+
+    SQLite takes them for its own and deletes them; they may be all that is left of somebody's database.
+    """
+    if path.exists():
+        return
+    for suffix in ("-journal", "-wal", "-shm"):
+        beside = path.with_name(path.name + suffix)
+        if beside.exists():
+            raise HistoryError(
+                f"{beside} belongs to a database that is not there; it is left as it is: move it away, "
+                "or name another file (history_db)"
+            )
+
+
 def check_version(path: Path, version: int) -> None:
     """Raise `HistoryError` where a history is of a newer build than this."""
     if version > VERSION:
@@ -197,7 +213,8 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
     What is made is made in one transaction: a file that is there is whole, or empty.
     """
-    check_file(path)
+    if not check_file(path):
+        check_free(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)

@@ -33,6 +33,18 @@ def stopped(loop: BackgroundLoop) -> threading.Thread:
     return stopping
 
 
+def test_a_loop_that_cannot_be_had_is_an_error_not_a_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "new_event_loop", none_left)
+    monkeypatch.setattr(asyncio.events, "new_event_loop", none_left)
+    loop = BackgroundLoop("poor")
+    with pytest.raises(OSError, match="Too many open files"):
+        loop.start()
+    loop.stop()
+
+
 async def test_a_task_that_lost_a_cancellation_does_not_keep_the_loop_from_ending() -> None:
     loop = BackgroundLoop("stubborn")
     loop.start()

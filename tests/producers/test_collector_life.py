@@ -329,3 +329,20 @@ async def test_the_broker_being_away_delays_neither_start_nor_recording_and_is_n
     assert "EVOMETRICS_KAFKA_BROKERS" in caplog.text
     assert not await collector.drain(0.05)
     await collector.stop()
+
+
+async def test_a_process_that_changes_its_folder_keeps_its_outbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    collector = EvolutionMetricsCollector(config(tmp_path) | {"db_path": "e.db"})
+    await collector.start()
+    await collector.record_system_event("one")
+    monkeypatch.chdir(tmp_path / "there")
+    await collector.record_system_event("two")
+    await collector.stop()
+    assert not files(tmp_path / "there")
+    events = [e.event_type for e in left_in(tmp_path / "here") if isinstance(e, SystemEvent)]
+    assert events == ["one", "two", "collector_health"]

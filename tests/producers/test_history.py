@@ -324,6 +324,31 @@ async def test_a_users_database_in_use_keeps_its_journal_too(here: Path) -> None
         assert [file.read_bytes() for file in files] == before
 
 
+@pytest.mark.parametrize("suffix", ["-journal", "-wal", "-shm"])
+def test_what_is_left_of_a_users_database_is_not_taken_for_a_part_of_the_history(
+    tmp_path: Path, suffix: str
+) -> None:
+    left = tmp_path / f"h.db{suffix}"
+    left.write_bytes(b"all that is left")
+    with pytest.raises(HistoryError, match=f"h.db{suffix}"):
+        SQLiteMetricsBackend(tmp_path / "h.db").store([completion()])
+    assert left.read_bytes() == b"all that is left" and not (tmp_path / "h.db").exists()
+
+
+def test_a_history_that_is_taken_away_while_it_is_in_use_is_begun_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, first, second = tmp_path / "h.db", completion(), completion()
+    backend = SQLiteMetricsBackend(path)
+    backend.store([first])
+    for file in tmp_path.iterdir():
+        file.unlink()
+    backend.store([second])
+    assert [e.event_id for e in held(path)] == [second.event_id]
+    assert "h.db was taken away" in caplog.text
+    backend.close()
+
+
 def test_an_empty_file_is_taken_for_the_name_of_one(tmp_path: Path) -> None:
     path = tmp_path / "h.db"
     path.touch()

@@ -454,3 +454,33 @@ async def test_what_does_not_even_answer_whether_it_is_true_ends_no_evolution(
             await run.complete(**given)
     statuses = [e.status for e in waiting(collector) if isinstance(e, EvolutionCompleted)]
     assert statuses == ["succeeded", "failed", "failed"]
+
+
+async def test_counts_of_errors_that_are_given_win_over_those_of_the_insights(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    event = await completed(collector, error_count=2, warning_count="3", insights=["error: one"])
+    assert (event.error_count, event.warning_count) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("word", "kept"),
+    [("success", True), ("OK", True), ("on", True), ("Failed", False), (b"False", False), (b"true", True)],
+)
+async def test_success_may_be_a_word(collector: EvolutionMetricsCollector, word: Any, kept: bool) -> None:
+    event = await completed(collector, success=word)
+    assert (event.success, left_out(event)) == (kept, {})
+
+
+async def test_keywords_that_nothing_has_are_metadata_at_every_door(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    async with collector.evolution("a", island=3) as run:
+        await run.progress(fitness=0.5, temperature=0.7)
+        await run.complete(error_message="none")
+    await collector.record_kpi_snapshot("a", {"x": 1}, source="probe")
+    events = {e.record: getattr(e, "metadata") for e in waiting(collector)}  # noqa: B009
+    assert events["evolution_started"] == {"island": "3"}
+    assert events["evolution_progressed"] == {"temperature": "0.7"}
+    assert events["evolution_completed"] == {"island": "3", "error_message": "none"}
+    assert events["kpi_snapshot"] == {"source": "probe"}

@@ -122,6 +122,16 @@ async def test_an_applications_own_metrics_are_events_and_series(
     assert registry.get_sample_value("temperature_celsius", {"agent": "7", "model": ""}) == 0.5
 
 
+async def test_a_metric_without_help_labels_or_unit_can_be_scraped(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    collector.register_metric("bare", "gauge", None, None, None)
+    registry = collector.prometheus_registry
+    assert await collector.observe("bare", 2)
+    assert registry.get_sample_value("bare") == 2
+    assert collector.node_metrics is not None and b"bare 2.0" in collector.node_metrics.exposed()
+
+
 async def test_an_observation_that_says_nothing_is_rejected_and_raises_into_nothing(
     collector: EvolutionMetricsCollector,
 ) -> None:
@@ -147,6 +157,8 @@ async def test_an_observation_that_says_nothing_is_rejected_and_raises_into_noth
         (("a-b", "gauge"), "letters, digits"),
         (("", "gauge"), "letters, digits"),
         (("x" * 1001, "gauge"), "characters"),
+        ((None, "gauge"), "are texts"),
+        (("x", "gauge", 5), "are texts"),
         (("x", "rate"), "kind 'rate' is none of counter, gauge, histogram, summary"),
         (("x", "gauge", "", ["__name"]), "label '__name'"),
         (("x", "gauge", "", ["a-b"]), "label 'a-b'"),

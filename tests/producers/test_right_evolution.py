@@ -184,3 +184,45 @@ async def test_progress_may_be_sampled_and_the_last_is_always_kept(
         await run.complete()
     events = [e for e in waiting(collector) if isinstance(e, EvolutionProgressed) and e.agent_id == "b"]
     assert [e.iteration for e in events] == [0, 3, 6, 7]
+
+
+async def test_the_same_completion_counts_once_also_where_its_start_was_recorded(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    now = time.time()
+    await start(collector, now - 8, strategy="tune", pre_evolution_kpis={"x": 1})
+    await start(collector, now - 9, strategy="other", pre_evolution_kpis={"x": 2})
+    event = EvolutionCompletionEvent(agent_id="a", timestamp=now, duration_seconds=8, success=True)
+    ids = await asyncio.gather(*(collector.record_evolution_completion(event) for _ in range(3)))
+    assert len(set(ids)) == 1 and None not in ids
+    assert [e.strategy_used for e in collector.metrics_history] == ["tune"]
+    assert [e.started.strategy for e in collector.active_collections.values()] == ["other"]
+
+
+async def test_evolutions_that_begin_within_one_second_have_an_id_each(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    begun = float(int(time.time()) - 100)
+    for number in range(3):
+        await start(collector, begun + number / 10, strategy=f"s{number}", pre_evolution_kpis={"x": number})
+    for number in (1, 2, 0):
+        ended = begun + number / 10 + 50
+        await collector.record_evolution_completion(
+            EvolutionCompletionEvent(agent_id="a", timestamp=ended, duration_seconds=50.0, success=True)
+        )
+        assert (last(collector).strategy_used, last(collector).pre_kpis) == (f"s{number}", {"x": number})
+    assert len({e.evolution_id for e in collector.metrics_history}) == 3
+    assert collector.metrics_history[-1].evolution_id == f"a-{int(begun)}", "the first has the plain one"
+
+
+async def test_agents_may_share_an_evolution_id(collector: EvolutionMetricsCollector) -> None:
+    for agent in ("one", "two", "three"):
+        await collector.record_evolution_start(
+            agent_id=agent, evolution_id="night-7", strategy=agent, pre_kpis={"x": 0.5}
+        )
+        await collector.record_evolution_progress(agent, 0, 0.25, evolution_id="night-7")
+    for agent in ("two", "one", "three"):
+        await collector.record_evolution_completion(agent_id=agent, evolution_id="night-7", success=True)
+        assert (last(collector).strategy_used, last(collector).fitness_trajectory) == (agent, [0.25])
+        assert last(collector).memory_used_mb > 1
+    assert not collector.active_collections and not collector.sampler.watches

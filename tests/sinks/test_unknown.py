@@ -18,12 +18,12 @@ from evometrics.schemas.events import (
     EvolutionStarted,
 )
 from evometrics.schemas.metric_defs import OF_SINK, Instruments
+from evometrics.schemas.outcome import evolution_metrics
 from evometrics.sinks.batch import Batch, Partition
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.tally import read_ended
 from evometrics.sinks.writer import TableWriter
-from evometrics.schemas.outcome import evolution_metrics
 from tests.schemas.changed import optional, with_fields
 from tests.sinks.support import WIRE, common, rows, sent, store
 from tests.sinks.test_new_columns import group
