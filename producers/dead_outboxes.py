@@ -126,13 +126,15 @@ def check_writable(path: Path) -> None:
 
 
 def in_use(path: Path, process: int) -> None:
-    """Name an outbox that is held though the process that made it is not there."""
+    """Name an outbox that is held though the process that made it, or has adopted it since, is not there."""
+    record = read_record(lock_path(path).read_bytes()[:BYTES])
+    process = process if record is None else record.process
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         tell_once(
             path,
-            f"the process {process} that made it has ended or runs in another container, but something holds "
+            f"the process {process} that used it has ended or runs in another container, but something holds "
             f"its lock, such as a forked child; its {waits(path)} events wait until that ends",
         )
     except PermissionError:

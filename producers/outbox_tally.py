@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 MAGIC = b"evometrics-outbx"
-#: Magic, boot, what there was before the newest commit and what there is after it; then a CRC-32.
-LAYOUT = struct.Struct("<16s16s3q3q")
+#: Magic, boot, what there was before the newest commit and what there is after it, the process that uses the
+#: outbox; then a CRC-32.
+LAYOUT = struct.Struct("<16s16s3q3qq")
 BYTES = LAYOUT.size + 4
 BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
 
@@ -32,11 +33,16 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A tally as it was found: the newest commit is in the database or not."""
+    """A tally as it was found: the newest commit is in the database or not.
+
+    Attributes:
+        process: id of the process that made or adopted the outbox.
+    """
 
     before: Held
     after: Held
     this_boot: bool
+    process: int
 
     def expected(self, last: int) -> int:
         """Return how many rows there must be at least, where the highest number found is `last`."""
@@ -59,11 +65,11 @@ def read_record(data: bytes) -> Record | None:
         data[LAYOUT.size : BYTES], "little"
     ):
         return None
-    magic, in_boot, *figures = LAYOUT.unpack_from(data)
+    magic, in_boot, *figures, process = LAYOUT.unpack_from(data)
     if magic != MAGIC:
         return None
     this = boot()
-    return Record(Held(*figures[:3]), Held(*figures[3:]), bool(this) and in_boot == this)
+    return Record(Held(*figures[:3]), Held(*figures[3:]), bool(this) and in_boot == this, process)
 
 
 class Tally:
@@ -72,6 +78,7 @@ class Tally:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.boot = boot()
+        self.process = os.getpid()
         self.held = Held()
         self.expects = Held()
 
@@ -96,5 +103,5 @@ class Tally:
 
     def put(self) -> None:
         """Write both states."""
-        data = LAYOUT.pack(MAGIC, self.boot, *self.held, *self.expects)
+        data = LAYOUT.pack(MAGIC, self.boot, *self.held, *self.expects, self.process)
         os.pwrite(self.descriptor, data + zlib.crc32(data).to_bytes(4, "little"), 0)

@@ -242,6 +242,7 @@ async def test_a_lock_that_a_child_of_a_dead_process_holds_is_named(
 ) -> None:
     lock = new_outbox(tmp_path / "ev.db")
     file = OutboxFile(lock.path, lock.tally)
+    lock.tally.process = 4194399  # above any that Linux gives
     file.write([Row(1, SYSTEM_EVENTS.name, "k", b"value")], ())
     file.close()
     for path in files(tmp_path):
@@ -263,3 +264,27 @@ async def test_what_was_recorded_is_whole_beside_all_that(tmp_path: Path) -> Non
     await collector.stop()
     assert path.exists()
     in_use.close()
+
+
+async def test_an_outbox_that_another_node_has_adopted_is_nothing_to_be_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = (
+        "import asyncio, os, sys\n"
+        "from evometrics.producers import EvolutionMetricsCollector\n"
+        "async def main():\n"
+        "    c = EvolutionMetricsCollector({'db_path': sys.argv[1], 'brokers': '127.0.0.1:1'})\n"
+        "    await c.start()\n"
+        "    await c.record_system_event('left')\n"
+        "    os._exit(0)\n"
+        "asyncio.run(main())\n"
+    )
+    argv = [sys.executable, "-c", script, str(tmp_path / "evolution_metrics.db")]
+    await asyncio.to_thread(subprocess.run, argv, check=True)
+    first, second = (EvolutionMetricsCollector(config(tmp_path)) for _ in range(2))
+    await first.start()
+    assert first.outbox_depth == 1, "adopted"
+    await second.start()
+    await second.stop()
+    await first.stop()
+    assert "holds its lock" not in caplog.text
