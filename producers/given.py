@@ -41,6 +41,8 @@ def event_of(event: object, other: object, named: Mapping[str, Any]) -> object:
     event = other if event is None else event
     if is_mapping(event):
         event = from_mapping(event)
+    elif (fields := dictionary_of(event)) is not None:
+        event = from_mapping(fields)
     if named:
         own = vars(from_mapping(named))
         if "metadata" in own and "metadata" not in named:
@@ -56,6 +58,16 @@ def metadata_of(event: object) -> object:
         return getattr(event, "metadata", None)
     except Exception:
         return None
+
+
+def dictionary_of(event: object) -> object:
+    """Return the dictionary that an event is told by, where it has no attributes to tell it by."""
+    try:
+        if getattr(event, "agent_id", None) is None and callable(to_dict := getattr(event, "to_dict", None)):
+            return found if isinstance(found := to_dict(), Mapping) else None
+    except Exception:
+        return None
+    return None
 
 
 def is_mapping(event: object) -> bool:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from itertools import islice
 
@@ -56,6 +56,12 @@ cdef inline object first_of(event, str first, str second, left_out):
 # Numbers -------------------------------------------------------------------------------------------------
 
 
+cdef str numpy_kind(value):
+    """The kind of a numpy value, one letter (`dtype.kind`); empty for any other."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    return kind if PyUnicode_CheckExact(kind) else ""
+
+
 cdef object number(value):
     """A finite float of what stands for one number; None where nothing does."""
     if PyFloat_CheckExact(value):
@@ -65,6 +71,8 @@ cdef object number(value):
     found = None
     try:
         if isinstance(value, (str, bytes)) and len(value) > MOST_DIGITS:
+            return None
+        if numpy_kind(value) == "c":  # which would be made a number without its imaginary part
             return None
         found = float(value)
     except Exception:
@@ -139,6 +147,8 @@ cdef object count_of(value, str name, left_out):
 cdef object in_seconds(value):
     """A timedelta's seconds; anything else as it is."""
     try:
+        if numpy_kind(value) == "m":
+            value = value.astype("timedelta64[us]").item()
         return value.total_seconds() if isinstance(value, timedelta) else value
     except Exception:
         return value
@@ -249,8 +259,12 @@ cdef object moment_of(value, double now, str name, left_out):
         found = value
     else:
         try:
+            if numpy_kind(value) == "M":  # numpy's times are UTC
+                value = value.astype("datetime64[us]").item().replace(tzinfo=UTC)
             if isinstance(value, datetime):
                 found = value.timestamp()
+            elif isinstance(value, bool):
+                found = None
             elif isinstance(value, str):
                 found = number(value)
                 if found is None:
@@ -322,6 +336,8 @@ cdef list pairs_of(value, str name, left_out):
                 value = to_dict()
             elif callable(as_dict):
                 value = as_dict()
+            elif hasattr(value, "__dict__") and not callable(value) and not is_dataclass(value):
+                value = {name: item for name, item in vars(value).items() if not name.startswith("_")}
             elif is_dataclass(value):
                 value = {f.name: getattr(value, f.name, None) for f in dataclass_fields(value)}
         if isinstance(value, Mapping):
@@ -395,8 +411,11 @@ cdef list items_of(value, str name, left_out):
 
 cdef list texts_of(value, str name, left_out):
     """A list of texts; one text is a list of one."""
-    cdef list found = items_of(value, name, left_out)
+    cdef list found
     cdef Py_ssize_t i
+    if isinstance(value, dict):
+        return [f"{text_of(key)}: {text_of(item)}" for key, item in pairs_of(value, name, left_out)]
+    found = items_of(value, name, left_out)
     for i in range(len(found)):
         item = <object>PyList_GET_ITEM(found, i)
         if not (PyUnicode_CheckExact(item) and PyUnicode_IS_ASCII(item)):

@@ -94,6 +94,7 @@ async def test_a_kpi_may_be_any_number(collector: EvolutionMetricsCollector, val
         10**400,
         Decimal("NaN"),
         1 + 2j,
+        np.complex64(1 + 2j),
         {"deep": 1},
         [0.1, 0.2],
         np.array([0.1, 0.2]),
@@ -124,12 +125,19 @@ async def test_kpis_may_come_in_whatever_holds_names_and_numbers(
         def to_dict(self) -> dict[str, float]:
             return {"accuracy": 0.5}
 
+    class Plain:
+        def __init__(self) -> None:
+            self.accuracy = 0.5
+            self._cache = "private"
+
     pair = namedtuple("pair", ["accuracy"])
     for kpis in (
         MappingProxyType({"accuracy": 0.5}),
         AgentKPI(accuracy=0.5),
         Measured(),
         Exporting(),
+        Plain(),
+        SimpleNamespace(accuracy=0.5),
         pair(0.5),
         {Kind.NIGHTLY: 1.0, "accuracy": 0.5},
     ):
@@ -200,6 +208,8 @@ async def test_text_that_utf8_cannot_hold_is_written_as_an_escape(
         1772366400,
         np.float64(1772366400),
         Decimal(1772366400),
+        np.datetime64("2026-03-01T12:00:00"),
+        np.datetime64(1772366400_000_000_000, "ns"),
     ],
     ids=repr,
 )
@@ -219,6 +229,7 @@ async def test_a_time_may_be_a_datetime_or_seconds(collector: EvolutionMetricsCo
         (-5, "before 1970"),
         (math.nan, "no time"),
         ("soon", "no time"),
+        (True, "no time"),
         ([], "no time"),
     ],
 )
@@ -484,3 +495,23 @@ async def test_keywords_that_nothing_has_are_metadata_at_every_door(
     assert events["evolution_progressed"] == {"temperature": "0.7"}
     assert events["evolution_completed"] == {"island": "3", "error_message": "none"}
     assert events["kpi_snapshot"] == {"source": "probe"}
+
+
+async def test_durations_of_numpy_and_insights_by_name_are_taken(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    event = await completed(
+        collector, duration_seconds=np.timedelta64(90, "s"), insights={"error": "diverged"}
+    )
+    assert (event.duration_seconds, event.insights, event.error_count) == (90.0, ["error: diverged"], 1)
+
+
+async def test_an_event_may_tell_itself_by_a_dictionary_alone(collector: EvolutionMetricsCollector) -> None:
+    class Told:
+        def to_dict(self) -> dict[str, Any]:
+            return {"agent_id": "told", "success": True, "loss": 0.5}
+
+    assert await collector.record_evolution_completion(Told())
+    (event,) = waiting(collector)
+    assert isinstance(event, EvolutionCompleted)
+    assert (event.agent_id, event.success, event.metadata) == ("told", True, {"loss": "0.5"})
