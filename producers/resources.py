@@ -94,7 +94,8 @@ class ResourceSampler:
         """Start the thread."""
         self.gpu.start()
         self.stopping.clear()
-        self.last_span, self.last = (time.perf_counter(), time.process_time(), 0.0), None
+        used = time.process_time() + self.tree.cpu_seconds()
+        self.last_span, self.last = (time.perf_counter(), used, 0.0), None
         self.thread = threading.Thread(target=self.run, name="evometrics-resources", daemon=True)
         self.thread.start()
 

@@ -60,7 +60,8 @@ def test_a_peak_between_two_samples_is_seen_where_it_is_the_processs_highest() -
     warm = bytearray(b"x" * 250_000_000)  # above what any test before this has reached
     del warm
     reading = sampler.begin("e")
-    block = bytearray(b"x" * 500_000_000)
+    above = int(processes.high_water_mb() - reading.memory_mb) + 500  # what any test before has reached
+    block = bytearray(b"x" * above * 1_000_000)
     del block
     usage = sampler.usage("e")
     sampler.stop()

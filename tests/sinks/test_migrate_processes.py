@@ -8,8 +8,10 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
+from evometrics.schemas.events import CustomMetric, Event, field_names
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, open_client
 from evometrics.sinks.migrate import migrate, status
 from evometrics.sinks.migration_files import migrations
@@ -79,12 +81,19 @@ async def test_many_nodes_that_start_at_once_all_succeed(
     await nothing_is_left(empty_database)
 
 
+def measured(event: Event) -> Event:
+    """Return an event with its memory measured, where it has a figure for that."""
+    names = {"memory_mb", "memory_used_mb"} & set(field_names(type(event)))
+    return replace(event, **dict.fromkeys(names, 12.0))
+
+
 async def test_killed_at_random_moments_and_run_again_it_leaves_the_right_tables_and_every_row(
     empty_database: ClickHouseSettings, whole: dict[str, str]
 ) -> None:
     draw = random.Random(SEED)
     await migrate(empty_database, to=3)
-    events = one_of_each("agent-1")
+    # that level has no table for custom metrics, and later ones show memory of 0 as unknown
+    events = [measured(event) for event in one_of_each("agent-1") if not isinstance(event, CustomMetric)]
     await insert(empty_database, events, offset=1)
     before = await stored(empty_database, tables_of(events))
     unfinished = 0
