@@ -212,12 +212,15 @@ def test_a_wrong_formula_that_was_shipped_is_put_right_while_producers_publish(p
         with Watch(stack.clickhouse_url, ids) as watch:
             said = evometrics("replay", "--data", str(stack.data), "--settle-seconds", "0")
             assert said.returncode == 3, said.stderr
-            assert "efficiency" in said.stdout and f"{number} changed" in said.stdout
+            # of a few the start comes meanwhile, and the stream itself puts their rows right
+            few = range(number - 5, number + 1)
+            assert "efficiency" in said.stdout
+            assert any(f"{changed} changed" in said.stdout for changed in few)
             assert "--apply puts them right" in said.stdout
-            assert set(watch.wrong) == {number}, "a dry run changes nothing"
+            assert set(watch.wrong) <= set(few), "a dry run changes nothing"
             applied = replay(stack, "--apply", "--settle-seconds", "0")
             assert applied["applied"] and applied["different_now"] == 0
-            assert applied["tables"]["evolution_metrics"]["counts"]["changed"] == number
+            assert applied["tables"]["evolution_metrics"]["counts"]["changed"] in few
             assert applied["tables"]["evolution_metrics"]["counts"]["gone"] == 0
             assert publisher.is_alive(), "producers were to publish all the time"
     assert watch.trouble == []
