@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import threading
 from collections.abc import Coroutine
@@ -17,6 +18,20 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS = 15.0
 
 T = TypeVar("T")
+
+
+class Signal(asyncio.Event):
+    """An event of the running loop that any thread may set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.get_running_loop()
+
+    def give(self) -> None:
+        """Set it; from any thread."""
+        if not self.is_set():
+            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is left to wake
+                self.loop.call_soon_threadsafe(self.set)
 
 
 class BackgroundLoop:

@@ -17,18 +17,11 @@ def id_of(value: Any) -> str:
 def texts(value: Any, left_out: LeftOut) -> dict[str, str]:
     """Return metadata as text by name, from whatever holds names and values."""
 
-def moment(value: Any, now: float, left_out: LeftOut) -> float | None:
-    """Return a time in Unix seconds from seconds, a datetime or ISO text; None where it is none, which is
-    noted. `now` is the node's clock."""
-
 def number_of(value: Any, name: str, left_out: LeftOut) -> float | None:
     """Return a finite number; None where it is none, which is noted."""
 
 def truth_of(value: Any, name: str, left_out: LeftOut) -> bool | None:
     """Return True or False; None where it was not given or is neither, which is noted."""
-
-def amount(value: Any, name: str, left_out: LeftOut) -> float | None:
-    """Return a finite number of at least 0; None where it is none, which is noted."""
 
 def evolution_id(agent_id: str, timestamp: float) -> str:
     """Return the id of an evolution that was given none."""

@@ -46,14 +46,6 @@ def texts(value, left_out):
     return texts_in(value, "metadata", left_out)
 
 
-def moment(value, now, left_out):
-    return moment_of(value, now, "timestamp", left_out)
-
-
-def amount(value, name, left_out):
-    return amount_of(value, name, left_out)
-
-
 cdef object micros(double seconds):
     """Unix seconds as microseconds, to the nearest and even one as `round` does."""
     cdef double found = seconds * 1_000_000

@@ -9,6 +9,7 @@ from evometrics.producers.custom_metrics import RegisteredMetric, exposed_name
 from evometrics.schemas import metric_defs as m
 from evometrics.schemas.events import CustomMetric, Event, EvolutionCompleted, KpiSnapshot
 from evometrics.schemas.kpis import KPI_NAMES, performance
+from evometrics.schemas.outcome import difference
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -64,9 +65,9 @@ class EventMetrics:
             self.specified.histogram(m.EVOLUTION_DURATION).labels(agent, kind).observe(event.duration_seconds)
         if event.memory_used_mb > 0:
             self.specified.gauge(m.EVOLUTION_MEMORY).labels(agent).set(event.memory_used_mb)
-        before, after = performance(event.pre_kpis), performance(event.post_kpis)
-        if before is not None and after is not None:
-            self.specified.gauge(m.EVOLUTION_IMPROVEMENT).labels(agent).set(after - before)
+        gain = difference(performance(event.post_kpis), performance(event.pre_kpis))
+        if gain is not None:
+            self.specified.gauge(m.EVOLUTION_IMPROVEMENT).labels(agent).set(gain)
 
     def observe_snapshot(self, event: KpiSnapshot) -> None:
         """Take in an agent's present KPIs."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.kpis import performance
+from evometrics.schemas.outcome import difference, efficiency, relative
 
 #: A figure's name in the specification, where it is another than the event's.
 SECONDS_PER_MINUTE, MICROS = 60.0, 1e6
@@ -60,14 +61,12 @@ class HistoryEntry:
     @property
     def improvement_delta(self) -> float | None:
         """Performance after minus before; None where either is unknown."""
-        after, before = self.performance_score, self.baseline_performance
-        return None if after is None or before is None else after - before
+        return difference(self.performance_score, self.baseline_performance)
 
     @property
     def relative_improvement(self) -> float | None:
         """The delta as a share of the performance before; None where that is 0 or unknown."""
-        delta, before = self.improvement_delta, self.baseline_performance
-        return delta / before if delta is not None and before else None
+        return relative(self.improvement_delta, self.baseline_performance)
 
     @property
     def quality_score(self) -> float | None:
@@ -76,10 +75,7 @@ class HistoryEntry:
 
     def calculate_efficiency(self) -> float:
         """Return the specification's efficiency: delta per minute and GB; 0 where one is not above 0."""
-        delta, minutes, memory = self.improvement_delta, self.duration_minutes, self.memory_used_mb
-        if not delta or not minutes or not memory or delta <= 0:
-            return 0.0
-        return float(delta / (minutes * memory / 1000))
+        return efficiency(self.improvement_delta, self.duration_minutes or 0.0, self.memory_used_mb or 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures by name; times in Unix seconds."""

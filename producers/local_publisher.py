@@ -7,17 +7,16 @@ knows its id. So what a `record_*` call gave an id for is in the history once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable
 
+from evometrics.producers.background import Signal
 from evometrics.producers.backlog import Backlog, Queued
 from evometrics.producers.local_history import SQLiteMetricsBackend
+from evometrics.producers.notices import Reminders
 from evometrics.producers.publisher import backoff
 from evometrics.producers.row import Row
-from evometrics.producers.telling import REMIND_EVERY
 
 logger = logging.getLogger(__name__)
 
@@ -46,16 +45,13 @@ class LocalPublisher:
         self.failures = 0
         self.connected = True
         self.problem = ""
-        self.new_rows = asyncio.Event()
-        self.loop = asyncio.get_running_loop()
-        self.reminded = 0.0
+        self.new_rows = Signal()
+        self.reminders = Reminders(logger)
         self.attempt = 0
 
     def wake(self) -> None:
         """Tell that the outbox has new rows; from any thread."""
-        if not self.new_rows.is_set():
-            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is left to wake
-                self.loop.call_soon_threadsafe(self.new_rows.set)
+        self.new_rows.give()
 
     async def run(self) -> None:
         """Write for ever, with growing pauses while the history can't be written."""
@@ -90,15 +86,12 @@ class LocalPublisher:
         self.attempt = 0
         if self.problem:
             logger.info("%s: is written again", self.history.address)
-        self.connected, self.problem, self.reminded = True, "", 0.0
+        self.connected, self.problem = True, ""
+        self.reminders.over("history")
 
     def report(self, error: Exception) -> None:
         """Say what is wrong with the history: at first, and then once a minute."""
         self.failures += 1
         self.connected, self.problem = False, str(error) or type(error).__name__
-        now = time.monotonic()
-        if not self.reminded or now - self.reminded > REMIND_EVERY:
-            self.reminded = now
-            logger.error(
-                "%s. Events wait in the outbox (%d), where they are safe", self.problem, self.backlog.depth
-            )
+        words = "%s. Events wait in the outbox (%d), where they are safe"
+        self.reminders.say("history", words, self.problem, self.backlog.depth, level=logging.ERROR)

@@ -1,12 +1,14 @@
-"""What is said of a file once in a process, though it is looked at again and again."""
+"""What is said once, or once a minute, though it is met again and again."""
 
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+REMIND_EVERY = 60.0
 #: A file under a name is told from another that takes the name later.
 TOLD: set[tuple[str, int, str]] = set()
 
@@ -21,3 +23,22 @@ def tell_once(path: Path, message: str, level: int = logging.WARNING) -> None:
     if told not in TOLD:
         TOLD.add(told)
         logger.log(level, "%s: %s", path, message)
+
+
+class Reminders:
+    """Logs each thing at first, and then once a minute as long as it lasts."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self.log = log
+        self.said: dict[str, float] = {}
+
+    def say(self, about: str, words: str, *arguments: object, level: int = logging.WARNING) -> None:
+        """Log what is about one thing, unless it was within the last minute."""
+        now = time.monotonic()
+        if about not in self.said or now - self.said[about] > REMIND_EVERY:
+            self.said[about] = now
+            self.log.log(level, words, *arguments)
+
+    def over(self, about: str) -> None:
+        """Note that a thing is over: it is logged at once where it comes again."""
+        self.said.pop(about, None)

@@ -9,21 +9,12 @@ from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 
-from evometrics.producers.dead_outboxes import dead_outboxes
 from evometrics.producers.outbox_format import OUTBOX, RELEASED, UPGRADE, UPGRADED
-from evometrics.producers.outbox_names import (
-    OutboxDamaged,
-    OutboxError,
-    OutboxLock,
-    new_outbox,
-    try_lock,
-)
+from evometrics.producers.outbox_names import OutboxDamaged, OutboxError
 from evometrics.producers.outbox_tally import Tally
 from evometrics.producers.row import ROW_OVERHEAD, Row, checksum_of, columns_of
 from evometrics.producers.sqlite_kinds import definitions, words
 from evometrics.schemas.wire import UnreadableMessage, WireFormat, decode
-
-__all__ = ["OutboxError", "OutboxFile", "OutboxLock", "dead_outboxes", "new_outbox", "try_lock"]
 
 #: Most rows in one statement. It is for a multiple of `STEP` rows, or for fewer than that, so that there are
 #: few different ones: each is kept, with the rows it last wrote.

@@ -8,7 +8,6 @@ process is killed), the next one sends the row again under the same event_id.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
@@ -22,6 +21,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 
+from evometrics.producers.background import Signal
 from evometrics.producers.backlog import Backlog, Queued
 from evometrics.producers.broker_clock import BrokerClock
 from evometrics.producers.framing import Framing
@@ -91,8 +91,7 @@ class Publisher:
         self.clock = BrokerClock()
         self.telling = Telling(kafka.brokers, self.clock)
         self.holding = Holding(self.clock, self.telling)
-        self.new_rows = asyncio.Event()
-        self.loop = asyncio.get_running_loop()
+        self.new_rows = Signal()
         self.attempt = 0
 
     @property
@@ -112,9 +111,7 @@ class Publisher:
 
     def wake(self) -> None:
         """Tell that the outbox has new rows; from any thread."""
-        if not self.new_rows.is_set():
-            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is left to wake
-                self.loop.call_soon_threadsafe(self.new_rows.set)
+        self.new_rows.give()
 
     async def run(self) -> None:
         """Send for ever: session after session, with growing pauses while the broker is away."""

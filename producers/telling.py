@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import time
 
 from aiokafka.errors import InvalidTimestampError
 
 from evometrics.producers.broker_clock import BrokerClock, in_words
+from evometrics.producers.notices import Reminders
 from evometrics.schemas.compatibility import IncompatibleSchema
 from evometrics.schemas.registry import RegistryUnavailable
 
 logger = logging.getLogger(__name__)
 
-REMIND_EVERY = 60.0
 
-
-class Telling:
+class Telling(Reminders):
     """How the publisher stands with the broker, in words.
 
     Attributes:
@@ -27,19 +25,12 @@ class Telling:
     """
 
     def __init__(self, brokers: str, clock: BrokerClock) -> None:
+        super().__init__(logger)
         self.brokers = brokers
         self.clock = clock
         self.connected = False
         self.trouble = self.clock_refused = ""
         self.failures = 0
-        self.said: dict[str, float] = {}
-
-    def say(self, about: str, words: str, *arguments: object, level: int = logging.WARNING) -> None:
-        """Log what is about one thing, unless it was within the last minute."""
-        now = time.monotonic()
-        if about not in self.said or now - self.said[about] > REMIND_EVERY:
-            self.said[about] = now
-            logger.log(level, words, *arguments)
 
     def report(self, error: BaseException, waiting: int) -> None:
         """Say what is wrong, and how many events wait."""
@@ -72,4 +63,4 @@ class Telling:
         if self.trouble:
             logger.info("brokers %s: connected; %d events wait to be sent", self.brokers, waiting)
         self.trouble = ""
-        self.said.pop("broker", None)
+        self.over("broker")

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.producers.backlog import AdoptedSource
+from evometrics.producers.adopted import AdoptedSource
 from evometrics.producers.broker_clock import BrokerClock
 from evometrics.producers.clock_repair import NOTE, ClockRepair, put_right
-from evometrics.producers.outbox_file import OutboxFile, dead_outboxes, new_outbox
+from evometrics.producers.dead_outboxes import dead_outboxes
+from evometrics.producers.outbox_file import OutboxFile
+from evometrics.producers.outbox_names import new_outbox
 from evometrics.producers.row import Row, any_later, latest_time
 from evometrics.schemas.events import (
     CustomMetric,

@@ -12,17 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from evometrics.producers.dead_outboxes import dead_outboxes
 from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import (
-    PORTION,
-    STEP,
-    OutboxError,
-    OutboxFile,
-    dead_outboxes,
-    new_outbox,
-    portions,
-    try_lock,
-)
+from evometrics.producers.outbox_file import PORTION, STEP, OutboxFile, portions
+from evometrics.producers.outbox_names import OutboxError, new_outbox, try_lock
 from evometrics.producers.row import ROW_OVERHEAD, Row
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_PROGRESSED, KPI_SNAPSHOTS
 from tests.producers.outbox_tools import files, left_in, until

@@ -25,7 +25,8 @@ from evometrics.deploy.process import ChildProcess
 from evometrics.deploy.topics import create_topics
 from evometrics.producers import EvolutionMetricsCollector, kafka_session
 from evometrics.producers import publisher as publishing
-from evometrics.producers.outbox_file import OutboxFile, dead_outboxes
+from evometrics.producers.dead_outboxes import dead_outboxes
+from evometrics.producers.outbox_file import OutboxFile
 from evometrics.schemas.events import EvolutionProgressed, SystemEvent
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import (
