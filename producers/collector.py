@@ -158,12 +158,7 @@ class EvolutionMetricsCollector:
 
     async def drain(self, timeout: float | None = None) -> bool:
         """Wait until the broker has everything, adopted outboxes too; False after `timeout` seconds."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while self.outbox_depth:
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
-            await asyncio.sleep(0.01)
-        return True
+        return await self.sending.drain(timeout)
 
     async def drain_while_it_moves(self, timeout: float) -> None:
         """`drain`, but no longer than a broker answers, or than a first connection may take."""

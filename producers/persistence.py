@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ from evometrics.schemas.validation import InvalidEvent
 logger = logging.getLogger(__name__)
 
 RAW_RECORDS = frozenset(topic.record for topic in RAW_TOPICS)
-DRAIN_POLL = 0.01
 
 
 class MetricsPersistence:
@@ -89,10 +87,7 @@ class MetricsPersistence:
             return
         self.running = False
         try:
-            deadline = time.monotonic() + self.settings.stop_timeout
-            # What is left is counted by two threads; neither has an event of this loop to set.
-            while self.sending.depth and time.monotonic() < deadline:  # noqa: ASYNC110
-                await asyncio.sleep(DRAIN_POLL)
+            await self.sending.drain(self.settings.stop_timeout)
         finally:
             await asyncio.to_thread(self.sending.stop)
             await asyncio.to_thread(self.journal.close)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ from evometrics.schemas.tasks import end_tasks
 logger = logging.getLogger(__name__)
 
 LAST_EXPORT_TIMEOUT = 5.0
+DRAIN_POLL = 0.01
 
 
 class ReportingRecorder(Protocol):
@@ -92,6 +94,16 @@ class Sending:
     def depth(self) -> int:
         """Events that the broker does not have yet."""
         return self.outbox.space.depth if self.backlog is None else self.backlog.depth
+
+    async def drain(self, timeout: float | None) -> bool:
+        """Wait until events are where they end, adopted outboxes' too; False after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        # What is left is counted by two threads; neither has an event of this loop to set.
+        while self.depth:
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(DRAIN_POLL)
+        return True
 
     @property
     def errors(self) -> int:
