@@ -32,6 +32,8 @@ class ActiveEvolution:
         begun: `ticks()` when it was recorded.
         begun_at: the node's clock then, Unix seconds.
         live: whether the start's own time was that of the clock.
+        called, returned: `ticks()` when the caller handed the start over, and when it was told the start's id
+            (None until then).
         fitness: fitness by iteration, from the progress reported.
         reported, recorded: how many iterations were reported, and how many of them became events.
         snapshots: phases of which a snapshot of this evolution was recorded, with its KPIs and event id.
@@ -44,6 +46,8 @@ class ActiveEvolution:
     begun: float
     begun_at: float
     live: bool
+    called: float
+    returned: float | None = None
     fitness: Trajectory = field(default_factory=Trajectory)
     reported: int = 0
     recorded: int = 0
@@ -51,6 +55,16 @@ class ActiveEvolution:
     held: EvolutionProgressed | None = None
     taken_at: float = 0.0
     key: str = ""
+
+    def off(self, at: float) -> float:
+        """Return how far a time is from when the evolution began, seconds.
+
+        It began somewhere between the start's own time and when the caller could go on, which a collector
+        that is just starting, or a slow disk, may have put off.
+        """
+        begun = self.started.occurred_at / 1e6
+        kept_waiting = (ticks() if self.returned is None else self.returned) - self.called
+        return max(begun - at, at - begun - kept_waiting, 0.0)
 
     def take_progress(self, event: EvolutionProgressed, sampling: ProgressSampling) -> bool:
         """Take a report in; tell whether it becomes an event now."""
@@ -132,8 +146,8 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
 
         The one with the event's evolution_id. Without one, a start of the agent at the event's own time
         (one object serves as both); else, where the event says how long the evolution took, the start nearest
-        to its time less that; else the agent's newest of the type, or of none. A start of another type, or
-        one too far away, is that of another evolution: better none than a wrong one.
+        to its time less that (`ActiveEvolution.off`); else the agent's newest of the type, or of none. One
+        of another type, or too far away, is that of another evolution: better none than a wrong one.
         """
         with self.lock:
             if clues.evolution_id:
@@ -151,10 +165,9 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
             if same_time is not None:
                 return same_time
             if clues.duration is not None and own:
-                begun = at - clues.duration * 1e6
-                nearest = min(own, key=lambda e: abs(e.started.occurred_at - begun))
-                near = max(NEAR, abs(clues.duration)) * 1e6
-                return nearest if abs(nearest.started.occurred_at - begun) <= near else None
+                begun = clues.at - clues.duration
+                nearest = min(own, key=lambda e: (e.off(begun), abs(e.started.occurred_at / 1e6 - begun)))
+                return nearest if nearest.off(begun) <= max(NEAR, abs(clues.duration)) else None
         return next((e for e in own if e.started.evolution_type == kind), newest)
 
     def close(self, evolution: ActiveEvolution) -> None:

@@ -62,6 +62,7 @@ class Recording:
 
     async def start(self, event: object) -> str | None:
         """Record that an evolution begins, and its KPIs as a snapshot."""
+        called = ticks()
         await self.journal.opened()
         left_out = LeftOut()
         record = EvolutionStarted.record
@@ -72,13 +73,16 @@ class Recording:
             convert.set_reading(started, self.sampler.begin(named(started)))
             put = self.journal.put(started, left_out)
             live = abs(started.occurred_at / 1e6 - now) <= LIVE
-            active = ActiveEvolution(started, ticks(), now, live)
+            active = ActiveEvolution(started, ticks(), now, live, called)
             for forgotten in self.active.open(active):
                 self.sampler.forget(named(forgotten.started))
             self.snapshots_of(started, active)
         except Exception as error:
             return await self.journal.reject(record, event, error)
-        return await self.journal.kept(started, put, left_out)
+        try:
+            return await self.journal.kept(started, put, left_out)
+        finally:
+            active.returned = ticks()
 
     def give_own_id(self, started: EvolutionStarted) -> None:
         """Give an evolution an id of its own where the agent's last began in the same second."""

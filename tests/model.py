@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
+from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot, now_micros
 
 NAMESPACE = uuid.UUID("6f0f1d5e-52a5-5c39-9d0b-6f9a2f2f7a11")
 KPIS = [
@@ -185,6 +185,17 @@ def by_the_clock(events: Iterable[Event], now: int, abandoned_after: int = 86_40
     timeout = abandoned_after * SECOND
     rows = abandoned_rows(started, [], lambda _: 0, timeout, now)
     return {row["event_id"] for row in rows}
+
+
+def asked_of_the_load(
+    found: dict[str, Row], wanted: dict[str, Row], events: Iterable[Event]
+) -> dict[str, Row]:
+    """Return rows without the reports that only the clock has led to: no event of the load is late enough.
+
+    A worker that was started again does not know when an evolution's start came: it goes by the start's time.
+    """
+    clock = by_the_clock(events, now_micros())
+    return {i: row for i, row in found.items() if i in wanted or i not in clock}
 
 
 def abandoned_rows(

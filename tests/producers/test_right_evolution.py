@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from evometrics.producers import EvolutionCompletionEvent, EvolutionEvent, EvolutionMetricsCollector, active
 from evometrics.producers.history import HistoryEntry
+from evometrics.producers.journal import Journal
 from evometrics.producers.progress import ProgressSampling
 from evometrics.schemas.events import EvolutionProgressed
 from tests.producers.outbox_tools import waiting
@@ -226,3 +228,25 @@ async def test_agents_may_share_an_evolution_id(collector: EvolutionMetricsColle
         assert (last(collector).strategy_used, last(collector).fitness_trajectory) == (agent, [0.25])
         assert last(collector).memory_used_mb > 1
     assert not collector.active_collections and not collector.sampler.watches
+
+
+async def test_a_start_that_kept_its_caller_waiting_is_still_the_start_of_what_began_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller's own watch runs from when the collector let it go on, not from the start's time."""
+
+    def slow(journal: Journal, open_it: Callable[[Journal], None] = Journal.open) -> None:
+        time.sleep(0.5)
+        open_it(journal)
+
+    monkeypatch.setattr(Journal, "open", slow)
+    monkeypatch.setattr(active, "NEAR", 0.1)
+    collector = EvolutionMetricsCollector({"node_id": "n", "db_path": str(tmp_path / "e.db")})
+    await start(collector, time.time(), strategy="tune", pre_evolution_kpis={"performance": 0.5})
+    begun = time.time()
+    for strategy, ended in (("", begun + 1.0), ("tune", begun + 0.1)):
+        await collector.record_evolution_completion(
+            EvolutionCompletionEvent(agent_id="a", timestamp=ended, duration_seconds=0.02, success=True)
+        )
+        assert last(collector).strategy_used == strategy
+    await collector.stop()
