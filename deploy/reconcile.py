@@ -1,6 +1,7 @@
 """Does ClickHouse hold what was recorded? Counts per topic, from independent sources.
 
-- recorded, raw topics: what the collectors say they took.
+- recorded, raw topics: what the collectors say they took; of snapshots also those that the stream made of
+  evolutions' KPIs, counted as those of derived topics.
 - recorded, derived topics: distinct event ids on the topic, read by a plain Kafka client with fastavro.
 - stored: what SQL counts in the names that analysts use.
 """
@@ -8,13 +9,14 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from evometrics.deploy.drain import end_offsets
-from evometrics.schemas.topics import DERIVED_TOPICS, RAW_TOPICS, TOPICS
+from evometrics.schemas.topics import DERIVED_TOPICS, KPI_SNAPSHOTS, RAW_TOPICS, TOPICS
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
@@ -73,6 +75,8 @@ async def reconcile(
         sides.stored[topic.name] = now[topic.name] - before.rows[topic.name]
     client = await open_client(clickhouse)
     try:
+        made = {each for each in await ids_since(brokers, KPI_SNAPSHOTS.name, before) if is_derived(each)}
+        sides.recorded[KPI_SNAPSHOTS.name] += len(made)
         for topic in DERIVED_TOPICS:
             ids = await ids_since(brokers, topic.name, before)
             sides.recorded[topic.name] = len(ids)
@@ -84,6 +88,11 @@ async def reconcile(
     finally:
         await client.close()
     return sides
+
+
+def is_derived(event_id: str) -> bool:
+    """Tell whether an id was derived from another event's; recorded ones are of another version."""
+    return uuid.UUID(event_id).version == 5
 
 
 async def ids_since(brokers: str, topic: str, before: Mark) -> set[str]:

@@ -77,6 +77,7 @@ class EvolutionStarted(Event):
     memory_mb: float = 0.0
     metadata: dict[str, str] = field(default_factory=dict)
     unmeasured: list[str] = field(default_factory=list)
+    snapshot_phases: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,6 +129,7 @@ class EvolutionCompleted(Event):
     cost_usd: float | None = None
     unmeasured: list[str] = field(default_factory=list)
     progress_share: float | None = None
+    snapshot_phases: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)

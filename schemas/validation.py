@@ -25,7 +25,10 @@ MAX_EVENT_BYTES = 1_000_000
 MAX_AHEAD_MICROS = 86_400 * 1_000_000
 STATUSES = frozenset({"succeeded", "failed", "rolled_back"})
 METRIC_KINDS = frozenset({"counter", "gauge", "histogram", "summary"})
-PHASES = frozenset({"baseline", "pre_evolution", "post_evolution", "continuous"})
+PRE, POST = "pre_evolution", "post_evolution"
+#: Phases of an agent's KPIs of which an evolution's events have some.
+EVOLUTION_PHASES = frozenset({PRE, POST})
+PHASES = EVOLUTION_PHASES | {"baseline", "continuous"}
 INT64 = 2**63
 #: Fields that others are grouped and keyed by, and how many characters they may have: a derived message
 #: holds some of them several times.
@@ -47,7 +50,7 @@ NAME_CHARACTERS = 1000
 TEXT_FIELDS = (NAME_FIELDS | {"data", "unit", "help"}) - {"evolution_id", "parent_agent_id"}
 UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 TEXT_MAPS = frozenset({"metadata", "labels"})
-TEXT_LISTS = frozenset({"insights", "unmeasured"})
+TEXT_LISTS = frozenset({"insights", "unmeasured", "snapshot_phases"})
 TIME_FIELDS = frozenset({"occurred_at", "started_at"})
 #: Called with a field and a reason; raises `InvalidEvent`.
 Fail: TypeAlias = Callable[[str, str], None]
@@ -113,6 +116,10 @@ def check_kind(fail: Fail, event: Event) -> None:
         and not event.evolution_id
     ):
         fail("evolution_id", "is empty; give the evolution's id")
+    if isinstance(event, EvolutionStarted | EvolutionCompleted):
+        for phase in event.snapshot_phases:
+            if phase not in EVOLUTION_PHASES:
+                fail("snapshot_phases", f"{phase!r} is none of {', '.join(sorted(EVOLUTION_PHASES))}")
     if isinstance(event, EvolutionCompleted):
         if event.duration_seconds < 0:
             fail("duration_seconds", f"{event.duration_seconds} is negative")
