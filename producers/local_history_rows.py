@@ -20,7 +20,7 @@ from evometrics.schemas.kpis import KPI_NAMES
 from evometrics.schemas.snapshots import snapshots_of
 
 SNAPSHOT_COLUMNS = (
-    *("agent_id", "event_id", "node_id", "evolution_id", "phase"),
+    *("agent_id", "event_id", "node_id", "evolution_id", "phase", "source_event_id"),
     *(*KPI_NAMES, "overall_performance", "evaluation_count", "confidence_interval"),
 )
 encode_json = json.JSONEncoder(ensure_ascii=False).encode
@@ -44,19 +44,19 @@ def rows_of(event: Event) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     at = event.occurred_at / 1e6
     if isinstance(event, KpiSnapshot):
-        yield "kpi_snapshots", snapshot_row(event, None)
+        yield "kpi_snapshots", snapshot_row(event)
     for snapshot in snapshots_of(event):
-        yield "kpi_snapshots", snapshot_row(snapshot, event.event_id)
+        yield "kpi_snapshots", snapshot_row(snapshot)
     if isinstance(event, SystemEvent):
         names = ("event_type", "data", "event_id", "agent_id", "node_id")
         yield "system_events", {"timestamp": at} | {name: getattr(event, name) for name in names}
 
 
-def snapshot_row(snapshot: KpiSnapshot, source_event_id: str | None) -> dict[str, Any]:
-    """Return the row of `kpi_snapshots`; `source_event_id`: of the event whose KPIs it is."""
+def snapshot_row(snapshot: KpiSnapshot) -> dict[str, Any]:
+    """Return the row of `kpi_snapshots`."""
     row = {name: getattr(snapshot, name) for name in SNAPSHOT_COLUMNS}
     row |= {"extra": as_json(snapshot.extra), "metadata": as_json(snapshot.metadata)}
-    return {"timestamp": snapshot.occurred_at / 1e6, **row, "source_event_id": source_event_id}
+    return {"timestamp": snapshot.occurred_at / 1e6, **row}
 
 
 def evolution_row(metrics: EvolutionMetrics) -> dict[str, Any]:

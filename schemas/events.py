@@ -161,6 +161,7 @@ class KpiSnapshot(Event):
     confidence_interval: float | None = None
     extra: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+    source_event_id: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -67,7 +67,11 @@ cdef bint started(e, Py_ssize_t names) except -1:
 
 cdef bint snapshot(e, Py_ssize_t names) except -1:
     """What only a snapshot has."""
-    return names + characters(e.evolution_id) <= MOST_CHARACTERS and e.phase in PHASES
+    return (
+        names + characters(e.evolution_id) <= MOST_CHARACTERS
+        and e.phase in PHASES
+        and (e.source_event_id is None or is_id(e.source_event_id))
+    )
 
 
 cdef Py_ssize_t characters(text) except -1:

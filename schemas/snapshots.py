@@ -47,6 +47,7 @@ def snapshot(
         occurred_at=occurred_at,
         evolution_id=source.evolution_id,
         phase=phase,
+        source_event_id=source.event_id,
     )
     fill(found, kpis)
     return found

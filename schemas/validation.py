@@ -84,7 +84,7 @@ def validate(event: Event, now: int | None = None) -> None:
         fail("agent_id", "is empty; give the agent's id")
     if not event.node_id:
         fail("node_id", "is empty; give the node's id")
-    if not isinstance(event.event_id, str) or not UUID_TEXT.fullmatch(event.event_id):
+    if not is_uuid(event.event_id):
         fail("event_id", f"{event.event_id!r} is no UUID of 36 characters")
     latest = (now_micros() if now is None else now) + MAX_AHEAD_MICROS
     for name in field_names(type(event)):
@@ -107,6 +107,11 @@ def validate(event: Event, now: int | None = None) -> None:
         elif isinstance(value, int) and not -INT64 <= value < INT64:
             fail(name, f"{value} does not fit 64 bits")
     check_kind(fail, event)
+
+
+def is_uuid(value: object) -> bool:
+    """Tell whether a value is a UUID's usual text."""
+    return isinstance(value, str) and UUID_TEXT.fullmatch(value) is not None
 
 
 def check_kind(fail: Fail, event: Event) -> None:
@@ -132,8 +137,11 @@ def check_kind(fail: Fail, event: Event) -> None:
             fail("cost_usd", f"{event.cost_usd} is negative")
         if event.progress_share is not None and not 0 <= event.progress_share <= 1:
             fail("progress_share", f"{event.progress_share} is no share of 1")
-    if isinstance(event, KpiSnapshot) and event.phase not in PHASES:
-        fail("phase", f"{event.phase!r} is none of {', '.join(sorted(PHASES))}")
+    if isinstance(event, KpiSnapshot):
+        if event.phase not in PHASES:
+            fail("phase", f"{event.phase!r} is none of {', '.join(sorted(PHASES))}")
+        if event.source_event_id is not None and not is_uuid(event.source_event_id):
+            fail("source_event_id", f"{event.source_event_id!r} is no UUID of 36 characters")
     if isinstance(event, CustomMetric):
         if not event.name:
             fail("name", "is empty; name the metric")

@@ -70,7 +70,7 @@ SNAPSHOT = (
     "event_id agent_id node_id occurred_at evolution_id phase accuracy response_time_ms throughput_tps "
     "success_rate memory_usage_mb cpu_utilization energy_efficiency adaptation_rate knowledge_retention "
     "generalization_ability output_quality consistency reliability security_score bias_score "
-    "interpretability overall_performance evaluation_count confidence_interval extra metadata"
+    "interpretability overall_performance evaluation_count confidence_interval extra metadata source_event_id"
 ).split()
 
 
@@ -443,6 +443,8 @@ cdef class SnapshotWriter:
                         put_real(&out, kpis.values[i])
             put_byte(&out, 0)
             put_byte(&out, 0)
+            put_byte(&out, 2)
+            put_fields(&out, data, fields, EVENT_ID, EVENT_ID)
             return PyBytes_FromStringAndSize(out.data, out.size)
         finally:
             PyMem_Free(out.data)

@@ -311,6 +311,7 @@ def made_snapshots(events: Iterable[Event]) -> list[KpiSnapshot]:
                     occurred_at=begun if before else e.occurred_at,
                     evolution_id=e.evolution_id,
                     phase=phase,
+                    source_event_id=e.event_id,
                     overall_performance=kpis.get("overall_performance", performance(kpis)),
                     extra=rest,
                     **own,  # type: ignore[arg-type]

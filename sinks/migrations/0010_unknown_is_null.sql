@@ -183,6 +183,7 @@ COMMENT 'An evolution has ended. Stands alone: everything a delta needs is in it
 
 ALTER TABLE {database}.kpi_snapshots_rows
     ADD COLUMN IF NOT EXISTS metadata Map(String, String) COMMENT 'Free text by name; `evometrics.left_out` names values that could not be kept, as JSON.' AFTER extra,
+    ADD COLUMN IF NOT EXISTS source_event_id Nullable(UUID) COMMENT 'The event of an evolution whose KPIs these are: the stream made the snapshot of it. Null where it was recorded as one.' AFTER metadata,
     ADD CONSTRAINT IF NOT EXISTS readable_v2 CHECK
         isValidUTF8(concatWithSeparator(
             '|', arrayStringConcat(mapKeys(metadata), '|'), arrayStringConcat(mapValues(metadata), '|')
@@ -218,7 +219,8 @@ CREATE OR REPLACE VIEW {database}.kpi_snapshots
     evaluation_count Nullable(Int64) COMMENT 'Evaluations behind the figures.',
     confidence_interval Nullable(Float64) COMMENT 'Half width of the 95 % interval of accuracy.',
     extra Map(LowCardinality(String), Float64) COMMENT 'KPIs beyond the standard ones, by name.',
-    metadata Map(String, String) COMMENT 'Free text by name; `evometrics.left_out` names values that could not be kept, as JSON.'
+    metadata Map(String, String) COMMENT 'Free text by name; `evometrics.left_out` names values that could not be kept, as JSON.',
+    source_event_id Nullable(UUID) COMMENT 'The event of an evolution whose KPIs these are: the stream made the snapshot of it. Null where it was recorded as one.'
 )
 AS SELECT
     event_id AS id,
@@ -249,7 +251,8 @@ AS SELECT
     evaluation_count,
     confidence_interval,
     extra,
-    metadata
+    metadata,
+    source_event_id
 FROM {database}.kpi_snapshots_rows AS r FINAL
 COMMENT 'An agent\'s KPIs, measured at one moment. Each event once.';
 

@@ -217,6 +217,7 @@ def invalid(rng: random.Random, kind: str, event: Event) -> Fuzzed:
             ]
         case KpiSnapshot():
             changes += [{"accuracy": odd}, {"phase": ""}, {"extra": {"": odd}}]
+            changes += [{"source_event_id": rng.choice(["", "x", event.event_id.replace("-", "")])}]
         case SystemEvent():
             changes += [{"event_type": ""}]
         case CustomMetric():

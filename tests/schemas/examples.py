@@ -87,6 +87,7 @@ EXAMPLES: tuple[Event, ...] = (
         confidence_interval=0.01,
         extra={"novelty": 0.3},
         metadata={"evometrics.left_out": "{}"},
+        source_event_id=OTHER_ID,
     ),
     SystemEvent(**HEAD, event_type="started", data='{"a": 1}'),
     CustomMetric(
