@@ -93,3 +93,15 @@ class LeftOut:
     def text(self) -> str:
         """Return all of it as JSON."""
         return json.dumps(self.entries())
+
+
+class Unnoted(LeftOut):
+    """Collects nothing: for a look at values that are noted elsewhere."""
+
+    __slots__ = ()
+
+    def note(self, field: str, where: str, value: object, reason: str) -> None:
+        """Pass over it."""
+
+
+UNNOTED = Unnoted()

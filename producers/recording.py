@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from evometrics.producers import convert
-from evometrics.producers.active import MOST_ACTIVE, ActiveEvolution, ActiveEvolutions, Clues, named
+from evometrics.producers.active import MOST_ACTIVE, ActiveEvolution, ActiveEvolutions, named
 from evometrics.producers.completions import RecentCompletions
 from evometrics.producers.custom_metrics import CustomMetrics, observation
 from evometrics.producers.history import HistoryEntry
@@ -101,7 +101,7 @@ class Recording:
         left_out = LeftOut()
         try:
             now = time.time()
-            active = self.active.find(Clues(*convert.clues(given, now)))
+            active = self.active.find(convert.clues(given, now))
             event = convert.progressed_event(given, self.node_id, now, active, left_out)
             event.metadata.update(convert.texts(given.metadata, left_out))
             convert.set_reading(event, self.sampler.sample())
@@ -118,7 +118,7 @@ class Recording:
         left_out = LeftOut()
         try:
             now = time.time()
-            clues = Clues(*convert.clues(event, now))
+            clues = convert.clues(event, now)
             active = self.active.find(clues)
             usage = self.sampler.usage(named(active.started)) if active else None
             last = active.last_progress() if active else None
