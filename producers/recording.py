@@ -63,7 +63,8 @@ class Recording:
     async def start(self, event: object) -> str | None:
         """Record that an evolution begins, and its KPIs as a snapshot."""
         called = ticks()
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         record = EvolutionStarted.record
         try:
@@ -97,7 +98,8 @@ class Recording:
 
     async def progress(self, given: SimpleNamespace) -> str | None:
         """Record an iteration; None, too, for one that is passed over."""
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         try:
             now = time.time()
@@ -114,7 +116,8 @@ class Recording:
 
     async def completion(self, event: object) -> str | None:
         """Record that an evolution has ended, and its KPIs as snapshots; the very same one only once."""
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         try:
             now = time.time()
@@ -129,7 +132,7 @@ class Recording:
                 self.active.close(active)
                 self.sampler.forget(named(active.started))
             if last is not None:
-                self.journal.put_aside(last, LeftOut())
+                self.journal.put(last, LeftOut())
             put = self.journal.put(completed, left_out)
             self.recent.add(clues, completed)
             self.history.append(HistoryEntry(completed))
@@ -143,13 +146,14 @@ class Recording:
     ) -> None:
         """Record the snapshots that an evolution's KPIs are, but for those recorded already."""
         for snapshot, left_out in evolution_snapshots(source, active):
-            self.journal.put_aside(snapshot, left_out)
+            self.journal.put(snapshot, left_out)
 
     async def snapshot(
         self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any, more: Any
     ) -> str | None:
         """Record an agent's KPIs, but for those that an open evolution has given for the phase already."""
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         try:
             snapshot, values = convert.kpi_snapshot(
