@@ -186,26 +186,27 @@ def completed_event(event, node_id, double now, active, usage, left_out):
     done.event_id, done.node_id = new_event_id(), node_id
     agent = attribute(event, "agent_id", left_out)
     done.agent_id = agent_of(started.agent_id if agent is None and started is not None else agent, COMPLETED)
-    done.unmeasured = []
+    cdef list unmeasured = []
+    done.unmeasured = unmeasured
     metadata = texts_in(attribute(event, "metadata", left_out), "metadata", left_out)
     if started is not None and started.metadata:
         metadata = {**started.metadata, **metadata}
         if LEFT_OUT in metadata:  # what the start lost is named there
             del metadata[LEFT_OUT]
     done.metadata = metadata
-    set_times(done, event, active, now, left_out)
+    set_times(done, event, active, now, unmeasured, left_out)
     set_course(done, event, active, left_out)
     set_names(done, event, started, left_out)
     set_kpis(done, event, started, left_out)
     set_outcome(done, event, left_out)
-    set_usage(done, event, usage, left_out)
+    set_usage(done, event, usage, unmeasured, left_out)
     return done
 
 
 # When ----------------------------------------------------------------------------------------------------
 
 
-cdef int set_times(done, event, active, double now, left_out) except -1:
+cdef int set_times(done, event, active, double now, list unmeasured, left_out) except -1:
     """Fill in when it began and ended, and how long it took.
 
     `timestamp` is the end. It is the start where one object serves as both: where the recorded start has the
@@ -226,7 +227,7 @@ cdef int set_times(done, event, active, double now, left_out) except -1:
         left_out.add("duration_seconds", taken, "began before 1970")
         duration = None
     if duration is None:
-        done.unmeasured.append("duration_seconds")
+        unmeasured.append("duration_seconds")
     lasted = 0.0 if duration is None else duration
     done.occurred_at, done.duration_seconds = micros(end), lasted
     done.started_at = micros(end - lasted)
@@ -370,7 +371,7 @@ cdef object status_of(value, left_out):
     return found
 
 
-cdef int set_usage(done, event, usage, left_out) except -1:
+cdef int set_usage(done, event, usage, list unmeasured, left_out) except -1:
     """Fill in the resources: the event's own figures (an agent that ran elsewhere), else the sampler's."""
     memory = amount_of(attribute(event, "memory_used_mb", left_out), "memory_used_mb", left_out)
     cpu = amount_of(attribute(event, "cpu_percent_avg", left_out), "cpu_percent_avg", left_out)
@@ -384,11 +385,11 @@ cdef int set_usage(done, event, usage, left_out) except -1:
         gpu = usage.gpu_memory_mb if gpu is None else gpu
         network = usage.network_bytes_transferred if network is None else network
     if memory is None:
-        done.unmeasured.append("memory_used_mb")
+        unmeasured.append("memory_used_mb")
     if cpu is None:
-        done.unmeasured.append("cpu_percent_avg")
+        unmeasured.append("cpu_percent_avg")
     if network is None:
-        done.unmeasured.append("network_bytes_transferred")
+        unmeasured.append("network_bytes_transferred")
     done.memory_used_mb = 0.0 if memory is None else memory
     done.cpu_percent_avg = 0.0 if cpu is None else cpu
     done.gpu_memory_mb = gpu
