@@ -1,6 +1,7 @@
 """Does ClickHouse hold what was recorded? Counts per topic, from independent sources.
 
-- recorded, raw topics: what the collectors say they took.
+- recorded, raw topics: what the collectors say they took; of snapshots also those that the stream made of
+  evolutions' KPIs, counted as those of derived topics.
 - recorded, derived topics: distinct event ids on the topic, read by a plain Kafka client with fastavro.
 - stored: what SQL counts in the names that analysts use.
 """
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from evometrics.deploy.drain import end_offsets
-from evometrics.schemas.topics import DERIVED_TOPICS, RAW_TOPICS, TOPICS
+from evometrics.schemas.events import Event, KpiSnapshot
+from evometrics.schemas.topics import DERIVED_TOPICS, KPI_SNAPSHOTS, RAW_TOPICS, TOPICS
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
@@ -73,8 +75,11 @@ async def reconcile(
         sides.stored[topic.name] = now[topic.name] - before.rows[topic.name]
     client = await open_client(clickhouse)
     try:
+        snapshots = await events_since(brokers, KPI_SNAPSHOTS.name, before)
+        made = {each.event_id for each in snapshots if isinstance(each, KpiSnapshot) and each.source_event_id}
+        sides.recorded[KPI_SNAPSHOTS.name] += len(made)
         for topic in DERIVED_TOPICS:
-            ids = await ids_since(brokers, topic.name, before)
+            ids = {each.event_id for each in await events_since(brokers, topic.name, before)}
             sides.recorded[topic.name] = len(ids)
             result = await client.query(
                 f"SELECT count() FROM {topic.table} WHERE event_id IN {{ids:Array(UUID)}}",
@@ -86,14 +91,14 @@ async def reconcile(
     return sides
 
 
-async def ids_since(brokers: str, topic: str, before: Mark) -> set[str]:
-    """Return the distinct event ids that a topic has received since `before`."""
+async def events_since(brokers: str, topic: str, before: Mark) -> list[Event]:
+    """Return the events that a topic has received since `before`."""
     wire = WireFormat()
     ends = await end_offsets(brokers, [topic])
     left = {tp: end for tp, end in ends.items() if end > before.ends.get(tp, 0)}
-    ids: set[str] = set()
+    events: list[Event] = []
     if not left:
-        return ids
+        return events
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=None, enable_auto_commit=False)
     await consumer.start()
     try:
@@ -103,9 +108,9 @@ async def ids_since(brokers: str, topic: str, before: Mark) -> set[str]:
         async with asyncio.timeout(READ_SECONDS):
             while left:
                 for tp, records in (await consumer.getmany(timeout_ms=500)).items():
-                    ids.update(wire.decode(record.value).event_id for record in records)
+                    events += [wire.decode(record.value) for record in records]
                     if tp in left and records[-1].offset + 1 >= left[tp]:
                         del left[tp]
     finally:
         await consumer.stop()
-    return ids
+    return events

@@ -35,7 +35,7 @@ async def run_republish(args: argparse.Namespace) -> int:
     )
     began = time.monotonic()
     wire = wire_of(kafka) if args.dry_run else await open_wire(kafka)
-    async with RawTables(clickhouse_settings(args), meant, wire) as tables:
+    async with RawTables(clickhouse_settings(args), meant, wire, made_again=True) as tables:
         await tables.check_known()
         topics = [topic.name for topic in meant.topics]
         async with Target(kafka, wire, await tables.identity(), topics) as target:

@@ -12,6 +12,7 @@ from evometrics.producers.progress import ProgressSampling
 from evometrics.producers.ticks import ticks
 from evometrics.producers.trajectory import Trajectory
 from evometrics.schemas.events import EvolutionProgressed, EvolutionStarted
+from evometrics.schemas.snapshots import snapshot_id
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class ActiveEvolution:
             (None until then).
         fitness: fitness by iteration, from the progress reported.
         reported, recorded: how many iterations were reported, and how many of them became events.
-        snapshots: phases of which a snapshot of this evolution was recorded, with its KPIs and event id.
+        snapshots: phases of which the caller recorded a snapshot of this evolution, with KPIs and event id.
         held: the last report, where it has not become an event.
         taken_at: `ticks()` of the last that has.
         key: under which it is among the open ones: its id, where no other agent has one of that id open.
@@ -65,6 +66,13 @@ class ActiveEvolution:
         begun = self.started.occurred_at / 1e6
         kept_waiting = (ticks() if self.returned is None else self.returned) - self.called
         return max(begun - at, at - begun - kept_waiting, 0.0)
+
+    def snapshot_of(self, phase: str) -> tuple[dict[str, float], str] | None:
+        """Return the KPIs and the event id of the snapshot that there is of a phase."""
+        recorded = self.snapshots.get(phase)
+        if recorded is None and phase in self.started.snapshot_phases:
+            return self.started.pre_kpis, snapshot_id(self.started.event_id, phase)
+        return recorded
 
     def take_progress(self, event: EvolutionProgressed, sampling: ProgressSampling) -> bool:
         """Take a report in; tell whether it becomes an event now."""

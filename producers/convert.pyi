@@ -1,6 +1,6 @@
 """What the compiled module takes and returns; `convert.pyx` says what it is for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from evometrics.producers.active import ActiveEvolution, Clues
@@ -77,13 +77,3 @@ def kpi_snapshot(
 
     Raises `InvalidEvent` where it names no agent.
     """
-
-def evolution_snapshot(
-    source: EvolutionStarted | EvolutionCompleted,
-    evolution_id: str,
-    phase: str,
-    occurred_at: int,
-    kpis: Mapping[str, float],
-    left_out: LeftOut,
-) -> KpiSnapshot:
-    """Build the snapshot that an evolution's KPIs before or after are, with an id derived from its event."""

@@ -14,8 +14,8 @@ from evometrics.producers.active import Clues
 from evometrics.producers.evolution_events import EvolutionCompletionEvent
 from evometrics.producers.ticks import ticks
 from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed, EvolutionStarted, KpiSnapshot
-from evometrics.schemas.ids import derived_id, new_event_id
-from evometrics.schemas.kpis import KPI_NAMES, performance
+from evometrics.schemas.ids import new_event_id
+from evometrics.schemas.snapshots import fill
 from evometrics.schemas.validation import PHASES
 
 #: A number of microseconds below this, in amount, fits 64 bits.
@@ -24,8 +24,6 @@ DEF MOST_MICROS = 9.0e18
 DEF LIVE = 2.0
 #: Two clocks that differ by more than this, seconds, were not both running evenly.
 DEF STEPPED = 1.0
-META_KPIS = ("overall_performance", "confidence_interval")
-STANDARD = frozenset((*KPI_NAMES, *META_KPIS))
 #: What else the words of an outcome are given as.
 STATUS_WORDS = {
     "succeeded": "succeeded", "success": "succeeded", "completed": "succeeded",
@@ -421,7 +419,7 @@ def kpi_snapshot(agent_id, kpis, node_id, double now, left_out, *, phase, evolut
         phase=phase_of(phase, left_out),
     )
     values = numbers_in(kpis, "kpis", left_out, agent)
-    fill(snapshot, values, left_out)
+    fill(snapshot, values)
     return snapshot, values
 
 
@@ -433,30 +431,3 @@ cdef str phase_of(value, left_out):
     if value is not None:
         left_out.add("phase", value, f"is none of {', '.join(sorted(PHASES))}")
     return "continuous"
-
-
-def evolution_snapshot(source, evolution_id, phase, occurred_at, dict kpis, left_out):
-    snapshot = KpiSnapshot(
-        event_id=derived_id(KpiSnapshot.record, source.event_id, phase),
-        agent_id=source.agent_id,
-        node_id=source.node_id,
-        occurred_at=occurred_at,
-        evolution_id=evolution_id,
-        phase=phase,
-    )
-    fill(snapshot, kpis, left_out)
-    return snapshot
-
-
-cdef int fill(snapshot, dict values, left_out) except -1:
-    """Standard KPIs into their fields, any other name into `extra`."""
-    for name, value in values.items():
-        if name in STANDARD:
-            setattr(snapshot, name, value)
-        elif name == "evaluation_count":
-            snapshot.evaluation_count = whole_of(value, name, left_out)
-        else:
-            snapshot.extra[name] = value
-    if snapshot.overall_performance is None:
-        snapshot.overall_performance = performance(values)
-    return 0

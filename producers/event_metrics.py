@@ -10,6 +10,7 @@ from evometrics.schemas import metric_defs as m
 from evometrics.schemas.events import CustomMetric, Event, EvolutionCompleted, KpiSnapshot
 from evometrics.schemas.kpis import KPI_NAMES, performance
 from evometrics.schemas.outcome import difference
+from evometrics.schemas.snapshots import snapshots_of
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -50,6 +51,8 @@ class EventMetrics:
 
     def observe(self, event: Event) -> None:
         """Count what an event says."""
+        for snapshot in snapshots_of(event):
+            self.observe_snapshot(snapshot)
         if isinstance(event, EvolutionCompleted):
             self.observe_completion(event)
         elif isinstance(event, KpiSnapshot):

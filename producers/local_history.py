@@ -45,7 +45,7 @@ TABLES_BY_EVENT = (
         "event_id IN (SELECT event_id FROM evolution_metrics WHERE source_event_id IN {old})",
     ),
     ("evolution_metrics", "source_event_id IN {old}"),
-    ("kpi_snapshots", "event_id IN {old}"),
+    ("kpi_snapshots", "event_id IN {old} OR source_event_id IN {old}"),
     ("system_events", "event_id IN {old}"),
     ("events", "event_id IN {old}"),
 )
@@ -164,7 +164,7 @@ class SQLiteMetricsBackend(Exporter):
     def forget(self, db: sqlite3.Connection) -> None:
         """Delete what was written more than `retention_days` ago, some at a time: others write meanwhile."""
         limit = time.time() - self.retention_days * DAY_SECONDS
-        old = f"(SELECT event_id FROM events WHERE recorded_at < ? ORDER BY recorded_at LIMIT {FORGET_ROWS})"
+        old = f"(SELECT event_id FROM events WHERE recorded_at < ?1 ORDER BY recorded_at LIMIT {FORGET_ROWS})"
         while True:
             db.execute("BEGIN IMMEDIATE")
             try:

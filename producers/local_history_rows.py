@@ -17,9 +17,10 @@ from evometrics.schemas.events import (
 from evometrics.schemas.history import JSON_COLUMNS
 from evometrics.schemas.joining import metrics_of
 from evometrics.schemas.kpis import KPI_NAMES
+from evometrics.schemas.snapshots import snapshots_of
 
 SNAPSHOT_COLUMNS = (
-    *("agent_id", "event_id", "node_id", "evolution_id", "phase"),
+    *("agent_id", "event_id", "node_id", "evolution_id", "phase", "source_event_id"),
     *(*KPI_NAMES, "overall_performance", "evaluation_count", "confidence_interval"),
 )
 encode_json = json.JSONEncoder(ensure_ascii=False).encode
@@ -37,15 +38,25 @@ def evolution_rows(
 
 
 def rows_of(event: Event) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the rows of a snapshot or system event; starts and progress have none but in `events`."""
+    """Yield the rows of a system event and of snapshots: recorded ones, those that an evolution's KPIs are.
+
+    Progress has rows in `events` only; those of evolutions are `evolution_rows`.
+    """
     at = event.occurred_at / 1e6
     if isinstance(event, KpiSnapshot):
-        row = {name: getattr(event, name) for name in SNAPSHOT_COLUMNS}
-        maps = {"extra": as_json(event.extra), "metadata": as_json(event.metadata)}
-        yield "kpi_snapshots", {"timestamp": at, **row, **maps}
-    elif isinstance(event, SystemEvent):
+        yield "kpi_snapshots", snapshot_row(event)
+    for snapshot in snapshots_of(event):
+        yield "kpi_snapshots", snapshot_row(snapshot)
+    if isinstance(event, SystemEvent):
         names = ("event_type", "data", "event_id", "agent_id", "node_id")
         yield "system_events", {"timestamp": at} | {name: getattr(event, name) for name in names}
+
+
+def snapshot_row(snapshot: KpiSnapshot) -> dict[str, Any]:
+    """Return the row of `kpi_snapshots`."""
+    row = {name: getattr(snapshot, name) for name in SNAPSHOT_COLUMNS}
+    row |= {"extra": as_json(snapshot.extra), "metadata": as_json(snapshot.metadata)}
+    return {"timestamp": snapshot.occurred_at / 1e6, **row}
 
 
 def evolution_row(metrics: EvolutionMetrics) -> dict[str, Any]:

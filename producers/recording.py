@@ -20,7 +20,7 @@ from evometrics.producers.journal import Journal
 from evometrics.producers.left_out import LeftOut
 from evometrics.producers.progress import ProgressSampling
 from evometrics.producers.resources import ResourceSampler
-from evometrics.producers.snapshots import POST, PRE, evolution_snapshots
+from evometrics.producers.snapshots import phases_of_completion, phases_of_start
 from evometrics.producers.ticks import ticks
 from evometrics.schemas.events import (
     CustomMetric,
@@ -30,6 +30,7 @@ from evometrics.schemas.events import (
     KpiSnapshot,
     SystemEvent,
 )
+from evometrics.schemas.validation import EVOLUTION_PHASES
 
 #: Completions that are kept in memory; all of them are in ClickHouse.
 HISTORY = 1000
@@ -61,7 +62,7 @@ class Recording:
         self.sampler = sampler
 
     async def start(self, event: object) -> str | None:
-        """Record that an evolution begins, and its KPIs as a snapshot."""
+        """Record that an evolution begins."""
         called = ticks()
         if not self.journal.outbox.is_open:
             await self.journal.opened()
@@ -72,12 +73,12 @@ class Recording:
             started = convert.started_event(event, self.node_id, now, left_out)
             self.give_own_id(started)
             convert.set_reading(started, self.sampler.begin(named(started)))
+            started.snapshot_phases = phases_of_start(started)
             put = self.journal.put(started, left_out)
             live = abs(started.occurred_at / 1e6 - now) <= LIVE
             active = ActiveEvolution(started, ticks(), now, live, called)
             for forgotten in self.active.open(active):
                 self.sampler.forget(named(forgotten.started))
-            self.snapshots_of(started, active)
         except Exception as error:
             return await self.journal.reject(record, event, error)
         try:
@@ -115,7 +116,7 @@ class Recording:
         return await self.journal.kept(event, put, left_out)
 
     async def completion(self, event: object) -> str | None:
-        """Record that an evolution has ended, and its KPIs as snapshots; the very same one only once."""
+        """Record that an evolution has ended; the very same one only once."""
         if not self.journal.outbox.is_open:
             await self.journal.opened()
         left_out = LeftOut()
@@ -133,20 +134,13 @@ class Recording:
                 self.sampler.forget(named(active.started))
             if last is not None:
                 self.journal.put(last, LeftOut())
+            completed.snapshot_phases = phases_of_completion(completed, active)
             put = self.journal.put(completed, left_out)
             self.recent.add(clues, completed)
             self.history.append(HistoryEntry(completed))
-            self.snapshots_of(completed, active)
         except Exception as error:
             return await self.journal.reject(EvolutionCompleted.record, event, error)
         return await self.journal.kept(completed, put, left_out)
-
-    def snapshots_of(
-        self, source: EvolutionStarted | EvolutionCompleted, active: ActiveEvolution | None
-    ) -> None:
-        """Record the snapshots that an evolution's KPIs are, but for those recorded already."""
-        for snapshot, left_out in evolution_snapshots(source, active):
-            self.journal.put(snapshot, left_out)
 
     async def snapshot(
         self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any, more: Any
@@ -168,8 +162,8 @@ class Recording:
             )
             snapshot.metadata.update(convert.texts(more, left_out))
             active = self.active.of(snapshot.agent_id, snapshot.evolution_id or "")
-            if active is not None and snapshot.phase in (PRE, POST):
-                known = active.snapshots.get(snapshot.phase)
+            if active is not None and snapshot.phase in EVOLUTION_PHASES:
+                known = active.snapshot_of(snapshot.phase)
                 if known is not None and known[0] == values:
                     return known[1]
                 active.snapshots[snapshot.phase] = values, snapshot.event_id

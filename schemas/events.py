@@ -77,6 +77,7 @@ class EvolutionStarted(Event):
     memory_mb: float = 0.0
     metadata: dict[str, str] = field(default_factory=dict)
     unmeasured: list[str] = field(default_factory=list)
+    snapshot_phases: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,6 +129,7 @@ class EvolutionCompleted(Event):
     cost_usd: float | None = None
     unmeasured: list[str] = field(default_factory=list)
     progress_share: float | None = None
+    snapshot_phases: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -159,6 +161,7 @@ class KpiSnapshot(Event):
     confidence_interval: float | None = None
     extra: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+    source_event_id: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -99,9 +99,12 @@ CREATE TABLE IF NOT EXISTS kpi_snapshots (
     bias_score REAL,
     interpretability REAL,
     extra TEXT,
-    metadata TEXT
+    metadata TEXT,
+    source_event_id TEXT
 );
 CREATE INDEX IF NOT EXISTS idx_agent_time ON kpi_snapshots (agent_id, timestamp);
+CREATE INDEX IF NOT EXISTS idx_snapshot_source ON kpi_snapshots (source_event_id)
+    WHERE source_event_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS evolution_strategies (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     evolution_id TEXT NOT NULL,

@@ -9,7 +9,7 @@ from cpython.unicode cimport PyUnicode_Check, PyUnicode_GET_LENGTH
 from libc.stdint cimport int64_t
 
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted, KpiSnapshot
-from evometrics.schemas.validation import MAX_AHEAD_MICROS, NAME_CHARACTERS, PHASES, STATUSES
+from evometrics.schemas.validation import EVOLUTION_PHASES, MAX_AHEAD_MICROS, NAME_CHARACTERS, PHASES, STATUSES
 
 include "uuid.pxi"
 
@@ -50,6 +50,7 @@ cdef bint completed(e, latest, Py_ssize_t names) except -1:
         and <int64_t>e.network_bytes_transferred >= 0
         and (e.cost_usd is None or <double>e.cost_usd >= 0)
         and (e.progress_share is None or 0 <= <double>e.progress_share <= 1)
+        and (not e.snapshot_phases or EVOLUTION_PHASES.issuperset(e.snapshot_phases))
     )
 
 
@@ -57,12 +58,20 @@ cdef bint started(e, Py_ssize_t names) except -1:
     """What only a start has."""
     cdef Py_ssize_t own = characters(e.evolution_id)
     names += own + characters(e.evolution_type) + characters(e.strategy) + characters(e.risk_level)
-    return names <= MOST_CHARACTERS and own
+    return (
+        names <= MOST_CHARACTERS
+        and own
+        and (not e.snapshot_phases or EVOLUTION_PHASES.issuperset(e.snapshot_phases))
+    )
 
 
 cdef bint snapshot(e, Py_ssize_t names) except -1:
     """What only a snapshot has."""
-    return names + characters(e.evolution_id) <= MOST_CHARACTERS and e.phase in PHASES
+    return (
+        names + characters(e.evolution_id) <= MOST_CHARACTERS
+        and e.phase in PHASES
+        and (e.source_event_id is None or is_id(e.source_event_id))
+    )
 
 
 cdef Py_ssize_t characters(text) except -1:

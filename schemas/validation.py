@@ -25,7 +25,10 @@ MAX_EVENT_BYTES = 1_000_000
 MAX_AHEAD_MICROS = 86_400 * 1_000_000
 STATUSES = frozenset({"succeeded", "failed", "rolled_back"})
 METRIC_KINDS = frozenset({"counter", "gauge", "histogram", "summary"})
-PHASES = frozenset({"baseline", "pre_evolution", "post_evolution", "continuous"})
+PRE, POST = "pre_evolution", "post_evolution"
+#: Phases of an agent's KPIs of which an evolution's events have some.
+EVOLUTION_PHASES = frozenset({PRE, POST})
+PHASES = EVOLUTION_PHASES | {"baseline", "continuous"}
 INT64 = 2**63
 #: Fields that others are grouped and keyed by, and how many characters they may have: a derived message
 #: holds some of them several times.
@@ -47,7 +50,7 @@ NAME_CHARACTERS = 1000
 TEXT_FIELDS = (NAME_FIELDS | {"data", "unit", "help"}) - {"evolution_id", "parent_agent_id"}
 UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 TEXT_MAPS = frozenset({"metadata", "labels"})
-TEXT_LISTS = frozenset({"insights", "unmeasured"})
+TEXT_LISTS = frozenset({"insights", "unmeasured", "snapshot_phases"})
 TIME_FIELDS = frozenset({"occurred_at", "started_at"})
 #: Called with a field and a reason; raises `InvalidEvent`.
 Fail: TypeAlias = Callable[[str, str], None]
@@ -81,7 +84,7 @@ def validate(event: Event, now: int | None = None) -> None:
         fail("agent_id", "is empty; give the agent's id")
     if not event.node_id:
         fail("node_id", "is empty; give the node's id")
-    if not isinstance(event.event_id, str) or not UUID_TEXT.fullmatch(event.event_id):
+    if not is_uuid(event.event_id):
         fail("event_id", f"{event.event_id!r} is no UUID of 36 characters")
     latest = (now_micros() if now is None else now) + MAX_AHEAD_MICROS
     for name in field_names(type(event)):
@@ -106,6 +109,11 @@ def validate(event: Event, now: int | None = None) -> None:
     check_kind(fail, event)
 
 
+def is_uuid(value: object) -> bool:
+    """Tell whether a value is a UUID's usual text."""
+    return isinstance(value, str) and UUID_TEXT.fullmatch(value) is not None
+
+
 def check_kind(fail: Fail, event: Event) -> None:
     """Check what only some records have."""
     if (
@@ -113,6 +121,10 @@ def check_kind(fail: Fail, event: Event) -> None:
         and not event.evolution_id
     ):
         fail("evolution_id", "is empty; give the evolution's id")
+    if isinstance(event, EvolutionStarted | EvolutionCompleted):
+        for phase in event.snapshot_phases:
+            if phase not in EVOLUTION_PHASES:
+                fail("snapshot_phases", f"{phase!r} is none of {', '.join(sorted(EVOLUTION_PHASES))}")
     if isinstance(event, EvolutionCompleted):
         if event.duration_seconds < 0:
             fail("duration_seconds", f"{event.duration_seconds} is negative")
@@ -125,8 +137,11 @@ def check_kind(fail: Fail, event: Event) -> None:
             fail("cost_usd", f"{event.cost_usd} is negative")
         if event.progress_share is not None and not 0 <= event.progress_share <= 1:
             fail("progress_share", f"{event.progress_share} is no share of 1")
-    if isinstance(event, KpiSnapshot) and event.phase not in PHASES:
-        fail("phase", f"{event.phase!r} is none of {', '.join(sorted(PHASES))}")
+    if isinstance(event, KpiSnapshot):
+        if event.phase not in PHASES:
+            fail("phase", f"{event.phase!r} is none of {', '.join(sorted(PHASES))}")
+        if event.source_event_id is not None and not is_uuid(event.source_event_id):
+            fail("source_event_id", f"{event.source_event_id!r} is no UUID of 36 characters")
     if isinstance(event, CustomMetric):
         if not event.name:
             fail("name", "is empty; name the metric")

@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from evometrics.schemas.topics import RAW_TOPICS, Topic
+from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS, RAW_TOPICS, Topic
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.raw_event import RawEvent, cut_events
 from evometrics.sinks.raw_events import check_columns, check_known_columns, read_header, select_events
 from evometrics.sinks.settings import ClickHouseSettings
 
+OF_EVOLUTIONS = {EVOLUTION_STARTED.table, EVOLUTION_COMPLETED.table}
 #: What Kafka had at or after `begin`.
 SINCE = "r._timestamp >= fromUnixTimestamp64Milli({begin:Int64})"
 
@@ -84,14 +85,26 @@ class RawTables:
     Use it as an async context manager. Every call raises `ClickHouseUnavailable`, naming address and way
     out, where ClickHouse does not answer or refuses.
 
+    Args:
+        made_again: the snapshots that the stream makes of evolutions' KPIs go with their events: where these
+            are sent to it again, it makes them again, and they are left out here.
+
     What is selected must not grow at its older end while it is read: an event that is stored with a time in
     Kafka that was read already is not seen.
     """
 
-    def __init__(self, settings: ClickHouseSettings, selection: RawSelection, wire: WireFormat) -> None:
+    def __init__(
+        self,
+        settings: ClickHouseSettings,
+        selection: RawSelection,
+        wire: WireFormat,
+        *,
+        made_again: bool = False,
+    ) -> None:
         self.settings = settings
         self.selection = selection
         self.wire = wire
+        self.made_again = made_again and {topic.table for topic in selection.topics} >= OF_EVOLUTIONS
         self.client: AsyncClient | None = None
 
     async def __aenter__(self) -> RawTables:
@@ -120,19 +133,25 @@ class RawTables:
             names = [row[0] for row in await self.rows(sql, {"table": f"{topic.table}_rows"})]
             check_known_columns(topic.record, names)
 
+    def where(self, topic: Topic) -> str:
+        """Return the condition in SQL on a topic's rows `r`; its parameters are the selection's."""
+        where, _ = self.selection.where()
+        made = topic.table == KPI_SNAPSHOTS.table and self.made_again
+        return f"{where} AND r.source_event_id IS NULL" if made else where
+
     async def counts(self, begin: int) -> dict[str, int]:
         """Return the number of events by topic, of those that Kafka had at or after a time (milliseconds)."""
-        where, given = self.selection.where()
+        _, given = self.selection.where()
         found = {}
         for topic in self.selection.topics:
-            sql = f"SELECT count() FROM {topic.table}_rows AS r FINAL WHERE {where} AND {SINCE}"
+            sql = f"SELECT count() FROM {topic.table}_rows AS r FINAL WHERE {self.where(topic)} AND {SINCE}"
             found[topic.name] = int((await self.rows(sql, given | {"begin": begin}))[0][0])
         return found
 
     async def bounds(self) -> tuple[int, int] | None:
         """Return when Kafka had the first and the last event, milliseconds; None where there is none."""
-        where, given = self.selection.where()
-        sql = f"SELECT count(), min(at), max(at) FROM ({self.times(where)})"
+        _, given = self.selection.where()
+        sql = f"SELECT count(), min(at), max(at) FROM ({self.times()})"
         ((number, first, last),) = await self.rows(sql, given | {"begin": 0})
         return (int(first), int(last)) if number else None
 
@@ -141,19 +160,19 @@ class RawTables:
 
         None where there are no events from then on.
         """
-        where, given = self.selection.where()
-        first = f"SELECT * FROM ({self.times(where)}) ORDER BY at LIMIT {{events:UInt64}} WITH TIES"
+        _, given = self.selection.where()
+        first = f"SELECT * FROM ({self.times()}) ORDER BY at LIMIT {{events:UInt64}} WITH TIES"
         sql = f"SELECT count(), max(at), min(occurred), max(occurred) FROM ({first})"
         ((number, *found),) = await self.rows(sql, given | {"begin": begin, "events": events})
         at, oldest, newest = map(int, found)
         return Slice(begin, at + 1, oldest, newest) if number else None
 
-    def times(self, where: str) -> str:
+    def times(self) -> str:
         """Return the query for the times of all rows from `begin` on, duplicates and all."""
         at, occurred = "toUnixTimestamp64Milli(r._timestamp)", "toUnixTimestamp64Micro(r.occurred_at)"
         times = f"{at} AS at, {occurred} AS occurred"
         return " UNION ALL ".join(
-            f"SELECT {times} FROM {topic.table}_rows AS r WHERE {where} AND {SINCE}"
+            f"SELECT {times} FROM {topic.table}_rows AS r WHERE {self.where(topic)} AND {SINCE}"
             for topic in self.selection.topics
         )
 
@@ -163,10 +182,10 @@ class RawTables:
         Those of one millisecond are in the order of the offsets within each topic and partition. Raises
         `TableMismatch` too.
         """
-        where, given = self.selection.where()
+        _, given = self.selection.where()
         found: list[RawEvent] = []
         for topic in self.selection.topics:
-            container = await self.ask(select_events(topic, where), given | part._asdict())
+            container = await self.ask(select_events(topic, self.where(topic)), given | part._asdict())
             schema, place = read_header(container)
             check_columns(topic.record, schema)
             found += cut_events(container, place, topic.name, self.wire.prefixes[topic.record])

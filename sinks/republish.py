@@ -7,6 +7,9 @@ Topics have Kafka give messages its own time. A run sets those that it fills to 
 and back at its end; after a kill the next run, `evometrics topics` or `evometrics up` does. What nodes send
 meanwhile (`among_others`) has the broker's time all the same: they ask it (`producers/broker_clock.py`).
 
+Snapshots that the stream has made of evolutions' KPIs are not sent with these: the stream that reads them
+makes them again.
+
 Guaranteed: after a kill at any moment the same command goes on with what is missing, and every event is in
 the topics once. What is there is the only mark of progress (`republish_progress`), nothing is kept elsewhere.
 

@@ -14,8 +14,10 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from evometrics.schemas.events import KpiSnapshot
 from evometrics.schemas.offset_range import range_reader, read_range
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topics import KPI_SNAPSHOTS
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 from evometrics.sinks.raw_event import RawEvent
 
@@ -138,12 +140,13 @@ class ProgressReader:
         ends: dict[TopicPartition, int] = {}
         for _ in range(SETTLE_ROUNDS):
             before, ends = ends, await consumer.end_offsets(partitions)
-            if ends == before:
+            if before and all(ends[place] == before[place] for place in self.settling(partitions)):
                 break
             await asyncio.sleep(SETTLE_SECONDS)
         else:
             if not self.among_others:
-                growing = next(place for place in partitions if ends[place] != before.get(place))
+                settling = self.settling(partitions)
+                growing = next(place for place in settling if ends[place] != before[place])
                 raise OtherEvents(
                     f"topic {growing.topic} at {self.kafka.brokers} is being written to: partition "
                     f"{growing.partition} grows. End what writes to it, another `evometrics republish` too; "
@@ -152,10 +155,20 @@ class ProgressReader:
         firsts = await consumer.beginning_offsets(partitions)
         return {partition: (firsts[partition], ends[partition]) for partition in partitions}
 
+    def settling(self, partitions: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
+        """Return those of the partitions that show whether a killed process's messages are in.
+
+        The stream still writes snapshots of what it has read of these.
+        """
+        return [place for place in partitions if place.topic != KPI_SNAPSHOTS.name] or partitions
+
     async def newest_mark(
         self, consumer: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int
     ) -> Mark | None:
-        """Return the mark of this run's newest message in a partition; None where it has sent none there."""
+        """Return the mark of this run's newest message in a partition; None where it has sent none there.
+
+        The snapshots that the stream makes of what it reads are nobody else's messages.
+        """
         number = 1
         while end > first:
             begin = max(first, end - number)
@@ -163,7 +176,7 @@ class ProgressReader:
                 mark = Mark.of(record)
                 if mark is not None and mark.run == self.run:
                     return mark
-                if not self.among_others:
+                if not (self.among_others or self.is_made(record)):
                     raise OtherEvents(self.other_events(record, mark))
             end, number = begin, min(number * 8, MOST_READ)
         return None
@@ -181,6 +194,14 @@ class ProgressReader:
             "the cluster that filled it, all would be counted twice. Republish into empty topics; to send it "
             "behind what is there all the same, give --among-others. Nothing was sent"
         )
+
+    def is_made(self, record: ConsumerRecord) -> bool:
+        """Tell whether the stream has made a message of another."""
+        try:
+            event = self.wire.decode(record.value)
+        except UnreadableMessage:
+            return False
+        return isinstance(event, KpiSnapshot) and event.source_event_id is not None
 
     def event_id(self, record: ConsumerRecord) -> bytes:
         """Return the id of a message's event."""

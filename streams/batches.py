@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
@@ -22,6 +22,7 @@ class Sourced(Generic[E_co]):
     Attributes:
         value: the event's message value, as this worker would write it.
         output: the message that the event leads to whatever came before it.
+        snapshots: messages of the snapshots that its KPIs are.
         arrived: when it came to the broker, microseconds; of starts.
     """
 
@@ -31,6 +32,7 @@ class Sourced(Generic[E_co]):
     event: E_co
     value: bytes
     output: Message | None = None
+    snapshots: Sequence[Message] = ()
     arrived: int = 0
 
 

@@ -7,13 +7,14 @@ processors bring the rest and the states together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from evometrics.schemas.events import DeadLetter, Event
 from evometrics.schemas.reading import Record, read_event
 from evometrics.schemas.registry import RegistryUnavailable
-from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS
+from evometrics.schemas.snapshots import snapshots_of
+from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, KPI_SNAPSHOTS
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 from evometrics.streams.batches import Outcome, ReadStates, Sourced
 from evometrics.streams.clock import BrokerClock
@@ -113,16 +114,25 @@ class Computations:
         """Return a start, or a completion and what it leads to by itself."""
         if record.topic != EVOLUTION_COMPLETED.name:
             start = self.read(record)
+            start.snapshots = snapshot_messages(
+                start.event.agent_id, [self.wire.encode(each) for each in snapshots_of(start.event)]
+            )
             start.arrived = self.clock.arrived(record)
             return start
         done = self.metrics.read(record)
         assert record.value is not None
         output = check_size(Message(EVOLUTION_METRICS.name, done.agent_id.encode(), done.row))
-        return Sourced(record.topic, record.partition, record.offset, done, record.value, output)
+        snapshots = snapshot_messages(done.agent_id, done.snapshots)
+        return Sourced(record.topic, record.partition, record.offset, done, record.value, output, snapshots)
 
     def own_value(self, event: Event, value: bytes) -> bytes:
         """Return an event's message value as this worker writes it, which mostly is how it came."""
         return value if value.startswith(self.wire.prefixes[event.record]) else self.wire.encode(event)
+
+
+def snapshot_messages(agent_id: str, values: Iterable[bytes]) -> list[Message]:
+    """Return the messages of an agent's snapshots."""
+    return [Message(KPI_SNAPSHOTS.name, agent_id.encode(), value) for value in values]
 
 
 def scope_message(record: Record) -> ScopeMessage:

@@ -1,4 +1,4 @@
-"""Starts and completions of evolutions -> metrics, the agent's success rates, partial counts per scope."""
+"""Starts and completions of evolutions -> metrics, snapshots, the agent's success rates, counts per scope."""
 
 from __future__ import annotations
 
@@ -185,6 +185,7 @@ class EvolutionProcessor:
             outcome.duplicates += 1
             return
         outcome.applied += 1
+        outcome.messages += item.snapshots
         if state.closed and (mark := closed_mark(event.evolution_id)) in state.closed:
             state.closed.remove(mark)
             self.join_late(item, event, live, found, outcome)
@@ -209,6 +210,7 @@ class EvolutionProcessor:
             outcome.duplicates += 1
             return False
         outcome.applied += 1
+        outcome.messages += item.snapshots
         assert item.output is not None
         start = state.open.pop(event.evolution_id, None)
         if start is None:

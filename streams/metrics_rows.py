@@ -1,4 +1,4 @@
-"""Completions as the stream needs them: what it counts by, and the row of metrics each leads to by itself.
+"""Completions as the stream needs them: what it counts by, and what each leads to by itself.
 
 Nearly all are read by the compiled reader, which puts the row together from the datum's own bytes. What it
 does not take is read by the functions that everybody reads with, and its row is what
@@ -10,15 +10,20 @@ from __future__ import annotations
 from evometrics.schemas import codec
 from evometrics.schemas.binary import UNUSUAL
 from evometrics.schemas.catalog import newest
-from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics
+from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics, KpiSnapshot
 from evometrics.schemas.ids import name_hash
 from evometrics.schemas.joining import lacking
-from evometrics.schemas.kpis import FORMULA_KPIS
+from evometrics.schemas.kpis import FORMULA_KPIS, KPI_NAMES
 from evometrics.schemas.outcome import METRICS_IDENTITY, evolution_metrics
 from evometrics.schemas.reading import Record, read_event
+from evometrics.schemas.snapshots import snapshots_of
 from evometrics.schemas.validation import MAX_AHEAD_MICROS, NAME_CHARACTERS, STATUSES
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.rows import Completion, CompletionReader
+from evometrics.streams.rows import Completion, CompletionReader, SnapshotWriter
+
+#: KPIs that the compiled reader looks for: first the formula's, then others that it knows by their place.
+IN_PLACE = (*FORMULA_KPIS, "performance", "overall_performance", "evaluation_count", "confidence_interval")
+WANTED = (*IN_PLACE, *(name for name in KPI_NAMES if name not in FORMULA_KPIS))
 
 
 class MetricsRows:
@@ -30,12 +35,18 @@ class MetricsRows:
         self.reader = CompletionReader(
             codec.fields_of(newest(EvolutionCompleted.record)),
             [name for name, _, _ in codec.fields_of(newest(EvolutionMetrics.record))],
-            (*FORMULA_KPIS, "performance", "overall_performance"),
+            WANTED,
             STATUSES,
             NAME_CHARACTERS,
             MAX_AHEAD_MICROS,
             wire.prefixes[EvolutionMetrics.record],
             name_hash(METRICS_IDENTITY, ""),
+            SnapshotWriter(
+                [name for name, _, _ in codec.fields_of(newest(KpiSnapshot.record))],
+                WANTED,
+                wire.prefixes[KpiSnapshot.record],
+                name_hash(KpiSnapshot.record, ""),
+            ),
         )
 
     def read(self, message: Record) -> Completion:
@@ -47,7 +58,10 @@ class MetricsRows:
         event = read_event(self.wire, message)
         assert isinstance(event, EvolutionCompleted)
         done = self.quickly(self.wire.encode(event), now)  # an older schema wrote it
-        return done or Completion(event, lacking(event), self.wire.encode(evolution_metrics(event)))
+        if done is not None:
+            return done
+        snapshots = [self.wire.encode(each) for each in snapshots_of(event)]
+        return Completion(event, lacking(event), self.wire.encode(evolution_metrics(event)), snapshots)
 
     def quickly(self, value: bytes | None, now: int) -> Completion | None:
         """Return the completion of a value that the compiled reader takes."""

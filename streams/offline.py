@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from aiokafka.structs import ConsumerRecord
 
 from evometrics.schemas.reading import Record
-from evometrics.schemas.topics import DEAD_LETTERS, SCOPE_COUNTS
+from evometrics.schemas.topics import DEAD_LETTERS, KPI_SNAPSHOTS, SCOPE_COUNTS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import Outcome
 from evometrics.streams.clock import HistoryClock
@@ -28,6 +28,9 @@ from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
 from evometrics.streams.tables import StateTable
 from evometrics.streams.work import Compute, Work
+
+#: What a history that is computed again has of its own: letters, and the snapshots that evolutions' KPIs are.
+NOT_DERIVED = frozenset({DEAD_LETTERS.name, KPI_SNAPSHOTS.name})
 
 
 def record_of(
@@ -136,7 +139,7 @@ class OfflineStream:
             return first + self.settle(compute, partition, records[middle:])
         self.unreadable += len(done.letters)
         self.write(done.outcome)
-        return [message for message in done.messages if message.topic != DEAD_LETTERS.name]
+        return [message for message in done.messages if message.topic not in NOT_DERIVED]
 
     def write(self, outcome: Outcome) -> None:
         """Write an outcome's states."""

@@ -19,6 +19,7 @@ class Completion:
         event: the completion.
         lacks: what it came without, as bits of `Lack`.
         row: message value of its `EvolutionMetrics`, from the completion alone.
+        snapshots: message values of the snapshots that its KPIs are (`schemas.snapshots`).
     """
 
     event_id: str
@@ -31,8 +32,23 @@ class Completion:
     success: bool
     lacks: int
     row: bytes
+    snapshots: list[bytes]
 
-    def __init__(self, event: EvolutionCompleted, lacks: int, row: bytes) -> None: ...
+    def __init__(self, event: EvolutionCompleted, lacks: int, row: bytes, snapshots: list[bytes]) -> None: ...
+
+class SnapshotWriter:
+    """Writes the snapshots that completions' KPIs are.
+
+    Args:
+        fields: names of a snapshot's fields.
+        kpis: the KPIs that are looked for, as in `CompletionReader`.
+        prefix: the snapshot's framing.
+        named: a SHA-1 that was given all that comes before the event's id in the name of a snapshot's id.
+
+    Raises ValueError where the record is not the one that was compiled in.
+    """
+
+    def __init__(self, fields: Sequence[str], kpis: Sequence[str], prefix: bytes, named: Any) -> None: ...
 
 class CompletionReader:
     """Reads completions that the newest schema wrote.
@@ -40,12 +56,14 @@ class CompletionReader:
     Args:
         fields: the completion's, as `codec.fields_of` gives them.
         row: names of the row's fields.
-        kpis: `kpis.FORMULA_KPIS`, then performance and overall_performance.
+        kpis: those that are looked for: `kpis.FORMULA_KPIS`, then performance, overall_performance,
+            evaluation_count, confidence_interval, and all other standard ones.
         statuses: what `status` may be.
         name_bytes: what all names may take together.
         ahead: how far an event's time may be ahead of its message's, microseconds.
         prefix: the row's framing.
         named: a SHA-1 that was given all that comes before the event's id in the name of the row's id.
+        snapshots: writes what `snapshot_phases` names.
 
     Raises ValueError where the records are not those that were compiled in.
     """
@@ -60,6 +78,7 @@ class CompletionReader:
         ahead: int,
         prefix: bytes,
         named: Any,
+        snapshots: SnapshotWriter,
     ) -> None: ...
     def read(self, value: bytes, start: int, now: int) -> Completion:
         """Return the completion whose datum goes from `start` to the value's end; `now` in microseconds.

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The rows that a stream worker makes most: of metrics, one of each completion, and of success rates.
+"""What a stream worker makes most: rows of metrics and snapshots, of completions, and rows of success rates.
 
 Of a completion neither an event nor a map is made. Its datum is walked through once; what the stream counts by
 is taken out, the figures are computed, and the row is put together, most of it from the datum's own bytes.
@@ -12,6 +12,7 @@ the caller asks the slow functions then, which say the same of all that is read 
 from evometrics.schemas.joining import Lack
 from evometrics.schemas.binary import KINDS, Unusual, write_text
 from evometrics.schemas.outcome import unmeasured_in_row
+from evometrics.schemas.validation import EVOLUTION_PHASES, POST, PRE
 
 include "../schemas/avro.pxi"
 include "../schemas/formula.pxi"
@@ -35,13 +36,13 @@ cdef enum:
     STRATEGY_USED, RISK_LEVEL, TARGET_GAIN, TRIGGER_REASON, PRE_KPIS, POST_KPIS, SUCCESS, STATUS,
     DURATION_SECONDS, ERROR_COUNT, WARNING_COUNT, MEMORY_USED_MB, CPU_PERCENT_AVG, GPU_MEMORY_MB,
     NETWORK_BYTES_TRANSFERRED, ROLLBACK_PERFORMED, CONVERGENCE_ITERATIONS, FITNESS_TRAJECTORY, INSIGHTS,
-    METADATA, PARENT_AGENT_ID, COST_USD, UNMEASURED, PROGRESS_SHARE, FIELDS
+    METADATA, PARENT_AGENT_ID, COST_USD, UNMEASURED, PROGRESS_SHARE, SNAPSHOT_PHASES, FIELDS
 
 #: The start's fields, as `START` names them.
 cdef enum:
     S_EVENT_ID, S_AGENT_ID, S_NODE_ID, S_OCCURRED_AT, S_EVOLUTION_ID, S_EVOLUTION_TYPE, S_GENERATION, S_STRATEGY,
     S_RISK_LEVEL, S_TARGET_GAIN, S_TRIGGER_REASON, S_PRE_KPIS, S_CPU_PERCENT, S_MEMORY_MB, S_METADATA,
-    S_UNMEASURED, S_FIELDS
+    S_UNMEASURED, S_SNAPSHOT_PHASES, S_FIELDS
 
 #: In the order of its schema.
 COMPLETION = (
@@ -49,11 +50,11 @@ COMPLETION = (
     "strategy_used risk_level target_gain trigger_reason pre_kpis post_kpis success status "
     "duration_seconds error_count warning_count memory_used_mb cpu_percent_avg gpu_memory_mb "
     "network_bytes_transferred rollback_performed convergence_iterations fitness_trajectory insights "
-    "metadata parent_agent_id cost_usd unmeasured progress_share"
+    "metadata parent_agent_id cost_usd unmeasured progress_share snapshot_phases"
 ).split()
 START = (
     "event_id agent_id node_id occurred_at evolution_id evolution_type generation strategy risk_level "
-    "target_gain trigger_reason pre_kpis cpu_percent memory_mb metadata unmeasured"
+    "target_gain trigger_reason pre_kpis cpu_percent memory_mb metadata unmeasured snapshot_phases"
 ).split()
 #: The row's fields in the order in which `CompletionReader.put_row` writes them.
 ROW = (
@@ -62,6 +63,14 @@ ROW = (
     "baseline_performance improvement_delta relative_improvement quality_score efficiency kpi_deltas "
     "memory_used_mb cpu_percent_avg gpu_memory_mb network_bytes_transferred error_count warning_count "
     "rollback_performed convergence_iterations fitness_trajectory metadata unmeasured version"
+).split()
+
+#: A snapshot's fields in the order in which `SnapshotWriter` writes them.
+SNAPSHOT = (
+    "event_id agent_id node_id occurred_at evolution_id phase accuracy response_time_ms throughput_tps "
+    "success_rate memory_usage_mb cpu_utilization energy_efficiency adaptation_rate knowledge_retention "
+    "generalization_ability output_quality consistency reliability security_score bias_score "
+    "interpretability overall_performance evaluation_count confidence_interval extra metadata source_event_id"
 ).split()
 
 
@@ -73,13 +82,20 @@ if tuple(map(int, Lack)) != LACKS:
 
 #: Lists of unmeasured figures whose meaning is remembered.
 DEF MOST_LISTS = 256
-#: The KPIs that are looked for: first the formula's, in the order in which it takes them.
+#: The KPIs that are looked for: first the formula's, in the order in which it takes them; from
+#: `OVERALL_PERFORMANCE` on those that have fields of their own in a snapshot, besides these.
 DEF IN_FORMULA = 8
 DEF RESPONSE_TIME_MS = 2
 DEF OUTPUT_QUALITY = 6
 DEF PERFORMANCE = 8
 DEF OVERALL_PERFORMANCE = 9
-DEF WANTED = 10
+DEF EVALUATION_COUNT = 10
+DEF CONFIDENCE_INTERVAL = 11
+DEF WANTED = 20
+#: A snapshot's KPIs, and which of its fields is the first.
+DEF KPIS = 16
+DEF FIRST_KPI = 6
+DEF INT64 = 9223372036854775808.0
 #: Entries of a map of KPIs.
 DEF MOST_KPIS = 64
 DEF SECOND = 1_000_000
@@ -153,6 +169,8 @@ cdef class Names:
     cdef Py_ssize_t count
     cdef Py_ssize_t sizes[MOST_KPIS]
     cdef Py_ssize_t wanted[WANTED]
+    #: Which of those looked for an entry is, -1 where it is none.
+    cdef Py_ssize_t which[MOST_KPIS]
 
     def __init__(self, names):
         self.wanted_names = [write_text(name) for name in names]
@@ -209,11 +227,14 @@ cdef class Names:
                     raise Unusual
             kpis.values[i] = get_double(source)
             raw += PyBytes_FromStringAndSize(<const char*>kpis.names[i], kpis.sizes[i])
+        for i in range(kpis.count):
+            self.which[i] = -1
         for j in range(WANTED):
             name = self.wanted_names[j]
             for i in range(kpis.count):
                 if is_text(kpis.names[i], kpis.sizes[i], name):
                     self.wanted[j] = i
+                    self.which[i] = j
         self.raw = raw
         memcpy(self.sizes, kpis.sizes, sizeof(self.sizes))
         self.count = kpis.count
@@ -315,8 +336,9 @@ cdef class Completion:
     cdef readonly bint success
     cdef readonly int lacks
     cdef readonly bytes row
+    cdef readonly list snapshots
 
-    def __init__(self, event, int lacks, bytes row not None):
+    def __init__(self, event, int lacks, bytes row not None, list snapshots not None):
         self.event_id = event.event_id
         self.agent_id = event.agent_id
         self.node_id = event.node_id
@@ -327,6 +349,7 @@ cdef class Completion:
         self.success = event.success
         self.lacks = lacks
         self.row = row
+        self.snapshots = snapshots
 
 
 cdef class Unmeasured:
@@ -360,10 +383,94 @@ cdef bytes written_texts(list texts):
         PyMem_Free(out.data)
 
 
+cdef class SnapshotWriter:
+    cdef bytes prefix
+    cdef object named
+    #: Which of the KPIs that are looked for each KPI of a snapshot is.
+    cdef Py_ssize_t kpis[KPIS]
+    #: The two phases, as parts of an id's name and as they are written.
+    cdef tuple names
+    cdef tuple written
+
+    def __init__(self, fields, kpis, bytes prefix not None, named):
+        if list(fields) != SNAPSHOT:
+            raise ValueError("a snapshot has other fields than are compiled in")
+        for i in range(KPIS):
+            self.kpis[i] = list(kpis).index(SNAPSHOT[FIRST_KPI + i])
+        self.prefix = prefix
+        self.named = named
+        self.names = tuple(b"\x1f" + phase.encode() for phase in (PRE, POST))
+        self.written = tuple(write_text(phase) for phase in (PRE, POST))
+
+    cdef bytes of(self, const uint8_t* data, Field* fields, Kpis* kpis, Names names, bint after):
+        """The message value of the snapshot that the KPIs before or after are; as `snapshots.snapshot` has it."""
+        cdef Out out
+        cdef Py_ssize_t i, j, n = 0
+        cdef Py_ssize_t when = OCCURRED_AT if after else STARTED_AT
+        hashed = self.named.copy()
+        hashed.update(PyBytes_FromStringAndSize(<const char*>data + fields[EVENT_ID].text, UUID_TEXT))
+        hashed.update(self.names[after])
+        open_out(&out, 512)
+        try:
+            put_all(&out, self.prefix)
+            put_number(&out, UUID_TEXT)
+            put_uuid5(&out, hashed.digest())
+            put_fields(&out, data, fields, AGENT_ID, NODE_ID)
+            put_fields(&out, data, fields, when, when)
+            put_byte(&out, 2)
+            put_fields(&out, data, fields, EVOLUTION_ID, EVOLUTION_ID)
+            put_all(&out, self.written[after])
+            for i in range(KPIS):
+                put_kpi(&out, kpis, self.kpis[i])
+            if kpis.wanted[OVERALL_PERFORMANCE] >= 0:
+                put_kpi(&out, kpis, OVERALL_PERFORMANCE)
+            else:
+                put_maybe(&out, performance(kpis))
+            i = kpis.wanted[EVALUATION_COUNT]
+            if i >= 0 and is_count(kpis.values[i]):
+                put_byte(&out, 2)
+                put_number(&out, <int64_t>kpis.values[i])
+            else:
+                put_byte(&out, 0)
+            put_kpi(&out, kpis, CONFIDENCE_INTERVAL)
+            for i in range(kpis.count):
+                n += is_extra(kpis, i, names.which[i])
+            if n:
+                put_number(&out, n)
+                for i in range(kpis.count):
+                    if is_extra(kpis, i, names.which[i]):
+                        put_raw(&out, <const char*>kpis.names[i], kpis.sizes[i])
+                        put_real(&out, kpis.values[i])
+            put_byte(&out, 0)
+            put_byte(&out, 0)
+            put_byte(&out, 2)
+            put_fields(&out, data, fields, EVENT_ID, EVENT_ID)
+            return PyBytes_FromStringAndSize(out.data, out.size)
+        finally:
+            PyMem_Free(out.data)
+
+
+cdef inline int put_kpi(Out* out, Kpis* kpis, Py_ssize_t which) except -1:
+    """A KPI that may be absent."""
+    cdef Py_ssize_t i = kpis.wanted[which]
+    return put_maybe(out, nothing() if i < 0 else known(kpis.values[i]))
+
+
+cdef inline bint is_count(double value) noexcept:
+    """As `snapshots.is_count` has it."""
+    return -INT64 <= value < INT64 and value == <double><int64_t>value
+
+
+cdef inline bint is_extra(Kpis* kpis, Py_ssize_t i, Py_ssize_t which) noexcept:
+    """Whether an entry has no field of its own in a snapshot."""
+    return which < 0 or which == PERFORMANCE or (which == EVALUATION_COUNT and not is_count(kpis.values[i]))
+
+
 cdef class CompletionReader:
     cdef Kind kinds[FIELDS]
     cdef bint nullable[FIELDS]
     cdef tuple statuses
+    cdef SnapshotWriter snapshots
     cdef Py_ssize_t name_bytes
     cdef int64_t ahead
     cdef bytes prefix
@@ -373,13 +480,25 @@ cdef class CompletionReader:
     cdef Unmeasured nothing
     cdef dict lists
 
-    def __init__(self, fields, row, kpis, statuses, name_bytes, ahead, bytes prefix not None, named):
+    def __init__(
+        self,
+        fields,
+        row,
+        kpis,
+        statuses,
+        name_bytes,
+        ahead,
+        bytes prefix not None,
+        named,
+        SnapshotWriter snapshots not None,
+    ):
         if [name for name, _, _ in fields] != COMPLETION or list(row) != ROW or len(kpis) != WANTED:
             raise ValueError("the records have other fields, or the formula other KPIs, than are compiled in")
         for i, (_, kind, nullable) in enumerate(fields):
             self.kinds[i] = KINDS[kind]
             self.nullable[i] = nullable
         self.statuses = tuple(status.encode() for status in statuses)
+        self.snapshots = snapshots
         self.name_bytes = name_bytes
         self.ahead = ahead
         self.prefix = prefix
@@ -424,6 +543,7 @@ cdef class CompletionReader:
         done.occurred_at = fields[OCCURRED_AT].number
         done.success = fields[SUCCESS].number
         done.lacks = lacks_of(source.data, fields, &before, unmeasured)
+        done.snapshots = self.snapshots_of(&source, fields, &before, &after)
         open_out(&out, source.size + 512)
         try:
             self.put_row(&out, source.data, fields, &before, &after, unmeasured)
@@ -431,6 +551,25 @@ cdef class CompletionReader:
         finally:
             PyMem_Free(out.data)
         return done
+
+    cdef list snapshots_of(self, In* source, Field* fields, Kpis* before, Kpis* after):
+        """As `snapshots.snapshots_of` has it."""
+        cdef In there
+        cdef bytes raw
+        cdef list found = []
+        cdef Field* field = &fields[SNAPSHOT_PHASES]
+        if field.end - field.begin == 1:
+            return found
+        raw = PyBytes_FromStringAndSize(<const char*>source.data + field.begin, field.end - field.begin)
+        open_in(&there, raw, 0)
+        phases = get_texts(&there)
+        if not EVOLUTION_PHASES.issuperset(phases):
+            raise Unusual
+        if PRE in phases:
+            found.append(self.snapshots.of(source.data, fields, before, self.before, False))
+        if POST in phases:
+            found.append(self.snapshots.of(source.data, fields, after, self.after, True))
+        return found
 
     cdef Unmeasured unmeasured_of(self, In* source, Field* field):
         cdef In there

@@ -15,7 +15,7 @@ from evometrics.schemas.events import (
     KpiSnapshot,
     SystemEvent,
 )
-from tests.model import KPIS, SECOND
+from tests.model import KPIS, SECOND, made_snapshots
 
 STRATEGIES = {"tune": "low", "features": "medium", "ensemble": "medium", "retrain": "high"}
 UNMEASURED = ("memory_used_mb", "cpu_percent_avg", "network_bytes_transferred")
@@ -33,6 +33,7 @@ class Load:
         late, duplicate, unfinished: shares (0-1) of events that come hours late, of events sent
             twice, of evolutions that never complete.
         elsewhere: share of completions that come without what their starts have.
+        snapshots: share of evolutions whose KPIs are their agents' snapshots (no event of its own).
         unmeasured: share of a completion's figures that were not measured.
         unfinished_earlier_hours: how much earlier in event time the unfinished ones begin.
     """
@@ -49,6 +50,7 @@ class Load:
     unfinished_earlier_hours: float = 0.0
     elsewhere: float = 0.1
     unmeasured: float = 0.05
+    snapshots: float = 0.3
 
 
 def generate(load: Load) -> list[tuple[int, Event]]:
@@ -65,6 +67,12 @@ def generate(load: Load) -> list[tuple[int, Event]]:
                 sent.append((at + rng.randrange(3600 * SECOND), event))
     sent.sort(key=lambda pair: pair[0])
     return sent
+
+
+def history(load: Load) -> list[tuple[int, Event]]:
+    """Return the same with the snapshots that the stream has made of it: what a cluster has of a load."""
+    sent = generate(load)
+    return [(at, each) for at, event in sent for each in [event, *made_snapshots([event])]]
 
 
 def event_id(rng: random.Random) -> str:
@@ -131,16 +139,22 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
         "metadata": {"seed": str(load.seed)},
     }
     head = {"agent_id": agent, "node_id": node}
+    # the KPIs are snapshots by themselves, those before the evolution in the start or in the completion
+    by_themselves = rng.random() < load.snapshots
+    before_by = rng.choice(["start", "completion"]) if by_themselves and before else ""
     started = EvolutionStarted(
         event_id=event_id(rng),
         occurred_at=start,
         strategy=strategy,
         cpu_percent=rng.uniform(0, 100),
         memory_mb=rng.uniform(50, 500),
+        snapshot_phases=["pre_evolution"] if before_by == "start" else [],
         **head,
         **plan,
     )
-    events: list[Event] = [snapshot(rng, agent, node, start, "pre_evolution", name), started]
+    events: list[Event] = [started]
+    if not by_themselves:
+        events.insert(0, snapshot(rng, agent, node, start, "pre_evolution", name))
     for iteration, value in enumerate(fitness):
         at = start + int(duration * SECOND * (iteration + 1) / (len(fitness) + 1))
         progressed = EvolutionProgressed(
@@ -173,10 +187,15 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
         "cpu_percent_avg": rng.uniform(0, 100),
         "network_bytes_transferred": rng.randrange(10**9),
     }
+    post_kpis = after if status != "failed" else {}
+    phases = ["pre_evolution"] if before_by == "completion" and "pre_kpis" in told else []
+    if by_themselves and post_kpis and status != "rolled_back":
+        phases.append("post_evolution")
     completed = EvolutionCompleted(
         event_id=event_id(rng),
         occurred_at=end,
-        post_kpis=after if status != "failed" else {},
+        post_kpis=post_kpis,
+        snapshot_phases=phases,
         success=success,
         status=status,
         error_count=rng.randrange(3),
@@ -189,11 +208,13 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
         parent_agent_id=f"agent-{number % load.agents:04d}" if number % 3 == 0 else None,
         cost_usd=number / 64 if number % 4 else None,
         unmeasured=unmeasured,
-        **{key: 0 if key in unmeasured else value for key, value in figures.items()},
+        **{key: type(value)(0) if key in unmeasured else value for key, value in figures.items()},
         **head,
         **told,
     )
-    events += [completed, snapshot(rng, agent, node, end, "post_evolution", name)]
+    events.append(completed)
+    if not by_themselves:
+        events.append(snapshot(rng, agent, node, end, "post_evolution", name))
     if rng.random() < 0.3:
         events.append(snapshot(rng, agent, node, end + 60 * SECOND, "continuous", name))
     if rng.random() < 0.1:

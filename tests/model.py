@@ -73,7 +73,8 @@ def expected(
         metrics_row(e) | {"version": int(e is not own)} for e, own in zip(told, completed, strict=True)
     ]
     metrics += abandoned_rows(started, completed, partition_of, abandoned_after * SECOND)
-    deltas = delta_rows([e for e in unique if isinstance(e, KpiSnapshot)])
+    snapshots = {e.event_id: e for e in [*unique, *made_snapshots(unique)] if isinstance(e, KpiSnapshot)}
+    deltas = delta_rows(list(snapshots.values()))
     return Expected(by_id(metrics), by_id(deltas), by_id(rate_rows(told)))
 
 
@@ -288,6 +289,35 @@ def advice(kpis: dict[str, float]) -> str:
     ):
         return "evolve"
     return "retain"
+
+
+def made_snapshots(events: Iterable[Event]) -> list[KpiSnapshot]:
+    """The snapshots that KPIs of evolutions are, where their events say so, each once."""
+    made = []
+    for e in {event.event_id: event for event in events}.values():
+        if not isinstance(e, EvolutionStarted | EvolutionCompleted):
+            continue
+        for phase in e.snapshot_phases:
+            before = phase == "pre_evolution"
+            kpis = e.pre_kpis if before or isinstance(e, EvolutionStarted) else e.post_kpis
+            begun = e.started_at if isinstance(e, EvolutionCompleted) else e.occurred_at
+            own = {name: value for name, value in kpis.items() if name in KPIS}
+            rest = {n: v for n, v in kpis.items() if n not in KPIS and n != "overall_performance"}
+            made.append(
+                KpiSnapshot(
+                    event_id=name_id("kpi_snapshot", e.event_id, phase),
+                    agent_id=e.agent_id,
+                    node_id=e.node_id,
+                    occurred_at=begun if before else e.occurred_at,
+                    evolution_id=e.evolution_id,
+                    phase=phase,
+                    source_event_id=e.event_id,
+                    overall_performance=kpis.get("overall_performance", performance(kpis)),
+                    extra=rest,
+                    **own,  # type: ignore[arg-type]
+                )
+            )
+    return made
 
 
 def delta_rows(snapshots: list[KpiSnapshot]) -> list[Row]:

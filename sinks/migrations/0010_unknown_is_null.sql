@@ -6,10 +6,12 @@
 
 ALTER TABLE {database}.evolution_started_rows
     ADD COLUMN IF NOT EXISTS unmeasured Array(String) COMMENT 'Names of the figures that could not be measured or were not given a usable value; each is 0 in its own field and NULL in ClickHouse.' AFTER metadata,
+    ADD COLUMN IF NOT EXISTS snapshot_phases Array(String) COMMENT 'Phases (pre_evolution, post_evolution) of which the KPIs here are the agent\'s snapshot, made by the stream; not those of which the recorder sent one itself.' AFTER unmeasured,
     COMMENT COLUMN cpu_percent 'CPU use of the recording process and its children at the start, percent of one core.',
     COMMENT COLUMN memory_mb 'Resident memory of the recording process and its children at the start, MB (10^6 bytes).',
     ADD CONSTRAINT IF NOT EXISTS readable_v2 CHECK
-        isValidUTF8(arrayStringConcat(unmeasured, '|'));
+        isValidUTF8(arrayStringConcat(unmeasured, '|'))
+        AND hasAll(['pre_evolution', 'post_evolution'], snapshot_phases);
 
 CREATE OR REPLACE VIEW {database}.evolution_started
 (
@@ -28,7 +30,8 @@ CREATE OR REPLACE VIEW {database}.evolution_started
     cpu_percent Nullable(Float64) COMMENT 'CPU use of the recording process and its children at the start, percent of one core.',
     memory_mb Nullable(Float64) COMMENT 'Resident memory of the recording process and its children at the start, MB (10^6 bytes).',
     metadata Map(LowCardinality(String), String) COMMENT 'Free text by name.',
-    unmeasured Array(String) COMMENT 'Names of the figures that could not be measured or were not given a usable value; each is 0 in its own field and NULL in ClickHouse.'
+    unmeasured Array(String) COMMENT 'Names of the figures that could not be measured or were not given a usable value; each is 0 in its own field and NULL in ClickHouse.',
+    snapshot_phases Array(String) COMMENT 'Phases (pre_evolution, post_evolution) of which the KPIs here are the agent\'s snapshot, made by the stream; not those of which the recorder sent one itself.'
 )
 AS SELECT
     event_id,
@@ -46,7 +49,8 @@ AS SELECT
     if(has(r.unmeasured, 'cpu_percent'), NULL, r.cpu_percent) AS cpu_percent,
     if(r.memory_mb = 0 OR has(r.unmeasured, 'memory_mb'), NULL, r.memory_mb) AS memory_mb,
     metadata,
-    unmeasured
+    unmeasured,
+    snapshot_phases
 FROM {database}.evolution_started_rows AS r FINAL
 COMMENT 'An evolution of an agent has begun. Each event once.';
 
@@ -93,6 +97,7 @@ COMMENT 'An evolution reports an iteration. Each event once.';
 ALTER TABLE {database}.evolution_completed_rows
     ADD COLUMN IF NOT EXISTS unmeasured Array(String) COMMENT 'Names of the figures that could not be measured or were not given a usable value; each is 0 in its own field and NULL in ClickHouse.' AFTER cost_usd,
     ADD COLUMN IF NOT EXISTS progress_share Nullable(Float64) COMMENT 'Share of the reported progress that was recorded as events (0-1); null where none was reported.' AFTER unmeasured,
+    ADD COLUMN IF NOT EXISTS snapshot_phases Array(String) COMMENT 'Phases (pre_evolution, post_evolution) of which the KPIs here are the agent\'s snapshot, made by the stream; not those of which the recorder sent one itself.' AFTER progress_share,
     COMMENT COLUMN memory_used_mb 'Peak resident memory over the evolution\'s life of the recording process and its children together, MB (10^6 bytes).',
     COMMENT COLUMN cpu_percent_avg 'Mean CPU use over the evolution\'s life by the recording process and its children, percent of one core (200 = two cores busy).',
     COMMENT COLUMN gpu_memory_mb 'Peak GPU memory over the evolution\'s life of the recording process and its children, MB (10^6 bytes); null where none was used or could be read.',
@@ -100,7 +105,8 @@ ALTER TABLE {database}.evolution_completed_rows
     ADD CONSTRAINT IF NOT EXISTS readable_v3 CHECK
         isValidUTF8(arrayStringConcat(unmeasured, '|'))
         AND ifNull(progress_share, 0) >= 0
-        AND ifNull(progress_share, 0) <= 1;
+        AND ifNull(progress_share, 0) <= 1
+        AND hasAll(['pre_evolution', 'post_evolution'], snapshot_phases);
 
 CREATE OR REPLACE VIEW {database}.evolution_completed
 (
@@ -135,7 +141,8 @@ CREATE OR REPLACE VIEW {database}.evolution_completed
     parent_agent_id Nullable(String) COMMENT 'The agent whose state this one\'s was made from (a copy, a mutation, the first parent of a crossover); null where it evolved from its own.',
     cost_usd Nullable(Float64) COMMENT 'What the evolution cost, US dollars (model calls, rented machines); null where unknown.',
     unmeasured Array(String) COMMENT 'Names of the figures that could not be measured or were not given a usable value; each is 0 in its own field and NULL in ClickHouse.',
-    progress_share Nullable(Float64) COMMENT 'Share of the reported progress that was recorded as events (0-1); null where none was reported.'
+    progress_share Nullable(Float64) COMMENT 'Share of the reported progress that was recorded as events (0-1); null where none was reported.',
+    snapshot_phases Array(String) COMMENT 'Phases (pre_evolution, post_evolution) of which the KPIs here are the agent\'s snapshot, made by the stream; not those of which the recorder sent one itself.'
 )
 AS SELECT
     event_id,
@@ -169,12 +176,14 @@ AS SELECT
     parent_agent_id,
     cost_usd,
     unmeasured,
-    progress_share
+    progress_share,
+    snapshot_phases
 FROM {database}.evolution_completed_rows AS r FINAL
 COMMENT 'An evolution has ended. Stands alone: everything a delta needs is in it. Each event once.';
 
 ALTER TABLE {database}.kpi_snapshots_rows
     ADD COLUMN IF NOT EXISTS metadata Map(String, String) COMMENT 'Free text by name; `evometrics.left_out` names values that could not be kept, as JSON.' AFTER extra,
+    ADD COLUMN IF NOT EXISTS source_event_id Nullable(UUID) COMMENT 'The event of an evolution whose KPIs these are: the stream made the snapshot of it. Null where it was recorded as one.' AFTER metadata,
     ADD CONSTRAINT IF NOT EXISTS readable_v2 CHECK
         isValidUTF8(concatWithSeparator(
             '|', arrayStringConcat(mapKeys(metadata), '|'), arrayStringConcat(mapValues(metadata), '|')
@@ -210,7 +219,8 @@ CREATE OR REPLACE VIEW {database}.kpi_snapshots
     evaluation_count Nullable(Int64) COMMENT 'Evaluations behind the figures.',
     confidence_interval Nullable(Float64) COMMENT 'Half width of the 95 % interval of accuracy.',
     extra Map(LowCardinality(String), Float64) COMMENT 'KPIs beyond the standard ones, by name.',
-    metadata Map(String, String) COMMENT 'Free text by name; `evometrics.left_out` names values that could not be kept, as JSON.'
+    metadata Map(String, String) COMMENT 'Free text by name; `evometrics.left_out` names values that could not be kept, as JSON.',
+    source_event_id Nullable(UUID) COMMENT 'The event of an evolution whose KPIs these are: the stream made the snapshot of it. Null where it was recorded as one.'
 )
 AS SELECT
     event_id AS id,
@@ -241,7 +251,8 @@ AS SELECT
     evaluation_count,
     confidence_interval,
     extra,
-    metadata
+    metadata,
+    source_event_id
 FROM {database}.kpi_snapshots_rows AS r FINAL
 COMMENT 'An agent\'s KPIs, measured at one moment. Each event once.';
 

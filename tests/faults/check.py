@@ -11,7 +11,7 @@ from aiokafka.partitioner import murmur2
 from evometrics.schemas.events import Event
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS, TOPICS
 from tests.faults.journal import read_journal
-from tests.model import asked_of_the_load, differences, expected
+from tests.model import asked_of_the_load, differences, expected, made_snapshots
 from tests.tables import client, rows
 
 DERIVED = ("evolution_metrics", "kpi_delta", "success_rate")
@@ -76,8 +76,9 @@ def check(url: str, folder: Path, sent: Mapping[str, Sequence[Event]], partition
         said = differences(wanted, asked_of_the_load(found, wanted, facts.values()))
         differing += len(said)
         examples += [f"{record}: {text}" for text in said[:3]]
+    all_events = [*facts.values(), *made_snapshots(facts.values())]
     for topic in RAW_TOPICS:
-        wanted = {i: e.to_record() for i, e in facts.items() if e.record == topic.record}
+        wanted = {e.event_id: e.to_record() for e in all_events if e.record == topic.record}
         found = rows(url, topic.record, strict=False)
         said = differences(wanted, {i: row for i, row in found.items() if i in wanted})
         differing += len(said)

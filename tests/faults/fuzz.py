@@ -33,7 +33,7 @@ from evometrics.schemas.wire import UnreadableMessage
 from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
 from tests.faults.fuzz_messages import WIRE, Fuzzed, around, fuzzed
 from tests.generator import Load, generate
-from tests.model import SECOND, Row, differences, expected
+from tests.model import SECOND, Row, differences, expected, made_snapshots
 from tests.stack import Running, running_stack
 from tests.tables import client, rows
 
@@ -187,10 +187,12 @@ def measured(event: Event) -> dict[str, Any]:
     return fields | dict.fromkeys(numbers, 0)
 
 
-def check_stored(stack: Running, good: dict[Place, Event], result: Result) -> None:
-    """Compare the raw tables with the good events, and the places of their rows with the good messages'."""
+def check_stored(stack: Running, sent: Sequence[Sent], good: dict[Place, Event], result: Result) -> None:
+    """Compare the raw tables with the good events, and the places of their rows with the bad messages'."""
+    bad = {message.place for message in sent} - good.keys()
+    events = [*good.values(), *made_snapshots(good.values())]
     for topic in RAW_TOPICS:
-        wanted = {e.event_id.lower(): measured(e) for e in good.values() if e.record == topic.record}
+        wanted = {e.event_id.lower(): measured(e) for e in events if e.record == topic.record}
         found = rows(stack.clickhouse_url, topic.record, strict=False)
         said = differences(plain(wanted), plain({i: found[i] for i in wanted.keys() & found.keys()}))
         result.differing += [line for line in said if not line.startswith("missing")]
@@ -205,7 +207,7 @@ def check_stored(stack: Running, good: dict[Place, Event], result: Result) -> No
                     f"SELECT _partition, _offset FROM {topic.table}_rows"
                 ).result_rows
             }
-        result.stored_though_bad += sorted(map(str, stored - good.keys()))
+        result.stored_though_bad += sorted(map(str, stored & bad))
 
 
 def check_letters(stack: Running, sent: Sequence[Sent], good: dict[Place, Event], result: Result) -> None:
@@ -271,7 +273,7 @@ def run(count: int, seed: int, stack: Running) -> Result:
     stack.drained(DRAIN_SECONDS)
     result.seconds_drained = round(time.monotonic() - began, 1)
     good = judge(sent, result)
-    check_stored(stack, good, result)
+    check_stored(stack, sent, good, result)
     check_letters(stack, sent, good, result)
     check_derived(stack, good, result)
     if stack.pids() != pids:

@@ -212,8 +212,12 @@ def invalid(rng: random.Random, kind: str, event: Event) -> Fuzzed:
             changes += [{"network_bytes_transferred": -INT64}, {"gpu_memory_mb": odd}]
             changes += [{"cost_usd": odd}, {"cost_usd": -0.5}, {"parent_agent_id": "p" * 1001}]
             changes += [{"progress_share": rng.choice([odd, -0.01, 1.01])}]
+            changes += [
+                {"snapshot_phases": ["post_evolution", rng.choice(["", "continuous", "Post_evolution"])]}
+            ]
         case KpiSnapshot():
             changes += [{"accuracy": odd}, {"phase": ""}, {"extra": {"": odd}}]
+            changes += [{"source_event_id": rng.choice(["", "x", event.event_id.replace("-", "")])}]
         case SystemEvent():
             changes += [{"event_type": ""}]
         case CustomMetric():
@@ -250,6 +254,7 @@ def extreme(rng: random.Random, kind: str, event: Event) -> Fuzzed:
             changes |= {"duration_seconds": abs(number()), "memory_used_mb": number(), "insights": [text()]}
             changes |= {"error_count": count(), "network_bytes_transferred": count(), "started_at": 0}
             changes |= {"unmeasured": [text()], "progress_share": rng.choice([None, 0.0, 1.0])}
+            changes |= {"snapshot_phases": rng.choice([[], ["post_evolution"] * 2, ["pre_evolution"]])}
             changes |= {"evolution_type": text(), "strategy_used": text(), "trigger_reason": text()}
             changes |= {
                 "parent_agent_id": rng.choice([None, text()]),

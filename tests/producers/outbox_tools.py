@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer
 
 from evometrics.producers import EvolutionMetricsCollector
 from evometrics.schemas.events import Event
+from evometrics.schemas.snapshots import snapshots_of
 from evometrics.schemas.topics import RAW_TOPICS
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 
@@ -53,6 +54,11 @@ def waiting_in(path: Path) -> list[Event]:
 def waiting(collector: EvolutionMetricsCollector) -> list[Event]:
     """Return the events that wait in a running collector's outbox, in order."""
     return waiting_in(collector.outbox.path)
+
+
+def with_snapshots(events: Iterable[Event]) -> list[Event]:
+    """Return events, each followed by the snapshots that its KPIs are."""
+    return [each for event in events for each in (event, *snapshots_of(event))]
 
 
 def left_in(folder: Path) -> list[Event]:

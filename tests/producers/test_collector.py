@@ -24,7 +24,7 @@ from evometrics.schemas.events import (
     SystemEvent,
 )
 from evometrics.schemas.ids import derived_id
-from tests.producers.outbox_tools import config, until, waiting
+from tests.producers.outbox_tools import config, until, waiting, with_snapshots
 
 
 async def test_a_script_of_the_specifications_calls_alone_records_its_events(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ async def test_a_script_of_the_specifications_calls_alone_records_its_events(tmp
     collector = orchestrator.metrics_collector
     await collector.record_system_event("node_started", {"version": "1.2"})
     await collector.record_system_metrics({"load": 0.5})
-    started, before, completed, later, system, metrics = waiting(collector)
+    started, before, completed, later, system, metrics = with_snapshots(waiting(collector))
     await collector.stop()
 
     assert isinstance(started, EvolutionStarted)
@@ -110,7 +110,7 @@ async def test_one_object_may_serve_as_start_and_completion(collector: Evolution
     event.insights = ["Error: out of memory", "warning: slow", "WARN again", "no error here"]
     await asyncio.sleep(0.02)
     await collector.record_evolution_completion(event)
-    started, _, completed, _ = waiting(collector)
+    started, completed = waiting(collector)
     assert isinstance(started, EvolutionStarted)
     assert isinstance(completed, EvolutionCompleted)
     assert (started.evolution_type, started.generation, started.trigger_reason) == ("nightly", 4, "slow")
@@ -133,7 +133,7 @@ async def test_a_completion_without_a_start_still_stands_alone(collector: Evolut
     await collector.record_evolution_completion(
         SimpleNamespace(agent_id="a", timestamp=5000.0, duration_seconds=1000.0, pre_evolution_kpis={"x": 1})
     )
-    completed, _ = waiting(collector)
+    (completed,) = waiting(collector)
     assert isinstance(completed, EvolutionCompleted)
     assert (completed.started_at, completed.evolution_id) == (4000_000_000, "a-4000")
     assert (completed.pre_kpis, completed.success, completed.status) == ({"x": 1.0}, False, "failed")
@@ -184,7 +184,7 @@ async def test_numbers_of_numpy_and_an_agents_own_figures_are_taken(
             cost_usd=np.float32(0.25),
         )
     )
-    event, _ = waiting(collector)
+    (event,) = waiting(collector)
     assert isinstance(event, EvolutionCompleted)
     assert event.post_kpis == {"accuracy": 0.5, "n": 3.0}
     assert (event.memory_used_mb, event.cpu_percent_avg, event.gpu_memory_mb) == (12.0, 50.0, 7.5)
@@ -206,7 +206,7 @@ async def test_an_evolution_block_records_start_progress_and_completion(
         await run.complete(
             post_kpis={"accuracy": 0.6}, insights=["better"], parent_agent_id="b", cost_usd=0.5
         )
-    started, _, *progressed, completed, _ = waiting(collector)
+    started, *progressed, completed = waiting(collector)
     assert isinstance(started, EvolutionStarted)
     assert isinstance(completed, EvolutionCompleted)
     assert {e.evolution_id for e in (started, completed)} == {run.evolution_id}
@@ -291,7 +291,7 @@ async def test_a_snapshot_that_an_evolution_has_already_is_not_recorded_again(
             "a", {"accuracy": 0.75}, phase="post_evolution", evolution_id=run.evolution_id
         )
         await run.complete(post_kpis=after)
-    found = [e for e in waiting(collector) if isinstance(e, KpiSnapshot)]
+    found = [e for e in with_snapshots(waiting(collector)) if isinstance(e, KpiSnapshot)]
     assert [(e.event_id, e.phase, e.accuracy) for e in found] == [
         (own, "pre_evolution", 0.5),
         (other, "post_evolution", 0.75),
@@ -303,14 +303,15 @@ async def test_kpis_after_a_rollback_are_no_snapshot_for_the_agent_is_no_longer_
 ) -> None:
     async with collector.evolution("a", pre_kpis={"accuracy": 0.5}) as run:
         await run.complete(post_kpis={"accuracy": 0.25}, status="rolled_back")
-    assert [e.phase for e in waiting(collector) if isinstance(e, KpiSnapshot)] == ["pre_evolution"]
+    found = [e for e in with_snapshots(waiting(collector)) if isinstance(e, KpiSnapshot)]
+    assert [e.phase for e in found] == ["pre_evolution"]
 
 
 async def test_ids_of_snapshots_of_evolutions_are_derived(collector: EvolutionMetricsCollector) -> None:
     await collector.record_evolution_completion(
         agent_id="a", success=True, pre_kpis={"x": 1}, post_kpis={"x": 2}
     )
-    done, *snapshots = waiting(collector)
+    done, *snapshots = with_snapshots(waiting(collector))
     assert [e.event_id for e in snapshots] == [
         derived_id("kpi_snapshot", done.event_id, phase) for phase in ("pre_evolution", "post_evolution")
     ]

@@ -106,7 +106,7 @@ async def test_a_collector_that_is_told_of_no_broker_has_its_history_in_the_spec
         "kpi_snapshots": 3,
         "evolution_strategies": 1,
         "system_events": 2,
-        "events": 8,
+        "events": 6,
     }
     ((row),) = select(
         path,
@@ -422,7 +422,9 @@ def test_rows_go_when_their_days_are_over(tmp_path: Path, monkeypatch: pytest.Mo
     now = time.time()
     monkeypatch.setattr("evometrics.producers.local_history.FORGET_ROWS", 3)
     monkeypatch.setattr("evometrics.producers.local_history.time.time", lambda: now - 91 * 86_400)
-    SQLiteMetricsBackend(path).store([completion(number) for number in range(10)])
+    old = [completion(number, snapshot_phases=["post_evolution"]) for number in range(10)]
+    SQLiteMetricsBackend(path).store(old)
+    assert counts(path)["kpi_snapshots"] == len(old)
     monkeypatch.setattr("evometrics.producers.local_history.time.time", lambda: now)
     kept = completion(11, occurred_at=1_000_000)  # of long ago, and written just now
     SQLiteMetricsBackend(path, retention_days=90).store([kept])

@@ -349,11 +349,11 @@ async def test_a_snapshot_names_what_it_lost(collector: EvolutionMetricsCollecto
     assert isinstance(event, KpiSnapshot)
     assert (event.accuracy, event.extra, event.phase, event.evaluation_count) == (
         None,
-        {"own": 2.0},
+        {"own": 2.0, "evaluation_count": 2.5},
         "continuous",
         None,
     )
-    assert set(left_out(event)) == {"kpis[accuracy]", "phase", "evaluation_count"}
+    assert set(left_out(event)) == {"kpis[accuracy]", "phase"}
 
 
 class Endless(Mapping[str, Any]):

@@ -44,12 +44,12 @@ async def test_a_node_tells_what_it_recorded_and_what_waits(tmp_path: Path) -> N
     await collector.record_evolution_start({})
     await asyncio.sleep(0.3)
     found = await asyncio.to_thread(scraped, collector)
-    assert found["evometrics_outbox_events",] == collector.outbox_depth == 5
+    assert found["evometrics_outbox_events",] == collector.outbox_depth == 3
     assert found["evometrics_outbox_bytes",] > 500
     assert 0.3 <= found["evometrics_outbox_oldest_seconds",] < 10
     assert found["evometrics_broker_connected",] == 0
     assert found["evometrics_publish_errors_total",] >= 1
-    assert found["evometrics_events_recorded_total", "evometrics.kpi.snapshots"] == 2
+    assert found["evometrics_events_recorded_total", "evometrics.evolution.completed"] == 1
     assert found["evometrics_values_left_out_total", "post_kpis"] == 1
     assert found["evometrics_events_rejected_total",] == 1
     assert found["evometrics_events_refused_total",] == found["evometrics_events_failed_total",] == 0

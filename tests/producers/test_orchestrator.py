@@ -7,6 +7,7 @@ import pytest
 from evometrics.producers.collector import EvolutionMetricsCollector
 from evometrics.producers.evolvable import EvolutionFailed
 from evometrics.schemas.events import EvolutionCompleted, KpiSnapshot
+from tests.producers.outbox_tools import with_snapshots
 from tests.producers.pupils import Pupil, orchestrator, recorded, story, strict_collector
 
 collector = pytest.fixture(strict_collector)
@@ -17,7 +18,7 @@ async def test_a_good_evolution_is_kept_and_recorded_in_order(collector: Evoluti
     orchestra = await orchestrator(collector, pupil)
     assert await orchestra.evolve_agent(pupil)
     assert pupil.performance == pytest.approx(0.8)
-    events = recorded(collector)
+    events = with_snapshots(recorded(collector))
     assert story(events) == [
         "kpi_snapshot baseline",
         "evolution_started",

@@ -20,7 +20,7 @@ from evometrics.producers.night import NightReport, OrchestratorSettings
 from evometrics.producers.strategies import Strategy
 from evometrics.schemas.events import EvolutionCompleted, KpiSnapshot, SystemEvent
 from evometrics.schemas.settings import SettingsError
-from tests.producers.outbox_tools import NO_BROKER
+from tests.producers.outbox_tools import NO_BROKER, with_snapshots
 from tests.producers.pupils import Pupil, orchestrator, recorded, story, strict_collector
 
 collector = pytest.fixture(strict_collector)
@@ -164,7 +164,8 @@ async def test_continuous_snapshots_come_between_evolutions_and_the_night_on_tim
     orchestra.stop()
     await asyncio.wait_for(running, 10)
     assert began >= soon
-    phases = [e.phase for e in recorded(collector) if isinstance(e, KpiSnapshot) and e.agent_id == "a"]
+    events = with_snapshots(recorded(collector))
+    phases = [e.phase for e in events if isinstance(e, KpiSnapshot) and e.agent_id == "a"]
     assert phases[0] == "baseline" and phases.index("pre_evolution") > phases.index("continuous")
 
 

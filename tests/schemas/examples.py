@@ -48,7 +48,13 @@ COST = {
 
 EXAMPLES: tuple[Event, ...] = (
     EvolutionStarted(
-        **HEAD, **PLAN, strategy="tune", pre_kpis={"accuracy": 0.5}, cpu_percent=3.0, memory_mb=90.0
+        **HEAD,
+        **PLAN,
+        strategy="tune",
+        pre_kpis={"accuracy": 0.5},
+        cpu_percent=3.0,
+        memory_mb=90.0,
+        snapshot_phases=["pre_evolution"],
     ),
     EvolutionProgressed(
         **HEAD, evolution_id="e-1", iteration=2, fitness=0.7, cpu_percent=3.0, memory_mb=90.0
@@ -69,6 +75,7 @@ EXAMPLES: tuple[Event, ...] = (
         cost_usd=1.25,
         unmeasured=["gpu_memory_mb"],
         progress_share=0.5,
+        snapshot_phases=["pre_evolution", "post_evolution"],
     ),
     KpiSnapshot(
         **HEAD,
@@ -80,6 +87,7 @@ EXAMPLES: tuple[Event, ...] = (
         confidence_interval=0.01,
         extra={"novelty": 0.3},
         metadata={"evometrics.left_out": "{}"},
+        source_event_id=OTHER_ID,
     ),
     SystemEvent(**HEAD, event_type="started", data='{"a": 1}'),
     CustomMetric(

@@ -23,7 +23,7 @@ from evometrics.sinks.replay_source import TableSource
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.shadow import NotReplayable, ReplayEnded
 from evometrics.streams.settings import StreamSettings
-from tests.generator import Load, generate
+from tests.generator import Load, history
 from tests.model import SECOND, Expected, differences, expected
 from tests.sinks.support import Sent, rows, sent
 from tests.sinks.test_raw_events import fill
@@ -79,7 +79,7 @@ class Stored:
 @pytest.fixture
 def stored(database: ClickHouseSettings) -> Stored:
     found = Stored(database)
-    asyncio.run(found.put(generate(LOAD)))
+    asyncio.run(found.put(history(LOAD)))
     return found
 
 
@@ -184,7 +184,7 @@ async def test_every_kind_of_difference_is_found_shown_and_put_right(stored: Sto
     # with --apply the differences are those of the dry run, and none is left
     assert counts(await replayed(stored.database, apply=True)) == counts(found)
     assert await sums(stored.database) == right
-    model = wanted([event for _, event in generate(LOAD)])
+    model = wanted([event for _, event in history(LOAD)])
     for topic in DERIVED_TOPICS:
         table = await asyncio.to_thread(
             table_rows, stored.database.url, topic.record, database=stored.database.database
@@ -281,7 +281,7 @@ async def test_what_was_stored_while_the_replay_ran_is_neither_deleted_nor_taken
 
 async def test_events_and_corrected_rows_that_arrive_during_a_replay_stay(stored: Stored) -> None:
     """They are stored after the events were read, and before the differences are applied."""
-    more = generate(replace(LOAD, seed=9, evolutions=60))
+    more = history(replace(LOAD, seed=9, evolutions=60))
     async with replaying(stored.database, ReplaySettings(settle_seconds=0), StreamSettings()) as replay:
         await compute(replay)
         await stored.put(more)
@@ -294,7 +294,7 @@ async def test_events_and_corrected_rows_that_arrive_during_a_replay_stay(stored
 
 
 async def test_with_more_lateness_events_count_that_came_too_late_for_the_stream(stored: Stored) -> None:
-    late = next(e for _, e in generate(LOAD) if isinstance(e, EvolutionCompleted) and e.strategy_used)
+    late = next(e for _, e in history(LOAD) if isinstance(e, EvolutionCompleted) and e.strategy_used)
     at = BEGIN - 30 * HOUR
     late = replace(late, event_id=new_event_id(), evolution_id="late", started_at=at, occurred_at=at)
     await stored.put([(BEGIN + 60 * HOUR, late)])
@@ -302,7 +302,7 @@ async def test_with_more_lateness_events_count_that_came_too_late_for_the_stream
     patient = StreamSettings(allowed_lateness_seconds=96 * 3600)
     found = counts(await replayed(stored.database, stream=patient, apply=True))
     assert set(found) == {"success_rates"} and found["success_rates"]["added"] >= 15
-    model = wanted([late, *(event for _, event in generate(LOAD))])
+    model = wanted([late, *(event for _, event in history(LOAD))])
     table = await asyncio.to_thread(
         table_rows, stored.database.url, "success_rate", database=stored.database.database
     )
@@ -312,7 +312,7 @@ async def test_with_more_lateness_events_count_that_came_too_late_for_the_stream
 async def test_a_second_replay_ends_the_first_and_what_a_killed_one_left_is_dropped(
     database: ClickHouseSettings,
 ) -> None:
-    await Stored(database).put(generate(LOAD)[:200])
+    await Stored(database).put(history(LOAD)[:200])
     async with replaying(database, ReplaySettings(), StreamSettings()) as first:
         await compute(first)
         assert len(await left_behind(database)) == len(DERIVED_TOPICS) + 1
@@ -341,7 +341,7 @@ async def test_a_range_is_read_from_as_far_back_as_its_windows_reach_and_no_furt
 ) -> None:
     stored, days = Stored(database), 24 * HOUR
     begin = BEGIN - 25 * days
-    await stored.put(generate(replace(LOAD, begin=begin, hours=20 * 24.0)), at_once=20)
+    await stored.put(history(replace(LOAD, begin=begin, hours=20 * 24.0)), at_once=20)
     since, until = begin + 17 * days, begin + 19 * days
     rates = [e for e in stored.derived("success_rate") if since <= e.occurred_at < until]
     await stored.put_derived(*(replace(e, attempts=e.attempts + 1, version=e.version + 1) for e in rates))

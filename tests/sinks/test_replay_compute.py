@@ -11,14 +11,14 @@ from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.replay_compute import Computing
 from evometrics.streams.settings import StreamSettings
-from tests.generator import Load, generate
+from tests.generator import Load, history
 from tests.model import SECOND, differences, expected
 from tests.streams.pure_stream import SOURCES, PureStream
 
 WIRE = WireFormat()
 LOAD = Load(seed=6, begin=1_780_000_000 * SECOND, agents=20, evolutions=100, nodes=3)
 PLACE = PureStream(3).partition_of
-SENT = [event for _, event in generate(LOAD) if isinstance(event, SOURCES)]
+SENT = [event for _, event in history(LOAD) if isinstance(event, SOURCES)]
 EVENTS = [
     RawEvent(
         event.occurred_at // 1000,

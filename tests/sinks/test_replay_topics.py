@@ -21,7 +21,7 @@ from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.replay_topics import Beginning, TopicSource
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.conftest import running_node
-from tests.generator import generate
+from tests.generator import history
 from tests.sinks.support import WIRE, Kafka
 from tests.sinks.test_replay import BEGIN, HOUR, LOAD, Stored, counts, replayed, sums
 from tests.streams.pure_stream import SOURCES
@@ -97,7 +97,7 @@ def by_place(events: Sequence[RawEvent]) -> dict[tuple[str, int], list[str]]:
 async def test_every_message_comes_once_in_its_partitions_order_and_that_of_time(
     broker: Kafka, database: ClickHouseSettings
 ) -> None:
-    begin, events = await ends(broker), generate(replace(LOAD, begin=BEGIN - 24 * HOUR, evolutions=120))
+    begin, events = await ends(broker), history(replace(LOAD, begin=BEGIN - 24 * HOUR, evolutions=120))
     sent = await send(broker, Stored(database), events)
     assert len({e.event_id for _, e in events}) < len(events), "some were sent twice"
     found = await read(source(broker, Beginning(offsets=begin)))
@@ -140,7 +140,7 @@ async def test_what_came_before_the_first_offsets_is_kept_and_all_else_put_right
     broker: Kafka, database: ClickHouseSettings
 ) -> None:
     begin, stored = await ends(broker), Stored(database)
-    events = generate(replace(LOAD, begin=BEGIN - 30 * HOUR, hours=42.0, evolutions=250))
+    events = history(replace(LOAD, begin=BEGIN - 30 * HOUR, hours=42.0, evolutions=250))
     await stored.put(events)
     sent = await send(broker, stored, events)
     await broker.send([(EVOLUTION_COMPLETED.name, b"rubbish"), (KPI_SNAPSHOTS.name, None)])

@@ -20,7 +20,7 @@ from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import answered, create_missing
 from evometrics.schemas.topic_retention import keep_for
 from evometrics.schemas.topic_settings import BROKER_TIME, RETENTION, TIMESTAMP_TYPE, change, own_settings
-from evometrics.schemas.topics import DAY_MS, RAW_TOPICS, Topic
+from evometrics.schemas.topics import DAY_MS, KPI_SNAPSHOTS, RAW_TOPICS, Topic
 from evometrics.sinks import republish_progress, republish_target
 from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.raw_tables import RawSelection, RawTables
@@ -28,7 +28,8 @@ from evometrics.sinks.republish import HOUR, Republished, Republisher, Republish
 from evometrics.sinks.republish_progress import HEADER, OtherEvents, Progress, RepublishError
 from evometrics.sinks.republish_target import StreamStuck, Target, TimesGiven
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.sinks.support import WIRE, Sent
+from tests.model import made_snapshots
+from tests.sinks.support import WIRE, Sent, sent
 from tests.sinks.test_raw_events import fill, loaded
 
 PARTITIONS = 3
@@ -68,7 +69,7 @@ async def run(
     meant = replace(selection or RawSelection(), topics=tuple(topics))
     names = [topic.name for topic in topics]
     async with (
-        RawTables(database, meant, WIRE) as tables,
+        RawTables(database, meant, WIRE, made_again=True) as tables,
         target_class(kafka, WIRE, await tables.identity(), names) as target,
     ):
         progress = await target.progress(how.among_others)
@@ -215,6 +216,38 @@ async def test_topics_with_other_events_are_refused_by_name_unless_asked(
     assert 0 < done.sent.total() < len(messages)
     own = [r for r in await held(settings, topics) if r.headers[0][1] != b"\xff:x"]
     check(own, messages, topics)
+
+
+async def test_snapshots_that_the_stream_makes_of_evolutions_are_left_to_it(
+    database: ClickHouseSettings, settings: KafkaSettings, topics: tuple[Topic, ...]
+) -> None:
+    recorded = loaded()
+    made = [
+        sent(event, 0, number, recorded[-1].timestamp)
+        for number, event in enumerate(made_snapshots(WIRE.decode(m.value) for m in recorded if m.value))
+    ]
+    assert len(made) > 20
+    await fill(database, [*recorded, *made])
+    (snapshots,) = [topic for topic in topics if topic.table == KPI_SNAPSHOTS.table]
+
+    class Killed(Target):
+        """The stream makes them of what is there, and the process dies."""
+
+        async def send(self, events: Sequence[RawEvent], mark: int) -> dict[TopicPartition, int]:
+            await super().send(events, mark)
+            async with producer(self.kafka) as stream:
+                for m in made:
+                    await stream.send_and_wait(snapshots.name, m.value, key=m.key)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await run(database, settings, topics, target_class=Killed)
+    await run(database, settings, topics)
+    ours = [record for record in await held(settings, topics) if record.headers]
+    check(ours, recorded, topics)
+    # where their evolutions are not sent, they are
+    alone = await run(database, settings, [snapshots], replace(SMALL, among_others=True))
+    assert alone.sent.total() == len(made) + sum(m.topic == KPI_SNAPSHOTS.name for m in recorded)
 
 
 async def test_events_of_another_selection_are_others(

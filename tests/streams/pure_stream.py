@@ -10,7 +10,7 @@ from zlib import crc32
 
 from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.reading import Record
-from evometrics.schemas.topics import BY_RECORD, SCOPE_COUNTS
+from evometrics.schemas.topics import BY_RECORD, KPI_SNAPSHOTS, SCOPE_COUNTS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import Outcome
 from evometrics.streams.offline import OfflineStream, record_of
@@ -79,6 +79,8 @@ class PureStream:
         for message in outcome.messages:
             if message.topic == SCOPE_COUNTS:
                 self.append(message)
+            elif message.topic == KPI_SNAPSHOTS.name:
+                self.publish(WIRE.decode(message.value))
             else:
                 self.derived.append(WIRE.decode(message.value))
 

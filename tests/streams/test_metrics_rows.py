@@ -16,8 +16,9 @@ from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
 from evometrics.schemas.joining import lacking, lent_by
 from evometrics.schemas.outcome import CARRIED, evolution_metrics
 from evometrics.schemas.reading import read_event
+from evometrics.schemas.snapshots import snapshots_of
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
-from evometrics.schemas.validation import MAX_AHEAD_MICROS, InvalidEvent, validate
+from evometrics.schemas.validation import EVOLUTION_PHASES, MAX_AHEAD_MICROS, InvalidEvent, validate
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.joining import Joiner
 from evometrics.streams.metrics_rows import MetricsRows
@@ -41,10 +42,12 @@ def counted_by(done: Completion | EvolutionCompleted) -> tuple[Any, ...]:
     return tuple(getattr(done, name) for name in names.split())
 
 
+FEW = ["performance", "accuracy", "output_quality", "ü", "reliability"]
 kpis = st.dictionaries(
-    st.sampled_from(["performance", "accuracy", "output_quality", "ü", "reliability"]),
-    # differences of finite numbers need not be finite
-    st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([1.7e308, -1.7e308]),
+    st.sampled_from([*FEW, "overall_performance", "evaluation_count", "confidence_interval", "bias_score"]),
+    # differences of finite numbers need not be finite, and whole numbers need not fit 64 bits
+    st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from([1.7e308, -1.7e308, 12.0, -1.0, 2.5, 2.0**63, -(2.0**63), 2.0**63 - 1024]),
 )
 
 
@@ -57,6 +60,7 @@ kpis = st.dictionaries(
         memory_used_mb=st.just(0.0) | st.floats(0, 1e6),
         unmeasured=st.lists(st.sampled_from([*CARRIED, "fitness", "ü"]), max_size=4),
         progress_share=st.none() | st.floats(0, 1),
+        snapshot_phases=st.lists(st.sampled_from(sorted(EVOLUTION_PHASES)), max_size=3),
         started_at=st.sampled_from([DONE.started_at, DONE.occurred_at]),
         evolution_type=st.sampled_from(["", "unknown", "unknowns", "nightly"]),
         strategy_used=st.sampled_from(["", "tune"]),
@@ -79,6 +83,7 @@ def test_a_row_put_together_from_a_datums_bytes_is_that_of_the_pure_function(
     assert found.row == WIRE.encode(evolution_metrics(done))
     assert counted_by(found) == counted_by(done)
     assert found.lacks == lacking(done)
+    assert found.snapshots == [WIRE.encode(each) for each in snapshots_of(done)]
 
 
 @given(
@@ -170,6 +175,7 @@ def test_the_compiled_reader_takes_nothing_that_validation_would_refuse(data: st
         },
         "cost_usd": [None, -0.01, 0.0],
         "progress_share": [None, -0.01, 0.0, 1.0, 1.01],
+        "snapshot_phases": [[], ["post_evolution"], ["baseline"], ["pre_evolution", ""]],
         "parent_agent_id": [None, "p" * 1001],
     }
     chosen = data.draw(st.sets(st.sampled_from(sorted(changes)), max_size=2))

@@ -14,7 +14,7 @@ from evometrics.schemas.wire import WireFormat
 from evometrics.streams.evolutions import EvolutionProcessor
 from evometrics.streams.offline import OfflineStream, record_of
 from evometrics.streams.settings import StreamSettings
-from tests.generator import Load, generate
+from tests.generator import Load, history
 from tests.model import SECOND, differences, expected
 from tests.streams.pure_stream import SOURCES
 
@@ -25,7 +25,7 @@ PARTITIONS = 3
 
 def unique() -> list[Event]:
     """Return the events that the stream reads, each once, in the order in which they were sent."""
-    events = {event.event_id: event for _, event in generate(LOAD) if isinstance(event, SOURCES)}
+    events = {event.event_id: event for _, event in history(LOAD) if isinstance(event, SOURCES)}
     return list(events.values())
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.streams.outputs import Message
 from evometrics.streams.tables import PartitionView
 from evometrics.streams.waiting import WAITING_BYTES, Waiting
 from tests.generator import Load, generate
-from tests.model import SECOND, Expected, differences, expected
+from tests.model import SECOND, Expected, differences, expected, made_snapshots
 from tests.streams.pure_stream import SOURCES, WIRE, PureStream
 
 BEGIN = 1_780_000_000 * SECOND
@@ -37,6 +37,19 @@ def check(wanted: Expected, stream: PureStream) -> None:
     assert differences(wanted.evolution_metrics, stream.rows("evolution_metrics")) == []
     assert differences(wanted.kpi_deltas, stream.rows("kpi_delta")) == []
     assert differences(wanted.success_rates, stream.rows("success_rate")) == []
+
+
+@pytest.mark.parametrize("crash", [0.0, 0.2])
+def test_kpis_of_an_evolution_that_say_so_become_snapshots_of_its_agent(crash: float) -> None:
+    load = Load(seed=3, begin=BEGIN, agents=5, evolutions=80, nodes=2, snapshots=0.5)
+    _, stream = run(load, 3, crash)
+    events = [event for _, event in generate(load)]
+    own = {event.event_id for event in events}
+    topic = BY_RECORD[KpiSnapshot.record].name
+    logged = [WIRE.decode(r.value) for (name, _), log in stream.logs.items() if name == topic for r in log]
+    made = {event.event_id: event for event in logged if event.event_id not in own}
+    assert made == {event.event_id: event for event in made_snapshots(events)}
+    assert len({event.phase for event in made.values() if isinstance(event, KpiSnapshot)}) == 2 < len(made)
 
 
 @pytest.mark.parametrize("seed", range(4))
