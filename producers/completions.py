@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 from evometrics.producers.active import Clues
 from evometrics.schemas.events import EvolutionCompleted
 
-#: Completions that are remembered.
-MOST = 1000
+#: So many of the last completions are remembered, and up to twice as many: no more than the history keeps.
+GENERATION = 500
 
 
 class RecentCompletions:
     """Remembers what completions said of themselves, and the event that each became."""
 
     def __init__(self) -> None:
-        self.known: OrderedDict[Clues, EvolutionCompleted] = OrderedDict()
+        # Two generations: to forget the oldest one by one would cost as much as to remember.
+        self.newer: dict[Clues, EvolutionCompleted] = {}
+        self.older: dict[Clues, EvolutionCompleted] = {}
 
     def same(self, clues: Clues, completed: EvolutionCompleted) -> str | None:
         """Return the id of the event that the very same completion became before; None where it is new.
 
         One that names neither its evolution nor its time can't be told from another, and is new.
         """
-        before = self.known.get(clues)
+        before = self.newer.get(clues) or self.older.get(clues)
         return before.event_id if before is not None and outcome(before) == outcome(completed) else None
 
     def add(self, clues: Clues, completed: EvolutionCompleted) -> None:
         """Remember one that was recorded."""
         if clues.evolution_id or clues.at is not None:
-            self.known[clues] = completed
-            while len(self.known) > MOST:
-                self.known.popitem(last=False)
+            self.newer[clues] = completed
+            if len(self.newer) == GENERATION:
+                self.older, self.newer = self.newer, {}
 
 
 def outcome(completed: EvolutionCompleted) -> tuple[Any, ...]:

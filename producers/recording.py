@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from evometrics.producers import convert
-from evometrics.producers.active import MOST_ACTIVE, ActiveEvolution, ActiveEvolutions, Clues, named
+from evometrics.producers.active import MOST_ACTIVE, ActiveEvolution, ActiveEvolutions, named
 from evometrics.producers.completions import RecentCompletions
 from evometrics.producers.custom_metrics import CustomMetrics, observation
 from evometrics.producers.history import HistoryEntry
@@ -64,7 +64,8 @@ class Recording:
     async def start(self, event: object) -> str | None:
         """Record that an evolution begins."""
         called = ticks()
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         record = EvolutionStarted.record
         try:
@@ -98,11 +99,12 @@ class Recording:
 
     async def progress(self, given: SimpleNamespace) -> str | None:
         """Record an iteration; None, too, for one that is passed over."""
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         try:
             now = time.time()
-            active = self.active.find(Clues(*convert.clues(given, now)))
+            active = self.active.find(convert.clues(given, now))
             event = convert.progressed_event(given, self.node_id, now, active, left_out)
             event.metadata.update(convert.texts(given.metadata, left_out))
             convert.set_reading(event, self.sampler.sample())
@@ -115,11 +117,12 @@ class Recording:
 
     async def completion(self, event: object) -> str | None:
         """Record that an evolution has ended; the very same one only once."""
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         try:
             now = time.time()
-            clues = Clues(*convert.clues(event, now))
+            clues = convert.clues(event, now)
             active = self.active.find(clues)
             usage = self.sampler.usage(named(active.started)) if active else None
             last = active.last_progress() if active else None
@@ -130,7 +133,7 @@ class Recording:
                 self.active.close(active)
                 self.sampler.forget(named(active.started))
             if last is not None:
-                self.journal.put_aside(last, LeftOut())
+                self.journal.put(last, LeftOut())
             completed.snapshot_phases = phases_of_completion(completed, active)
             put = self.journal.put(completed, left_out)
             self.recent.add(clues, completed)
@@ -143,7 +146,8 @@ class Recording:
         self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any, more: Any
     ) -> str | None:
         """Record an agent's KPIs, but for those that an open evolution has given for the phase already."""
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         try:
             snapshot, values = convert.kpi_snapshot(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 
 def answer(waiters: Sequence[asyncio.Future[bool]], stored: Sequence[bool]) -> None:
     """Tell everyone who waits whether the row is on disk, from any thread."""
-    by_loop: dict[asyncio.AbstractEventLoop, dict[asyncio.Future[bool], bool]] = {}
-    for waiter, fits in zip(waiters, stored, strict=True):
-        by_loop.setdefault(waiter.get_loop(), {})[waiter] = fits
-    for loop, answers in by_loop.items():
+    for loop in {waiter.get_loop() for waiter in waiters}:
+        answers = [
+            (waiter, fits) for waiter, fits in zip(waiters, stored, strict=True) if waiter.get_loop() is loop
+        ]
         try:
             loop.call_soon_threadsafe(settle, answers)
         except RuntimeError:
@@ -19,8 +19,8 @@ def answer(waiters: Sequence[asyncio.Future[bool]], stored: Sequence[bool]) -> N
             continue
 
 
-def settle(answers: Mapping[asyncio.Future[bool], bool]) -> None:
+def settle(answers: Sequence[tuple[asyncio.Future[bool], bool]]) -> None:
     """Resolve futures, in their own loop."""
-    for future, stored in answers.items():
+    for future, stored in answers:
         if not future.done():
             future.set_result(stored)
