@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,9 @@ CLUSTER_ID = "ZXZvbWV0cmljcy1sb2NhbA"  # base64 of 16 bytes, as Kafka wants a cl
 QUICK_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
 ONE_NODE_JVM = ("-Xms512m", "-Xmx512m", *QUICK_JVM)
 CLUSTER_JVM = ("-Xms128m", "-Xmx384m", *QUICK_JVM)
+PROPERTIES, LOG4J = "server.properties", "log4j2.properties"
+# In the C locale the JVM can open no file below a folder whose name is not ASCII.
+NAMES_AS_UTF8 = {"LC_ALL": "C.UTF-8"} if sys.platform == "linux" else {}
 MESSAGE_MAX_BYTES = 2 * 1024 * 1024
 START_SECONDS = 90
 
@@ -86,7 +90,7 @@ def copies(brokers: int) -> int:
 def cluster_size(folder: Path) -> int:
     """How many voters the cluster was formed with whose storage is under `folder`; 0 for none."""
     for formatted in folder.glob("node-*/log/meta.properties"):
-        for line in (formatted.parents[1] / "server.properties").read_text().splitlines():
+        for line in (formatted.parents[1] / PROPERTIES).read_text().splitlines():
             name, _, value = line.partition("=")
             if name == "controller.quorum.voters":
                 return len(value.split(","))
@@ -110,7 +114,8 @@ def server_properties(node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> str:
         "advertised.listeners": f"PLAINTEXT://{node.address}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "log.dirs": node.folder / "log",
+        # Below the folder it runs in: a comma would end a path here, and \ or é would come to mean others.
+        "log.dirs": "log",
         "auto.create.topics.enable": "false",
         "default.replication.factor": replication,
         "min.insync.replicas": in_sync,
@@ -155,15 +160,13 @@ async def prepare_node(
 
     Raises `MissingPartError` without Java or jars, `ProcessFailedError` where formatting fails.
     """
-    java, libs = await asyncio.to_thread(lambda: (find_java(), kafka_libs(progress)))
+    java, libs = await asyncio.to_thread(lambda: (find_java().absolute(), kafka_libs(progress).absolute()))
     node.folder.mkdir(parents=True, exist_ok=True)
-    properties = node.folder / "server.properties"
-    properties.write_text(server_properties(node, nodes))
-    log4j = node.folder / "log4j2.properties"
-    log4j.write_text((KAFKA_FILES / "log4j2.properties").read_text())
-    base = (str(java), "-cp", f"{libs}{os.sep}*", f"-Dlog4j2.configurationFile={log4j}")
+    (node.folder / PROPERTIES).write_text(server_properties(node, nodes))
+    (node.folder / LOG4J).write_text((KAFKA_FILES / LOG4J).read_text())
+    base = (str(java), "-cp", f"{libs}{os.sep}*", f"-Dlog4j2.configurationFile={LOG4J}")
     if not (node.folder / "log" / "meta.properties").exists():
-        await asyncio.to_thread(format_storage, base, properties)
+        await asyncio.to_thread(format_storage, base, node.folder)
     jvm = ONE_NODE_JVM if len(nodes) == 1 else CLUSTER_JVM
     name = "kafka" if len(nodes) == 1 else f"kafka-{node.number}"
 
@@ -172,19 +175,22 @@ async def prepare_node(
 
     return ProcessSpec(
         name=name,
-        argv=(*base[:1], *jvm, *base[1:], "kafka.Kafka", str(properties)),
+        argv=(*base[:1], *jvm, *base[1:], "kafka.Kafka", PROPERTIES),
         log=logs / f"{name}.log",
+        cwd=node.folder,
+        env=NAMES_AS_UTF8,
         ready=ready,
         ready_timeout=START_SECONDS,
         grace=30,
     )
 
 
-def format_storage(base: tuple[str, ...], properties: Path) -> None:
-    """Prepare an empty log folder for KRaft."""
+def format_storage(base: tuple[str, ...], folder: Path) -> None:
+    """Prepare an empty log folder for KRaft in a node's folder."""
     command = [base[0], "-XX:TieredStopAtLevel=1", *base[1:], "kafka.tools.StorageTool", "format"]
-    command += ["-t", CLUSTER_ID, "-c", str(properties), "--ignore-formatted"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    command += ["-t", CLUSTER_ID, "-c", PROPERTIES, "--ignore-formatted"]
+    environ = {**os.environ, **NAMES_AS_UTF8}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder, env=environ)
     if done.returncode != 0:
         raise ProcessFailedError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
 

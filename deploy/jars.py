@@ -128,7 +128,7 @@ def fetch_command(folder: Path, environ: Mapping[str, str]) -> list[str]:
         goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"]
         return [maven, "-q", "-B", "-f", str(pom), *goal, f"-DoutputDirectory={folder / 'jars'}"]
     if importlib.util.find_spec("jgo"):
-        return [sys.executable, "-c", JGO_PROGRAM, str(folder / "jgo"), *artifacts()]
+        return [sys.executable, "-P", "-c", JGO_PROGRAM, str(folder / "jgo"), *artifacts()]
     raise MissingPartError(
         "Kafka's jars are fetched once, and there is no mvn in PATH to do it. Install it (any system: pip "
         "install jgo; Debian, Ubuntu: apt-get install maven; macOS: brew install maven), set KAFKA_HOME to "

@@ -36,6 +36,7 @@ class ProcessSpec:
         log: the file its output is appended to.
         ready: answers True once the part does its work; False or an error means not yet.
         env: variables added to those of this process.
+        cwd: the folder it runs in; None = that of this process.
         ready_timeout: seconds it may take to become ready.
         grace: seconds between SIGTERM and SIGKILL.
         live: tells whether it gets on, from when it is ready; None = its death alone counts.
@@ -49,6 +50,7 @@ class ProcessSpec:
     ready_timeout: float = 60.0
     grace: float = 15.0
     live: Callable[[], Awaitable[Liveness]] | None = None
+    cwd: Path | None = None
 
 
 class ChildProcess:
@@ -119,6 +121,7 @@ class ChildProcess:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **self.spec.env},
+                    cwd=self.spec.cwd,
                     start_new_session=True,
                 )
             except OSError as error:
@@ -169,6 +172,11 @@ class ChildProcess:
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+
+def python(module: str) -> list[str]:
+    """Return what runs a module of ours; never one that lies in the current folder under its name."""
+    return [sys.executable, "-P", "-m", module]
 
 
 def tie_to_parent() -> list[str]:

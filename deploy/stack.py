@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.jars import Progress
 from evometrics.deploy.java import MissingPartError
 from evometrics.deploy.ports import HOST, steady_ports
-from evometrics.deploy.process import ChildProcess, ProcessSpec
+from evometrics.deploy.process import ChildProcess, ProcessSpec, python
 from evometrics.deploy.readiness import answers, live_at
 from evometrics.deploy.stackfile import StackAddresses, end_leftovers, lock_data, remove_stack, write_stack
 from evometrics.deploy.supervise import SupervisedPart
@@ -191,7 +190,7 @@ class LocalStack:
 
     def _worker(self, name: str, port: int) -> ProcessSpec:
         kind = name.partition("-")[0]
-        argv = [sys.executable, "-m", "evometrics.deploy.cli", kind, "--brokers", self.addresses.brokers]
+        argv = [*python("evometrics.deploy.cli"), kind, "--brokers", self.addresses.brokers]
         argv += ["--data", str(self._data)]
         if kind == "sink":
             argv += ["--clickhouse-url", self.addresses.clickhouse_url]

@@ -89,7 +89,7 @@ def build(
     app = StreamApp(
         settings.group,
         broker=";".join(brokers),
-        datadir=data,
+        datadir=str(data).replace("{", "{{").replace("}", "}}"),  # Faust formats it with its own settings
         topic_partitions=kafka.partitions,
         topic_replication_factor=kafka.replication,
         topic_disable_leader=True,

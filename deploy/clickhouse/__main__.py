@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,10 @@ class ServerSettings:
 
 async def serve(settings: ServerSettings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    server = ClickHouseServer(Path(settings.path), settings.host, settings.port, settings.password)
+    folder = Path(settings.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)  # chDB takes a ? in a path for the beginning of options
+    server = ClickHouseServer(Path(), settings.host, settings.port, settings.password)
     await server.start()
     print(f"serving {settings.path} on http://{settings.host}:{settings.port}", flush=True)
     try:

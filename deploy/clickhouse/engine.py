@@ -21,7 +21,7 @@ class Engine:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = str(folder.resolve())
+        self._folder = str(folder)
         self._lock = lock_folder(folder)
         # SIGTERM and SIGINT are the server's own; chDB would take them over at the first connection.
         NATIVE.set_signal_handlers_enabled(0)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from evometrics.deploy.ports import HOST
-from evometrics.deploy.process import ProcessSpec
+from evometrics.deploy.process import ProcessSpec, python
 from evometrics.deploy.readiness import answers, live_at
 
 
 def clickhouse_process(folder: Path, port: int, log: Path) -> ProcessSpec:
     """The server of the chDB folder on a loopback port; it listens once its engine has answered."""
-    module = "evometrics.deploy.clickhouse"
     return ProcessSpec(
         name="clickhouse",
-        argv=(sys.executable, "-m", module, "--path", str(folder), "--host", HOST, "--port", str(port)),
+        argv=(*python("evometrics.deploy.clickhouse"), "--path", str(folder), "--host", HOST, "--port", str(port)),
         log=log,
         ready=answers(f"http://{HOST}:{port}/ping"),
         ready_timeout=60,
