@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from evometrics.producers.progress import ProgressSampling
-from evometrics.schemas.settings import KafkaSettings, read_settings, require
+from evometrics.schemas.settings import KafkaSettings, Masked, read_settings, require
 from evometrics.schemas.validation import NAME_CHARACTERS
 
 logger = logging.getLogger(__name__)
@@ -24,8 +24,8 @@ S = TypeVar("S")
 BROKERS_VARIABLE = "EVOMETRICS_KAFKA_BROKERS"
 
 
-@dataclass(frozen=True, slots=True)
-class CollectorSettings:
+@dataclass(frozen=True, slots=True, repr=False)
+class CollectorSettings(Masked):
     """How one collector records.
 
     Attributes:

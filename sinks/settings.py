@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from evometrics.schemas.settings import require
+from evometrics.schemas.settings import check_url, require
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+SECRETS = ": EVOMETRICS_CLICKHOUSE_USER and EVOMETRICS_CLICKHOUSE_PASSWORD take them"
 CLUSTER = re.compile(r"[A-Za-z0-9_.-]{1,64}|\{[A-Za-z0-9_]{1,62}\}")
 
 
@@ -27,18 +28,16 @@ class ClickHouseSettings:
 
     url: str = "http://127.0.0.1:8123"
     user: str = "default"
-    password: str = ""
+    password: str = field(default="", repr=False)
     database: str = "evometrics"
     cluster: str = ""
 
     def __post_init__(self) -> None:
+        check_url("url", self.url, "http://127.0.0.1:8123", SECRETS)
         parts = urlsplit(self.url)
-        try:
-            port = parts.port
-        except ValueError:
-            port = None
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and port is not None
-        require(valid, "url", self.url, "give http://host:port, e.g. http://127.0.0.1:8123")
+        require(parts.port is not None, "url", self.url, "give a URL like http://127.0.0.1:8123")
+        bare = parts.path in ("", "/") and not parts.query and not parts.fragment
+        require(bare, "url", self.url, "leave out what follows the port; the database has a setting of its own")
         require(bool(self.user), "user", self.user, "name a ClickHouse user, e.g. default")
         named = IDENTIFIER.fullmatch(self.database) is not None
         require(named, "database", self.database, "letters, digits and _ only, not a digit first")

@@ -9,26 +9,13 @@ import argparse
 import asyncio
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from evometrics.deploy.clickhouse.folder import FolderInUseError
 from evometrics.deploy.clickhouse.server import ClickHouseServer
+from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.signals import terminated
-from evometrics.schemas.settings import SettingsError, read_settings, require
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """Where to listen and what to serve; an empty password lets everybody in."""
-
-    path: str = ".evometrics/clickhouse"
-    host: str = "127.0.0.1"
-    port: int = 8123
-    password: str = ""
-
-    def __post_init__(self) -> None:
-        require(0 < self.port < 65536, "port", self.port, "give a TCP port")
+from evometrics.schemas.settings import SettingsError, read_settings
 
 
 async def serve(settings: ServerSettings) -> None:

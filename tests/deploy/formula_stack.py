@@ -1,6 +1,6 @@
 """`evometrics` in a build whose stream workers compute efficiency wrong, or fail, as long as a file says so.
 
-    EVOMETRICS_TEST_WRONG_FORMULA=FILE python -m tests.deploy.formula_stack up …
+    TEST_WRONG_FORMULA=FILE python -m tests.deploy.formula_stack up …
 
 The workers of a stack that is started so are of this build; each looks for the file when it starts. Nothing
 of this is in the product: what makes the rows is replaced from outside.
@@ -22,7 +22,7 @@ from evometrics.streams import computations
 from evometrics.streams.metrics_rows import MetricsRows
 from evometrics.streams.rows import Completion
 
-FILE = "EVOMETRICS_TEST_WRONG_FORMULA"
+FILE = "TEST_WRONG_FORMULA"
 #: What the wrong formula adds: no right efficiency of the tests is that large.
 WRONG = 1_000_000.0
 #: What the file holds where the build fails at each completion.

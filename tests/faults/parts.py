@@ -108,7 +108,7 @@ class Parts:
         environment = {
             **self.environment,
             "EVOMETRICS_STREAM_SESSION_TIMEOUT_SECONDS": str(STREAM_SESSION_SECONDS),
-            "EVOMETRICS_FAULTS_COUNTER": str(self.crash_counter(name)),
+            "FAULTS_COUNTER": str(self.crash_counter(name)),
             "PYTHONPATH": str(ROOT),
         }
         log = self.folder / "logs" / f"{name}.log"
@@ -174,7 +174,7 @@ class Parts:
 
 def process_environment(without: str = "", crash: str = "") -> dict[str, str]:
     """Return the variables that weaken a part."""
-    chosen = {"EVOMETRICS_FAULTS_WITHOUT": without, "EVOMETRICS_FAULTS_CRASH": crash}
+    chosen = {"FAULTS_WITHOUT": without, "FAULTS_CRASH": crash}
     return {name: value for name, value in chosen.items() if value} | {
         name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ
     }

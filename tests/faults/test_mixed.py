@@ -9,7 +9,7 @@ from evometrics.deploy.topics import create_topics
 from evometrics.schemas.settings import KafkaSettings
 from tests.faults.mixed import Mixed, mixed
 
-SECONDS = float(os.environ.get("EVOMETRICS_TEST_MIXED_SECONDS", "3"))
+SECONDS = float(os.environ.get("TEST_MIXED_SECONDS", "3"))
 
 
 async def test_v1_and_v2_producers_mixed_lose_nothing_and_fill_the_new_columns(

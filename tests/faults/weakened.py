@@ -1,7 +1,7 @@
 """Runs a part as the product would, but for guarantees switched off, or with crashes planned for it.
 
-`EVOMETRICS_FAULTS_WITHOUT` names guarantees, `EVOMETRICS_FAULTS_CRASH` a plan of crashes (see `crash`),
-and `EVOMETRICS_FAULTS_COUNTER` the file that counts those it had. Nothing of this is in the product:
+`FAULTS_WITHOUT` names guarantees, `FAULTS_CRASH` a plan of crashes (see `crash`),
+and `FAULTS_COUNTER` the file that counts those it had. Nothing of this is in the product:
 functions are replaced from outside.
 """
 
@@ -139,11 +139,11 @@ WEAKENED = {
 
 def main() -> int:
     """Replace what the environment names, then run the part that the arguments name."""
-    for missing in filter(None, os.environ.get("EVOMETRICS_FAULTS_WITHOUT", "").split(",")):
+    for missing in filter(None, os.environ.get("FAULTS_WITHOUT", "").split(",")):
         WEAKENED[missing]()
     part = sys.argv[1]
     kind = "publisher" if part == "orchestrator" else part
-    arm(kind, os.environ.get("EVOMETRICS_FAULTS_CRASH", ""), Path(os.environ["EVOMETRICS_FAULTS_COUNTER"]))
+    arm(kind, os.environ.get("FAULTS_CRASH", ""), Path(os.environ["FAULTS_COUNTER"]))
     if part == "orchestrator":
         from tests.faults.orchestrator import main as orchestrator
 

@@ -1,6 +1,6 @@
 """Whatever object is handed in: nothing raises, nothing hangs, and no evolution with an agent is lost.
 
-EVOMETRICS_EXAMPLES=20000 pytest tests/producers/test_arbitrary_objects.py
+EXAMPLES=20000 pytest tests/producers/test_arbitrary_objects.py
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from evometrics.schemas.validation import MAX_EVENT_BYTES, validate
 from evometrics.schemas.wire import WireFormat
 from tests.producers.outbox_tools import config
 
-EXAMPLES = int(os.environ.get("EVOMETRICS_EXAMPLES", "500"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "500"))
 #: Seconds that a call may take.
 MOST_SECONDS = 1.0
 
