@@ -16,7 +16,7 @@ from evometrics.deploy.options import clickhouse_settings, kafka_settings
 from evometrics.deploy.sql import Found, cell, table
 from evometrics.schemas.events import now_micros
 from evometrics.schemas.registry import RegistryClient
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.settings import KafkaSettings, SettingsError
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.letters import Bytes, DeadMessage, Letters, Selection, source_topic
 from evometrics.sinks.letters_retry import Retrier, plan_retry, recorded, unreadable
@@ -128,7 +128,7 @@ def print_value(message: DeadMessage, content: Bytes) -> None:
 async def run_retry(args: argparse.Namespace) -> int:
     """Send messages again; 1 where one that was named by id can't be."""
     if bool(args.event_ids) == args.all:
-        raise ValueError(
+        raise SettingsError(
             "name what to send again: ids of dead letters, or --all for every open one (of a --topic or "
             "--stage); --dry-run says what that would be"
         )

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.topics import DEAD_LETTERS, TOPICS
 from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
@@ -22,7 +23,7 @@ STREAM_STAGES: tuple[tuple[str, ...], ...] = ((*EVOLUTION_TOPICS, *SNAPSHOT_TOPI
 SINK_STAGES: tuple[tuple[str, ...], ...] = (tuple(topic.name for topic in TOPICS), (DEAD_LETTERS.name,))
 
 
-class DrainTimeout(TimeoutError):
+class DrainTimeout(EvometricsError, TimeoutError):
     """The pipeline did not catch up; the message names group, topic and what was left."""
 
 

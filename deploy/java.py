@@ -11,10 +11,12 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from evometrics.schemas.errors import EvometricsError
+
 MINIMUM_JAVA = 17
 
 
-class MissingPartError(RuntimeError):
+class MissingPartError(EvometricsError, RuntimeError):
     """Something the embedded stack needs is not here or does not answer; the message says how to get it."""
 
 

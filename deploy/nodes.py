@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
 
 
-class NodeFailed(RuntimeError):
+class NodeFailed(EvometricsError, RuntimeError):
     """An orchestrator process ended without its report; the message ends with what it said last."""
 
 

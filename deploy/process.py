@@ -15,6 +15,7 @@ from pathlib import Path
 
 from evometrics.deploy import tied
 from evometrics.deploy.readiness import Liveness
+from evometrics.schemas.errors import EvometricsError
 
 READY_POLL_SECONDS = 0.1
 EXIT_POLL_SECONDS = 0.1
@@ -22,7 +23,7 @@ TAIL_LINES = 15
 LOG_LIMIT_BYTES = 20 * 1024 * 1024
 
 
-class ProcessFailedError(RuntimeError):
+class ProcessFailedError(EvometricsError, RuntimeError):
     """A part did not become ready or could not be started; the message ends with the end of its log."""
 
 

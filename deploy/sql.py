@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from evometrics.schemas.errors import EvometricsError
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, open_client
 from evometrics.sinks.settings import ClickHouseSettings
 
 MAX_CELL = 60
 
 
-class QueryFailed(ValueError):
+class QueryFailed(EvometricsError, ValueError):
     """ClickHouse refused the query; the message is ClickHouse's own."""
 
 

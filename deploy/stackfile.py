@@ -12,10 +12,12 @@ from typing import Any
 
 import psutil
 
+from evometrics.schemas.errors import EvometricsError
+
 START_TOLERANCE_SECONDS = 1.0
 
 
-class StackRunningError(RuntimeError):
+class StackRunningError(EvometricsError, RuntimeError):
     """A stack already runs on the data folder."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.offset_range import range_reader
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import answered, create_missing, delete, partitions_of, with_common
@@ -19,7 +20,7 @@ from evometrics.schemas.topic_settings import RETENTION, put_right
 from evometrics.schemas.topics import SCOPE_COUNTS, SCOPE_COUNTS_RETENTION_MS, TOPICS
 
 
-class TopicMismatch(ValueError):
+class TopicMismatch(EvometricsError, ValueError):
     """A topic is there with other partitions than the settings ask for, and holds messages."""
 
 

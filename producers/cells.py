@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from evometrics.schemas.errors import EvometricsError
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 TRUE_WORDS = frozenset({"1", "1.0", "true", "t", "yes", "y"})
@@ -20,7 +22,7 @@ FALSE_WORDS = frozenset({"0", "0.0", "false", "f", "no", "n"})
 SHOWN_CHARACTERS = 80
 
 
-class Unreadable(ValueError):
+class Unreadable(EvometricsError, ValueError):
     """A row that gives no event; `str()` names the column and what is wrong with it."""
 
 

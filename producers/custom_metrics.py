@@ -15,6 +15,7 @@ from typing import Any
 from evometrics.producers import convert
 from evometrics.producers.left_out import LeftOut, said
 from evometrics.schemas import metric_defs
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import CustomMetric, micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.validation import METRIC_KINDS, NAME_CHARACTERS, InvalidEvent
@@ -33,7 +34,7 @@ SUFFIXES = {
 RESERVED_LABELS = {"histogram": "le", "summary": "quantile"}
 
 
-class MetricError(ValueError):
+class MetricError(EvometricsError, ValueError):
     """A metric can't be registered; the message names it and the rule."""
 
 

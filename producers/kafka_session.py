@@ -14,6 +14,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from evometrics.producers.framing import Framing
 from evometrics.producers.lanes import Lane
 from evometrics.schemas.bootstrap import never_create
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import RAW_TOPICS
 
@@ -26,7 +27,7 @@ REQUEST_BYTES = 4_000_000
 ABSENT = (UnknownTopicOrPartitionError.errno, InvalidTopicError.errno)
 
 
-class TopicsMissing(ConnectionError):
+class TopicsMissing(EvometricsError, ConnectionError):
     """The broker lacks topics; the message names them and the way out."""
 
 

@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from evometrics.producers.outbox_tally import BYTES, Record, Tally, read_record
+from evometrics.schemas.errors import EvometricsError
 
 LOCK = ".lock"
 #: What SQLite keeps beside a database, and what a rebuilt outbox is called until it takes its place.
@@ -23,7 +24,7 @@ WAL, SHM, JOURNAL, REBUILDING, REBUILT = "-wal", "-shm", "-journal", ".rebuildin
 ASIDE = ".damaged"
 
 
-class OutboxError(OSError):
+class OutboxError(EvometricsError, OSError):
     """The outbox can't be used; the message names its file and the way out."""
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from fastavro.validation import validate
 
+from evometrics.schemas.errors import EvometricsError
 
-class IncompatibleSchema(ValueError):
+
+class IncompatibleSchema(EvometricsError, ValueError):
     """A version that would break readers or writers of another; names record, field, reason, way out."""
 
 

@@ -15,6 +15,8 @@ import sqlite3
 import struct
 from pathlib import Path
 
+from evometrics.schemas.errors import EvometricsError
+
 #: "EvoH", at byte 68 of the file (https://www.sqlite.org/fileformat.html, "The Database Header").
 APPLICATION_ID = 0x45766F48
 VERSION = 1
@@ -140,7 +142,7 @@ CREATE INDEX IF NOT EXISTS idx_evolution ON events (evolution_id) WHERE evolutio
 """
 
 
-class HistoryError(OSError):
+class HistoryError(EvometricsError, OSError):
     """The history can't be written or read; the message names the file and the way out."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from evometrics.schemas.catalog import WriterSchema, writer_schema
 from evometrics.schemas.compatibility import IncompatibleSchema, check_compatible
+from evometrics.schemas.errors import EvometricsError
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 #: Every version with every other one, in both directions: what `check_compatible` asks of two.
@@ -26,7 +27,7 @@ REFUSED = frozenset({409, 422})
 TRIES = 3
 
 
-class RegistryUnavailable(ConnectionError):
+class RegistryUnavailable(EvometricsError, ConnectionError):
     """The registry can't be reached or can't answer; the message names its URL and what to do."""
 
 

@@ -26,6 +26,8 @@ S = TypeVar("S")
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
+ADDRESS = re.compile(r"[^\s/@]+:(?P<port>[0-9]{1,5})")
+
 PREFIX = "EVOMETRICS_"
 #: The sections of the file and of the variables, each read by the part that declares its dataclass.
 SECTIONS = ("clickhouse", "clickhouse_server", "collector", "health", "kafka", "sink", "stream")
@@ -62,9 +64,9 @@ class KafkaSettings:
     def __post_init__(self) -> None:
         require(bool(self.brokers), "brokers", self.brokers, "name at least one host:port")
         for broker in self.brokers.split(","):
-            host, _, port = broker.strip().rpartition(":")
-            valid = re.fullmatch(r"[^\s/@]+", host) is not None and re.fullmatch(r"[0-9]{1,5}", port) is not None
-            require(valid and 0 < int(port) < 65536, "brokers", self.brokers, "each broker is host:port")
+            address = ADDRESS.fullmatch(broker.strip())
+            valid = address is not None and 0 < int(address["port"]) < 65536
+            require(valid, "brokers", self.brokers, "each broker is host:port")
         if self.registry_url:
             check_url("registry_url", self.registry_url, "http://host:8081", ": they are not sent")
         require(self.partitions > 0, "partitions", self.partitions, "must be at least 1")
@@ -181,13 +183,17 @@ def check_names(
     for section, entries in file.items():
         if section not in known:
             near = nearest(section, known)
-            raise SettingsError(f"[{section}]: no such section{near or '; there are ' + ', '.join(sorted(known))}")
+            raise SettingsError(
+                f"[{section}]: no such section{near or '; there are ' + ', '.join(sorted(known))}"
+            )
         if not isinstance(entries, Mapping):
             raise SettingsError(f"{section}={entries!r}: give a section [{section}] with its settings")
         for name in entries:
             names = known[section]
             if names is not None and name not in names:
-                raise SettingsError(f"[{section}] {name}: no such setting in this section{nearest(name, names)}")
+                raise SettingsError(
+                    f"[{section}] {name}: no such setting in this section{nearest(name, names)}"
+                )
     variables = [variable_of(section, name) for section, names in known.items() for name in names or ()]
     for variable, value in environ.items():
         if not variable.upper().startswith(PREFIX) or variable in variables or service_link(variable, value):
@@ -195,9 +201,8 @@ def check_names(
         within = [section for section in known if variable.startswith(variable_of(section, ""))]
         if within and known[max(within, key=len)] is None:
             continue
-        raise SettingsError(
-            f"{variable}: no such setting{nearest(variable.upper(), variables)}; `evometrics config` lists all"
-        )
+        near = nearest(variable.upper(), variables)
+        raise SettingsError(f"{variable}: no such setting{near}; `evometrics config` lists all")
 
 
 def service_link(variable: str, value: str) -> bool:

@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_settings import BROKER_TIME, LARGEST_MESSAGE
 from evometrics.schemas.validation import MAX_EVENT_BYTES
@@ -20,7 +21,7 @@ RETRY_SECONDS = 0.5
 T = TypeVar("T")
 
 
-class BrokerUnavailable(ConnectionError):
+class BrokerUnavailable(EvometricsError, ConnectionError):
     """No broker answers; the message names the address and the way out."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import (
     CustomMetric,
     Event,
@@ -57,7 +58,7 @@ Fail: TypeAlias = Callable[[str, str], None]
 
 
 @dataclass
-class InvalidEvent(ValueError):
+class InvalidEvent(EvometricsError, ValueError):
     """An event that must not be recorded.
 
     Attributes:

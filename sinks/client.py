@@ -10,6 +10,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
+from evometrics.schemas.errors import EvometricsError
 from evometrics.sinks.settings import ClickHouseSettings
 
 CONNECT_SECONDS = 5
@@ -46,7 +47,7 @@ BAD_DATA_CODES = frozenset(
 AVRO_EXCEPTION = "avro::Exception"
 
 
-class ClickHouseUnavailable(ConnectionError):
+class ClickHouseUnavailable(EvometricsError, ConnectionError):
     """ClickHouse can't be used just now; the message names its address and a way out."""
 
 

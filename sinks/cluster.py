@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import re
 
+from evometrics.schemas.errors import EvometricsError
+
 #: What stands for itself and is no syntax: quoted text and comments.
 OPAQUE = re.compile(r"'(?:[^'\\]|\\.|'')*'|`[^`]*`|--[^\n]*", re.DOTALL)
 BLANK = "\0"
@@ -45,7 +47,7 @@ SHARD_PATH = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'"
 SHARED_PATH = "'/clickhouse/tables/{database}/{table}', '{shard}-{replica}'"
 
 
-class UnknownStatement(ValueError):
+class UnknownStatement(EvometricsError, ValueError):
     """A statement of a kind that this module does not know; the message shows it."""
 
 

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.dead_letters import CUT, KEY_CUT
+from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.settings import SettingsError
 from evometrics.schemas.topics import topic_named
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.settings import ClickHouseSettings
@@ -53,7 +55,7 @@ GROUP BY source_topic, source_partition, source_offset
 """
 
 
-class NoSuchLetter(ValueError):
+class NoSuchLetter(EvometricsError, ValueError):
     """An event id that no dead letter has; the message names it and a way out."""
 
 
@@ -267,8 +269,8 @@ def retried_data(message: DeadMessage, partition: int, offset: int) -> str:
 
 
 def source_topic(name: str) -> str:
-    """Return a topic's name as given. Raises `ValueError` naming those there are."""
+    """Return a topic's name as given. Raises `SettingsError` naming those there are."""
     try:
         return topic_named(name).name
     except KeyError as error:
-        raise ValueError(str(error.args[0])) from None
+        raise SettingsError(str(error.args[0])) from None

@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import RecordMetadata
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import SystemEvent, now_micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.reading import read_event
@@ -31,7 +32,7 @@ REQUEST_BYTES = 16_000_000
 RECORDED_SECONDS = 20.0
 
 
-class RetryFailed(RuntimeError):
+class RetryFailed(EvometricsError, RuntimeError):
     """Kafka did not take a message; the message names it and says what was done until then."""
 
 

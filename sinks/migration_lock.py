@@ -28,6 +28,7 @@ from typing import Any, Self
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.tasks import end_tasks
 from evometrics.sinks.client import CLICKHOUSE_ERRORS
 from evometrics.sinks.migration_history import agreed, consistency
@@ -53,7 +54,7 @@ DEAD_SECONDS = 10.0
 POLL_SECONDS = 0.2
 
 
-class LockLost(RuntimeError):
+class LockLost(EvometricsError, RuntimeError):
     """Another run has taken this one for dead and goes on in its place."""
 
 

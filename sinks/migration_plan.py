@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from evometrics.schemas.errors import EvometricsError
 from evometrics.sinks.migration_files import Migration
 
 
-class MigrationError(RuntimeError):
+class MigrationError(EvometricsError, RuntimeError):
     """A migration can't be applied; the message names it and a way out."""
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from evometrics.schemas import codec
 from evometrics.schemas.binary import read_length, read_text
 from evometrics.schemas.catalog import newest, plain
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.topics import Topic
 from evometrics.sinks.raw_event import HEAD_BYTES
 
@@ -33,7 +34,7 @@ FORMAT = (
 )
 
 
-class TableMismatch(RuntimeError):
+class TableMismatch(EvometricsError, RuntimeError):
     """A table's columns are not those of the newest schema; the message names them and a way out."""
 
 

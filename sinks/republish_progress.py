@@ -14,6 +14,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import KpiSnapshot
 from evometrics.schemas.offset_range import range_reader, read_range
 from evometrics.schemas.settings import KafkaSettings
@@ -30,7 +31,7 @@ SETTLE_ROUNDS = 10
 MOST_READ = 4096
 
 
-class RepublishError(RuntimeError):
+class RepublishError(EvometricsError, RuntimeError):
     """Republishing can't begin or go on; the message says what was done and the way out."""
 
 

@@ -37,7 +37,7 @@ class ClickHouseSettings:
         parts = urlsplit(self.url)
         require(parts.port is not None, "url", self.url, "give a URL like http://127.0.0.1:8123")
         bare = parts.path in ("", "/") and not parts.query and not parts.fragment
-        require(bare, "url", self.url, "leave out what follows the port; the database has a setting of its own")
+        require(bare, "url", self.url, "leave out what follows the port (the database: --database)")
         require(bool(self.user), "user", self.user, "name a ClickHouse user, e.g. default")
         named = IDENTIFIER.fullmatch(self.database) is not None
         require(named, "database", self.database, "letters, digits and _ only, not a digit first")

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import newest
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.topics import DERIVED_TOPICS, Topic
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.blocks import block_end, container, container_format
@@ -43,11 +44,11 @@ class Row(NamedTuple):
     value: bytes
 
 
-class ReplayEnded(RuntimeError):
+class ReplayEnded(EvometricsError, RuntimeError):
     """The run's tables are gone; the message says why, and what to do."""
 
 
-class NotReplayable(RuntimeError):
+class NotReplayable(EvometricsError, RuntimeError):
     """The live tables are none that a replay can be held against; the message says why."""
 
 

@@ -19,10 +19,7 @@ from evometrics.schemas.settings import SettingsError, read_settings
 
 
 async def serve(settings: ServerSettings) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    folder = Path(settings.path)
-    folder.mkdir(parents=True, exist_ok=True)
-    os.chdir(folder)  # chDB takes a ? in a path for the beginning of options
+    """Serve the current folder until SIGTERM or SIGINT."""
     server = ClickHouseServer(Path(), settings.host, settings.port, settings.password)
     await server.start()
     print(f"serving {settings.path} on http://{settings.host}:{settings.port}", flush=True)
@@ -41,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int)
     try:
         settings = read_settings(ServerSettings, "clickhouse_server", flags=vars(parser.parse_args(argv)))
+        Path(settings.path).mkdir(parents=True, exist_ok=True)
+        os.chdir(settings.path)  # chDB takes a ? in a path for the beginning of options
         asyncio.run(serve(settings))
     except SettingsError as error:
         print(error, file=sys.stderr)

@@ -6,8 +6,10 @@ import fcntl
 import os
 from pathlib import Path
 
+from evometrics.schemas.errors import EvometricsError
 
-class FolderInUseError(RuntimeError):
+
+class FolderInUseError(EvometricsError, RuntimeError):
     """Another process has the folder open."""
 
 

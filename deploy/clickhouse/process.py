@@ -11,9 +11,10 @@ from evometrics.deploy.readiness import answers, live_at
 
 def clickhouse_process(folder: Path, port: int, log: Path) -> ProcessSpec:
     """The server of the chDB folder on a loopback port; it listens once its engine has answered."""
+    at = ("--path", str(folder), "--host", HOST, "--port", str(port))
     return ProcessSpec(
         name="clickhouse",
-        argv=(*python("evometrics.deploy.clickhouse"), "--path", str(folder), "--host", HOST, "--port", str(port)),
+        argv=(*python("evometrics.deploy.clickhouse"), *at),
         log=log,
         ready=answers(f"http://{HOST}:{port}/ping"),
         ready_timeout=60,
