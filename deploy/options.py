@@ -10,20 +10,50 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.stackfile import StackAddresses, read_stack
+from evometrics.schemas.health import HealthSettings
 from evometrics.schemas.http import HttpAddress
-from evometrics.schemas.settings import KafkaSettings, SettingsError, read_settings
-from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.schemas.settings import SECTIONS, KafkaSettings, SettingsError, check_names, read_settings
+from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
+from evometrics.streams.settings import StreamSettings
 
 DATA = ".evometrics"
+#: What the parts that are started here are set by.
+LOCAL: dict[str, type[Any]] = {
+    "clickhouse": ClickHouseSettings,
+    "clickhouse_server": ServerSettings,
+    "health": HealthSettings,
+    "kafka": KafkaSettings,
+    "sink": SinkSettings,
+    "stream": StreamSettings,
+}
 
 
 def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
-    number = int(text) if text.isdecimal() else 0
+    number = int(text) if text.isdecimal() and len(text) < 19 else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return number
+
+
+def port(text: str) -> int:
+    """Parse a TCP port."""
+    number = int(text) if text.isascii() and text.isdecimal() else 0
+    if not 0 < number < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port, a number from 1 to 65535")
+    return number
+
+
+def broker_count(text: str) -> int:
+    """Parse how many brokers to start."""
+    if text in ("1", "3"):
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not 1 or 3, the number of brokers to start here. "
+        "To use a running Kafka instead give --brokers HOST:PORT"
+    )
 
 
 def iso_time(text: str) -> int:
@@ -36,6 +66,7 @@ def add_common(sub: argparse.ArgumentParser) -> None:
     """Add what every subcommand takes."""
     sub.add_argument("--data", default=DATA, help="folder of the local stack (default ./.evometrics)")
     sub.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings by section")
+    sub.add_argument("--traceback", action="store_true", help="show where an error comes from")
 
 
 def add_kafka(sub: argparse.ArgumentParser) -> None:
@@ -57,9 +88,30 @@ def add_clickhouse(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--database", help="its database (default: evometrics)")
 
 
+def add_servers(sub: argparse.ArgumentParser) -> None:
+    """Add what every subcommand takes, and how to reach Kafka and ClickHouse."""
+    add_server(sub)
+    add_kafka(sub)
+
+
+def add_server(sub: argparse.ArgumentParser) -> None:
+    """Add what every subcommand takes, and how to reach ClickHouse."""
+    add_common(sub)
+    add_clickhouse(sub)
+
+
+def add_local(sub: argparse.ArgumentParser) -> None:
+    """Add how many brokers to start, and the flags that put running servers in the place of ours."""
+    text = "Kafka brokers to start: 1, or a cluster of 3 (default 1)"
+    sub.add_argument("--local-brokers", type=broker_count, metavar="NUMBER", help=text)
+    text = "use this Kafka instead of starting one"
+    sub.add_argument("--brokers", metavar="HOST:PORT[,...]", help=text)
+    sub.add_argument("--clickhouse-url", metavar="URL", help="use this ClickHouse instead of starting one")
+
+
 def add_http(sub: argparse.ArgumentParser) -> None:
     """Add where health and metrics are served."""
-    sub.add_argument("--http-port", type=int, help="serve /metrics and /health here (default: not at all)")
+    sub.add_argument("--http-port", type=port, help="serve /metrics and /health here (default: not at all)")
     sub.add_argument("--http-host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
 
 
@@ -73,9 +125,16 @@ def config_file(args: argparse.Namespace) -> dict[str, Any]:
     if args.config is None:
         return {}
     try:
-        return tomllib.loads(args.config.read_text(encoding="utf-8"))
+        return tomllib.loads(args.config.read_text(encoding="utf-8-sig"))  # editors put a mark before it
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"--config {args.config}: {error}") from None
+
+
+def check_settings(args: argparse.Namespace) -> None:
+    """Raise `SettingsError` where file or environment names a setting that no part has."""
+    names = {section: [field.name for field in dataclasses.fields(cls)] for section, cls in LOCAL.items()}
+    # A node reads its own, in a process that may be another's.
+    check_names({**dict.fromkeys(SECTIONS), **names}, os.environ, config_file(args))
 
 
 def running_stack(args: argparse.Namespace) -> StackAddresses | None:

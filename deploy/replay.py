@@ -11,8 +11,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from evometrics.deploy.commands.replay import replay_settings, source, stream_settings
 from evometrics.deploy.options import clickhouse_settings
-from evometrics.deploy.replay_flags import replay_settings, source, stream_settings
 from evometrics.deploy.republish import say
 from evometrics.deploy.sql import Found, cell, table
 from evometrics.sinks.replay import Computed, replaying

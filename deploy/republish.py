@@ -1,4 +1,4 @@
-"""`evometrics republish` and `evometrics checksums`: raw tables back onto topics; whether all is equal."""
+"""`evometrics republish`: raw tables back onto topics."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import time
 
 from tqdm import tqdm
 
+from evometrics.deploy.commands.republish import selection
 from evometrics.deploy.dead_letters import wire_of
 from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
-from evometrics.deploy.republish_flags import selection
-from evometrics.deploy.sql import Found, table
 from evometrics.schemas.settings import read_settings
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import open_wire
-from evometrics.sinks.checksums import checksums
 from evometrics.sinks.raw_tables import RawTables
 from evometrics.sinks.republish import Republisher, RepublishSettings, to_send
 from evometrics.sinks.republish_target import Target
@@ -68,14 +66,3 @@ def tell_counts(args: argparse.Namespace, counts: dict[str, int], name: str, wor
         print(f"{each:24} {number:10}")
     earlier = "; an earlier run sent the others" if after else ""
     print(f"{sum(counts.values())} events {words}{earlier}")
-
-
-async def run_checksums(args: argparse.Namespace) -> int:
-    """Print what each table holds, in numbers that are equal where tables are."""
-    found = await checksums(clickhouse_settings(args))
-    if args.json:
-        print(json.dumps({name: each._asdict() for name, each in found.items()}))
-    else:
-        rows = [(name, each.rows, f"{each.hashes:016x}") for name, each in found.items()]
-        print(table(Found(["table", "rows", "checksum"], list(rows))))
-    return 0

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import urlsplit
 
 from evometrics.deploy.broker import KafkaNode, bootstrap, plan_nodes, prepare_node, registered_brokers
 from evometrics.deploy.clickhouse.process import clickhouse_process
@@ -22,6 +21,7 @@ from evometrics.deploy.stackfile import StackAddresses, end_leftovers, lock_data
 from evometrics.deploy.supervise import SupervisedPart
 from evometrics.schemas.settings import KafkaSettings, require
 from evometrics.schemas.tasks import end_tasks
+from evometrics.sinks.settings import ClickHouseSettings
 
 WORKER_START_SECONDS = 90.0
 
@@ -32,34 +32,37 @@ class StackSettings:
 
     Attributes:
         data: folder of all data and logs.
-        brokers: Kafka nodes to run: 1, or a cluster of 3.
-        external_broker: `host:port` of a running Kafka that takes the place of the embedded one.
+        local_brokers: Kafka nodes to run: 1, or a cluster of 3; None = 1, where no other Kafka is named.
+        external_brokers: `host:port` of a running Kafka that takes the place of the embedded one.
         external_clickhouse: URL of a running ClickHouse that takes the place of the embedded one.
         stream_workers: Faust workers to run.
         sink_workers: sinks to run.
     """
 
     data: str = ".evometrics"
-    brokers: int = 1
-    external_broker: str | None = None
+    local_brokers: int | None = None
+    external_brokers: str | None = None
     external_clickhouse: str | None = None
     stream_workers: int = 1
     sink_workers: int = 1
 
     def __post_init__(self) -> None:
         # Of two, the quorum of controllers is gone with either one.
-        require(self.brokers in (1, 3), "brokers", self.brokers, "a local cluster has 1 broker or 3")
-        if self.external_broker is not None:
-            KafkaSettings(brokers=self.external_broker)
-            reason = f"none is started here beside the one at {self.external_broker}: leave it out"
-            require(self.brokers == 1, "brokers", self.brokers, reason)
+        reason = "a local cluster has 1 broker or 3"
+        require(self.nodes in (1, 3), "local_brokers", self.local_brokers, reason)
+        if self.external_brokers is not None:
+            KafkaSettings(brokers=self.external_brokers)
+            reason = f"none is started here beside the one at {self.external_brokers}: leave it out"
+            require(self.local_brokers is None, "local_brokers", self.local_brokers, reason)
         if self.external_clickhouse is not None:
-            url = urlsplit(self.external_clickhouse)
-            valid = url.scheme in ("http", "https") and bool(url.hostname)
-            reason = "give a URL like http://host:8123"
-            require(valid, "external_clickhouse", self.external_clickhouse, reason)
+            ClickHouseSettings(url=self.external_clickhouse)
         require(self.stream_workers >= 0, "stream_workers", self.stream_workers, "must not be negative")
         require(self.sink_workers >= 0, "sink_workers", self.sink_workers, "must not be negative")
+
+    @property
+    def nodes(self) -> int:
+        """Kafka nodes that a stack without another Kafka runs."""
+        return 1 if self.local_brokers is None else self.local_brokers
 
 
 class LocalStack:
@@ -111,10 +114,10 @@ class LocalStack:
                 self._progress(f"{name}: ended what an earlier stack left running")
             ports = steady_ports(self._data / "ports.json", ["clickhouse", *self._worker_names()])
             nodes: tuple[KafkaNode, ...] = ()
-            if not self._settings.external_broker:
-                nodes = plan_nodes(self._data / "kafka", self._settings.brokers)
+            if not self._settings.external_brokers:
+                nodes = plan_nodes(self._data / "kafka", self._settings.nodes)
             self.addresses = StackAddresses(
-                brokers=self._settings.external_broker or bootstrap(nodes),
+                brokers=self._settings.external_brokers or bootstrap(nodes),
                 clickhouse_url=self._settings.external_clickhouse or f"http://{HOST}:{ports['clickhouse']}",
                 metrics_urls={name: f"http://{HOST}:{ports[name]}/metrics" for name in self._worker_names()},
                 data=self._data,
@@ -157,7 +160,7 @@ class LocalStack:
 
     async def _start_brokers(self, nodes: tuple[KafkaNode, ...]) -> None:
         brokers = self.addresses.brokers
-        if self._settings.external_broker:
+        if self._settings.external_brokers:
             if not any([await registered_brokers(address.strip()) for address in brokers.split(",")]):
                 raise MissingPartError(
                     f"no Kafka answers at {brokers}. Start it or correct the address, or leave it out "

@@ -82,28 +82,34 @@ async def open_client(settings: ClickHouseSettings, *, database: str | None = No
 
 def explain(settings: ClickHouseSettings, error: BaseException) -> str:
     """Return what went wrong with ClickHouse and a way out, in one line."""
-    code = error_code(error)
     reason = " ".join(str(error).split())[:300] or type(error).__name__
-    if code in (516, 192, 194):
-        way_out = f"user {settings.user!r} was refused: set EVOMETRICS_CLICKHOUSE_USER and _PASSWORD"
-    elif code == 81:
-        way_out = f"database {settings.database!r} is not there: run `evometrics migrate` first"
-    elif code == 60:
-        way_out = f"a table is missing in database {settings.database!r}: run `evometrics migrate` first"
-    elif code in (16, 47):
-        way_out = f"a column is missing in database {settings.database!r}: run `evometrics migrate` first"
-    elif code == 497:
-        way_out = (
-            f"user {settings.user!r} may not do that: grant it what the error names, or run "
-            "`evometrics migrate` as a user who may"
-        )
-    elif code is not None:
+    way_out = remedy(error, settings)
+    if way_out is None and error_code(error) is not None:
         way_out = "ClickHouse answered with an error"
-    else:
+    elif way_out is None:
         way_out = (
             "start it (`evometrics up`), or name another with --clickhouse-url or EVOMETRICS_CLICKHOUSE_URL"
         )
     return f"ClickHouse at {settings.url}: {way_out} ({reason})"
+
+
+def remedy(error: BaseException, settings: ClickHouseSettings) -> str | None:
+    """Return what to do about an error that ClickHouse answered with; None where nobody can tell."""
+    code = error_code(error)
+    if code in (516, 192, 194):
+        return f"user {settings.user!r} was refused: set EVOMETRICS_CLICKHOUSE_USER and _PASSWORD"
+    if code == 81:
+        return f"database {settings.database!r} is not there: run `evometrics migrate` first"
+    if code == 60:
+        return f"a table is missing in database {settings.database!r}: run `evometrics migrate` first"
+    if code in (16, 47):
+        return f"a column is missing in database {settings.database!r}: run `evometrics migrate` first"
+    if code == 497:
+        return (
+            f"user {settings.user!r} may not do that: grant it what the error names, or run "
+            "`evometrics migrate` as a user who may"
+        )
+    return None
 
 
 def error_code(error: BaseException) -> int | None:

@@ -50,7 +50,8 @@ def main() -> int:
 
     def worker(self: LocalStack, name: str, port: int) -> ProcessSpec:
         spec = original(self, name, port)
-        argv = [__spec__.name if word == cli.__name__ else word for word in spec.argv]
+        # from this folder, where the tests are
+        argv = [__spec__.name if word == cli.__name__ else word for word in spec.argv if word != "-P"]
         return replace(spec, argv=tuple(argv))
 
     LocalStack._worker = worker  # type: ignore[method-assign]

@@ -38,7 +38,7 @@ def test_without_java_the_ways_out_are_told(tmp_path: Path) -> None:
         find_java({"PATH": str(tmp_path)})
     told = str(caught.value)
     assert "there is none in JAVA_HOME or PATH" in told
-    for way_out in ("apt-get install openjdk-17-jre-headless", "JAVA_HOME", "--broker host:port"):
+    for way_out in ("apt-get install openjdk-17-jre-headless", "JAVA_HOME", "--brokers host:port"):
         assert way_out in told
 
 
@@ -64,7 +64,7 @@ def test_without_maven_the_ways_out_are_told(tmp_path: Path) -> None:
         kafka_libs(print, environ)
     told = str(caught.value)
     assert "there is no mvn in PATH" in told
-    for way_out in ("pip install jgo", "apt-get install maven", "KAFKA_HOME", "--broker host:port"):
+    for way_out in ("pip install jgo", "apt-get install maven", "KAFKA_HOME", "--brokers host:port"):
         assert way_out in told
 
 

@@ -100,7 +100,17 @@ async def test_a_stack_of_three_brokers_keeps_three_copies_and_restarts_each_bro
     tmp_path: Path, clickhouse: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "data"
-    given = ["up", "--brokers", "3", "--partitions", "2", "--data", str(data), "--clickhouse", clickhouse]
+    given = [
+        "up",
+        "--local-brokers",
+        "3",
+        "--partitions",
+        "2",
+        "--data",
+        str(data),
+        "--clickhouse-url",
+        clickhouse,
+    ]
     config = tmp_path / "settings.toml"
     config.write_text('[clickhouse]\ndatabase = "three_brokers"\n')
     args = parser().parse_args([*given, "--config", str(config)])
@@ -124,7 +134,7 @@ async def test_a_stack_of_three_brokers_keeps_three_copies_and_restarts_each_bro
         after = stack.pids()
         assert {name for name in before if before[name] != after[name]} == {"kafka-2"}
         assert killed.pid == after["kafka-2"]
-    with pytest.raises(SettingsError, match=r"brokers=1: .* holds a cluster of 3: start as many"):
+    with pytest.raises(SettingsError, match=r"local_brokers=1: .* holds a cluster of 3: start as many"):
         await LocalStack(stores_only(data), nothing, print).start()
     assert read_stack(data) is None
     assert len(plan_nodes(data / "kafka", 3)) == 3
@@ -134,26 +144,28 @@ async def test_a_stack_of_three_brokers_keeps_three_copies_and_restarts_each_bro
 def test_a_number_of_brokers_is_not_an_address(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("up", "demo"):
         with pytest.raises(SystemExit):
-            parser().parse_args([command, "--brokers", given])
+            parser().parse_args([command, "--local-brokers", given])
         told = capsys.readouterr().err
         assert f"'{given}' is not 1 or 3, the number of brokers to start here" in told
-        assert "To use a running Kafka instead give --broker HOST:PORT" in told
+        assert "To use a running Kafka instead give --brokers HOST:PORT" in told
 
 
 def test_brokers_that_make_no_sense_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="brokers=2: a local cluster has 1 broker or 3"):
-        StackSettings(brokers=2)
-    with pytest.raises(SettingsError, match="brokers=3: none is started here beside the one at host:9092"):
-        StackSettings(brokers=3, external_broker="host:9092")
+    with pytest.raises(SettingsError, match="local_brokers=2: a local cluster has 1 broker or 3"):
+        StackSettings(local_brokers=2)
+    with pytest.raises(
+        SettingsError, match="local_brokers=3: none is started here beside the one at host:9092"
+    ):
+        StackSettings(local_brokers=3, external_brokers="host:9092")
     args = parser().parse_args(["up", "--replication", "3", "--data", str(tmp_path)])
-    with pytest.raises(SettingsError, match=r"replication=3: .* of which --brokers 1 are started"):
+    with pytest.raises(SettingsError, match=r"replication=3: .* of which --local-brokers 1 are started"):
         local_stack(args)
 
 
 async def test_running_services_take_the_place_of_the_embedded_ones(
     tmp_path: Path, kafka: str, clickhouse: str
 ) -> None:
-    settings = stores_only(tmp_path, external_broker=kafka, external_clickhouse=clickhouse)
+    settings = stores_only(tmp_path, external_brokers=kafka, external_clickhouse=clickhouse)
     async with LocalStack(settings, nothing, print) as stack:
         assert (stack.addresses.brokers, stack.addresses.clickhouse_url) == (kafka, clickhouse)
         assert stack.pids() == {}
@@ -162,21 +174,21 @@ async def test_running_services_take_the_place_of_the_embedded_ones(
 async def test_services_that_do_not_answer_are_named(tmp_path: Path, kafka: str, clickhouse: str) -> None:
     (port,) = free_ports(1)
     broker, url = f"127.0.0.1:{port}", f"http://127.0.0.1:{port}"
-    settings = stores_only(tmp_path, external_broker=kafka, external_clickhouse=url)
+    settings = stores_only(tmp_path, external_brokers=kafka, external_clickhouse=url)
     with pytest.raises(MissingPartError, match=f"no ClickHouse answers at {url}"):
         await LocalStack(settings, nothing, print).start()
-    settings = stores_only(tmp_path, external_broker=broker, external_clickhouse=clickhouse)
+    settings = stores_only(tmp_path, external_brokers=broker, external_clickhouse=clickhouse)
     with pytest.raises(MissingPartError, match=f"no Kafka answers at {broker}"):
         await LocalStack(settings, nothing, print).start()
     with pytest.raises(SettingsError, match="give a URL like"):
         stores_only(tmp_path, external_clickhouse="localhost:8123")
     with pytest.raises(SettingsError, match="host:port"):
-        stores_only(tmp_path, external_broker="localhost")
+        stores_only(tmp_path, external_brokers="localhost")
 
 
 async def test_a_failed_preparation_leaves_nothing_running(tmp_path: Path, kafka: str) -> None:
     seen: list[int] = []
-    stack = LocalStack(stores_only(tmp_path, external_broker=kafka), nothing, print)
+    stack = LocalStack(stores_only(tmp_path, external_brokers=kafka), nothing, print)
 
     async def fail(_: StackAddresses) -> None:
         seen.extend(stack.pids().values())
@@ -187,7 +199,7 @@ async def test_a_failed_preparation_leaves_nothing_running(tmp_path: Path, kafka
         await stack.start()
     assert len(seen) == 1
     assert not psutil.pid_exists(seen[0])
-    async with LocalStack(stores_only(tmp_path, external_broker=kafka), nothing, print):
+    async with LocalStack(stores_only(tmp_path, external_brokers=kafka), nothing, print):
         pass  # The folder is free again.
 
 

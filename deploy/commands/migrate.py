@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from evometrics.deploy.options import clickhouse_settings, positive
+from evometrics.deploy.options import add_server, clickhouse_settings, positive
 from evometrics.schemas.settings import SettingsError
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from evometrics.sinks.migration_plan import Status
 
 
-def add_migrate(sub: argparse.ArgumentParser) -> None:
-    """Add the flags of `evometrics migrate`."""
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_server(sub)
     sub.add_argument("--to", type=positive, metavar="NUMBER", help="stop after this migration")
     sub.add_argument(
         "--dry-run", action="store_true", help="print the statements that would run; change nothing"

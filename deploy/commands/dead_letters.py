@@ -1,19 +1,16 @@
-"""Flags of `evometrics dead-letters`, and what they are parsed as."""
+"""`evometrics dead-letters`: what could not be read or stored, and sending it again."""
 
 from __future__ import annotations
 
 import argparse
 import uuid
-from collections.abc import Callable
 
-from evometrics.deploy.options import iso_time, positive
+from evometrics.deploy.options import add_servers, iso_time, positive
 from evometrics.schemas.events import now_micros
 
 
-def add_dead_letters(
-    sub: argparse.ArgumentParser, add_servers: Callable[[argparse.ArgumentParser], None]
-) -> None:
-    """Add the three actions to the subcommand; `add_servers` adds how to reach Kafka and ClickHouse."""
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the three actions."""
     actions = sub.add_subparsers(dest="action", required=True, metavar="list|show|retry")
     listing = actions.add_parser("list", help="list the messages that are dead letters, newest first")
     listing.add_argument("--limit", type=positive, default=50, help="how many to list (default 50)")
@@ -32,6 +29,13 @@ def add_dead_letters(
             action.add_argument("--topic", help="only messages of this topic")
             action.add_argument("--stage", choices=("stream", "sink"), help="only what this part gave up on")
         add_servers(action)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """List, show or send again what could not be read or stored."""
+    from evometrics.deploy.dead_letters import run
+
+    return await run(args)
 
 
 def since(text: str) -> int:

@@ -1,17 +1,22 @@
-"""Flags of `evometrics import`."""
+"""`evometrics import`: history that existed before."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from evometrics.deploy.options import positive
+from evometrics.deploy.options import add_servers, positive
+from evometrics.schemas.errors import EvometricsError
 
 FORMATS = ("csv", "parquet", "sqlite", "state")
 
 
-def add_import(sub: argparse.ArgumentParser) -> None:
-    """Add the flags, but for how to reach the servers."""
+class ImportFailed(EvometricsError):
+    """The file could not be imported; the message names it and the way out."""
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     sub.add_argument("file", type=Path, metavar="FILE", help="SQLite, evolution_state.json, CSV or Parquet")
     sub.add_argument("--format", choices=FORMATS, help="what the file is (default: as it begins)")
     sub.add_argument("--node-id", default="import", help="node of events that name none (default import)")
@@ -23,3 +28,15 @@ def add_import(sub: argparse.ArgumentParser) -> None:
         "--wait", type=positive, default=600, metavar="SECONDS", help="for the sink to catch up (default 600)"
     )
     sub.add_argument("--json", action="store_true", help="print JSON")
+    add_servers(sub)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Bring in the history of a file."""
+    from evometrics.deploy.history.alone import NotAlone
+    from evometrics.deploy.history.run import run
+
+    try:
+        return await run(args)
+    except (NotAlone, OSError) as error:
+        raise ImportFailed(str(error)) from error

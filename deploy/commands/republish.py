@@ -1,20 +1,18 @@
-"""Flags of `evometrics republish`, and what they are parsed as."""
+"""`evometrics republish`: the events of the raw tables to Kafka again."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
 
-from evometrics.deploy.options import iso_time
+from evometrics.deploy.options import add_servers, iso_time
 from evometrics.schemas.topics import RAW_TOPICS, Topic
 from evometrics.sinks.raw_tables import RawSelection
 from evometrics.sinks.republish import RepublishSettings
 
 
-def add_republish(
-    sub: argparse.ArgumentParser, add_servers: Callable[[argparse.ArgumentParser], None]
-) -> None:
-    """Add the flags; `add_servers` adds how to reach ClickHouse, the source, and Kafka, the target."""
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags; ClickHouse is the source, Kafka the target."""
     names = ", ".join(topic.table for topic in RAW_TOPICS)
     parse = tables_among(RAW_TOPICS, "raw", "streams make the others")
     sub.add_argument("--tables", type=parse, help=f"only these, by commas (default: {names})")
@@ -42,6 +40,13 @@ def add_republish(
     )
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_servers(sub)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Send the events of the raw tables to Kafka again."""
+    from evometrics.deploy.republish import run_republish
+
+    return await run_republish(args)
 
 
 def selection(args: argparse.Namespace) -> RawSelection:

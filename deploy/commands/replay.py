@@ -1,13 +1,13 @@
-"""Flags of `evometrics replay`, and the settings they become."""
+"""`evometrics replay`: derived tables computed again; the flags, and the settings they become."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
+from evometrics.deploy.commands.republish import moment, tables_among, words
 from evometrics.deploy.dead_letters import wire_of
-from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings, positive
-from evometrics.deploy.republish_flags import moment, tables_among, words
+from evometrics.deploy.options import add_servers, clickhouse_settings, config_file, kafka_settings, positive
+from evometrics.schemas.pace import set_pace
 from evometrics.schemas.settings import SettingsError, read_settings, require
 from evometrics.schemas.topics import DERIVED_TOPICS
 from evometrics.sinks.raw_tables import RawSelection
@@ -19,8 +19,9 @@ from evometrics.streams.settings import StreamSettings
 TABLES, KAFKA = "tables", "kafka"
 
 
-def add_replay(sub: argparse.ArgumentParser, add_servers: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Add the flags; `add_servers` adds how to reach ClickHouse and Kafka."""
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    sub.set_defaults(prepare=set_pace)
     defaults = ReplaySettings()
     names = ", ".join(topic.table for topic in DERIVED_TOPICS)
     parse = tables_among(DERIVED_TOPICS, "derived", "the others were recorded")
@@ -59,6 +60,13 @@ def add_replay(sub: argparse.ArgumentParser, add_servers: Callable[[argparse.Arg
     sub.add_argument("--processes", type=positive, default=defaults.processes, metavar="NUMBER", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_servers(sub)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Compute derived tables again, show what differs, and put it right where that is asked for."""
+    from evometrics.deploy.replay import run_replay
+
+    return await run_replay(args)
 
 
 def replay_settings(args: argparse.Namespace) -> ReplaySettings:

@@ -1,0 +1,62 @@
+"""One module a command: its flags (`add`) and its work (`run`), loaded when the command is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the command line knows of a command before it loads its module.
+
+    Attributes:
+        module: its module in this package.
+        text: what it does, in one sentence.
+        extra: the extra of the package that it needs, empty for none.
+    """
+
+    module: str
+    text: str
+    extra: str = ""
+
+
+COMMANDS = {
+    "demo": Command(
+        "demo", "Run the whole pipeline on agents that truly evolve, and show it.", extra="local"
+    ),
+    "up": Command("up", "Run Kafka, ClickHouse, stream worker and sink here until Ctrl-C.", extra="local"),
+    "orchestrate": Command("orchestrate", "Run one orchestrator node with demo agents.", extra="local"),
+    "stream": Command("stream", "Run a stream worker.", extra="streams"),
+    "sink": Command("sink", "Run a sink worker.", extra="sinks"),
+    "migrate": Command("migrate", "Create or update database, tables and views.", extra="sinks"),
+    "retention": Command("retention", "Show or change how long tables keep their rows.", extra="sinks"),
+    "topics": Command("topics", "Create the topics that are missing, and list all."),
+    "dead-letters": Command(
+        "dead_letters",
+        "List, show, or send again the messages that could not be read or stored.",
+        extra="sinks",
+    ),
+    "import": Command(
+        "import_history",
+        "Bring in history from SQLite, the KPI engine's state, CSV or Parquet; twice changes nothing.",
+        extra="import",
+    ),
+    "republish": Command(
+        "republish",
+        "Send the events of the raw tables to Kafka again; streams and sink there make all tables of them.",
+        extra="sinks",
+    ),
+    "replay": Command(
+        "replay",
+        "Compute derived tables again from raw events, show what differs, and put it right (--apply).",
+        extra="sinks",
+    ),
+    "checksums": Command(
+        "checksums",
+        "Print rows and a checksum of each table: equal where two databases hold the same.",
+        extra="sinks",
+    ),
+    "sql": Command("sql", "Run one SQL query in ClickHouse and print its rows.", extra="sinks"),
+    "config": Command("config", "Show the settings in force, and where each comes from."),
+    "completion": Command("completion", "Print what makes a shell complete commands and flags."),
+}

@@ -1,0 +1,28 @@
+"""`evometrics checksums`: what each table holds, in numbers that are equal where tables are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from evometrics.deploy.options import add_server, clickhouse_settings
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    add_server(sub)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Print rows and a checksum of each table."""
+    from evometrics.deploy.sql import Found, table
+    from evometrics.sinks.checksums import checksums
+
+    found = await checksums(clickhouse_settings(args))
+    if args.json:
+        print(json.dumps({name: each._asdict() for name, each in found.items()}))
+    else:
+        rows = [(name, each.rows, f"{each.hashes:016x}") for name, each in found.items()]
+        print(table(Found(["table", "rows", "checksum"], list(rows))))
+    return 0

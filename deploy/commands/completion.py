@@ -1,0 +1,21 @@
+"""`evometrics completion`: completion of commands and flags, as a script for the shell."""
+
+from __future__ import annotations
+
+import argparse
+
+from evometrics.deploy.completing import SHELLS, script
+from evometrics.deploy.options import add_common
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_common(sub)
+    text = 'the shell; in ~/.bashrc: eval "$(evometrics completion bash)"'
+    sub.add_argument("shell", choices=SHELLS, help=text)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Print the script."""
+    print(script(args.shell))
+    return 0

@@ -1,0 +1,41 @@
+"""`evometrics retention`: how long tables keep their rows."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+from evometrics.deploy.options import add_server, clickhouse_settings, positive
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the two actions."""
+    actions = sub.add_subparsers(dest="action", required=True, metavar="show|set")
+    showing = actions.add_parser("show", help="show what each table keeps, and what it holds")
+    setting = actions.add_parser("set", help="keep a table's rows for so many days from now on")
+    setting.add_argument("table", metavar="TABLE", help="a table's name for analysts")
+    setting.add_argument(
+        "days", type=positive, metavar="DAYS", help="after an event, or its arrival if later"
+    )
+    for action in (showing, setting):
+        action.add_argument("--json", action="store_true", help="print JSON")
+        add_server(action)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Show, or change and show, how long tables keep their rows."""
+    from evometrics.deploy.sql import Found, table
+    from evometrics.sinks.retention import SUMMED, keep, show
+
+    settings = clickhouse_settings(args)
+    if args.action == "set":
+        await keep(settings, args.table, args.days)
+    found = [dataclasses.asdict(each) for each in await show(settings)]
+    if args.json:
+        print(json.dumps(found, default=str))
+        return 0
+    print(table(Found(list(found[0]), [tuple(each.values()) for each in found])))
+    if args.action == "set" and args.table == SUMMED:
+        print(f"\nevolution_hourly and evolution_daily are computed from {SUMMED}: they reach back as far.")
+    return 0

@@ -1,0 +1,43 @@
+"""`evometrics sink`: a sink worker."""
+
+from __future__ import annotations
+
+import argparse
+
+from evometrics.deploy.commands.workers import log_to_stderr, until_terminated
+from evometrics.deploy.options import (
+    add_clickhouse,
+    add_common,
+    add_http,
+    add_kafka,
+    clickhouse_settings,
+    config_file,
+    http_address,
+    kafka_settings,
+)
+from evometrics.schemas.health import HealthSettings
+from evometrics.schemas.pace import set_pace
+from evometrics.schemas.settings import read_settings
+from evometrics.sinks.settings import SinkSettings
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    sub.set_defaults(prepare=set_pace)
+    add_common(sub)
+    add_kafka(sub)
+    add_clickhouse(sub)
+    add_http(sub)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Run a sink worker until terminated."""
+    from evometrics.sinks.worker import run_sink
+
+    log_to_stderr()
+    settings = read_settings(SinkSettings, "sink", file=config_file(args))
+    kafka, clickhouse = kafka_settings(args), clickhouse_settings(args)
+    health = read_settings(HealthSettings, "health", file=config_file(args))
+    return await until_terminated(
+        lambda stop: run_sink(kafka, clickhouse, settings, http_address(args), stop, health)
+    )

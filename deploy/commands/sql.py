@@ -1,0 +1,36 @@
+"""`evometrics sql`: one query, its rows as an aligned table or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from evometrics.deploy.options import add_server, clickhouse_settings
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    sub.add_argument("query", help="the query; - reads it from standard input")
+    sub.add_argument("--json", action="store_true", help="print one JSON object a row")
+    add_server(sub)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Run one query and print its rows as they arrive."""
+    from evometrics.deploy.sql import Columns, as_json, pages
+
+    text = sys.stdin.read() if args.query == "-" else args.query
+    columns = None
+    async for page in pages(clickhouse_settings(args), text):
+        if args.json:
+            for row in page.rows:
+                record = zip(page.columns, map(as_json, row), strict=True)
+                print(json.dumps(dict(record), ensure_ascii=False, allow_nan=False))
+            continue
+        if columns is None and page.columns:
+            columns = Columns(page)
+            print(columns.head())
+        if columns is not None:
+            print("\n".join(map(columns.line, page.rows)), end="\n" if page.rows else "")
+    return 0

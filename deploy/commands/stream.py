@@ -1,0 +1,42 @@
+"""`evometrics stream`: a stream worker."""
+
+from __future__ import annotations
+
+import argparse
+
+from evometrics.deploy.commands.workers import log_to_stderr, until_terminated
+from evometrics.deploy.options import (
+    add_common,
+    add_http,
+    add_kafka,
+    add_layout,
+    config_file,
+    http_address,
+    kafka_settings,
+)
+from evometrics.schemas.health import HealthSettings
+from evometrics.schemas.pace import set_pace
+from evometrics.schemas.settings import read_settings
+from evometrics.streams.settings import StreamSettings
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    sub.set_defaults(prepare=set_pace)
+    add_common(sub)
+    sub.add_argument("--instance", help="this worker's name in its group, the same after a restart")
+    add_kafka(sub)
+    add_layout(sub)
+    add_http(sub)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Run a stream worker until terminated."""
+    from evometrics.streams.worker import run_stream
+
+    log_to_stderr()
+    given = {"instance": args.instance, "data": f"{args.data}/stream"}
+    settings = read_settings(StreamSettings, "stream", flags=given, file=config_file(args))
+    kafka = kafka_settings(args)
+    health = read_settings(HealthSettings, "health", file=config_file(args))
+    return await until_terminated(lambda stop: run_stream(kafka, settings, http_address(args), stop, health))

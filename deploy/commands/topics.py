@@ -1,0 +1,34 @@
+"""`evometrics topics`: the topics created, put right, and listed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+from evometrics.deploy.options import add_common, add_kafka, add_layout, kafka_settings
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_common(sub)
+    text = "let each topic keep messages as long as a new one does (`republish` may have prolonged it)"
+    sub.add_argument("--reset-retention", action="store_true", help=text)
+    sub.add_argument("--json", action="store_true", help="print JSON")
+    add_kafka(sub)
+    add_layout(sub)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Create the topics that are missing, put the others right, and list all."""
+    from evometrics.deploy.topics import create_topics, reset_retention
+
+    states = await create_topics(kafka_settings(args))
+    if args.reset_retention:
+        await reset_retention(kafka_settings(args))
+    if args.json:
+        print(json.dumps([dataclasses.asdict(state) for state in states]))
+        return 0
+    for state in states:
+        print(f"{state.name:36} {state.partitions:3} partitions  {state.words}")
+    return 0

@@ -1,0 +1,56 @@
+"""`evometrics up`: the embedded stack, until it is ended."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import signal
+
+from evometrics.deploy.options import (
+    add_common,
+    add_layout,
+    add_local,
+    clickhouse_settings,
+    positive,
+)
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_common(sub)
+    sub.add_argument("--streams", type=positive, default=1, help="stream workers (default 1)")
+    sub.add_argument("--sinks", type=positive, default=1, help="sinks (default 1)")
+    sub.add_argument("--json", action="store_true", help="print the addresses as one JSON line")
+    add_local(sub)
+    add_layout(sub)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Run the embedded stack until terminated; a terminal that is closed does not end it."""
+    from evometrics.deploy.local import local_stack
+    from evometrics.deploy.signals import terminated
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    async with local_stack(args, stream_workers=args.streams, sink_workers=args.sinks) as stack:
+        addresses = stack.addresses
+        if args.json:
+            found = {
+                "brokers": addresses.brokers,
+                "clickhouse_url": addresses.clickhouse_url,
+                "metrics_urls": dict(addresses.metrics_urls),
+                "data": str(addresses.data),
+            }
+            lines = [json.dumps(found)]
+        else:
+            lines = [
+                "",
+                f"Kafka       {addresses.brokers}",
+                f"ClickHouse  {addresses.clickhouse_url}  (database {clickhouse_settings(args).database})",
+                *(f"metrics     {url}  ({name})" for name, url in addresses.metrics_urls.items()),
+                f"data        {addresses.data}\n\nCtrl-C ends all of it.",
+            ]
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it
+            print("\n".join(lines), flush=True)
+        await terminated()
+    return 0

@@ -1,0 +1,38 @@
+"""What the commands of long-running workers share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+
+from evometrics.deploy.signals import terminated
+
+#: Of these we want to hear what goes wrong, not each step they take.
+CHATTY = ("faust", "mode", "aiokafka", "evometrics.streams.app", "evometrics.streams.tables", "asyncio")
+
+
+def log_to_stderr() -> None:
+    """Log for operators: what happened, where, what happens next."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+async def until_terminated(run: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run a worker; SIGTERM and Ctrl-C set the event that tells it to end. Returns the exit code."""
+    stop = asyncio.Event()
+
+    async def wait() -> None:
+        await terminated()
+        stop.set()
+
+    waiting = asyncio.create_task(wait())
+    try:
+        await run(stop)
+    finally:
+        waiting.cancel()
+    return 0
