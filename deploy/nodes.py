@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from evometrics.deploy.process import python, tie_to_parent
+from evometrics.deploy.terminal import tell
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
+
+#: How long a node may take to end: it waits for its outbox to be sent, up to its `stop_timeout`.
+END_SECONDS = 30.0
+#: Bytes of a line of its output.
+LONGEST_LINE = 2**24
 
 
 class NodeFailed(EvometricsError, RuntimeError):
@@ -86,11 +93,12 @@ async def run_node(
     if plan.http_port is not None:
         arguments["--http-port"] = plan.http_port
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "evometrics.producers.demo", "--json-progress"),
+        *(*tie_to_parent(), *python("evometrics.producers.demo"), "--json-progress"),
         *(str(part) for pair in arguments.items() for part in pair),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        limit=LONGEST_LINE,
         # Ctrl-C reaches us alone; we end the node in order
         start_new_session=True,
     )
@@ -100,7 +108,10 @@ async def run_node(
     done: dict[str, Any] | None = None
     try:
         async for line in process.stdout:
-            message = json.loads(line)
+            message = progress(line)
+            if message is None:  # a library's
+                tell(line.decode(errors="replace").rstrip())
+                continue
             if echo_json:
                 print(line.decode().rstrip(), flush=True)
             if message["event"] == "done":
@@ -108,14 +119,40 @@ async def run_node(
             elif on_evolution is not None:
                 on_evolution(message)
         code = await process.wait()
-    except asyncio.CancelledError:
-        process.terminate()
-        await process.wait()
-        raise
+    finally:
+        await end(process)
     if code != 0 or done is None:
         raise NodeFailed(f"orchestrator {plan.node_id} ended with exit code {code}:\n{await said}")
     await said
     return NodeResult(plan.node_id, done["recorded"], done["report"])
+
+
+def progress(line: bytes) -> dict[str, Any] | None:
+    """Return what a node says of its progress in a line of its output; None where it is something else."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) and "event" in message else None
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Ask a node to end, and wait until it has: killed where it takes longer than it may."""
+    if process.returncode is not None:
+        return
+    assert process.stdout is not None
+    process.terminate()
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await process.stdout.read()  # one whose output nobody takes would wait for that
+            await process.wait()
+    except TimeoutError:
+        pass
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
 
 async def last_words(stream: asyncio.StreamReader, lines: int = 15) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
 from evometrics.deploy.process import ChildProcess, ProcessFailedError
 from evometrics.deploy.readiness import Liveness
 from evometrics.schemas.tasks import end_tasks
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
@@ -42,7 +45,7 @@ class SupervisedPart:
 
     def __init__(self, child: ChildProcess, report: Report, restarted: Callable[[], None]) -> None:
         self.child = child
-        self._report = report
+        self._tell = report
         self._restarted = restarted
         self._watch: asyncio.Task[None] | None = None
         self._check: asyncio.Task[None] | None = None
@@ -78,9 +81,23 @@ class SupervisedPart:
             except ProcessFailedError as error:
                 self._report(str(error))
                 continue
+            except Exception as error:  # no room for its log, no process left: it is tried again
+                log.exception("%s could not be started", name)
+                self._report(f"{name} could not be started: {error!r}")
+                continue
             self._ready = True
-            self._restarted()
+            try:
+                self._restarted()
+            except OSError:
+                log.exception("%s runs again, which could not be noted", name)
             self._report(f"{name} is ready again")
+
+    def _report(self, line: str) -> None:
+        """Tell of it; whatever becomes of those who hear it, the part is kept running."""
+        try:
+            self._tell(line)
+        except Exception:
+            log.exception("this could not be told: %s", line)
 
     async def _keep_live(self, live: Callable[[], Awaitable[Liveness]]) -> None:
         stuck = silent = 0

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from evometrics.deploy.cli import main
+from evometrics.deploy.commands.import_history import FORMATS
 from evometrics.deploy.history.run import READERS, opened
 from evometrics.deploy.history.staging import Staged, Staging
-from evometrics.deploy.commands.import_history import FORMATS
 from evometrics.schemas.events import EvolutionCompleted, KpiSnapshot, SystemEvent
 from evometrics.schemas.settings import SettingsError
 from evometrics.schemas.wire import WireFormat

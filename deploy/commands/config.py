@@ -1,0 +1,73 @@
+"""`evometrics config`: the settings in force, and where each comes from."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import Any
+
+from evometrics.deploy.options import (
+    LOCAL,
+    add_common,
+    clickhouse_settings,
+    config_file,
+    kafka_settings,
+    running_stack,
+)
+from evometrics.schemas.settings import DEFAULT, given_settings, masked, variable_of
+from evometrics.streams.settings import StreamSettings
+
+HIDDEN = "***"
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_common(sub)
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Print each setting with its value, where that comes from, and the variable that sets it."""
+    from evometrics.deploy.sql import Found, table
+
+    found = rows(args)
+    if args.json:
+        print(json.dumps(found))
+        return 0
+    columns = ["setting", "value", "from", "variable"]
+    shown = [tuple("" if each is None else str(each) for each in row.values()) for row in found]
+    print(table(Found(columns, list(shown))))
+    return 0
+
+
+def rows(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the settings of all sections as commands on `--data` have them. Raises `SettingsError`."""
+    from evometrics.producers.settings import CollectorSettings
+
+    file = config_file(args)
+    stack = running_stack(args)
+    found_here = {}
+    if stack is not None:
+        found_here = {("kafka", "brokers"): stack.brokers, ("clickhouse", "url"): stack.clickhouse_url}
+    clickhouse_settings(args), kafka_settings(args)  # what contradicts itself is said, not listed
+    found = []
+    for section, cls in sorted({**LOCAL, "collector": CollectorSettings}.items()):
+        flags = {"data": f"{args.data}/stream"} if cls is StreamSettings else {}
+        given = given_settings(cls, section, flags=flags, file=file)
+        cls(**{name: each.value for name, each in given.items() if each.source != DEFAULT})
+        for field in dataclasses.fields(cls):
+            value, source = given[field.name].value, given[field.name].source
+            if source == DEFAULT and (section, field.name) in found_here:
+                value, source = found_here[section, field.name], "the stack that runs here"
+            if not field.repr and value:
+                value = HIDDEN
+            found.append(
+                {
+                    "setting": f"{section}.{field.name}",
+                    "value": masked(value),
+                    "from": source,
+                    "variable": variable_of(section, field.name),
+                }
+            )
+    return found
