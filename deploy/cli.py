@@ -89,10 +89,11 @@ def extra_missing(arguments: Sequence[str], error: ModuleNotFoundError) -> int:
     """Say which extra to install for a command that lacks a module; raise what is no extra's fault."""
     name = next((word for word in arguments if word in COMMANDS), "")
     extra = COMMANDS[name].extra if name else ""
-    if not extra or (error.name or "evometrics").partition(".")[0] == "evometrics":
+    lacking = (error.name or "evometrics").partition(".")[0]
+    if not extra or lacking == "evometrics":
         raise error
     way_out = f"pip install 'evometrics[{extra}]'"
-    print(f"evometrics {name}: needs {error.name}, which is not installed: {way_out}", file=sys.stderr)
+    print(f"evometrics {name}: needs {lacking}, which is not installed: {way_out}", file=sys.stderr)
     return 1
 
 

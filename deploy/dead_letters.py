@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from evometrics.deploy.options import clickhouse_settings, kafka_settings
-from evometrics.deploy.sql import Found, cell, table
+from evometrics.deploy.tables import Found, cell, table
 from evometrics.schemas.events import now_micros
 from evometrics.schemas.registry import RegistryClient
 from evometrics.schemas.settings import KafkaSettings, SettingsError

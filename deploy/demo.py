@@ -16,8 +16,9 @@ from evometrics.deploy.local import local_stack
 from evometrics.deploy.nodes import NodePlan, NodeResult, run_nodes, share
 from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
 from evometrics.deploy.reconcile import Reconciliation, mark, reconcile
-from evometrics.deploy.sql import query, table
+from evometrics.deploy.sql import query
 from evometrics.deploy.stackfile import StackAddresses
+from evometrics.deploy.tables import table
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.settings import SettingsError, read_settings
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings

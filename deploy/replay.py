@@ -14,7 +14,7 @@ from tqdm import tqdm
 from evometrics.deploy.commands.replay import replay_settings, source, stream_settings
 from evometrics.deploy.options import clickhouse_settings
 from evometrics.deploy.republish import say
-from evometrics.deploy.sql import Found, cell, table
+from evometrics.deploy.tables import Found, cell, table
 from evometrics.sinks.replay import Computed, replaying
 from evometrics.sinks.replay_compare import Sample, TableDifferences, total
 from evometrics.sinks.replay_sql import KINDS

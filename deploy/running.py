@@ -101,3 +101,10 @@ def needs(*modules: str) -> None:
             found = False
         if not found:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def needs_stack(args: argparse.Namespace) -> None:
+    """Raise `ModuleNotFoundError` where a module is missing that a part of the local stack would need."""
+    needs("faust", "clickhouse_connect")
+    if args.clickhouse_url is None:
+        needs("chdb")

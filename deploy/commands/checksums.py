@@ -16,7 +16,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Print rows and a checksum of each table."""
-    from evometrics.deploy.sql import Found, table
+    from evometrics.deploy.tables import Found, table
     from evometrics.sinks.checksums import checksums
 
     found = await checksums(clickhouse_settings(args))

@@ -29,7 +29,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Print each setting with its value, where that comes from, and the variable that sets it."""
-    from evometrics.deploy.sql import Found, table
+    from evometrics.deploy.tables import Found, table
 
     found = rows(args)
     if args.json:

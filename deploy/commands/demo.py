@@ -22,7 +22,10 @@ def add(sub: argparse.ArgumentParser) -> None:
 async def run(args: argparse.Namespace) -> int:
     """Run the demo on the running local stack, or on one of its own that ends with it."""
     from evometrics.deploy.demo import run_demo
-    from evometrics.deploy.running import needs
+    from evometrics.deploy.running import needs, needs_stack
 
     needs("sklearn")
-    return await run_demo(args, running_stack(args))
+    running = running_stack(args)
+    if running is None:
+        needs_stack(args)
+    return await run_demo(args, running)

@@ -89,7 +89,7 @@ def show_planned(settings: ClickHouseSettings, found: Sequence[Planned], *, as_j
 
 def show_status(settings: ClickHouseSettings, found: Sequence[Status], *, as_json: bool) -> None:
     """Print how each migration stands."""
-    from evometrics.deploy.sql import Found, table
+    from evometrics.deploy.tables import Found, table
 
     if as_json:
         rows = [

@@ -25,7 +25,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Show, or change and show, how long tables keep their rows."""
-    from evometrics.deploy.sql import Found, table
+    from evometrics.deploy.tables import Found, table
     from evometrics.sinks.retention import SUMMED, keep, show
 
     settings = clickhouse_settings(args)

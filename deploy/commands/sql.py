@@ -18,7 +18,8 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run one query and print its rows as they arrive."""
-    from evometrics.deploy.sql import Columns, as_json, pages
+    from evometrics.deploy.sql import pages
+    from evometrics.deploy.tables import Columns, as_json
 
     text = sys.stdin.read() if args.query == "-" else args.query
     columns = None

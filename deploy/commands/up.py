@@ -29,8 +29,10 @@ def add(sub: argparse.ArgumentParser) -> None:
 async def run(args: argparse.Namespace) -> int:
     """Run the embedded stack until terminated; a terminal that is closed does not end it."""
     from evometrics.deploy.local import local_stack
+    from evometrics.deploy.running import needs_stack
     from evometrics.deploy.signals import terminated
 
+    needs_stack(args)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     async with local_stack(args, stream_workers=args.streams, sink_workers=args.sinks) as stack:
         addresses = stack.addresses

@@ -24,7 +24,7 @@ from evometrics.deploy.history.sqlite import sqlite_source
 from evometrics.deploy.history.staging import Staging
 from evometrics.deploy.history.tables import CsvSource, ParquetSource
 from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
-from evometrics.deploy.sql import Found, table
+from evometrics.deploy.tables import Found, table
 from evometrics.producers.framing import Framing
 from evometrics.producers.kafka_session import check_topics, close, new_producer
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient

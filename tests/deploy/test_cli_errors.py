@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evometrics.deploy.nodes import share
-from evometrics.deploy.sql import Found, table
+from evometrics.deploy.tables import Found, table
 
 NOWHERE = "127.0.0.1:9"
 

@@ -1,0 +1,86 @@
+"""Rows as a person reads them, in aligned columns, and as a program does, as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MAX_CELL = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A query's result: column names and rows."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as JSON has it.
+
+    What is no number (NaN, infinities) is null, the keys of a map are text, and so is all that JSON has
+    nothing for. Bytes are what a FixedString holds, without the zeros that fill it.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key_text(key): as_json(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(each) for each in value]
+    return plain(value)
+
+
+def key_text(key: Any) -> str:
+    """Return the key of a map as JSON has it."""
+    found = as_json(key)
+    return found if isinstance(found, str) else json.dumps(found)
+
+
+def plain(value: Any) -> str:
+    """Return a value as text."""
+    if isinstance(value, bytes):
+        return value.rstrip(b"\0").decode(errors="backslashreplace")
+    return str(value)
+
+
+class Columns:
+    """How columns are shown: numbers to the right, each as wide as the widest cell of the rows given."""
+
+    def __init__(self, found: Found) -> None:
+        cells = [found.columns, *(map(cell, row) for row in found.rows)]
+        self.names = found.columns
+        self.widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        columns = list(zip(*found.rows, strict=True)) or [("",)] * len(found.columns)
+        self.right = [all(isinstance(each, int | float | None) for each in column) for column in columns]
+
+    def head(self) -> str:
+        """Return the names and a rule."""
+        return f"{self.line(self.names)}\n{'  '.join('-' * width for width in self.widths)}"
+
+    def line(self, row: Sequence[Any]) -> str:
+        """Return a row; its long cells are cut."""
+        parts = [
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(map(cell, row), self.widths, self.right, strict=True)
+        ]
+        return "  ".join(parts).rstrip()
+
+
+def table(found: Found) -> str:
+    """Return the rows as text in columns."""
+    columns = Columns(found)
+    return "\n".join([columns.head(), *map(columns.line, found.rows)])
+
+
+def cell(value: Any) -> str:
+    """Return a value as it is shown."""
+    if value is None:
+        return "-"
+    text = f"{value:.4g}" if isinstance(value, float) else plain(value)
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
