@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -288,6 +290,18 @@ def test_the_command_line_finds_the_running_stack(stack: Running, sent: dict[str
     assert {t["partitions"] for t in json.loads(listed.stdout)} == {PARTITIONS}
     applied = evometrics("migrate", "--data", str(stack.data), "--json")
     assert json.loads(applied.stdout) == {"database": "evometrics", "applied": []}
+
+
+def test_a_closed_terminal_does_not_end_the_stack(stack: Running, sent: dict[str, int]) -> None:
+    noted = json.loads((stack.data / "stack.json").read_text())
+    os.kill(noted["owner"]["pid"], signal.SIGHUP)
+    found = evometrics("config", "--data", str(stack.data), "--json")
+    settings = {each["setting"]: each for each in json.loads(found.stdout)}
+    assert settings["kafka.brokers"]["value"] == stack.brokers
+    assert settings["kafka.brokers"]["from"] == "the stack that runs here"
+    counted = evometrics("sql", "--data", str(stack.data), "SELECT count() FROM evolution_started")
+    assert counted.returncode == 0, counted.stderr
+    assert stack.pids() == {name: mark["pid"] for name, mark in noted["parts"].items()}
 
 
 def test_bad_sql_and_unknown_tables_are_named(stack: Running) -> None:

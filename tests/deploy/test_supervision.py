@@ -57,6 +57,60 @@ async def test_a_dead_part_is_reported_with_the_end_of_its_log_and_started_again
     assert not part.child.running
 
 
+async def test_a_part_is_kept_running_where_nobody_can_be_told(tmp_path: Path) -> None:
+    def closed(_: str) -> None:
+        raise BrokenPipeError("the terminal is closed")
+
+    def full() -> None:
+        raise OSError("no space to note it")
+
+    part = SupervisedPart(ChildProcess(spec_of(tmp_path, WAITS)), closed, full)
+    await part.start()
+    try:
+        ids = {part.child.pid}
+        for number in (2, 3):
+            assert part.child.pid is not None
+            os.kill(part.child.pid, signal.SIGKILL)
+            async with asyncio.timeout(20):
+                while part.child.pid in ids or not part.child.running:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            ids.add(part.child.pid)
+            assert len(ids) == number
+    finally:
+        await part.stop()
+
+
+async def test_a_start_that_fails_by_surprise_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    back = asyncio.Event()
+
+    def hear(line: str) -> None:
+        told.append(line)
+        if line == "part is ready again":
+            back.set()
+
+    child = ChildProcess(spec_of(tmp_path, WAITS))
+    part = SupervisedPart(child, hear, lambda: None)
+    await part.start()
+    start, left = child.start, ["no room for a log"]
+
+    async def once_full() -> None:
+        if left:
+            raise OSError(left.pop())
+        await start()
+
+    monkeypatch.setattr(child, "start", once_full)
+    try:
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        await asyncio.wait_for(back.wait(), timeout=20)
+    finally:
+        await part.stop()
+    assert "part could not be started: OSError('no room for a log')" in told
+
+
 def test_the_pause_before_a_new_start_doubles_up_to_half_a_minute() -> None:
     assert [pause_before(deaths) for deaths in (1, 2, 3, 7, 50)] == [0.5, 1.0, 2.0, 30.0, 30.0]
 

@@ -1,6 +1,6 @@
 """The pipeline under trouble, each run checked against the model.
 
-    python -m tests.faults --seeds 40 --brokers 3     random kills, pauses and cuts of every part
+    python -m tests.faults --seeds 40 --local-brokers 3   random kills, pauses and cuts of every part
     python -m tests.faults --crash all                a crash at each named step
     python -m tests.faults --without all              each guarantee switched off: the check has to see it
     python -m tests.faults --outage 120               broker away, then ClickHouse, under steady load
@@ -58,7 +58,9 @@ def arguments() -> argparse.Namespace:
     )
     parse.add_argument("--seeds", type=int, default=1, help="how many seeds (default 1)")
     parse.add_argument("--first-seed", type=int, default=1, help="the first seed (default 1)")
-    parse.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="Kafka nodes (default 1)")
+    parse.add_argument(
+        "--local-brokers", type=int, choices=(1, 3), default=1, help="Kafka nodes to start (default 1)"
+    )
     parse.add_argument("--events", type=int, help="events of a run (default: as the run needs)")
     parse.add_argument("--rate", type=float, help="events a second (default: as the run needs)")
     parse.add_argument(
@@ -90,7 +92,7 @@ def plans(args: argparse.Namespace) -> Iterator[Plan]:
                 plan = without(
                     name, seed=seed, events=args.events or CRASH_EVENTS, rate=args.rate or CRASH_RATE
                 )
-                yield dataclasses.replace(plan, brokers=args.brokers)
+                yield dataclasses.replace(plan, brokers=args.local_brokers)
         elif args.outage:
             rate = args.rate or OUTAGE_RATE
             events = round(rate * outage.most_seconds(args.outage))
@@ -111,7 +113,7 @@ def each_crash() -> Iterator[str]:
 
 def planned(args: argparse.Namespace, seed: int, events: int, rate: float, **more: object) -> Plan:
     """Return a plan with the defaults of its kind where the arguments say nothing."""
-    return Plan(seed, args.events or events, args.brokers, args.rate or rate, **more)  # type: ignore[arg-type]
+    return Plan(seed, args.events or events, args.local_brokers, args.rate or rate, **more)  # type: ignore[arg-type]
 
 
 def without(*names: str, seed: int, events: int = CRASH_EVENTS, rate: float = CRASH_RATE) -> Plan:

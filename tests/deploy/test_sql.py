@@ -1,0 +1,98 @@
+"""`evometrics sql` on a real engine: rows as they arrive, JSON that any reader takes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evometrics.deploy.cli import main
+
+Asks = Callable[..., str]
+
+
+@pytest.fixture
+def ask(clickhouse: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Asks:
+    def run(query: str, *flags: str, code: int = 0) -> str:
+        where = ["--clickhouse-url", clickhouse, "--database", "default", "--data", str(tmp_path)]
+        assert main(["sql", query, *flags, *where]) == code
+        out, err = capsys.readouterr()
+        return err if code else out
+
+    return run
+
+
+def refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        ("nan", None),
+        ("-inf", None),
+        ("[1.5, nan]", [1.5, None]),
+        ("map(toDate('2026-11-28'), 2)", {"2026-11-28": 2}),
+        ("map(7, inf)", {"7": None}),
+        ("map((1, 'x'), 'y')", {'[1, "x"]': "y"}),
+        ("toFixedString('Zoë', 8)", "Zoë"),
+        ("map(toFixedString('k', 3), toFixedString('v', 3))", {"k": "v"}),
+        ("tuple(1, NULL, 'a')", [1, None, "a"]),
+        ("toDateTime('2026-11-28 18:00:00', 'UTC')", "2026-11-28 18:00:00"),
+        ("toUUID('018f3e1c-0000-7000-8000-000000000000')", "018f3e1c-0000-7000-8000-000000000000"),
+        ("toDecimal64('1.25', 2)", "1.25"),
+        ("toUInt256(7)", 7),
+        ("true", True),
+    ],
+)
+def test_json_is_json(ask: Asks, expression: str, wanted: Any) -> None:
+    said = ask(f"SELECT {expression} AS v", "--json")
+    (line,) = said.splitlines()
+    assert json.loads(line, parse_constant=refuse) == {"v": wanted}
+
+
+def test_a_result_of_many_pages_is_printed_whole(ask: Asks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evometrics.deploy.sql.PAGE_ROWS", 1000)
+    lines = ask("SELECT number AS n FROM numbers(200000)").splitlines()
+    assert lines[0].strip() == "n"
+    assert [int(line) for line in lines[2:]] == list(range(200_000))
+
+
+def test_a_fixed_string_is_text_in_a_table(ask: Asks) -> None:
+    assert ask("SELECT toFixedString('abc', 6) AS name, 1 AS n").splitlines()[-1] == "abc   1"
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT 1 FORMAT JSON", "select 1 format TSV -- as ever", "SHOW TABLES FORMAT CSV;"]
+)
+def test_a_format_of_its_own_is_refused_with_the_way_out(ask: Asks, query: str) -> None:
+    assert "out; --json prints one JSON object a row" in ask(query, code=1)
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT 'in FORMAT x' AS v", "SELECT 1 AS v -- FORMAT x", "SELECT 1 AS v /* FORMAT x */"]
+)
+def test_a_format_in_a_text_or_comment_is_none(ask: Asks, query: str) -> None:
+    assert ask(query).startswith("v")
+
+
+def test_a_statement_without_a_result_prints_nothing(ask: Asks) -> None:
+    assert ask("CREATE TABLE IF NOT EXISTS told_nothing (a Int8) ENGINE = Memory") == ""
+    assert ask("DROP TABLE told_nothing") == ""
+
+
+def test_a_reader_that_has_enough_ends_the_query_quietly(clickhouse: str, tmp_path: Path) -> None:
+    query = "SELECT number FROM numbers(1000000)"
+    where = ["--clickhouse-url", clickhouse, "--database", "default", "--data", str(tmp_path)]
+    command = [sys.executable, "-m", "evometrics.deploy.cli", "sql", query, "--json", *where]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert json.loads(process.stdout.readline()) == {"number": 0}
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 141
