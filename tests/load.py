@@ -40,7 +40,7 @@ async def send(load: Load, node: str, brokers: str, folder: Path, barrier: Barri
             # in order: an agent's events must enter the outbox in the order in which they are sent
             for chunk in (part[i : i + 200] for i in range(0, len(part), 200)):
                 put = [(event, journal.put(event, LeftOut())) for event in chunk]
-                await asyncio.gather(*(journal.stored(event, future) for event, future in put))
+                await asyncio.gather(*(journal.kept(event, future, LeftOut()) for event, future in put))
             await asyncio.to_thread(barrier.wait, BARRIER_SECONDS)
     finally:
         await collector.stop()

@@ -39,7 +39,9 @@ async def record(node: str, brokers: str, folder: Path, rate: float) -> None:
 
     async def one(n: int) -> Call | None:
         at, called = time.time(), time.perf_counter()
-        stored = await collector.journal.stored(events[n], collector.journal.put(events[n], LeftOut()))
+        stored = await collector.journal.kept(
+            events[n], collector.journal.put(events[n], LeftOut()), LeftOut()
+        )
         return None if stored is None else Call(n, at, time.perf_counter() - called)
 
     while number < len(events) and not stop.is_set() and not (folder / ENOUGH).exists():
