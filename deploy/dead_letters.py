@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from evometrics.deploy.options import clickhouse_settings, kafka_settings
-from evometrics.deploy.tables import Found, cell, table
+from evometrics.deploy.tables import Found, cell, table, to_json
 from evometrics.schemas.events import now_micros
 from evometrics.schemas.registry import RegistryClient
 from evometrics.schemas.settings import KafkaSettings, SettingsError
@@ -50,7 +49,7 @@ async def run_list(args: argparse.Namespace) -> int:
         found = await letters.find(meant)
     if args.json:
         for message in found[: args.limit]:
-            print(json.dumps(as_json(message), ensure_ascii=False))
+            print(to_json(as_json(message)))
         return 0
     columns = ["event_id", "topic", "partition", "offset", "stages", "time", "bytes", "state", "reason"]
     rows: list[tuple[Any, ...]] = [
@@ -92,7 +91,7 @@ async def run_show(args: argparse.Namespace) -> int:
             "read_bytes": read.read_bytes,
             "problem": still or read.problem,
         }
-        print(json.dumps(about, ensure_ascii=False))
+        print(to_json(about))
         return 0
     print(f"message   {message.source}, of {moment(message.at)}")
     print(f"state     {message.state}")
@@ -151,7 +150,7 @@ async def run_retry(args: argparse.Namespace) -> int:
             "left": [as_json(message) | {"because": reason} for message, reason in plan.left],
             "recorded": seen,
         }
-        print(json.dumps(about, ensure_ascii=False))
+        print(to_json(about))
     else:
         for message, reason in plan.left[:LEFT_SHOWN]:
             print(f"left: {message.letters[0].event_id} ({message.source}) {reason}", file=sys.stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,7 +17,7 @@ from evometrics.deploy.options import clickhouse_settings, config_file, kafka_se
 from evometrics.deploy.reconcile import Reconciliation, mark, reconcile
 from evometrics.deploy.sql import query
 from evometrics.deploy.stackfile import StackAddresses
-from evometrics.deploy.tables import table
+from evometrics.deploy.tables import table, to_json
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.settings import SettingsError, read_settings
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
@@ -90,7 +89,7 @@ async def run_demo(args: argparse.Namespace, running: StackAddresses | None) -> 
                 "nodes": len(results),
                 "seconds": round(time.monotonic() - began, 1),
             }
-            print(json.dumps(document))
+            print(to_json(document))
         else:
             await show(sides, results, clickhouse, addresses, args.data)
             print(f"\n{evolutions} evolutions in {time.monotonic() - began:.0f} s")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from evometrics.deploy.commands.replay import replay_settings, source, stream_settings
 from evometrics.deploy.options import clickhouse_settings
 from evometrics.deploy.republish import say
-from evometrics.deploy.tables import Found, cell, table
+from evometrics.deploy.tables import Found, cell, table, to_json
 from evometrics.sinks.replay import Computed, replaying
 from evometrics.sinks.replay_compare import Sample, TableDifferences, total
 from evometrics.sinks.replay_sql import KINDS
@@ -48,7 +47,7 @@ async def run_replay(args: argparse.Namespace) -> int:
             left = await replay.compare()
     applied = args.apply and total(found) > 0
     if args.json:
-        print(json.dumps(as_json(computed, found, applied, total(left)), default=str))
+        print(to_json(as_json(computed, found, applied, total(left))))
     elif applied:
         print(
             f"\n{total(found)} rows put right in {time.monotonic() - began:.0f} s, {total(left)} differ now"

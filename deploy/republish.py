@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from evometrics.deploy.commands.republish import selection
 from evometrics.deploy.dead_letters import wire_of
 from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
+from evometrics.deploy.tables import to_json
 from evometrics.schemas.settings import read_settings
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import open_wire
@@ -60,7 +60,7 @@ def tell_counts(args: argparse.Namespace, counts: dict[str, int], name: str, wor
     """Print the number of events by table."""
     by_table = {BY_NAME[topic].table: number for topic, number in counts.items()}
     if args.json:
-        print(json.dumps({name: by_table, "resumed": after > 0}))
+        print(to_json({name: by_table, "resumed": after > 0}))
         return
     for each, number in by_table.items():
         print(f"{each:24} {number:10}")

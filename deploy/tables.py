@@ -19,6 +19,11 @@ class Found:
     rows: list[tuple[Any, ...]]
 
 
+def to_json(value: Any) -> str:
+    """Return a value as one line of JSON, whatever is in it."""
+    return json.dumps(as_json(value), ensure_ascii=False, allow_nan=False)
+
+
 def as_json(value: Any) -> Any:
     """Return a value as JSON has it.
 

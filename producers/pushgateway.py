@@ -10,6 +10,7 @@ from evometrics.producers.event_metrics import EventMetrics
 from evometrics.producers.exporters import INTERVAL, Exporter
 from evometrics.producers.node_metrics import require_client
 from evometrics.schemas.events import Event
+from evometrics.schemas.settings import masked
 
 JOB = "evolution_metrics"
 TIMEOUT = 5.0
@@ -22,7 +23,7 @@ class PrometheusBackend(Exporter):
         self, gateway_url: str, job_name: str = JOB, *, node_id: str = "", interval: float = INTERVAL
     ) -> None:
         """`node_id`: empty = the host's name. Raises `SettingsError` where prometheus_client is missing."""
-        super().__init__(f"pushgateway {gateway_url}", interval)
+        super().__init__(f"pushgateway {masked(gateway_url)}", interval)
         require_client("prometheus_gateway", gateway_url)
         from prometheus_client import CollectorRegistry
 

@@ -103,8 +103,10 @@ def check_address(name: str, value: str, *, scheme_needed: bool) -> None:
         parts = urlsplit(text)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        valid = False
+        valid, parts = False, urlsplit("")
     require(valid, name, value, "give an address such as http://127.0.0.1:9091")
+    if name == "prometheus_gateway":
+        require("@" not in parts.netloc, name, value, "leave user and password out of it: they are not sent")
 
 
 def collector_settings(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from evometrics.deploy.options import add_server, clickhouse_settings
+from evometrics.deploy.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ async def run(args: argparse.Namespace) -> int:
 
     found = await checksums(clickhouse_settings(args))
     if args.json:
-        print(json.dumps({name: each._asdict() for name, each in found.items()}))
+        print(to_json({name: each._asdict() for name, each in found.items()}))
     else:
         rows = [(name, each.rows, f"{each.hashes:016x}") for name, each in found.items()]
         print(table(Found(["table", "rows", "checksum"], list(rows))))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from typing import Any
 
 from evometrics.deploy.options import (
@@ -15,6 +14,7 @@ from evometrics.deploy.options import (
     kafka_settings,
     running_stack,
 )
+from evometrics.deploy.tables import to_json
 from evometrics.schemas.settings import DEFAULT, given_settings, masked, variable_of
 from evometrics.streams.settings import StreamSettings
 
@@ -33,7 +33,7 @@ async def run(args: argparse.Namespace) -> int:
 
     found = rows(args)
     if args.json:
-        print(json.dumps(found))
+        print(to_json(found))
         return 0
     columns = ["setting", "value", "from", "variable"]
     shown = [tuple("" if each is None else str(each) for each in row.values()) for row in found]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evometrics.deploy.options import add_server, clickhouse_settings, positive
+from evometrics.deploy.tables import to_json
 from evometrics.schemas.settings import SettingsError
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -63,7 +63,7 @@ async def run(args: argparse.Namespace) -> int:
 def show_applied(settings: ClickHouseSettings, applied: Sequence[Migration], *, as_json: bool) -> None:
     """Print what was applied."""
     if as_json:
-        print(json.dumps({"database": settings.database, "applied": [m.number for m in applied]}))
+        print(to_json({"database": settings.database, "applied": [m.number for m in applied]}))
         return
     for migration in applied:
         print(f"applied {migration.number:04d} {migration.name.replace('_', ' ')}")
@@ -75,7 +75,7 @@ def show_planned(settings: ClickHouseSettings, found: Sequence[Planned], *, as_j
     """Print the statements that would run, as SQL that can be read or run."""
     if as_json:
         statements = [dataclasses.asdict(statement) for statement in found]
-        print(json.dumps({"database": settings.database, "statements": statements}))
+        print(to_json({"database": settings.database, "statements": statements}))
         return
     label = None
     for statement in found:
@@ -101,7 +101,7 @@ def show_status(settings: ClickHouseSettings, found: Sequence[Status], *, as_jso
             }
             for status in found
         ]
-        print(json.dumps({"database": settings.database, "migrations": rows}))
+        print(to_json({"database": settings.database, "migrations": rows}))
         return
     cells = [(f"{s.number:04d}", s.name.replace("_", " "), s.state, shown(s.since)) for s in found]
     print(table(Found(["number", "name", "state", "since"], list(cells))))

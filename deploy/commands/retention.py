@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 
 from evometrics.deploy.options import add_server, clickhouse_settings, positive
+from evometrics.deploy.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ async def run(args: argparse.Namespace) -> int:
         await keep(settings, args.table, args.days)
     found = [dataclasses.asdict(each) for each in await show(settings)]
     if args.json:
-        print(json.dumps(found, default=str))
+        print(to_json(found))
         return 0
     print(table(Found(list(found[0]), [tuple(each.values()) for each in found])))
     if args.action == "set" and args.table == SUMMED:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
 from evometrics.deploy.options import add_server, clickhouse_settings
@@ -19,15 +18,14 @@ def add(sub: argparse.ArgumentParser) -> None:
 async def run(args: argparse.Namespace) -> int:
     """Run one query and print its rows as they arrive."""
     from evometrics.deploy.sql import pages
-    from evometrics.deploy.tables import Columns, as_json
+    from evometrics.deploy.tables import Columns, to_json
 
     text = sys.stdin.read() if args.query == "-" else args.query
     columns = None
     async for page in pages(clickhouse_settings(args), text):
         if args.json:
             for row in page.rows:
-                record = zip(page.columns, map(as_json, row), strict=True)
-                print(json.dumps(dict(record), ensure_ascii=False, allow_nan=False))
+                print(to_json(dict(zip(page.columns, row, strict=True))))
             continue
         if columns is None and page.columns:
             columns = Columns(page)

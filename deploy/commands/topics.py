@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 
 from evometrics.deploy.options import add_common, add_kafka, add_layout, kafka_settings
+from evometrics.deploy.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ async def run(args: argparse.Namespace) -> int:
     if args.reset_retention:
         await reset_retention(kafka_settings(args))
     if args.json:
-        print(json.dumps([dataclasses.asdict(state) for state in states]))
+        print(to_json([dataclasses.asdict(state) for state in states]))
         return 0
     for state in states:
         print(f"{state.name:36} {state.partitions:3} partitions  {state.words}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import signal
 
 from evometrics.deploy.options import (
@@ -14,6 +13,7 @@ from evometrics.deploy.options import (
     clickhouse_settings,
     positive,
 )
+from evometrics.deploy.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ async def run(args: argparse.Namespace) -> int:
                 "metrics_urls": dict(addresses.metrics_urls),
                 "data": str(addresses.data),
             }
-            lines = [json.dumps(found)]
+            lines = [to_json(found)]
         else:
             lines = [
                 "",

@@ -9,8 +9,9 @@ from uuid import UUID
 
 import pytest
 
+from evometrics.producers.settings import CollectorSettings
 from evometrics.schemas.ids import derived_id, new_event_id
-from evometrics.schemas.settings import KafkaSettings, SettingsError, read_settings
+from evometrics.schemas.settings import KafkaSettings, SettingsError, masked, read_settings
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,15 @@ def test_flags_win_over_environment_over_file_over_default() -> None:
         ({"file": {"sample": {"ratio": "x"}}}, "[sample] ratio='x'"),
         ({"file": {"sample": {"coutn": 1}}}, "[sample] coutn"),
         ({"flags": {"count": "x"}}, "--count='x'"),
+        (
+            {"environ": {"EVOMETRICS_SAMPLE_CUONT": "1"}},
+            "(did you mean EVOMETRICS_SAMPLE_COUNT?)",
+        ),
+        ({"environ": {"EVOMETRICS_SAMPEL_COUNT": "1"}}, "EVOMETRICS_SAMPEL_COUNT: no such setting"),
+        ({"file": {"sampel": {"count": 1}}}, "[sampel]: no such section (did you mean sample?)"),
+        ({"file": {"sample": {"ratio": True}}}, "[sample] ratio=True: give a number"),
+        ({"file": {"sample": {"count": 1.5}}}, "[sample] count=1.5: give a whole number"),
+        ({"file": {"sample": {"name": ["x"]}}}, "[sample] name=['x']: give text"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_source(given: dict[str, object], named: str) -> None:
@@ -51,6 +61,36 @@ def test_a_value_that_does_not_fit_is_named_with_its_source(given: dict[str, obj
 def test_a_broker_address_that_cannot_be_is_refused(brokers: str) -> None:
     with pytest.raises(SettingsError, match="brokers"):
         KafkaSettings(brokers=brokers)
+
+
+def test_settings_of_other_parts_are_theirs_to_check() -> None:
+    assert read(environ={"EVOMETRICS_SINK_GRUOP": "x"}, file={"stream": {"gruop": "x"}}) == Sample()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:s3cret@h:8086?db=d", "htps://me:s3cret@h?db=d", "http://h:8086?db=d&u=me&p=s3cret"]
+)
+def test_no_secret_is_shown_by_settings_or_their_errors(url: str) -> None:
+    try:
+        shown = repr(CollectorSettings(influxdb_url=url, influxdb_token="s3cret", node_id="n"))
+    except SettingsError as error:
+        shown = str(error)
+    assert "h" in shown
+    assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:pass@word@h:1/x", "http://***@h:1/x"),
+        ("me:a/b?c@h:1", "***@h:1"),
+        ("no use of http://me:x@h:1 here", "no use of http://***@h:1 here"),
+        ("https://h/?token=abc&db=x", "https://h/?token=***&db=x"),
+        ("http://h:8086?db=x", "http://h:8086?db=x"),
+    ],
+)
+def test_what_stands_before_a_host_is_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
 
 
 def test_event_ids_are_version_7_and_sort_by_time() -> None:
