@@ -36,7 +36,7 @@ class Journal:
         rejected: events that could not be recorded so far.
         left_out: by field, values that were left out of events, cut or put right.
         latency: how long calls waited for their events to be on disk.
-        observe: shown every event that is recorded; called from the recording thread.
+        observers: are shown every event that is recorded, in the recording thread; none may raise.
     """
 
     def __init__(self, encoder: Encoder, outbox: Outbox, *, strict: bool) -> None:
@@ -45,7 +45,7 @@ class Journal:
         self.strict = strict
         self.rejected = 0
         self.left_out: Counter[str] = Counter()
-        self.observe: Callable[[Event], None] = lambda event: None
+        self.observers: list[Callable[[Event], None]] = []
         self.opening = threading.Lock()
         self.latency = Latency(RECORD_SECONDS.buckets)
         self.late: set[asyncio.Task[bool]] = set()
@@ -56,10 +56,19 @@ class Journal:
         Return what comes to be True once it is on disk, False where it was shed, or the disk failed. Raises
         `InvalidEvent`.
         """
+        return self.append(event, self.encoded(event, left_out))
+
+    def encoded(self, event: Event, left_out: LeftOut) -> bytes:
+        """Return an event's bytes; those who are shown what is recorded are. Raises `InvalidEvent`."""
         value = self.encoder.encode(event, left_out)
         if left_out.count:
             self.left_out.update(left_out.fields)
-        self.observe(event)
+        for observe in self.observers:
+            observe(event)
+        return value
+
+    def append(self, event: Event, value: bytes) -> asyncio.Future[bool]:
+        """Append an event's bytes, as `put` does."""
         topic, key = BY_RECORD[event.record].name, event.key
         put = self.outbox.append(topic, key, value)
         if put is None:
@@ -108,15 +117,15 @@ class Journal:
             put = self.put(event, left_out)
         except Exception as error:
             return await self.reject(record, given, error)
-        return await self.kept(event, put, left_out)
-
-    async def kept(self, event: Event, put: asyncio.Future[bool], left_out: LeftOut) -> str | None:
-        """Return the event's id once it is on disk, None where it was shed or the disk failed.
-
-        Raises `InvalidEvent` where a value was left out of it and `strict` is set.
-        """
         begun = time.perf_counter()
-        stored = await put
+        return self.answer(event, await put, begun, left_out)
+
+    def answer(self, event: Event, stored: bool, begun: float, left_out: LeftOut) -> str | None:
+        """Return the id of an event that is on disk, None where it was shed or the disk failed.
+
+        `begun`: `perf_counter` when the wait for it began. Raises `InvalidEvent` where a value was left out
+        of the event and `strict` is set.
+        """
         self.latency.add(time.perf_counter() - begun)
         if self.strict and left_out.count:
             field, what = left_out.first

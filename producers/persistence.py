@@ -52,7 +52,7 @@ class MetricsPersistence:
         )
         self.journal = Journal(self.encoder, self.outbox, strict=True)
         self.sending = Sending(self.settings, self.kafka, self.outbox, self)
-        self.journal.observe = self.sending.observe
+        self.journal.observers.append(self.sending.observe)
         self.running = False
 
     @property

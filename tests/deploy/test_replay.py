@@ -22,7 +22,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from evometrics.deploy import cli
-from evometrics.deploy.commands import replay
+from evometrics.deploy.commands import replay as replay_command
 from evometrics.deploy.readiness import answers
 from evometrics.schemas.events import Event, EvolutionCompleted
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
@@ -335,7 +335,7 @@ def test_what_was_asked_wrongly_is_named(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(replay, "set_pace", cli.nothing)
+    monkeypatch.setattr(replay_command, "set_pace", cli.nothing)
     try:
         code = cli.main(["replay", *arguments])
     except SystemExit as ended:
