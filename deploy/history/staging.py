@@ -114,18 +114,13 @@ class Staging:
         self.db.execute("INSERT OR REPLACE INTO strategy VALUES (?, ?, ?, ?, 0)", kept)
         return None if earlier is None else strategy_row(*earlier)
 
-    def strategy_of(self, evolution_id: object) -> tuple[dict[str, Any], bool] | None:
+    def strategy_of(self, evolution_id: str) -> tuple[dict[str, Any], bool] | None:
         """Return an evolution's strategy, and whether it has been used; None where there is none."""
-        if not isinstance(evolution_id, str):
-            return None
-        try:
-            found = self.db.execute("SELECT cells, used FROM strategy WHERE evolution = ?", (evolution_id,))
-            row = found.fetchone()
-        except UnicodeEncodeError:
-            return None
+        found = self.db.execute("SELECT cells, used FROM strategy WHERE evolution = ?", (evolution_id,))
+        row = found.fetchone()
         return None if row is None else (json.loads(row[0]), bool(row[1]))
 
-    def use_strategy(self, evolution_id: object) -> None:
+    def use_strategy(self, evolution_id: str) -> None:
         """Note that an evolution has taken in its strategy."""
         self.db.execute("UPDATE strategy SET used = 1 WHERE evolution = ?", (evolution_id,))
 

@@ -1,0 +1,63 @@
+"""Opening a SQLite file of somebody else's for reading, wherever it lies."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from evometrics.schemas.history import BUSY_SECONDS
+from evometrics.schemas.settings import SettingsError
+
+#: Where the header says how it is read, and what it says of a file in WAL mode (sqlite.org/fileformat.html).
+READ_VERSION_AT, WAL = 19, 2
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open a file for reading; text that is not UTF-8 comes through as what `cells.text` refuses.
+
+    Reading a file in WAL mode needs a file beside it (`-shm`), which SQLite makes; in a folder that can't be
+    written to it can be read as it is where no `-wal` holds more of it. Raises `SettingsError`.
+    """
+    try:
+        return opened(path, "mode=ro")
+    except sqlite3.Error as error:
+        if not in_wal_mode(path):
+            raise SettingsError(f"{path}: can't be read as SQLite: {error}") from None
+    wal = path.resolve().with_name(f"{path.resolve().name}-wal")
+    if wal.exists() and wal.stat().st_size:
+        raise SettingsError(
+            f"{path}: is in WAL mode, in a folder that can't be written to: copy it, with {wal.name}, to one "
+            "that can"
+        )
+    try:
+        return opened(path, "mode=ro&immutable=1")
+    except sqlite3.Error as error:
+        raise SettingsError(f"{path}: can't be read as SQLite: {error}") from None
+
+
+def opened(path: Path, how: str) -> sqlite3.Connection:
+    """Open a file and read of it. Raises `sqlite3.Error`."""
+    db = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+    )
+    db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def in_wal_mode(path: Path) -> bool:
+    """Tell from a file's header whether it is in WAL mode; False where it can't be read."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        header = file.read(READ_VERSION_AT)
+        return len(header) == READ_VERSION_AT and header[READ_VERSION_AT - 1] == WAL
+    return False
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL takes any."""
+    return '"' + name.replace('"', '""') + '"'
