@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evometrics.producers.cells import Cells, Unreadable, as_text, number, text
+from evometrics.producers.cells import Cells, Unreadable, as_text, number, refuse, text
 from evometrics.producers.convert import errors_and_warnings, evolution_id, rounds_to_best
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.ids import derived_id
@@ -42,6 +42,7 @@ TIME_COLUMNS = ("occurred_at", "timestamp", "completed_at")
 COMPUTED = frozenset({"id", "__index_level_0__", "efficiency", "relative_improvement", "kpi_deltas"})
 #: Figures of a row of ours by the names that a completion has for them.
 FIGURES = {of_row: of_completion for of_completion, of_row in CARRIED.items()}
+LONGEST_SECONDS = 1e10
 #: What reads 0 where it is not known.
 RESOURCES = ("memory_used_mb", "cpu_percent_avg", "network_bytes_transferred")
 SUCCEEDED, FAILED, ROLLED_BACK = "succeeded", "failed", "rolled_back"
@@ -124,6 +125,8 @@ def durations(cells: Cells, at: int) -> tuple[float, int]:
         seconds = minutes * 60
     if seconds is None:
         seconds = max(0, at - started) / 1e6 if started is not None else 0.0
+    if abs(seconds) > LONGEST_SECONDS:
+        refuse("duration_seconds", seconds, "is longer than three centuries")
     return seconds, max(0, at - round(seconds * 1e6)) if started is None else started
 
 

@@ -55,7 +55,7 @@ def beginning_of(path: Path) -> bytes:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
             raise SettingsError(f"{path}: is a pipe or a device, and is read twice: write it to a file first")
         with open_bytes(path) as file:
-            return file.read(BEGINNING)
+            return file.read1(BEGINNING)
     except DAMAGE as error:
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(f"{path}: can't be read: {reason}") from None

@@ -1,8 +1,8 @@
 """Which events ClickHouse has already.
 
 Asked are the raw table, which keeps events for 90 days after they were stored, and what was computed from
-them, which is kept for two years. A snapshot that the stream makes of an evolution's event is there where that
-event is: it may be on its way still.
+them, which is kept for two years. A snapshot that the stream makes of an evolution's event is there where
+that event is: it may be on its way still.
 """
 
 from __future__ import annotations
@@ -71,11 +71,12 @@ async def made_by_the_stream(client: AsyncClient, snapshots: Sequence[Staged]) -
 
 async def ids_in(client: AsyncClient, table: str, column: str, events: Sequence[Staged]) -> set[str]:
     """Return the ids of events that a table has in a column; its rows have the events' times."""
+    ids = listed(event.event_id for event in events)
     first, last = min(event.at for event in events), max(event.at for event in events)
     result = await client.query(
         f"SELECT DISTINCT toString({column}) FROM {table}_rows "
         f"WHERE occurred_at >= fromUnixTimestamp64Micro(toInt64({first})) "
-        f"AND occurred_at <= fromUnixTimestamp64Micro(toInt64({last})) AND {column} IN ({listed(event.event_id for event in events)})"
+        f"AND occurred_at <= fromUnixTimestamp64Micro(toInt64({last})) AND {column} IN ({ids})"
     )
     return {row[0] for row in result.result_rows}
 

@@ -22,7 +22,6 @@ from evometrics.schemas.wire import WireFormat
 from tests.deploy.history.files import SCHEMA, spec_file
 from tests.deploy.history.support import rejected, staged
 
-
 AT = 1_750_000_000
 
 
