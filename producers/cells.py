@@ -158,7 +158,12 @@ def text(name: str, value: Any) -> str:
 
 def as_text(value: Any) -> str:
     """Return text as it is and anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        raise Unreadable(f"{said(value)}: can't be written as JSON") from None
 
 
 def number(name: str, value: Any) -> float:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from evometrics.schemas.settings import SettingsError
 
 #: What each line of a report has.
 FIELDS = {"source", "table", "reason", "row"}
-LINE_BYTES = 1_000_000
+MOST_CHARACTERS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -79,15 +80,11 @@ class Report:
         """Write one row. Raises `SettingsError` where the report can't be written."""
         about: dict[str, Any] = {"source": self.source, "table": row.table, **row.place}
         about["reason"] = reason.encode(errors="replace").decode()
-        try:
-            line = json.dumps(about | {"row": row.cells}, default=shown)
-        except (TypeError, ValueError, RecursionError):
-            # Whatever JSON has no form for: names that are no texts, or maps within maps without end.
-            line = json.dumps(about | {"row": said(row.cells, LINE_BYTES)})
+        line = f'{json.dumps(about)[:-1]}, "row": {cells_json(row.cells)}}}\n'
         try:
             if self.file is None:
                 self.file = self.open()
-            self.file.write(line + "\n")
+            self.file.write(line)
         except OSError as failure:
             raise self.cant_be_written(failure) from None
         self.rejected += 1
@@ -130,6 +127,14 @@ def is_report(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.keys() >= FIELDS
+
+
+def cells_json(cells: Mapping[str, Any]) -> str:
+    """Return a row's cells as JSON, or as JSON of their text where it has no form for one of them."""
+    try:
+        return json.dumps(cells, default=shown)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps({"text": said(cells, MOST_CHARACTERS)})
 
 
 def shown(value: object) -> str:

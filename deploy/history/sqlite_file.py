@@ -22,18 +22,20 @@ def open_database(path: Path) -> sqlite3.Connection:
     try:
         return opened(path, "mode=ro")
     except sqlite3.Error as error:
-        if not in_wal_mode(path):
-            raise SettingsError(f"{path}: can't be read as SQLite: {error}") from None
-    wal = path.resolve().with_name(f"{path.resolve().name}-wal")
-    if wal.exists() and wal.stat().st_size:
-        raise SettingsError(
-            f"{path}: is in WAL mode, in a folder that can't be written to: copy it, with {wal.name}, to one "
-            "that can"
-        )
-    try:
-        return opened(path, "mode=ro&immutable=1")
-    except sqlite3.Error as error:
-        raise SettingsError(f"{path}: can't be read as SQLite: {error}") from None
+        failure = error
+    for suffix, what in (("-wal", "is in WAL mode"), ("-journal", "was left in the middle of a transaction")):
+        beside = path.resolve().with_name(path.resolve().name + suffix)
+        if beside.exists() and beside.stat().st_size:
+            raise SettingsError(
+                f"{path}: {what}, and can't be read here ({failure}): copy it, with {beside.name}, to a "
+                "folder that can be written to"
+            )
+    if in_wal_mode(path):
+        try:
+            return opened(path, "mode=ro&immutable=1")
+        except sqlite3.Error as error:
+            failure = error
+    raise SettingsError(f"{path}: can't be read as SQLite: {failure}")
 
 
 def opened(path: Path, how: str) -> sqlite3.Connection:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from evometrics.deploy.history.report import shown
+from evometrics.deploy.history.report import cells_json
 from evometrics.deploy.history.sources import STRATEGIES, SourceRow
 from evometrics.schemas.events import Event
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
@@ -110,7 +110,7 @@ class Staging:
         earlier = self.db.execute(
             "SELECT place, row FROM strategy WHERE evolution = ?", (evolution_id,)
         ).fetchone()
-        kept = (evolution_id, json.dumps(cells), json.dumps(row.place), json.dumps(row.cells, default=shown))
+        kept = (evolution_id, json.dumps(cells), json.dumps(row.place), cells_json(row.cells))
         self.db.execute("INSERT OR REPLACE INTO strategy VALUES (?, ?, ?, ?, 0)", kept)
         return None if earlier is None else strategy_row(*earlier)
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from evometrics.deploy.history.columns import KNOWN
 from evometrics.deploy.history.reading import Reader
 from evometrics.deploy.history.report import Report
 from evometrics.deploy.history.run import opened, report_path
+from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, STRATEGY, SourceRow
 from evometrics.deploy.history.staging import Staging
 from evometrics.schemas.settings import SettingsError
-from tests.deploy.history.odd_files import ODD, Odd
+from tests.deploy.history.odd_files import AT, ODD, Odd
 from tests.deploy.history.support import rejected
 
 
@@ -35,6 +41,63 @@ def test_one_row_never_costs_the_file(odd: Odd, tmp_path: Path) -> None:
         assert wanted in reason
     counts = reader.counts.values()
     assert sum(each.read for each in counts) == len(taken) + len(reasons)
+
+
+class Rows:
+    """A source of one row."""
+
+    total = None
+
+    def __init__(self, row: SourceRow) -> None:
+        self.row, self.tables = row, (row.table, STRATEGIES)
+
+    def rows(self) -> Iterator[SourceRow]:
+        yield self.row
+
+
+COLUMNS = sorted({*KNOWN.values(), "value", "column 9", "post_f1"})
+TEXTS = st.text(st.characters(), max_size=30) | st.sampled_from(
+    [
+        "9" * 5000,
+        "1e999",
+        "-0",
+        "{'a': 1}",
+        "{'a",
+        '{"a": NaN}',
+        "[[",
+        "0x10",
+        "1_0",
+        "20250615",
+        "nan",
+        "\udcff",
+    ]
+)
+NUMBERS = st.integers() | st.floats() | st.decimals() | st.sampled_from([10**4000, -(2**63), 1e308, AT])
+ATOMS = st.none() | st.booleans() | NUMBERS | TEXTS | st.binary(max_size=9) | st.datetimes() | st.dates()
+NAMES = st.text(max_size=5) | st.integers() | st.binary(max_size=3) | st.none()
+VALUES = st.recursive(
+    ATOMS | st.times() | st.timedeltas() | st.uuids(),
+    lambda of: st.lists(of, max_size=4) | st.dictionaries(NAMES, of, max_size=3) | st.tuples(NAMES, of),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from([*CONVERSIONS, STRATEGY]),
+    odd=st.dictionaries(st.sampled_from(COLUMNS), VALUES, max_size=6),
+    whole=st.booleans(),
+)
+def test_whatever_a_row_holds_it_is_taken_or_rejected(
+    kind: str, odd: dict[str, Any], whole: bool, tmp_path: Path
+) -> None:
+    usual = {"agent_id": "a", "occurred_at": AT, "timestamp": AT, "success": True, "event_type": "tick"}
+    named = {"evolution_id": "e", "strategy_name": "s", "value": b"\xc3\x01"}
+    row = SourceRow(kind, "table", {"number": 1}, (usual | named if whole else {}) | odd)
+    with Staging() as staging, Report(tmp_path / "report.jsonl", tmp_path / "rows") as report:
+        reader = Reader(Rows(row), "import", staging, report)
+        list(reader.read())
+        assert staging.prepare() + report.rejected == 1
 
 
 def test_the_table_is_of_over_sixty_files() -> None:
