@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,10 +74,8 @@ class CsvSource:
         self.path = path
         csv.field_size_limit(MOST_CHARACTERS)
         self.encoding = encoding_of(beginning_of(path))
-        self.delimiter, header = self.layout()
+        self.delimiter, self.spaced, header = self.layout()
         self.columns = named(header)
-        # Who puts a space behind each comma of the header does so in the rows.
-        self.spaced = any(name.startswith(" ") for name in header)
         self.table = table_of(path, self.columns)
         if self.delimiter == "\t" and self.table.kind.startswith("exported"):
             raise SettingsError(
@@ -90,18 +89,22 @@ class CsvSource:
         errors = "surrogateescape" if self.encoding.startswith("utf-8") else "surrogatepass"
         return io.TextIOWrapper(open_bytes(self.path), self.encoding, errors, newline="")
 
-    def layout(self) -> tuple[str, list[str]]:
-        """Return what is between cells, and the header: with which it is one of evolutions, or has most."""
+    def layout(self) -> tuple[str, bool, list[str]]:
+        """Return what is between cells, whether with a space behind it, and the header.
+
+        It is that with which the header is one of evolutions, or has most columns. Who puts a space behind
+        each comma of the header does so in the rows.
+        """
         try:
             with self.open() as file:
                 lines = Lines(file)
                 told = skip_to_header(lines)
                 first = lines.begin()
-                found: dict[str, list[str]] = {}
-                for delimiter in told or DELIMITERS:
+                found: list[tuple[str, bool, list[str]]] = []
+                for delimiter, spaced in itertools.product(told or DELIMITERS, (False, True)):
                     lines.begin()
                     try:
-                        found[delimiter] = next(csv.reader(lines, delimiter=delimiter, strict=True), [])
+                        found.append((delimiter, spaced, next(self.reader(lines, delimiter, spaced), [])))
                     except csv.Error as error:
                         wrong = error
                     lines.again.extendleft(reversed(lines.taken))
@@ -110,14 +113,17 @@ class CsvSource:
             raise SettingsError(f"{self.path}: can't be read: {error}") from None
         if not found:
             raise SettingsError(f"{self.path}: its first line is no CSV header: {wrong}")
-        best = max(found, key=lambda each: (has_evolutions(named(found[each])), len(found[each])))
-        return best, found[best]
+        return max(found, key=likelihood)
+
+    def reader(self, lines: Lines, delimiter: str, spaced: bool) -> Iterator[list[str]]:
+        """Return what splits lines into cells."""
+        return csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced, strict=True)
 
     def rows(self) -> Iterator[SourceRow]:
         """Yield a row for each line, or for the lines that a quoted cell spans."""
         with self.open() as file:
             lines = Lines(file)
-            reader = csv.reader(lines, delimiter=self.delimiter, skipinitialspace=self.spaced, strict=True)
+            reader = self.reader(lines, self.delimiter, self.spaced)
             skip_to_header(lines)
             next(reader)
             while True:
@@ -151,6 +157,13 @@ class CsvSource:
             cells = {"text": lines.taken[0][:SHOWN]}
         lines.give_back()
         return self.table.row(place, cells, problem)
+
+
+def likelihood(layout: tuple[str, bool, list[str]]) -> tuple[bool, int, int]:
+    """Return how likely a layout is the right one, as what compares."""
+    _, spaced, header = layout
+    plain = not any(name.startswith(" ") for name in header)
+    return has_evolutions(named(header)), len(header), 1 if spaced else 2 * plain
 
 
 def skip_to_header(lines: Lines) -> str:

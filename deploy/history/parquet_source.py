@@ -44,7 +44,7 @@ class ParquetSource:
         try:
             self.file = ParquetFile(path)
             self.columns = named(self.file.schema_arrow.names)
-        except (ArrowException, OSError) as error:
+        except (ArrowException, OSError, UnicodeError) as error:
             raise SettingsError(f"{path}: can't be read as Parquet: {error}") from None
         self.table = table_of(path, self.columns)
         self.tables: tuple[str, ...] = (self.table.name,)
@@ -63,7 +63,7 @@ class ParquetSource:
                     for values in zip(*map(values_of, batch.columns), strict=True):
                         number += 1
                         yield self.row(number, values)
-            except (ArrowException, OSError) as error:
+            except (ArrowException, OSError, UnicodeError) as error:
                 place = {"number": number + 1}
                 yield self.table.row(place, {}, f"rows {number + 1} to {before} can't be read: {error}")
 

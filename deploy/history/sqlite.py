@@ -16,7 +16,7 @@ from typing import Any
 
 from evometrics.deploy.history.columns import cells_of, named
 from evometrics.deploy.history.sources import STRATEGIES, STRATEGY, Source, SourceRow
-from evometrics.deploy.history.sqlite_file import open_database, quoted
+from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, open_database, quoted
 from evometrics.schemas.history import HEADER_BYTES, HistoryError, check_file, is_history
 from evometrics.schemas.settings import SettingsError
 from evometrics.schemas.topics import BY_NAME, RAW_TOPICS
@@ -44,7 +44,7 @@ class HistorySource:
         try:
             with contextlib.closing(open_database(path)) as db:
                 found = db.execute("SELECT topic, count(*) FROM events GROUP BY topic").fetchall()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise SettingsError(f"{path}: can't be read: {error}") from None
         topics = {str(topic) for topic, _ in found}
         self.tables = tuple(topic.table for topic in RAW_TOPICS if topic.name in topics)
@@ -64,7 +64,7 @@ class HistorySource:
                     table = BY_NAME[topic].table if known else OTHER_TOPIC
                     problem = "" if known else f"topic: {topic!r:.80} is none of recorded events"
                     yield SourceRow("event", table, {"rowid": rowid}, {"value": value}, problem)
-            except sqlite3.Error as error:
+            except SQLITE_ERRORS as error:
                 reason = f"events can't be read after row {rowid}: {error}"
                 yield SourceRow("event", table, {"rowid": rowid + 1}, {}, reason)
 
@@ -80,7 +80,10 @@ def sqlite_source(path: Path) -> Source:
             raise SettingsError(f"{path}: can't be read: {error}") from None
         return HistorySource(path)
     with contextlib.closing(open_database(path)) as db:
-        columns = {row[1] for row in db.execute("PRAGMA table_info(events)")}
+        try:
+            columns = {row[1] for row in db.execute("PRAGMA table_info(events)")}
+        except SQLITE_ERRORS as error:
+            raise SettingsError(f"{path}: can't be read as SQLite: {error}") from None
     return HistorySource(path) if columns >= EVENT_COLUMNS else SqliteSource(path)
 
 
@@ -97,7 +100,7 @@ class SqliteSource:
                         "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
                     )
                 ]
-            except sqlite3.Error as error:
+            except SQLITE_ERRORS as error:
                 raise SettingsError(f"{path}: can't be read as SQLite: {error}") from None
             #: What the tables are called here, by their names in the specification.
             self.names = {name.lower(): name for name in found if name.lower() in TABLES}
@@ -114,7 +117,7 @@ class SqliteSource:
                 int(db.execute(f"SELECT count(*) FROM {quoted(self.names[table])}").fetchone()[0])
                 for table in self.tables
             )
-        except sqlite3.Error:
+        except SQLITE_ERRORS:
             return None
 
     def rows(self) -> Iterator[SourceRow]:
@@ -140,7 +143,7 @@ class SqliteSource:
                 place = {"rowid": rowid} if by_rowid else {"number": number}
                 cells, problem = cells_of(columns, values)
                 yield SourceRow(kind, table, place, cells, problem)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             after = next(iter(place.values()))
             yield SourceRow(kind, table, place, {}, f"{table} can't be read after row {after}: {error}")
 

@@ -11,6 +11,8 @@ from evometrics.schemas.settings import SettingsError
 
 #: Where the header says how it is read, and what it says of a file in WAL mode (sqlite.org/fileformat.html).
 READ_VERSION_AT, WAL = 19, 2
+#: What reading a damaged file can raise; its names, and so SQLite's messages, may be no UTF-8.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeError)
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -21,8 +23,8 @@ def open_database(path: Path) -> sqlite3.Connection:
     """
     try:
         return opened(path, "mode=ro")
-    except sqlite3.Error as error:
-        failure = error
+    except SQLITE_ERRORS as error:
+        failure: Exception = error
     for suffix, what in (("-wal", "is in WAL mode"), ("-journal", "was left in the middle of a transaction")):
         beside = path.resolve().with_name(path.resolve().name + suffix)
         if beside.exists() and beside.stat().st_size:
@@ -33,20 +35,20 @@ def open_database(path: Path) -> sqlite3.Connection:
     if in_wal_mode(path):
         try:
             return opened(path, "mode=ro&immutable=1")
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             failure = error
     raise SettingsError(f"{path}: can't be read as SQLite: {failure}")
 
 
 def opened(path: Path, how: str) -> sqlite3.Connection:
-    """Open a file and read of it. Raises `sqlite3.Error`."""
+    """Open a file and read of it. Raises one of `SQLITE_ERRORS`."""
     db = sqlite3.connect(
         f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
     )
     db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     try:
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error:
+    except SQLITE_ERRORS:
         db.close()
         raise
     return db

@@ -135,6 +135,7 @@ FAR_DAY = pa.array([3_000_000, 20_000], pa.int32()).cast(pa.date32())
 FAR = pa.array([AT, 10**12], pa.timestamp("s"))
 NANOS = pa.array([AT * 10**9 + 1, (AT + 1) * 10**9 + 2], pa.timestamp("ns"))
 KPIS = pa.map_(pa.string(), pa.float64())
+SPACED = table(f'"a", {AT}, "1"', f'"b", {AT + 1}, "1"', header='"agent_id", "timestamp", "success"')
 BROKEN_VIEW = "CREATE VIEW system_events AS SELECT * FROM gone"
 BLOB_ID = "UPDATE evolution_metrics SET agent_id = x'ff' WHERE agent_id = 'a'"
 DATE_NUMBER = "UPDATE evolution_metrics SET timestamp = 20250615 WHERE agent_id = 'a'"
@@ -215,6 +216,8 @@ ODD = [
     Odd(
         "spaces.csv", table(f'"a", {AT}, 1', f'"b", {AT + 1}, 1', header="agent_id, timestamp, success"), A_B
     ),
+    Odd("quoted_spaces.csv", SPACED, A_B),
+    Odd("leading_space.csv", table(f" odd,{AT},1,", f"good,{AT + 1},1,"), (" odd", "good")),
     Odd(
         "column_twice.csv",
         table(f"odd,{AT},1,even", f"good,{AT},1,good", header="agent_id,timestamp,success,agent_id"),
