@@ -24,6 +24,8 @@ from evometrics.schemas.topics import (
 from evometrics.schemas.wire import WireFormat
 
 WIRE = WireFormat()
+#: Microseconds by which an evolution may seem to have begun after its end.
+CLOCKS_APART = 86_400_000_000
 
 #: Where, beside its own table, a topic's event leaves its id: table and column.
 COMPUTED_FROM: Mapping[str, tuple[str, str]] = {
@@ -59,11 +61,14 @@ async def made_by_the_stream(client: AsyncClient, snapshots: Sequence[Staged]) -
             sources[snapshot.event_id] = event.source_event_id
     if not sources:
         return set()
+    # A snapshot has the time of its event, or that at which the evolution of its event began.
+    since = min(snapshot.at for snapshot in snapshots if snapshot.event_id in sources) - CLOCKS_APART
     there: set[str] = set()
     for topic in (EVOLUTION_COMPLETED, EVOLUTION_STARTED):
         result = await client.query(
             f"SELECT DISTINCT toString(event_id) FROM {topic.table}_rows "
-            f"WHERE event_id IN ({listed(sources.values())})"
+            f"WHERE occurred_at >= fromUnixTimestamp64Micro(toInt64({since})) "
+            f"AND event_id IN ({listed(sources.values())})"
         )
         there |= {row[0] for row in result.result_rows}
     return {event_id for event_id, source in sources.items() if source in there}

@@ -64,8 +64,8 @@ class Report:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.file is None:
-            if self.path.is_file() and kind is None:
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                if kind is None and self.path.is_file() and self.path.stat().st_size:
                     self.path.unlink()
             return
         try:

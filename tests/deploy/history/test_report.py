@@ -98,6 +98,17 @@ def test_a_link_to_a_report_stays_one(source: Path) -> None:
     assert link.is_symlink() and json.loads(target.read_text())["table"] == "evolutions"
 
 
+def test_an_empty_file_may_hold_the_report_and_stays_where_there_is_none(source: Path) -> None:
+    report = source.with_name("report.jsonl")
+    report.touch()
+    assert imported(source, "--report", str(report)) == 1
+    assert json.loads(report.read_text())["line"] == 2
+    report.write_text("")
+    source.write_text(GOOD)
+    assert imported(source, "--report", str(report)) == 0
+    assert report.read_text() == ""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes in folders")
 def test_a_pipe_or_device_is_written_to_and_stays_what_it_is(source: Path) -> None:
     pipe = source.with_name("pipe")
