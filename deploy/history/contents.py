@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import re
 import stat
 import zlib
 from io import BufferedReader
@@ -38,6 +39,7 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+JSON_LIST = re.compile(r"\[\s*\{")
 #: What reading a file on can raise where it is cut or damaged.
 DAMAGE = (OSError, EOFError, zlib.error, UnicodeError)
 
@@ -75,7 +77,7 @@ def kind_of(path: Path) -> str:
         if start.startswith(magic):
             raise SettingsError(f"{path}: is {what}, which is not read: {way_out}")
     text = start.decode(encoding_of(start), "ignore").lstrip()
-    if text.startswith("["):
+    if JSON_LIST.match(text):
         raise SettingsError(f"{path}: is a JSON list, which is not read: write its rows as CSV or Parquet")
     return "state" if text.startswith("{") else "csv"
 
