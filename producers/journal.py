@@ -123,8 +123,8 @@ class Journal:
     def answer(self, event: Event, stored: bool, begun: float, left_out: LeftOut) -> str | None:
         """Return the id of an event that is on disk, None where it was shed or the disk failed.
 
-        `begun`: `perf_counter` when the wait for it began. Raises `InvalidEvent` where a value was left out of
-        the event and `strict` is set.
+        `begun`: `perf_counter` when the wait for it began. Raises `InvalidEvent` where a value was left out
+        of the event and `strict` is set.
         """
         self.latency.add(time.perf_counter() - begun)
         if self.strict and left_out.count:
