@@ -1,8 +1,8 @@
 """A client for any schema registry with Confluent's REST API; registers and looks up, caches for good.
 
-A registry that is away (`RegistryUnavailable`) is one thing: whoever asked tries again. An answer that was cut,
-or that no registry gives, means the same. That a schema can't be registered (`IncompatibleSchema`) is another:
-trying again does not help.
+A registry that is away (`RegistryUnavailable`) is one thing: whoever asked tries again. An answer that was
+cut, or that no registry gives, means the same. That a schema can't be registered (`IncompatibleSchema`) is
+another: trying again does not help.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class WireFormat:
     def by_id(self, number: int) -> WriterSchema:
         """Return the schema with this registry id.
 
-        What the registry does not know is not asked for again for `UNKNOWN_SECONDS`: rubbish may begin like one.
+        One that the registry does not know is not asked for again for `UNKNOWN_SECONDS`: it may be rubbish.
         """
         found = self.known_ids.get(number)
         if found is None:

@@ -1,4 +1,4 @@
-"""What answers in a registry's place: a cut answer, another service, a page; each is a registry that is away."""
+"""What answers in a registry's place, a cut answer or another service, is a registry that is away."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_whatever_answers_in_its_place_the_registry_counts_as_away(answering: An
     client = RegistryClient(answering.url, timeout=2)
     schema = newest("kpi_snapshot").source
     for ask in (lambda: client.schema(7), lambda: client.register("s-value", schema)):
-        with pytest.raises(RegistryUnavailable, match="registry_url|registry's log"):
+        with pytest.raises(RegistryUnavailable, match=r"registry_url|registry's log"):
             ask()
     with pytest.raises(RegistryUnavailable):
         WireFormat(client).decode(MESSAGE)
