@@ -157,6 +157,8 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
         to its time less that (`ActiveEvolution.off`); else the agent's newest of the type, or of none. One
         of another type, or too far away, is that of another evolution: better none than a wrong one.
         """
+        if not self:
+            return None
         with self.lock:
             if clues.evolution_id:
                 return self.of(clues.agent_id, clues.evolution_id)

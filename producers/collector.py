@@ -6,7 +6,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +16,7 @@ from evometrics.producers.active import ActiveEvolutions
 from evometrics.producers.encoder import Encoder
 from evometrics.producers.evolution_events import EvolutionEvent
 from evometrics.producers.given import event_of, with_more
-from evometrics.producers.history import HistoryEntry
+from evometrics.producers.history import History
 from evometrics.producers.journal import Journal
 from evometrics.producers.node_metrics import NodeFigures, NodeMetrics, require_client
 from evometrics.producers.outbox import Outbox
@@ -27,7 +26,6 @@ from evometrics.producers.resources import ResourceSampler
 from evometrics.producers.run import EvolutionRun
 from evometrics.producers.sending import Sending
 from evometrics.producers.settings import CONFIG_KEYS, collector_settings
-from evometrics.schemas.events import Event
 from evometrics.schemas.ids import new_event_id
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ class EvolutionMetricsCollector:
         self.settings, self.kafka = collector_settings(self.config)
         self.encoder = Encoder(self.settings.node_id)
         sampling = ProgressSampling.of(self.settings.progress_interval)
-        self.recording = Recording(self.settings.node_id, sampling)
+        self.recording = Recording(self.settings.node_id, sampling, self.encoder.wire)
         self.node_metrics: NodeMetrics | None = None
         self.own()
         if self.settings.prometheus_port is not None:
@@ -82,7 +80,8 @@ class EvolutionMetricsCollector:
         )
         self.journal = Journal(self.encoder, self.outbox, strict=self.settings.strict)
         self.sending = Sending(self.settings, self.kafka, self.outbox, self)
-        self.journal.observe = self.observed
+        if self.sending.exporters:
+            self.journal.observers.append(self.sending.observe)
         self.recording.own(self.journal, self.sampler)
 
     def renew_in_child(self) -> object:
@@ -169,7 +168,7 @@ class EvolutionMetricsCollector:
             await asyncio.sleep(0.01)
 
     @property
-    def metrics_history(self) -> deque[HistoryEntry]:
+    def metrics_history(self) -> History:
         """The last completions of this process."""
         return self.recording.history
 
@@ -330,14 +329,9 @@ class EvolutionMetricsCollector:
     def count(self) -> None:
         """Count for Prometheus from now on."""
         self.node_metrics = NodeMetrics(self.figures)
+        self.journal.observers.append(self.node_metrics.events.observe)
         for metric in list(self.recording.metrics.known.values()):
             self.node_metrics.events.add(metric)
-
-    def observed(self, event: Event) -> None:
-        """Show an event that is recorded to those who export."""
-        self.sending.observe(event)
-        if self.node_metrics is not None:
-            self.node_metrics.events.observe(event)
 
     def figures(self) -> NodeFigures:
         """Return what this node tells of itself."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from evometrics.producers.active import ActiveEvolution
+from evometrics.producers.active import ActiveEvolution, Clues
 from evometrics.producers.left_out import LeftOut
 from evometrics.producers.resources import Reading, Usage
 from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed, EvolutionStarted, KpiSnapshot
@@ -26,8 +26,8 @@ def truth_of(value: Any, name: str, left_out: LeftOut) -> bool | None:
 def evolution_id(agent_id: str, timestamp: float) -> str:
     """Return the id of an evolution that was given none."""
 
-def clues(event: object, now: float) -> tuple[str, str, float | None, float | None, str]:
-    """Return what an event says about which evolution it belongs to: the fields of `active.Clues`."""
+def clues(event: object, now: float) -> Clues:
+    """Return what an event says about which evolution it belongs to."""
 
 def errors_and_warnings(insights: Iterable[str]) -> tuple[int, int]:
     """Count the insights that begin with "error", and those that begin with "warn", in any case."""

@@ -10,6 +10,7 @@ include "values.pxi"
 
 from libc.math cimport fabs, rint
 
+from evometrics.producers.active import Clues
 from evometrics.producers.evolution_events import EvolutionCompletionEvent
 from evometrics.producers.ticks import ticks
 from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed, EvolutionStarted, KpiSnapshot
@@ -32,6 +33,7 @@ STATUS_WORDS = {
 NO_AGENT = "is empty; give the agent's id"
 
 cdef object new = object.__new__
+cdef object new_tuple = tuple.__new__
 cdef str STARTED = EvolutionStarted.record
 cdef str COMPLETED = EvolutionCompleted.record
 
@@ -59,18 +61,19 @@ cdef str agent_of(value, str record):
 
 
 def clues(event, double now):
-    nothing = LeftOut()  # what is wrong with these is noted where the event is made
-    own = attribute(event, "evolution_id", nothing)
-    duration = in_seconds(attribute(event, "duration_seconds", nothing))
-    at = moment_of(attribute(event, "timestamp", nothing), now, "timestamp", nothing)
-    duration = number(duration)  # also below 0: the clock may have been set since the start
-    return (
-        text_of(attribute(event, "agent_id", nothing)),
+    # what is wrong with these is noted where the event is made
+    own = attribute(event, "evolution_id", UNNOTED)
+    at = moment_of(attribute(event, "timestamp", UNNOTED), now, "timestamp", UNNOTED)
+    # also below 0: the clock may have been set since the start
+    duration = number(in_seconds(attribute(event, "duration_seconds", UNNOTED)))
+    found = (
+        text_of(attribute(event, "agent_id", UNNOTED)),
         "" if own is None else id_of(own),
         now if at is None and duration is not None else at,
         duration,
-        text_of(attribute(event, "evolution_type", nothing)),
+        text_of(attribute(event, "evolution_type", UNNOTED)),
     )
+    return new_tuple(Clues, found)  # to call the class costs twice as much
 
 
 cdef inline object generation(event, dict metadata, left_out):
@@ -106,7 +109,7 @@ cdef inline bint begins(insight, str word) except -1:
 
 
 def errors_and_warnings(insights):
-    errors = warnings = 0
+    cdef Py_ssize_t errors = 0, warnings = 0
     for insight in insights:
         errors += begins(insight, "error")
         warnings += begins(insight, "warn")
@@ -181,26 +184,27 @@ def completed_event(event, node_id, double now, active, usage, left_out):
     done.event_id, done.node_id = new_event_id(), node_id
     agent = attribute(event, "agent_id", left_out)
     done.agent_id = agent_of(started.agent_id if agent is None and started is not None else agent, COMPLETED)
-    done.unmeasured = []
+    cdef list unmeasured = []
+    done.unmeasured = unmeasured
     metadata = texts_in(attribute(event, "metadata", left_out), "metadata", left_out)
     if started is not None and started.metadata:
         metadata = {**started.metadata, **metadata}
         if LEFT_OUT in metadata:  # what the start lost is named there
             del metadata[LEFT_OUT]
     done.metadata = metadata
-    set_times(done, event, active, now, left_out)
+    set_times(done, event, active, now, unmeasured, left_out)
     set_course(done, event, active, left_out)
     set_names(done, event, started, left_out)
     set_kpis(done, event, started, left_out)
     set_outcome(done, event, left_out)
-    set_usage(done, event, usage, left_out)
+    set_usage(done, event, usage, unmeasured, left_out)
     return done
 
 
 # When ----------------------------------------------------------------------------------------------------
 
 
-cdef int set_times(done, event, active, double now, left_out) except -1:
+cdef int set_times(done, event, active, double now, list unmeasured, left_out) except -1:
     """Fill in when it began and ended, and how long it took.
 
     `timestamp` is the end. It is the start where one object serves as both: where the recorded start has the
@@ -221,7 +225,7 @@ cdef int set_times(done, event, active, double now, left_out) except -1:
         left_out.add("duration_seconds", taken, "began before 1970")
         duration = None
     if duration is None:
-        done.unmeasured.append("duration_seconds")
+        unmeasured.append("duration_seconds")
     lasted = 0.0 if duration is None else duration
     done.occurred_at, done.duration_seconds = micros(end), lasted
     done.started_at = micros(end - lasted)
@@ -365,7 +369,7 @@ cdef object status_of(value, left_out):
     return found
 
 
-cdef int set_usage(done, event, usage, left_out) except -1:
+cdef int set_usage(done, event, usage, list unmeasured, left_out) except -1:
     """Fill in the resources: the event's own figures (an agent that ran elsewhere), else the sampler's."""
     memory = amount_of(attribute(event, "memory_used_mb", left_out), "memory_used_mb", left_out)
     cpu = amount_of(attribute(event, "cpu_percent_avg", left_out), "cpu_percent_avg", left_out)
@@ -379,11 +383,11 @@ cdef int set_usage(done, event, usage, left_out) except -1:
         gpu = usage.gpu_memory_mb if gpu is None else gpu
         network = usage.network_bytes_transferred if network is None else network
     if memory is None:
-        done.unmeasured.append("memory_used_mb")
+        unmeasured.append("memory_used_mb")
     if cpu is None:
-        done.unmeasured.append("cpu_percent_avg")
+        unmeasured.append("cpu_percent_avg")
     if network is None:
-        done.unmeasured.append("network_bytes_transferred")
+        unmeasured.append("network_bytes_transferred")
     done.memory_used_mb = 0.0 if memory is None else memory
     done.cpu_percent_avg = 0.0 if cpu is None else cpu
     done.gpu_memory_mb = gpu

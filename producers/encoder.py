@@ -35,7 +35,9 @@ class Encoder:
         """
         if left_out.count:
             name_in(event, left_out)
-        value = self.encode_valid(event)
+        value = self.wire.encode_exact(event)
+        if value is None or not surely_valid(event, now_micros()):
+            value = self.encode_valid(event)
         while len(value) > MAX_EVENT_BYTES:
             if not shrink(event, len(value) - MAX_EVENT_BYTES, left_out):
                 raise InvalidEvent(event.record, "event", f"has {len(value)} bytes, over {MAX_EVENT_BYTES}")
@@ -44,15 +46,10 @@ class Encoder:
         return value
 
     def encode_valid(self, event: Event) -> bytes:
-        """Return the bytes of an event of any size. Raises `InvalidEvent`."""
-        now = now_micros()
-        value = self.wire.encode_exact(event)
-        if value is None or not surely_valid(event, now):
-            validate(event, now)
-        if value is not None:
-            return value
+        """Return the bytes of an event of any size and any valid values. Raises `InvalidEvent`."""
+        validate(event, now_micros())
         try:
-            return self.wire.encode_unusual(event)
+            return self.wire.encode_exact(event) or self.wire.encode_unusual(event)
         except Exception as error:
             # What fastavro raises depends on the value; all of it means that the event can't be written.
             raise InvalidEvent(event.record, "event", f"does not fit the schema: {error}") from error

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from evometrics.producers.convert import text_of
+from evometrics.producers.evolution_events import EvolutionCompletionEvent, EvolutionEvent
 
 #: The attributes that are read from an event.
 ATTRIBUTES = frozenset(
@@ -19,6 +20,10 @@ ATTRIBUTES = frozenset(
         "cost_usd", "iteration", "fitness", "error_count", "warning_count",
     }
 )  # fmt: skip
+
+
+#: Have just these attributes, whatever they hold.
+OWN = frozenset({EvolutionEvent, EvolutionCompletionEvent})
 
 
 class Overlaid:
@@ -39,7 +44,9 @@ def event_of(event: object, other: object, named: Mapping[str, Any]) -> object:
     which win over the object's attributes. What no event knows goes into its metadata.
     """
     event = other if event is None else event
-    if is_mapping(event):
+    if type(event) in OWN:
+        pass
+    elif is_mapping(event):
         event = from_mapping(event)
     elif (fields := dictionary_of(event)) is not None:
         event = from_mapping(fields)

@@ -2,14 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, overload
 
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.kpis import performance
 from evometrics.schemas.outcome import difference, efficiency, relative
+from evometrics.schemas.wire import WireFormat
+
+#: Completions that are kept; all of them are in ClickHouse.
+MOST = 1000
 
 #: A figure's name in the specification, where it is another than the event's.
 SECONDS_PER_MINUTE, MICROS = 60.0, 1e6
+
+
+class History(Sequence["HistoryEntry"]):
+    """The last completions, oldest first.
+
+    They are kept as they were encoded and read when they are asked for: thousands of objects that live on for
+    a while have Python's garbage collector look through all that a process has, again and again.
+    """
+
+    def __init__(self, wire: WireFormat) -> None:
+        self.wire = wire
+        self.values: deque[bytes] = deque(maxlen=MOST)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, place: int) -> HistoryEntry: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[HistoryEntry]: ...
+
+    def __getitem__(self, place: int | slice) -> HistoryEntry | list[HistoryEntry]:
+        if isinstance(place, slice):
+            return [self.entry(value) for value in list(self.values)[place]]
+        return self.entry(self.values[place])
+
+    def entry(self, value: bytes) -> HistoryEntry:
+        """Return the completion of a message value."""
+        event = self.wire.decode(value)
+        assert isinstance(event, EvolutionCompleted)
+        return HistoryEntry(event)
+
+    def __repr__(self) -> str:
+        return f"<the last {len(self)} completions>"
 
 
 class HistoryEntry:

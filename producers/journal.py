@@ -36,7 +36,7 @@ class Journal:
         rejected: events that could not be recorded so far.
         left_out: by field, values that were left out of events, cut or put right.
         latency: how long calls waited for their events to be on disk.
-        observe: shown every event that is recorded; called from the recording thread.
+        observers: are shown every event that is recorded, in the recording thread; none may raise.
     """
 
     def __init__(self, encoder: Encoder, outbox: Outbox, *, strict: bool) -> None:
@@ -45,39 +45,50 @@ class Journal:
         self.strict = strict
         self.rejected = 0
         self.left_out: Counter[str] = Counter()
-        self.observe: Callable[[Event], None] = lambda event: None
+        self.observers: list[Callable[[Event], None]] = []
         self.opening = threading.Lock()
         self.latency = Latency(RECORD_SECONDS.buckets)
-        self.aside: set[asyncio.Task[str | None]] = set()
+        self.late: set[asyncio.Task[bool]] = set()
 
-    def put(self, event: Event, left_out: LeftOut) -> asyncio.Future[bool] | bytes:
-        """Encode an event and append it; return what comes to be True once it is on disk.
+    def put(self, event: Event, left_out: LeftOut) -> asyncio.Future[bool]:
+        """Encode an event and append it, which need not be waited for.
 
-        Returns its bytes where the outbox is not open. Raises `InvalidEvent`.
+        Return what comes to be True once it is on disk, False where it was shed, or the disk failed. Raises
+        `InvalidEvent`.
         """
+        return self.append(event, self.encoded(event, left_out))
+
+    def encoded(self, event: Event, left_out: LeftOut) -> bytes:
+        """Return an event's bytes; those who are shown what is recorded are. Raises `InvalidEvent`."""
         value = self.encoder.encode(event, left_out)
         if left_out.count:
             self.left_out.update(left_out.fields)
-        self.observe(event)
-        return self.append(event, value) or value
+        for observe in self.observers:
+            observe(event)
+        return value
 
-    def append(self, event: Event, value: bytes) -> asyncio.Future[bool] | None:
-        """Append an event's bytes; None where the outbox is not open."""
-        return self.outbox.append(BY_RECORD[event.record].name, event.key, value)
+    def append(self, event: Event, value: bytes) -> asyncio.Future[bool]:
+        """Append an event's bytes, as `put` does."""
+        topic, key = BY_RECORD[event.record].name, event.key
+        put = self.outbox.append(topic, key, value)
+        if put is None:
+            put = asyncio.create_task(self.put_late(topic, key, value))
+            self.late.add(put)
+            put.add_done_callback(self.late.discard)
+        return put
 
-    async def stored(self, event: Event, put: asyncio.Future[bool] | bytes) -> str | None:
-        """Return the event's id once it is on disk; None where it was shed, or the disk failed."""
+    async def put_late(self, topic: str, key: str, value: bytes) -> bool:
+        """Open the outbox and append an event's bytes; return whether they are on disk."""
         for _ in range(OPEN_TRIES):
-            if isinstance(put, asyncio.Future):
-                return event.event_id if await put else None
             try:
                 await asyncio.to_thread(self.open)
             except OSError as error:
                 logger.error("an event is not recorded: %s", error)
                 break
-            put = self.append(event, put) or put
+            if (put := self.outbox.append(topic, key, value)) is not None:
+                return await put
         self.outbox.failed += 1
-        return None
+        return False
 
     def open(self) -> None:
         """Open the outbox where it is not; blocking. Raises `OutboxError`."""
@@ -91,47 +102,35 @@ class Journal:
             if self.outbox.is_open:
                 self.outbox.close()
 
-    def put_aside(self, event: Event, left_out: LeftOut) -> None:
-        """Have an event stored, without waiting for it. Raises `InvalidEvent`."""
-        put = self.put(event, left_out)
-        if not isinstance(put, asyncio.Future):
-            task = asyncio.create_task(self.stored(event, put))
-            self.aside.add(task)
-            task.add_done_callback(self.aside.discard)
-
     async def opened(self) -> None:
-        """Open the outbox where it is not; where it can't be, the events that follow say so."""
-        if not self.outbox.is_open:
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(self.open)
+        """Open the outbox; where it can't be, the events that follow say so."""
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self.open)
 
     async def record(self, record: str, given: object, build: Callable[[LeftOut], Event]) -> str | None:
         """Build an event and put it on disk; return its id, None where it was not recorded."""
-        await self.opened()
+        if not self.outbox.is_open:
+            await self.opened()
         left_out = LeftOut()
         try:
             event = build(left_out)
             put = self.put(event, left_out)
         except Exception as error:
             return await self.reject(record, given, error)
-        return await self.kept(event, put, left_out)
-
-    async def kept(self, event: Event, put: asyncio.Future[bool] | bytes, left_out: LeftOut) -> str | None:
-        """Return the event's id once it is on disk, None where it was shed or the disk failed.
-
-        Raises `InvalidEvent` where a value was left out of it and `strict` is set.
-        """
         begun = time.perf_counter()
-        event_id = await self.stored(event, put)
-        self.latency.add(time.perf_counter() - begun)
-        self.check(event.record, left_out)
-        return event_id
+        return self.answer(event, await put, begun, left_out)
 
-    def check(self, record: str, left_out: LeftOut) -> None:
-        """Raise where a value was left out and `strict` is set."""
+    def answer(self, event: Event, stored: bool, begun: float, left_out: LeftOut) -> str | None:
+        """Return the id of an event that is on disk, None where it was shed or the disk failed.
+
+        `begun`: `perf_counter` when the wait for it began. Raises `InvalidEvent` where a value was left out
+        of the event and `strict` is set.
+        """
+        self.latency.add(time.perf_counter() - begun)
         if self.strict and left_out.count:
             field, what = left_out.first
-            raise InvalidEvent(record, field, what)
+            raise InvalidEvent(event.record, field, what)
+        return event.event_id if stored else None
 
     async def reject(self, record: str, event: object, error: Exception) -> str | None:
         """Log, count and record an event that can't be recorded; raises where `strict` is set."""
@@ -142,7 +141,7 @@ class Journal:
         try:
             report = self.encoder.rejection(event, error)
             logger.error("rejected an event: %s; recorded as event_rejected %s", error, report.event_id)
-            await self.stored(report, self.put(report, LeftOut()))
+            await self.put(report, LeftOut())
         except Exception:
             logger.exception("the rejection of an event could not be recorded: %s", error)
         if self.strict:

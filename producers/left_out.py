@@ -57,12 +57,10 @@ class LeftOut:
         fields: how many by field.
     """
 
-    __slots__ = ("count", "fields", "named")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.named = NOTHING
-        self.fields = NO_FIELDS
+    # Of the class until there is something: to make one costs next to nothing then.
+    count = 0
+    named = NOTHING
+    fields = NO_FIELDS
 
     def add(self, field: str, value: object, reason: str) -> None:
         """Note a field's value, or a part of it."""
@@ -93,3 +91,13 @@ class LeftOut:
     def text(self) -> str:
         """Return all of it as JSON."""
         return json.dumps(self.entries())
+
+
+class Unnoted(LeftOut):
+    """Collects nothing: for a look at values that are noted elsewhere."""
+
+    def note(self, field: str, where: str, value: object, reason: str) -> None:
+        """Pass over it."""
+
+
+UNNOTED = Unnoted()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -50,6 +50,21 @@ def portions(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:
         start += count
 
 
+class Reporting:
+    """`with` it: raises `OutboxDamaged` for what SQLite says of a file that is not as it was written."""
+
+    def __init__(self, path: Path, codes: set[int]) -> None:
+        self.path = path
+        self.codes = codes
+
+    def __enter__(self) -> None:
+        """Every commit is done within one: a generator would cost four times as much."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.Error) and damages(error, self.codes):
+            raise OutboxDamaged(f"outbox {self.path}: {error}") from error
+
+
 class OutboxFile:
     """The SQLite side. Not safe for several threads at once: each opens its own."""
 
@@ -61,6 +76,8 @@ class OutboxFile:
         self.path = path
         self.tally = tally
         self.deletions = 0
+        self.writing = Reporting(path, DAMAGE)
+        self.reading = Reporting(path, DAMAGE | READ_DAMAGE)
         try:
             self.connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
@@ -121,7 +138,7 @@ class OutboxFile:
         back, which takes milliseconds beside an evolution that computes.
         """
         execute, now = self.connection.execute, time.time_ns() // 1_000_000
-        with self.reporting(DAMAGE):
+        with self.writing:
             execute("BEGIN IMMEDIATE")
             try:
                 removed, first = 0, self.tally.held.first if self.tally is not None else 1
@@ -152,7 +169,7 @@ class OutboxFile:
         """
         rows: list[Row] = []
         size = 0
-        with self.reporting(DAMAGE | READ_DAMAGE):
+        with self.reading:
             found = self.connection.execute(
                 "SELECT seq, topic, key, value, checksum FROM outbox "
                 "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
@@ -171,12 +188,12 @@ class OutboxFile:
 
     def last(self) -> int:
         """Return the highest number of a row; 0 = there is none."""
-        with self.reporting(DAMAGE | READ_DAMAGE):
+        with self.reading:
             return int(self.connection.execute("SELECT ifnull(max(seq), 0) FROM outbox").fetchone()[0])
 
     def first(self) -> int:
         """Return the lowest number of a row; 1 = there is none."""
-        with self.reporting(DAMAGE | READ_DAMAGE):
+        with self.reading:
             return int(self.connection.execute("SELECT ifnull(min(seq), 1) FROM outbox").fetchone()[0])
 
     def keep(self, rows: Sequence[Row]) -> None:
@@ -189,19 +206,9 @@ class OutboxFile:
         )
         self.connection.execute("COMMIT")
 
-    @contextmanager
-    def reporting(self, codes: set[int]) -> Iterator[None]:
-        """Raise `OutboxDamaged` for what SQLite says of a file that is not as it was written."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            if damages(error, codes):
-                raise OutboxDamaged(f"outbox {self.path}: {error}") from error
-            raise
-
     def sheddable(self, topic: str, after: int, limit: int) -> list[tuple[int, int]]:
         """Return seq and size of up to `limit` rows of a topic after a seq, oldest first."""
-        with self.reporting(DAMAGE):
+        with self.writing:
             return self.connection.execute(
                 f"SELECT seq, length(value) + {ROW_OVERHEAD} FROM outbox "
                 "WHERE topic = ? AND seq > ? ORDER BY seq LIMIT ?",
@@ -210,7 +217,7 @@ class OutboxFile:
 
     def depth(self) -> int:
         """Return how many rows wait. Raises `OutboxDamaged`."""
-        with self.reporting(DAMAGE | READ_DAMAGE):
+        with self.reading:
             return int(self.connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
     def stock(self, topic: str) -> tuple[int, int, int]:

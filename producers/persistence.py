@@ -52,7 +52,7 @@ class MetricsPersistence:
         )
         self.journal = Journal(self.encoder, self.outbox, strict=True)
         self.sending = Sending(self.settings, self.kafka, self.outbox, self)
-        self.journal.observe = self.sending.observe
+        self.journal.observers.append(self.sending.observe)
         self.running = False
 
     @property
@@ -79,7 +79,7 @@ class MetricsPersistence:
         Raises `InvalidEvent` naming the field that can't be kept.
         """
         event = self.event_of(metric)
-        return await self.journal.stored(event, self.journal.put(event, LeftOut()))
+        return event.event_id if await self.journal.put(event, LeftOut()) else None
 
     async def close(self) -> None:
         """Bring what is left to the backends, for up to `stop_timeout` seconds; the rest waits on disk."""

@@ -7,15 +7,16 @@ but `InvalidEvent` where the journal is strict.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
+from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
 from evometrics.producers import convert
-from evometrics.producers.active import MOST_ACTIVE, ActiveEvolution, ActiveEvolutions, Clues, named
+from evometrics.producers.active import MOST_ACTIVE, ActiveEvolution, ActiveEvolutions, named
 from evometrics.producers.completions import RecentCompletions
 from evometrics.producers.custom_metrics import CustomMetrics, observation
-from evometrics.producers.history import HistoryEntry
+from evometrics.producers.history import History
 from evometrics.producers.journal import Journal
 from evometrics.producers.left_out import LeftOut
 from evometrics.producers.progress import ProgressSampling
@@ -31,9 +32,8 @@ from evometrics.schemas.events import (
     SystemEvent,
 )
 from evometrics.schemas.validation import EVOLUTION_PHASES
+from evometrics.schemas.wire import WireFormat
 
-#: Completions that are kept in memory; all of them are in ClickHouse.
-HISTORY = 1000
 #: A start whose time is within this many seconds of the clock began when it was recorded.
 LIVE = 2.0
 
@@ -47,12 +47,12 @@ class Recording:
         metrics: the metrics that the node's own code has registered.
     """
 
-    def __init__(self, node_id: str, sampling: ProgressSampling) -> None:
+    def __init__(self, node_id: str, sampling: ProgressSampling, wire: WireFormat) -> None:
         self.node_id = node_id
         self.sampling = sampling
         self.active = ActiveEvolutions()
-        self.recent = RecentCompletions()
-        self.history: deque[HistoryEntry] = deque(maxlen=HISTORY)
+        self.recent = RecentCompletions(wire)
+        self.history = History(wire)
         self.metrics = CustomMetrics()
         self.usual_ids: OrderedDict[str, str] = OrderedDict()
 
@@ -64,7 +64,8 @@ class Recording:
     async def start(self, event: object) -> str | None:
         """Record that an evolution begins."""
         called = ticks()
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         record = EvolutionStarted.record
         try:
@@ -80,8 +81,9 @@ class Recording:
                 self.sampler.forget(named(forgotten.started))
         except Exception as error:
             return await self.journal.reject(record, event, error)
+        begun = perf_counter()
         try:
-            return await self.journal.kept(started, put, left_out)
+            return self.journal.answer(started, await put, begun, left_out)
         finally:
             active.returned = ticks()
 
@@ -98,11 +100,12 @@ class Recording:
 
     async def progress(self, given: SimpleNamespace) -> str | None:
         """Record an iteration; None, too, for one that is passed over."""
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         try:
             now = time.time()
-            active = self.active.find(Clues(*convert.clues(given, now)))
+            active = self.active.find(convert.clues(given, now))
             event = convert.progressed_event(given, self.node_id, now, active, left_out)
             event.metadata.update(convert.texts(given.metadata, left_out))
             convert.set_reading(event, self.sampler.sample())
@@ -111,15 +114,17 @@ class Recording:
             put = self.journal.put(event, left_out)
         except Exception as error:
             return await self.journal.reject(EvolutionProgressed.record, given, error)
-        return await self.journal.kept(event, put, left_out)
+        begun = perf_counter()
+        return self.journal.answer(event, await put, begun, left_out)
 
     async def completion(self, event: object) -> str | None:
         """Record that an evolution has ended; the very same one only once."""
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         try:
             now = time.time()
-            clues = Clues(*convert.clues(event, now))
+            clues = convert.clues(event, now)
             active = self.active.find(clues)
             usage = self.sampler.usage(named(active.started)) if active else None
             last = active.last_progress() if active else None
@@ -130,20 +135,26 @@ class Recording:
                 self.active.close(active)
                 self.sampler.forget(named(active.started))
             if last is not None:
-                self.journal.put_aside(last, LeftOut())
+                self.journal.put(last, LeftOut())
             completed.snapshot_phases = phases_of_completion(completed, active)
-            put = self.journal.put(completed, left_out)
-            self.recent.add(clues, completed)
-            self.history.append(HistoryEntry(completed))
+            value = self.journal.encoded(completed, left_out)
+            put = self.journal.append(completed, value)
+            self.recent.add(clues, value)
+            self.history.values.append(value)
         except Exception as error:
             return await self.journal.reject(EvolutionCompleted.record, event, error)
-        return await self.journal.kept(completed, put, left_out)
+        begun = perf_counter()
+        stored = await put
+        if not stored:
+            self.recent.forget(clues)  # given again, it is to be recorded
+        return self.journal.answer(completed, stored, begun, left_out)
 
     async def snapshot(
         self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any, more: Any
     ) -> str | None:
         """Record an agent's KPIs, but for those that an open evolution has given for the phase already."""
-        await self.journal.opened()
+        if not self.journal.outbox.is_open:
+            await self.journal.opened()
         left_out = LeftOut()
         try:
             snapshot, values = convert.kpi_snapshot(
@@ -167,7 +178,8 @@ class Recording:
         except Exception as error:
             given = {"agent_id": agent_id, "kpis": kpis}
             return await self.journal.reject(KpiSnapshot.record, given, error)
-        return await self.journal.kept(snapshot, put, left_out)
+        begun = perf_counter()
+        return self.journal.answer(snapshot, await put, begun, left_out)
 
     async def system_event(self, event_type: Any, data: Any) -> str | None:
         """Record something about the node or the system."""

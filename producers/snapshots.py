@@ -20,7 +20,10 @@ def phases_of_completion(completed: EvolutionCompleted, active: ActiveEvolution 
     Of a completion without a start here there are two. None after a rollback: the agent is not what the KPIs
     after the evolution describe.
     """
-    phases = [PRE] if completed.pre_kpis else []
-    if completed.post_kpis and completed.status != ROLLED_BACK:
+    phases = []
+    if completed.pre_kpis and (active is None or active.snapshot_of(PRE) is None):
+        phases.append(PRE)
+    after = completed.post_kpis and completed.status != ROLLED_BACK
+    if after and (active is None or active.snapshot_of(POST) is None):
         phases.append(POST)
-    return phases if active is None else [each for each in phases if active.snapshot_of(each) is None]
+    return phases

@@ -21,7 +21,7 @@ from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_GET_LENGTH, PyUnicode_READ_CHAR
 from libc.math cimport isfinite
 
-from evometrics.producers.left_out import LEFT_OUT, LeftOut, said
+from evometrics.producers.left_out import LEFT_OUT, UNNOTED, said
 from evometrics.schemas.validation import NAME_CHARACTERS, InvalidEvent
 
 cdef extern from "Python.h":
@@ -146,6 +146,8 @@ cdef object count_of(value, str name, left_out):
 
 cdef object in_seconds(value):
     """A timedelta's seconds; anything else as it is."""
+    if value is None or PyFloat_CheckExact(value):
+        return value
     try:
         if numpy_kind(value) == "m":
             value = value.astype("timedelta64[us]").item()

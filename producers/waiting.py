@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 
 def answer(waiters: Sequence[asyncio.Future[bool]], stored: Sequence[bool]) -> None:
     """Tell everyone who waits whether the row is on disk, from any thread."""
-    by_loop: dict[asyncio.AbstractEventLoop, dict[asyncio.Future[bool], bool]] = {}
-    for waiter, fits in zip(waiters, stored, strict=True):
-        by_loop.setdefault(waiter.get_loop(), {})[waiter] = fits
-    for loop, answers in by_loop.items():
+    loops = {waiter.get_loop() for waiter in waiters}
+    for loop in loops:
+        mine, theirs = waiters, stored
+        if len(loops) > 1:
+            places = [number for number, waiter in enumerate(waiters) if waiter.get_loop() is loop]
+            mine, theirs = [waiters[n] for n in places], [stored[n] for n in places]
         try:
-            loop.call_soon_threadsafe(settle, answers)
+            loop.call_soon_threadsafe(settle, mine, theirs)
         except RuntimeError:
             # The loop was closed while its events were committed: nobody waits there any more.
             continue
 
 
-def settle(answers: Mapping[asyncio.Future[bool], bool]) -> None:
+def settle(waiters: Sequence[asyncio.Future[bool]], stored: Sequence[bool]) -> None:
     """Resolve futures, in their own loop."""
-    for future, stored in answers.items():
+    for future, fits in zip(waiters, stored, strict=True):
         if not future.done():
-            future.set_result(stored)
+            future.set_result(fits)

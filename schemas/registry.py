@@ -1,11 +1,13 @@
 """A client for any schema registry with Confluent's REST API; registers and looks up, caches for good.
 
-A registry that is away (`RegistryUnavailable`) is one thing: whoever asked tries again. That a schema can't
-be registered (`IncompatibleSchema`) is another: trying again does not help.
+A registry that is away (`RegistryUnavailable`) is one thing: whoever asked tries again. An answer that was
+cut, or that no registry gives, means the same. That a schema can't be registered (`IncompatibleSchema`) is
+another: trying again does not help.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -22,6 +24,8 @@ COMPATIBILITY = "FULL_TRANSITIVE"
 NOT_THERE = frozenset({40401, 40402, 40403})
 #: Incompatible with what is registered; no valid schema.
 REFUSED = frozenset({409, 422})
+#: Bytes of an answer: schemas take some thousands.
+MOST_BYTES = 10_000_000
 #: A registry also answers with a conflict where several parts create a subject at once.
 TRIES = 3
 
@@ -56,7 +60,7 @@ class RegistryClient:
         for _ in range(TRIES):
             found = self.call(f"/subjects/{subject}", body)
             if found is not None:
-                return int(found["id"])
+                return self.id_in(found)
             self.compare(subject, schema)
             with suppress(IncompatibleSchema):  # somebody sets it at this very moment
                 self.call(f"/config/{subject}", {"compatibility": COMPATIBILITY}, "PUT")
@@ -66,7 +70,7 @@ class RegistryClient:
                 refused = error
                 continue
             if found is not None:
-                return int(found["id"])
+                return self.id_in(found)
         raise refused or RegistryUnavailable(f"schema registry {self.url} takes no schema for {subject}")
 
     def compare(self, subject: str, schema: dict[str, Any]) -> None:
@@ -94,6 +98,11 @@ class RegistryClient:
             answer = self.call(path)
             if answer is None:
                 raise UnknownSchemaId(f"schema registry {self.url} knows no {path}")
+            if not isinstance(answer.get("schema"), str):
+                raise RegistryUnavailable(
+                    f"schema registry {self.url}{path} answers without a schema: {json.dumps(answer):.100}; "
+                    "correct registry_url"
+                )
             try:
                 source = json.loads(answer["schema"])
                 found = writer_schema(record_folder(source["name"]), 0, source)
@@ -115,10 +124,12 @@ class RegistryClient:
         request = urllib.request.Request(self.url + path, data, {"Content-Type": CONTENT_TYPE}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=self.timeout) as response:
-                answer: dict[str, Any] = json.load(response)
-                return answer
+                answer = json.loads(response.read(MOST_BYTES))
+            if not isinstance(answer, dict):
+                raise ValueError(f"{json.dumps(answer):.100} is no registry's answer")
+            return answer
         except urllib.error.HTTPError as error:
-            text = error.read(2000).decode(errors="replace")
+            text = text_of(error)
             if error_code(text) in NOT_THERE:
                 return None
             if error.code in REFUSED:
@@ -130,10 +141,28 @@ class RegistryClient:
                 f"schema registry {self.url}{path}: {error.code} {text[:500]}; correct registry_url, or see "
                 "the registry's log"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException, RecursionError) as error:
             raise RegistryUnavailable(
-                f"schema registry {self.url}: {error}; start it or correct registry_url"
+                f"schema registry {self.url}: {str(error) or repr(error)}; start it or correct registry_url"
             ) from None
+
+    def id_in(self, answer: dict[str, Any]) -> int:
+        """Return the schema id of an answer. Raises `RegistryUnavailable` where it has none."""
+        try:
+            return int(answer["id"])
+        except (KeyError, TypeError, ValueError):
+            raise RegistryUnavailable(
+                f"schema registry {self.url} answers without a schema's id: {json.dumps(answer):.100}; "
+                "correct registry_url"
+            ) from None
+
+
+def text_of(error: urllib.error.HTTPError) -> str:
+    """Return the beginning of an error's text; empty where it can't be read."""
+    try:
+        return error.read(2000).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return ""
 
 
 def error_code(text: str) -> int | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -30,6 +31,9 @@ SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
 SINGLE_OBJECT_LENGTH = 10
 CONFLUENT_LENGTH = 5
+#: How long an id that the registry did not know is taken for unknown, and how many are remembered.
+UNKNOWN_SECONDS = 30.0
+MOST_UNKNOWN = 10_000
 
 
 class UnreadableMessage(ValueError):
@@ -49,6 +53,7 @@ class WireFormat:
         self.writers = {record: newest(record) for record in released()}
         self.prefixes = {record: SINGLE_OBJECT + s.fingerprint for record, s in self.writers.items()}
         self.known_ids: dict[int, WriterSchema | str] = {}
+        self.unknown: dict[int, tuple[float, str]] = {}
 
     def register(self) -> None:
         """Register every newest schema and write Confluent framing from now on; blocking.
@@ -113,9 +118,15 @@ class WireFormat:
                     await asyncio.to_thread(self.by_id, number)
 
     def by_id(self, number: int) -> WriterSchema:
-        """Return the schema with this registry id."""
+        """Return the schema with this registry id.
+
+        One that the registry does not know is not asked for again for `UNKNOWN_SECONDS`: it may be rubbish.
+        """
         found = self.known_ids.get(number)
         if found is None:
+            until, said = self.unknown.get(number, (0.0, ""))
+            if time.monotonic() < until:
+                raise UnreadableMessage(said)
             found = self.known_ids[number] = self.looked_up(number)
         if isinstance(found, str):
             raise UnreadableMessage(found)
@@ -128,6 +139,9 @@ class WireFormat:
         try:
             schema = self.registry.schema(number)
         except UnknownSchemaId as error:
+            if len(self.unknown) >= MOST_UNKNOWN:
+                self.unknown.clear()
+            self.unknown[number] = time.monotonic() + UNKNOWN_SECONDS, str(error)
             raise UnreadableMessage(str(error)) from None
         newest_known = self.writers.get(schema.record)
         if newest_known is not None:

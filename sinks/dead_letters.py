@@ -10,42 +10,19 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
-from evometrics.schemas.events import DeadLetter
-from evometrics.schemas.ids import derived_id
+from evometrics.schemas.dead_letters import ROOM_BYTES, SINK, dead_letter
 from evometrics.schemas.metric_defs import DEAD_LETTERS_TOTAL, Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import DEAD_LETTERS
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.backoff import backoff
 from evometrics.sinks.batch import Rejected
-from evometrics.sinks.letters import CUT, CUT_NOTE
 
 log = logging.getLogger(__name__)
 
-STAGE = "sink"
-REASON_CHARACTERS = 1000
-#: A dead letter is larger than the message in it. Where the topic refuses one, the value is cut to this.
-CUT_BYTES = 900_000
-REQUEST_BYTES = 16_000_000
-
-
-def dead_letter(rejected: Rejected, node_id: str) -> DeadLetter:
-    """Build the event for a message that could not be read or stored."""
-    message = rejected.message
-    key = message.key or b""
-    return DeadLetter(
-        event_id=derived_id(message.topic, message.partition, message.offset, STAGE),
-        agent_id=key.decode("utf-8", "ignore") if key.isascii() else "",
-        node_id=node_id,
-        occurred_at=max(message.timestamp, 0) * 1000,
-        source_topic=message.topic,
-        source_partition=message.partition,
-        source_offset=message.offset,
-        stage=STAGE,
-        reason=rejected.reason[:REASON_CHARACTERS],
-        message_key=message.key,
-        message_value=message.value,
-    )
+#: Where the topic takes less than a letter has, its room is halved, down to this.
+LEAST_ROOM = 1000
+REQUEST_BYTES = 2 * ROOM_BYTES
 
 
 class DeadLetters:
@@ -68,12 +45,12 @@ class DeadLetters:
         for item in rejected:
             message = item.message
             place = f"{message.topic}[{message.partition}] offset {message.offset}"
-            self.instruments.counter(DEAD_LETTERS_TOTAL).labels(message.topic, STAGE).inc()
+            self.instruments.counter(DEAD_LETTERS_TOTAL).labels(message.topic, SINK).inc()
             if message.topic == DEAD_LETTERS.name:
                 log.error("%s is a dead letter that can't be stored, left in Kafka: %s", place, item.reason)
             else:
                 log.warning("%s goes to the dead letters: %s", place, item.reason)
-        letters = [dead_letter(r, self.node_id) for r in rejected if r.message.topic != DEAD_LETTERS.name]
+        letters = [(r, ROOM_BYTES) for r in rejected if r.message.topic != DEAD_LETTERS.name]
         attempt = 0
         while letters:
             try:
@@ -86,25 +63,29 @@ class DeadLetters:
                 )
                 await asyncio.sleep(pause)
 
-    async def produce(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Produce letters; return those that were too large, cut. Raises `KafkaError` where Kafka is away."""
+    async def produce(self, letters: Sequence[tuple[Rejected, int]]) -> list[tuple[Rejected, int]]:
+        """Produce the letters of messages, each with so much room for key and value.
+
+        Returns those that the topic takes no messages of that size of, with less room. Raises `KafkaError`
+        where Kafka is away.
+        """
         producer = await self.started()
-        sent = []
+        under_way = []
+        for item, room in letters:
+            letter = dead_letter(item.message, SINK, item.reason, self.node_id, room)
+            value = self.wire.encode(letter)
+            under_way.append(await producer.send(DEAD_LETTERS.name, value, key=letter.key.encode()))
         again = []
-        for letter in letters:
+        for (item, room), acknowledged in zip(letters, under_way, strict=True):
             try:
-                sent.append(
-                    await producer.send(DEAD_LETTERS.name, self.wire.encode(letter), key=letter.key.encode())
-                )
+                await acknowledged
             except MessageSizeTooLargeError:
-                sent.append(None)
-                again.append(cut(letter))
-        for letter, acknowledged in zip(letters, sent, strict=True):
-            if acknowledged is not None:
-                try:
-                    await acknowledged
-                except MessageSizeTooLargeError:
-                    again.append(cut(letter))
+                if room > LEAST_ROOM:
+                    again.append((item, room // 2))
+                else:
+                    log.error(
+                        "%s takes no dead letter of any size; raise its max.message.bytes", DEAD_LETTERS.name
+                    )
         return again
 
     async def started(self) -> AIOKafkaProducer:
@@ -129,14 +110,3 @@ class DeadLetters:
         if self.producer is not None:
             await self.producer.stop()
             self.producer = None
-
-
-def cut(letter: DeadLetter) -> DeadLetter:
-    """Return a letter that was too large, with less of the value; the whole one is still in its topic."""
-    value = letter.message_value or b""
-    kept = value[: min(CUT_BYTES, len(value) // 2 if len(value) <= CUT_BYTES else CUT_BYTES)]
-    before = CUT.search(letter.reason)
-    whole = int(before[1]) if before else len(value)
-    letter.reason = CUT.sub("", letter.reason) + CUT_NOTE.format(kept=len(kept), whole=whole)
-    letter.message_value = kept
-    return letter

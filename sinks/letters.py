@@ -7,22 +7,18 @@ system event of type `dead_letter_retried`; no stored row is ever changed.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from evometrics.schemas.dead_letters import CUT, KEY_CUT
 from evometrics.schemas.topics import topic_named
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.settings import ClickHouseSettings
 
 RETRIED = "dead_letter_retried"
-STAGES = ("stream", "sink")
-#: How the reason of a letter ends whose message was too large to be kept whole.
-CUT_NOTE = " (the first {kept} of its {whole} bytes are kept here)"
-CUT = re.compile(r" \(the first \d+ of its (\d+) bytes are kept here\)$")
 #: Messages that are read at a time, and the bytes of them.
 PAGE_MESSAGES = 500
 PAGE_BYTES = 8_000_000
@@ -120,6 +116,12 @@ class DeadMessage:
         """How large the message was, where only its beginning is kept; else None."""
         found = [int(cut[1]) for letter in self.letters if (cut := CUT.search(letter.reason))]
         return found[0] if found and found[0] != self.size else None
+
+    @property
+    def whole_key(self) -> int | None:
+        """How large the message's key was, where only its beginning is kept; else None."""
+        found = [int(cut[1]) for letter in self.letters if (cut := KEY_CUT.search(letter.reason))]
+        return found[0] if found else None
 
 
 class Bytes(NamedTuple):

@@ -86,9 +86,12 @@ async def plan_retry(letters: Letters, wire: WireFormat, selection: Selection) -
 
 def refusal(message: DeadMessage, content: Bytes, wire: WireFormat, by_id: bool) -> str | None:
     """Return why a message is not sent again, None where it is."""
-    if message.whole_size is not None:
+    if message.whole_size is not None or message.whole_key is not None:
+        kept = f"only {message.size} of its {message.whole_size} bytes are"
+        if message.whole_size is None:
+            kept = f"only the beginning of its key of {message.whole_key} bytes is"
         return (
-            f"only {message.size} of its {message.whole_size} bytes are kept here, it can't be sent again; "
+            f"{kept} kept here, it can't be sent again; "
             f"the whole message is in Kafka at {message.source}, for as long as the topic is kept"
         )
     if by_id:

@@ -1,8 +1,9 @@
 """From a partition's records to what they lead to: one method per lane.
 
 First what can fail because of one record: it is read, and what it leads to by itself is computed and
-encoded. A record that fails becomes a dead letter, and nothing of it has touched a state. Then the
-processors bring the rest and the states together.
+encoded. A record whose data are at fault (`AT_FAULT`) becomes a dead letter, and nothing of it has touched a
+state. Then the processors bring the rest and the states together. Whatever else is raised is a fault of ours,
+not the record's: it stops the worker before an offset moves.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any, TypeVar
 
 from evometrics.schemas.events import DeadLetter, Event
 from evometrics.schemas.reading import Record, read_event
-from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.snapshots import snapshots_of
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, KPI_SNAPSHOTS
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
@@ -27,7 +27,7 @@ from evometrics.streams.settings import StreamSettings
 from evometrics.streams.snapshots import SNAPSHOT_TABLES, SnapshotProcessor
 from evometrics.streams.tables import StateTable
 from evometrics.streams.windows import Scope
-from evometrics.streams.work import dead_letter
+from evometrics.streams.work import AT_FAULT, letter_of
 
 T = TypeVar("T")
 
@@ -38,8 +38,7 @@ TABLES = (*EVOLUTION_TABLES, *SNAPSHOT_TABLES, SCOPES)
 class Computations:
     """Reads records and hands them to the processors.
 
-    What may be anybody's fault but the record's is raised: no memory, no schema registry. `clock` tells when
-    a start came.
+    `clock` tells when a start came.
     """
 
     def __init__(
@@ -91,16 +90,14 @@ class Computations:
         return {name: self.tables[name].partition(partition) for name in names}
 
     def each(self, records: list[Record], make: Callable[[Record], T]) -> tuple[list[T], list[DeadLetter]]:
-        """Return what is made of records; what can't be computed with becomes a dead letter."""
+        """Return what is made of records; those whose data are at fault become dead letters."""
         batch: list[T] = []
         letters: list[DeadLetter] = []
         for record in records:
             try:
                 batch.append(make(record))
-            except (MemoryError, RegistryUnavailable):
-                raise
-            except Exception as reason:
-                letters.append(dead_letter(record, reason, self.node_id))
+            except AT_FAULT as reason:
+                letters.append(letter_of(record, reason, self.node_id))
         return batch, letters
 
     def read(self, record: Record) -> Sourced[Any]:
@@ -139,4 +136,8 @@ def scope_message(record: Record) -> ScopeMessage:
     """Return a record of the scope-counts topic. Raises where somebody else wrote it."""
     if record.key is None or record.value is None:
         raise UnreadableMessage("counts without a key or a value")
-    return ScopeMessage(record.offset, Scope.from_key(record.key.decode()), ScopeCounts.decode(record.value))
+    try:
+        scope = Scope.from_key(record.key.decode())
+        return ScopeMessage(record.offset, scope, ScopeCounts.decode(record.value))
+    except Exception as error:  # whatever decoding meets in bytes that no stream has written
+        raise UnreadableMessage(f"no counts of a stream's: {error!r}") from error

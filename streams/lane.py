@@ -11,10 +11,11 @@ what was written to state is skipped then by its fence.
 Between two rounds a lane may have something to do that no event asks for (`timer`); it goes through steps 2
 and 3.
 
-A record that step 1 can't read or compute with goes to the dead letters (`computations`). Where step 1
-fails for the states' sake, what is kept in memory of them is forgotten, for it may be half changed; the
-partition's records are taken through the steps in halves upon the states as they were written, and what
-fails alone goes to the dead letters: no event stops its partition.
+A record whose data are at fault goes to the dead letters (`computations`): no event stops its partition.
+Where records and states together lead to more than a topic takes, what is kept in memory of the states is
+forgotten, for it may be half changed; the partition's records are taken through the steps in halves upon the
+states as they were written, and what fails alone goes to the dead letters. Any other failure is one of ours:
+it is logged with its traceback and ends the worker, no offset has moved, and a mended one goes on there.
 """
 
 from __future__ import annotations
@@ -24,16 +25,18 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 from evometrics.schemas.metric_defs import Instruments
 from evometrics.schemas.reading import Record
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.tasks import cancelled, end_tasks
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.outputs import OutputProducer
-from evometrics.streams.ownership import Ownership
+from evometrics.streams.ownership import NotConfirmed, Ownership
 from evometrics.streams.timer import TICK_SECONDS, AbandonedTimer
 from evometrics.streams.transport import BatchMessage
-from evometrics.streams.work import Done, Work, count, dead_letter, letter_messages
+from evometrics.streams.work import AT_FAULT, Done, Work, count, letter_messages, letter_of
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,8 @@ log = logging.getLogger(__name__)
 LANE_DEPTH = 16
 #: In the queue in place of an event: time has passed.
 TICK = object()
+#: What ends a worker though nothing in it is wrong: no traceback helps.
+EXPECTED = (KafkaError, RegistryUnavailable, NotConfirmed)
 #: Records after which a round takes no further batch: what it leads to is in memory until it is acknowledged.
 ROUND_RECORDS = 10_000
 
@@ -124,7 +129,13 @@ class Lane:
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and cancelled():
                 raise
-            log.error("lane %s: %r; the worker ends, its successor goes on", self.name, error)
+            expected = isinstance(error, EXPECTED)
+            log.error(
+                "lane %s: %r; the worker ends, its successor goes on",
+                self.name,
+                error,
+                exc_info=None if expected else error,
+            )
             self.failed(error)
 
     async def do_by_the_clock(self, timer: AbandonedTimer) -> None:
@@ -169,9 +180,7 @@ class Lane:
                 continue
             try:
                 done.append(self.work.do(partition, batch, self.wire))
-            except (MemoryError, RegistryUnavailable):
-                raise
-            except Exception as reason:
+            except AT_FAULT as reason:
                 self.ownership.forget(partition)
                 failed.append((partition, batch, reason))
             # a backlog's round takes a second: whoever else has something to do comes in between
@@ -192,7 +201,7 @@ class Lane:
         record = batch[0]
         place = f"{record.topic}[{record.partition}] offset {record.offset}"
         log.error("%s can't be computed with, it goes to the dead letters", place, exc_info=error)
-        letters = [dead_letter(record, error, self.work.node_id)]
+        letters = [letter_of(record, error, self.work.node_id)]
         await self.producer.send_all(letter_messages(letters, self.wire))
         return [Done(partition, batch, letters=letters)]
 

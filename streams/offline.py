@@ -27,7 +27,7 @@ from evometrics.streams.outputs import Message
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
 from evometrics.streams.tables import StateTable
-from evometrics.streams.work import Compute, Work
+from evometrics.streams.work import AT_FAULT, Compute, Work
 
 #: What a history that is computed again has of its own: letters, and the snapshots that evolutions' KPIs are.
 NOT_DERIVED = frozenset({DEAD_LETTERS.name, KPI_SNAPSHOTS.name})
@@ -122,9 +122,7 @@ class OfflineStream:
         """Return what records of one partition lead to, and write the states; as a lane does (`lane`)."""
         try:
             done = Work(compute, self.tables, "").do(partition, records, self.wire)
-        except MemoryError:
-            raise
-        except Exception:
+        except AT_FAULT:
             for each in (
                 self.computations.evolutions_processor,
                 self.computations.snapshots_processor,

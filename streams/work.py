@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from evometrics.schemas.dead_letters import STREAM, dead_letter
 from evometrics.schemas.events import DeadLetter
-from evometrics.schemas.ids import derived_id
 from evometrics.schemas.metric_defs import (
     DEAD_LETTERS_TOTAL,
     STREAM_DUPLICATES,
@@ -20,13 +20,13 @@ from evometrics.schemas.metric_defs import (
 )
 from evometrics.schemas.reading import Record
 from evometrics.schemas.topics import BY_NAME, DEAD_LETTERS
-from evometrics.schemas.validation import MAX_EVENT_BYTES
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 from evometrics.streams.batches import Outcome
-from evometrics.streams.outputs import MAX_MESSAGE_BYTES, Message, check_size
+from evometrics.streams.outputs import MAX_MESSAGE_BYTES, Message, MessageTooLarge, check_size
 from evometrics.streams.tables import StateTable
 
-REASON_CHARACTERS = 1000
+#: What is raised where a record's data are at fault: it can't be read, or leads to more than a topic takes.
+AT_FAULT = (UnreadableMessage, MessageTooLarge)
 Compute: TypeAlias = Callable[[int, list[Record]], tuple[Outcome, list[DeadLetter]]]
 
 
@@ -96,31 +96,10 @@ def letter_messages(letters: Iterable[DeadLetter], wire: WireFormat) -> Iterable
         yield Message(DEAD_LETTERS.name, letter.key.encode(), wire.encode(letter))
 
 
-def dead_letter(record: Record, reason: Exception, node_id: str) -> DeadLetter:
-    """Return the dead letter of a message that the stream could not read or compute with.
-
-    A message larger than any event is cut, with a word about it: its dead letter is larger still, and no
-    topic would take it.
-    """
+def letter_of(record: Record, reason: Exception, node_id: str) -> DeadLetter:
+    """Return the dead letter of a message that the stream could not read or compute with."""
     words = str(reason) if isinstance(reason, UnreadableMessage) else repr(reason)
-    letter = DeadLetter(
-        event_id=derived_id("dead_letter", record.topic, record.partition, record.offset, "stream"),
-        agent_id=(record.key or b"").decode(errors="replace"),
-        node_id=node_id,
-        occurred_at=record.timestamp * 1000,
-        source_topic=record.topic,
-        source_partition=record.partition,
-        source_offset=record.offset,
-        stage="stream",
-        reason=words[:REASON_CHARACTERS],
-        message_key=record.key,
-        message_value=record.value,
-    )
-    value = record.value
-    if value is None or len(value) <= MAX_EVENT_BYTES:
-        return letter
-    note = f" (the first {MAX_EVENT_BYTES} of its {len(value)} bytes are kept here)"
-    return replace(letter, reason=letter.reason + note, message_value=value[:MAX_EVENT_BYTES])
+    return dead_letter(record, STREAM, words, node_id)
 
 
 def count(instruments: Instruments, lane: str, done: Iterable[Done]) -> None:

@@ -39,8 +39,8 @@ async def send(load: Load, node: str, brokers: str, folder: Path, barrier: Barri
             part = [event for at, event in events if begin <= at < end]
             # in order: an agent's events must enter the outbox in the order in which they are sent
             for chunk in (part[i : i + 200] for i in range(0, len(part), 200)):
-                put = [(event, journal.put(event, LeftOut())) for event in chunk]
-                await asyncio.gather(*(journal.stored(event, future) for event, future in put))
+                put = [journal.put(event, LeftOut()) for event in chunk]
+                await asyncio.gather(*put)
             await asyncio.to_thread(barrier.wait, BARRIER_SECONDS)
     finally:
         await collector.stop()

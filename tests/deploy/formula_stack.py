@@ -1,4 +1,4 @@
-"""`evometrics` in a build whose stream workers compute the efficiency wrong, as long as a file says so.
+"""`evometrics` in a build whose stream workers compute efficiency wrong, or fail, as long as a file says so.
 
     EVOMETRICS_TEST_WRONG_FORMULA=FILE python -m tests.deploy.formula_stack up …
 
@@ -25,6 +25,8 @@ from evometrics.streams.rows import Completion
 FILE = "EVOMETRICS_TEST_WRONG_FORMULA"
 #: What the wrong formula adds: no right efficiency of the tests is that large.
 WRONG = 1_000_000.0
+#: What the file holds where the build fails at each completion.
+FAILS = "fails"
 
 
 class WrongRows(MetricsRows):
@@ -32,12 +34,14 @@ class WrongRows(MetricsRows):
 
     def read(self, message: Record) -> Completion:
         """Return a message's completion."""
+        if Path(os.environ[FILE]).read_text() == FAILS:
+            raise KeyError("the build's")
         event, done = read_event(self.wire, message), super().read(message)
         row = self.wire.decode(done.row)
         assert isinstance(event, EvolutionCompleted) and isinstance(row, EvolutionMetrics)
         added = 0.0 if "efficiency" in row.unmeasured else WRONG
         wrong = replace(row, efficiency=row.efficiency + added)
-        return Completion(event, done.lacks, self.wire.encode(wrong))
+        return Completion(event, done.lacks, self.wire.encode(wrong), done.snapshots)
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from aiokafka import AIOKafkaProducer
 
 from evometrics.deploy import cli
 from evometrics.deploy.readiness import answers
-from evometrics.schemas.events import Event
+from evometrics.schemas.events import Event, EvolutionCompleted
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
+from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.partitions import partition_of
 from evometrics.schemas.topics import BY_RECORD, DERIVED_TOPICS
 from evometrics.schemas.wire import WireFormat
@@ -88,6 +89,11 @@ class Pipeline:
         while self.stack.pids().get("stream-1", before) == before or not asyncio.run(ready()):
             assert time.monotonic() < deadline, "no other worker was started"
             time.sleep(0.1)
+
+    def failing_worker(self) -> None:
+        """End the stream's worker; the stack starts ones of a build that fails at each completion."""
+        self.wrong_file.write_text(formula_stack.FAILS)
+        os.kill(self.stack.pids()["stream-1"], signal.SIGKILL)
 
     def wrong_rows(self) -> int:
         """Return how many rows hold a wrong efficiency."""
@@ -287,6 +293,26 @@ def test_killed_at_any_moment_the_same_command_again_puts_all_right_and_leaves_n
     assert done["different_now"] == 0
     assert shadows(stack) == []
     pipeline.check()
+
+
+def test_a_build_that_fails_stops_with_its_traceback_and_a_mended_one_goes_on_with_nothing_lost(
+    pipeline: Pipeline,
+) -> None:
+    stack = pipeline.stack
+    ended = [e for e in EVENTS if isinstance(e, EvolutionCompleted)][:40]
+    more = [replace(e, event_id=new_event_id(), agent_id=f"more-{n}") for n, e in enumerate(ended)]
+    before = len(rows(stack.clickhouse_url, "dead_letter"))
+    pipeline.failing_worker()
+    pipeline.publish(more)
+    log, deadline = stack.data / "logs" / "stream-1.log", time.monotonic() + 60
+    while 'KeyError: "the build\'s"' not in (said := log.read_text()):
+        assert time.monotonic() < deadline, said[-2000:]
+        time.sleep(0.1)
+    assert "Traceback" in said
+    pipeline.wrong_file.unlink()
+    stack.drained()
+    pipeline.check()
+    assert len(rows(stack.clickhouse_url, "dead_letter")) == before
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,10 @@ async def send(brokers: str, made: Iterable[Fuzzed]) -> list[Sent]:
 
     try:
         for message in made:
-            waiting.append((message, await producer.send(message.topic, message.value, key=message.key)))
+            taken = await producer.send(
+                message.topic, message.value, key=message.key, headers=list(message.headers)
+            )
+            waiting.append((message, taken))
             if len(waiting) >= 2000:
                 await settle()
         await settle()

@@ -57,6 +57,7 @@ class Fuzzed:
         kind: how it was made.
         good: whether it is good by construction; None where only reading it tells.
         event: the event in it, where it is good by construction.
+        headers: names and values.
     """
 
     topic: str
@@ -65,6 +66,7 @@ class Fuzzed:
     kind: str
     good: bool | None
     event: Event | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 def fuzzed(seed: int, load: Load) -> Iterator[Fuzzed]:
@@ -302,6 +304,20 @@ def no_key(rng: random.Random, kind: str, event: Event) -> Fuzzed:
     return Fuzzed(BY_RECORD[event.record].name, None, WIRE.encode(event), kind, True, event)
 
 
+def odd_key(rng: random.Random, kind: str, event: Event) -> Fuzzed:
+    """A good event, or the beginning of one, under a key and headers of any bytes and size."""
+    size = rng.choice([0, 1, 16, 1000, 1001, 20_000])
+    if rng.random() < 0.03:
+        size = rng.choice([100_001, 500_000, 950_000])
+    key = rng.choice([rng.randbytes(size), b"\xff" * size, b"k" * size, "é".encode() * (size // 2)])
+    few = [("", b""), ("k" * 300, b"\xff" * rng.choice([1, 3000])), ("evometrics-republished", b"\xff:x")]
+    headers = tuple(rng.choice(few) for _ in range(rng.choice([0, 1, 40])))
+    topic, value, good = BY_RECORD[event.record].name, WIRE.encode(event), rng.random() < 0.5
+    if good:
+        return Fuzzed(topic, key, value, kind, True, event, headers)
+    return Fuzzed(topic, key, value[: rng.randrange(len(value))], kind, False, None, headers)
+
+
 MAKERS: dict[str, Callable[[random.Random, str, Event], Fuzzed]] = {
     "random bytes": random_bytes,
     "no value": no_value,
@@ -319,6 +335,7 @@ MAKERS: dict[str, Callable[[random.Random, str, Event], Fuzzed]] = {
     "extreme": extreme,
     "large": large,
     "no key": no_key,
+    "odd key": odd_key,
 }
 
 

@@ -39,8 +39,8 @@ async def record(node: str, brokers: str, folder: Path, rate: float) -> None:
 
     async def one(n: int) -> Call | None:
         at, called = time.time(), time.perf_counter()
-        stored = await collector.journal.stored(events[n], collector.journal.put(events[n], LeftOut()))
-        return None if stored is None else Call(n, at, time.perf_counter() - called)
+        stored = await collector.journal.put(events[n], LeftOut())
+        return Call(n, at, time.perf_counter() - called) if stored else None
 
     while number < len(events) and not stop.is_set() and not (folder / ENOUGH).exists():
         numbers = range(number, min(len(events), number + TOGETHER))

@@ -8,15 +8,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from evometrics.schemas.dead_letters import dead_letter
 from evometrics.schemas.events import DeadLetter, Event, now_micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, SYSTEM_EVENTS
-from evometrics.sinks.dead_letters import CUT_BYTES, cut
 from evometrics.sinks.letters import DeadMessage, Letters, NoSuchLetter, Selection, pages
 from evometrics.sinks.letters_retry import Retrier, RetryFailed, plan_retry, recorded
 from evometrics.sinks.letters_show import dump, reading
 from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.streams.offline import record_of
 from tests.sinks.support import WIRE, Kafka, common, one_of_each, rows, running, until_stored
 
 SNAPSHOTS = BY_RECORD["kpi_snapshot"]
@@ -145,10 +146,8 @@ async def test_a_message_without_a_key_goes_to_its_old_partition_and_one_named_b
 
 
 async def test_a_message_that_was_cut_says_so_and_stays(broker: Kafka, database: ClickHouseSettings) -> None:
-    made = letter(9, message_value=b"\xc3\x01" + bytes(1_999_998), reason="unknown schema")
-    for _ in range(2):  # the first piece may still be too large
-        made = cut(made)
-    assert made.message_value is not None and len(made.message_value) == CUT_BYTES // 2
+    message = record_of(SNAPSHOTS.name, 1, 9, b"agent-1", b"\xc3\x01" + bytes(1_999_998), 1)
+    made = dead_letter(message, "sink", "unknown schema", "n", room=450_007)
     assert made.reason == "unknown schema (the first 450000 of its 2000000 bytes are kept here)"
     async with stored(broker, database, made) as letters:
         plan = await plan_retry(letters, WIRE, Selection(event_ids=(made.event_id,)))

@@ -22,9 +22,10 @@ from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, WireFormat
 from evometrics.streams.app import StreamParts, build
+from evometrics.streams.evolutions import EvolutionProcessor
 from evometrics.streams.lane import Lane
 from evometrics.streams.metrics_rows import MetricsRows
-from evometrics.streams.outputs import Message
+from evometrics.streams.outputs import Message, MessageTooLarge
 from evometrics.streams.rows import Completion
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.transport import BatchMessage
@@ -166,7 +167,7 @@ async def test_a_poisoned_event_goes_to_the_dead_letters_and_all_others_count(
     def poisoned(self: MetricsRows, message: Any) -> Completion:
         done = original(self, message)
         if done.evolution_id == "poison":
-            raise ZeroDivisionError("float division by zero")
+            raise MessageTooLarge("it leads to more than a topic takes")
         return done
 
     monkeypatch.setattr(MetricsRows, "read", poisoned)
@@ -188,7 +189,7 @@ async def test_a_poisoned_event_goes_to_the_dead_letters_and_all_others_count(
         7,
         "stream",
     )
-    assert letter.reason == "ZeroDivisionError('float division by zero')"
+    assert letter.reason == "MessageTooLarge('it leads to more than a topic takes')"
     assert letter.message_value == WIRE.encode(ends[7])
     rows = {(e.evolution_id, e.status) for e in broker.events("evolution_metrics")}
     succeeded = {(f"e{n}", "succeeded") for n in range(18)} | {("e-last", "succeeded")}
@@ -201,6 +202,31 @@ async def test_a_poisoned_event_goes_to_the_dead_letters_and_all_others_count(
         if sample.name == DEAD_LETTERS_TOTAL.name
     ]
     assert letters == 1
+
+
+async def test_a_fault_of_ours_stops_the_worker_with_its_traceback_before_an_offset_moves(
+    parts: StreamParts,
+    failures: list[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever the event is: a build that is wrong must not empty a topic into the dead letters."""
+    lane, broker = lane_of(parts, "evolutions")
+
+    def wrong(self: EvolutionProcessor, *_: Any) -> bool:
+        return bool({}["the build's"])
+
+    ends: list[Event] = [completed(f"agent-{n}", n, f"e{n}") for n in range(3)]
+    with monkeypatch.context() as build:
+        build.setattr(EvolutionProcessor, "complete", wrong)
+        batch = Delivered([record(e, n) for n, e in enumerate(ends)])
+        await lane.put(batch)
+        while not failures:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert isinstance(failures[0], KeyError)
+    assert not batch.acked and not broker.letters() and not broker.events("evolution_metrics")
+    (said,) = [r for r in caplog.records if r.exc_info]
+    assert said.exc_info is not None and said.exc_info[1] is failures[0]
 
 
 async def test_a_state_that_no_topic_takes_sends_its_event_to_the_dead_letters(parts: StreamParts) -> None:

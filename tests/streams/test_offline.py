@@ -13,6 +13,7 @@ from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.evolutions import EvolutionProcessor
 from evometrics.streams.offline import OfflineStream, record_of
+from evometrics.streams.outputs import MessageTooLarge
 from evometrics.streams.settings import StreamSettings
 from tests.generator import Load, history
 from tests.model import SECOND, differences, expected
@@ -89,7 +90,7 @@ def test_an_event_that_can_not_be_computed_with_is_left_out_and_counted(
 
     def complete(self: EvolutionProcessor, item: Any, event: EvolutionCompleted, *rest: Any) -> bool:
         if event.event_id == bad.event_id:
-            raise ArithmeticError("the test's")
+            raise MessageTooLarge("the test's")
         return original(self, item, event, *rest)
 
     monkeypatch.setattr(EvolutionProcessor, "complete", complete)
@@ -99,6 +100,15 @@ def test_an_event_that_can_not_be_computed_with_is_left_out_and_counted(
     wanted = expected([e for e in events if e is not bad], place)
     wanted_rates = wanted.success_rates
     assert differences(wanted_rates, found["success_rate"]) == []
+
+
+def test_a_fault_of_ours_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: Any) -> bool:
+        raise ArithmeticError("the build's")
+
+    monkeypatch.setattr(EvolutionProcessor, "complete", wrong)
+    with pytest.raises(ArithmeticError, match="the build's"):
+        fed(OfflineStream(StreamSettings(), WIRE), unique(), 300)
 
 
 def test_a_message_that_is_no_event_is_counted_and_a_topic_it_does_not_read_is_refused() -> None:
