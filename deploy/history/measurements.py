@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from evometrics.producers.cells import Cells, Unreadable, as_text, loads, number, text
@@ -24,7 +25,10 @@ NUMBER_COLUMNS = (*KPI_NAMES, "overall_performance", "confidence_interval")
 
 
 def kpi_snapshot(row: Mapping[str, Any], node_id: str) -> KpiSnapshot:
-    """Return a snapshot's event; a column that is no standard KPI goes into `extra`. Raises `Unreadable`."""
+    """Return a snapshot's event. Raises `Unreadable`.
+
+    A column that is no standard KPI goes into `extra` where it holds a number, else into `metadata`.
+    """
     cells = Cells(row)
     agent, at = cells.text("agent_id"), cells.moment(*SNAPSHOT_TIMES)
     if agent is None:
@@ -38,8 +42,13 @@ def kpi_snapshot(row: Mapping[str, Any], node_id: str) -> KpiSnapshot:
     own, source = cells.identity("event_id"), cells.identity("source_event_id")
     extra, metadata = cells.numbers("extra"), cells.texts("metadata")
     cells.find(*ROW_NUMBERS)
-    extra |= {text("column", name): number(name, value) for name, value in cells.rest().items()}
-    values = json.dumps([phase, evolution, count, sorted(measured.items()), sorted(extra.items())])
+    for name, value in cells.rest().items():
+        if is_number(value):
+            extra[text("column", name)] = number(name, value)
+        else:
+            metadata.setdefault(text("column", name), text(name, as_text(value)))
+    told: list[Any] = [phase, evolution, count, sorted(measured.items()), sorted(extra.items())]
+    values = json.dumps([*told, sorted(metadata.items())] if metadata else told)
     result = KpiSnapshot(
         event_id=own or derived_id("import", "kpi_snapshot", agent, at, values),
         agent_id=agent,
@@ -55,6 +64,17 @@ def kpi_snapshot(row: Mapping[str, Any], node_id: str) -> KpiSnapshot:
     for name, value in measured.items():
         setattr(result, name, value)
     return result
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a cell is meant as a number: it is one, or a text of one."""
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return False
+        return True
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def system_event(row: Mapping[str, Any], node_id: str) -> SystemEvent:

@@ -193,7 +193,10 @@ def test_a_snapshots_columns_are_its_kpis_and_others_go_into_extra() -> None:
     again = kpi_snapshot(row | {"id": 4}, "another")
     assert again.event_id == event.event_id
     assert kpi_snapshot(row | {"accuracy": 0.25}, "node").event_id != event.event_id
-    for broken in ({"accuracy": "good"}, {"recall": "good"}, {"timestamp": None}, {"agent_id": ""}):
+    told = kpi_snapshot(row | {"operator": "eve", "checked": True}, "node")
+    assert (told.extra, told.metadata) == ({"recall": 1.0}, {"operator": "eve", "checked": "true"})
+    assert told.event_id != event.event_id
+    for broken in ({"accuracy": "good"}, {"recall": "nan"}, {"timestamp": None}, {"agent_id": ""}):
         with pytest.raises(Unreadable):
             kpi_snapshot(row | broken, "node")
 
