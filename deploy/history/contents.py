@@ -51,11 +51,15 @@ def open_bytes(path: Path) -> BufferedReader | gzip.GzipFile:
     return gzip.open(path) if compressed else path.open("rb")
 
 
+def check_file(path: Path) -> None:
+    """Raise `SettingsError` where a path leads to what can't be read twice, `OSError` where to nothing."""
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        raise SettingsError(f"{path}: is a pipe or a device, and is read twice: write it to a file first")
+
+
 def beginning_of(path: Path) -> bytes:
     """Return a file's first bytes, decompressed. Raises `SettingsError` where they can't be read."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-            raise SettingsError(f"{path}: is a pipe or a device, and is read twice: write it to a file first")
         with open_bytes(path) as file:
             return file.read1(BEGINNING)
     except DAMAGE as error:

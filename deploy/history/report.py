@@ -18,7 +18,10 @@ from evometrics.schemas.settings import SettingsError
 
 #: What each line of a report has.
 FIELDS = {"source", "table", "reason", "row"}
+BEGINNING = b'{"source": '
 MOST_CHARACTERS = 1_000_000
+#: Bytes of a line, at most: a CSV file's largest cell, each character of which may be written as an escape.
+LONGEST_LINE = 100_000_000
 
 
 @dataclass(slots=True)
@@ -73,7 +76,8 @@ class Report:
             if self.written != self.path:
                 self.written.replace(self.path)
         except OSError as failure:
-            self.written.unlink(missing_ok=True)
+            if self.written != self.path:
+                self.written.unlink(missing_ok=True)
             raise self.cant_be_written(failure) from None
 
     def add(self, row: SourceRow, reason: str) -> None:
@@ -122,7 +126,7 @@ def is_report(path: Path) -> bool:
     """Tell whether a file is a report of ours, or empty."""
     try:
         with path.open("rb") as file:
-            line = file.readline()
+            line = file.readline(LONGEST_LINE) if file.peek(1).startswith(BEGINNING) else file.read(1)
         found = json.loads(line) if line else dict.fromkeys(FIELDS)
     except (OSError, ValueError, RecursionError):
         return False

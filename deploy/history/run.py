@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from evometrics.deploy.drain import drain_stage
 from evometrics.deploy.history.alone import Alone
-from evometrics.deploy.history.contents import kind_of
+from evometrics.deploy.history.contents import check_file, kind_of
 from evometrics.deploy.history.csv_source import CsvSource
 from evometrics.deploy.history.engine_state import EngineState
 from evometrics.deploy.history.parquet_source import ParquetSource
@@ -49,6 +49,7 @@ ROWS_AT_ONCE = 500
 def opened(path: Path, kind: str | None) -> Source:
     """Return a file's source. Raises `SettingsError` where there is none or it is not what it should be."""
     try:
+        check_file(path)
         return READERS[kind or kind_of(path)](path)
     except OSError as error:
         raise SettingsError(f"{path}: can't be read: {error.strerror or error}") from None

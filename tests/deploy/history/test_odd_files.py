@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from evometrics.deploy.history.columns import KNOWN
 from evometrics.deploy.history.reading import Reader
 from evometrics.deploy.history.report import Report
-from evometrics.deploy.history.run import opened, report_path
+from evometrics.deploy.history.run import READERS, opened, report_path
 from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, STRATEGY, SourceRow
 from evometrics.deploy.history.staging import Staging
 from evometrics.schemas.settings import SettingsError
@@ -98,6 +99,14 @@ def test_whatever_a_row_holds_it_is_taken_or_rejected(
         reader = Reader(Rows(row), "import", staging, report)
         list(reader.read())
         assert staging.prepare() + report.rejected == 1
+
+
+@pytest.mark.parametrize("kind", [None, *READERS])
+def test_a_pipe_is_named_as_whatever_it_is_given(kind: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(SettingsError, match="is a pipe"):
+        opened(path, kind)
 
 
 def test_the_table_is_of_over_sixty_files() -> None:

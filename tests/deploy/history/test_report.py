@@ -125,6 +125,16 @@ def test_a_pipe_or_device_is_written_to_and_stays_what_it_is(source: Path) -> No
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+def test_a_device_that_is_full_is_named_and_stays(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    link = source.with_name("full")
+    link.symlink_to("/dev/full")
+    source.write_text(BAD * 2)
+    assert imported(source, "--report", str(link)) == 2
+    assert "can't be written (No space left on device): name another" in capsys.readouterr().err
+    assert link.is_char_device()
+
+
 def test_a_folder_that_can_not_be_written_to_matters_where_a_row_is_rejected(open_folder: Path) -> None:
     source = open_folder / "evolutions.csv"
     report = open_folder / "report.jsonl"
