@@ -5,21 +5,30 @@ A cell that is not there, is null or is empty gives None: what that means is the
 
 from __future__ import annotations
 
+import ast
 import json
 import math
+import re
+import uuid
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from evometrics.producers import moments
+from evometrics.producers.left_out import said
 from evometrics.schemas.errors import EvometricsError
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 TRUE_WORDS = frozenset({"1", "1.0", "true", "t", "yes", "y"})
 FALSE_WORDS = frozenset({"0", "0.0", "false", "f", "no", "n"})
 #: How much of a value a reason shows.
 SHOWN_CHARACTERS = 80
+#: More digits than any number of ours has, and fewer than Python refuses to read.
+MOST_DIGITS = 400
+#: A zero byte as ClickHouse writes it, which before a digit Python takes for another character.
+ZERO_BYTE = re.compile(r"(?<!\\)((?:\\\\)*)\\0")
+#: Beyond this a float does not say which whole number it is.
+EXACT = 2**53
 
 
 class Unreadable(EvometricsError, ValueError):
@@ -28,7 +37,7 @@ class Unreadable(EvometricsError, ValueError):
 
 def refuse(name: str, value: object, reason: str) -> NoReturn:
     """Raise `Unreadable` for a cell."""
-    shown = repr(value)
+    shown = repr(value[: SHOWN_CHARACTERS + 1]) if isinstance(value, str) else said(value)
     if len(shown) > SHOWN_CHARACTERS:
         shown = f"{shown[:SHOWN_CHARACTERS]}…"
     raise Unreadable(f"{name}: {shown} {reason}")
@@ -78,24 +87,40 @@ class Cells:
         name, value = self.find(*names)
         return None if value is None else moment(name, value)
 
+    def identity(self, *names: str) -> str | None:
+        """Return a UUID's usual text."""
+        name, value = self.find(*names)
+        if value is None:
+            return None
+        try:
+            return str(uuid.UUID(str(value)))
+        except ValueError:
+            refuse(name, value, "is no UUID")
+
     def numbers(self, *names: str) -> dict[str, float]:
-        """Return a map of numbers, from a map or JSON; what is null in it is left out."""
+        """Return a map of numbers, from a map or its text; what is null or NaN in it is left out."""
         name, value = self.find(*names)
         found = {} if value is None else mapping(name, value)
         return {
-            text(name, key): number(f"{name}[{key}]", item) for key, item in found.items() if item is not None
+            text(name, key): number(f"{name}[{key}]", item)
+            for key, item in found.items()
+            if item is not None and item == item
         }
 
     def texts(self, *names: str) -> dict[str, str]:
-        """Return a map of texts, from a map or JSON; what is no text in it becomes JSON, null is left out."""
+        """Return a map of texts, from a map or its text; what is no text becomes JSON, null is left out."""
         name, value = self.find(*names)
         found = {} if value is None else mapping(name, value)
-        return {text(name, key): as_text(item) for key, item in found.items() if item is not None}
+        return {
+            text(name, key): text(f"{name}[{key}]", as_text(item))
+            for key, item in found.items()
+            if item is not None
+        }
 
     def items(self, *names: str) -> list[Any]:
-        """Return a list, from a list or JSON."""
+        """Return a list, from a list or its text."""
         name, value = self.find(*names)
-        found = loads(name, value) if isinstance(value, str) else value
+        found = written(name, value) if isinstance(value, str) else value
         if found is None:
             return []
         if isinstance(found, str | Mapping) or not isinstance(found, Iterable):
@@ -118,9 +143,11 @@ class Cells:
 
 
 def text(name: str, value: Any) -> str:
-    """Return a text that UTF-8 can hold."""
+    """Return a text that UTF-8 can hold; 7.0 is 7, for a column of whole numbers with gaps holds floats."""
     if isinstance(value, bytes | bytearray):
         refuse(name, value, "is no text")
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        value = int(value)
     found = value if isinstance(value, str) else as_text(value)
     if not found.isascii():
         try:
@@ -132,7 +159,12 @@ def text(name: str, value: Any) -> str:
 
 def as_text(value: Any) -> str:
     """Return text as it is and anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        raise Unreadable(f"{said(value)}: can't be written as JSON") from None
 
 
 def number(name: str, value: Any) -> float:
@@ -142,7 +174,8 @@ def number(name: str, value: Any) -> float:
     try:
         found = float(value)
     except (ValueError, OverflowError):
-        refuse(name, value, "is no number")
+        comma = isinstance(value, str) and value.count(",") == 1 and "." not in value
+        refuse(name, value, "is no number" + (": decimals have a point, not a comma" if comma else ""))
     if not math.isfinite(found):
         refuse(name, value, "is not finite")
     return found
@@ -153,6 +186,8 @@ def whole(name: str, value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and value.strip().removeprefix("-").isdecimal():
+        if len(value) > MOST_DIGITS:
+            refuse(name, value, f"has {len(value)} digits")
         return int(value)
     found = number(name, value)
     if found != int(found):
@@ -171,32 +206,21 @@ def flag(name: str, value: Any) -> bool:
 
 
 def moment(name: str, value: Any) -> int:
-    """Return microseconds since 1970 of Unix seconds, or of an ISO 8601 time; without a zone it is UTC."""
-    if isinstance(value, datetime | date):
-        return micros_of(value)
-    if isinstance(value, str):
-        try:
-            float(value)
-        except ValueError:
-            try:
-                return micros_of(datetime.fromisoformat(value.strip()))
-            except ValueError:
-                refuse(name, value, "is neither Unix seconds nor an ISO 8601 time")
-    return round(number(name, value) * 1_000_000)
-
-
-def micros_of(at: date) -> int:
-    """Return a time as microseconds since 1970; a day begins at 0 h UTC."""
-    if not isinstance(at, datetime):
-        at = datetime(at.year, at.month, at.day, tzinfo=UTC)
-    elif at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return (at - EPOCH) // MICROSECOND
+    """Return microseconds since 1970 of a time, of Unix time or of an ISO 8601 text; see `moments`."""
+    try:
+        if isinstance(value, date):
+            return moments.of_date(value)
+        if isinstance(value, str):
+            return moments.of_text(value)
+        found = number(name, value)
+        return moments.of_number(value if isinstance(value, int) else found)
+    except moments.NoTime as error:
+        refuse(name, value, str(error))
 
 
 def mapping(name: str, value: Any) -> dict[Any, Any]:
-    """Return a map: as it is, from pairs (a Parquet map), or from JSON."""
-    found = loads(name, value) if isinstance(value, str) else value
+    """Return a map: as it is, from pairs (a Parquet map), or from its text."""
+    found = written(name, value) if isinstance(value, str) else value
     if isinstance(found, Mapping):
         return dict(found)
     if isinstance(found, list) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in found):
@@ -204,11 +228,32 @@ def mapping(name: str, value: Any) -> dict[Any, Any]:
     refuse(name, value, "is no map, or JSON of one")
 
 
+def written(name: str, value: str) -> Any:
+    """Return what a text holds: JSON, or a map or list as ClickHouse and Python write one, quoted by '."""
+    try:
+        return loads(name, value)
+    except Unreadable:
+        if value.lstrip()[:1] not in ("{", "["):
+            raise
+        try:
+            return ast.literal_eval(ZERO_BYTE.sub(r"\1\\x00", value.strip()))
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            pass
+        raise
+
+
 def loads(name: str, value: str) -> Any:
     """Return what a JSON text holds."""
     try:
-        return json.loads(value, parse_constant=lambda word: refuse(name, word, "is no JSON"))
+        return json.loads(
+            value, parse_constant=lambda word: refuse(name, word, "is no JSON"), parse_int=bounded_int
+        )
     except Unreadable:
         raise
     except (ValueError, RecursionError):
         refuse(name, value, "is no JSON")
+
+
+def bounded_int(digits: str) -> int | str:
+    """Return a number of a JSON text; what has more digits than any of ours stays a text."""
+    return int(digits) if len(digits) <= MOST_DIGITS else digits

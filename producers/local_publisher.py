@@ -15,8 +15,8 @@ from evometrics.producers.background import Signal
 from evometrics.producers.backlog import Backlog, Queued
 from evometrics.producers.local_history import SQLiteMetricsBackend
 from evometrics.producers.notices import Reminders
-from evometrics.producers.publisher import backoff
 from evometrics.producers.row import Row
+from evometrics.schemas.backoff import backoff
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,6 @@ metrics) keeps that.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,10 +34,15 @@ from evometrics.producers.cells import Cells, Unreadable, as_text, number, refus
 from evometrics.producers.convert import errors_and_warnings, evolution_id, rounds_to_best
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.ids import derived_id
+from evometrics.schemas.outcome import ABANDONED, CARRIED
+from evometrics.schemas.validation import STATUSES
 
 TIME_COLUMNS = ("occurred_at", "timestamp", "completed_at")
 #: Columns that say nothing of their own: row numbers, and what is computed from the others.
-COMPUTED = frozenset({"id", "efficiency", "relative_improvement", "kpi_deltas"})
+COMPUTED = frozenset({"id", "__index_level_0__", "efficiency", "relative_improvement", "kpi_deltas"})
+#: Figures of a row of ours by the names that a completion has for them.
+FIGURES = {of_row: of_completion for of_completion, of_row in CARRIED.items()}
+LONGEST_SECONDS = 1e10
 #: What reads 0 where it is not known.
 RESOURCES = ("memory_used_mb", "cpu_percent_avg", "network_bytes_transferred")
 SUCCEEDED, FAILED, ROLLED_BACK = "succeeded", "failed", "rolled_back"
@@ -62,8 +66,9 @@ def evolution_completed(row: Mapping[str, Any], node_id: str) -> EvolutionComple
     counted = errors_and_warnings(insights)
     rounds = cells.whole("convergence_iterations")
     named = cells.text("evolution_id") or evolution_id(agent, started / 1e6)
+    own = cells.identity("source_event_id", "event_id")
     result = EvolutionCompleted(
-        event_id=own_id(cells) or derived_id("import", "evolution", agent, named, at),
+        event_id=own or derived_id("import", "evolution", agent, named, at),
         agent_id=agent,
         node_id=cells.text("node_id") or node_id,
         occurred_at=at,
@@ -93,23 +98,23 @@ def evolution_completed(row: Mapping[str, Any], node_id: str) -> EvolutionComple
         metadata=cells.texts("metadata"),
         parent_agent_id=cells.text("parent_agent_id"),
         cost_usd=cells.number("cost_usd"),
-        unmeasured=[name for name in RESOURCES if cells.find(name)[1] is None],
+        unmeasured=unmeasured(cells),
+        progress_share=cells.number("progress_share"),
+        snapshot_phases=[text("snapshot_phases", item) for item in cells.items("snapshot_phases")],
     )
-    others = {name: value for name, value in cells.rest().items() if name not in COMPUTED}
+    ours = {"version"} if "source_event_id" in row else set()
+    others = {name: value for name, value in cells.rest().items() if name not in COMPUTED | ours}
     for name, value in (unplaced | others).items():
         result.metadata.setdefault(name, text(name, as_text(value)))
     return result
 
 
-def own_id(cells: Cells) -> str | None:
-    """Return the id that a row has already, None where it has none."""
-    name, value = cells.find("source_event_id", "event_id")
-    if value is None:
-        return None
-    try:
-        return str(uuid.UUID(str(value)))
-    except ValueError:
-        refuse(name, value, "is no UUID")
+def unmeasured(cells: Cells) -> list[str]:
+    """Return the figures that were not measured: those that a row of ours names, or resources it lacks."""
+    if cells.find("unmeasured")[1] is None:
+        return [name for name in RESOURCES if cells.find(name)[1] is None]
+    named = [text("unmeasured", item) for item in cells.items("unmeasured")]
+    return [FIGURES.get(name, name) for name in named if name not in COMPUTED]
 
 
 def durations(cells: Cells, at: int) -> tuple[float, int]:
@@ -120,12 +125,20 @@ def durations(cells: Cells, at: int) -> tuple[float, int]:
         seconds = minutes * 60
     if seconds is None:
         seconds = max(0, at - started) / 1e6 if started is not None else 0.0
+    if abs(seconds) > LONGEST_SECONDS:
+        refuse("duration_seconds", seconds, "is longer than three centuries")
     return seconds, max(0, at - round(seconds * 1e6)) if started is None else started
 
 
 def outcome(cells: Cells, rolled_back: bool) -> tuple[bool, str]:
     """Return whether an evolution's result was kept, and its status; either may stand for both."""
     success, status = cells.flag("success"), cells.text("status")
+    if status is not None:
+        status = status.strip().lower()
+        if status == ABANDONED:
+            raise Unreadable(f"status: {ABANDONED!r} is what the stream says of a start; import the starts")
+        if success is not None and status in STATUSES and success != (status == SUCCEEDED):
+            raise Unreadable(f"success: is {success}, but status is {status!r}; put one of them right")
     if success is None:
         if status is None:
             raise Unreadable("success: is missing; whether the evolution succeeded can't be told")

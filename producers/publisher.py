@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from evometrics.producers.kafka_session import (
 from evometrics.producers.lanes import Lane, Lanes
 from evometrics.producers.row import Row
 from evometrics.producers.telling import Telling
+from evometrics.schemas.backoff import backoff
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import cancelled
 from evometrics.schemas.wire import UnreadableMessage
@@ -55,7 +55,6 @@ LINGER = 0.05
 STALL = 30.0
 #: Seconds without an answer after which the broker counts as away.
 CHECK = 5.0
-BACKOFF_FIRST, BACKOFF_MOST = 0.2, 10.0
 #: Refused for what the message is: no repeating will help.
 FOR_GOOD = (MessageSizeTooLargeError, RecordListTooLargeError)
 
@@ -291,8 +290,3 @@ class Publisher:
     def recovered(self) -> None:
         """Say that the broker is there, where it was not."""
         self.telling.recovered(self.backlog.depth)
-
-
-def backoff(attempt: int) -> float:
-    """Return seconds to wait before an attempt: doubling, with jitter to spread a fleet."""
-    return min(BACKOFF_MOST, BACKOFF_FIRST * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1.0)

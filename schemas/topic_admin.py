@@ -10,13 +10,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+from evometrics.schemas.backoff import backoff
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_settings import BROKER_TIME, LARGEST_MESSAGE
 from evometrics.schemas.validation import MAX_EVENT_BYTES
 
 CONNECT_SECONDS = 15.0
-RETRY_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Aw
     Raises `BrokerUnavailable` where none answers, at once, or not by then; `KafkaError` where it refuses.
     """
     problem: KafkaError | None = None
+    attempt = 0
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             while True:
@@ -45,7 +47,8 @@ async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Aw
                         problem = error
                 finally:
                     await admin.close()
-                await asyncio.sleep(RETRY_SECONDS)
+                attempt += 1
+                await asyncio.sleep(backoff(attempt))
     except (TimeoutError, KafkaConnectionError) as error:
         raise BrokerUnavailable(
             f"no Kafka broker answers at {kafka.brokers}: start it (`evometrics up`) or correct the address "
@@ -109,4 +112,4 @@ async def delete(admin: AIOKafkaAdminClient, names: Collection[str]) -> None:
         if code:
             raise for_code(code)(f"topic {name}")
     while await partitions_of(admin, names):  # noqa: ASYNC110 - Kafka tells nobody
-        await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)

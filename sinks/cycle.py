@@ -20,13 +20,13 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 
+from evometrics.schemas.backoff import backoff
 from evometrics.schemas.metric_defs import MESSAGES_CONSUMED, Instruments
 from evometrics.schemas.reading import Record
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.backoff import backoff
 from evometrics.sinks.batch import Batch, Group, Partition, Rejected, add_fetched
 from evometrics.sinks.dead_letters import DeadLetters
 from evometrics.sinks.plan import Plan, deduplication_token

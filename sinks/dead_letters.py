@@ -10,12 +10,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+from evometrics.schemas.backoff import backoff
 from evometrics.schemas.dead_letters import ROOM_BYTES, SINK, dead_letter
 from evometrics.schemas.metric_defs import DEAD_LETTERS_TOTAL, Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import DEAD_LETTERS
 from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.backoff import backoff
 from evometrics.sinks.batch import Rejected
 
 log = logging.getLogger(__name__)

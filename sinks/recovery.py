@@ -26,11 +26,11 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
+from evometrics.schemas.backoff import backoff
 from evometrics.schemas.metric_defs import OFFSETS_GONE, Instruments
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.backoff import backoff
 from evometrics.sinks.batch import Batch, Gap, Group, Partition, add_fetched
 from evometrics.sinks.plan import Plan, deduplication_token
 from evometrics.sinks.source import KafkaSource

@@ -13,6 +13,7 @@ from typing import TypeVar
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, generate_latest
 
+from evometrics.schemas.backoff import backoff
 from evometrics.schemas.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.http import HttpAddress, serve
 from evometrics.schemas.lag import GroupLag
@@ -21,7 +22,6 @@ from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.wire import WireFormat, open_wire
-from evometrics.sinks.backoff import backoff
 from evometrics.sinks.cycle import SinkCycle
 from evometrics.sinks.evolution_metrics import EvolutionMetricsCollector
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from evometrics.schemas.backoff import backoff
 from evometrics.schemas.compatibility import IncompatibleSchema
 from evometrics.schemas.metric_defs import (
     BATCHES_INSERTED,
@@ -22,7 +23,6 @@ from evometrics.schemas.metric_defs import (
     ROWS_INSERTED,
     Instruments,
 )
-from evometrics.sinks.backoff import backoff
 from evometrics.sinks.batch import Group, Rejected, Row
 from evometrics.sinks.blocks import ContainerFormat, container, container_format
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, explain, is_bad_data, open_client

@@ -15,6 +15,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata, TopicPartition
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+from evometrics.schemas.backoff import backoff
 from evometrics.schemas.partitions import partition_of
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.validation import MAX_EVENT_BYTES
@@ -22,7 +23,6 @@ from evometrics.streams.clock import LOG_APPEND_TIME, BrokerClock
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0
 #: The largest key and value together: what a topic takes, less what Kafka adds to a message.
 MAX_MESSAGE_BYTES = 2 * MAX_EVENT_BYTES - 1000
 
@@ -173,6 +173,7 @@ class OutputProducer:
 
 async def persevere(topic: str, ask: Callable[[], Awaitable[T]]) -> T:
     """Ask the library until it can. Raises `KafkaError` where waiting mends nothing."""
+    attempt = 0
     while True:
         try:
             return await ask()
@@ -180,5 +181,6 @@ async def persevere(topic: str, ask: Callable[[], Awaitable[T]]) -> T:
             # a timeout of the library's own queue is not marked as one that can be retried, but is
             if not (error.retriable or isinstance(error, KafkaTimeoutError)):
                 raise
+            attempt += 1
             log.warning("%s takes no messages (%r); trying again until it does", topic, error)
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(backoff(attempt))

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from evometrics.schemas.backoff import backoff
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient, next_offsets
 from evometrics.schemas.offset_range import range_reader, read_range
 from evometrics.schemas.settings import KafkaSettings
@@ -26,7 +27,6 @@ from evometrics.streams.tables import Replay, StateTable, marker
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0
 ANSWER_SECONDS = 30.0
 
 
@@ -120,14 +120,16 @@ class Ownership:
         generation = self.member.generation
         wanted = sorted({p for p in partitions if self.generations.get(p) != generation})
         self.loading = frozenset(wanted)
+        attempt = 0
         while wanted and generation == self.member.generation:
             try:
                 await self.load(wanted)
             except (KafkaError, OSError, TimeoutError, NotConfirmed, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and cancelled():
                     raise
+                attempt += 1
                 log.warning("states of partitions %s can't be taken over yet: %r", wanted, error)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(backoff(attempt))
                 continue
             self.generations |= dict.fromkeys(wanted, generation)
             self.owned_since |= dict.fromkeys(wanted, time.monotonic())

@@ -27,7 +27,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from evometrics.deploy.history.contents import BEGINNING, DAMAGE, encoding_of, open_bytes
 from evometrics.deploy.history.sources import SourceRow
+from evometrics.producers.cells import bounded_int
 from evometrics.producers.metric_row import TIME_COLUMNS
 from evometrics.schemas.settings import SettingsError
 
@@ -59,9 +61,14 @@ class EngineState:
 
     def __init__(self, path: Path) -> None:
         try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise SettingsError(f"{path}: can't be read as JSON: {error}") from None
+            with open_bytes(path) as file:
+                raw = file.read()
+            # A number of thousands of digits, which Python refuses to read, costs its row alone.
+            text = raw.decode(encoding_of(raw[:BEGINNING]), "surrogateescape")
+            state = json.loads(text, parse_int=bounded_int)
+        except (*DAMAGE, ValueError, RecursionError) as error:
+            hint = "; of JSON lines write the rows as CSV or Parquet" if "Extra data" in str(error) else ""
+            raise SettingsError(f"{path}: can't be read as JSON: {error}{hint}") from None
         if not isinstance(state, dict) or not {*AGENTS, "evolution_history"} & state.keys():
             raise SettingsError(
                 f"{path}: is not the KPI engine's state, an object with active_agents, retired_agents and "
@@ -131,14 +138,16 @@ def agent_rows(section: str, name: str, agent: object) -> Iterator[SourceRow]:
 def history_rows(history: list[Any], last_evolutions: Mapping[str, Any]) -> Iterator[SourceRow]:
     """Yield the history's entries; an agent's last success takes the time that its agent has for it."""
     entries = [entry_of(entry) for entry in history]
-    newest = {entry.get("agent_id"): at for at, entry in enumerate(entries) if entry and entry.get("success")}
+    newest = {
+        str(entry.get("agent_id")): at for at, entry in enumerate(entries) if entry and entry.get("success")
+    }
     for at, (entry, raw) in enumerate(zip(entries, history, strict=True)):
         table, path = "evolution_history", f"evolution_history[{at}]"
         if entry is None:
             yield broken(table, path, raw, "is no evolution's result")
             continue
         row = evolution_row(entry)
-        if not any(name in row for name in TIME_COLUMNS) and newest.get(entry.get("agent_id")) == at:
+        if not any(name in row for name in TIME_COLUMNS) and newest.get(str(entry.get("agent_id"))) == at:
             row["occurred_at"] = last_evolutions.get(str(entry.get("agent_id")))
         timed = any(row.get(name) is not None for name in TIME_COLUMNS)
         yield SourceRow("evolution", table, {"path": path}, row, "" if timed else NO_TIME)
@@ -155,7 +164,7 @@ def entry_of(entry: object) -> dict[str, Any] | None:
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.keywords):
             return None
         return {str(field.arg): ast.literal_eval(field.value) for field in call.keywords}
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
 
 

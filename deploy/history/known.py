@@ -1,23 +1,31 @@
 """Which events ClickHouse has already.
 
 Asked are the raw table, which keeps events for 90 days after they were stored, and what was computed from
-them, which is kept for two years.
+them, which is kept for two years. A snapshot that the stream makes of an evolution's event is there where
+that event is: it may be on its way still.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.deploy.history.staging import Staged
+from evometrics.schemas.events import KpiSnapshot
 from evometrics.schemas.topics import (
     BY_NAME,
     EVOLUTION_COMPLETED,
     EVOLUTION_METRICS,
+    EVOLUTION_STARTED,
     KPI_DELTAS,
     KPI_SNAPSHOTS,
 )
+from evometrics.schemas.wire import WireFormat
+
+WIRE = WireFormat()
+#: Microseconds by which an evolution may seem to have begun after its end.
+CLOCKS_APART = 86_400_000_000
 
 #: Where, beside its own table, a topic's event leaves its id: table and column.
 COMPUTED_FROM: Mapping[str, tuple[str, str]] = {
@@ -39,12 +47,36 @@ async def known_ids(client: AsyncClient, events: Sequence[Staged]) -> set[str]:
         if topic in COMPUTED_FROM and len(stored) < len(asked):
             missing = [event for event in asked if event.event_id not in stored]
             found |= await ids_in(client, *COMPUTED_FROM[topic], missing)
+        if topic == KPI_SNAPSHOTS.name:
+            found |= await made_by_the_stream(client, [e for e in asked if e.event_id not in found])
     return found
+
+
+async def made_by_the_stream(client: AsyncClient, snapshots: Sequence[Staged]) -> set[str]:
+    """Return the ids of the snapshots that are made of an event which is in ClickHouse."""
+    sources: dict[str, str] = {}
+    for snapshot in snapshots:
+        event = WIRE.decode(snapshot.value)
+        if isinstance(event, KpiSnapshot) and event.source_event_id is not None:
+            sources[snapshot.event_id] = event.source_event_id
+    if not sources:
+        return set()
+    # A snapshot has the time of its event, or that at which the evolution of its event began.
+    since = min(snapshot.at for snapshot in snapshots if snapshot.event_id in sources) - CLOCKS_APART
+    there: set[str] = set()
+    for topic in (EVOLUTION_COMPLETED, EVOLUTION_STARTED):
+        result = await client.query(
+            f"SELECT DISTINCT toString(event_id) FROM {topic.table}_rows "
+            f"WHERE occurred_at >= fromUnixTimestamp64Micro(toInt64({since})) "
+            f"AND event_id IN ({listed(sources.values())})"
+        )
+        there |= {row[0] for row in result.result_rows}
+    return {event_id for event_id, source in sources.items() if source in there}
 
 
 async def ids_in(client: AsyncClient, table: str, column: str, events: Sequence[Staged]) -> set[str]:
     """Return the ids of events that a table has in a column; its rows have the events' times."""
-    ids = ", ".join(f"'{event.event_id}'" for event in events)
+    ids = listed(event.event_id for event in events)
     first, last = min(event.at for event in events), max(event.at for event in events)
     result = await client.query(
         f"SELECT DISTINCT toString({column}) FROM {table}_rows "
@@ -52,3 +84,8 @@ async def ids_in(client: AsyncClient, table: str, column: str, events: Sequence[
         f"AND occurred_at <= fromUnixTimestamp64Micro(toInt64({last})) AND {column} IN ({ids})"
     )
     return {row[0] for row in result.result_rows}
+
+
+def listed(ids: Iterable[str]) -> str:
+    """Return ids as SQL lists them."""
+    return ", ".join(f"'{each}'" for each in ids)

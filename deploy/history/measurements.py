@@ -1,13 +1,15 @@
 """From rows of KPI snapshots and system events to their events. Pure.
 
-Ids are derived from all that makes a row what it is: a snapshot's from agent, time and values, a system
-event's from node, time, type, agent and data. Two rows that are equal in all of that are one event.
+A row that has an `event_id` keeps it. Otherwise ids are derived from all that makes a row what it is: a
+snapshot's from agent, time and values, a system event's from node, time, type, agent and data. Two rows that
+are equal in all of that are one event.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from evometrics.producers.cells import Cells, Unreadable, as_text, loads, number, text
@@ -15,13 +17,20 @@ from evometrics.schemas.events import KpiSnapshot, SystemEvent
 from evometrics.schemas.ids import derived_id
 from evometrics.schemas.kpis import KPI_NAMES
 
+#: Columns that have a snapshot's time.
+SNAPSHOT_TIMES = ("timestamp", "occurred_at", "last_updated")
+#: Columns that number the rows.
+ROW_NUMBERS = ("id", "__index_level_0__")
 NUMBER_COLUMNS = (*KPI_NAMES, "overall_performance", "confidence_interval")
 
 
 def kpi_snapshot(row: Mapping[str, Any], node_id: str) -> KpiSnapshot:
-    """Return a snapshot's event; a column that is no standard KPI goes into `extra`. Raises `Unreadable`."""
+    """Return a snapshot's event. Raises `Unreadable`.
+
+    A column that is no standard KPI goes into `extra` where it holds a number, else into `metadata`.
+    """
     cells = Cells(row)
-    agent, at = cells.text("agent_id"), cells.moment("timestamp", "occurred_at", "last_updated")
+    agent, at = cells.text("agent_id"), cells.moment(*SNAPSHOT_TIMES)
     if agent is None:
         raise Unreadable("agent_id: is missing")
     if at is None:
@@ -30,11 +39,18 @@ def kpi_snapshot(row: Mapping[str, Any], node_id: str) -> KpiSnapshot:
     count = cells.whole("evaluation_count")
     phase, evolution = cells.text("phase") or "continuous", cells.text("evolution_id")
     node = cells.text("node_id") or node_id
-    cells.find("id")
-    extra = {text("column", name): number(name, value) for name, value in cells.rest().items()}
-    values = json.dumps([phase, evolution, count, sorted(measured.items()), sorted(extra.items())])
+    own, source = cells.identity("event_id"), cells.identity("source_event_id")
+    extra, metadata = cells.numbers("extra"), cells.texts("metadata")
+    cells.find(*ROW_NUMBERS)
+    for name, value in cells.rest().items():
+        if is_number(value):
+            extra[text("column", name)] = number(name, value)
+        else:
+            metadata.setdefault(text("column", name), text(name, as_text(value)))
+    told: list[Any] = [phase, evolution, count, sorted(measured.items()), sorted(extra.items())]
+    values = json.dumps([*told, sorted(metadata.items())] if metadata else told)
     result = KpiSnapshot(
-        event_id=derived_id("import", "kpi_snapshot", agent, at, values),
+        event_id=own or derived_id("import", "kpi_snapshot", agent, at, values),
         agent_id=agent,
         node_id=node,
         occurred_at=at,
@@ -42,10 +58,23 @@ def kpi_snapshot(row: Mapping[str, Any], node_id: str) -> KpiSnapshot:
         phase=phase,
         evaluation_count=count,
         extra=extra,
+        metadata=metadata,
+        source_event_id=source,
     )
     for name, value in measured.items():
         setattr(result, name, value)
     return result
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a cell is meant as a number: it is one, or a text of one."""
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return False
+        return True
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def system_event(row: Mapping[str, Any], node_id: str) -> SystemEvent:
@@ -64,8 +93,9 @@ def system_event(row: Mapping[str, Any], node_id: str) -> SystemEvent:
         named = held.get("agent_id") if isinstance(held, dict) else None
         agent = text("data[agent_id]", named) if isinstance(named, str) else ""
     node = cells.text("node_id") or node_id
+    own = cells.identity("event_id")
     return SystemEvent(
-        event_id=derived_id("import", "system_event", node, at, kind, agent, written),
+        event_id=own or derived_id("import", "system_event", node, at, kind, agent, written),
         agent_id=agent,
         node_id=node,
         occurred_at=at,

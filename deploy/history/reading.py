@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from evometrics.deploy.history.columns import empty
 from evometrics.deploy.history.report import Counts, Report
-from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, Source, SourceRow
+from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, STRATEGY, Source, SourceRow
 from evometrics.deploy.history.staging import SameIdOtherValues, Staging
 from evometrics.producers.cells import Cells, Unreadable
 from evometrics.producers.encoder import Encoder
@@ -17,7 +18,7 @@ from evometrics.producers.left_out import LeftOut
 from evometrics.schemas.validation import InvalidEvent
 
 #: What a row's cells can raise: refused by name, or a number or text that no event can hold.
-ROW_ERRORS = (Unreadable, InvalidEvent, SameIdOtherValues, OverflowError, UnicodeError)
+ROW_ERRORS = (Unreadable, InvalidEvent, SameIdOtherValues, OverflowError, UnicodeError, RecursionError)
 NO_EVOLUTION = "no evolution that could be read has its evolution_id"
 SUPERSEDED = "a later row has the same evolution_id; of an evolution's strategies the last one is kept"
 
@@ -37,13 +38,13 @@ class Reader:
         self.counts = {table: Counts() for table in source.tables}
 
     def read(self) -> Iterator[None]:
-        """Read all rows, one for each step. Raises `OSError` where the file can't be read on."""
+        """Read all rows, one for each step. Raises `SettingsError` where the report can't be written."""
         for row in self.source.rows():
             self.counts[row.table].read += 1
             try:
                 if row.problem:
                     raise Unreadable(row.problem)
-                if row.kind == "strategy":
+                if row.kind == STRATEGY:
                     self.take_strategy(row)
                 else:
                     self.take(row)
@@ -55,8 +56,10 @@ class Reader:
 
     def take(self, row: SourceRow) -> None:
         """Stage a row's event."""
-        cells, strategy = row.cells, None
-        if row.kind == "evolution" and (strategy := self.staging.strategy_of(cells.get("evolution_id"))):
+        cells, strategy, named = row.cells, None, None
+        if row.kind == "evolution" and (named := Cells(cells).text("evolution_id")):
+            strategy = self.staging.strategy_of(named)
+        if strategy is not None:
             cells = with_strategy(cells, strategy[0])
         event = CONVERSIONS[row.kind](cells, self.encoder.node_id)
         value = self.encoder.encode(event, LeftOut())
@@ -66,8 +69,8 @@ class Reader:
             counts.already_there += 1
             return
         counts.to_import += 1
-        if fresh:
-            self.staging.use_strategy(cells["evolution_id"])
+        if fresh and named is not None:
+            self.staging.use_strategy(named)
             self.counts[STRATEGIES].to_import += 1
 
     def take_strategy(self, row: SourceRow) -> None:
@@ -98,7 +101,7 @@ class Reader:
 
 def with_strategy(cells: Any, strategy: dict[str, Any]) -> dict[str, Any]:
     """Return an evolution's cells with those of its strategy; where both say something, the evolution's."""
-    return strategy | {name: value for name, value in cells.items() if value is not None}
+    return strategy | {name: value for name, value in cells.items() if not empty(value)}
 
 
 def reason_of(error: Exception) -> str:
@@ -109,4 +112,6 @@ def reason_of(error: Exception) -> str:
         return f"a number is out of range: {error}"
     if isinstance(error, UnicodeError):
         return f"a text is not UTF-8: {error}"
+    if isinstance(error, RecursionError):
+        return "holds maps or lists within each other without end"
     return str(error)

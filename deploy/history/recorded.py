@@ -14,7 +14,10 @@ WIRE = WireFormat()
 
 def recorded_event(row: Mapping[str, Any], node_id: str) -> Event:
     """Return a row's event, ids, times and node as recorded. Raises `Unreadable`."""
+    value = row.get("value")
+    if not isinstance(value, bytes):
+        raise Unreadable("value: is no message")
     try:
-        return WIRE.decode(row["value"])
+        return WIRE.decode(value)
     except UnreadableMessage as error:
         raise Unreadable(f"value: {error}") from None

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
 from evometrics.deploy.history.sources import SourceRow
+from evometrics.producers.left_out import said
+from evometrics.schemas.settings import SettingsError
+
+#: What each line of a report has.
+FIELDS = {"source", "table", "reason", "row"}
+BEGINNING = b'{"source": '
+MOST_CHARACTERS = 1_000_000
+#: Bytes of a line, at most: a CSV file's largest cell, each character of which may be written as an escape.
+LONGEST_LINE = 100_000_000
 
 
 @dataclass(slots=True)
@@ -32,34 +45,100 @@ class Counts:
 class Report:
     """A file with one JSON line for each rejected row: source, table, place, reason, and the row.
 
-    Written anew by each run, and as the run goes on; there is no file where nothing was rejected. Use it
-    as a context manager.
+    Written beside its place and put there when all rows are read, also where reading ended early; where
+    nothing was rejected there is no file, and an earlier report is gone. What is no report of ours is never
+    replaced, nor deleted; a device or a pipe is written to. Use it as a context manager.
     """
 
     def __init__(self, path: Path, source: Path) -> None:
-        self.path = path
+        """Raises `SettingsError` where something else has the name."""
+        #: A link stays one: what it leads to is written.
+        self.path = path.resolve()
         self.source = str(source)
         self.file: TextIO | None = None
+        self.written = self.path
         self.rejected = 0
+        check_place(path, self.path, source)
 
     def __enter__(self) -> Report:
-        self.path.unlink(missing_ok=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.file is not None:
+        if self.file is None:
+            with contextlib.suppress(OSError):
+                if kind is None and self.path.is_file() and self.path.stat().st_size:
+                    self.path.unlink()
+            return
+        try:
             self.file.close()
+            if self.written != self.path:
+                self.written.replace(self.path)
+        except OSError as failure:
+            if self.written != self.path:
+                self.written.unlink(missing_ok=True)
+            raise self.cant_be_written(failure) from None
 
     def add(self, row: SourceRow, reason: str) -> None:
-        """Write one row."""
-        if self.file is None:
-            self.file = self.path.open("w", encoding="utf-8")
+        """Write one row. Raises `SettingsError` where the report can't be written."""
         about: dict[str, Any] = {"source": self.source, "table": row.table, **row.place}
-        about |= {"reason": reason.encode(errors="replace").decode(), "row": row.cells}
-        self.file.write(json.dumps(about, default=shown) + "\n")
+        about["reason"] = reason.encode(errors="replace").decode()
+        line = f'{json.dumps(about)[:-1]}, "row": {cells_json(row.cells)}}}\n'
+        try:
+            if self.file is None:
+                self.file = self.open()
+            self.file.write(line)
+        except OSError as failure:
+            raise self.cant_be_written(failure) from None
         self.rejected += 1
+
+    def open(self) -> TextIO:
+        """Open the file to write: beside the report's place, or what is no ordinary file itself."""
+        if self.path.exists() and not self.path.is_file():
+            return self.path.open("w", encoding="utf-8")
+        number, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name[:100]}.")
+        self.written = Path(name)
+        umask = os.umask(0)
+        os.umask(umask)
+        self.written.chmod(0o666 & ~umask)
+        return os.fdopen(number, "w", encoding="utf-8")
+
+    def cant_be_written(self, failure: OSError) -> SettingsError:
+        """Return the error that says so, with the way out."""
+        return SettingsError(
+            f"{self.path}: the report of rows that are not taken can't be written "
+            f"({failure.strerror or failure}): name another with --report"
+        )
+
+
+def check_place(named: Path, path: Path, source: Path) -> None:
+    """Raise `SettingsError` where a report's place is taken by something else."""
+    if path == source.resolve() or (path.exists() and source.exists() and path.samefile(source)):
+        raise SettingsError(f"--report {named}: is the file to import; name another")
+    if path.is_dir():
+        raise SettingsError(f"--report {named}: is a folder; name a file in it")
+    if path.is_file() and not is_report(path):
+        raise SettingsError(f"--report {named}: is there, and is no report of an import; name another file")
+
+
+def is_report(path: Path) -> bool:
+    """Tell whether a file is a report of ours, or empty."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(LONGEST_LINE) if file.peek(1).startswith(BEGINNING) else file.read(1)
+        found = json.loads(line) if line else dict.fromkeys(FIELDS)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() >= FIELDS
+
+
+def cells_json(cells: Mapping[str, Any]) -> str:
+    """Return a row's cells as JSON, or as JSON of their text where it has no form for one of them."""
+    try:
+        return json.dumps(cells, default=shown)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps({"text": said(cells, MOST_CHARACTERS)})
 
 
 def shown(value: object) -> str:

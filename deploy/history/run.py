@@ -15,14 +15,16 @@ from tqdm import tqdm
 
 from evometrics.deploy.drain import drain_stage
 from evometrics.deploy.history.alone import Alone
+from evometrics.deploy.history.contents import check_file, kind_of
+from evometrics.deploy.history.csv_source import CsvSource
 from evometrics.deploy.history.engine_state import EngineState
+from evometrics.deploy.history.parquet_source import ParquetSource
 from evometrics.deploy.history.publishing import BATCH_BYTES, Publisher
 from evometrics.deploy.history.reading import Reader
 from evometrics.deploy.history.report import Counts, Report
 from evometrics.deploy.history.sources import Source
 from evometrics.deploy.history.sqlite import sqlite_source
 from evometrics.deploy.history.staging import Staging
-from evometrics.deploy.history.tables import CsvSource, ParquetSource
 from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
 from evometrics.deploy.tables import Found, table
 from evometrics.producers.framing import Framing
@@ -41,32 +43,21 @@ READERS: dict[str, Callable[[Path], Source]] = {
     "csv": CsvSource,
     "parquet": ParquetSource,
 }
-#: How the files begin that say by themselves what they are.
-MAGIC = {b"SQLite format 3\0": "sqlite", b"PAR1": "parquet"}
-MAGIC_BYTES = 512
 ROWS_AT_ONCE = 500
 
 
 def opened(path: Path, kind: str | None) -> Source:
     """Return a file's source. Raises `SettingsError` where there is none or it is not what it should be."""
     try:
-        with path.open("rb") as file:
-            beginning = file.read(MAGIC_BYTES)
-        if kind is None:
-            told = [name for magic, name in MAGIC.items() if beginning.startswith(magic)]
-            is_object = beginning.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
-            kind = told[0] if told else "state" if is_object else "csv"
-        return READERS[kind](path)
+        check_file(path)
+        return READERS[kind or kind_of(path)](path)
     except OSError as error:
         raise SettingsError(f"{path}: can't be read: {error.strerror or error}") from None
 
 
 def report_path(path: Path, given: Path | None) -> Path:
     """Return where the rows go that are not taken."""
-    chosen = given or path.with_name(f"{path.name}.rejected.jsonl")
-    if chosen.resolve() == path.resolve():
-        raise SettingsError(f"--report {chosen}: is the file to import; name another")
-    return chosen
+    return given or path.with_name(f"{path.name}.rejected.jsonl")
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -77,13 +68,14 @@ async def run(args: argparse.Namespace) -> int:
     kafka, clickhouse = kafka_settings(args), clickhouse_settings(args)
     sink = read_settings(SinkSettings, "sink", file=config_file(args))
     source = opened(path, args.format)
-    with Staging() as staging, Report(report_path(path, args.report), path) as report:
-        reader = Reader(source, args.node_id, staging, report)
-        with tqdm(total=source.total, desc="read", unit="row", disable=None) as bar:
-            for number, _ in enumerate(reader.read()):
-                bar.update()
-                if number % ROWS_AT_ONCE == 0:
-                    await asyncio.sleep(0)  # lets Ctrl-C in
+    with Staging() as staging:
+        with Report(report_path(path, args.report), path) as report:
+            reader = Reader(source, args.node_id, staging, report)
+            with tqdm(total=source.total, desc="read", unit="row", disable=None) as bar:
+                for number, _ in enumerate(reader.read()):
+                    bar.update()
+                    if number % ROWS_AT_ONCE == 0:
+                        await asyncio.sleep(0)  # lets Ctrl-C in
         waiting = staging.prepare()
         if not args.dry_run and waiting:
             deadline = time.monotonic() + args.wait

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from evometrics.deploy.history.measurements import kpi_snapshot, system_event
+from evometrics.deploy.history.columns import KPI_COLUMNS, has_evolutions
+from evometrics.deploy.history.exported import AS_EVOLUTIONS, EXPORTED, exported_table
+from evometrics.deploy.history.measurements import SNAPSHOT_TIMES, kpi_snapshot, system_event
 from evometrics.deploy.history.recorded import recorded_event
 from evometrics.producers.metric_row import TIME_COLUMNS, evolution_completed
 from evometrics.schemas.events import Event
 from evometrics.schemas.settings import SettingsError
 
-Kind = Literal["evolution", "strategy", "snapshot", "system_event", "event"]
-#: How a row becomes an event; a strategy becomes a part of its evolution's.
-CONVERSIONS: Mapping[Kind, Callable[[Mapping[str, Any], str], Event]] = {
+STRATEGY = "strategy"
+#: How a row becomes an event, by its kind; a strategy becomes a part of its evolution's.
+CONVERSIONS: Mapping[str, Callable[[Mapping[str, Any], str], Event]] = {
     "evolution": evolution_completed,
     "snapshot": kpi_snapshot,
     "system_event": system_event,
     "event": recorded_event,
+    **{f"exported {record}": conversion for record, conversion in EXPORTED.items()},
 }
-#: The table that rows of a CSV or Parquet file are counted under.
-EVOLUTIONS = "evolutions"
+#: The tables that rows of a CSV or Parquet file are counted under, if it is no export of ours.
+EVOLUTIONS, SNAPSHOTS, EVENTS = "evolutions", "kpi_snapshots", "system_events"
 #: The table whose rows become a part of an evolution's event.
 STRATEGIES = "evolution_strategies"
 
@@ -32,12 +35,14 @@ class SourceRow:
     """One row as a file has it.
 
     Attributes:
+        kind: a key of `CONVERSIONS`, or `STRATEGY`.
         table: what it is counted and reported under.
-        place: where it is, by one name: `line` (CSV), `row` (Parquet), `rowid` (SQLite) or `path` (JSON).
+        place: where it is, by one name: `line` (CSV), `number` (Parquet, and SQLite tables that have no
+            rowid), `rowid` (SQLite) or `path` (JSON).
         problem: why its cells can't be told; empty where they can.
     """
 
-    kind: Kind
+    kind: str
     table: str
     place: Mapping[str, int | str]
     cells: Mapping[str, Any]
@@ -56,16 +61,46 @@ class Source(Protocol):
     total: int | None
 
     def rows(self) -> Iterator[SourceRow]:
-        """Yield the rows in the file's order, an evolution's strategies before it; holds a few at a time."""
+        """Yield the rows in the file's order, an evolution's strategies before it; holds a few at a time.
+
+        Where the file is damaged, a row that says so stands for those that can't be read.
+        """
 
 
-def check_columns(path: Path, columns: list[str]) -> None:
-    """Raise `SettingsError` where a file of evolutions lacks what each evolution must have."""
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if twice:
-        raise SettingsError(f"{path}: column {', '.join(twice)} is there twice")
-    if "agent_id" not in columns or not any(name in columns for name in TIME_COLUMNS):
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What the rows of a CSV or Parquet file are: their kind, and the table they are counted under."""
+
+    kind: str
+    name: str
+
+    def row(self, place: Mapping[str, int | str], cells: Mapping[str, Any], problem: str = "") -> SourceRow:
+        """Return one of its rows."""
+        return SourceRow(self.kind, self.name, place, cells, problem)
+
+
+def table_of(path: Path, columns: Sequence[str]) -> Table:
+    """Return what the rows of a table are, by its columns. Raises `SettingsError` where none of ours."""
+    ours = exported_table(path, columns)
+    if ours is AS_EVOLUTIONS:
+        return Table("evolution", ours.table)
+    if ours is not None:
+        return Table(f"exported {ours.record}", ours.table)
+    found = set(columns)
+    if found.isdisjoint(("success", "status")):
+        if "agent_id" in found and not found.isdisjoint(KPI_COLUMNS) and not found.isdisjoint(SNAPSHOT_TIMES):
+            return Table("snapshot", SNAPSHOTS)
+        if "event_type" in found and not found.isdisjoint(TIME_COLUMNS):
+            return Table("system_event", EVENTS)
+    if not has_evolutions(columns):
         raise SettingsError(
-            f"{path}: has the columns {', '.join(columns) or 'none'}; evolutions need agent_id and a time "
+            f"{path}: has the columns {shown(columns)}; evolutions need agent_id and a time "
             f"({' or '.join(TIME_COLUMNS)}), and success or status"
         )
+    return Table("evolution", EVOLUTIONS)
+
+
+def shown(columns: Sequence[str]) -> str:
+    """Return columns as a message lists them."""
+    listed = ", ".join(repr(name)[1:-1] for name in columns) or "none"
+    return listed if len(listed) <= 300 else f"{listed[:300]}…"

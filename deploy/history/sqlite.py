@@ -12,19 +12,25 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from evometrics.deploy.history.sources import STRATEGIES, Kind, Source, SourceRow
-from evometrics.schemas.history import HEADER_BYTES, HistoryError, is_history, open_to_read
+from evometrics.deploy.history.columns import cells_of, named
+from evometrics.deploy.history.sources import STRATEGIES, STRATEGY, Source, SourceRow
+from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, open_database, quoted
+from evometrics.schemas.history import HEADER_BYTES, HistoryError, check_file, is_history
 from evometrics.schemas.settings import SettingsError
 from evometrics.schemas.topics import BY_NAME, RAW_TOPICS
 
 #: Strategies first: an evolution takes in its strategy.
-TABLES: dict[str, Kind] = {
-    STRATEGIES: "strategy",
+TABLES = {
+    STRATEGIES: STRATEGY,
     "evolution_metrics": "evolution",
     "kpi_snapshots": "snapshot",
     "system_events": "system_event",
 }
+#: What a history of ours has in its table of events; a copy by way of SQL has lost the mark in its header.
+EVENT_COLUMNS = {"event_id", "topic", "value"}
+OTHER_TOPIC = "other topics"
 
 
 class HistorySource:
@@ -36,32 +42,49 @@ class HistorySource:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with contextlib.closing(open_to_read(path)) as db:
+            with contextlib.closing(open_database(path)) as db:
                 found = db.execute("SELECT topic, count(*) FROM events GROUP BY topic").fetchall()
-        except (HistoryError, sqlite3.Error) as error:
+        except SQLITE_ERRORS as error:
             raise SettingsError(f"{path}: can't be read: {error}") from None
-        named = {topic for topic, _ in found}
-        self.tables = tuple(topic.table for topic in RAW_TOPICS if topic.name in named)
+        topics = {str(topic) for topic, _ in found}
+        self.tables = tuple(topic.table for topic in RAW_TOPICS if topic.name in topics)
+        if not topics <= {topic.name for topic in RAW_TOPICS}:
+            self.tables += (OTHER_TOPIC,)
         self.total: int | None = sum(count for _, count in found)
 
     def rows(self) -> Iterator[SourceRow]:
-        """Yield the events in the order in which they were written. Raises `OSError` at damage."""
-        rowid = 0
-        with contextlib.closing(open_to_read(self.path)) as db:
+        """Yield the events in the order in which they were written."""
+        rowid, table = 0, (*self.tables, OTHER_TOPIC)[0]
+        with contextlib.closing(open_database(self.path)) as db:
             try:
                 for rowid, topic, value in db.execute(
                     "SELECT rowid, topic, value FROM events ORDER BY rowid"
                 ):
-                    yield SourceRow("event", BY_NAME[topic].table, {"rowid": rowid}, {"value": value})
-            except sqlite3.Error as error:
-                raise OSError(f"{self.path}: events can't be read after row {rowid}: {error}") from None
+                    known = topic in BY_NAME and BY_NAME[topic] in RAW_TOPICS
+                    table = BY_NAME[topic].table if known else OTHER_TOPIC
+                    problem = "" if known else f"topic: {topic!r:.80} is none of recorded events"
+                    yield SourceRow("event", table, {"rowid": rowid}, {"value": value}, problem)
+            except SQLITE_ERRORS as error:
+                reason = f"events can't be read after row {rowid}: {error}"
+                yield SourceRow("event", table, {"rowid": rowid + 1}, {}, reason)
 
 
 def sqlite_source(path: Path) -> Source:
     """Return the source of a SQLite file, by whose it is. Raises `SettingsError`."""
     with path.open("rb") as file:
         ours = is_history(file.read(HEADER_BYTES))
-    return HistorySource(path) if ours else SqliteSource(path)
+    if ours:
+        try:
+            check_file(path)
+        except HistoryError as error:
+            raise SettingsError(f"{path}: can't be read: {error}") from None
+        return HistorySource(path)
+    with contextlib.closing(open_database(path)) as db:
+        try:
+            columns = {row[1] for row in db.execute("PRAGMA table_info(events)")}
+        except SQLITE_ERRORS as error:
+            raise SettingsError(f"{path}: can't be read as SQLite: {error}") from None
+    return HistorySource(path) if columns >= EVENT_COLUMNS else SqliteSource(path)
 
 
 class SqliteSource:
@@ -69,37 +92,65 @@ class SqliteSource:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with contextlib.closing(self.connect()) as db:
-                found = {
-                    name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-                }
-                self.tables = tuple(name for name in TABLES if name in found)
-                counts = [db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in self.tables]
-        except sqlite3.Error as error:
-            raise SettingsError(f"{path}: can't be read as SQLite: {error}") from None
-        if not self.tables:
-            named = ", ".join(sorted(found)) or "none"
-            raise SettingsError(f"{path}: has none of the tables {', '.join(TABLES)}; it has {named}")
-        self.total: int | None = sum(counts)
+        with contextlib.closing(open_database(path)) as db:
+            try:
+                found = [
+                    str(name)
+                    for (name,) in db.execute(
+                        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
+                    )
+                ]
+            except SQLITE_ERRORS as error:
+                raise SettingsError(f"{path}: can't be read as SQLite: {error}") from None
+            #: What the tables are called here, by their names in the specification.
+            self.names = {name.lower(): name for name in found if name.lower() in TABLES}
+            self.tables = tuple(name for name in TABLES if name in self.names)
+            if not self.tables:
+                there = ", ".join(found) or "none"
+                raise SettingsError(f"{path}: has none of the tables {', '.join(TABLES)}; it has {there}")
+            self.total = self.count(db)
 
-    def connect(self) -> sqlite3.Connection:
-        """Open the file for reading; text that is not UTF-8 comes through as what `cells.text` refuses."""
-        db = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-        return db
+    def count(self, db: sqlite3.Connection) -> int | None:
+        """Return how many rows there are; None where damage keeps from counting."""
+        try:
+            return sum(
+                int(db.execute(f"SELECT count(*) FROM {quoted(self.names[table])}").fetchone()[0])
+                for table in self.tables
+            )
+        except SQLITE_ERRORS:
+            return None
 
     def rows(self) -> Iterator[SourceRow]:
-        """Yield the rows table by table, in the order of their rowids. Raises `OSError` at damage."""
-        with contextlib.closing(self.connect()) as db:
+        """Yield the rows table by table, in the order of their rowids, or of the table where it has none."""
+        with contextlib.closing(open_database(self.path)) as db:
             db.execute("BEGIN")
             for table in self.tables:
-                rowid: int | str = "none yet"
-                try:
-                    cursor = db.execute(f"SELECT rowid, * FROM {table} ORDER BY rowid")
-                    names = [column[0] for column in cursor.description][1:]
-                    for rowid, *values in cursor:
-                        cells = dict(zip(names, values, strict=True))
-                        yield SourceRow(TABLES[table], table, {"rowid": rowid}, cells)
-                except sqlite3.Error as error:
-                    raise OSError(f"{self.path}: {table} can't be read after row {rowid}: {error}") from None
+                yield from self.rows_of(db, table)
+
+    def rows_of(self, db: sqlite3.Connection, table: str) -> Iterator[SourceRow]:
+        """Yield the rows of one table."""
+        name, kind = quoted(self.names[table]), TABLES[table]
+        number = 0
+        place: dict[str, int | str] = {"number": 0}
+        try:
+            by_rowid = has_rowid(db, self.names[table])
+            cursor = db.execute(
+                f"SELECT rowid, * FROM {name} ORDER BY rowid" if by_rowid else f"SELECT 0, * FROM {name}"
+            )
+            columns = named([column[0] for column in cursor.description][1:])
+            for rowid, *values in cursor:
+                number += 1
+                place = {"rowid": rowid} if by_rowid else {"number": number}
+                cells, problem = cells_of(columns, values)
+                yield SourceRow(kind, table, place, cells, problem)
+        except SQLITE_ERRORS as error:
+            after = next(iter(place.values()))
+            yield SourceRow(kind, table, place, {}, f"{table} can't be read after row {after}: {error}")
+
+
+def has_rowid(db: sqlite3.Connection, table: str) -> bool:
+    """Tell whether a table's rows are numbered; those of a view, or WITHOUT ROWID, are not."""
+    found: list[Any] = db.execute(
+        "SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)
+    ).fetchall()
+    return [tuple(row) for row in found] == [("table", 0)]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from evometrics.deploy.history.report import shown
+from evometrics.deploy.history.report import cells_json
 from evometrics.deploy.history.sources import STRATEGIES, SourceRow
 from evometrics.schemas.events import Event
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
@@ -110,22 +110,17 @@ class Staging:
         earlier = self.db.execute(
             "SELECT place, row FROM strategy WHERE evolution = ?", (evolution_id,)
         ).fetchone()
-        kept = (evolution_id, json.dumps(cells), json.dumps(row.place), json.dumps(row.cells, default=shown))
+        kept = (evolution_id, json.dumps(cells), json.dumps(row.place), cells_json(row.cells))
         self.db.execute("INSERT OR REPLACE INTO strategy VALUES (?, ?, ?, ?, 0)", kept)
         return None if earlier is None else strategy_row(*earlier)
 
-    def strategy_of(self, evolution_id: object) -> tuple[dict[str, Any], bool] | None:
+    def strategy_of(self, evolution_id: str) -> tuple[dict[str, Any], bool] | None:
         """Return an evolution's strategy, and whether it has been used; None where there is none."""
-        if not isinstance(evolution_id, str):
-            return None
-        try:
-            found = self.db.execute("SELECT cells, used FROM strategy WHERE evolution = ?", (evolution_id,))
-            row = found.fetchone()
-        except UnicodeEncodeError:
-            return None
+        found = self.db.execute("SELECT cells, used FROM strategy WHERE evolution = ?", (evolution_id,))
+        row = found.fetchone()
         return None if row is None else (json.loads(row[0]), bool(row[1]))
 
-    def use_strategy(self, evolution_id: object) -> None:
+    def use_strategy(self, evolution_id: str) -> None:
         """Note that an evolution has taken in its strategy."""
         self.db.execute("UPDATE strategy SET used = 1 WHERE evolution = ?", (evolution_id,))
 

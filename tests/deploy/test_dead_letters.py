@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ def listed(stack: Running, *arguments: str) -> list[dict[str, Any]]:
 
 
 def events_of_one_evolution() -> list[Event]:
-    """Return the events of an evolution that recorded one of at least four kinds."""
-    made = (evolution(random.Random(seed), around(1_780_000_000_000_000), 0) for seed in range(100))
+    """Return the events of an evolution that recorded one of at least four kinds, and snapshots itself."""
+    load = replace(around(1_780_000_000_000_000), snapshots=0.0)
+    made = (evolution(random.Random(seed), load, 0) for seed in range(100))
     return next(events for events in made if len({event.record for event in events}) >= 4)
 
 

@@ -79,11 +79,17 @@ def test_an_id_that_a_row_has_is_kept_and_must_be_one() -> None:
 
 
 def test_kpis_come_as_columns_maps_or_json() -> None:
-    row = {"agent_id": "a", "timestamp": 5, "success": "true", "pre_accuracy": "0.5", "post_accuracy": 0.75}
+    row = {
+        "agent_id": "a",
+        "timestamp": 1_750_000_005,
+        "success": "true",
+        "pre_accuracy": "0.5",
+        "post_accuracy": 0.75,
+    }
     event = evolution_completed(row | {"post_kpis": '{"recall": 1, "unknown": null}'}, "node")
     assert event.pre_kpis == {"accuracy": 0.5}
     assert event.post_kpis == {"accuracy": 0.75, "recall": 1.0}
-    assert event.evolution_id == "a-5"
+    assert event.evolution_id == "a-1750000005"
     event = evolution_completed(row | {"pre_kpis": [("recall", 0.25)], "post_accuracy": ""}, "node")
     assert (event.pre_kpis, event.post_kpis) == ({"recall": 0.25, "accuracy": 0.5}, {})
 
@@ -146,7 +152,7 @@ def test_a_cell_that_can_not_be_read_is_named(broken: dict[str, Any], reason: st
 def test_what_conversion_lets_through_validation_refuses() -> None:
     for broken, field in (
         ({"duration_minutes": -1}, "duration_seconds"),
-        ({"timestamp": 9e12}, "occurred_at"),
+        ({"timestamp": 4e9}, "occurred_at"),
         ({"status": "done"}, "status"),
         ({"agent_id": "a" * 1001}, "agent_id"),
     ):
@@ -172,21 +178,31 @@ def test_times_are_taken_to_the_microsecond() -> None:
 
 
 def test_a_snapshots_columns_are_its_kpis_and_others_go_into_extra() -> None:
-    row = {"id": 3, "timestamp": 10.5, "agent_id": "a", "accuracy": 0.5, "evaluation_count": 4, "recall": 1}
+    row = {
+        "id": 3,
+        "timestamp": 1_750_000_010.5,
+        "agent_id": "a",
+        "accuracy": 0.5,
+        "evaluation_count": 4,
+        "recall": 1,
+    }
     event = kpi_snapshot(row | {"consistency": None}, "node")
     validate(event)
-    assert (event.occurred_at, event.accuracy, event.consistency) == (10_500_000, 0.5, None)
+    assert (event.occurred_at, event.accuracy, event.consistency) == (1_750_000_010_500_000, 0.5, None)
     assert (event.evaluation_count, event.extra, event.phase) == (4, {"recall": 1.0}, "continuous")
     again = kpi_snapshot(row | {"id": 4}, "another")
     assert again.event_id == event.event_id
     assert kpi_snapshot(row | {"accuracy": 0.25}, "node").event_id != event.event_id
-    for broken in ({"accuracy": "good"}, {"recall": "good"}, {"timestamp": None}, {"agent_id": ""}):
+    told = kpi_snapshot(row | {"operator": "eve", "checked": True}, "node")
+    assert (told.extra, told.metadata) == ({"recall": 1.0}, {"operator": "eve", "checked": "true"})
+    assert told.event_id != event.event_id
+    for broken in ({"accuracy": "good"}, {"recall": "nan"}, {"timestamp": None}, {"agent_id": ""}):
         with pytest.raises(Unreadable):
             kpi_snapshot(row | broken, "node")
 
 
 def test_a_system_event_is_about_the_agent_that_its_data_names() -> None:
-    row = {"id": 1, "timestamp": 10.5, "event_type": "tick", "data": '{"agent_id": "a", "n": 1}'}
+    row = {"id": 1, "timestamp": 1_750_000_010.5, "event_type": "tick", "data": '{"agent_id": "a", "n": 1}'}
     event = system_event(row, "node")
     validate(event)
     assert (event.agent_id, event.data, event.node_id) == ("a", row["data"], "node")

@@ -22,6 +22,8 @@ from evometrics.schemas.wire import WireFormat
 from tests.deploy.history.files import SCHEMA, spec_file
 from tests.deploy.history.support import rejected, staged
 
+AT = 1_750_000_000
+
 
 def import_dry(path: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, dict[str, Any]]:
     status = main(["import", str(path), "--dry-run", "--json", *flags])
@@ -71,10 +73,10 @@ def test_a_report_is_written_anew_and_not_at_all_where_every_row_is_taken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "evolutions.csv"
-    path.write_text("agent_id,timestamp,success\na,1,1\nb,x,1\n")
+    path.write_text(f"agent_id,timestamp,success\na,{AT},1\nb,x,1\n")
     assert import_dry(path, capsys)[0] == 1
     assert len(rejected(path)) == 1
-    path.write_text("agent_id,timestamp,success\na,1,1\nb,2,1\n")
+    path.write_text(f"agent_id,timestamp,success\na,{AT},1\nb,{AT + 1},1\n")
     status, about = import_dry(path, capsys)
     assert (status, about["report"]) == (0, None)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
@@ -86,10 +88,10 @@ def test_of_an_evolutions_strategies_the_last_is_kept_and_the_others_are_reporte
     db.executescript(SCHEMA)
     for name in ("first", "second"):
         db.execute(
-            "INSERT INTO evolution_strategies (evolution_id, strategy_name, applied_at) VALUES ('e', ?, 1.5)",
-            (name,),
+            "INSERT INTO evolution_strategies (evolution_id, strategy_name, applied_at) VALUES ('e', ?, ?)",
+            (name, AT + 0.5),
         )
-    for at in (3, 4):
+    for at in (AT + 3, AT + 4):
         db.execute(
             "INSERT INTO evolution_metrics (timestamp, agent_id, evolution_type, evolution_id, success) "
             "VALUES (?, 'a', 'nightly', 'e', 1)",
@@ -98,7 +100,9 @@ def test_of_an_evolutions_strategies_the_last_is_kept_and_the_others_are_reporte
     db.commit()
     db.close()
     found = [event for event in events(path) if isinstance(event, EvolutionCompleted)]
-    assert [(event.strategy_used, event.started_at) for event in found] == [("second", 1_500_000)] * 2
+    assert [(event.strategy_used, event.started_at) for event in found] == [
+        ("second", AT * 1_000_000 + 500_000)
+    ] * 2
     assert [(entry["rowid"], entry["table"]) for entry in rejected(path)] == [(1, "evolution_strategies")]
     assert [item.strategy for item in staged(path)] == [True, False], "it counts once"
 
@@ -107,7 +111,7 @@ def test_the_same_event_twice_is_one_and_with_other_values_it_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "evolutions.csv"
-    path.write_text("agent_id,timestamp,evolution_id,success\na,1,e,1\na,1.0,e,true\na,1,e,0\n")
+    path.write_text(f"agent_id,timestamp,evolution_id,success\na,{AT},e,1\na,{AT}.0,e,true\na,{AT},e,0\n")
     _, about = import_dry(path, capsys)
     assert about["tables"]["evolutions"] == {
         "read": 3,
@@ -126,11 +130,11 @@ def test_csv_lines_that_can_not_be_split_are_reported_with_their_line(tmp_path: 
         b'a,2025-06-15T15:06:40Z,true,"[""two\\nlines"",\r\n ""x""]"\r\n'
         b"b,1\r\n"
         b"\r\n"
-        b'c,1,"tr"ue,\r\n'
-        b"d\xff,1,true,\r\n"
-        b"e,1,true,\r\n"
+        b'c,1750000000,"tr"ue,\r\n'
+        b"d\xff,1750000000,true,\r\n"
+        b"e,1750000000,true,\r\n"
     )
-    assert [event.agent_id for event in events(path)] == ["e", "a"]
+    assert [event.agent_id for event in events(path)] == ["a", "e"]
     assert [(entry["line"], entry["reason"]) for entry in rejected(path)] == [
         (4, "has 2 cells, the header 4"),
         (6, "',' expected after '\"'"),
@@ -160,8 +164,8 @@ def test_parquet_gives_maps_lists_and_times_as_they_are(tmp_path: Path) -> None:
     assert (first.pre_kpis, first.post_kpis) == ({"accuracy": 0.25}, {"accuracy": 0.5})
     assert (first.fitness_trajectory, first.metadata) == ([0.1, 0.2], {"x": "1"})
     assert (second.pre_kpis, second.post_kpis, second.success) == ({}, {}, False)
-    assert [(entry["row"]["agent_id"], entry["reason"]) for entry in rejected(path)] == [
-        ("c", "occurred_at: is missing")
+    assert [(entry["number"], entry["row"]["agent_id"], entry["reason"]) for entry in rejected(path)] == [
+        (3, "c", "occurred_at: is missing")
     ]
 
 
@@ -175,27 +179,33 @@ RESULT = (
 def test_the_kpi_engines_state_gives_agents_their_last_kpis_and_what_can_be_placed_of_its_history(
     tmp_path: Path,
 ) -> None:
-    agent = {"agent_type": "sage", "created_at": 100.0, "generation": 2, "evolution_count": 1, "config": {}}
-    kpi = {"agent_id": "old", "accuracy": 0.25, "overall_performance": 0.4, "last_updated": 400.0}
-    retired = {"retired_at": 500.0, "retirement_reason": "low_performance", "final_kpi": kpi}
+    agent = {
+        "agent_type": "sage",
+        "created_at": AT + 100.0,
+        "generation": 2,
+        "evolution_count": 1,
+        "config": {},
+    }
+    kpi = {"agent_id": "old", "accuracy": 0.25, "overall_performance": 0.4, "last_updated": AT + 400.0}
+    retired = {"retired_at": AT + 500.0, "retirement_reason": "low_performance", "final_kpi": kpi}
     state = {
-        "active_agents": {"sage": {**agent, "last_evolution": 300.0}},
+        "active_agents": {"sage": {**agent, "last_evolution": AT + 300.0}},
         "retired_agents": {"old": {**agent, **retired, "last_evolution": None}, "odd": 3},
         "expert_knowledge": {},
         "evolution_history": [
             RESULT.format(agent="sage", success="True", error="None"),
             RESULT.format(agent="sage", success="True", error="None"),
             RESULT.format(agent="old", success="False", error="'out of memory'"),
-            {"agent_id": "old", "timestamp": 350.0, "success": False, "strategy_used": "architectural"},
+            {"agent_id": "old", "timestamp": AT + 350.0, "success": False, "strategy_used": "architectural"},
             "__import__('os').getcwd()",
         ],
         "population_stats": {"generations": 4},
-        "last_evolution_time": 600.0,
+        "last_evolution_time": AT + 600.0,
     }
     path = tmp_path / "evolution_state.json"
     path.write_text(json.dumps(state, indent=2))
     found = events(path)
-    told = [(type(event), event.occurred_at // 1_000_000, event.agent_id) for event in found]
+    told = [(type(event), event.occurred_at // 1_000_000 - AT, event.agent_id) for event in found]
     assert told == [
         (SystemEvent, 100, "sage"),
         (SystemEvent, 100, "old"),
@@ -225,7 +235,6 @@ def test_a_file_that_is_none_of_these_is_refused_with_what_it_lacks(
     sqlite3.connect(tmp_path / "empty.db").execute("CREATE TABLE other (x)").connection.close()
     contents = {
         "none.csv": (b"name,score\na,1\n", "evolutions need agent_id"),
-        "twice.csv": (b"agent_id,timestamp,agent_id\n", "agent_id is there twice"),
         "empty.csv": (b"", "has the columns none"),
         "list.json": (b"{]", "can't be read as JSON"),
         "other.json": (b'{"a": 1}', "is not the KPI engine's state"),
@@ -264,9 +273,9 @@ def test_staging_is_on_disk_and_deleted_already_while_it_is_used() -> None:
 
 def test_a_staged_event_is_found_again_by_its_values(tmp_path: Path) -> None:
     path = tmp_path / "evolutions.csv"
-    path.write_text("agent_id,timestamp,success\na,1,1\n")
+    path.write_text(f"agent_id,timestamp,success\na,{AT},1\n")
     (item,) = staged(path)
     event = WireFormat().decode(item.value)
     assert item == Staged(
-        event.event_id, 1_000_000, "evometrics.evolution.completed", "a", item.value, "evolutions", False
+        event.event_id, AT * 1_000_000, "evometrics.evolution.completed", "a", item.value, "evolutions", False
     )

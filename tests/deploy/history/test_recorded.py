@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import csv
+import dataclasses
+import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,9 +20,13 @@ from evometrics.deploy.history.staging import Staging
 from evometrics.producers import EvolutionMetricsCollector, SQLiteMetricsBackend
 from evometrics.schemas.events import Event
 from evometrics.schemas.history import open_to_read
+from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.snapshots import snapshots_of
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
+from evometrics.schemas.validation import POST, PRE
 from evometrics.schemas.wire import WireFormat
+from evometrics.sinks.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.producers.influxdb_tools import completion
 from tests.producers.outbox_tools import arrived
@@ -53,9 +61,10 @@ def held(path: Path) -> list[Event]:
 
 async def bring_in(path: Path, kafka: Kafka, clickhouse: ClickHouseSettings) -> dict[str, Counts]:
     """Import a file as the command does; return what came of its rows."""
-    with Staging() as staging, Report(report_path(path, None), path) as report:
-        reader = Reader(opened(path, None), "import", staging, report)
-        list(reader.read())
+    with Staging() as staging:
+        with Report(report_path(path, None), path) as report:
+            reader = Reader(opened(path, None), "import", staging, report)
+            list(reader.read())
         staging.prepare()
         deadline = time.monotonic() + 60
         await publish(
@@ -97,8 +106,59 @@ async def test_events_of_a_history_are_published_as_they_were_recorded_and_once(
         second = await bring_in(path, broker, database)
         assert {table: counts.already_there for table, counts in second.items()} == by_table
         assert not any(counts.imported or counts.rejected for counts in second.values())
+        await exports_are_there_already(broker, database, by_table, tmp_path)
     there = [message.event for message in await arrived(broker.settings.brokers, "without-broker")]
     assert sorted(there, key=lambda e: e.event_id) == sorted(events, key=lambda e: e.event_id)
+
+
+async def exports_are_there_already(
+    kafka: Kafka, clickhouse: ClickHouseSettings, by_table: Counter[str], folder: Path
+) -> None:
+    """Bring in what ClickHouse has, as it exports it: nothing of that is published."""
+    for number, table in enumerate(by_table):
+        path = folder / f"{table}.export"
+        content = await exported(clickhouse, table, ("CSVWithNames", "Parquet")[number % 2])
+        await asyncio.to_thread(path.write_bytes, content)
+        (counts,) = (await bring_in(path, kafka, clickhouse)).values()
+        assert counts == Counts(read=by_table[table], already_there=by_table[table]), table
+
+
+async def test_a_snapshot_that_the_stream_makes_of_an_event_is_there_where_that_event_is(
+    broker: Kafka,  # noqa: F811
+    database: ClickHouseSettings,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    done = completion(1)
+    done.pre_kpis, done.post_kpis, done.snapshot_phases = {"accuracy": 0.5}, {"accuracy": 0.75}, [PRE, POST]
+    made = [dataclasses.asdict(snapshot) for snapshot in snapshots_of(done)]
+    alone = [{**made[0], "event_id": new_event_id(), "source_event_id": new_event_id()}]
+    evolutions, snapshots, other = (tmp_path / name for name in ("done.csv", "made.csv", "alone.csv"))
+    for path, rows_of in ((evolutions, [dataclasses.asdict(done)]), (snapshots, made), (other, alone)):
+        lines = [rows_of[0].keys(), *([written(value) for value in row.values()] for row in rows_of)]
+        await asyncio.to_thread(write_csv, path, lines)
+    async with running(broker, database):
+        assert (await bring_in(evolutions, broker, database))["evolution_completed"].imported == 1
+        assert (await bring_in(snapshots, broker, database))["kpi_snapshots"].already_there == 2
+        assert (await bring_in(other, broker, database))["kpi_snapshots"].imported == 1
+
+
+def written(value: Any) -> Any:
+    """Return a value as a cell of a CSV file."""
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def write_csv(path: Path, lines: list[Any]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(lines)
+
+
+async def exported(clickhouse: ClickHouseSettings, table: str, form: str) -> bytes:
+    """Return a table as ClickHouse writes it to a file."""
+    client = await open_client(clickhouse)
+    try:
+        return await client.raw_query(f"SELECT * FROM {table}", fmt=form)
+    finally:
+        await client.close()
 
 
 async def test_what_an_outbox_has_sent_is_not_published_again(

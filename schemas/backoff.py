@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""How long to wait before the next try, the same for every part and whatever it waits for."""
 
 from __future__ import annotations
 

@@ -1,0 +1,98 @@
+"""What a file is, by how it begins; text and JSON may be compressed by gzip."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import re
+import stat
+import zlib
+from io import BufferedReader
+from pathlib import Path
+
+from evometrics.schemas.settings import SettingsError
+
+GZIP = b"\x1f\x8b"
+BEGINNING = 4096
+#: How the files begin that a reader of ours takes as they are.
+TAKEN = {b"SQLite format 3\0": "sqlite", b"PAR1": "parquet"}
+#: How others begin, what they are, and how what is in them can be had.
+NAMED = {
+    b"PK\x03\x04": ("a zip archive, or an Excel workbook", "unpack it; of a workbook save the sheet as CSV"),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an Excel workbook", "save its sheet as CSV"),
+    b"BZh": ("compressed by bzip2", "decompress it"),
+    b"\xfd7zXZ\0": ("compressed by xz", "decompress it"),
+    b"\x28\xb5\x2f\xfd": ("compressed by Zstandard", "decompress it"),
+    b"PARE": ("Parquet with an encrypted footer", "write it without encryption"),
+    b"ARROW1": ("an Arrow file", "write it as Parquet"),
+    b"ORC": ("an ORC file", "write it as Parquet"),
+    b"Obj\x01": ("an Avro container", "write it as Parquet"),
+    b"\x89HDF": ("an HDF5 file", "write its table as CSV or Parquet"),
+    b"\x80\x04\x95": ("a Python pickle", "write its rows as CSV or Parquet"),
+    b"\x80\x05\x95": ("a Python pickle", "write its rows as CSV or Parquet"),
+}
+#: What begins a text in an encoding other than UTF-8; the longer ones first.
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+JSON_LIST = re.compile(r"\[\s*\{")
+#: What reading a file on can raise where it is cut or damaged.
+DAMAGE = (OSError, EOFError, zlib.error, UnicodeError)
+
+
+def open_bytes(path: Path) -> BufferedReader | gzip.GzipFile:
+    """Open a file to read, decompressed where it is compressed by gzip. Raises `OSError`."""
+    with path.open("rb") as file:
+        compressed = file.read(len(GZIP)) == GZIP
+    return gzip.open(path) if compressed else path.open("rb")
+
+
+def check_file(path: Path) -> None:
+    """Raise `SettingsError` where a path leads to what can't be read twice, `OSError` where to nothing."""
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        raise SettingsError(f"{path}: is a pipe or a device, and is read twice: write it to a file first")
+
+
+def beginning_of(path: Path) -> bytes:
+    """Return a file's first bytes, decompressed. Raises `SettingsError` where they can't be read."""
+    try:
+        with open_bytes(path) as file:
+            return file.read1(BEGINNING)
+    except DAMAGE as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"{path}: can't be read: {reason}") from None
+
+
+def kind_of(path: Path) -> str:
+    """Return which reader takes a file. Raises `SettingsError` where none does, with what it is."""
+    start = beginning_of(path)
+    with path.open("rb") as file:
+        compressed = file.read(len(GZIP)) == GZIP
+    for magic, kind in TAKEN.items():
+        if start.startswith(magic):
+            if compressed:
+                raise SettingsError(f"{path}: is {kind} compressed by gzip: decompress it (gunzip)")
+            return kind
+    for magic, (what, way_out) in NAMED.items():
+        if start.startswith(magic):
+            raise SettingsError(f"{path}: is {what}, which is not read: {way_out}")
+    text = start.decode(encoding_of(start), "ignore").lstrip()
+    if JSON_LIST.match(text):
+        raise SettingsError(f"{path}: is a JSON list, which is not read: write its rows as CSV or Parquet")
+    return "state" if text.startswith("{") else "csv"
+
+
+def encoding_of(start: bytes) -> str:
+    """Return the encoding of a text that begins in ASCII, from its first bytes."""
+    for mark, name in BYTE_ORDER_MARKS:
+        if start.startswith(mark):
+            return name
+    if start[1:2] == b"\0" and start[3:4] == b"\0":
+        return "utf-16-le"
+    if start[:1] == b"\0" and start[2:3] == b"\0":
+        return "utf-16-be"
+    return "utf-8"

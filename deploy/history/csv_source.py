@@ -1,0 +1,186 @@
+"""CSV files: evolutions of any recorder, the specification's tables, exports of ours."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from evometrics.deploy.history.columns import cells_of, has_evolutions, named
+from evometrics.deploy.history.contents import DAMAGE, beginning_of, encoding_of, open_bytes
+from evometrics.deploy.history.sources import SourceRow, table_of
+from evometrics.schemas.settings import SettingsError
+
+DELIMITERS = ",;\t|"
+#: Characters that a cell, and a line, may have: some times what an event may.
+MOST_CHARACTERS = 16_000_000
+#: ClickHouse's NULL, and MySQL's.
+NULL = r"\N"
+#: Of a line that can't be split, what the report shows.
+SHOWN = 2000
+UNCLOSED = ("unexpected end of data", "field larger than field limit")
+
+
+class Lines:
+    """A text file's lines, of which those that were taken since `begin` can be given back.
+
+    Attributes:
+        number: lines taken so far.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+        self.number = 0
+        self.taken: list[str] = []
+        self.again: deque[str] = deque()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self.again.popleft() if self.again else self.file.readline(MOST_CHARACTERS)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.taken.append(line)
+        return line
+
+    def begin(self) -> int:
+        """Begin a row; return the number of its first line."""
+        self.taken.clear()
+        return self.number + 1
+
+    def give_back(self) -> None:
+        """Give back all lines of the row but its first."""
+        self.again.extendleft(reversed(self.taken[1:]))
+        self.number -= len(self.taken) - 1
+        del self.taken[1:]
+
+
+class CsvSource:
+    """A CSV file with a header, quotes as in RFC 4180, and commas, semicolons, tabs or bars between cells.
+
+    UTF-8, UTF-16 or UTF-32, also compressed by gzip. A line that can't be split is reported, and what follows
+    it is read from the next line on: a quote that is never closed costs the row that it is in.
+    """
+
+    total: int | None = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        csv.field_size_limit(MOST_CHARACTERS)
+        self.encoding = encoding_of(beginning_of(path))
+        self.delimiter, self.spaced, header = self.layout()
+        self.columns = named(header)
+        self.table = table_of(path, self.columns)
+        if self.delimiter == "\t" and self.table.kind.startswith("exported"):
+            raise SettingsError(
+                f"{path}: is {self.table.name} with tabs, where ClickHouse escapes instead of quoting: "
+                "export it with FORMAT CSVWithNames or Parquet"
+            )
+        self.tables: tuple[str, ...] = (self.table.name,)
+
+    def open(self) -> TextIO:
+        """Open the file; what the encoding does not have comes through as what `cells.text` refuses."""
+        errors = "surrogateescape" if self.encoding.startswith("utf-8") else "surrogatepass"
+        return io.TextIOWrapper(open_bytes(self.path), self.encoding, errors, newline="")
+
+    def layout(self) -> tuple[str, bool, list[str]]:
+        """Return what is between cells, whether with a space behind it, and the header.
+
+        It is that with which the header is one of evolutions, or has most columns. Who puts a space behind
+        each comma of the header does so in the rows.
+        """
+        try:
+            with self.open() as file:
+                lines = Lines(file)
+                told = skip_to_header(lines)
+                first = lines.begin()
+                found: list[tuple[str, bool, list[str]]] = []
+                for delimiter, spaced in itertools.product(told or DELIMITERS, (False, True)):
+                    lines.begin()
+                    try:
+                        found.append((delimiter, spaced, next(self.reader(lines, delimiter, spaced), [])))
+                    except csv.Error as error:
+                        wrong = error
+                    lines.again.extendleft(reversed(lines.taken))
+                    lines.number = first - 1
+        except DAMAGE as error:
+            raise SettingsError(f"{self.path}: can't be read: {error}") from None
+        if not found:
+            raise SettingsError(f"{self.path}: its first line is no CSV header: {wrong}")
+        return max(found, key=likelihood)
+
+    def reader(self, lines: Lines, delimiter: str, spaced: bool) -> Iterator[list[str]]:
+        """Return what splits lines into cells."""
+        return csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced, strict=True)
+
+    def rows(self) -> Iterator[SourceRow]:
+        """Yield a row for each line, or for the lines that a quoted cell spans."""
+        with self.open() as file:
+            lines = Lines(file)
+            reader = self.reader(lines, self.delimiter, self.spaced)
+            skip_to_header(lines)
+            next(reader)
+            while True:
+                place: dict[str, int | str] = {"line": lines.begin()}
+                try:
+                    values = next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    yield self.unsplit(place, lines, reason_of(error))
+                    continue
+                except DAMAGE as error:
+                    yield self.table.row(place, {}, f"the file can't be read on from here: {error}")
+                    return
+                if not any(values):
+                    continue
+                width = len(self.columns)
+                if len(values) < width or any(values[width:]):
+                    wrong = f"has {len(values)} cells, the header {width}"
+                    yield self.unsplit(place, lines, wrong, values)
+                    continue
+                cells, problem = cells_of(self.columns, (None if v == NULL else v for v in values))
+                yield self.table.row(place, cells, problem)
+
+    def unsplit(
+        self, place: dict[str, int | str], lines: Lines, problem: str, values: list[str] | None = None
+    ) -> SourceRow:
+        """Return a row whose cells can't be told; what it has taken beyond its line is read again."""
+        cells: dict[str, Any] = {"cells": values}
+        if values is None or len(lines.taken) > 1:
+            cells = {"text": lines.taken[0][:SHOWN]}
+        lines.give_back()
+        return self.table.row(place, cells, problem)
+
+
+def likelihood(layout: tuple[str, bool, list[str]]) -> tuple[bool, int, int]:
+    """Return how likely a layout is the right one, as what compares."""
+    _, spaced, header = layout
+    plain = not any(name.startswith(" ") for name in header)
+    return has_evolutions(named(header)), len(header), 1 if spaced else 2 * plain
+
+
+def skip_to_header(lines: Lines) -> str:
+    """Skip empty lines, and the one with which Excel is told what is between cells; return what it tells."""
+    told = ""
+    for line in lines:
+        if line.lower().startswith("sep=") and len(line.strip("\r\n")) == 5:
+            told = line[4]
+        elif line.strip():
+            lines.again.appendleft(line)
+            lines.number -= 1
+            break
+    return told
+
+
+def reason_of(error: csv.Error) -> str:
+    """Return why a line can't be split."""
+    if str(error).startswith(UNCLOSED):
+        return "a quote that is opened in this line is not closed"
+    return str(error)

@@ -1,0 +1,103 @@
+"""Tables of ours that ClickHouse has written to a file: which one it is, and each row's event, as it was.
+
+`SELECT * FROM evolution_completed FORMAT CSVWithNames` (or Parquet), of any raw table or its `_rows`. Ids are
+kept, so what is there already is not published again. Derived tables are what the stream computes: only
+`evolution_metrics` is taken, as the evolutions that it is about.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from evometrics.producers.cells import Cells, Unreadable, number, text
+from evometrics.schemas.catalog import released
+from evometrics.schemas.events import EVENT_CLASSES, Event
+from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.topics import BY_RECORD, EVOLUTION_METRICS, RAW_TOPICS, Topic
+from evometrics.schemas.validation import TIME_FIELDS
+
+IDS = frozenset({"event_id", "source_event_id"})
+#: What is to be imported in the place of a table that can't be.
+INSTEAD = {
+    "kpi_delta": "the stream computes it: import kpi_snapshots",
+    "success_rate": "the stream computes it: import evolution_completed",
+    "dead_letter": "`evometrics dead-letters retry` sends its messages again",
+}
+
+
+def exported_table(path: Path, columns: Iterable[str]) -> Topic | None:
+    """Return whose table has these columns, None where none of ours has.
+
+    Raises `SettingsError` for one that no import can bring back.
+    """
+    there = set(columns)
+    matching = [
+        (len(first), BY_RECORD[record])
+        for record, versions in released().items()
+        if (first := {field["name"] for field in versions[0].source["fields"]}) <= there
+    ]
+    if not matching:
+        return None
+    topic = max(matching, key=lambda match: match[0])[1]
+    if topic.record in INSTEAD:
+        raise SettingsError(f"{path}: is an export of {topic.table}, and {INSTEAD[topic.record]}")
+    return topic
+
+
+def exported_event(cls: type[Event]) -> Callable[[Mapping[str, Any], str], Event]:
+    """Return how a row of a record's table becomes its event, field by field."""
+    fields = dataclasses.fields(cls)
+
+    def event(row: Mapping[str, Any], node_id: str) -> Event:
+        """Return the row's event. Raises `Unreadable`."""
+        cells = Cells(row)
+        values: dict[str, Any] = {}
+        for field in fields:
+            value = cell(cells, field.name, str(field.type))
+            if value is not None:
+                values[field.name] = value
+            elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                # NULL in the table where it was not measured; in its event that is 0, and named.
+                if field.name not in cells.items("unmeasured"):
+                    raise Unreadable(f"{field.name}: is missing")
+                values[field.name] = 0.0
+        return cls(**values)
+
+    return event
+
+
+def cell(cells: Cells, name: str, kind: str) -> Any:
+    """Return a field's value by its type; None where the cell holds none."""
+    if name in IDS:
+        return cells.identity(name)
+    if name in TIME_FIELDS:
+        return cells.moment(name)
+    match kind:
+        case "str":
+            # An empty text is one, where other files have nothing.
+            return "" if cells.row.get(name) == "" else cells.text(name)
+        case "bool":
+            return cells.flag(name)
+        case "dict[str, float]":
+            return cells.numbers(name)
+        case "dict[str, str]":
+            return cells.texts(name)
+        case "list[float]":
+            return [number(name, item) for item in cells.items(name)]
+        case "list[str]":
+            return [text(name, item) for item in cells.items(name)]
+    return READERS[kind.removesuffix(" | None")](cells, name)
+
+
+READERS: Mapping[str, Callable[[Cells, str], Any]] = {
+    "str": Cells.text,
+    "int": Cells.whole,
+    "float": Cells.number,
+}
+#: By record, the tables that are read field by field.
+EXPORTED = {topic.record: exported_event(EVENT_CLASSES[topic.record]) for topic in RAW_TOPICS}
+#: The one derived table whose rows are taken, as evolutions.
+AS_EVOLUTIONS = EVOLUTION_METRICS

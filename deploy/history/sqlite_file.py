@@ -1,0 +1,67 @@
+"""Opening a SQLite file of somebody else's for reading, wherever it lies."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from evometrics.schemas.history import BUSY_SECONDS
+from evometrics.schemas.settings import SettingsError
+
+#: Where the header says how it is read, and what it says of a file in WAL mode (sqlite.org/fileformat.html).
+READ_VERSION_AT, WAL = 19, 2
+#: What reading a damaged file can raise; its names, and so SQLite's messages, may be no UTF-8.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeError)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open a file for reading; text that is not UTF-8 comes through as what `cells.text` refuses.
+
+    Reading a file in WAL mode needs a file beside it (`-shm`), which SQLite makes; in a folder that can't be
+    written to it can be read as it is where no `-wal` holds more of it. Raises `SettingsError`.
+    """
+    try:
+        return opened(path, "mode=ro")
+    except SQLITE_ERRORS as error:
+        failure: Exception = error
+    for suffix, what in (("-wal", "is in WAL mode"), ("-journal", "was left in the middle of a transaction")):
+        beside = path.resolve().with_name(path.resolve().name + suffix)
+        if beside.exists() and beside.stat().st_size:
+            raise SettingsError(
+                f"{path}: {what}, and can't be read here ({failure}): copy it, with {beside.name}, to a "
+                "folder that can be written to"
+            )
+    if in_wal_mode(path):
+        try:
+            return opened(path, "mode=ro&immutable=1")
+        except SQLITE_ERRORS as error:
+            failure = error
+    raise SettingsError(f"{path}: can't be read as SQLite: {failure}")
+
+
+def opened(path: Path, how: str) -> sqlite3.Connection:
+    """Open a file and read of it. Raises one of `SQLITE_ERRORS`."""
+    db = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+    )
+    db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except SQLITE_ERRORS:
+        db.close()
+        raise
+    return db
+
+
+def in_wal_mode(path: Path) -> bool:
+    """Tell from a file's header whether it is in WAL mode; False where it can't be read."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        header = file.read(READ_VERSION_AT)
+        return len(header) == READ_VERSION_AT and header[READ_VERSION_AT - 1] == WAL
+    return False
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL takes any."""
+    return '"' + name.replace('"', '""') + '"'
