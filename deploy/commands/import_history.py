@@ -6,13 +6,8 @@ import argparse
 from pathlib import Path
 
 from evometrics.deploy.options import add_servers, positive
-from evometrics.schemas.errors import EvometricsError
 
 FORMATS = ("csv", "parquet", "sqlite", "state")
-
-
-class ImportFailed(EvometricsError):
-    """The file could not be imported; the message names it and the way out."""
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -33,10 +28,6 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Bring in the history of a file."""
-    from evometrics.deploy.history.alone import NotAlone
     from evometrics.deploy.history.run import run
 
-    try:
-        return await run(args)
-    except (NotAlone, OSError) as error:
-        raise ImportFailed(str(error)) from error
+    return await run(args)

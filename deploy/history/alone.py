@@ -21,6 +21,7 @@ from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import SYSTEM_EVENTS
 
@@ -31,8 +32,12 @@ HEARTBEAT_SECONDS = 1.0
 JOIN_SECONDS = 60.0
 
 
-class NotAlone(RuntimeError):
+class NotAlone(EvometricsError, RuntimeError):
     """Another import runs, or ran while this one was away; the message names it and a way out."""
+
+
+class NotLetIn(EvometricsError, TimeoutError):
+    """The broker did not take this import into its group in time."""
 
 
 def roll_call(token: str, who: str, present: dict[str, str]) -> type[AbstractPartitionAssignor]:
@@ -65,7 +70,7 @@ def roll_call(token: str, who: str, present: dict[str, str]) -> type[AbstractPar
 class Alone:
     """Holds the right to import. Use it as an async context manager.
 
-    Entering raises `NotAlone` where another import runs, TimeoutError where the broker does not let us in.
+    Entering raises `NotAlone` where another import runs, `NotLetIn` where the broker does not let us in.
     """
 
     def __init__(self, kafka: KafkaSettings) -> None:
@@ -99,7 +104,7 @@ class Alone:
         except BaseException as error:
             await self.consumer.stop()
             if isinstance(error, TimeoutError):
-                raise TimeoutError(
+                raise NotLetIn(
                     f"Kafka did not let this import into group {GROUP} in {JOIN_SECONDS:.0f} s: see its log"
                 ) from None
             raise
