@@ -18,5 +18,7 @@ name = "what?x=1"
 connection = chdb.connect(os.path.join(sys.argv[1], name))
 connection.query("CREATE DATABASE d")
 connection.close()
-print(f"asked for {name!r}, made {os.listdir(sys.argv[1])}")
+made = os.listdir(sys.argv[1])
+print(f"asked for {name!r}, made {made}")
+sys.exit(made != ["what"])
 PYTHON

@@ -16,6 +16,7 @@ import faust
 app = faust.App("a", broker="kafka://127.0.0.1:9", datadir=Path(sys.argv[1]) / "run_{id}")
 try:
     print(app.conf.datadir)
+    sys.exit("it is taken as it is now")
 except KeyError as error:
     print(f"{type(error).__name__}: {error}")
 PYTHON

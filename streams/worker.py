@@ -12,6 +12,7 @@ from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 from prometheus_client import CollectorRegistry, generate_latest
 
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.http import HttpAddress, serve
 from evometrics.schemas.lag import GroupLag
@@ -21,6 +22,7 @@ from evometrics.schemas.wire import open_wire
 from evometrics.streams.app import StreamApp, StreamParts, build, changelog_name
 from evometrics.streams.changelogs import create_changelogs
 from evometrics.streams.computations import TABLES
+from evometrics.streams.lane import EXPECTED
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS, source_partitions
 
@@ -29,6 +31,10 @@ log = logging.getLogger("evometrics.stream")
 
 class StreamFailed(RuntimeError):
     """The worker can't go on; its cause says why. A restart reads on from the last committed offset."""
+
+
+class StreamLost(EvometricsError, StreamFailed):
+    """The same where its broker, or the registry, is the cause, and nothing in the program."""
 
 
 async def run_stream(
@@ -86,14 +92,19 @@ async def until_over(
             waited: set[asyncio.Future[Any]] = {stopping, failure}
             await asyncio.wait(waited, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
             if failure.done():
-                raise StreamFailed(f"a lane failed: {failure.result()!r}") from failure.result()
+                raise failed_by("a lane failed", failure.result()) from failure.result()
             if starting.done() and starting.exception() is not None:
-                raise StreamFailed(f"Faust did not start: {starting.exception()!r}") from starting.exception()
+                raise failed_by("Faust did not start", starting.exception()) from starting.exception()
             if parts.app.crashed:
-                reason = parts.app.crash_reason
-                raise StreamFailed(f"Faust crashed: {reason!r}") from reason
+                raise failed_by("Faust crashed", parts.app.crash_reason) from parts.app.crash_reason
     finally:
         stopping.cancel()
+
+
+def failed_by(what: str, error: BaseException | None) -> StreamFailed:
+    """Return the error of a worker that can't go on for another one."""
+    kind = StreamLost if isinstance(error, EXPECTED) else StreamFailed
+    return kind(f"{what}: {error!r}")
 
 
 async def stop_app(parts: StreamParts) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.catalog import WriterSchema, newest
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.metric_defs import DEAD_LETTERS_TOTAL, OF_STREAMS, Instruments
@@ -29,6 +31,7 @@ from evometrics.streams.outputs import Message, MessageTooLarge
 from evometrics.streams.rows import Completion
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.transport import BatchMessage
+from evometrics.streams.worker import failed_by
 
 WIRE = WireFormat()
 BEGIN = 1_700_000_000_000_000
@@ -296,3 +299,15 @@ async def test_a_cancellation_inside_a_library_ends_the_worker_not_just_the_lane
     await asyncio.sleep(0.05)
     await lane.stop()
     assert failures == []
+
+
+@pytest.mark.parametrize(
+    ("error", "one_line"),
+    [(KafkaError("fenced"), True), (RegistryUnavailable("away"), True), (KeyError("x"), False)],
+)
+def test_only_what_the_servers_are_the_cause_of_is_told_without_a_traceback(
+    error: Exception, one_line: bool
+) -> None:
+    told = failed_by("a lane failed", error)
+    assert isinstance(told, EvometricsError) == one_line
+    assert str(told) == f"a lane failed: {error!r}"
