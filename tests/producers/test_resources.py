@@ -67,8 +67,10 @@ sampler.stop()
 
 
 def test_a_peak_between_two_samples_is_seen_where_it_is_the_processs_highest() -> None:
-    """In a process that has no other history, and no children."""
+    """In a program of its own, also where the one that started it was larger."""
+    block = bytearray(b"x" * 500_000_000)
     said = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
+    del block
     assert 280 < float(said.stdout) < 700
 
 
@@ -202,9 +204,11 @@ def test_nothing_is_sampled_while_nothing_runs(
     time.sleep(0.1)
     assert samples
     sampler.forget("e")
-    time.sleep(0.05)
-    samples.clear()
-    time.sleep(0.1)
+    for _ in range(50):  # what was begun ends first, when the machine lets it
+        samples.clear()
+        time.sleep(0.1)
+        if not samples:
+            break
     assert not samples
 
 
