@@ -8,7 +8,10 @@ FIRST_SECONDS = 0.2
 LONGEST_SECONDS = 10.0
 
 
-def backoff(attempt: int) -> float:
-    """Return seconds to wait after failed try number `attempt` (from 1): doubling, with half of it jitter."""
-    longest = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(attempt - 1, 16))
-    return longest * (0.5 + random.random() / 2)
+def backoff(attempt: int, longest: float = LONGEST_SECONDS) -> float:
+    """Return seconds to wait after failed try number `attempt` (from 1), at most `longest`.
+
+    They double, and half of them is jitter.
+    """
+    pause = min(longest, FIRST_SECONDS * 2.0 ** min(attempt - 1, 16))
+    return pause * (0.5 + random.random() / 2)

@@ -23,6 +23,8 @@ from evometrics.streams.clock import LOG_APPEND_TIME, BrokerClock
 
 log = logging.getLogger(__name__)
 
+#: A partition that has no leader is asked for again at least so often.
+RETRY_SECONDS = 1.0
 #: The largest key and value together: what a topic takes, less what Kafka adds to a message.
 MAX_MESSAGE_BYTES = 2 * MAX_EVENT_BYTES - 1000
 
@@ -183,4 +185,4 @@ async def persevere(topic: str, ask: Callable[[], Awaitable[T]]) -> T:
                 raise
             attempt += 1
             log.warning("%s takes no messages (%r); trying again until it does", topic, error)
-            await asyncio.sleep(backoff(attempt))
+            await asyncio.sleep(backoff(attempt, RETRY_SECONDS))

@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 ANSWER_SECONDS = 30.0
 
 
+#: While partitions change hands a worker tries again at least so often.
+RETRY_SECONDS = 1.0
+
+
 class NotConfirmed(RuntimeError):
     """The group has gone on without this worker, or another one has marked a changelog meanwhile."""
 
@@ -129,7 +133,7 @@ class Ownership:
                     raise
                 attempt += 1
                 log.warning("states of partitions %s can't be taken over yet: %r", wanted, error)
-                await asyncio.sleep(backoff(attempt))
+                await asyncio.sleep(backoff(attempt, RETRY_SECONDS))
                 continue
             self.generations |= dict.fromkeys(wanted, generation)
             self.owned_since |= dict.fromkeys(wanted, time.monotonic())

@@ -141,7 +141,7 @@ async def test_a_worker_paused_while_it_takes_over_does_not_shut_out_the_owner(
 async def test_a_cancellation_inside_a_library_is_tried_again(
     group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ownership, "backoff", lambda attempt: 0.01)
+    monkeypatch.setattr(ownership, "backoff", lambda attempt, longest: 0.01)
     member = Worker(1)
     asked = 0
 
