@@ -67,7 +67,7 @@ class Stream:
 
     async def drained(self) -> None:
         """Wait until the group has committed everything."""
-        await drain(self.brokers, [Group("evometrics-stream", STREAM_STAGES)], timeout_seconds=90)
+        await drain(self.brokers, [Group("evometrics-stream", STREAM_STAGES)], timeout_seconds=180)
 
     async def derived(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return what analysts would see: by record and event_id the row with the highest version."""
@@ -155,7 +155,7 @@ def paused(child: ChildProcess) -> Iterator[None]:
         os.kill(child.pid, signal.SIGCONT)
 
 
-async def until(holds: Callable[[], Any], what: str, seconds: float = 60) -> None:
+async def until(holds: Callable[[], Any], what: str, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not await holds():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
