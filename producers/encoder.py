@@ -49,7 +49,7 @@ class Encoder:
         """Return the bytes of an event of any size and any valid values. Raises `InvalidEvent`."""
         validate(event, now_micros())
         try:
-            return self.wire.encode_exact(event) or self.wire.encode_unusual(event)
+            return self.wire.encode(event)
         except Exception as error:
             # What fastavro raises depends on the value; all of it means that the event can't be written.
             raise InvalidEvent(event.record, "event", f"does not fit the schema: {error}") from error

@@ -34,27 +34,29 @@ def dead_letter(message: Record, stage: str, reason: str, node_id: str, room: in
     `stage`: `STREAM` or `SINK`; `node_id`: who gave up on the message; `room`: bytes of its key and value to
     keep.
     """
-    key, value = message.key, message.value
     words = reason[:REASON_CHARACTERS].encode(errors="backslashreplace").decode()
-    kept_key = None if key is None else key[: min(KEY_BYTES, room)]
-    if key is not None and kept_key is not None and len(kept_key) < len(key):
-        words += KEY_NOTE.format(kept=len(kept_key), whole=len(key))
-    kept = None if value is None else value[: room - len(kept_key or b"")]
-    if value is not None and kept is not None and len(kept) < len(value):
-        words += CUT_NOTE.format(kept=len(kept), whole=len(value))
+    key, of_key = kept(message.key, min(KEY_BYTES, room), KEY_NOTE)
+    value, of_value = kept(message.value, room - len(key or b""), CUT_NOTE)
     return DeadLetter(
         event_id=letter_id(message, stage),
-        agent_id=agent_of(key),
+        agent_id=agent_of(message.key),
         node_id=node_id,
         occurred_at=max(message.timestamp, 0) * 1000,
         source_topic=message.topic,
         source_partition=message.partition,
         source_offset=message.offset,
         stage=stage,
-        reason=words,
-        message_key=kept_key,
-        message_value=kept,
+        reason=words + of_key + of_value,
+        message_key=key,
+        message_value=value,
     )
+
+
+def kept(whole: bytes | None, room: int, note: str) -> tuple[bytes | None, str]:
+    """Return as much of some bytes as there is room for, and the note where that is not all."""
+    if whole is None or len(whole) <= room:
+        return whole, ""
+    return whole[:room], note.format(kept=room, whole=len(whole))
 
 
 def letter_id(message: Record, stage: str) -> str:

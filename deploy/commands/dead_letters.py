@@ -6,6 +6,7 @@ import argparse
 import uuid
 
 from evometrics.deploy.options import add_servers, iso_time, positive
+from evometrics.schemas.dead_letters import STAGES
 from evometrics.schemas.events import now_micros
 
 
@@ -27,7 +28,7 @@ def add(sub: argparse.ArgumentParser) -> None:
         action.add_argument("--json", action="store_true", help="print JSON")
         if action is not showing:
             action.add_argument("--topic", help="only messages of this topic")
-            action.add_argument("--stage", choices=("stream", "sink"), help="only what this part gave up on")
+            action.add_argument("--stage", choices=STAGES, help="only what this part gave up on")
         add_servers(action)
 
 

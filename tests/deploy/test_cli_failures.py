@@ -33,7 +33,7 @@ def failing(error: Exception) -> Callable[[argparse.Namespace], object]:
     [
         RegistryUnavailable("the registry is away: start it"),
         OtherEvents("the topic holds others: name another"),
-        PermissionError(13, "Permission denied", "/root/x"),
+        PermissionError(13, "Permission denied", "/srv/x"),
         KafkaConnectionError("nobody answers"),
     ],
 )
