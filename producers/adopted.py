@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evometrics.producers.outbox_file import OutboxFile
-from evometrics.producers.outbox_names import OutboxDamaged, OutboxLock
+from evometrics.producers.outbox_names import OutboxDamaged, OutboxFull, OutboxLock
 from evometrics.producers.outbox_tally import Held
 from evometrics.producers.rebuilding import Damage, finish, rebuild
 from evometrics.producers.row import Row
@@ -38,13 +38,20 @@ class AdoptedSource:
             raise OutboxDamaged("its file is missing")
         if self.lock.path.stat().st_size == 0:
             raise OutboxDamaged("its file is empty")
-        self.file = OutboxFile(self.lock.path, self.lock.tally)
-        found, last = self.file.depth(), self.file.last()
+        self.file = self.opened()
+        found, last = self.file.rows(), self.file.last()
         # After a restart of the machine the record may be older than the file, which has lost nothing.
         if record is not None and record.this_boot and found < record.expected(last):
             raise OutboxDamaged(f"{record.expected(last)} events were recorded in it, {found} are there")
         self.lock.tally.begin(Held(found, self.file.first(), last))
-        return found
+        return self.file.depth()
+
+    def opened(self) -> OutboxFile:
+        """Open the file; where the disk is full, in a way that needs no space."""
+        try:
+            return OutboxFile(self.lock.path, self.lock.tally, self.lock.marks)
+        except OutboxFull:
+            return OutboxFile(self.lock.path, self.lock.tally, self.lock.marks, alone=True)
 
     def make_whole(self, reason: str) -> int:
         """Put what can be read in place of the damaged file; return how many rows that is."""
@@ -55,7 +62,7 @@ class AdoptedSource:
             held = tally if tally.rows else self.recorded()
         damage = rebuild(self.lock, held, reason, self.file)
         self.lock.record = None
-        self.file = OutboxFile(self.lock.path, self.lock.tally)
+        self.file = self.opened()
         self.damaged(damage)
         return damage.read
 
@@ -102,7 +109,7 @@ class AdoptedSource:
         except OutboxDamaged as error:
             self.make_whole(str(error))
             self.file.delete(numbers)
-        self.depth = self.lock.tally.held.rows
+        self.depth = self.lock.tally.held.rows - self.file.marked
 
     def close(self) -> None:
         """Close the file; it stays on disk while rows are in it."""

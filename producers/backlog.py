@@ -54,10 +54,21 @@ class OwnSource:
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
         self.handover = outbox.handover
-        self.file = OutboxFile(outbox.path)
+        self.handle: OutboxFile | None = None
         self.moves = outbox.moves
+        outbox.let_go_of_file = self.close
         self.furthest = 0
         self.in_hands = 0
+
+    @property
+    def file(self) -> OutboxFile:
+        """The handle; opened where there is none, or another file has taken the place of the one it is on."""
+        if self.handle is None or self.moves != self.outbox.moves:
+            self.close()
+            lock = self.outbox.lock
+            assert lock is not None
+            self.handle, self.moves = OutboxFile(lock.path, marks=lock.marks), self.outbox.moves
+        return self.handle
 
     def read(self, limit: int, upto: int = LAST_SEQ) -> list[Row]:
         upto = min(upto, self.handover.committed_upto)
@@ -67,11 +78,8 @@ class OwnSource:
         rows = self.handover.take(min(limit, upto - before))
         if not rows:
             with self.handover.reading:
-                if self.moves != self.outbox.moves:
-                    self.file.close()
-                    self.file, self.moves = OutboxFile(self.outbox.path), self.outbox.moves
                 try:
-                    rows = self.file.read_after(before, limit, upto)
+                    rows = [] if self.outbox.file is None else self.file.read_after(before, limit, upto)
                 except OutboxDamaged as error:
                     self.outbox.found_damaged(str(error))
                     return []
@@ -95,7 +103,9 @@ class OwnSource:
         self.outbox.delete(rows)
 
     def close(self) -> None:
-        self.file.close()
+        if self.handle is not None:
+            self.handle.close()
+        self.handle = None
 
 
 #: Where a row came from, and the row; a plain tuple, for there is one to every event.

@@ -339,6 +339,7 @@ class EvolutionMetricsCollector:
             depth=self.outbox_depth,
             bytes=self.outbox.space.bytes,
             oldest=self.sending.oldest(),
+            disk_free=self.outbox.room.free(),
             recorded=self.recorded,
             sent=self.published,
             shed=self.shed,

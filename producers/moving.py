@@ -64,10 +64,10 @@ def move(
 
     Raises OSError where none can be made; then the old one stays in use.
     """
-    held = lock.tally.held
+    held, marked = lock.tally.held, file.marked
     new_lock = new_outbox(db_path)
     try:
-        new = OutboxFile(new_lock.path, new_lock.tally)
+        new = OutboxFile(new_lock.path, new_lock.tally, new_lock.marks)
         new.keep(list(more))
         try:
             after = 0
@@ -91,6 +91,6 @@ def move(
         None,
         f"its files were removed while it was in use; its events go on in {new_lock.path}",
         found.rows,
-        max(0, held.rows - found.rows),
+        max(0, held.rows - marked - found.rows),
     )
     return new_lock, new, damage

@@ -28,11 +28,13 @@ class NodeFigures:
 
     Attributes:
         oldest: when the oldest event that waits was recorded, Unix seconds; None where none waits.
+        disk_free: bytes left on the outbox's disk; None where that can't be told.
     """
 
     depth: int
     bytes: int
     oldest: float | None
+    disk_free: int | None
     recorded: Mapping[str, int]
     sent: Mapping[str, int]
     shed: Mapping[str, int]
@@ -83,6 +85,10 @@ class NodeMetrics:
         }
         for definition, value in gauges.items():
             yield GaugeMetricFamily(definition.name, definition.help, value=value)
+        if found.disk_free is not None:
+            free = GaugeMetricFamily(m.DISK_FREE.name, m.DISK_FREE.help, labels=m.DISK_FREE.labels)
+            free.add_metric(["outbox"], found.disk_free)
+            yield free
         counters = {
             m.EVENTS_REJECTED: found.rejected,
             m.EVENTS_REFUSED: found.refused,

@@ -18,8 +18,9 @@ from pathlib import Path
 from evometrics.producers.handover import HandOver
 from evometrics.producers.moving import Presence, move
 from evometrics.producers.outbox_file import OutboxFile, oldest_in
-from evometrics.producers.outbox_names import OutboxDamaged, OutboxLock, new_outbox
+from evometrics.producers.outbox_names import OutboxDamaged, OutboxFull, OutboxLock, new_outbox
 from evometrics.producers.rebuilding import Damage, rebuild
+from evometrics.producers.room import Room
 from evometrics.producers.row import Row, give_numbers
 from evometrics.producers.space import Space
 from evometrics.producers.waiting import answer
@@ -40,6 +41,8 @@ COMMIT_PAUSE = 0.2
 SHRINK_ABOVE = 8_000_000
 #: The writing thread is at work, and will look at what was appended by itself.
 NO_WAKE = 2**63
+#: So long after a deletion that the disk had no room for the next is tried, seconds.
+NO_ROOM_PAUSE = 1.0
 FOR_EVER = 3600.0
 
 
@@ -48,11 +51,13 @@ class Outbox:
 
     Attributes:
         space: what it holds, by number and size; what was shed because it was full.
+        room: whether its disk has room. Without it nothing new is taken in; what is there is sent.
         failed: events that could not be written (disk full or broken).
         undeleted: rows given to `delete` that are still on disk.
         group: this many events that wait are committed at once; fewer wait for others, see `SPACING`.
         handover: where the publisher gets what was just committed.
         on_commit: called from the writing thread after rows were committed or deleted.
+        let_go_of_file: called before its files are deleted, so that another handle on them is closed.
     """
 
     def __init__(self, db_path: Path, *, max_bytes: float, group: int) -> None:
@@ -60,8 +65,10 @@ class Outbox:
         self.group = group
         self.handover = HandOver()
         self.space = Space(max_bytes, self.handover)
+        self.room = Room(db_path)
         self.failed = 0
         self.on_commit: Callable[[], None] = lambda: None
+        self.let_go_of_file: Callable[[], None] = lambda: None
         self.commits = 0
         self.lock: OutboxLock | None = None
         self.file: OutboxFile | None = None
@@ -73,6 +80,7 @@ class Outbox:
         self.committing = 0.0
         self.sent: list[Row] = []
         self.sent_at = 0.0
+        self.sweep_at = self.delete_at = 0.0
         self.undeleted = 0
         self.moves = 0
         self.damage = ""
@@ -84,25 +92,56 @@ class Outbox:
 
     @property
     def path(self) -> Path:
-        """This outbox's own file."""
-        assert self.lock is not None
-        return self.lock.path
+        """This outbox's own file; where there was no room for one, `db_path`."""
+        return self.db_path if self.lock is None else self.lock.path
 
     def open(self) -> None:
-        """Lock a file of its own and start writing. Raises `OutboxError`."""
-        self.lock = new_outbox(self.db_path)
-        try:
-            self.file = OutboxFile(self.lock.path, self.lock.tally)
-            self.files = Presence(self.lock)
-        except OSError:
-            self.lock.close(delete=True)
-            raise
+        """Lock a file of its own and start writing; on a full disk that is done once there is room.
+
+        Raises `OutboxError`.
+        """
+        if not self.has_file():
+            self.room.refused(0)
         self.handover.read_to(self.handover.committed_upto)
         self.space.empty()
         self.sent, self.undeleted = [], 0
         self.closing = False
         self.thread = threading.Thread(target=self.run, name="evometrics-outbox", daemon=True)
         self.thread.start()
+
+    def has_file(self) -> bool:
+        """Tell whether there is room for new events, and a file; make one where there is none."""
+        if not self.room.there():
+            return False
+        if self.file is not None:
+            return True
+        try:
+            lock = new_outbox(self.db_path)
+            try:
+                file = OutboxFile(lock.path, lock.tally, lock.marks)
+                files = Presence(lock)
+            except OSError:
+                lock.close(delete=True)
+                raise
+        except OutboxFull:
+            return False
+        self.lock, self.file, self.files = lock, file, files
+        self.moves += 1
+        return True
+
+    def renew(self) -> None:
+        """Delete the files, for all that they hold is sent; the next event makes others.
+
+        This gives a disk without room back what they took up: it needs no space, as deleting rows does.
+        """
+        assert self.file is not None and self.lock is not None
+        with self.handover.reading:
+            self.let_go_of_file()
+            self.file.close()
+            self.lock.close(delete=True)
+            self.file = self.lock = self.files = None
+            self.handover.read_to(self.handover.committed_upto)
+            self.space.empty()
 
     def close(self) -> None:
         """Commit what was appended, end the thread, and delete the file where nothing is left in it."""
@@ -119,7 +158,7 @@ class Outbox:
                 left = 1
                 logger.error("%s; what can be read of it is sent at the next start", error)
             self.lock.close(delete=left == 0)
-        self.thread = self.file = None
+        self.thread = self.file = self.files = None
 
     @property
     def is_open(self) -> bool:
@@ -186,8 +225,11 @@ class Outbox:
             self.committing = time.monotonic()
             try:
                 stored = self.commit(batch, sent)
-            except Exception:
-                logger.exception("the outbox %s failed; %d events are not recorded", self.path, len(batch))
+            except Exception as error:
+                if isinstance(error, OutboxFull):
+                    self.room.refused(len(batch))
+                else:
+                    logger.exception("outbox %s failed; %d events are not recorded", self.path, len(batch))
                 self.failed += len(batch)
                 self.delete_later(sent)
                 time.sleep(COMMIT_PAUSE)
@@ -200,6 +242,8 @@ class Outbox:
         """Return how many seconds the writing thread may sleep; 0 = there is something to do."""
         if self.closing or self.damage or len(self.queue) >= self.group:
             return 0
+        if self.file is not None and self.file.marked and not (self.queue or self.sent):
+            return self.sweep_at - time.monotonic()
         spacing = self.committing + SPACING - time.monotonic() if self.queue else FOR_EVER
         return min(spacing, self.deletion_due())
 
@@ -207,7 +251,11 @@ class Outbox:
         """Return in how many seconds sent rows are to be deleted."""
         if not self.sent:
             return FOR_EVER
-        if self.closing or len(self.sent) >= DELETE_ROWS:
+        if self.closing:
+            return 0
+        if (wait := self.delete_at - time.monotonic()) > 0:
+            return wait
+        if len(self.sent) >= DELETE_ROWS:
             return 0
         return self.sent_at + DELETE_PAUSE - time.monotonic()
 
@@ -217,6 +265,33 @@ class Outbox:
             self.make_whole(self.damage)
         if self.files is not None and not self.files.holds():
             self.move()
+        if not (batch or sent):
+            self.sweep_at = time.monotonic() + NO_ROOM_PAUSE
+        room = self.has_file()
+        stored = self.let_in(batch) if room else [False] * len(batch)
+        rows = [row for row, fits in zip(batch, stored, strict=True) if fits]
+        give_numbers(rows, self.handover.committed_upto + 1)
+        kept, gone = self.write(rows, [row.seq for row in sent])
+        if not kept:
+            stored = [False] * len(batch)
+        if kept and rows:
+            self.room.found()
+            self.handover.committed(rows)
+            self.space.came(rows)
+        if gone and sent:
+            self.space.went(sent)
+            with self.mutex:
+                self.undeleted -= len(sent)
+        elif sent:
+            self.delete_later(sent)
+        if batch and not room:
+            self.failed += len(batch)
+            self.room.refused(len(batch))
+        self.give_back()
+        return stored
+
+    def let_in(self, batch: list[Row]) -> list[bool]:
+        """Decide what of a group is stored; say so where something is shed."""
         assert self.file is not None
         try:
             stored = self.space.fit(self.file, batch)
@@ -228,20 +303,6 @@ class Outbox:
                 f"outbox {self.path} is full ({self.space.max_bytes / 1e6:.0f} MB): shedding, progress "
                 f"first; shed so far {dict(self.space.shed)}. Bring the broker back or raise outbox_max_mb"
             )
-        rows = [row for row, fits in zip(batch, stored, strict=True) if fits]
-        give_numbers(rows, self.handover.committed_upto + 1)
-        if not self.write(rows, [row.seq for row in sent]):
-            self.failed += len(rows)
-            self.delete_later(sent)
-            return [False] * len(batch)
-        if rows:
-            self.handover.committed(rows)
-            self.space.came(rows)
-        if sent:
-            self.space.went(sent)
-            with self.mutex:
-                self.undeleted -= len(sent)
-        self.give_back()
         return stored
 
     def delete_later(self, sent: list[Row]) -> None:
@@ -250,21 +311,42 @@ class Outbox:
             if not self.closing:
                 self.sent.extend(sent)
 
-    def write(self, rows: list[Row], sent: list[int]) -> bool:
-        """Commit, again after a pause where the disk is busy or full; False = given up."""
-        assert self.file is not None
+    def write(self, rows: list[Row], sent: list[int]) -> tuple[bool, bool]:
+        """Commit, again after a pause where the file is busy; tell whether rows are kept and sent ones gone.
+
+        Where the disk is full it does not wait.
+        """
+        if self.file is None:
+            return not rows, not sent
         for attempt in range(COMMIT_ATTEMPTS):
             try:
                 self.file.write(rows, sent)
                 self.commits += 1
-                return True
+                return True, True
             except OutboxDamaged as error:
                 self.make_whole(str(error))
+            except OutboxFull:
+                self.failed += len(rows)
+                self.room.refused(len(rows))
+                return not rows, self.without_room(sent)
             except (sqlite3.Error, OSError) as error:
                 problem = error
                 time.sleep(COMMIT_PAUSE * attempt)
+        self.failed += len(rows)
         self.complain(f"outbox {self.path}: {problem}; free the disk or move db_path. Events are being lost")
-        return False
+        return False, False
+
+    def without_room(self, sent: list[int]) -> bool:
+        """Delete or mark rows that are sent, on a full disk; tell whether that was done."""
+        assert self.file is not None
+        self.sweep_at = time.monotonic() + NO_ROOM_PAUSE
+        try:
+            self.file.delete(sent)
+        except (sqlite3.Error, OSError) as error:
+            self.delete_at = self.sweep_at
+            self.complain(f"outbox {self.path}: {error}; what was sent can't be deleted. Free the disk")
+            return False
+        return True
 
     def found_damaged(self, reason: str) -> None:
         """Have the file made whole again, as the publisher found it damaged; from any thread."""
@@ -278,7 +360,7 @@ class Outbox:
         with self.handover.reading:
             held = self.lock.tally.held
             damage = rebuild(self.lock, held, reason, self.file, self.handover.copy())
-            self.file = OutboxFile(self.lock.path, self.lock.tally)
+            self.file = OutboxFile(self.lock.path, self.lock.tally, self.lock.marks)
             self.opened(damage)
 
     def move(self) -> None:
@@ -309,10 +391,17 @@ class Outbox:
             return None
 
     def give_back(self) -> None:
-        """After a long queue has drained, return its disk space."""
-        if self.space.depth == 0 and self.space.high_water > SHRINK_ABOVE and self.file is not None:
+        """Once a long queue has drained, or the disk has no room, return the disk space of what is sent."""
+        if self.file is None or self.space.depth:
+            return
+        if self.file.marked or (self.room.lacking and self.space.high_water):
+            self.renew()
+        elif self.space.high_water > SHRINK_ABOVE:
             self.space.high_water = 0
-            self.file.shrink()
+            try:
+                self.file.shrink()
+            except OutboxFull:
+                self.renew()
 
     def complain(self, message: str) -> None:
         """Log an error, at most once in ten seconds."""

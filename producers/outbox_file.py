@@ -5,15 +5,19 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
+from itertools import islice, takewhile
 from pathlib import Path
 
 from evometrics.producers.outbox_format import OUTBOX, RELEASED, UPGRADE, UPGRADED
-from evometrics.producers.outbox_names import OutboxDamaged, OutboxError
+from evometrics.producers.outbox_marks import SentMarks
+from evometrics.producers.outbox_names import OutboxDamaged, OutboxError, OutboxFull
 from evometrics.producers.outbox_tally import Tally
 from evometrics.producers.row import ROW_OVERHEAD, Row, checksum_of, columns_of
+from evometrics.producers.sqlite_errors import DAMAGE, READ_DAMAGE, Reporting, damages, lacks_room
 from evometrics.producers.sqlite_kinds import definitions, words
+from evometrics.schemas.disk import space_of
 from evometrics.schemas.wire import UnreadableMessage, WireFormat, decode
 
 #: Most rows in one statement. It is for a multiple of `STEP` rows, or for fewer than that, so that there are
@@ -27,17 +31,28 @@ FIRST_EVERY = 16
 LAST_SEQ = 2**63 - 1
 #: Rows are read in portions of about this many bytes.
 READ_BYTES = 4_000_000
+#: Rows that are marked as sent are deleted in portions of about this many.
+SWEEP_ROWS = 5000
 #: Bytes of a page: a large one holds many rows, and a commit of a few hundred rows writes few pages.
 PAGE_BYTES = 16_384
-#: The WAL is copied into the database when it has this many pages. A row that was sent meanwhile is gone by
-#: then, and need not be copied.
-WAL_PAGES = 1000
+#: The WAL is copied into the database when it has this many pages, on a small disk a sixteenth of its size.
+#: A row that was sent meanwhile is gone by then, and need not be copied.
+WAL_PAGES, LEAST_WAL_PAGES, WAL_SHARE = 1000, 32, 1 / 16
+#: An outbox takes no events in while its disk has less room than for so many such logs: one to write, one to
+#: copy, and one for whoever shares the disk.
+KEPT_FREE_LOGS = 3
 #: The WAL is cut back to this size, bytes, once its content is in the database.
 WAL_LIMIT = 16_000_000
 
-#: What SQLite answers where a file is not as it was written. Others (busy, full) pass.
-DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-READ_DAMAGE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_ERROR}
+
+def wal_pages(disk_bytes: int) -> int:
+    """Return how long a log may grow on a disk of that size, pages."""
+    return max(LEAST_WAL_PAGES, min(WAL_PAGES, int(disk_bytes * WAL_SHARE / PAGE_BYTES)))
+
+
+def kept_free(disk_bytes: int) -> int:
+    """Return how much room of a disk of that size is kept for deleting what is sent, bytes."""
+    return KEPT_FREE_LOGS * wal_pages(disk_bytes) * PAGE_BYTES
 
 
 def portions(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:
@@ -50,31 +65,25 @@ def portions(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:
         start += count
 
 
-class Reporting:
-    """`with` it: raises `OutboxDamaged` for what SQLite says of a file that is not as it was written."""
-
-    def __init__(self, path: Path, codes: set[int]) -> None:
-        self.path = path
-        self.codes = codes
-
-    def __enter__(self) -> None:
-        """Every commit is done within one: a generator would cost four times as much."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.Error) and damages(error, self.codes):
-            raise OutboxDamaged(f"outbox {self.path}: {error}") from error
-
-
 class OutboxFile:
     """The SQLite side. Not safe for several threads at once: each opens its own."""
 
-    def __init__(self, path: Path, tally: Tally | None = None) -> None:
-        """Open or create the file; `tally`: where to keep how many rows it should hold.
+    def __init__(
+        self, path: Path, tally: Tally | None = None, marks: SentMarks | None = None, *, alone: bool = False
+    ) -> None:
+        """Open or create the file.
 
-        Raises `OutboxError`; where it is an outbox that can't be read as it was written, `OutboxDamaged`.
+        `tally`: where to keep how many rows it should hold. `marks`: which of its rows are sent; these are
+        neither read nor counted. `alone`: no other handle reads it, so that SQLite keeps the index of the log
+        in memory, where it would need disk space.
+        Raises `OutboxError`; where it is an outbox that can't be read as it was written, `OutboxDamaged`;
+        where there is no room for the files beside it, `OutboxFull`.
         """
         self.path = path
         self.tally = tally
+        self.marks = marks
+        self.alone = alone
+        self.marked = 0
         self.deletions = 0
         self.writing = Reporting(path, DAMAGE)
         self.reading = Reporting(path, DAMAGE | READ_DAMAGE)
@@ -89,7 +98,7 @@ class OutboxFile:
             if damages(error, READ_DAMAGE):
                 raise OutboxDamaged(said, self.connection) from error
             self.connection.close()
-            raise OutboxError(said) from error
+            raise (OutboxFull if lacks_room(error, path) else OutboxError)(said) from error
         except OutboxDamaged:
             raise
         except BaseException:
@@ -99,6 +108,8 @@ class OutboxFile:
     def prepare(self) -> None:
         """Make an empty database an outbox, and set how SQLite is to work with it."""
         database = self.connection
+        if self.alone:
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")
         application = database.execute("PRAGMA application_id").fetchone()[0]
         if database.execute("PRAGMA user_version").fetchone()[0] > OUTBOX.version:
             raise OutboxError(f"outbox {self.path}: of a newer release; it is left to that release")
@@ -118,7 +129,8 @@ class OutboxFile:
         database.execute("PRAGMA synchronous = FULL")
         # What is deleted need not be overwritten, as some builds of SQLite do by default.
         database.execute("PRAGMA secure_delete = OFF")
-        database.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        pages = wal_pages(space_of(self.path).total)
+        database.execute(f"PRAGMA wal_autocheckpoint = {pages}")
         database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
         self.unchecked = bool(tables) and words(tables[0][1]) in (words(RELEASED), words(UPGRADED))
         if tables and words(tables[0][1]) == words(RELEASED):
@@ -126,6 +138,7 @@ class OutboxFile:
         definitions(database)  # opens the log, which is then there to be watched
         places = database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         self.portion = min(PORTION, places // COLUMNS)
+        self.marked = sum(1 for _ in self.marked_rows())
 
     def close(self) -> None:
         """Close the file."""
@@ -161,6 +174,52 @@ class OutboxFile:
                 raise
         if self.tally is not None:
             self.tally.done()
+        if self.marked and not rows:
+            with suppress(OutboxFull):
+                self.sweep()
+
+    def numbers_after(self, seq: int) -> Iterator[int]:
+        """Return the numbers of all rows after one, sent or not, in order."""
+        found = self.connection.execute("SELECT seq FROM outbox WHERE seq > ? ORDER BY seq", (seq,))
+        with closing(found):
+            for (number,) in found:
+                yield number
+
+    def marked_rows(self) -> Iterator[int]:
+        """Return the numbers of rows that are here though they are sent, in order."""
+        marks = self.marks
+        if marks is not None and marks.last:
+            here = takewhile(lambda seq: seq <= marks.last, self.numbers_after(0))
+            yield from (seq for seq in here if seq in marks)
+
+    def delete(self, sent: Sequence[int]) -> None:
+        """Delete rows that the broker has; mark them as sent where the disk has no room for that.
+
+        Raises `OutboxFull` where not even that can be done.
+        """
+        try:
+            self.write((), sent)
+        except OutboxFull:
+            self.mark(sent)
+
+    def mark(self, sent: Sequence[int]) -> None:
+        """Mark rows that are here as sent, which needs no space. Raises `OutboxFull`."""
+        if self.marks is None:
+            raise OutboxFull(f"outbox {self.path}: it has no marks")
+        new = [seq for seq in sent if seq not in self.marks]
+        with self.reading:
+            self.marks.add(new, self.numbers_after)
+        self.marked += len(new)
+
+    def sweep(self) -> None:
+        """Delete rows that are marked as sent, some at a time. Raises `OutboxFull`."""
+        numbers = list(islice(self.marked_rows(), SWEEP_ROWS))
+        before, self.marked = self.marked, 0
+        try:
+            self.write((), numbers)
+            before -= len(numbers)
+        finally:
+            self.marked = before
 
     def read_after(self, seq: int, limit: int, upto: int = LAST_SEQ) -> list[Row]:
         """Return up to `limit` rows after `seq`, in order; fewer of large ones, none at the end.
@@ -169,19 +228,21 @@ class OutboxFile:
         """
         rows: list[Row] = []
         size = 0
+        marks = self.marks
         with self.reading:
             found = self.connection.execute(
-                "SELECT seq, topic, key, value, checksum FROM outbox "
-                "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-                (seq, upto, limit),
+                "SELECT seq, topic, key, value, checksum FROM outbox WHERE seq > ? AND seq <= ? ORDER BY seq",
+                (seq if marks is None else max(seq, marks.upto), upto),
             )
             for values in found:
+                if marks is not None and values[0] in marks.beyond:
+                    continue
                 if (row := verified(*values, unchecked=self.unchecked)) is None:
                     found.close()
                     raise OutboxDamaged(f"outbox {self.path}: event {values[0]} is not as it was recorded")
                 rows.append(row)
                 size += row.size
-                if size >= READ_BYTES:
+                if size >= READ_BYTES or len(rows) >= limit:
                     break
             found.close()
         return rows
@@ -209,14 +270,19 @@ class OutboxFile:
     def sheddable(self, topic: str, after: int, limit: int) -> list[tuple[int, int]]:
         """Return seq and size of up to `limit` rows of a topic after a seq, oldest first."""
         with self.writing:
-            return self.connection.execute(
+            found = self.connection.execute(
                 f"SELECT seq, length(value) + {ROW_OVERHEAD} FROM outbox "
                 "WHERE topic = ? AND seq > ? ORDER BY seq LIMIT ?",
                 (topic, after, limit),
             ).fetchall()
+        return [each for each in found if self.marks is None or each[0] not in self.marks]
 
     def depth(self) -> int:
         """Return how many rows wait. Raises `OutboxDamaged`."""
+        return self.rows() - self.marked
+
+    def rows(self) -> int:
+        """Return how many rows there are, those included that are sent. Raises `OutboxDamaged`."""
         with self.reading:
             return int(self.connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
@@ -230,20 +296,11 @@ class OutboxFile:
         rows, size, of_topic = found.fetchone()
         return rows, size, of_topic
 
-    def delete(self, sent: Sequence[int]) -> None:
-        """Delete rows that the broker has acknowledged."""
-        self.write((), sent)
-
     def shrink(self) -> None:
         """Give unused pages back to the file system."""
         # By executescript, which runs the pragma to its end: `execute` frees a single page.
-        self.connection.executescript("PRAGMA incremental_vacuum")
-
-
-def damages(error: sqlite3.Error, codes: set[int]) -> bool:
-    """Tell whether SQLite means that a file is not as it was written; text that is no UTF-8 has no code."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is None or code in codes or code & 0xFF in DAMAGE
+        with self.writing:
+            self.connection.executescript("PRAGMA incremental_vacuum")
 
 
 def verified(

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from evometrics.producers.outbox_tally import BYTES, Record, Tally, read_record
+from evometrics.producers.outbox_marks import BLOCK, SentMarks
+from evometrics.producers.outbox_tally import BYTES, Held, Record, Tally, read_record
+from evometrics.schemas.disk import is_full
 from evometrics.schemas.errors import EvometricsError
 
 LOCK = ".lock"
@@ -26,6 +28,10 @@ ASIDE = ".damaged"
 
 class OutboxError(EvometricsError, OSError):
     """The outbox can't be used; the message names its file and the way out."""
+
+
+class OutboxFull(OutboxError):
+    """The disk has no room for what was to be written, and nothing of it was."""
 
 
 class OutboxDamaged(OutboxError):
@@ -46,15 +52,18 @@ class OutboxLock:
     Attributes:
         record: how many events it should hold, as found when the lock was taken; None = it does not say.
         tally: where that is kept up to date from now on.
+        marks: which of its rows are sent, though they are still in it.
     """
 
     path: Path
     descriptor: int
     record: Record | None = None
     tally: Tally = field(init=False)
+    marks: SentMarks = field(init=False)
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.descriptor)
+        self.marks = SentMarks(self.descriptor)
 
     @property
     def lock_path(self) -> Path:
@@ -66,6 +75,8 @@ class OutboxLock:
         if self.descriptor < 0:
             return
         if delete and self.held():
+            if self.tally.held.rows:  # all marked as sent: nobody is to miss them if this is cut short
+                self.tally.begin(Held(0, self.tally.held.last + 1, self.tally.held.last))
             for path in (*database_files(self.path), self.lock_path):
                 path.unlink(missing_ok=True)
         os.close(self.descriptor)
@@ -138,10 +149,16 @@ def new_outbox(db_path: Path) -> OutboxLock:
             except FileExistsError:
                 continue
             if (lock := locked(path, descriptor)) is not None:
-                lock.tally.put()
+                try:
+                    os.pwrite(descriptor, bytes(BLOCK), 0)
+                    lock.tally.put()
+                except OSError:
+                    lock.close(delete=True)
+                    raise
                 return lock
     except OSError as error:
-        raise OutboxError(f"db_path={str(db_path)!r}: {error}; give a path that can be written") from error
+        kind = OutboxFull if is_full(error) else OutboxError
+        raise kind(f"db_path={str(db_path)!r}: {error}; give a path that can be written") from error
     raise AssertionError("unreachable")
 
 

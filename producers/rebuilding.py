@@ -96,8 +96,10 @@ def rebuild(
     file = OutboxFile(new)
     try:
         first, last = (held.first, held.last) if held else (1, LATEST)
+        sent: set[int] = set()
         for rows in portions_of(readable(path)):
-            file.keep([row for row in rows if first <= row.seq <= last])
+            sent.update(row.seq for row in rows if row.seq in lock.marks and first <= row.seq <= last)
+            file.keep([row for row in rows if first <= row.seq <= last and row.seq not in sent])
         file.keep(list(more))
         found = Held(file.depth(), file.first(), file.last())
     finally:
@@ -112,7 +114,7 @@ def rebuild(
             old.close()
     done.rename(path)
     lock.tally.begin(found)
-    lost = None if held is None else max(0, held.rows - found.rows)
+    lost = None if held is None else max(0, held.rows - found.rows - len(sent))
     return Damage(path, aside, reason, found.rows, lost)
 
 

@@ -72,6 +72,12 @@ OUTBOX_EVENTS = MetricDef("evometrics_outbox_events", "gauge", "Events that the 
 OUTBOX_BYTES = MetricDef(
     "evometrics_outbox_bytes", "gauge", "Size of the events in this process's outbox, bytes."
 )
+DISK_FREE = MetricDef(
+    "evometrics_disk_free_bytes",
+    "gauge",
+    "Space left on the disk of a data folder (kafka, clickhouse, stream, outbox), bytes.",
+    ("folder",),
+)
 OUTBOX_OLDEST_SECONDS = MetricDef(
     "evometrics_outbox_oldest_seconds",
     "gauge",
@@ -212,6 +218,7 @@ OF_NODES: tuple[MetricDef, ...] = (
     OUTBOX_EVENTS,
     OUTBOX_BYTES,
     OUTBOX_OLDEST_SECONDS,
+    DISK_FREE,
     BROKER_CONNECTED,
     EVENTS_RECORDED,
     EVENTS_SENT,
