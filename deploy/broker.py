@@ -13,13 +13,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
-
 from evometrics.deploy.jars import KAFKA_FILES, Progress, kafka_libs
 from evometrics.deploy.java import find_java
 from evometrics.deploy.ports import HOST, steady_ports
 from evometrics.deploy.process import ProcessFailedError, ProcessSpec
+from evometrics.schemas.reaching import known_nodes
 from evometrics.schemas.settings import require
 
 CLUSTER_ID = "ZXZvbWV0cmljcy1sb2NhbA"  # base64 of 16 bytes, as Kafka wants a cluster's id
@@ -201,17 +199,4 @@ async def registered_brokers(address: str) -> frozenset[int]:
     A KRaft broker is listed once it is registered and unfenced. One that lists itself serves clients, while
     others of its cluster may be away.
     """
-    host, _, port = address.rpartition(":")
-    try:
-        # The Kafka client logs an error for each attempt at a port where nobody listens yet.
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), timeout=5)
-        writer.close()
-        client = AIOKafkaClient(bootstrap_servers=address, request_timeout_ms=5000)
-        try:
-            # Asks this broker and no other: what it advertises is not followed.
-            await client.bootstrap()
-            return frozenset(broker.nodeId for broker in client.cluster.brokers())
-        finally:
-            await client.close()
-    except (OSError, KafkaError, TimeoutError):
-        return frozenset()
+    return frozenset(node.nodeId for node in await known_nodes(address))

@@ -12,7 +12,8 @@ from evometrics.deploy.stack import LocalStack, StackSettings
 from evometrics.deploy.stackfile import StackAddresses
 from evometrics.deploy.terminal import tell
 from evometrics.deploy.topics import create_topics
-from evometrics.schemas.settings import require
+from evometrics.schemas.disk import DiskSettings
+from evometrics.schemas.settings import read_settings, require
 from evometrics.sinks.migrate import migrate
 
 
@@ -25,6 +26,7 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
         external_clickhouse=args.clickhouse_url,
         stream_workers=stream_workers,
         sink_workers=sink_workers,
+        disk=read_settings(DiskSettings, "disk", file=config_file(args)),
     )
     replication = replication_for(args, settings)
 

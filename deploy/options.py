@@ -12,6 +12,7 @@ from typing import Any
 
 from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.stackfile import StackAddresses, read_stack
+from evometrics.schemas.disk import DiskSettings
 from evometrics.schemas.health import HealthSettings
 from evometrics.schemas.http import HttpAddress
 from evometrics.schemas.settings import SECTIONS, KafkaSettings, SettingsError, check_names, read_settings
@@ -23,6 +24,7 @@ DATA = ".evometrics"
 LOCAL: dict[str, type[Any]] = {
     "clickhouse": ClickHouseSettings,
     "clickhouse_server": ServerSettings,
+    "disk": DiskSettings,
     "health": HealthSettings,
     "kafka": KafkaSettings,
     "sink": SinkSettings,

@@ -9,15 +9,24 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 
 from aiokafka.client import AIOKafkaClient
 
-from evometrics.deploy.options import check_settings, clickhouse_settings
+from evometrics.deploy.disks import Reserve
+from evometrics.deploy.options import (
+    check_settings,
+    clickhouse_settings,
+    config_file,
+    kafka_settings,
+    running_stack,
+)
 from evometrics.deploy.terminal import reader_gone, tell
 from evometrics.schemas import tasks
 from evometrics.schemas.bootstrap import never_create
+from evometrics.schemas.disk import DiskSettings
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.settings import SettingsError, read_settings
 
 Run = Callable[[argparse.Namespace], Coroutine[None, None, int]]
 
@@ -62,7 +71,7 @@ def failed(args: argparse.Namespace, error: Exception) -> int:
 def way_out(args: argparse.Namespace, error: Exception) -> str | None:
     """Return the line that says how to get out of it; None where it is a fault of the program."""
     if isinstance(error, EvometricsError):
-        return str(error)
+        return str(error) + (held(args) if isinstance(error, ConnectionError) else "")
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         return str(error)  # the system's: it names the file or the address
     return unreachable(args, error)
@@ -76,10 +85,15 @@ def unreachable(args: argparse.Namespace, error: Exception) -> str | None:
     if "aiokafka.errors" in sys.modules:
         from aiokafka.errors import KafkaError
 
+        from evometrics.schemas.reaching import misdirected
+
         if isinstance(error, KafkaError) and error.retriable:
             said = str(error) or type(error).__name__
+            if wrong := asyncio.run(misdirected(kafka_settings(args).brokers)):
+                return f"{wrong} ({said})"
             return (
                 f"Kafka: {said}; start it (`evometrics up`), or name another with --brokers, then try again"
+                + held(args)
             )
     if "evometrics.sinks.client" in sys.modules:
         from evometrics.sinks.client import explain, remedy
@@ -88,6 +102,15 @@ def unreachable(args: argparse.Namespace, error: Exception) -> str | None:
         if remedy(error, settings) is not None:
             return explain(settings, error)
     return None
+
+
+def held(args: argparse.Namespace) -> str:
+    """Return why the local stack's Kafka may not run, as the end of a message; empty where it may."""
+    if getattr(args, "data", None) is None or running_stack(args) is None:
+        return ""
+    settings = read_settings(DiskSettings, "disk", file=config_file(args))
+    why = Reserve(Path(args.data) / "kafka", settings).lacks()
+    return "" if why is None else f". Kafka of the stack on {args.data} is held: {why}"
 
 
 def needs(*modules: str) -> None:

@@ -6,12 +6,13 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from evometrics.deploy.broker import KafkaNode, bootstrap, plan_nodes, prepare_node, registered_brokers
 from evometrics.deploy.clickhouse.process import clickhouse_process
+from evometrics.deploy.disks import DiskWatch, Reserve
 from evometrics.deploy.jars import Progress
 from evometrics.deploy.java import MissingPartError
 from evometrics.deploy.ports import HOST, steady_ports
@@ -19,6 +20,7 @@ from evometrics.deploy.process import ChildProcess, ProcessSpec, python
 from evometrics.deploy.readiness import answers, live_at
 from evometrics.deploy.stackfile import StackAddresses, end_leftovers, lock_data, remove_stack, write_stack
 from evometrics.deploy.supervise import SupervisedPart
+from evometrics.schemas.disk import DiskSettings
 from evometrics.schemas.settings import KafkaSettings, require
 from evometrics.schemas.tasks import end_tasks
 from evometrics.sinks.settings import ClickHouseSettings
@@ -37,6 +39,7 @@ class StackSettings:
         external_clickhouse: URL of a running ClickHouse that takes the place of the embedded one.
         stream_workers: Faust workers to run.
         sink_workers: sinks to run.
+        disk: how much room is kept on the disks.
     """
 
     data: str = ".evometrics"
@@ -45,6 +48,7 @@ class StackSettings:
     external_clickhouse: str | None = None
     stream_workers: int = 1
     sink_workers: int = 1
+    disk: DiskSettings = field(default_factory=DiskSettings)
 
     def __post_init__(self) -> None:
         # Of two, the quorum of controllers is gone with either one.
@@ -95,6 +99,7 @@ class LocalStack:
         self._workers: list[SupervisedPart] = []
         self._lock: int | None = None
         self._ready = False
+        self._disks: asyncio.Task[None] | None = None
         self.addresses: StackAddresses
 
     async def __aenter__(self) -> LocalStack:
@@ -122,6 +127,9 @@ class LocalStack:
                 metrics_urls={name: f"http://{HOST}:{ports[name]}/metrics" for name in self._worker_names()},
                 data=self._data,
             )
+            folders = {name: self._data / name for name in ("kafka", "clickhouse", "stream")}
+            watch = DiskWatch(folders, self._settings.disk, self._progress)
+            self._disks = asyncio.create_task(watch.run(), name="disks")
             await all_of(self._start_brokers(nodes), self._start_clickhouse(ports["clickhouse"]))
             await self._prepare(self.addresses)
             specs = [self._worker(name, ports[name]) for name in self._worker_names()]
@@ -139,6 +147,8 @@ class LocalStack:
         lock, self._lock = self._lock, None
         self._ready = False
         try:
+            if self._disks is not None:
+                await end_tasks([self._disks])
             await self._end(self._workers)
         finally:
             try:
@@ -171,8 +181,10 @@ class LocalStack:
         await all_of(*(self._start_node(node, nodes) for node in nodes))
 
     async def _start_node(self, node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> None:
+        reserve = Reserve(node.folder, self._settings.disk)
+        await reserve.until_there("kafka", self._progress)  # to prepare it writes as well
         spec = await prepare_node(node, nodes, self._data / "logs", self._progress)
-        await self._start_part(spec, self._stores, f" on {node.address}")
+        await self._start_part(spec, self._stores, f" on {node.address}", reserve.lacks)
 
     async def _start_clickhouse(self, port: int) -> None:
         url = self.addresses.clickhouse_url
@@ -210,8 +222,14 @@ class LocalStack:
             ready_timeout=WORKER_START_SECONDS,
         )
 
-    async def _start_part(self, spec: ProcessSpec, parts: list[SupervisedPart], where: str = "") -> None:
-        part = SupervisedPart(ChildProcess(spec), self._progress, self._note)
+    async def _start_part(
+        self,
+        spec: ProcessSpec,
+        parts: list[SupervisedPart],
+        where: str = "",
+        hold: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        part = SupervisedPart(ChildProcess(spec), self._progress, self._note, hold)
         parts.append(part)
         began = time.monotonic()
         await part.start()

@@ -1,4 +1,4 @@
-"""A child process that is started again when it dies, and ended when it is stuck."""
+"""A child process that is started again when it dies, ended when it is stuck, held where it may not run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from evometrics.deploy.process import ChildProcess, ProcessFailedError
 from evometrics.deploy.readiness import Liveness
@@ -24,6 +25,9 @@ STUCK_CHECKS = 3
 #: and one that does not answer at all: the machine may be busy, or the part paused.
 SILENT_CHECKS = 24
 
+#: How often it is asked whether a part may run.
+HOLD_POLL_SECONDS = 1.0
+
 Report = Callable[[str], None]
 
 
@@ -41,10 +45,23 @@ class SupervisedPart:
         child: the process.
         report: is told of each death, with the exit code and the end of the log, and of each return.
         restarted: is called after each new start (the process id has changed).
+        hold: tells why the part must not run just now, None where it may. One that runs is then stopped in
+            good order, and it is started only once it may run.
+
+    Attributes:
+        held: why it does not run just now, None where nothing keeps it from running.
     """
 
-    def __init__(self, child: ChildProcess, report: Report, restarted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        child: ChildProcess,
+        report: Report,
+        restarted: Callable[[], None],
+        hold: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.child = child
+        self.held: str | None = None
+        self._hold = hold
         self._tell = report
         self._restarted = restarted
         self._watch: asyncio.Task[None] | None = None
@@ -52,7 +69,8 @@ class SupervisedPart:
         self._ready = False
 
     async def start(self) -> None:
-        """Start the child, wait until it is ready, and watch it from then on."""
+        """Start the child once it may run, wait until it is ready, and watch it from then on."""
+        await self._until_allowed()
         await self.child.start()
         self._ready = True
         self._watch = asyncio.create_task(self._keep_running(), name=f"watch {self.child.spec.name}")
@@ -69,13 +87,15 @@ class SupervisedPart:
         name, deaths = self.child.spec.name, 0
         while True:
             began = time.monotonic()
-            await self.child.wait()
+            stopped = await self._run_out()
             self._ready = False
-            deaths = 1 if time.monotonic() - began > RECOVERED_SECONDS else deaths + 1
-            pause = pause_before(deaths)
-            told = f"{name} {self.child.describe_exit()}; starting it again in {pause:.1f} s."
-            self._report(f"{told} The end of {self.child.spec.log}:\n{self.child.log_tail()}")
-            await asyncio.sleep(pause)
+            if not stopped:
+                deaths = 1 if time.monotonic() - began > RECOVERED_SECONDS else deaths + 1
+                pause = pause_before(deaths)
+                told = f"{name} {self.child.describe_exit()}; starting it again in {pause:.1f} s."
+                self._report(f"{told} The end of {self.child.spec.log}:\n{self.child.log_tail()}")
+                await asyncio.sleep(pause)
+            await self._until_allowed()
             try:
                 await self.child.start()
             except ProcessFailedError as error:
@@ -91,6 +111,32 @@ class SupervisedPart:
             except OSError:
                 log.exception("%s runs again, which could not be noted", name)
             self._report(f"{name} is ready again")
+
+    async def _run_out(self) -> bool:
+        """Wait until the child has ended; tell whether it was stopped because it may no longer run."""
+        while self.child.running:
+            if (why := self._hold()) is not None:
+                self._ready = False
+                self.held = why
+                self._report(f"{self.child.spec.name} is stopped: {why}")
+                await self.child.stop()
+                return True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HOLD_POLL_SECONDS):
+                    await self.child.wait()
+        return False
+
+    async def _until_allowed(self) -> None:
+        """Wait until the part may run, and say why it may not."""
+        name = self.child.spec.name
+        while (why := self._hold()) is not None:
+            if self.held is None:
+                self.held = why
+                self._report(f"{name} is not started: {why}")
+            await asyncio.sleep(HOLD_POLL_SECONDS)
+        if self.held is not None:
+            self.held = None
+            self._report(f"{name} may run again; starting it")
 
     def _report(self, line: str) -> None:
         """Tell of it; whatever becomes of those who hear it, the part is kept running."""

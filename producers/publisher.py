@@ -125,9 +125,9 @@ class Publisher:
             except asyncio.CancelledError as error:
                 if cancelled():
                     raise
-                self.report(error)
+                await self.telling.lost(error, self.backlog.depth)
             except Exception as error:
-                self.report(error)
+                await self.telling.lost(error, self.backlog.depth)
             self.attempt += 1
             await asyncio.sleep(backoff(self.attempt))
 

@@ -9,6 +9,7 @@ from aiokafka.errors import InvalidTimestampError
 from evometrics.producers.broker_clock import BrokerClock, in_words
 from evometrics.producers.notices import Reminders
 from evometrics.schemas.compatibility import IncompatibleSchema
+from evometrics.schemas.reaching import misdirected
 from evometrics.schemas.registry import RegistryUnavailable
 
 logger = logging.getLogger(__name__)
@@ -32,8 +33,16 @@ class Telling(Reminders):
         self.trouble = self.clock_refused = ""
         self.failures = 0
 
-    def report(self, error: BaseException, waiting: int) -> None:
-        """Say what is wrong, and how many events wait."""
+    async def lost(self, error: BaseException, waiting: int) -> None:
+        """Find out why a session has failed, and say it."""
+        if isinstance(error, InvalidTimestampError | RegistryUnavailable | IncompatibleSchema):
+            self.report(error, waiting)
+            return
+        self.connected, self.trouble = False, str(error) or type(error).__name__
+        self.report(error, waiting, await misdirected(self.brokers))
+
+    def report(self, error: BaseException, waiting: int, wrong: str | None = None) -> None:
+        """Say what is wrong, and how many events wait; `wrong`: in the words of `schemas.reaching`."""
         self.failures += 1
         if isinstance(error, InvalidTimestampError):
             ahead = self.clock.ahead
@@ -44,7 +53,10 @@ class Telling(Reminders):
             return
         self.connected = False
         self.trouble = str(error) or type(error).__name__
-        if isinstance(error, RegistryUnavailable | IncompatibleSchema):  # says itself what to do
+        if wrong is not None:
+            self.trouble = f"{wrong} ({self.trouble})"
+        if wrong is not None or isinstance(error, RegistryUnavailable | IncompatibleSchema):
+            # these say themselves what to do
             words = "%s. Events wait in the outbox (%d) and are sent later"
             self.say("broker", words, self.trouble, waiting, level=logging.ERROR)
             return

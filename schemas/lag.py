@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient, next_offsets
+from evometrics.schemas.reaching import misdirected
 from evometrics.schemas.settings import KafkaSettings
 
 ANSWER_SECONDS = 5.0
@@ -58,8 +59,9 @@ class GroupLag:
             async with asyncio.timeout(ANSWER_SECONDS):
                 lag = await self.ask([TopicPartition(*p) for p in partitions])
         except (KafkaError, OSError, TimeoutError) as error:
-            self.away = f"Kafka at {self.kafka.brokers} does not answer ({error!r})"
             await self.close()
+            wrong = await misdirected(self.kafka.brokers)
+            self.away = wrong or f"Kafka at {self.kafka.brokers} does not answer ({error!r})"
             return None
         self.away = None
         return lag

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.backoff import backoff
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.reaching import why_unavailable
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_settings import BROKER_TIME, LARGEST_MESSAGE
 from evometrics.schemas.validation import MAX_EVENT_BYTES
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 
 class BrokerUnavailable(EvometricsError, ConnectionError):
-    """No broker answers; the message names the address and the way out."""
+    """No broker can be reached; the message names the addresses and the way out."""
 
 
 async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
@@ -50,10 +51,12 @@ async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Aw
                 attempt += 1
                 await asyncio.sleep(backoff(attempt))
     except (TimeoutError, KafkaConnectionError) as error:
-        raise BrokerUnavailable(
-            f"no Kafka broker answers at {kafka.brokers}: start it (`evometrics up`) or correct the address "
-            f"({problem or error!r})"
-        ) from error
+        raise await unavailable(kafka, problem or error) from error
+
+
+async def unavailable(kafka: KafkaSettings, error: BaseException) -> BrokerUnavailable:
+    """Return what to raise where a client has failed to reach the cluster by `error`."""
+    return BrokerUnavailable(f"{await why_unavailable(kafka.brokers)} ({error!r})")
 
 
 async def partitions_of(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:

@@ -21,6 +21,7 @@ import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import SystemEvent, now_micros
 from evometrics.schemas.ids import new_event_id
+from evometrics.schemas.reaching import why_unavailable
 from evometrics.schemas.reading import read_event
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_NAME, SYSTEM_EVENTS
@@ -137,9 +138,7 @@ class Retrier:
             await asyncio.wait_for(self.producer.start(), CONNECT_SECONDS)
         except (TimeoutError, KafkaConnectionError, OSError) as error:
             await self.producer.stop()
-            raise RetryFailed(
-                f"no Kafka broker answers at {self.kafka.brokers}: start it or give --brokers host:port"
-            ) from error
+            raise RetryFailed(await why_unavailable(self.kafka.brokers)) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

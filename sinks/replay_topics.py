@@ -19,7 +19,7 @@ from aiokafka.structs import ConsumerRecord
 from evometrics.schemas.binary import UNUSUAL
 from evometrics.schemas.offset_range import range_reader
 from evometrics.schemas.settings import KafkaSettings, require
-from evometrics.schemas.topic_admin import BrokerUnavailable, answered, partitions_of
+from evometrics.schemas.topic_admin import BrokerUnavailable, answered, partitions_of, unavailable
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, KPI_SNAPSHOTS, Topic
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.raw_event import RawEvent, read_head
@@ -92,7 +92,7 @@ class TopicSource:
             await self.look(partitions)
         except (TimeoutError, KafkaConnectionError) as error:
             await self.stack.aclose()
-            raise BrokerUnavailable(f"no broker answers at {self.kafka.brokers} ({error!r})") from error
+            raise await unavailable(self.kafka, error) from error
         except BaseException:
             await self.stack.aclose()
             raise

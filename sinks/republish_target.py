@@ -15,7 +15,7 @@ from aiokafka.structs import RecordMetadata
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.partitions import partition_of
 from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import BrokerUnavailable, answered, partitions_of
+from evometrics.schemas.topic_admin import answered, partitions_of, unavailable
 from evometrics.schemas.topic_retention import too_short
 from evometrics.schemas.topic_settings import BROKER_TIME, RETENTION, SENDER_TIME, change, own_settings
 from evometrics.schemas.topics import DAY_MS
@@ -88,7 +88,7 @@ class Target:
                 await asyncio.wait_for(start(), CONNECT_SECONDS)
         except (TimeoutError, KafkaConnectionError) as error:
             await self.stack.aclose()
-            raise BrokerUnavailable(f"no Kafka broker answers at {self.kafka.brokers} ({error!r})") from error
+            raise await unavailable(self.kafka, error) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -6,18 +6,21 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, generate_latest
 
 from evometrics.schemas.backoff import backoff
+from evometrics.schemas.disk import show_free
 from evometrics.schemas.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.http import HttpAddress, serve
 from evometrics.schemas.lag import GroupLag
 from evometrics.schemas.metric_defs import CONSUMER_LAG, OF_SINK, Instruments
+from evometrics.schemas.reaching import misdirected
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
@@ -30,6 +33,9 @@ from evometrics.sinks.tally import Tally
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+#: A client that has not joined its group after so many seconds may wait for an address nobody is at.
+HANGS_SECONDS = 5.0
 
 
 class SinkWorker:
@@ -63,7 +69,7 @@ class SinkWorker:
         try:
             self.waiting_for = f"ClickHouse at {self.clickhouse.url}"
             await cycle.writer.reach()
-            await self.until_there("Kafka", self.kafka.brokers, cycle.source.start)
+            await self.until_there("Kafka", self.kafka.brokers, lambda: self.join(cycle))
             self.waiting_for = None
             log.info("sink group %s: %s -> %s", self.sink.group, self.kafka.brokers, self.clickhouse.url)
             await cycle.run(stop)
@@ -84,13 +90,24 @@ class SinkWorker:
             except (KafkaError, RegistryUnavailable, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
-                self.waiting_for = f"{name} at {address} does not answer ({error})"
-                log.warning(
-                    "%s; start it (`evometrics up`) or name another address; next try in %.1f s",
-                    self.waiting_for,
-                    pause,
-                )
+                wrong = await misdirected(address) if name == "Kafka" else None
+                self.waiting_for = wrong or f"{name} at {address} does not answer ({error})"
+                way_out = "" if wrong else "; start it (`evometrics up`) or name another address"
+                log.warning("%s%s; next try in %.1f s", self.waiting_for, way_out, pause)
                 await asyncio.sleep(pause)
+
+    async def join(self, cycle: SinkCycle) -> None:
+        """Connect to Kafka and join the group; find out why where that hangs, for the client does not say."""
+        joining = asyncio.create_task(cycle.source.start())
+        try:
+            while not (await asyncio.wait({joining}, timeout=HANGS_SECONDS))[0]:
+                wrong = await misdirected(self.kafka.brokers)
+                if wrong is not None and wrong != self.waiting_for:
+                    self.waiting_for = wrong
+                    log.warning(wrong)
+            await joining
+        finally:
+            await end_tasks([joining])
 
     def metrics(self) -> bytes:
         """Return the Prometheus text."""
@@ -131,14 +148,17 @@ async def run_sink(
     listen: HttpAddress | None,
     stop: asyncio.Event,
     health: HealthSettings | None = None,
+    disks: Mapping[str, Path] | None = None,
 ) -> None:
     """Run a sink worker until `stop` is set; serve metrics and health at `listen` (None = not at all).
 
+    `disks`: data folders by name, whose free space the metrics tell as far as they are on this machine.
     Parts that are away are waited for, with a log that names them. Raises `OSError` where the port is
     taken, `IncompatibleSchema` where the registry refuses a schema, and whatever makes the worker unable to
     go on: then a supervisor starts it again.
     """
     worker = SinkWorker(kafka, clickhouse, sink)
+    show_free(worker.registry, disks or {})
     async with AsyncExitStack() as stack:
         watchdog = Watchdog("sink", health or HealthSettings(), worker.look)
         stack.push_async_callback(worker.lag.close)

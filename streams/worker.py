@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+from pathlib import Path
 from typing import Any
 
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 from prometheus_client import CollectorRegistry, generate_latest
 
+from evometrics.schemas.disk import show_free
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.http import HttpAddress, serve
@@ -62,6 +64,7 @@ async def run_stream(
     kafka = dataclasses.replace(kafka, partitions=await source_partitions(kafka))
     await create_changelogs(kafka, (changelog_name(settings.group, table) for table in TABLES))
     parts = build(kafka, settings, wire, Instruments(registry, OF_STREAMS), failed)
+    show_free(registry, {"stream": Path(settings.data)})
     state = StreamHealth(parts, GroupLag(kafka, settings.group))
     async with contextlib.AsyncExitStack() as stack:
         watchdog = Watchdog("stream worker", health or HealthSettings(), state.look)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from evometrics.deploy.commands.workers import log_to_stderr, until_terminated
 from evometrics.deploy.options import (
@@ -38,6 +39,7 @@ async def run(args: argparse.Namespace) -> int:
     settings = read_settings(SinkSettings, "sink", file=config_file(args))
     kafka, clickhouse = kafka_settings(args), clickhouse_settings(args)
     health = read_settings(HealthSettings, "health", file=config_file(args))
+    disks = {name: Path(args.data) / name for name in ("kafka", "clickhouse")}  # of a stack that runs here
     return await until_terminated(
-        lambda stop: run_sink(kafka, clickhouse, settings, http_address(args), stop, health)
+        lambda stop: run_sink(kafka, clickhouse, settings, http_address(args), stop, health, disks)
     )
