@@ -5,6 +5,8 @@
     python -m tests.faults --without all              each guarantee switched off: the check has to see it
     python -m tests.faults --outage 120               broker away, then ClickHouse, under steady load
     python -m tests.faults --scale 2                  workers from one to three and back, twice
+    python -m tests.faults --disks all                each disk runs full, by itself and by another file; may
+                                                      need `unshare --map-root-user --mount` before it
 
 Exit code 1 where a guarantee was broken (with --without: where a missing one was not seen).
 """
@@ -20,14 +22,15 @@ from collections.abc import Iterator
 
 from tests.faults import outage, scaling
 from tests.faults.crash import CRASH_POINTS, parse_crashes
+from tests.faults.disks import CASES
 from tests.faults.run import Plan, Report, run
 from tests.faults.show import line_of, missing_line, phase_table
 from tests.faults.weakened import GUARANTEES
 
 #: Events a second: what a machine of two cores bears with all parts on it, and while it catches up besides.
-RATE, CRASH_RATE, OUTAGE_RATE, SCALE_RATE = 2000.0, 500.0, 400.0, 600.0
+RATE, CRASH_RATE, OUTAGE_RATE, SCALE_RATE, DISK_RATE = 2000.0, 500.0, 400.0, 600.0, 600.0
 #: At most where the load ends once the planned crashes have happened.
-SEED_EVENTS, CRASH_EVENTS = 50_000, 30_000
+SEED_EVENTS, CRASH_EVENTS, DISK_EVENTS = 50_000, 30_000, 60_000
 FAULTS = 12
 
 
@@ -71,6 +74,7 @@ def arguments() -> argparse.Namespace:
     trouble.add_argument("--without", choices=["all", *GUARANTEES], help="switch a guarantee off")
     trouble.add_argument("--outage", type=float, metavar="SECONDS", help="how long each is away")
     trouble.add_argument("--scale", type=int, metavar="TIMES", help="how often 1 -> 3 -> 1")
+    trouble.add_argument("--disks", choices=["all", *CASES], help="which disk runs full")
     parse.add_argument("--json", action="store_true", help="print one JSON line for each run")
     args = parse.parse_args()
     if args.crash and args.crash != "all":
@@ -97,6 +101,9 @@ def plans(args: argparse.Namespace) -> Iterator[Plan]:
             rate = args.rate or OUTAGE_RATE
             events = round(rate * outage.most_seconds(args.outage))
             yield planned(args, seed, events, rate, outage=args.outage, duplicates=0.0)
+        elif args.disks:
+            for case in CASES if args.disks == "all" else [args.disks]:
+                yield planned(args, seed, DISK_EVENTS, DISK_RATE, disk=case, streams=1, sinks=1)
         elif args.scale:
             rate, gap = args.rate or SCALE_RATE, Plan.gap
             events = round(rate * scaling.most_seconds(args.scale, gap))

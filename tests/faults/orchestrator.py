@@ -32,7 +32,9 @@ async def record(node: str, brokers: str, folder: Path, rate: float) -> None:
     path = folder / f"{node}.journal"
     number = read_journal(path).next_number
     journal = Journal(path)
-    config = {"node_id": node, "brokers": brokers, "db_path": str(folder / f"{node}.db")}
+    small = folder / "disk"  # mounted for a run in which it runs full
+    config = {"node_id": node, "brokers": brokers}
+    config["db_path"] = str((small if small.is_dir() else folder) / f"{node}.db")
     collector = EvolutionMetricsCollector(config | {"stop_timeout": 5, "flush_interval": 5})
     await collector.start()
     began, first = time.monotonic(), number

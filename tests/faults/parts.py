@@ -13,11 +13,13 @@ from pathlib import Path
 
 from evometrics.deploy.broker import plan_nodes, prepare_node
 from evometrics.deploy.clickhouse.process import clickhouse_process
+from evometrics.deploy.disks import Reserve
 from evometrics.deploy.ports import HOST, free_ports
 from evometrics.deploy.process import ChildProcess, ProcessSpec
 from evometrics.deploy.readiness import answers, live_at
 from evometrics.deploy.supervise import SupervisedPart
 from evometrics.deploy.topics import create_topics
+from evometrics.schemas.disk import DiskSettings
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.sinks.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
@@ -59,7 +61,7 @@ class Parts:
 
     async def start(self, streams: int, sinks: int) -> None:
         """Start brokers, ClickHouse, topics, tables and workers."""
-        (self.folder / "outbox").mkdir()
+        (self.folder / "outbox").mkdir(exist_ok=True)
         await asyncio.gather(self.start_brokers(), self.start_clickhouse())
         workers = [("stream", n) for n in range(1, streams + 1)] + [("sink", n) for n in range(1, sinks + 1)]
         await asyncio.gather(*(self.start_worker(kind, number) for kind, number in workers))
@@ -76,7 +78,8 @@ class Parts:
         logs = self.folder / "logs"
         specs = await asyncio.gather(*(prepare_node(node, nodes, logs, self.report) for node in nodes))
         names = [f"kafka-{node.number}" for node in nodes]
-        await asyncio.gather(*(self.supervise(n, s) for n, s in zip(names, specs, strict=True)))
+        holds = [Reserve(node.folder, DiskSettings()).lacks for node in nodes]
+        await asyncio.gather(*(self.supervise(*each) for each in zip(names, specs, holds, strict=True)))
         await create_topics(self.kafka)
 
     async def start_clickhouse(self) -> None:
@@ -118,11 +121,13 @@ class Parts:
         """Return the file that counts the planned crashes a part has had."""
         return self.folder / f"{name}.crashes"
 
-    async def supervise(self, name: str, spec: ProcessSpec) -> None:
+    async def supervise(
+        self, name: str, spec: ProcessSpec, hold: Callable[[], str | None] = lambda: None
+    ) -> None:
         def restarted() -> None:
             self.restarts[name] += 1
 
-        part = SupervisedPart(ChildProcess(spec), self.report, restarted)
+        part = SupervisedPart(ChildProcess(spec), self.report, restarted, hold)
         self.supervised[name] = part
         await part.start()
 

@@ -18,9 +18,11 @@ from evometrics.schemas.events import Event
 from evometrics.schemas.tasks import end_tasks
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
+from tests.disks import mounted_image
 from tests.faults.chaos import inject, resume_all
 from tests.faults.check import Result, check
 from tests.faults.crash import crashes_had, parse_crashes
+from tests.faults.disks import DISKS, full_disk
 from tests.faults.journal import Call, read_journal
 from tests.faults.orchestrator import ENOUGH
 from tests.faults.outage import PhaseReport, outages, quantile, report_phases
@@ -56,6 +58,7 @@ class Plan:
         crash: planned crashes, see `crash`.
         without: guarantees to switch off, see `weakened`.
         outage: seconds that the brokers, then ClickHouse, are away; 0 = never.
+        disk: which disk runs full, one of `disks.CASES`.
         scalings: how often the workers go from one to three and back.
         gap: seconds between two steps of that.
     """
@@ -71,6 +74,7 @@ class Plan:
     crash: str = ""
     without: str = ""
     outage: float = 0.0
+    disk: str = ""
     scalings: int = 0
     gap: float = 4.0
 
@@ -133,6 +137,7 @@ class Run:
             self.folder, plan.brokers, process_environment(plan.without, plan.crash), self.said.append
         )
         self.watch = Watch(self.parts)
+        self.mounts = contextlib.ExitStack()
         self.faults: Counter[str] = Counter()
         self.outage: list[PhaseReport] = []
         self.unclean: list[str] = []
@@ -143,7 +148,10 @@ class Run:
         return self.folder / "outbox"
 
     async def start(self) -> None:
-        """Make the load, and start the parts meanwhile."""
+        """Make the load, and start the parts meanwhile. Raises OSError where a disk can't be mounted."""
+        if self.plan.disk:
+            folder, megabytes = DISKS[self.plan.disk.partition("-")[0]]
+            self.mounts.enter_context(mounted_image(self.folder / folder, megabytes))
         made = asyncio.to_thread(generate, load_of(self.plan))
         events, _ = await asyncio.gather(made, self.parts.start(self.plan.streams, self.plan.sinks))
         self.sent = {node: [event for _, event in events if event.node_id == node] for node in NODES}
@@ -165,11 +173,13 @@ class Run:
     async def trouble(self) -> None:
         """Cause what the plan says; where that decides how long the load is, end it then."""
         plan, parts = self.plan, self.parts
-        if plan.faults:
-            names = sorted({*parts.children, *NODES})
-            await inject(
-                parts, plan_faults(plan.seed, names, plan.events / plan.rate, plan.faults), self.faults
-            )
+        names = sorted({*parts.children, *NODES})
+        faults = plan_faults(plan.seed, names, plan.events / plan.rate, plan.faults)
+        async with asyncio.TaskGroup() as together:
+            together.create_task(inject(parts, faults, self.faults))
+            if plan.disk:
+                together.create_task(full_disk(parts, plan.disk))
+                self.faults[f"full disk of {plan.disk}"] += 1
         if plan.outage:
             await self.watch.start()
             try:
@@ -181,7 +191,7 @@ class Run:
             self.unclean = await scale(parts, plan.scalings, plan.gap)
         if plan.crash:
             await self.crashed(plan.events / plan.rate)
-        if plan.outage or plan.scalings or plan.crash:
+        if plan.outage or plan.scalings or plan.crash or plan.disk:
             (self.journals / ENOUGH).touch()
 
     def calls(self) -> list[Call]:
@@ -248,6 +258,7 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
         with clock.step("stop"):
             await resume_all(parts)
             await parts.stop()
+            own.mounts.close()
     latencies = sorted(call.seconds for call in own.calls())
     had, missed = own.crashes()
     report = Report(

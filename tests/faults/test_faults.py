@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
+import pytest
+
+from tests.disks import cannot_mount
+from tests.faults import disks
 from tests.faults.right import right
 from tests.faults.run import Plan
 from tests.faults.schedule import plan_faults
 
 
-async def test_random_kills_pauses_and_cuts_lose_nothing_and_double_nothing() -> None:
-    report = await right(Plan(seed=21, events=4000, rate=400, faults=6))
+async def test_random_kills_pauses_cuts_and_a_full_disk_lose_nothing_and_double_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("BEFORE", 2.0), ("FULL", 4.0), ("AFTER", 1.0)):
+        monkeypatch.setattr(disks, name, seconds)
+    if problem := cannot_mount(tmp_path):
+        warnings.warn(f"without the broker's full disk: {problem}", stacklevel=1)
+    disk = "" if problem else "broker"
+    report = await right(Plan(seed=21, events=4000, rate=400, faults=6, disk=disk))
     assert sum(report.faults.values()) >= 3
+    if disk:
+        assert "kafka may run again; starting it" in report.said
 
 
 async def test_long_outages_and_workers_that_come_and_go_under_load_change_nothing() -> None:
