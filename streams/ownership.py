@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -63,7 +62,6 @@ class Ownership:
 
     Attributes:
         mine: partitions that the worker was assigned last.
-        owned_since: when each partition's states were taken over, by the monotonic clock, seconds.
         loaded: changelog records read so far; moves while states are taken over.
         loading: partitions whose states are being taken over.
     """
@@ -88,7 +86,6 @@ class Ownership:
         self.generations: dict[int, int] = {}
         self.next_offsets: dict[TopicPartition, int] = {}
         self.mine: frozenset[int] = frozenset()
-        self.owned_since: dict[int, float] = {}
         self.loaded = 0
         self.loading: frozenset[int] = frozenset()
 
@@ -109,7 +106,6 @@ class Ownership:
     def drop(self, partition: int) -> None:
         """Forget a partition."""
         self.generations.pop(partition, None)
-        self.owned_since.pop(partition, None)
         for topic in self.topics:
             self.next_offsets.pop(TopicPartition(topic, partition), None)
         for table in self.tables:
@@ -136,7 +132,6 @@ class Ownership:
                 await asyncio.sleep(backoff(attempt, RETRY_SECONDS))
                 continue
             self.generations |= dict.fromkeys(wanted, generation)
-            self.owned_since |= dict.fromkeys(wanted, time.monotonic())
             break
         self.loading = frozenset()
 
