@@ -257,8 +257,8 @@ class SinkCycle:
 
     def ready(self) -> str | None:
         """Return None while messages can be read and stored, else what is wrong."""
-        if self.writer.trouble:
-            return self.writer.trouble
+        if trouble := self.writer.trouble or self.dead_letters.trouble:
+            return trouble
         if self.source.assigned is None:
             return f"not yet a member of group {self.sink.group}"
         return None
