@@ -86,6 +86,13 @@ def check(url: str, folder: Path, sent: Mapping[str, Sequence[Event]], partition
     return Result(len(recorded), len(lost), doubled, stored_twice, differing, letters, examples)
 
 
+def count_refused(url: str) -> int:
+    """Return how many events nodes have refused to record: nothing bad was given to them."""
+    with client(url) as sql:
+        found = sql.query("SELECT count() FROM system_events WHERE event_type = 'event_rejected'")
+    return int(found.result_rows[0][0])
+
+
 def contents(url: str) -> tuple[set[str], int, int]:
     """Return the stored ids of raw events, rows doubled for analysts, offsets stored twice."""
     ids: set[str] = set()

@@ -19,7 +19,8 @@ from evometrics.schemas.tasks import end_tasks
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
 from tests.faults.chaos import inject, resume_all
-from tests.faults.check import Result, check
+from tests.faults.check import Result, check, count_refused
+from tests.faults.clocks import Clocks, wrong_then_right
 from tests.faults.crash import crashes_had, parse_crashes
 from tests.faults.journal import Call, read_journal
 from tests.faults.orchestrator import ENOUGH
@@ -58,6 +59,8 @@ class Plan:
         outage: seconds that the brokers, then ClickHouse, are away; 0 = never.
         scalings: how often the workers go from one to three and back.
         gap: seconds between two steps of that.
+        clock: kind of part whose clocks are set wrong, see `clocks`; empty = none.
+        ahead: by how many seconds they are ahead then.
     """
 
     seed: int
@@ -73,6 +76,8 @@ class Plan:
     outage: float = 0.0
     scalings: int = 0
     gap: float = 4.0
+    clock: str = ""
+    ahead: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ class Report:
         crashes_missed: entries of the plan that some process did not come to, by process.
         restarts: how often each part was started again after it died.
         outage: what was measured, phase by phase.
-        unclean: workers that did not leave in good order when scaled in, parts that hung.
+        unclean: workers that did not leave in good order when scaled in, parts that hung, events that nodes
+            refused.
         latency_ms: of `record_*`: p50, p99, max.
         seconds: by step: start, load, drain, check, stop.
         said: what the supervisor said.
@@ -130,7 +136,11 @@ class Run:
         self.folder = Path(tempfile.mkdtemp(prefix=f"faults-{plan.seed}-"))
         self.said: list[str] = []
         self.parts = Parts(
-            self.folder, plan.brokers, process_environment(plan.without, plan.crash), self.said.append
+            self.folder,
+            plan.brokers,
+            process_environment(plan.without, plan.crash),
+            self.said.append,
+            Clocks(self.folder / "clocks") if plan.clock else None,
         )
         self.watch = Watch(self.parts)
         self.faults: Counter[str] = Counter()
@@ -177,6 +187,8 @@ class Run:
             finally:
                 await self.watch.stop()
             self.outage = report_phases(phases, self.watch.samples, self.calls(), plan.rate)
+        if plan.clock and parts.clocks is not None:
+            await wrong_then_right(parts, parts.clocks, plan.clock, plan.ahead, plan.events / plan.rate)
         if plan.scalings:
             self.unclean = await scale(parts, plan.scalings, plan.gap)
         if plan.crash:
@@ -239,6 +251,8 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
             groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
             await drain(parts.kafka.brokers, groups, DRAIN_SECONDS)
         with clock.step("check"):
+            if refused := await asyncio.to_thread(count_refused, parts.clickhouse.url):
+                own.unclean.append(f"{refused} events were refused by their nodes")
             result = await asyncio.to_thread(check, parts.clickhouse.url, own.journals, own.sent, PARTITIONS)
     except BaseException:
         tell(f"seed {plan.seed}: logs are in {own.folder}")
