@@ -77,3 +77,12 @@ def kpi_snapshot(
 
     Raises `InvalidEvent` where it names no agent.
     """
+
+def set_behind(seconds: float) -> None:
+    """Tell by how much this machine's clock is behind the broker's; 0 or less where it is not.
+
+    Then times that are given are held against the broker's: a clock that is days behind must not refuse them.
+    """
+
+def latest_now() -> int:
+    """Return the latest that it may be now, microseconds, by this machine's clock and the broker's."""

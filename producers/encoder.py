@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from evometrics.producers.convert import text_of
+from evometrics.producers.convert import latest_now, text_of
 from evometrics.producers.fitting import shrink
 from evometrics.producers.jsontext import json_text
 from evometrics.producers.left_out import LEFT_OUT, LeftOut, said
-from evometrics.schemas.events import Event, SystemEvent, micros, now_micros
+from evometrics.schemas.events import Event, SystemEvent, micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.screening import surely_valid
 from evometrics.schemas.validation import MAX_EVENT_BYTES, NAME_CHARACTERS, InvalidEvent, validate
@@ -36,7 +36,7 @@ class Encoder:
         if left_out.count:
             name_in(event, left_out)
         value = self.wire.encode_exact(event)
-        if value is None or not surely_valid(event, now_micros()):
+        if value is None or not surely_valid(event, latest_now()):
             value = self.encode_valid(event)
         while len(value) > MAX_EVENT_BYTES:
             if not shrink(event, len(value) - MAX_EVENT_BYTES, left_out):
@@ -47,7 +47,7 @@ class Encoder:
 
     def encode_valid(self, event: Event) -> bytes:
         """Return the bytes of an event of any size and any valid values. Raises `InvalidEvent`."""
-        validate(event, now_micros())
+        validate(event, latest_now())
         try:
             return self.wire.encode(event)
         except Exception as error:

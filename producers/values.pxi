@@ -248,6 +248,19 @@ DEF MICROSECONDS = 1e14
 DEF NANOSECONDS = 1e17
 
 
+#: Seconds by which this machine's clock is known to be behind the broker's.
+cdef double behind = 0.0
+
+
+def set_behind(double seconds):
+    global behind
+    behind = seconds if seconds > 0 else 0.0
+
+
+def latest_now():
+    return now_micros() + <long long>(behind * 1e6)
+
+
 cdef object moment_of(value, double now, str name, left_out):
     """A time in Unix seconds, from seconds, a datetime or ISO text; None where there is none that can be.
 
@@ -281,7 +294,7 @@ cdef object moment_of(value, double now, str name, left_out):
         left_out.add(name, value, "is no time; give Unix seconds or a datetime")
         return None
     at = found
-    if 0 <= at <= now + MOST_AHEAD:
+    if 0 <= at <= now + MOST_AHEAD + behind:
         return at + 0.0
     if at >= NANOSECONDS:
         reason = "are nanoseconds; give seconds"
