@@ -78,10 +78,10 @@ def kpi_snapshot(
     Raises `InvalidEvent` where it names no agent.
     """
 
-def set_behind(seconds: float) -> None:
-    """Tell by how much this machine's clock is behind the broker's; 0 or less where it is not.
+def set_broker_clock(less_ticks: float | None) -> None:
+    """Tell the broker's time, as what it is ahead of `ticks`, seconds; None where it is not known.
 
-    Then times that are given are held against the broker's: a clock that is days behind must not refuse them.
+    Times that are given are held against it too: a clock that is days behind must not refuse them.
     """
 
 def latest_now() -> int:

@@ -10,7 +10,7 @@ from evometrics.producers.convert import latest_now, text_of
 from evometrics.producers.fitting import shrink
 from evometrics.producers.jsontext import json_text
 from evometrics.producers.left_out import LEFT_OUT, LeftOut, said
-from evometrics.schemas.events import Event, SystemEvent, micros
+from evometrics.schemas.events import Event, SystemEvent, micros, now_micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.screening import surely_valid
 from evometrics.schemas.validation import MAX_EVENT_BYTES, NAME_CHARACTERS, InvalidEvent, validate
@@ -36,7 +36,7 @@ class Encoder:
         if left_out.count:
             name_in(event, left_out)
         value = self.wire.encode_exact(event)
-        if value is None or not surely_valid(event, latest_now()):
+        if value is None or not surely_valid(event, now_micros()):
             value = self.encode_valid(event)
         while len(value) > MAX_EVENT_BYTES:
             if not shrink(event, len(value) - MAX_EVENT_BYTES, left_out):

@@ -95,7 +95,7 @@ class Holding:
     def hear_time(self, seconds: float) -> None:
         """Take in the broker's time, seconds since 1970."""
         self.clock.heard(seconds)
-        convert.set_behind(-self.clock.ahead)
+        convert.set_broker_clock(self.clock.broker_less_monotonic)
 
     def hear(self, metadata: RecordMetadata) -> None:
         """Learn the broker's time by an acknowledgement, where it can't be asked for it."""

@@ -175,11 +175,14 @@ class Run:
     async def trouble(self) -> None:
         """Cause what the plan says; where that decides how long the load is, end it then."""
         plan, parts = self.plan, self.parts
+        seconds = plan.events / plan.rate
+        struck = []
         if plan.faults:
             names = sorted({*parts.children, *NODES})
-            await inject(
-                parts, plan_faults(plan.seed, names, plan.events / plan.rate, plan.faults), self.faults
-            )
+            struck.append(inject(parts, plan_faults(plan.seed, names, seconds, plan.faults), self.faults))
+        if parts.clocks is not None:
+            struck.append(wrong_then_right(parts, parts.clocks, plan.clock, plan.ahead, seconds))
+        await asyncio.gather(*struck)
         if plan.outage:
             await self.watch.start()
             try:
@@ -187,8 +190,6 @@ class Run:
             finally:
                 await self.watch.stop()
             self.outage = report_phases(phases, self.watch.samples, self.calls(), plan.rate)
-        if plan.clock and parts.clocks is not None:
-            await wrong_then_right(parts, parts.clocks, plan.clock, plan.ahead, plan.events / plan.rate)
         if plan.scalings:
             self.unclean = await scale(parts, plan.scalings, plan.gap)
         if plan.crash:
