@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).with_name("wrong_clock.c")
 #: Two hours ahead, three hours and sixteen days behind: beyond Kafka's hour, and the topics' retention.
 WRONG = (2 * 3600, -3 * 3600, -16 * 86_400)
-PARTS = ("node", "stream", "sink", "kafka", "clickhouse")
+#: Not ClickHouse: the embedded engine asks the kernel itself, past libc.
+PARTS = ("node", "stream", "sink", "kafka")
 #: Shares of the load at which a clock is set wrong, a part is killed, the clock is put right, and once more.
 SET_WRONG, KILL, SET_RIGHT, KILL_AGAIN = 0.1, 0.25, 0.55, 0.75
 
