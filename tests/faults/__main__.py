@@ -7,6 +7,7 @@
     python -m tests.faults --scale 2                  workers from one to three and back, twice
     python -m tests.faults --disks all                each disk runs full, by itself and by another file; may
                                                       need `unshare --map-root-user --mount` before it
+    python -m tests.faults --clocks all               clocks of parts wrong, and put right in the middle
 
 Exit code 1 where a guarantee was broken (with --without: where a missing one was not seen).
 """
@@ -21,6 +22,7 @@ import sys
 from collections.abc import Iterator
 
 from tests.faults import outage, scaling
+from tests.faults.clocks import PARTS, WRONG, supported
 from tests.faults.crash import CRASH_POINTS, parse_crashes
 from tests.faults.disks import CASES
 from tests.faults.run import Plan, Report, run
@@ -31,6 +33,7 @@ from tests.faults.weakened import GUARANTEES
 RATE, CRASH_RATE, OUTAGE_RATE, SCALE_RATE, DISK_RATE = 2000.0, 500.0, 400.0, 600.0, 600.0
 #: At most where the load ends once the planned crashes have happened.
 SEED_EVENTS, CRASH_EVENTS, DISK_EVENTS = 50_000, 30_000, 60_000
+CLOCK_EVENTS, CLOCK_RATE = 16_000, 400.0
 FAULTS = 12
 
 
@@ -75,6 +78,7 @@ def arguments() -> argparse.Namespace:
     trouble.add_argument("--outage", type=float, metavar="SECONDS", help="how long each is away")
     trouble.add_argument("--scale", type=int, metavar="TIMES", help="how often 1 -> 3 -> 1")
     trouble.add_argument("--disks", choices=["all", *CASES], help="which disk runs full")
+    trouble.add_argument("--clocks", metavar="PART[:SECONDS]", help=f"all, or one of {', '.join(PARTS)}")
     parse.add_argument("--json", action="store_true", help="print one JSON line for each run")
     args = parse.parse_args()
     if args.crash and args.crash != "all":
@@ -82,6 +86,12 @@ def arguments() -> argparse.Namespace:
             parse_crashes(args.crash)
         except ValueError as error:
             parse.error(f"--crash: {error}")
+    if args.clocks:
+        part, _, ahead = args.clocks.partition(":")
+        if part not in (*PARTS, "all") or (ahead and not ahead.lstrip("-").isdigit()):
+            parse.error(f"--clocks: {args.clocks!r} is no PART[:SECONDS]; the parts are {', '.join(PARTS)}")
+        if why := supported():
+            parse.error(f"--clocks: {why}")
     return args
 
 
@@ -104,12 +114,23 @@ def plans(args: argparse.Namespace) -> Iterator[Plan]:
         elif args.disks:
             for case in CASES if args.disks == "all" else [args.disks]:
                 yield planned(args, seed, DISK_EVENTS, DISK_RATE, disk=case, streams=1, sinks=1)
+        elif args.clocks:
+            for kind, ahead in each_clock(args.clocks):
+                yield planned(args, seed, CLOCK_EVENTS, CLOCK_RATE, clock=kind, ahead=ahead)
         elif args.scale:
             rate, gap = args.rate or SCALE_RATE, Plan.gap
             events = round(rate * scaling.most_seconds(args.scale, gap))
             yield planned(args, seed, events, rate, scalings=args.scale, streams=1, sinks=1)
         else:
             yield planned(args, seed, SEED_EVENTS, RATE, faults=args.faults)
+
+
+def each_clock(asked: str) -> Iterator[tuple[str, int]]:
+    """Return the parts whose clocks are to be wrong, and by how much."""
+    part, _, ahead = asked.partition(":")
+    for kind in PARTS if part == "all" else [part]:
+        for seconds in [int(ahead)] if ahead else WRONG:
+            yield kind, seconds
 
 
 def each_crash() -> Iterator[str]:
