@@ -1,6 +1,6 @@
 """A lane takes one Faust agent's batches through the steps of design section 7, in order.
 
-1. Read and compute (a processor's pure function).
+1. See that the topics are what they were (`sources`); read and compute (a processor's pure function).
 2. Produce the outputs, wait until they are acknowledged.
 3. Write the changed states, wait until they are acknowledged.
 4. Acknowledge the batch to Faust, which commits its offset.
@@ -34,6 +34,7 @@ from evometrics.schemas.tasks import cancelled, end_tasks
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.outputs import OutputProducer
 from evometrics.streams.ownership import NotConfirmed, Ownership
+from evometrics.streams.sources import TopicsChanged
 from evometrics.streams.timer import TICK_SECONDS, AbandonedTimer
 from evometrics.streams.transport import BatchMessage
 from evometrics.streams.work import AT_FAULT, Done, Work, count, letter_messages, letter_of
@@ -129,6 +130,9 @@ class Lane:
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and cancelled():
                 raise
+            if isinstance(error, TopicsChanged):  # the worker says what it does about it
+                self.failed(error)
+                return
             expected = isinstance(error, EXPECTED)
             log.error(
                 "lane %s: %r; the worker ends, its successor goes on",
@@ -151,6 +155,8 @@ class Lane:
 
     async def process(self, events: list[Any]) -> None:
         """Take Faust events through the four steps."""
+        # what was fetched before is of the topics that the states are of
+        await self.ownership.sources.verify(self.ownership.topics)
         events = [event for event in events if self.is_ours(event)]
         await self.ownership.take_over({event.message.partition for event in events})
         # partitions may have moved meanwhile; who has them now reads these batches again
