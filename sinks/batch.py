@@ -15,6 +15,10 @@ from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, UnreadableMessage, WireFormat
 from evometrics.sinks.blocks import block_end
 
+#: The first field of every event, a UUID as text.
+EVENT_ID = "event_id"
+ID_CHARACTERS = 36
+
 
 class Partition(NamedTuple):
     """A partition of a topic; equal to aiokafka's `TopicPartition`."""
@@ -29,6 +33,12 @@ class Row(NamedTuple):
     message: Record
     position: int
     block: bytes
+
+    @property
+    def event_id(self) -> bytes:
+        """Its event_id as text, which every event begins with, after its length."""
+        begin = self.position + 1
+        return (self.message.value or b"")[begin : begin + ID_CHARACTERS].lower()
 
 
 class Rejected(NamedTuple):
@@ -155,14 +165,33 @@ class Batch:
             if known.last < first:
                 del self.ranges[partition]
 
-    def leave_out(self, partition: Partition, stored: AbstractSet[int]) -> None:
-        """Drop the rows of a partition whose offsets are in its table already."""
+    def without(self, topics: AbstractSet[str]) -> int:
+        """Drop all there is of some topics; return how many messages that were."""
+        before = self.count
+        self.groups = {key: group for key, group in self.groups.items() if group.topic not in topics}
+        self.ranges = {p: known for p, known in self.ranges.items() if p.topic not in topics}
+        self.rejected = [r for r in self.rejected if r.message.topic not in topics]
+        self.gaps = [gap for gap in self.gaps if gap.partition.topic not in topics]
+        self.count = sum(len(group.rows) for group in self.groups.values()) + len(self.rejected)
+        self.size = self.size if self.count else 0
+        return before - self.count
+
+    def leave_out(self, partition: Partition, stored: AbstractSet[tuple[int, bytes]]) -> None:
+        """Drop the rows of a partition that are in its table already, by their offsets and event_ids.
+
+        Offsets alone would not tell: another topic of that name may have had them before.
+        """
         for group in self.groups.values():
             if group.topic == partition.topic:
+                if group.schema.source["fields"][0]["name"] != EVENT_ID:
+                    offsets = {offset for offset, _ in stored}
+                    group.rows = [r for r in group.rows if r.message.offset not in offsets]
+                    continue
                 group.rows = [
                     r
                     for r in group.rows
-                    if r.message.partition != partition.partition or r.message.offset not in stored
+                    if r.message.partition != partition.partition
+                    or (r.message.offset, r.event_id) not in stored
                 ]
 
 

@@ -2,6 +2,7 @@
 
 One loop polls Kafka and collects the next batch while one task flushes the last. A flush:
 
+0. look at the topics: what was fetched of one that was deleted, or made anew since, is dropped;
 1. recover: what an earlier worker has planned and not committed is finished first;
 2. plan: the batch's ranges are committed as metadata of its first offsets; fails for a fenced worker;
 3. insert: one insert per table and writer schema, under a token made of the plan, tried until it is
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
 BUSY_SECONDS = 0.05
+#: The topics are looked at with each flush, and at least so often.
+LOOK_SECONDS = 10.0
 #: How long a rebalance or a stop waits for the flush under way before it is dropped.
 FINISH_SECONDS = 15.0
 
@@ -73,6 +76,8 @@ class SinkCycle:
         self.recovery = Recovery(self.source, self.writer, wire, self.store, instruments)
         self.batch = Batch()
         self.born = 0.0
+        self.looked = time.monotonic()
+        self.changed: set[str] = set()
         self.flushing: asyncio.Task[None] | None = None
         self.committed: dict[Partition, int] = {}
         self.registry_failures = 0
@@ -105,6 +110,9 @@ class SinkCycle:
         fetched = await self.source.poll(self.patience(), room)
         if fetched:
             await self.collect(fetched)
+        if self.changed:
+            self.batch.without(self.changed)
+            self.changed = set()
         if self.flushing is None and self.due():
             self.start_flush()
 
@@ -117,10 +125,11 @@ class SinkCycle:
         return max(0.0, self.born + self.sink.batch_seconds - time.monotonic())
 
     def due(self) -> bool:
-        """Tell whether the batch is old or large enough to be flushed."""
+        """Tell whether the batch is old or large enough to be flushed, or the topics are to be looked at."""
         batch = self.batch
         if not batch.count:
-            return False
+            # also where nothing comes, for it may be of a topic made anew that nothing is fetched
+            return time.monotonic() - self.looked >= LOOK_SECONDS
         large = batch.count >= self.sink.batch_rows or batch.size >= self.sink.batch_bytes
         return large or time.monotonic() - self.born >= self.sink.batch_seconds
 
@@ -157,11 +166,29 @@ class SinkCycle:
     async def flush(self, batch: Batch) -> None:
         """Take a batch through the steps."""
         try:
+            await self.mind_topics(batch)
             await self.recovery.prepare(batch)
             await self.store(batch)
         except Fenced as error:
             log.warning("a batch of %d messages is dropped, another worker has it: %s", batch.count, error)
             self.start_over(batch)
+
+    async def mind_topics(self, batch: Batch) -> None:
+        """Drop what was fetched of topics that are others now; they are read from their beginning."""
+        changed = await self.recovery.answered(self.source.look)
+        self.looked = time.monotonic()
+        if not changed:
+            return
+        # what is collected meanwhile is dropped as well, by `step`: it may be in another thread's hands
+        self.changed |= changed
+        dropped = batch.without(changed)
+        self.recovery.forget_topics(changed)
+        self.committed = {p: offset for p, offset in self.committed.items() if p.topic not in changed}
+        log.error(
+            "%d messages that were fetched of %s before these topics were deleted are not stored",
+            dropped,
+            ", ".join(sorted(changed)),
+        )
 
     async def store(self, batch: Batch) -> None:
         """Plan, insert, commit, count. Raises `Fenced`."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
 from aiokafka.errors import KafkaError
@@ -72,6 +73,10 @@ class Recovery:
         """Read the plans anew before the next batch: what was committed last is not certain."""
         self.generation = -1
         self.starts = {}
+
+    def forget_topics(self, topics: AbstractSet[str]) -> None:
+        """Forget where the partitions of some topics go on: they are others now."""
+        self.starts = {p: start for p, start in self.starts.items() if p.topic not in topics}
 
     async def prepare(self, batch: Batch) -> None:
         """Finish plans met for the first time, leave out what is stored, read what the batch passed over."""
@@ -140,7 +145,7 @@ class Recovery:
     async def missing(self, partition: Partition, plan: Plan, batch: Batch) -> int:
         """Drop from a batch the rows that the table has; return how many are left."""
         table = BY_NAME[partition.topic].table
-        stored = await self.writer.stored_offsets(table, partition.partition, plan.first, plan.last)
+        stored = await self.writer.stored_events(table, partition.partition, plan.first, plan.last)
         batch.leave_out(partition, stored)
         return sum(len(group.rows) for group in batch.groups.values())
 
@@ -164,7 +169,7 @@ class Recovery:
             except (KafkaError, RegistryUnavailable, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
-                log.warning("unfinished plans were not read, next try in %.1f s: %r", pause, error)
+                log.warning("Kafka was not asked what a flush needs, next try in %.1f s: %r", pause, error)
                 await asyncio.sleep(pause)
 
     async def report_gone(self, gap: Gap) -> None:

@@ -232,7 +232,7 @@ async def test_an_insert_that_a_paused_worker_finishes_late_doubles_nothing(
     await eventually(lambda: asyncio.sleep(0, sleeper.waiting_for is None), "the worker to start")
     assert sleeper.cycle is not None
     cycle, asleep, late, landed = sleeper.cycle, asyncio.Event(), asyncio.Event(), asyncio.Event()
-    insert, stored = cycle.writer.insert, TableWriter.stored_offsets
+    insert, stored = cycle.writer.insert, TableWriter.stored_events
 
     async def sleepy(group: Group, rows: Sequence[Row], token: str) -> None:
         asleep.set()
@@ -240,7 +240,7 @@ async def test_an_insert_that_a_paused_worker_finishes_late_doubles_nothing(
         await insert(group, rows, token)
         landed.set()
 
-    async def wakes_the_sleeper(writer: TableWriter, *wanted: Any) -> set[int]:
+    async def wakes_the_sleeper(writer: TableWriter, *wanted: Any) -> set[tuple[int, bytes]]:
         found = await stored(writer, *wanted)
         if moment == "between look and claim":
             late.set()
@@ -248,7 +248,7 @@ async def test_an_insert_that_a_paused_worker_finishes_late_doubles_nothing(
         return found
 
     cycle.writer.insert = sleepy  # type: ignore[method-assign]
-    monkeypatch.setattr(TableWriter, "stored_offsets", wakes_the_sleeper)
+    monkeypatch.setattr(TableWriter, "stored_events", wakes_the_sleeper)
     await asyncio.wait_for(asleep.wait(), 30)
     await cycle.source.consumer._coordinator.close()  # the group goes on without it
     if moment == "before the successors look":
