@@ -6,13 +6,16 @@ Derived rows lack what came of it. The raw tables mostly have it, and `evometric
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from aiokafka import TopicPartition
 
 from evometrics.schemas.metric_defs import OFFSETS_GONE, Instruments
 
 log = logging.getLogger(__name__)
+
+#: A group that stands at the same offset for so many looks has nothing from before in its hands.
+STANDING_LOOKS = 4
 
 
 class Losses:
@@ -26,10 +29,11 @@ class Losses:
         self.instruments = instruments
         self.spans: dict[TopicPartition, tuple[int, int, int]] = {}
         self.told: dict[TopicPartition, int] = {}
+        self.standing: dict[tuple[TopicPartition, int], int] = {}
 
     def begin(self) -> None:
         """Begin anew with topics that may be others than before."""
-        self.told = {}
+        self.told, self.standing = {}, {}
 
     def report(self, partition: TopicPartition, first: int, end: int) -> None:
         """Take in that offsets from `first` up to but without `end` are gone; those reported count once."""
@@ -49,6 +53,20 @@ class Losses:
             end - 1,
             end - first,
         )
+
+    def observe(
+        self, committed: Mapping[TopicPartition, int], beginnings: Mapping[TopicPartition, int]
+    ) -> None:
+        """Take in where the group stands and where Kafka's partitions begin, every few seconds.
+
+        Where nothing new comes no batch tells that something was passed over. What was fetched before Kafka
+        deleted it is still being computed for some time.
+        """
+        behind = {tp: at for tp, at in committed.items() if at < beginnings.get(tp, 0)}
+        self.standing = {(tp, at): self.standing.get((tp, at), 0) + 1 for tp, at in behind.items()}
+        for (tp, at), looks in self.standing.items():
+            if looks >= STANDING_LOOKS:
+                self.report(tp, at, beginnings[tp])
 
     def notes(self) -> Iterable[str]:
         """Return a line for each partition that lacks something."""

@@ -9,6 +9,8 @@ import logging
 import time
 from typing import Any
 
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,7 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.http import HttpAddress, serve
-from evometrics.schemas.lag import GroupLag
+from evometrics.schemas.lag import GroupLag, Lag
 from evometrics.schemas.metric_defs import OF_STREAMS, Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
@@ -219,11 +221,21 @@ class StreamHealth:
             return Standing(None, away=self.worker.refused)
         mine = {(tp.topic, tp.partition) for tp in assigned(parts.app) if tp.topic in SOURCE_TOPICS}
         lag = await self.lag.measure(mine)
+        await self.look_for_losses(lag)
         steps = tuple((lane.steps, lane.ownership.loaded) for lane in parts.lanes)
         todo = self.joining(parts)
         if todo is None and lag is not None and lag.behind:
             todo = f"{lag.behind} messages are not committed"
         return Standing((lag and lag.committed, steps), todo, self.lag.away)
+
+    async def look_for_losses(self, lag: Lag | None) -> None:
+        """Have counted what Kafka has deleted in front of the group."""
+        if lag is None or self.lag.consumer is None:
+            return
+        committed = {TopicPartition(topic, number): offset for topic, number, offset in lag.committed}
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):  # the next look asks again
+            beginnings = await self.lag.consumer.beginning_offsets(list(committed))
+            self.worker.losses.observe(committed, beginnings)
 
     def joining(self, parts: StreamParts) -> str | None:
         """Return what the worker has to do before it can work, None where it works."""
