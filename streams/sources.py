@@ -34,9 +34,9 @@ LOOK_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 #: How partitions are come by all the same.
 WAY_OUT = (
-    "make the topics anew with as many partitions as are wanted (delete them once the sinks have stored what "
-    "they hold, then `evometrics topics --partitions N`), give the stream a new group "
-    "(EVOMETRICS_STREAM_GROUP) and fill them with `evometrics republish`: see `More partitions` in the README"
+    "let the nodes rest, make the topics anew with as many partitions as are wanted (`evometrics topics "
+    "--anew --partitions N`, once the sinks have stored what they hold) and fill them from ClickHouse "
+    "(`evometrics republish`): see `More partitions` in the README"
 )
 
 

@@ -8,7 +8,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection
 
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from evometrics.deploy.topics import create_topics
 from evometrics.schemas.settings import KafkaSettings
@@ -20,6 +21,7 @@ from tests.streams.test_worker import (
     Stream,
     ended,
     events_of,
+    partition_of,
     ready,
     send,
     some_load,
@@ -35,10 +37,10 @@ async def add_partitions(brokers: str, names: Collection[str], number: int) -> N
     await answered(KafkaSettings(brokers=brokers), ask)
 
 
-def said(url: str) -> str:
-    """Return what a worker says of its readiness."""
+def said(url: str, path: str = "health/ready") -> str:
+    """Return what a worker says, of its readiness if not asked for something else."""
     try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=5) as response:
+        with urllib.request.urlopen(f"{url}/{path}", timeout=5) as response:
             return str(response.read().decode())
     except urllib.error.HTTPError as error:
         return error.read().decode()
@@ -92,3 +94,28 @@ async def test_a_topic_that_is_made_anew_is_read_from_its_beginning(stream: Stre
     derived = await stream.derived()
     assert max(row["attempts"] for row in derived["success_rates"].values()) == 300
     await until(lambda: ready(stream.urls["stream-1"]), "the worker")
+
+
+async def test_what_retention_took_in_front_of_the_stream_is_said_though_nothing_comes_after_it(
+    stream: Stream,
+) -> None:
+    worker = await stream.add()
+    now = int(time.time() * SECOND)
+    await send(stream.brokers, [ended(0, now + n) for n in range(30)])
+    await stream.drained()
+    await worker.stop()
+    await send(stream.brokers, [ended(0, now + n) for n in range(30, 75)])
+    place = TopicPartition(EVOLUTION_COMPLETED.name, partition_of("a0"))
+    gone = {place: RecordsToDelete(before_offset=75)}
+    await answered(KafkaSettings(brokers=stream.brokers), lambda admin: admin.delete_records(gone))
+    await stream.add()
+    note = f"{place.topic}[{place.partition}] offsets 30 to 74: 45 records"
+
+    async def noted() -> bool:
+        words = await asyncio.to_thread(said, stream.urls["stream-2"])
+        return words.startswith("ok\n") and note in words
+
+    await until(noted, "the note of what is gone", 90)
+    metrics = await asyncio.to_thread(said, stream.urls["stream-2"], "metrics")
+    labels = f'topic="{place.topic}",partition="{place.partition}"'
+    assert f"evometrics_offsets_gone_total{{{labels}}} 45.0" in metrics
