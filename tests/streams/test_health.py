@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import threading
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,18 @@ from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.metric_defs import DEAD_LETTERS_TOTAL, OF_STREAMS, Instruments
 from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topic_identity import UNKNOWN, TopicIdentity
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, WireFormat
 from evometrics.streams.app import StreamParts, build
 from evometrics.streams.evolutions import EvolutionProcessor
 from evometrics.streams.lane import Lane
+from evometrics.streams.losses import Losses
 from evometrics.streams.metrics_rows import MetricsRows
 from evometrics.streams.outputs import Message, MessageTooLarge
 from evometrics.streams.rows import Completion
 from evometrics.streams.settings import StreamSettings
+from evometrics.streams.sources import SOURCE_TOPICS, SourceTopics
 from evometrics.streams.transport import BatchMessage
 from evometrics.streams.worker import failed_by
 
@@ -54,6 +58,16 @@ class Broker:
 
     def letters(self) -> list[DeadLetter]:
         return [WIRE.decode(m.value) for m in self.sent if m.topic == DEAD_LETTERS.name]  # type: ignore[misc]
+
+
+class Unchanged(SourceTopics):
+    """Topics that are found as they were, without a broker."""
+
+    def __init__(self) -> None:
+        super().__init__(KafkaSettings(), {name: TopicIdentity(UNKNOWN, 6) for name in SOURCE_TOPICS}, 6)
+
+    async def verify(self, names: Collection[str] | None = None) -> None:
+        pass
 
 
 class Delivered:
@@ -112,7 +126,10 @@ async def parts(tmp_path: Path, failures: list[BaseException], registry: Collect
     settings = StreamSettings(
         data=str(tmp_path), group=f"g-{uuid.uuid4().hex[:8]}", abandoned_after_seconds=60
     )
-    built = build(KafkaSettings(), settings, WIRE, Instruments(registry, OF_STREAMS), failures.append)
+    instruments = Instruments(registry, OF_STREAMS)
+    built = build(
+        KafkaSettings(), settings, WIRE, instruments, failures.append, Unchanged(), Losses(instruments)
+    )
     broker = Broker()
     built.producer = broker  # type: ignore[assignment]
     built.app.consumer_generation_id = 1
