@@ -21,6 +21,7 @@ from evometrics.schemas.settings import KafkaSettings, SettingsError
 from evometrics.schemas.topic_admin import answered, partitions_of
 from evometrics.schemas.topic_identity import TopicIdentity, TopicWatch, topic_identities
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS, SCOPE_COUNTS
+from evometrics.streams.grown import grown_topics
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,12 @@ SOURCE_TOPICS = (*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS, *SCOPE_TOPICS)
 #: How often a worker looks at the topics while no batch comes.
 LOOK_SECONDS = 5.0
 RETRY_SECONDS = 1.0
-#: How partitions are come by all the same.
-WAY_OUT = (
-    "let the nodes rest, make the topics anew with as many partitions as are wanted (`evometrics topics "
-    "--anew --partitions N`, once the sinks have stored what they hold) and fill them from ClickHouse "
-    "(`evometrics republish`): see `More partitions` in the README"
+#: What becomes of events, and how partitions are come by all the same.
+REFUSED = (
+    "An agent's events may lie in two partitions now, so none is computed; they are kept in Kafka, and the "
+    "sinks store them. Way out: let the nodes rest, make the topics anew with as many partitions as are wanted "
+    "(`evometrics topics --anew --partitions N`, once the sinks have stored what they hold) and fill them from "
+    "ClickHouse (`evometrics republish`): see `More partitions` in the README"
 )
 
 
@@ -62,9 +64,8 @@ def refuse_partitions(numbers: Mapping[str, int], states: int) -> None:
     if others:
         listed = ", ".join(f"{name} has {number}" for name, number in sorted(others.items()))
         raise PartitionsAdded(
-            f"partitions were added: {listed}, the states of this group (and other topics) {states}. An "
-            "agent's events may lie in two partitions now, so none is computed; they are kept in Kafka, and "
-            f"the sinks store them. Way out: {WAY_OUT}"
+            f"partitions were added: {listed}, the states of this group (and other topics) {states}. "
+            f"{REFUSED}"
         )
 
 
@@ -147,8 +148,8 @@ async def source_topics(kafka: KafkaSettings) -> dict[str, TopicIdentity]:
 async def begin_with(kafka: KafkaSettings, changelogs: Collection[str]) -> SourceTopics:
     """Return the topics as they are, for states that lie in some changelogs or are begun now.
 
-    Raises `PartitionsAdded` where the topics have not as many partitions as these, or not all as many;
-    `TopicsMissing`; `BrokerUnavailable` within seconds.
+    Raises `PartitionsAdded` where the topics have not as many partitions as these, or not all as many, or
+    hold events of when they had fewer (`grown`); `TopicsMissing`; `BrokerUnavailable` within seconds.
     """
     try:
         found = await source_topics(kafka)
@@ -158,4 +159,9 @@ async def begin_with(kafka: KafkaSettings, changelogs: Collection[str]) -> Sourc
     states = await answered(kafka, lambda admin: partitions_of(admin, changelogs))
     partitions = min((*states.values(), *numbers.values()))
     refuse_partitions(numbers, partitions)
+    if not states:
+        grown = await grown_topics(kafka, dict.fromkeys((*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS), partitions))
+        if grown:
+            words = (f"{name} has {partitions}, its events lie as with {n}" for name, n in grown.items())
+            raise PartitionsAdded(f"partitions were added: {', '.join(words)}. {REFUSED}")
     return SourceTopics(kafka, found, partitions)

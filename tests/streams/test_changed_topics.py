@@ -8,13 +8,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection
 
+import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from evometrics.deploy.topics import create_topics
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import answered, delete
-from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS
+from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS, SCOPE_COUNTS
+from evometrics.streams.sources import PartitionsAdded, begin_with
 from tests.model import SECOND
 from tests.streams.test_worker import (
     PARTITIONS,
@@ -56,7 +58,7 @@ async def test_partitions_that_are_added_are_refused_before_an_event_of_them_is_
     await stream.drained()
     before = await stream.derived()
     began = time.monotonic()
-    names = [EVOLUTION_COMPLETED.name, EVOLUTION_STARTED.name, KPI_SNAPSHOTS.name]
+    names = [EVOLUTION_COMPLETED.name, EVOLUTION_STARTED.name, KPI_SNAPSHOTS.name, SCOPE_COUNTS]
     await add_partitions(stream.brokers, names, 2 * PARTITIONS)
     await send(stream.brokers, events[400:])
     url = stream.urls["stream-1"]
@@ -72,6 +74,9 @@ async def test_partitions_that_are_added_are_refused_before_an_event_of_them_is_
     assert "evometrics republish" in words and "evometrics topics" in words
     assert words.strip() in worker.spec.log.read_text()
     assert await stream.derived() == before
+    # nor does a group that begins now compute what lies as it did before
+    with pytest.raises(PartitionsAdded, match=f"its events lie as with {PARTITIONS}"):
+        await begin_with(KafkaSettings(brokers=stream.brokers), ["another-group-changelog"])
 
 
 async def test_a_topic_that_is_made_anew_is_read_from_its_beginning(stream: Stream) -> None:
