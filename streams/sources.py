@@ -36,9 +36,9 @@ RETRY_SECONDS = 1.0
 #: What becomes of events, and how partitions are come by all the same.
 REFUSED = (
     "An agent's events may lie in two partitions now, so none is computed; they are kept in Kafka, and the "
-    "sinks store them. Way out: let the nodes rest, make the topics anew with as many partitions as are wanted "
-    "(`evometrics topics --anew --partitions N`, once the sinks have stored what they hold) and fill them from "
-    "ClickHouse (`evometrics republish`): see `More partitions` in the README"
+    "sinks store them. Way out: let the nodes rest, make the topics anew with as many partitions as are "
+    "wanted (`evometrics topics --anew --partitions N`, once the sinks have stored what they hold) and fill "
+    "them from ClickHouse (`evometrics republish`): see `More partitions` in the README"
 )
 
 
