@@ -20,7 +20,7 @@ from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
 from evometrics.deploy.drain import end_offsets
 from evometrics.deploy.process import ChildProcess
 from evometrics.deploy.topics import create_topics
-from evometrics.producers import EvolutionMetricsCollector, holding
+from evometrics.producers import EvolutionMetricsCollector, convert, holding
 from evometrics.producers import publisher as publishing
 from evometrics.producers.clock_repair import NOTE
 from evometrics.schemas.events import Event, EvolutionCompleted, SystemEvent
@@ -103,6 +103,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     monkeypatch.setattr(time, "time_ns", lambda: true_ns() + int(off[0] * 1e9))
     yield off
     off[0] = 0.0
+    convert.set_broker_clock(None)
 
 
 @pytest.fixture(autouse=True)
@@ -222,6 +223,24 @@ async def test_a_node_not_a_day_ahead_is_taken_as_it_is_and_kafka_keeps_its_even
     assert record.timestamp / 1000 == pytest.approx(recorded_at - off, abs=30)
     assert record.timestamp_type == LOG_APPEND_TIME
     assert "clock" not in caplog.text
+
+
+async def test_a_node_days_behind_holds_the_times_it_is_given_against_the_brokers_clock(
+    broker: str, tmp_path: Path, ahead: list[float]
+) -> None:
+    async with collecting(broker, tmp_path) as collector:
+        await until(lambda: collector.sending.connected)
+        ahead[0] = -16 * DAY  # and nobody has noticed yet
+        true = time.time() + 16 * DAY
+        said = await collector.record_evolution_start(agent_id="a", evolution_id="e1", timestamp=true)
+        late = await collector.record_evolution_start(
+            agent_id="a", evolution_id="e2", timestamp=true + 2 * DAY
+        )
+        assert await collector.drain(30)
+        found = {event.event_id: event for _, event in await held(broker, node_of(collector))}
+    assert found[str(said)].occurred_at / 1e6 == pytest.approx(true, abs=1)
+    unreal = found[str(late)]  # whichever clock is right: it has the node's own time
+    assert unreal.occurred_at / 1e6 == pytest.approx(true - 16 * DAY, abs=5)
 
 
 async def test_where_an_administrator_lets_senders_give_the_time_a_node_gives_the_brokers(
