@@ -24,6 +24,9 @@ LOOP_SECONDS = 4
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 PLAIN_TEXT = "text/plain; charset=utf-8"
 
+#: How the answer of a part begins that has stopped for good reason and stays up to say so.
+STOPPED = "stopped: "
+
 #: Returns None where all is well, else what is wrong, in words.
 Check = Callable[[], str | None]
 
@@ -113,13 +116,18 @@ class Handler(BaseHTTPRequestHandler):
 
 
 async def serve(
-    address: HttpAddress, metrics: Callable[[], bytes] | None, live: Check, ready: Check
+    address: HttpAddress,
+    metrics: Callable[[], bytes] | None,
+    live: Check,
+    ready: Check,
+    stopped: Check = lambda: None,
 ) -> HealthServer:
     """Listen on an address.
 
     `metrics` gives the Prometheus text (None = this part has none); `live` and `ready` give None (200 ok)
-    or what is wrong (503).
-    `metrics` and `ready` are called in the running event loop, `live` in a thread of the server's.
+    or what is wrong (503). `stopped` gives why a part does nothing on purpose: it is live then (another start
+    would not help), and not ready, and both answers say why.
+    `metrics` and `ready` are called in the running event loop, the others in a thread of the server's.
     Raises `OSError` naming the address where it is taken.
     """
     loop = asyncio.get_running_loop()
@@ -127,12 +135,12 @@ async def serve(
     def answer(path: str) -> Answer:
         if path == "/metrics" and metrics is not None:
             return Answer(200, PROMETHEUS_TEXT, call_in(loop, metrics))
-        if path == "/health/live":
-            wrong = live()
-        elif path == "/health/ready":
-            wrong = call_in(loop, ready)
-        else:
+        if path not in ("/health/live", "/health/ready"):
             return Answer(404, PLAIN_TEXT, b"try /metrics, /health/live or /health/ready\n")
+        is_live = path == "/health/live"
+        if (why := stopped()) is not None:
+            return Answer(200 if is_live else 503, PLAIN_TEXT, text(STOPPED + why))
+        wrong = live() if is_live else call_in(loop, ready)
         return Answer(200, PLAIN_TEXT, b"ok\n") if wrong is None else Answer(503, PLAIN_TEXT, text(wrong))
 
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import WriterSchema
+from evometrics.schemas.letter_limit import BadMessage
 from evometrics.schemas.reading import Record, locate
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, UnreadableMessage, WireFormat
@@ -69,6 +71,7 @@ class Batch:
 
     Attributes:
         gaps: what was passed over between two fetches of the batch.
+        left_out: messages by topic that are in their tables already.
     """
 
     def __init__(self, generation: int = 0) -> None:
@@ -77,6 +80,7 @@ class Batch:
         self.ranges: dict[Partition, OffsetRange] = {}
         self.rejected: list[Rejected] = []
         self.gaps: list[Gap] = []
+        self.left_out: Counter[str] = Counter()
         self.count = 0
         self.size = 0
 
@@ -134,6 +138,7 @@ class Batch:
         for (topic, _), group in other.groups.items():
             self.group(topic, group.schema).rows += group.rows
         self.rejected += other.rejected
+        self.left_out += other.left_out
         for partition, known in other.ranges.items():
             self.extend(partition, known.first, known.last)
 
@@ -159,11 +164,25 @@ class Batch:
         """Drop the rows of a partition whose offsets are in its table already."""
         for group in self.groups.values():
             if group.topic == partition.topic:
-                group.rows = [
+                rows = [
                     r
                     for r in group.rows
                     if r.message.partition != partition.partition or r.message.offset not in stored
                 ]
+                self.left_out[group.topic] += len(group.rows) - len(rows)
+                group.rows = rows
+
+    def read(self) -> Counter[str]:
+        """Return how many messages the batch has, by topic."""
+        read = self.left_out + Counter(rejected.message.topic for rejected in self.rejected)
+        for group in self.groups.values():
+            read[group.topic] += len(group.rows)
+        return read
+
+
+def bad_messages(rejected: Iterable[Rejected]) -> list[BadMessage]:
+    """Return messages as what they count as."""
+    return [BadMessage(m.topic, m.partition, m.offset, reason) for m, reason in rejected]
 
 
 async def add_fetched(batch: Batch, fetched: Mapping[Partition, Sequence[Record]], wire: WireFormat) -> None:

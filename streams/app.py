@@ -11,6 +11,8 @@ import faust
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
+from evometrics.schemas.dead_letters import STREAM
+from evometrics.schemas.letter_limit import LetterCounts
 from evometrics.schemas.metric_defs import Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.wire import WireFormat
@@ -124,7 +126,8 @@ def build(
         own = [tables[table] for table in names]
         work = Work(compute, tables, computations.node_id)
         ownership = Ownership(kafka, settings.group, member, topics, own, parts.producer, forget)
-        lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed)
+        letters = LetterCounts(settings, STREAM)
+        lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed, letters)
         if names is EVOLUTION_TABLES:
             lane.timer = AbandonedTimer(computations, ownership, settings.abandoned_after_seconds)
         parts.lanes.append(lane)

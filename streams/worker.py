@@ -69,7 +69,11 @@ async def run_stream(
         await stack.enter_async_context(watchdog)
         if listen is not None:
             server = await serve(
-                listen, metrics=lambda: generate_latest(registry), live=watchdog.live, ready=state.not_ready
+                listen,
+                metrics=lambda: generate_latest(registry),
+                live=watchdog.live,
+                ready=state.not_ready,
+                stopped=state.stopped,
             )
             stack.push_async_callback(server.close)
         await parts.producer.start()
@@ -124,6 +128,8 @@ class StreamHealth:
 
     async def look(self) -> Standing:
         """Return how the worker stands."""
+        if (stopped := self.stopped()) is not None:
+            return Standing(None, away=stopped)
         app = self.parts.app
         sources = (*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS, *SCOPE_TOPICS)
         mine = {(tp.topic, tp.partition) for tp in assigned(app) if tp.topic in sources}
@@ -145,6 +151,10 @@ class StreamHealth:
             return "Faust takes up its partitions"
         loading = {partition for lane in self.parts.lanes for partition in lane.ownership.loading}
         return f"the states of partitions {sorted(loading)} are being read" if loading else None
+
+    def stopped(self) -> str | None:
+        """Return why the worker has stopped and stays up, None while it works."""
+        return next((lane.stopped for lane in self.parts.lanes if lane.stopped is not None), None)
 
     def not_ready(self) -> str | None:
         """Return why the worker is not ready, None where it is."""
