@@ -160,6 +160,24 @@ class Batch:
             if known.last < first:
                 del self.ranges[partition]
 
+    def take_before(self, partition: Partition, offset: int) -> Batch:
+        """Return a batch of what lies before an offset of one of its partitions, which it loses."""
+        taken = Batch(self.generation)
+
+        def goes(message: Record) -> bool:
+            return (message.topic, message.partition) == partition and message.offset < offset
+
+        for group in self.groups.values():
+            if group.topic == partition.topic:
+                taken.group(group.topic, group.schema).rows = [r for r in group.rows if goes(r.message)]
+                group.rows = [r for r in group.rows if not goes(r.message)]
+        taken.rejected = [r for r in self.rejected if goes(r.message)]
+        self.rejected = [r for r in self.rejected if not goes(r.message)]
+        known = self.ranges[partition]
+        taken.extend(partition, known.first, offset - 1)
+        known.first = offset
+        return taken
+
     def leave_out(self, partition: Partition, stored: AbstractSet[int]) -> None:
         """Drop the rows of a partition whose offsets are in its table already."""
         for group in self.groups.values():

@@ -11,7 +11,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
-from evometrics.schemas.offset_range import range_reader, read_range
+from evometrics.schemas.offset_range import range_reader, read_page, read_range
 from evometrics.schemas.reading import Record
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import TOPICS
@@ -115,6 +115,11 @@ class KafkaSource:
             for tp, entry in found.items()
             if entry.offset >= 0
         }
+
+    async def page(self, partition: Partition, first: int, end: int) -> tuple[list[Record], int]:
+        """Return the beginning of what Kafka has from `first` on, and where it goes on (`read_page`)."""
+        async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
+            return await read_page(reader, TopicPartition(*partition), first, end)
 
     async def read(self, partition: Partition, first: int, end: int) -> list[Record]:
         """Return what Kafka has from `first` up to but without `end`, beside the group's reading."""
