@@ -8,6 +8,7 @@ import dataclasses
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,10 @@ from evometrics.schemas.events import EvolutionProgressed
 from evometrics.schemas.health import HealthSettings
 from evometrics.schemas.http import HttpAddress
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
+from evometrics.sinks import batch as batch_module
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker import run_sink
-from tests.sinks.support import WIRE, Kafka, common, eventually, rows, until_stored
+from tests.sinks.support import WIRE, Kafka, common, eventually, rows, running, until_stored
 
 PROGRESSED = BY_RECORD["evolution_progressed"]
 
@@ -103,3 +105,31 @@ async def test_a_share_of_bad_messages_stops_the_sink_before_it_sends_a_letter_o
         await eventually(stopped, "the sink to stop")
     assert await rows(database, f"SELECT count() FROM {DEAD_LETTERS.table}") == [(0,)]
     assert await rows(database, f"SELECT count() FROM {PROGRESSED.table}") == [(0,)]
+
+
+async def test_a_fault_of_ours_in_the_conversion_of_a_row_stops_the_sink_and_a_mended_one_loses_nothing(
+    broker: Kafka, database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = steps(30, "agent")
+    await broker.send([*good[:15], (PROGRESSED.name, b"?"), *good[15:]])
+    write = batch_module.write_block
+    written = 0
+
+    def wrong(*row: Any) -> bytes:
+        nonlocal written
+        written += 1
+        if written > 20:
+            return {}["the build's"]  # type: ignore[no-any-return, misc]
+        return write(*row)
+
+    with monkeypatch.context() as build:
+        build.setattr(batch_module, "write_block", wrong)
+        with pytest.raises(KeyError, match="the build's"):
+            await asyncio.wait_for(
+                run_sink(broker.settings, database, broker.sink, None, asyncio.Event()), 40
+            )
+    async with running(broker, database):
+        await until_stored(database, PROGRESSED.table, 30)
+        await until_stored(database, DEAD_LETTERS.table, 1)
+    assert await rows(database, f"SELECT count() FROM {PROGRESSED.table}_rows") == [(30,)]
+    assert await rows(database, f"SELECT count() FROM {DEAD_LETTERS.table}_rows") == [(1,)]
