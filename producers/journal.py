@@ -118,9 +118,9 @@ class Journal:
         except Exception as error:
             return await self.reject(record, given, error)
         begun = time.perf_counter()
-        return self.answer(event, await put, begun, left_out)
+        return self.answer(record, event.event_id, await put, begun, left_out)
 
-    def answer(self, event: Event, stored: bool, begun: float, left_out: LeftOut) -> str | None:
+    def answer(self, record: str, event_id: str, stored: bool, begun: float, left_out: LeftOut) -> str | None:
         """Return the id of an event that is on disk, None where it was shed or the disk failed.
 
         `begun`: `perf_counter` when the wait for it began. Raises `InvalidEvent` where a value was left out
@@ -129,8 +129,8 @@ class Journal:
         self.latency.add(time.perf_counter() - begun)
         if self.strict and left_out.count:
             field, what = left_out.first
-            raise InvalidEvent(event.record, field, what)
-        return event.event_id if stored else None
+            raise InvalidEvent(record, field, what)
+        return event_id if stored else None
 
     async def reject(self, record: str, event: object, error: Exception) -> str | None:
         """Log, count and record an event that can't be recorded; raises where `strict` is set."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from evometrics.producers import convert
 from evometrics.producers.active import MOST_ACTIVE, ActiveEvolution, ActiveEvolutions, named
-from evometrics.producers.completions import RecentCompletions
+from evometrics.producers.completions import RecentCompletions, mark_of
 from evometrics.producers.custom_metrics import CustomMetrics, observation
 from evometrics.producers.history import History
 from evometrics.producers.journal import Journal
@@ -83,7 +83,7 @@ class Recording:
             return await self.journal.reject(record, event, error)
         begun = perf_counter()
         try:
-            return self.journal.answer(started, await put, begun, left_out)
+            return self.journal.answer(record, started.event_id, await put, begun, left_out)
         finally:
             active.returned = ticks()
 
@@ -115,7 +115,7 @@ class Recording:
         except Exception as error:
             return await self.journal.reject(EvolutionProgressed.record, given, error)
         begun = perf_counter()
-        return self.journal.answer(event, await put, begun, left_out)
+        return self.journal.answer(event.record, event.event_id, await put, begun, left_out)
 
     async def completion(self, event: object) -> str | None:
         """Record that an evolution has ended; the very same one only once."""
@@ -129,7 +129,8 @@ class Recording:
             usage = self.sampler.usage(named(active.started)) if active else None
             last = active.last_progress() if active else None
             completed = convert.completed_event(event, self.node_id, now, active, usage, left_out)
-            if (again := self.recent.same(clues, completed)) is not None:
+            mark = mark_of(clues)
+            if (again := self.recent.same(mark, completed)) is not None:
                 return again
             if active is not None:
                 self.active.close(active)
@@ -139,15 +140,17 @@ class Recording:
             completed.snapshot_phases = phases_of_completion(completed, active)
             value = self.journal.encoded(completed, left_out)
             put = self.journal.append(completed, value)
-            self.recent.add(clues, value)
+            self.recent.add(mark, value)
             self.history.values.append(value)
         except Exception as error:
             return await self.journal.reject(EvolutionCompleted.record, event, error)
-        begun = perf_counter()
+        begun, event_id = perf_counter(), completed.event_id
+        # hundreds may wait here: their parts would keep memory, and the garbage collector, busy
+        del completed, value, active, usage, last
         stored = await put
         if not stored:
-            self.recent.forget(clues)  # given again, it is to be recorded
-        return self.journal.answer(completed, stored, begun, left_out)
+            self.recent.forget(mark)  # given again, it is to be recorded
+        return self.journal.answer(EvolutionCompleted.record, event_id, stored, begun, left_out)
 
     async def snapshot(
         self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any, more: Any
@@ -179,7 +182,7 @@ class Recording:
             given = {"agent_id": agent_id, "kpis": kpis}
             return await self.journal.reject(KpiSnapshot.record, given, error)
         begun = perf_counter()
-        return self.journal.answer(snapshot, await put, begun, left_out)
+        return self.journal.answer(snapshot.record, snapshot.event_id, await put, begun, left_out)
 
     async def system_event(self, event_type: Any, data: Any) -> str | None:
         """Record something about the node or the system."""

@@ -17,6 +17,7 @@ UNUSUAL = (Unusual, LookupError, ValueError, TypeError, AttributeError, Overflow
 
 
 include "avro.pxi"
+include "slots.pxi"
 
 #: Fields that a record may have.
 DEF MOST_FIELDS = 128
@@ -46,6 +47,7 @@ cdef class RecordCodec:
     cdef tuple absent
     cdef list known
     cdef Py_ssize_t count
+    cdef Py_ssize_t places[MOST_FIELDS]
     cdef Kind kinds[MOST_FIELDS]
     cdef bint nullable[MOST_FIELDS]
 
@@ -58,7 +60,8 @@ cdef class RecordCodec:
         self.known = [[] for _ in fields]
         self.absent = tuple(absent.items())
         self.count = len(fields)
-        for i, (_, kind, nullable) in enumerate(fields):
+        for i, (name, kind, nullable) in enumerate(fields):
+            self.places[i] = -1 if name is None else place_of(cls, name)
             self.kinds[i] = KINDS[kind]
             self.nullable[i] = nullable
 
@@ -71,11 +74,12 @@ cdef class RecordCodec:
             name = self.names[i]
             if self.nullable[i] and not get_given(&source):
                 if name is not None:
-                    setattr(event, name, None)
+                    set_slot(event, self.places[i], name, None)
             elif name is None:
                 pass_value(&source, self.kinds[i])
             else:
-                setattr(event, name, get_value(&source, self.kinds[i], <list>self.known[i]))
+                value = get_value(&source, self.kinds[i], <list>self.known[i])
+                set_slot(event, self.places[i], name, value)
         if source.place != source.size:
             raise Unusual
         for name, value in self.absent:
@@ -85,6 +89,7 @@ cdef class RecordCodec:
     def write(self, bytes prefix not None, event):
         cdef Out out
         cdef Py_ssize_t i
+        cdef bint own = type(event) is self.cls
         open_out(&out, 2048)
         try:
             put_all(&out, prefix)
@@ -92,7 +97,7 @@ cdef class RecordCodec:
                 name = self.names[i]
                 if name is None:
                     raise Unusual
-                value = getattr(event, name)
+                value = get_slot(event, self.places[i] if own else -1, name)
                 if self.nullable[i]:
                     if value is None:
                         put_byte(&out, 0)
