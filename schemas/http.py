@@ -24,6 +24,9 @@ LOOP_SECONDS = 4
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 PLAIN_TEXT = "text/plain; charset=utf-8"
 
+#: How the answer of a part begins that has stopped for good reason and stays up to say so.
+STOPPED = "stopped: "
+
 #: Returns None where all is well, else what is wrong, in words.
 Check = Callable[[], str | None]
 
@@ -117,14 +120,17 @@ async def serve(
     metrics: Callable[[], bytes] | None,
     live: Check,
     ready: Check,
+    stopped: Check = lambda: None,
     notes: Callable[[], Iterable[str]] = tuple,
 ) -> HealthServer:
     """Listen on an address.
 
     `metrics` gives the Prometheus text (None = this part has none); `live` and `ready` give None (200 ok)
-    or what is wrong (503). `notes` gives lines to follow in the answer of `/health/ready`: what an operator
-    should know, and what does not make the part unready.
-    `metrics`, `ready` and `notes` are called in the running event loop, `live` in a thread of the server's.
+    or what is wrong (503). `stopped` gives why a part does nothing on purpose: it is live then (another start
+    would not help), and not ready, and both answers say why. `notes` gives lines to follow in the answer of
+    `/health/ready`: what an operator should know, and what does not make the part unready.
+    `metrics`, `ready` and `notes` are called in the running event loop, the others in a thread of the
+    server's.
     Raises `OSError` naming the address where it is taken.
     """
     loop = asyncio.get_running_loop()
@@ -132,13 +138,15 @@ async def serve(
     def answer(path: str) -> Answer:
         if path == "/metrics" and metrics is not None:
             return Answer(200, PROMETHEUS_TEXT, call_in(loop, metrics))
-        more: Iterable[str] = ()
-        if path == "/health/live":
-            wrong = live()
-        elif path == "/health/ready":
-            wrong, more = call_in(loop, lambda: (ready(), list(notes())))
-        else:
+        if path not in ("/health/live", "/health/ready"):
             return Answer(404, PLAIN_TEXT, b"try /metrics, /health/live or /health/ready\n")
+        is_live = path == "/health/live"
+        if (why := stopped()) is not None:
+            return Answer(200 if is_live else 503, PLAIN_TEXT, text(STOPPED + why))
+        if is_live:
+            wrong, more = live(), list[str]()
+        else:
+            wrong, more = call_in(loop, lambda: (ready(), list(notes())))
         return Answer(200 if wrong is None else 503, PLAIN_TEXT, text(wrong or "ok", *more))
 
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import WriterSchema
+from evometrics.schemas.letter_limit import BadMessage
 from evometrics.schemas.reading import Record, locate
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, UnreadableMessage, WireFormat
@@ -79,6 +81,7 @@ class Batch:
 
     Attributes:
         gaps: what was passed over between two fetches of the batch.
+        left_out: messages by topic that are in their tables already.
     """
 
     def __init__(self, generation: int = 0) -> None:
@@ -87,6 +90,7 @@ class Batch:
         self.ranges: dict[Partition, OffsetRange] = {}
         self.rejected: list[Rejected] = []
         self.gaps: list[Gap] = []
+        self.left_out: Counter[str] = Counter()
         self.count = 0
         self.size = 0
 
@@ -144,6 +148,7 @@ class Batch:
         for (topic, _), group in other.groups.items():
             self.group(topic, group.schema).rows += group.rows
         self.rejected += other.rejected
+        self.left_out += other.left_out
         for partition, known in other.ranges.items():
             self.extend(partition, known.first, known.last)
 
@@ -176,23 +181,54 @@ class Batch:
         self.size = self.size if self.count else 0
         return before - self.count
 
+    def take_before(self, partition: Partition, offset: int) -> Batch:
+        """Return a batch of what lies before an offset of one of its partitions, which it loses."""
+        taken = Batch(self.generation)
+
+        def goes(message: Record) -> bool:
+            return (message.topic, message.partition) == partition and message.offset < offset
+
+        for group in self.groups.values():
+            if group.topic == partition.topic:
+                taken.group(group.topic, group.schema).rows = [r for r in group.rows if goes(r.message)]
+                group.rows = [r for r in group.rows if not goes(r.message)]
+        taken.rejected = [r for r in self.rejected if goes(r.message)]
+        self.rejected = [r for r in self.rejected if not goes(r.message)]
+        known = self.ranges[partition]
+        taken.extend(partition, known.first, offset - 1)
+        known.first = offset
+        return taken
+
     def leave_out(self, partition: Partition, stored: AbstractSet[tuple[int, bytes]]) -> None:
         """Drop the rows of a partition that are in its table already, by their offsets and event_ids.
 
         Offsets alone would not tell: another topic of that name may have had them before.
         """
+        offsets = {offset for offset, _ in stored}
         for group in self.groups.values():
             if group.topic == partition.topic:
-                if group.schema.source["fields"][0]["name"] != EVENT_ID:
-                    offsets = {offset for offset, _ in stored}
-                    group.rows = [r for r in group.rows if r.message.offset not in offsets]
-                    continue
-                group.rows = [
+                by_id = group.schema.source["fields"][0]["name"] == EVENT_ID
+                rows = [
                     r
                     for r in group.rows
                     if r.message.partition != partition.partition
-                    or (r.message.offset, r.event_id) not in stored
+                    or r.message.offset not in offsets
+                    or (by_id and (r.message.offset, r.event_id) not in stored)
                 ]
+                self.left_out[group.topic] += len(group.rows) - len(rows)
+                group.rows = rows
+
+    def read(self) -> Counter[str]:
+        """Return how many messages the batch has, by topic."""
+        read = self.left_out + Counter(rejected.message.topic for rejected in self.rejected)
+        for group in self.groups.values():
+            read[group.topic] += len(group.rows)
+        return read
+
+
+def bad_messages(rejected: Iterable[Rejected]) -> list[BadMessage]:
+    """Return messages as what they count as."""
+    return [BadMessage(m.topic, m.partition, m.offset, reason) for m, reason in rejected]
 
 
 async def add_fetched(batch: Batch, fetched: Mapping[Partition, Sequence[Record]], wire: WireFormat) -> None:

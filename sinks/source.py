@@ -11,7 +11,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownTopicOr
 from aiokafka.structs import OffsetAndMetadata
 
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
-from evometrics.schemas.offset_range import range_reader, read_range
+from evometrics.schemas.offset_range import range_reader, read_page, read_range
 from evometrics.schemas.reading import Record
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_identity import UNKNOWN, TopicWatch
@@ -61,6 +61,7 @@ class KafkaSource:
         self.assigned: frozenset[Partition] | None = None
         self.watch = TopicWatch(kafka, [t.name for t in TOPICS])
         self.ids: dict[str, str] = {}
+        self.missing: set[str] = set()
         self.consumer: Any = None
         self.admin: Any = None
 
@@ -139,7 +140,10 @@ class KafkaSource:
         `OSError` where no broker answers.
         """
         found = await self.watch.look()
-        changed = self.ids.keys() - found.keys()
+        missing = self.ids.keys() - found.keys()
+        changed, self.missing = missing - self.missing, missing
+        for name in changed:
+            log.error("topic %s is not there any more; it is read once it was made anew", name)
         for name, each in found.items():
             before = self.ids.get(name, UNKNOWN)
             if each.is_other_than(before):
@@ -150,6 +154,11 @@ class KafkaSource:
             self.ids[name] = each.topic_id or before
         self.rewind({p: 0 for p in self.assigned or () if p.topic in changed & found.keys()})
         return changed
+
+    async def page(self, partition: Partition, first: int, end: int) -> tuple[list[Record], int]:
+        """Return the beginning of what Kafka has from `first` on, and where it goes on (`read_page`)."""
+        async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
+            return await read_page(reader, TopicPartition(*partition), first, end)
 
     async def read(self, partition: Partition, first: int, end: int) -> list[Record]:
         """Return what Kafka has from `first` up to but without `end`, beside the group's reading."""

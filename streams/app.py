@@ -11,7 +11,9 @@ import faust
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
+from evometrics.schemas.dead_letters import STREAM
 from evometrics.schemas.group_offsets import committed_offsets
+from evometrics.schemas.letter_limit import LetterCounts
 from evometrics.schemas.metric_defs import Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import answered
@@ -156,7 +158,8 @@ def build(
             places,
             losses,
         )
-        lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed)
+        letters = LetterCounts(settings, STREAM)
+        lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed, letters)
         if names is EVOLUTION_TABLES:
             lane.timer = AbandonedTimer(computations, ownership)
         parts.lanes.append(lane)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,7 +20,7 @@ from aiokafka.structs import ConsumerRecord
 from evometrics.schemas.backoff import backoff
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient, next_offsets
 from evometrics.schemas.left_to_read import holds_message, left_to_read
-from evometrics.schemas.offset_range import range_reader, read_range
+from evometrics.schemas.offset_range import SHORT_RANGE, range_reader, read_page, read_range
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import cancelled
 from evometrics.streams.incarnations import Incarnation, Places, present
@@ -303,6 +303,33 @@ class Ownership:
             log.warning("whether partitions were read to their ends can't be told now: %r", error)
             return []
         return sorted({tp.partition for tp in offsets if self.owns(tp.partition)})
+
+    async def late(self, records: Sequence[ConsumerRecord]) -> AsyncIterator[list[ConsumerRecord]]:
+        """Yield by pages what lies before one partition's next records, while it is a long gap.
+
+        What is left is for `unread`. A page counts as read once the next one is asked for.
+        """
+        tp = TopicPartition(records[0].topic, records[0].partition)
+        while (following := self.next_offsets.get(tp)) is not None:
+            if records[0].offset - following <= SHORT_RANGE:
+                return
+            async with range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer:
+                page, end = await read_page(consumer, tp, following, records[0].offset)
+                beginning = (await consumer.beginning_offsets([tp]))[tp]
+            self.losses.report(tp, following, min(beginning, page[0].offset if page else end))
+            # what was read here was so after the topic was looked at
+            await self.sources.verify([tp.topic])
+            log.warning(
+                "%s[%s]: of %s offsets after %s, %s were read late",
+                *tp,
+                end - following,
+                following,
+                len(page),
+            )
+            if page and tp in self.next_offsets:
+                yield page
+            if tp in self.next_offsets:
+                self.next_offsets[tp] = max(following, end)
 
     async def unread(self, records: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
         """Return what one partition's next records are: these, less what was read, with what lies before."""

@@ -83,6 +83,7 @@ async def run_stream(
                 metrics=lambda: generate_latest(registry),
                 live=watchdog.live,
                 ready=state.not_ready,
+                stopped=state.stopped,
                 notes=worker.losses.notes,
             )
             stack.push_async_callback(server.close)
@@ -216,6 +217,8 @@ class StreamHealth:
 
     async def look(self) -> Standing:
         """Return how the worker stands."""
+        if (stopped := self.stopped()) is not None:
+            return Standing(None, away=stopped)
         parts = self.worker.parts
         if parts is None:
             return Standing(None, away=self.worker.refused)
@@ -248,6 +251,11 @@ class StreamHealth:
             return "Faust takes up its partitions"
         loading = {partition for lane in parts.lanes for partition in lane.ownership.loading}
         return f"the states of partitions {sorted(loading)} are being read" if loading else None
+
+    def stopped(self) -> str | None:
+        """Return why the worker has stopped and stays up, None while it works."""
+        lanes = self.worker.parts.lanes if self.worker.parts is not None else []
+        return next((lane.stopped for lane in lanes if lane.stopped is not None), None)
 
     def not_ready(self) -> str | None:
         """Return why the worker is not ready, None where it is."""

@@ -19,6 +19,7 @@ from evometrics.schemas.catalog import WriterSchema, newest
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.ids import new_event_id
+from evometrics.schemas.lag import GroupLag
 from evometrics.schemas.metric_defs import DEAD_LETTERS_TOTAL, OF_STREAMS, Instruments
 from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
@@ -35,7 +36,7 @@ from evometrics.streams.rows import Completion
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources import SOURCE_TOPICS, SourceTopics
 from evometrics.streams.transport import BatchMessage
-from evometrics.streams.worker import failed_by
+from evometrics.streams.worker import StreamHealth, StreamWorker, failed_by
 
 WIRE = WireFormat()
 BEGIN = 1_700_000_000_000_000
@@ -124,7 +125,10 @@ def registry() -> CollectorRegistry:
 @pytest.fixture
 async def parts(tmp_path: Path, failures: list[BaseException], registry: CollectorRegistry) -> StreamParts:
     settings = StreamSettings(
-        data=str(tmp_path), group=f"g-{uuid.uuid4().hex[:8]}", abandoned_after_seconds=60
+        data=str(tmp_path),
+        group=f"g-{uuid.uuid4().hex[:8]}",
+        abandoned_after_seconds=60,
+        max_consecutive_letters=4,
     )
     instruments = Instruments(registry, OF_STREAMS)
     built = build(
@@ -247,6 +251,34 @@ async def test_a_fault_of_ours_stops_the_worker_with_its_traceback_before_an_off
     assert not batch.acked and not broker.letters() and not broker.events("evolution_metrics")
     (said,) = [r for r in caplog.records if r.exc_info]
     assert said.exc_info is not None and said.exc_info[1] is failures[0]
+
+
+async def test_letters_above_the_limit_stop_the_lane_before_the_first_of_them_is_sent(
+    parts: StreamParts, failures: list[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    lane, broker = lane_of(parts, "evolutions")
+    sent = [record(completed("agent-1", n, f"e{n}"), n) for n in range(12)]
+    for n in (1, *range(3, 7), *range(9, 12)):
+        sent[n] = dataclasses.replace(sent[n], value=b"no framing")
+    odd, run = Delivered(sent[:9]), Delivered(sent[9:])
+    await lane.process([odd])
+    assert odd.acked and [x.source_offset for x in broker.letters()] == [1, 3, 4, 5, 6]
+    # two that the batch before ended with, were they bad, and three more
+    sent_then, more = len(broker.sent), [dataclasses.replace(sent[11], offset=n) for n in (12, 13)]
+    await lane.put(run)
+    await lane.put(Delivered(more))
+    worker = StreamWorker(KafkaSettings(), StreamSettings(), WIRE, lane.instruments)
+    worker.parts = parts
+    health = StreamHealth(worker, GroupLag(KafkaSettings(), "g"))
+    while health.stopped() is None:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert "5 messages in a row" in (health.stopped() or "") and not failures
+    assert len(broker.sent) == sent_then and not run.acked
+    assert (await health.look()).away == health.stopped(), "not stuck: it waits for a person"
+    (said,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert "EVOMETRICS_STREAM_MAX_CONSECUTIVE_LETTERS" in said
+    await lane.stop()
 
 
 async def test_a_state_that_no_topic_takes_sends_its_event_to_the_dead_letters(parts: StreamParts) -> None:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -15,6 +16,7 @@ from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.metric_defs import OF_STREAMS, OFFSETS_GONE, Instruments
+from evometrics.schemas.offset_range import read_page
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import answered, delete
 from evometrics.schemas.topic_identity import TopicIdentity, topic_identities
@@ -246,6 +248,24 @@ async def test_a_batch_that_comes_twice_is_dropped_and_what_was_passed_over_is_r
         assert await owner.unread(records[10:22]) == []
         assert await owner.unread(records[22:28]) == records[25:28]
         assert await owner.unread(records[28:]) == records[28:]
+
+
+async def test_a_long_gap_comes_by_pages_and_the_rest_of_it_with_the_batch(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def seven(consumer: Any, tp: TopicPartition, first: int, end: int) -> Any:
+        return await read_page(consumer, tp, first, min(first + 7, end))
+
+    monkeypatch.setattr("evometrics.streams.ownership.SHORT_RANGE", 4)
+    monkeypatch.setattr("evometrics.streams.ownership.read_page", seven)
+    records = await group.send(30)
+    async with group.worker(Worker(1)) as owner:
+        await owner.take_over([0])
+        pages = [page async for page in owner.late(records[28:])]
+        assert [len(page) for page in pages] == [7, 7, 7, 7]
+        rest = await owner.unread(records[28:])
+        assert [r.offset for page in [*pages, rest] for r in page] == list(range(30))
+        assert [page async for page in owner.late(records[28:])] == []
 
 
 async def test_a_group_goes_on_where_it_committed(group: Group) -> None:
