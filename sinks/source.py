@@ -61,6 +61,7 @@ class KafkaSource:
         self.assigned: frozenset[Partition] | None = None
         self.watch = TopicWatch(kafka, [t.name for t in TOPICS])
         self.ids: dict[str, str] = {}
+        self.missing: set[str] = set()
         self.consumer: Any = None
         self.admin: Any = None
 
@@ -139,7 +140,10 @@ class KafkaSource:
         `OSError` where no broker answers.
         """
         found = await self.watch.look()
-        changed = self.ids.keys() - found.keys()
+        missing = self.ids.keys() - found.keys()
+        changed, self.missing = missing - self.missing, missing
+        for name in changed:
+            log.error("topic %s is not there any more; it is read once it was made anew", name)
         for name, each in found.items():
             before = self.ids.get(name, UNKNOWN)
             if each.is_other_than(before):
