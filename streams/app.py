@@ -158,7 +158,7 @@ def build(
         )
         lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed)
         if names is EVOLUTION_TABLES:
-            lane.timer = AbandonedTimer(computations, ownership, settings.abandoned_after_seconds)
+            lane.timer = AbandonedTimer(computations, ownership)
         parts.lanes.append(lane)
         add_agent(app, lane, topics)
 

@@ -32,7 +32,7 @@ from evometrics.schemas.reading import Record
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.tasks import cancelled, end_tasks
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.outputs import OutputProducer
+from evometrics.streams.outputs import OutputProducer, ProducerSpent
 from evometrics.streams.ownership import NotConfirmed, Ownership
 from evometrics.streams.sources import TopicsChanged
 from evometrics.streams.timer import TICK_SECONDS, AbandonedTimer
@@ -46,7 +46,7 @@ LANE_DEPTH = 16
 #: In the queue in place of an event: time has passed.
 TICK = object()
 #: What ends a worker though nothing in it is wrong: no traceback helps.
-EXPECTED = (KafkaError, RegistryUnavailable, NotConfirmed)
+EXPECTED = (KafkaError, ProducerSpent, RegistryUnavailable, NotConfirmed)
 #: Records after which a round takes no further batch: what it leads to is in memory until it is acknowledged.
 ROUND_RECORDS = 10_000
 
