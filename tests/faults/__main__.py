@@ -5,7 +5,7 @@
     python -m tests.faults --without all              each guarantee switched off: the check has to see it
     python -m tests.faults --outage 120               broker away, then ClickHouse, under steady load
     python -m tests.faults --scale 2                  workers from one to three and back, twice
-    python -m tests.faults --clocks all               a kind of part's clocks wrong, then put right
+    python -m tests.faults --clocks all               clocks of parts wrong, and put right in the middle
 
 Exit code 1 where a guarantee was broken (with --without: where a missing one was not seen).
 """
