@@ -15,6 +15,7 @@ import psutil
 from evometrics.schemas.errors import EvometricsError
 
 START_TOLERANCE_SECONDS = 1.0
+STACK_FILE, LOCK_FILE = "stack.json", "stack.lock"
 
 
 class StackRunningError(EvometricsError, RuntimeError):
@@ -66,7 +67,7 @@ def lock_data(data: Path) -> int:
     Raises `StackRunningError` where a live stack has it.
     """
     data.mkdir(parents=True, exist_ok=True)
-    lock = os.open(data / "stack.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    lock = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -95,9 +96,9 @@ def write_stack(addresses: StackAddresses, parts: Mapping[str, int], ready: bool
         "owner": asdict(ProcessMark.of(os.getpid())),
         "parts": marks,
     }
-    scratch = addresses.data / f"stack.json.{os.getpid()}"
+    scratch = addresses.data / f"{STACK_FILE}.{os.getpid()}"
     scratch.write_text(json.dumps(text, indent=2) + "\n")
-    scratch.replace(addresses.data / "stack.json")
+    scratch.replace(addresses.data / STACK_FILE)
 
 
 def read_stack(data: Path) -> StackAddresses | None:
@@ -123,13 +124,13 @@ def end_leftovers(data: Path) -> list[str]:
 
 def remove_stack(data: Path) -> None:
     """Forget the stack that ran here."""
-    (data / "stack.json").unlink(missing_ok=True)
+    (data / STACK_FILE).unlink(missing_ok=True)
 
 
 def load(data: Path) -> dict[str, Any]:
     """What `stack.json` holds, nothing where there is none."""
     try:
-        noted = json.loads((data / "stack.json").read_text())
+        noted = json.loads((data / STACK_FILE).read_text())
     except (OSError, ValueError):
         return {}
     return noted if isinstance(noted, dict) else {}

@@ -77,3 +77,12 @@ def kpi_snapshot(
 
     Raises `InvalidEvent` where it names no agent.
     """
+
+def set_broker_clock(less_ticks: float | None) -> None:
+    """Tell the broker's time, as what it is ahead of `ticks`, seconds; None where it is not known.
+
+    Times that are given are held against it too: a clock that is days behind must not refuse them.
+    """
+
+def latest_now() -> int:
+    """Return the latest that it may be now, microseconds, by this machine's clock and the broker's."""

@@ -13,7 +13,7 @@ from libc.math cimport fabs, rint
 from evometrics.producers.active import Clues
 from evometrics.producers.evolution_events import EvolutionCompletionEvent
 from evometrics.producers.ticks import ticks
-from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed, EvolutionStarted, KpiSnapshot
+from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed, EvolutionStarted, KpiSnapshot, now_micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.snapshots import fill
 from evometrics.schemas.validation import PHASES

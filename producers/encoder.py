@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from evometrics.producers.convert import text_of
+from evometrics.producers.convert import latest_now, text_of
 from evometrics.producers.fitting import shrink
 from evometrics.producers.jsontext import json_text
 from evometrics.producers.left_out import LEFT_OUT, LeftOut, said
@@ -47,7 +47,7 @@ class Encoder:
 
     def encode_valid(self, event: Event) -> bytes:
         """Return the bytes of an event of any size and any valid values. Raises `InvalidEvent`."""
-        validate(event, now_micros())
+        validate(event, latest_now())
         try:
             return self.wire.encode(event)
         except Exception as error:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import RecordMetadata
 
+from evometrics.producers import convert
 from evometrics.producers.adopted import AdoptedSource
 from evometrics.producers.backlog import OwnSource, Queued, Source
 from evometrics.producers.broker_clock import BrokerClock, broker_time, in_words
@@ -88,8 +89,13 @@ class Holding:
         self.asked = time.monotonic()
         now = await broker_time(client)
         if now is not None:
-            self.clock.heard(now)
+            self.hear_time(now)
             self.heard = True
+
+    def hear_time(self, seconds: float) -> None:
+        """Take in the broker's time, seconds since 1970."""
+        self.clock.heard(seconds)
+        convert.set_broker_clock(self.clock.broker_less_monotonic)
 
     def hear(self, metadata: RecordMetadata) -> None:
         """Learn the broker's time by an acknowledgement, where it can't be asked for it."""
@@ -97,7 +103,7 @@ class Holding:
         if not self.heard:
             self.heard = True
             if metadata.timestamp_type == LOG_APPEND_TIME:
-                self.clock.heard(metadata.timestamp / 1000)
+                self.hear_time(metadata.timestamp / 1000)
                 self.read_again = True
 
     async def look(self, client: AIOKafkaClient, waiting: int) -> None:

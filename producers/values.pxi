@@ -248,6 +248,20 @@ DEF MICROSECONDS = 1e14
 DEF NANOSECONDS = 1e17
 
 
+#: The broker's time less that of a clock that nobody sets (`ticks`), seconds; None where it is not known.
+cdef object broker_less_ticks = None
+
+
+def set_broker_clock(less_ticks):
+    global broker_less_ticks
+    broker_less_ticks = less_ticks
+
+
+def latest_now():
+    own = now_micros()
+    return own if broker_less_ticks is None else max(own, int((ticks() + broker_less_ticks) * 1e6))
+
+
 cdef object moment_of(value, double now, str name, left_out):
     """A time in Unix seconds, from seconds, a datetime or ISO text; None where there is none that can be.
 
@@ -281,7 +295,7 @@ cdef object moment_of(value, double now, str name, left_out):
         left_out.add(name, value, "is no time; give Unix seconds or a datetime")
         return None
     at = found
-    if 0 <= at <= now + MOST_AHEAD:
+    if 0 <= at <= now + MOST_AHEAD or 0 <= at <= latest_now() / 1e6 + MOST_AHEAD:
         return at + 0.0
     if at >= NANOSECONDS:
         reason = "are nanoseconds; give seconds"

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient, next_offsets
+from evometrics.schemas.left_to_read import Span, holds_message, left_to_read
 from evometrics.schemas.settings import KafkaSettings
 
 ANSWER_SECONDS = 5.0
@@ -22,7 +23,7 @@ class Lag:
 
     Attributes:
         committed: the next offset by topic and partition; the first one there is where none is committed.
-        behind: messages up to the ends, over all partitions asked for.
+        behind: offsets that are left to read, over all partitions asked for; none where they hold no message.
     """
 
     committed: tuple[tuple[str, int, int], ...]
@@ -34,11 +35,13 @@ class GroupLag:
 
     Attributes:
         away: why the broker did not answer the last question, None where it did.
+        holds: what was left to read at the last look, and whether messages are in it: None = not yet looked.
     """
 
     def __init__(self, kafka: KafkaSettings, group: str) -> None:
         self.kafka = kafka
         self.group = group
+        self.holds: dict[tuple[TopicPartition, Span], bool | None] = {}
         self.away: str | None = "Kafka has not been asked yet"
         self.admin: AIOKafkaAdminClient | None = None
         self.consumer: AIOKafkaConsumer | None = None
@@ -68,11 +71,19 @@ class GroupLag:
         """Ask for the ends, and for what the group has committed."""
         if self.admin is None or self.consumer is None:
             named = {"bootstrap_servers": self.kafka.brokers, "client_id": f"{self.kafka.client_id}-health"}
-            self.consumer = AIOKafkaConsumer(**named)
+            self.consumer = AIOKafkaConsumer(**named, isolation_level="read_committed")
             self.admin = AIOKafkaAdminClient(**named)
             await self.consumer.start()
             await self.admin.start()
         committed = await next_offsets(self.admin, self.consumer, self.group, partitions)
-        ends = await self.consumer.end_offsets(partitions)
-        behind = sum(max(0, ends[tp] - offset) for tp, offset in committed.items())
+        left = (await left_to_read(self.consumer, committed)).items()
+        before, self.holds = self.holds, dict.fromkeys(left)
+        for tp, span in left:
+            # what moves is work; what stands still is looked into, once
+            if (tp, span) in before:
+                known = before[tp, span]
+                self.holds[tp, span] = (
+                    await holds_message(self.consumer, tp, span) if known is None else known
+                )
+        behind = sum(span.end - span.first for tp, span in left if self.holds[tp, span] is not False)
         return Lag(tuple(sorted((*tp, offset) for tp, offset in committed.items())), behind)

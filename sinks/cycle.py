@@ -87,6 +87,7 @@ class SinkCycle:
         self.registry_failures = 0
         self.letters = LetterCounts(sink, SINK)
         self.stopped: str | None = None
+        self.registry_trouble: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then flush what is collected, as far as `FINISH_SECONDS` allow."""
@@ -163,11 +164,12 @@ class SinkCycle:
                 self.source.rewind(firsts)
             self.batch = Batch(self.source.generation)
             self.registry_failures += 1
+            self.registry_trouble = f"the schema registry does not answer ({error})"
             pause = backoff(self.registry_failures)
             log.warning("schema registry: %s; the same messages are read again in %.1f s", error, pause)
             await asyncio.sleep(pause)
             return
-        self.registry_failures = 0
+        self.registry_failures, self.registry_trouble = 0, None
         for (topic, number), messages in fetched.items():
             self.instruments.counter(MESSAGES_CONSUMED).labels(topic).inc(len(messages))
             self.committed.setdefault(Partition(topic, number), messages[0].offset)
@@ -264,6 +266,7 @@ class SinkCycle:
         await self.finish_flush()
         self.batch = Batch(self.source.generation + 1)
         self.committed.clear()
+        self.registry_trouble = None
 
     async def finish_flush(self) -> None:
         """Wait for the flush under way, up to `FINISH_SECONDS`, then drop it."""
@@ -281,12 +284,12 @@ class SinkCycle:
 
     def progress(self) -> object:
         """Return what changes whenever a batch gets on: offsets, and inserts that ClickHouse answered."""
-        return tuple(sorted(self.committed.items())), self.writer.answered, self.registry_failures
+        return tuple(sorted(self.committed.items())), self.writer.answered
 
     def ready(self) -> str | None:
         """Return None while messages can be read and stored, else what is wrong."""
-        if self.writer.trouble:
-            return self.writer.trouble
+        if trouble := self.writer.trouble or self.dead_letters.trouble or self.registry_trouble:
+            return trouble
         if self.source.assigned is None:
             return f"not yet a member of group {self.sink.group}"
         return None

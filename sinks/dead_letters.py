@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.backoff import backoff
@@ -23,10 +24,15 @@ log = logging.getLogger(__name__)
 #: Where the topic takes less than a letter has, its room is halved, down to this.
 LEAST_ROOM = 1000
 REQUEST_BYTES = 2 * ROOM_BYTES
+STOP_SECONDS = 5.0
 
 
 class DeadLetters:
-    """The sink's producer of dead letters; starts when the first one comes."""
+    """The sink's producer of dead letters; starts when the first one comes.
+
+    Attributes:
+        trouble: why letters are not sent just now, None where they are.
+    """
 
     def __init__(
         self, kafka: KafkaSettings, wire: WireFormat, node_id: str, instruments: Instruments
@@ -36,6 +42,7 @@ class DeadLetters:
         self.node_id = node_id
         self.instruments = instruments
         self.producer: AIOKafkaProducer | None = None
+        self.trouble: str | None = None
 
     async def send(self, rejected: Sequence[Rejected]) -> None:
         """Return when Kafka has acknowledged a dead letter for each message, however long that takes.
@@ -61,7 +68,12 @@ class DeadLetters:
                 log.warning(
                     "dead letters were not sent, try %d follows in %.1f s: %r", attempt + 1, pause, error
                 )
+                self.trouble = f"dead letters are not sent ({error!r})"
                 await asyncio.sleep(pause)
+                if is_spent(error):
+                    await self.begin_anew()
+            else:
+                attempt, self.trouble = 0, None
 
     async def produce(self, letters: Sequence[tuple[Rejected, int]]) -> list[tuple[Rejected, int]]:
         """Produce the letters of messages, each with so much room for key and value.
@@ -86,6 +98,8 @@ class DeadLetters:
                     log.error(
                         "%s takes no dead letter of any size; raise its max.message.bytes", DEAD_LETTERS.name
                     )
+        if again:
+            await self.begin_anew()
         return again
 
     async def started(self) -> AIOKafkaProducer:
@@ -105,8 +119,24 @@ class DeadLetters:
             self.producer = producer
         return self.producer
 
+    async def begin_anew(self) -> None:
+        """Have the next letters sent by a new producer."""
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(producer.stop(), STOP_SECONDS)
+
     async def close(self) -> None:
         """Stop the producer."""
         if self.producer is not None:
             await self.producer.stop()
             self.producer = None
+
+
+def is_spent(error: Exception) -> bool:
+    """Tell whether an error has used up an idempotent producer.
+
+    What was refused has used numbers of its partition: the broker takes none that follow, however often they
+    are sent (`OutOfOrderSequenceNumber`). Only a new producer can go on.
+    """
+    return isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaTimeoutError))

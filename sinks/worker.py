@@ -111,7 +111,8 @@ class SinkWorker:
             return Standing(None, away=stopped)
         assigned = self.cycle.source.assigned
         lag = await self.lag.measure(assigned or ())
-        self.away = self.lag.away or await self.cycle.writer.away() or self.cycle.writer.trouble
+        writer = self.cycle.writer
+        self.away = self.lag.away or await writer.away() or writer.trouble or self.cycle.registry_trouble
         todo = None
         if assigned is None:
             todo = f"to join group {self.sink.group}"

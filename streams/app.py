@@ -129,7 +129,7 @@ def build(
         letters = LetterCounts(settings, STREAM)
         lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed, letters)
         if names is EVOLUTION_TABLES:
-            lane.timer = AbandonedTimer(computations, ownership, settings.abandoned_after_seconds)
+            lane.timer = AbandonedTimer(computations, ownership)
         parts.lanes.append(lane)
         add_agent(app, lane, topics)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial as bound
@@ -13,6 +12,7 @@ from evometrics.schemas.topics import EVOLUTION_METRICS
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.batches import LiveStates, Outcome, ReadStates, Sourced
 from evometrics.streams.counts import WindowCounts
+from evometrics.streams.deadlines import Deadline, Deadlines
 from evometrics.streams.joining import Joiner, scopes_lent
 from evometrics.streams.outputs import MAX_MESSAGE_BYTES, Message
 from evometrics.streams.rates import RateWriter
@@ -41,7 +41,8 @@ WAITING = "waiting"
 #: The lane's tables in the order in which they are written.
 EVOLUTION_TABLES = (WAITING, PARTIALS, EVOLUTIONS, PROGRESS, EVOLUTION_IDS)
 PROGRESS_KEY = "partition"
-#: A start that comes this long after its time has a time of arrival kept, microseconds.
+#: A start that comes so long after its time (a tenth of the time-out where that is less) came late:
+#: when it came is kept with the agent's state. Microseconds.
 LATE_START = 60 * SECOND
 
 Evolution = Sourced[EvolutionStarted | Completion]
@@ -53,8 +54,7 @@ class Live:
 
     Attributes:
         lent: partial counts of what starts lent, beside `scopes` in the same table.
-        deadlines: when open evolutions count as abandoned, with agent and evolution; a heap.
-        arrivals: when their starts came, microseconds, of those that came late while this worker had them.
+        deadlines: when open evolutions count as abandoned.
         carried_out: last offsets of starts and of completions before the present batch, -1 for none.
         reached: those with the present batch.
     """
@@ -65,8 +65,7 @@ class Live:
     times: LiveStates[ProgressState]
     rings: Rings
     waiting: Waiting
-    deadlines: list[tuple[int, str, str]]
-    arrivals: dict[tuple[str, str], int] = field(default_factory=dict)
+    deadlines: Deadlines
     carried_out: tuple[int, int] = (NONE_APPLIED, NONE_APPLIED)
     reached: tuple[int, int] = (NONE_APPLIED, NONE_APPLIED)
 
@@ -96,6 +95,7 @@ class EvolutionProcessor:
     ) -> None:
         self.lateness = settings.allowed_lateness_seconds
         self.timeout = settings.abandoned_after_seconds * SECOND
+        self.late_start = min(LATE_START, self.timeout // 10)
         self.wire = wire
         self.windows = windows
         self.rates = RateWriter(wire)
@@ -130,7 +130,7 @@ class EvolutionProcessor:
                 if self.complete(item, event, live, found, outcome):
                     found.new.append((item.offset, event))
         live.reached = started, completed
-        self.report_abandoned(reached.watermark, live, outcome)
+        self.report_abandoned(live.deadlines.by_events(reached.watermark), live, outcome)
         self.report_rates(found.new, live, outcome)
         self.report_scopes(partition, found, live, outcome)
         outcome.writes = self.writes(partition, live)
@@ -153,19 +153,16 @@ class EvolutionProcessor:
 
     def overdue(self, partition: int, now: int, stored: Mapping[str, ReadStates]) -> bool:
         """Tell whether evolutions of a partition may count as abandoned by the clock."""
-        deadlines = self.live_of(partition, stored).deadlines
-        return bool(deadlines) and deadlines[0][0] <= now
+        return self.live_of(partition, stored).deadlines.any_by_clock(now)
 
     def abandon(self, partition: int, now: int, stored: Mapping[str, ReadStates]) -> Outcome:
-        """Report the evolutions whose deadline has passed by the clock; `now` is the broker's time.
+        """Report the evolutions whose time has run out by the clock; `now` is the broker's time.
 
-        Ask where both topics were read to their ends alone: a completion may wait there. An evolution's time
-        begins to run when its start came, where that is known and later than the start's own time: history
-        that is copied is old when it comes, and a node's clock may be slow.
+        Ask where both topics were read to their ends alone: a completion may wait there.
         """
         live = self.live_of(partition, stored)
         outcome = Outcome()
-        self.report_abandoned(now, live, outcome, by_clock=True)
+        self.report_abandoned(live.deadlines.by_clock(now), live, outcome)
         outcome.writes = self.writes(partition, live)
         return outcome
 
@@ -191,9 +188,12 @@ class EvolutionProcessor:
             self.join_late(item, event, live, found, outcome)
             return
         state.open[event.evolution_id] = item.value
-        if item.arrived > event.occurred_at + LATE_START:
-            live.arrivals[event.agent_id, event.evolution_id] = item.arrived
-        heapq.heappush(live.deadlines, (event.occurred_at + self.timeout, event.agent_id, event.evolution_id))
+        arrived = item.arrived if item.arrived > event.occurred_at + self.late_start else None
+        if arrived is not None:
+            state.arrivals[event.evolution_id] = arrived
+        elif state.arrivals:
+            state.arrivals.pop(event.evolution_id, None)
+        live.deadlines.begin((event.agent_id, event.evolution_id), event.occurred_at, arrived)
 
     def complete(
         self, item: Evolution, event: Completion, live: Live, found: Found, outcome: Outcome
@@ -220,8 +220,8 @@ class EvolutionProcessor:
             if event.lacks:
                 live.waiting.put(event.agent_id, event.evolution_id, item.offset, item.value)
         else:
-            if live.arrivals:
-                live.arrivals.pop((event.agent_id, event.evolution_id), None)
+            if state.arrivals and state.arrivals.pop(event.evolution_id, None) is not None:
+                live.deadlines.end((event.agent_id, event.evolution_id))
             if event.lacks & self.joiner.lends(start) and self.join(
                 item.offset, event.lacks, item.value, start, state.started_applied, found, outcome
             ):
@@ -335,40 +335,40 @@ class EvolutionProcessor:
         live.lent.trim()
         return live
 
-    def deadlines_of(self, stored: ReadStates) -> list[tuple[int, str, str]]:
-        """Return the deadlines of all open evolutions, as a heap."""
-        deadlines = []
+    def deadlines_of(self, stored: ReadStates) -> Deadlines:
+        """Return the deadlines of all open evolutions, late ones in the order in which they came."""
+        deadlines = Deadlines(self.timeout)
+        late: list[tuple[int, tuple[str, str], int]] = []
         for key, value in stored.items():
-            for start in map(self.wire.decode, EvolutionState.decode(self.windows, value).open.values()):
+            state = EvolutionState.decode(self.windows, value)
+            for start in map(self.wire.decode, state.open.values()):
                 assert isinstance(start, EvolutionStarted)
-                deadlines.append((start.occurred_at + self.timeout, key.decode(), start.evolution_id))
-        heapq.heapify(deadlines)
+                name = key.decode(), start.evolution_id
+                arrived = state.arrivals.get(start.evolution_id) if state.arrivals else None
+                if arrived is None:
+                    deadlines.begin(name, start.occurred_at)
+                else:
+                    late.append((arrived, name, start.occurred_at))
+        for arrived, name, began in sorted(late):
+            deadlines.begin(name, began, arrived)
         return deadlines
 
-    def report_abandoned(self, now: int, live: Live, outcome: Outcome, *, by_clock: bool = False) -> None:
-        """Emit a report for each evolution whose deadline has passed, and close it.
-
-        `now` is the watermark, or the broker's time where it is by the clock.
-        """
-        deadlines, arrivals = live.deadlines, live.arrivals
-        later = []
-        while deadlines and deadlines[0][0] <= now:
-            entry = deadline, agent_id, evolution_id = heapq.heappop(deadlines)
-            name = agent_id, evolution_id
-            value = live.agents.get(agent_id).open.get(evolution_id)
+    def report_abandoned(self, due: Iterable[Deadline], live: Live, outcome: Outcome) -> None:
+        """Emit a report for each evolution that is still open, and close it."""
+        for deadline in due:
+            state = live.agents.get(deadline.agent_id)
+            value = state.open.get(deadline.evolution_id)
             if value is None:
                 continue
             start = self.wire.decode(value)
             assert isinstance(start, EvolutionStarted)
-            if start.occurred_at + self.timeout != deadline:
+            # it may have a second start
+            if start.occurred_at + self.timeout != deadline.at:
                 continue
-            if by_clock and arrivals and arrivals.get(name, 0) + self.timeout > now:
-                later.append(entry)
-                continue
-            del live.agents.change(agent_id).open[evolution_id]
-            arrivals.pop(name, None)
+            live.agents.changed.add(deadline.agent_id)
+            del state.open[deadline.evolution_id]
+            if state.arrivals.pop(deadline.evolution_id, None) is not None:
+                live.deadlines.end((deadline.agent_id, deadline.evolution_id))
             metrics = abandoned_metrics(start, self.timeout)
             message = Message(EVOLUTION_METRICS.name, metrics.key.encode(), self.wire.encode(metrics))
             outcome.messages.append(message)
-        for entry in later:
-            heapq.heappush(deadlines, entry)

@@ -38,7 +38,7 @@ from evometrics.schemas.reading import Record
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.tasks import cancelled, end_tasks
 from evometrics.schemas.wire import WireFormat
-from evometrics.streams.outputs import OutputProducer
+from evometrics.streams.outputs import OutputProducer, ProducerSpent
 from evometrics.streams.ownership import NotConfirmed, Ownership
 from evometrics.streams.timer import TICK_SECONDS, AbandonedTimer
 from evometrics.streams.transport import BatchMessage
@@ -51,7 +51,7 @@ LANE_DEPTH = 16
 #: In the queue in place of an event: time has passed.
 TICK = object()
 #: What ends a worker though nothing in it is wrong: no traceback helps.
-EXPECTED = (KafkaError, RegistryUnavailable, NotConfirmed)
+EXPECTED = (KafkaError, ProducerSpent, RegistryUnavailable, NotConfirmed)
 #: Records after which a round takes no further batch: what it leads to is in memory until it is acknowledged.
 ROUND_RECORDS = 10_000
 
@@ -170,18 +170,17 @@ class Lane:
         # partitions may have moved meanwhile; who has them now reads these batches again
         events = [event for event in events if self.is_ours(event)]
         records: dict[int, list[Record]] = {}
-        done: list[Done] = []
         for event in events:
             message = event.message
             assert isinstance(message, BatchMessage)
             async for late in self.ownership.late(message.records):
                 records.setdefault(message.partition, []).extend(late)
-                done += await self.settle(records)
+                self.count(await self.settle(records))
                 records = {}
             unread = await self.ownership.unread(message.records)
             if unread:
                 records.setdefault(message.partition, []).extend(unread)
-        done += await self.settle(records)
+        done = await self.settle(records)
         for event in events:
             # the committed offset of a partition that has moved is for its next owner to move
             if self.is_ours(event):

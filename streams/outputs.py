@@ -10,12 +10,13 @@ from itertools import zip_longest
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata, TopicPartition
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.backoff import backoff
+from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.partitions import partition_of
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.validation import MAX_EVENT_BYTES
@@ -67,6 +68,14 @@ def check_size(message: Message) -> Message:
     return message
 
 
+class ProducerSpent(EvometricsError, RuntimeError):
+    """The broker has refused messages of this producer: it can't go on, a new start of the worker can.
+
+    An idempotent producer numbers a partition's batches. The numbers of what was refused are used, so that
+    the broker takes none of those that follow (`OutOfOrderSequenceNumber`), however often they are sent.
+    """
+
+
 class OutputProducer:
     """An idempotent producer: messages of one partition arrive in order and once per `send_all`.
 
@@ -104,9 +113,15 @@ class OutputProducer:
     async def send_all(self, messages: Iterable[Message]) -> list[int]:
         """Produce messages and return their offsets once all are acknowledged.
 
-        Raises `KafkaError` where that can't be, however long one waits: this producer was fenced, or its
-        sequence of messages is broken. The worker must start anew then.
+        Raises `ProducerSpent` where that can't be, however long one waits.
         """
+        try:
+            return await self.acknowledged(messages)
+        except KafkaError as error:
+            raise ProducerSpent(f"the broker refused messages for good: {error!r}{hint(error)}") from error
+
+    async def acknowledged(self, messages: Iterable[Message]) -> list[int]:
+        """As `send_all`. Raises `KafkaError` where the broker refuses for good."""
         total, queues = await self.by_partition(messages)
         batches = [self.batches(where, waiting) for where, waiting in queues.items()]
         sent: list[tuple[Batch, asyncio.Future[RecordMetadata]]] = []
@@ -153,7 +168,9 @@ class OutputProducer:
     def batches(self, where: TopicPartition, queue: Queue) -> list[Batch]:
         """Return a partition's messages in record batches."""
         assert self.producer is not None, "start() comes first"
-        now = time.time_ns() // 1_000_000
+        # where topics take their senders' times: those of the broker's clock, as soon as that is known
+        known = self.clock.now() if self.clock is not None else None
+        now = time.time_ns() // 1_000_000 if known is None else known // 1000
         found: list[Batch] = []
         records: BatchBuilder | None = None
         for number, key, value in queue:
@@ -171,6 +188,16 @@ class OutputProducer:
         assert self.producer is not None, "start() comes first"
         producer, (topic, partition) = self.producer, batch.where
         return await persevere(topic, lambda: producer.send_batch(batch.records, topic, partition=partition))
+
+
+def hint(error: KafkaError) -> str:
+    """Return what may have led to an error, and the way out."""
+    if isinstance(error, InvalidTimestampError):
+        return (
+            ". A topic takes its senders' times, and this worker's clock is far from the broker's: set the "
+            "clock, or let Kafka give messages its own time (`evometrics topics`)"
+        )
+    return ""
 
 
 async def persevere(topic: str, ask: Callable[[], Awaitable[T]]) -> T:

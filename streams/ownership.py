@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from aiokafka.structs import ConsumerRecord
 
 from evometrics.schemas.backoff import backoff
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient, next_offsets
+from evometrics.schemas.left_to_read import holds_message, left_to_read
 from evometrics.schemas.offset_range import SHORT_RANGE, range_reader, read_page, read_range
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import cancelled
@@ -63,8 +63,7 @@ class Ownership:
 
     Attributes:
         mine: partitions that the worker was assigned last.
-        owned_since: when each partition's states were taken over, by the monotonic clock, seconds.
-        loaded: changelog records read so far; moves while states are taken over.
+        loaded: moves while partitions are taken over, but not where a try only repeats the one before.
         loading: partitions whose states are being taken over.
     """
 
@@ -88,14 +87,19 @@ class Ownership:
         self.generations: dict[int, int] = {}
         self.next_offsets: dict[TopicPartition, int] = {}
         self.mine: frozenset[int] = frozenset()
-        self.owned_since: dict[int, float] = {}
         self.loaded = 0
+        # how far some try has read the changelogs of partitions that are not taken over yet, and where they
+        # ended at the first: each try adds to them
+        self.furthest: dict[TopicPartition, int] = {}
+        self.first_ends: dict[TopicPartition, int] = {}
         self.loading: frozenset[int] = frozenset()
 
     def assigned(self, partitions: Iterable[int]) -> None:
         """Called when the worker learns its partitions: keep those that it had in the generation before."""
         mine, generation = frozenset(partitions), self.member.generation
         self.mine = mine
+        for tp in [tp for tp in self.first_ends if tp.partition not in mine]:
+            self.forget_tries(tp)
         for partition, known in list(self.generations.items()):
             if partition in mine and known >= generation - 1:
                 self.generations[partition] = generation
@@ -109,7 +113,6 @@ class Ownership:
     def drop(self, partition: int) -> None:
         """Forget a partition."""
         self.generations.pop(partition, None)
-        self.owned_since.pop(partition, None)
         for topic in self.topics:
             self.next_offsets.pop(TopicPartition(topic, partition), None)
         for table in self.tables:
@@ -136,7 +139,6 @@ class Ownership:
                 await asyncio.sleep(backoff(attempt, RETRY_SECONDS))
                 continue
             self.generations |= dict.fromkeys(wanted, generation)
-            self.owned_since |= dict.fromkeys(wanted, time.monotonic())
             break
         self.loading = frozenset()
 
@@ -154,6 +156,7 @@ class Ownership:
             consumer.assign(tps)
             await consumer.seek_to_beginning(*tps)
             ends = await consumer.end_offsets(tps)
+            self.first_ends = ends | self.first_ends
             await self.read_changelogs(consumer, replays, {tp: end for tp, end in ends.items() if end})
             committed = await self.committed(consumer, partitions)
             if not await self.member.confirm(committed):
@@ -172,6 +175,21 @@ class Ownership:
             for partition in partitions:
                 await table.adopt(self.producer, partition, replays[TopicPartition(table.topic, partition)])
         self.next_offsets |= committed
+        for tp in tps:
+            self.forget_tries(tp)
+        self.loaded += 1
+
+    def note_read(self, changelog: TopicPartition, offset: int) -> None:
+        """Take in that a changelog was read up to an offset."""
+        offset = min(offset, self.first_ends[changelog])
+        if offset > self.furthest.get(changelog, 0):
+            self.furthest[changelog] = offset
+            self.loaded += 1
+
+    def forget_tries(self, changelog: TopicPartition) -> None:
+        """Forget how far a changelog was read: it is taken over, or another worker's."""
+        self.first_ends.pop(changelog, None)
+        self.furthest.pop(changelog, None)
 
     async def read_changelogs(
         self,
@@ -185,7 +203,7 @@ class Ownership:
             for tp, records in (await consumer.getmany(*unread, timeout_ms=1000)).items():
                 for record in records:
                     replays[tp].add(record.offset, record.key, record.value)
-                self.loaded += len(records)
+                self.note_read(tp, records[-1].offset + 1)
             unread = {tp for tp in unread if await consumer.position(tp) < ends[tp]}
 
     async def committed(
@@ -218,8 +236,10 @@ class Ownership:
                 asyncio.timeout(ANSWER_SECONDS),
                 range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer,
             ):
-                ends = await consumer.end_offsets(list(offsets))
-            behind = {tp.partition for tp, end in ends.items() if offsets[tp] < end}
+                left = await left_to_read(consumer, offsets)
+                behind = {
+                    tp.partition for tp, span in left.items() if await holds_message(consumer, tp, span)
+                }
             offsets = {tp: offset for tp, offset in offsets.items() if tp.partition not in behind}
             if not offsets or not await self.member.confirm(offsets):
                 return []

@@ -9,13 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Self
 
-from evometrics.schemas.binary import (
-    read_length,
-    read_long,
-    read_text,
-    write_long,
-    write_text,
-)
+from evometrics.schemas.binary import read_length, read_long, read_text, write_long, write_text
 from evometrics.streams.counts import WindowCounts
 from evometrics.streams.windows import Window
 
@@ -39,6 +33,8 @@ class EvolutionState:
         started_applied, completed_applied: last offsets applied, by topic.
         open: evolutions begun and not completed: their EvolutionStarted as message values.
         closed: evolutions completed whose start has not come yet, as `closed_mark` has them.
+        arrivals: when the starts of open evolutions came, by the broker's stamp, microseconds; of those that
+            came late alone.
     """
 
     counts: WindowCounts
@@ -46,6 +42,7 @@ class EvolutionState:
     completed_applied: int = NONE_APPLIED
     open: dict[str, bytes] = field(default_factory=dict)
     closed: list[bytes] = field(default_factory=list)
+    arrivals: dict[str, int] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         parts = [
@@ -55,8 +52,13 @@ class EvolutionState:
             *self.closed,
             write_long(len(self.open)),
         ]
+        arrivals = self.arrivals
         for name, value in self.open.items():
-            parts += (write_text(name), write_long(len(value)), value)
+            if arrivals and name in arrivals:
+                # a length below 0 tells that an arrival follows: states without one are as they always were
+                parts += (write_text(name), write_long(~len(value)), write_long(arrivals[name]), value)
+            else:
+                parts += (write_text(name), write_long(len(value)), value)
         return b"".join((*parts, self.counts.pack()))
 
     @classmethod
@@ -70,12 +72,16 @@ class EvolutionState:
         place = end
         number, place = read_length(value, place)
         opened: dict[str, bytes] = {}
+        arrivals: dict[str, int] = {}
         for _ in range(number):
             name, place = read_text(value, place)
-            length, place = read_length(value, place)
+            length, place = read_long(value, place)
+            if length < 0:
+                length = ~length
+                arrivals[name], place = read_long(value, place)
             opened[name] = value[place : place + length]
             place += length
-        return cls(WindowCounts(windows, value[place:]), started, completed, opened, closed)
+        return cls(WindowCounts(windows, value[place:]), started, completed, opened, closed, arrivals)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot, now_micros
+from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 
 NAMESPACE = uuid.UUID("6f0f1d5e-52a5-5c39-9d0b-6f9a2f2f7a11")
 KPIS = [
@@ -179,34 +179,13 @@ def metrics_row(e: EvolutionCompleted) -> Row:
     }
 
 
-def by_the_clock(events: Iterable[Event], now: int, abandoned_after: int = 86_400) -> set[str]:
-    """Ids of the reports that the stream may make of abandoned evolutions by the clock until `now`."""
-    unique = {event.event_id: event for event in events}.values()
-    started = [e for e in unique if isinstance(e, EvolutionStarted)]
-    timeout = abandoned_after * SECOND
-    rows = abandoned_rows(started, [], lambda _: 0, timeout, now)
-    return {row["event_id"] for row in rows}
-
-
-def asked_of_the_load(
-    found: dict[str, Row], wanted: dict[str, Row], events: Iterable[Event]
-) -> dict[str, Row]:
-    """Return rows without the reports that only the clock has led to: no event of the load is late enough.
-
-    A worker that was started again does not know when an evolution's start came: it goes by the start's time.
-    """
-    clock = by_the_clock(events, now_micros())
-    return {i: row for i, row in found.items() if i in wanted or i not in clock}
-
-
 def abandoned_rows(
     started: list[EvolutionStarted],
     completed: list[EvolutionCompleted],
     partition_of: Callable[[str], int],
     timeout: int,
-    now: int = 0,
 ) -> list[Row]:
-    """A start without completion, once both topics of its partition are past its deadline; or `now` is."""
+    """A start without completion, once both topics of its partition are past its deadline."""
     reached: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for number, events in enumerate((started, completed)):
         for event in events:
@@ -216,9 +195,7 @@ def abandoned_rows(
     rows = []
     for e in started:
         deadline = e.occurred_at + timeout
-        if (e.agent_id, e.evolution_id) in done or deadline > max(
-            now, min(reached[partition_of(e.agent_id)])
-        ):
+        if (e.agent_id, e.evolution_id) in done or deadline > min(reached[partition_of(e.agent_id)]):
             continue
         same = "evolution_id evolution_type generation risk_level target_gain trigger_reason metadata "
         same += "agent_id node_id"

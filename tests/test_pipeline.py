@@ -25,7 +25,7 @@ from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS, TOPICS
 from tests.generator import Load, generate, history
 from tests.load import send_all
-from tests.model import SECOND, Expected, asked_of_the_load, differences, expected
+from tests.model import SECOND, Expected, differences, expected
 from tests.stack import Running, evometrics, running_stack
 from tests.tables import client, rows
 
@@ -90,9 +90,7 @@ def test_every_derived_row_is_the_models(
 ) -> None:
     model = getattr(wanted, BY_RECORD[record].table)
     assert len(model) >= EVOLUTIONS * 0.5
-    # on a busy machine the worker may be assigned its partitions twice while the load is sent
-    found = asked_of_the_load(rows(stack.clickhouse_url, record), model, (e for _, e in generate(LOAD)))
-    assert differences(model, found)[:20] == []
+    assert differences(model, rows(stack.clickhouse_url, record))[:20] == []
 
 
 def test_the_load_exercises_what_it_should(wanted: Expected) -> None:

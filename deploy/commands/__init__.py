@@ -25,6 +25,7 @@ COMMANDS = {
         "demo", "Run the whole pipeline on agents that truly evolve, and show it.", extra="local"
     ),
     "up": Command("up", "Run Kafka, ClickHouse, stream worker and sink here until Ctrl-C.", extra="local"),
+    "backup": Command("backup", "Copy the local stack's folder, whole, also while it runs.", extra="local"),
     "orchestrate": Command("orchestrate", "Run one orchestrator node with demo agents.", extra="local"),
     "stream": Command("stream", "Run a stream worker.", extra="streams"),
     "sink": Command("sink", "Run a sink worker.", extra="sinks"),

@@ -35,7 +35,7 @@ from evometrics.streams.settings import StreamSettings
 from tests.deploy import formula_stack
 from tests.deploy.formula_stack import WRONG
 from tests.generator import Load, generate
-from tests.model import SECOND, asked_of_the_load, differences, expected
+from tests.model import SECOND, differences, expected
 from tests.stack import Running, evometrics, running_stack
 from tests.tables import client, rows
 
@@ -106,7 +106,7 @@ class Pipeline:
         wanted = expected(self.events, lambda agent: partition_of(agent.encode(), PARTITIONS))
         for topic in DERIVED_TOPICS:
             model, found = getattr(wanted, topic.table), rows(self.stack.clickhouse_url, topic.record)
-            assert differences(model, asked_of_the_load(found, model, self.events))[:5] == []
+            assert differences(model, found)[:5] == []
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@
     python -m tests.faults --without all              each guarantee switched off: the check has to see it
     python -m tests.faults --outage 120               broker away, then ClickHouse, under steady load
     python -m tests.faults --scale 2                  workers from one to three and back, twice
+    python -m tests.faults --clocks all               clocks of parts wrong, and put right in the middle
 
 Exit code 1 where a guarantee was broken (with --without: where a missing one was not seen).
 """
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Iterator
 
 from tests.faults import outage, scaling
+from tests.faults.clocks import PARTS, WRONG, supported
 from tests.faults.crash import CRASH_POINTS, parse_crashes
 from tests.faults.run import Plan, Report, run
 from tests.faults.show import line_of, missing_line, phase_table
@@ -28,6 +30,7 @@ from tests.faults.weakened import GUARANTEES
 RATE, CRASH_RATE, OUTAGE_RATE, SCALE_RATE = 2000.0, 500.0, 400.0, 600.0
 #: At most where the load ends once the planned crashes have happened.
 SEED_EVENTS, CRASH_EVENTS = 50_000, 30_000
+CLOCK_EVENTS, CLOCK_RATE = 16_000, 400.0
 FAULTS = 12
 
 
@@ -71,6 +74,7 @@ def arguments() -> argparse.Namespace:
     trouble.add_argument("--without", choices=["all", *GUARANTEES], help="switch a guarantee off")
     trouble.add_argument("--outage", type=float, metavar="SECONDS", help="how long each is away")
     trouble.add_argument("--scale", type=int, metavar="TIMES", help="how often 1 -> 3 -> 1")
+    trouble.add_argument("--clocks", metavar="PART[:SECONDS]", help=f"all, or one of {', '.join(PARTS)}")
     parse.add_argument("--json", action="store_true", help="print one JSON line for each run")
     args = parse.parse_args()
     if args.crash and args.crash != "all":
@@ -78,6 +82,12 @@ def arguments() -> argparse.Namespace:
             parse_crashes(args.crash)
         except ValueError as error:
             parse.error(f"--crash: {error}")
+    if args.clocks:
+        part, _, ahead = args.clocks.partition(":")
+        if part not in (*PARTS, "all") or (ahead and not ahead.lstrip("-").isdigit()):
+            parse.error(f"--clocks: {args.clocks!r} is no PART[:SECONDS]; the parts are {', '.join(PARTS)}")
+        if why := supported():
+            parse.error(f"--clocks: {why}")
     return args
 
 
@@ -97,12 +107,23 @@ def plans(args: argparse.Namespace) -> Iterator[Plan]:
             rate = args.rate or OUTAGE_RATE
             events = round(rate * outage.most_seconds(args.outage))
             yield planned(args, seed, events, rate, outage=args.outage, duplicates=0.0)
+        elif args.clocks:
+            for kind, ahead in each_clock(args.clocks):
+                yield planned(args, seed, CLOCK_EVENTS, CLOCK_RATE, clock=kind, ahead=ahead)
         elif args.scale:
             rate, gap = args.rate or SCALE_RATE, Plan.gap
             events = round(rate * scaling.most_seconds(args.scale, gap))
             yield planned(args, seed, events, rate, scalings=args.scale, streams=1, sinks=1)
         else:
             yield planned(args, seed, SEED_EVENTS, RATE, faults=args.faults)
+
+
+def each_clock(asked: str) -> Iterator[tuple[str, int]]:
+    """Return the parts whose clocks are to be wrong, and by how much."""
+    part, _, ahead = asked.partition(":")
+    for kind in PARTS if part == "all" else [part]:
+        for seconds in [int(ahead)] if ahead else WRONG:
+            yield kind, seconds
 
 
 def each_crash() -> Iterator[str]:

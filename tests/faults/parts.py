@@ -22,6 +22,7 @@ from evometrics.schemas.settings import KafkaSettings
 from evometrics.sinks.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.faults.check import keep_every_row
+from tests.faults.clocks import Clocks
 from tests.faults.proxy import Proxy
 
 #: Short enough that a pause outlasts it, long enough for a busy machine.
@@ -39,12 +40,14 @@ class Parts:
         proxies: by the name of the server they stand in front of.
         restarts: how often each part was started again after it died.
         clickhouse_itself: ClickHouse's address behind its proxy.
+        clocks: the parts' wall clocks, where they are not the machine's.
     """
 
     folder: Path
     brokers: int
     environment: dict[str, str]
     report: Callable[[str], None]
+    clocks: Clocks | None = None
     kafka: KafkaSettings = field(init=False)
     clickhouse: ClickHouseSettings = field(init=False)
     clickhouse_itself: str = field(init=False)
@@ -114,6 +117,12 @@ class Parts:
         log = self.folder / "logs" / f"{name}.log"
         return ProcessSpec(name=name, argv=tuple(argv), log=log, env=environment, **more)  # type: ignore[arg-type]
 
+    def with_clock(self, spec: ProcessSpec) -> ProcessSpec:
+        """Return how a part is run that has a wall clock of its own, where this run's parts have."""
+        if self.clocks is None:
+            return spec
+        return replace(spec, env={**spec.env, **self.clocks.environment(spec.name)})
+
     def crash_counter(self, name: str) -> Path:
         """Return the file that counts the planned crashes a part has had."""
         return self.folder / f"{name}.crashes"
@@ -122,7 +131,7 @@ class Parts:
         def restarted() -> None:
             self.restarts[name] += 1
 
-        part = SupervisedPart(ChildProcess(spec), self.report, restarted)
+        part = SupervisedPart(ChildProcess(self.with_clock(spec)), self.report, restarted)
         self.supervised[name] = part
         await part.start()
 
@@ -145,7 +154,7 @@ class Parts:
             "--rate",
             str(rate),
         ]
-        child = ChildProcess(self.spec(node, argv, ready=at_once))
+        child = ChildProcess(self.with_clock(self.spec(node, argv, ready=at_once)))
         self.supervised[node] = SupervisedPart(child, self.report, lambda: None)
         while True:
             await child.start()

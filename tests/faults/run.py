@@ -19,7 +19,8 @@ from evometrics.schemas.tasks import end_tasks
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
 from tests.faults.chaos import inject, resume_all
-from tests.faults.check import Result, check
+from tests.faults.check import Result, check, count_refused
+from tests.faults.clocks import Clocks, wrong_then_right
 from tests.faults.crash import crashes_had, parse_crashes
 from tests.faults.journal import Call, read_journal
 from tests.faults.orchestrator import ENOUGH
@@ -58,6 +59,8 @@ class Plan:
         outage: seconds that the brokers, then ClickHouse, are away; 0 = never.
         scalings: how often the workers go from one to three and back.
         gap: seconds between two steps of that.
+        clock: kind of part whose clocks are set wrong, see `clocks`; empty = none.
+        ahead: by how many seconds they are ahead then.
     """
 
     seed: int
@@ -73,6 +76,8 @@ class Plan:
     outage: float = 0.0
     scalings: int = 0
     gap: float = 4.0
+    clock: str = ""
+    ahead: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ class Report:
         crashes_missed: entries of the plan that some process did not come to, by process.
         restarts: how often each part was started again after it died.
         outage: what was measured, phase by phase.
-        unclean: workers that did not leave in good order when scaled in, parts that hung.
+        unclean: workers that did not leave in good order when scaled in, parts that hung, events that nodes
+            refused.
         latency_ms: of `record_*`: p50, p99, max.
         seconds: by step: start, load, drain, check, stop.
         said: what the supervisor said.
@@ -130,7 +136,11 @@ class Run:
         self.folder = Path(tempfile.mkdtemp(prefix=f"faults-{plan.seed}-"))
         self.said: list[str] = []
         self.parts = Parts(
-            self.folder, plan.brokers, process_environment(plan.without, plan.crash), self.said.append
+            self.folder,
+            plan.brokers,
+            process_environment(plan.without, plan.crash),
+            self.said.append,
+            Clocks(self.folder / "clocks") if plan.clock else None,
         )
         self.watch = Watch(self.parts)
         self.faults: Counter[str] = Counter()
@@ -165,11 +175,14 @@ class Run:
     async def trouble(self) -> None:
         """Cause what the plan says; where that decides how long the load is, end it then."""
         plan, parts = self.plan, self.parts
+        seconds = plan.events / plan.rate
+        struck = []
         if plan.faults:
             names = sorted({*parts.children, *NODES})
-            await inject(
-                parts, plan_faults(plan.seed, names, plan.events / plan.rate, plan.faults), self.faults
-            )
+            struck.append(inject(parts, plan_faults(plan.seed, names, seconds, plan.faults), self.faults))
+        if parts.clocks is not None:
+            struck.append(wrong_then_right(parts, parts.clocks, plan.clock, plan.ahead, seconds))
+        await asyncio.gather(*struck)
         if plan.outage:
             await self.watch.start()
             try:
@@ -239,6 +252,8 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
             groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
             await drain(parts.kafka.brokers, groups, DRAIN_SECONDS)
         with clock.step("check"):
+            if refused := await asyncio.to_thread(count_refused, parts.clickhouse.url):
+                own.unclean.append(f"{refused} events were refused by their nodes")
             result = await asyncio.to_thread(check, parts.clickhouse.url, own.journals, own.sent, PARTITIONS)
     except BaseException:
         tell(f"seed {plan.seed}: logs are in {own.folder}")

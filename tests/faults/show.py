@@ -20,6 +20,8 @@ def line_of(report: Report) -> str:
         )
         if counts
     ]
+    if plan.clock:
+        done.insert(0, f"clock of {plan.clock} {plan.ahead:+,d} s")
     done += [f"NOT REACHED by {name}: {', '.join(points)}" for name, points in report.crashes_missed.items()]
     done += [f"NOT CLEAN: {said}" for said in report.unclean]
     return (

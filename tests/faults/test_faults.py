@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.clocks import Clocks, supported
 from tests.faults.right import right
 from tests.faults.run import Plan
 from tests.faults.schedule import plan_faults
 
 
 async def test_random_kills_pauses_and_cuts_lose_nothing_and_double_nothing() -> None:
-    report = await right(Plan(seed=21, events=4000, rate=400, faults=6))
+    # where it can be had, with stream workers whose clocks are two hours ahead and put right in the middle
+    clock = {} if supported() else {"clock": "stream", "ahead": 2 * 3600}
+    report = await right(Plan(seed=21, events=4000, rate=400, faults=6, **clock))  # type: ignore[arg-type]
     assert sum(report.faults.values()) >= 3
 
 
@@ -21,6 +32,31 @@ async def test_long_outages_and_workers_that_come_and_go_under_load_change_nothi
     for phase in (after_broker, after_clickhouse):
         assert phase.catch_up is not None, phase
         assert phase.catch_up.stored_per_second > phase.catch_up.recorded_per_second
+
+
+def test_a_processes_wall_clock_is_set_while_it_runs_and_its_waits_take_as_long(tmp_path: Path) -> None:
+    if why := supported():
+        pytest.skip(why)
+    clocks = Clocks(tmp_path / "clocks")
+    environment = os.environ | clocks.environment("part")
+    clocks.set("part", 7200)
+    told = "import queue, sys, time\n"
+    told += "for _ in sys.stdin:\n"
+    told += "    began = time.monotonic()\n"
+    told += "    try: queue.Queue().get(timeout=0.05)\n"
+    told += "    except queue.Empty: pass\n"
+    told += "    print(time.time(), time.time_ns() / 1e9, time.monotonic() - began, flush=True)\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", told], env=environment, stdin=-1, stdout=-1, text=True
+    ) as part:
+        assert part.stdin is not None and part.stdout is not None
+        for ahead in (7200, -16 * 86_400, 0):
+            clocks.set("part", ahead)
+            print(file=part.stdin, flush=True)
+            *times, waited = map(float, part.stdout.readline().split())
+            assert all(each - time.time() == pytest.approx(ahead, abs=5) for each in times)
+            assert 0.04 < waited < 5
+        part.stdin.close()
 
 
 def test_a_seed_always_means_the_same_faults() -> None:

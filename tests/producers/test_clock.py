@@ -20,7 +20,7 @@ from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
 from evometrics.deploy.drain import end_offsets
 from evometrics.deploy.process import ChildProcess
 from evometrics.deploy.topics import create_topics
-from evometrics.producers import EvolutionMetricsCollector, holding
+from evometrics.producers import EvolutionMetricsCollector, convert, holding
 from evometrics.producers import publisher as publishing
 from evometrics.producers.clock_repair import NOTE
 from evometrics.schemas.events import Event, EvolutionCompleted, SystemEvent
@@ -103,6 +103,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     monkeypatch.setattr(time, "time_ns", lambda: true_ns() + int(off[0] * 1e9))
     yield off
     off[0] = 0.0
+    convert.set_broker_clock(None)
 
 
 @pytest.fixture(autouse=True)
@@ -224,6 +225,24 @@ async def test_a_node_not_a_day_ahead_is_taken_as_it_is_and_kafka_keeps_its_even
     assert "clock" not in caplog.text
 
 
+async def test_a_node_days_behind_holds_the_times_it_is_given_against_the_brokers_clock(
+    broker: str, tmp_path: Path, ahead: list[float]
+) -> None:
+    async with collecting(broker, tmp_path) as collector:
+        await until(lambda: collector.sending.connected)
+        ahead[0] = -16 * DAY  # and nobody has noticed yet
+        true = time.time() + 16 * DAY
+        said = await collector.record_evolution_start(agent_id="a", evolution_id="e1", timestamp=true)
+        late = await collector.record_evolution_start(
+            agent_id="a", evolution_id="e2", timestamp=true + 2 * DAY
+        )
+        assert await collector.drain(30)
+        found = {event.event_id: event for _, event in await held(broker, node_of(collector))}
+    assert found[str(said)].occurred_at / 1e6 == pytest.approx(true, abs=1)
+    unreal = found[str(late)]  # whichever clock is right: it has the node's own time
+    assert unreal.occurred_at / 1e6 == pytest.approx(true - 16 * DAY, abs=5)
+
+
 async def test_where_an_administrator_lets_senders_give_the_time_a_node_gives_the_brokers(
     broker: str, tmp_path: Path, ahead: list[float]
 ) -> None:
@@ -329,7 +348,7 @@ async def test_events_of_one_missing_topic_wait_and_all_others_go_on(
         for number in range(10):
             await collector.record_evolution_progress("agent", number, 0.5, evolution_id="e")
             await collector.record_system_event("note", {"number": number})
-        await until(lambda: collector.published[SYSTEM_EVENTS.name] >= 10)
+        await until(lambda: collector.published.get(SYSTEM_EVENTS.name, 0) >= 10)
         await until(lambda: gone in collector.sending.problem)
         assert gone not in await answered(kafka, lambda admin: partitions_of(admin, NAMES))
         said = [r.getMessage() for r in caplog.records if "evometrics topics" in r.getMessage()]

@@ -110,10 +110,19 @@ async def test_nothing_is_lost_while_the_registry_is_away_and_what_breaks_ours_i
 
             await eventually(waits, "sink and node to notice")
             assert collector.outbox_depth >= 20
+            standing, tries = await worker.look(), cycle.registry_failures
+            assert "schema registry does not answer" in (standing.away or "") and worker.ready()
+
+            async def tries_again() -> bool:
+                return cycle.registry_failures > tries
+
+            await eventually(tries_again, "another try")
+            assert (await worker.look()).progress == standing.progress, "a try is no progress"
         finally:
             await registry_server.start()
         assert await collector.drain(30)
         await until_stored(database, "evolution_progressed", 26)
+        assert (await worker.look()).away is None and worker.ready() is None
         await collector.stop()
     sql = "SELECT agent_id, count(), countIf(loss IS NOT NULL), any(optimizer) FROM evolution_progressed "
     assert await rows(database, f"{sql} GROUP BY agent_id ORDER BY agent_id") == [

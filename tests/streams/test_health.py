@@ -28,7 +28,7 @@ from evometrics.streams.app import StreamParts, build
 from evometrics.streams.evolutions import EvolutionProcessor
 from evometrics.streams.lane import Lane
 from evometrics.streams.metrics_rows import MetricsRows
-from evometrics.streams.outputs import Message, MessageTooLarge
+from evometrics.streams.outputs import Message, MessageTooLarge, ProducerSpent
 from evometrics.streams.rows import Completion
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.transport import BatchMessage
@@ -333,7 +333,12 @@ async def test_a_cancellation_inside_a_library_ends_the_worker_not_just_the_lane
 
 @pytest.mark.parametrize(
     ("error", "one_line"),
-    [(KafkaError("fenced"), True), (RegistryUnavailable("away"), True), (KeyError("x"), False)],
+    [
+        (KafkaError("fenced"), True),
+        (ProducerSpent("refused"), True),
+        (RegistryUnavailable("away"), True),
+        (KeyError("x"), False),
+    ],
 )
 def test_only_what_the_servers_are_the_cause_of_is_told_without_a_traceback(
     error: Exception, one_line: bool
@@ -341,3 +346,21 @@ def test_only_what_the_servers_are_the_cause_of_is_told_without_a_traceback(
     told = failed_by("a lane failed", error)
     assert isinstance(told, EvometricsError) == one_line
     assert str(told) == f"a lane failed: {error!r}"
+
+
+async def test_a_worker_whose_producer_is_spent_ends_and_moves_no_offset(
+    parts: StreamParts, failures: list[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, broker = lane_of(parts, "evolutions")
+
+    async def refused(_: Any) -> list[int]:
+        raise ProducerSpent("the broker refused messages for good")
+
+    monkeypatch.setattr(broker, "send_all", refused)
+    batch = Delivered([record(completed("agent-1", 5, "e"), 0)])
+    await lane.put(batch)
+    async with asyncio.timeout(10):
+        while not failures:  # noqa: ASYNC110 - it is told from a task
+            await asyncio.sleep(0.01)
+    await lane.stop()
+    assert isinstance(failures[0], ProducerSpent) and not batch.acked

@@ -18,7 +18,7 @@ from evometrics.schemas.offset_range import read_page
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.streams import ownership
 from evometrics.streams.changelogs import create_changelogs
-from evometrics.streams.outputs import OutputProducer
+from evometrics.streams.outputs import Message, OutputProducer, ProducerSpent
 from evometrics.streams.ownership import Ownership
 from evometrics.streams.tables import StateTable
 
@@ -244,3 +244,57 @@ async def test_batches_of_a_partition_that_is_not_owned_are_left_to_its_owner(gr
     records = await group.send(3)
     async with group.worker(Worker(1)) as owner:
         assert await owner.unread(records) == []
+
+
+async def test_a_try_that_repeats_the_one_before_is_no_progress(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ownership, "backoff", lambda attempt, longest: 0.01)
+    async with group.worker(Worker(1)) as first:
+        await first.take_over([0])
+        await write(first, a=b"1", b=b"1")
+    member = Worker(2)
+    async with group.worker(member) as owner:
+        seen: list[int] = []
+
+        async def refused(_: object) -> bool:
+            # as its own earlier tries do: they mark the changelogs
+            marks = [ownership.marker(table.topic, 100 + len(seen), 0) for table in owner.tables]
+            await owner.producer.send_all(marks)
+            seen.append(owner.loaded)
+            if len(seen) % 3 == 0:  # the group has rebalanced
+                member.generation += 1
+            return False
+
+        monkeypatch.setattr(member, "confirm", refused)
+        await owner.take_over([0])
+        owner.assigned([0])
+        await owner.take_over([0])
+        assert len(seen) == 6 and not owner.owns(0)
+        assert seen[0] > 0 and len(set(seen)) == 1, "no try has come further than the first"
+
+
+async def test_a_producer_that_is_spent_is_not_tried_again(group: Group) -> None:
+    async with group.worker(Worker(1)) as first:
+        await first.take_over([0])
+    async with group.worker(Worker(2)) as owner:
+        # as after a batch that the broker has refused
+        inner = owner.producer.producer
+        assert inner is not None
+        place = TopicPartition(owner.tables[0].topic, 0)
+        await owner.producer.send_all([Message(place.topic, b"epoch--1k", b"v", 0)])
+        inner._txn_manager.increment_sequence_number(place, 7)
+        with pytest.raises(ProducerSpent, match="OutOfOrderSequenceNumber"):
+            await owner.take_over([0])
+
+
+async def test_where_retention_has_passed_a_partition_it_is_read_to_its_end(group: Group) -> None:
+    await group.send(10)
+    async with group.worker(Worker(1)) as owner:
+        await owner.take_over([0])
+        assert await owner.read_to_the_end([0]) == []
+        admin = AIOKafkaAdminClient(bootstrap_servers=group.kafka.brokers)
+        await admin.start()
+        await admin.delete_records({TopicPartition(group.source, 0): RecordsToDelete(before_offset=10)})
+        await admin.close()
+        assert await owner.read_to_the_end([0]) == [0]

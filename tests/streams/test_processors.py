@@ -279,6 +279,41 @@ def test_by_the_clock_an_evolutions_time_runs_from_when_its_start_came() -> None
     assert abandoned(stream, came + 86_400 * SECOND) == ["e1"]
 
 
+def test_whoever_owns_a_partition_knows_when_a_late_start_came() -> None:
+    hour = 3600 * SECOND
+    came = BEGIN + 40 * hour  # more than a day old as it comes: a backfill
+    topic = BY_RECORD["evolution_started"].name
+
+    def backfill(crash: float, seed: int) -> PureStream:
+        stream = PureStream(partitions=1)
+        for number in range(1, 41):
+            at = BEGIN if number % 4 else came - 30 * SECOND
+            stamp = (came + number * SECOND) // 1000
+            stream.append(Message(topic, b"a", WIRE.encode(start(number, at))), stamp)
+        stream.run(random.Random(seed), crash)
+        return stream
+
+    for seed in range(5):
+        kept, moved = backfill(0.0, seed), backfill(0.4, seed)
+        for passed in (hour, 23 * hour, 24 * hour + 10 * SECOND, 24 * hour + 60 * SECOND):
+            moved.restart()
+            assert abandoned(moved, came + passed) == abandoned(kept, came + passed)
+        assert abandoned(moved, came + 100 * hour) == []
+        assert len(statuses(moved)) == 0, "by events none is late"
+
+
+def test_an_evolutions_second_start_decides_when_it_came() -> None:
+    stream = PureStream(partitions=1)
+    topic, came = BY_RECORD["evolution_started"].name, BEGIN + 40 * 3600 * SECOND
+    again = dataclasses.replace(start(1, came), event_id=start(2, came).event_id)
+    for event in (start(1, BEGIN), again):
+        stream.append(Message(topic, b"a", WIRE.encode(event)), came // 1000)
+    stream.run(random.Random(0))
+    stream.restart()
+    assert abandoned(stream, came + 86_400 * SECOND - 1) == []
+    assert abandoned(stream, came + 86_400 * SECOND) == ["e1"]
+
+
 def test_a_completion_that_comes_after_the_report_counts_as_well() -> None:
     stream = PureStream(partitions=1)
     stream.publish(start(1, BEGIN))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evometrics.schemas.binary import write_long, write_text
 from evometrics.streams import rings
 from evometrics.streams.counts import WindowCounts
 from evometrics.streams.rings import SEGMENT_IDS, SEGMENTS, Rings, id_number
@@ -34,7 +35,7 @@ def test_states_survive_their_bytes() -> None:
     assert found.counts.counts == some.counts
     assert found.counts.newest == some.newest
     assert (found.started_applied, found.completed_applied) == (3, 2**40)
-    assert (found.open, found.closed) == (agent.open, agent.closed)
+    assert (found.open, found.closed, found.arrivals) == (agent.open, agent.closed, {})
     fresh = EvolutionState(WindowCounts(WINDOWS))
     assert EvolutionState.decode(WINDOWS, fresh.encode()).completed_applied == -1
     partial = PartialState.decode(WINDOWS, PartialState(some, 7).encode())
@@ -42,6 +43,20 @@ def test_states_survive_their_bytes() -> None:
     assert ProgressState.decode(ProgressState(5, 2**51).encode()) == ProgressState(5, 2**51)
     for state in (SnapshotState(9, True), SnapshotState()):
         assert SnapshotState.decode(state.encode()) == state
+
+
+def test_a_late_start_takes_its_arrival_along_and_no_other_state_grows_by_it() -> None:
+    opened = {"on time": b"x" * 300, "late": b"y" * 70, "late and empty": b""}
+    late = {"late": 2**51, "late and empty": 7}
+    agent = EvolutionState(counts((DAY, True)), 3, 4, opened, [closed_mark("c")], late)
+    found = EvolutionState.decode(WINDOWS, agent.encode())
+    assert (found.open, found.arrivals, found.closed) == (opened, late, agent.closed)
+    assert found.counts.counts == agent.counts.counts
+    without = EvolutionState(agent.counts, 3, 4, opened, agent.closed).encode()
+    assert len(without) < len(agent.encode()) <= len(without) + 10
+    # as earlier releases wrote it: a length, never below 0, and the start's bytes
+    assert write_text("late") + write_long(70) + b"y" * 70 in without
+    assert EvolutionState.decode(WINDOWS, without).arrivals == {}
 
 
 @given(

@@ -1,0 +1,24 @@
+"""`evometrics backup`: a whole copy of the local stack's folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from evometrics.deploy.options import add_common
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_common(sub)
+    sub.add_argument("target", type=Path, metavar="DIR", help="where to; a folder that is not there yet")
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Copy the folder; the stack stands still meanwhile."""
+    from evometrics.deploy.backup import backup
+
+    seconds = await backup(Path(args.data), args.target)
+    print(f"{args.target} is a whole copy of {args.data}, which stood still for {seconds:.1f} s")
+    print(f"It is started with: evometrics up --data {args.target}")
+    return 0
