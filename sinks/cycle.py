@@ -90,9 +90,9 @@ class SinkCycle:
         self.flushing: asyncio.Task[None] | None = None
         self.committed: dict[Partition, int] = {}
         self.registry_failures = 0
-        self.registry_trouble: str | None = None
         self.letters = LetterCounts(sink, SINK)
         self.stopped: str | None = None
+        self.registry_trouble: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then flush what is collected, as far as `FINISH_SECONDS` allow."""

@@ -176,18 +176,17 @@ class Lane:
         # partitions may have moved meanwhile; who has them now reads these batches again
         events = [event for event in events if self.is_ours(event)]
         records: dict[int, list[Record]] = {}
-        done: list[Done] = []
         for event in events:
             message = event.message
             assert isinstance(message, BatchMessage)
             async for late in self.ownership.late(message.records):
                 records.setdefault(message.partition, []).extend(late)
-                done += await self.settle(records)
+                self.count(await self.settle(records))
                 records = {}
             unread = await self.ownership.unread(message.records)
             if unread:
                 records.setdefault(message.partition, []).extend(unread)
-        done += await self.settle(records)
+        done = await self.settle(records)
         for event in events:
             # the committed offset of a partition that has moved is for its next owner to move
             if self.is_ours(event):
