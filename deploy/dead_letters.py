@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import sys
 import time
-from collections import Counter
-from typing import Any
+from contextlib import AsyncExitStack
+from tempfile import TemporaryFile
+from typing import IO, Any, Self
 
 from tqdm import tqdm
 
 from evometrics.deploy.options import clickhouse_settings, kafka_settings
-from evometrics.deploy.tables import Found, cell, table, to_json
+from evometrics.deploy.tables import Columns, Found, cell, to_json
 from evometrics.schemas.events import now_micros
 from evometrics.schemas.registry import RegistryClient
 from evometrics.schemas.settings import KafkaSettings, SettingsError
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.letters import Bytes, DeadMessage, Letters, Selection, source_topic
-from evometrics.sinks.letters_retry import Retrier, plan_retry, recorded, unreadable
+from evometrics.sinks.letters_retry import Plan, Retrier, plan_retry, recorded, unreadable
 from evometrics.sinks.letters_show import dump, reading
 
 DUMP_BYTES = 1024
+LISTED = ["event_id", "topic", "partition", "offset", "stages", "time", "bytes", "state", "reason"]
 #: Reasons that are told in words where a retry leaves messages; the others are counted.
 LEFT_SHOWN = 10
 
@@ -43,35 +46,42 @@ async def run(args: argparse.Namespace) -> int:
 
 
 async def run_list(args: argparse.Namespace) -> int:
-    """List the messages that are dead letters."""
+    """List the messages that are dead letters, as they arrive."""
     meant = selection(args, since=args.since)
+    columns = None
     async with Letters(clickhouse_settings(args)) as letters:
-        found = await letters.find(meant)
-    if args.json:
-        for message in found[: args.limit]:
-            print(to_json(as_json(message)))
-        return 0
-    columns = ["event_id", "topic", "partition", "offset", "stages", "time", "bytes", "state", "reason"]
-    rows: list[tuple[Any, ...]] = [
-        (
-            message.letters[0].event_id,
-            *message.source,
-            ", ".join(letter.stage for letter in message.letters),
-            moment(message.at),
-            message.size,
-            message.state,
-            message.letters[0].reason,
-        )
-        for message in found[: args.limit]
-    ]
-    if not found:
+        async for page in letters.pages(meant, args.limit):
+            if args.json:
+                for message in page:
+                    print(to_json(as_json(message)))
+                continue
+            found = Found(LISTED, [row_of(message) for message in page])
+            if columns is None:
+                columns = Columns(found)
+                print(columns.head())
+            print("\n".join(map(columns.line, found.rows)))
+        if args.json:
+            return 0
+        number, retried = await letters.count(meant)
+    if columns is None:
         print("no dead letters")
         return 0
-    print(table(Found(columns, rows)))
-    states = Counter(message.state for message in found)
-    counted = f"{len(found)} messages: {states['open']} open, {states['retried']} retried"
-    print(f"\n{counted}" + (f"; --limit {len(found)} lists all" if len(found) > args.limit else ""))
+    counted = f"{number} messages: {number - retried} open, {retried} retried"
+    print(f"\n{counted}" + (f"; --limit {number} lists all" if number > args.limit else ""))
     return 0
+
+
+def row_of(message: DeadMessage) -> tuple[Any, ...]:
+    """Return a message as a row of the list."""
+    return (
+        message.letters[0].event_id,
+        *message.source,
+        ", ".join(letter.stage for letter in message.letters),
+        moment(message.at),
+        message.size,
+        message.state,
+        message.letters[0].reason,
+    )
 
 
 async def run_show(args: argparse.Namespace) -> int:
@@ -134,35 +144,91 @@ async def run_retry(args: argparse.Namespace) -> int:
     meant = selection(args, event_ids=tuple(args.event_ids))
     kafka = kafka_settings(args)
     wire = wire_of(kafka)
-    async with Letters(clickhouse_settings(args)) as letters:
-        plan = await plan_retry(letters, wire, meant)
-        sent, seen = 0, True
-        if plan.send and not args.dry_run:
-            began = now_micros()
-            async with Retrier(kafka, await asyncio.to_thread(registered, wire)) as retrier:
-                with tqdm(total=len(plan.send), desc="sent again", unit="message", disable=None) as bar:
-                    sent = await retrier.send(letters, plan.send, bar.update)
-            seen = await recorded(letters, plan.send, began)
-    if args.json:
-        about = {
-            "sent": [] if args.dry_run else [as_json(message) for message in plan.send],
-            "to_send": [as_json(message) for message in plan.send] if args.dry_run else [],
-            "left": [as_json(message) | {"because": reason} for message, reason in plan.left],
-            "recorded": seen,
-        }
-        print(to_json(about))
-    else:
-        for message, reason in plan.left[:LEFT_SHOWN]:
-            print(f"left: {message.letters[0].event_id} ({message.source}) {reason}", file=sys.stderr)
-        if len(plan.left) > LEFT_SHOWN:
-            print(f"left: {len(plan.left) - LEFT_SHOWN} more", file=sys.stderr)
-        if args.dry_run:
-            print(f"{len(plan.send)} messages would be sent again, {len(plan.left)} left")
-        else:
-            print(f"{sent} messages sent again, {len(plan.left)} left")
+    outcome = Outcome()
+    began, seen = now_micros(), True
+    async with AsyncExitStack() as stack:
+        stack.enter_context(outcome)
+        letters = await stack.enter_async_context(Letters(clickhouse_settings(args)))
+        total = (await letters.count(meant)).messages
+        bar = stack.enter_context(tqdm(total=total, desc="looked at", unit="message", disable=None))
+        retrier: Retrier | None = None
+        async for plan in plan_retry(letters, wire, meant):
+            if plan.send and not args.dry_run:
+                if retrier is None:
+                    wire = await asyncio.to_thread(registered, wire)
+                    retrier = await stack.enter_async_context(Retrier(kafka, wire))
+                await retrier.send(plan.send)
+            outcome.add(plan, as_documents=args.json)
+            bar.update(len(plan.send) + len(plan.left))
+        if retrier is not None:
+            seen = await recorded(letters, outcome.ends, began)
+        bar.close()
+        outcome.tell(args, seen)
     if not seen:
         print("the sink has not stored yet that they were: wait until `list` shows it", file=sys.stderr)
-    return 1 if args.event_ids and plan.left else 0
+    return 1 if args.event_ids and outcome.left else 0
+
+
+class Outcome:
+    """What a retry did, as far as it is told; of any number of messages it keeps a few in memory.
+
+    Attributes:
+        sent, left: how many messages were sent again, or would be, and how many were not.
+        ends: the first and the last that were.
+    """
+
+    def __init__(self) -> None:
+        self.sent = self.left = 0
+        self.ends: list[DeadMessage] = []
+        self.shown: list[str] = []
+        self.files = [TemporaryFile("w+", encoding="utf-8") for _ in range(2)]  # noqa: SIM115
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self.files:
+            file.close()
+
+    def add(self, plan: Plan, *, as_documents: bool) -> None:
+        """Take in what became of some messages."""
+        for message, _ in plan.send:
+            self.sent += 1
+            self.ends = [*self.ends[:1], message]
+            if as_documents:
+                self.files[0].write((", " if self.sent > 1 else "") + to_json(as_json(message)))
+        for message, reason in plan.left:
+            self.left += 1
+            if as_documents:
+                about = as_json(message) | {"because": reason}
+                self.files[1].write((", " if self.left > 1 else "") + to_json(about))
+            elif len(self.shown) < LEFT_SHOWN:
+                self.shown.append(f"left: {message.letters[0].event_id} ({message.source}) {reason}")
+
+    def tell(self, args: argparse.Namespace, seen: bool) -> None:
+        """Print it."""
+        if args.json:
+            sent, left = self.files
+            parts: list[str | IO[str]] = ['{"sent": [', "" if args.dry_run else sent, '], "to_send": [']
+            parts += [
+                sent if args.dry_run else "",
+                '], "left": [',
+                left,
+                f'], "recorded": {to_json(seen)}}}\n',
+            ]
+            for part in parts:
+                if isinstance(part, str):
+                    sys.stdout.write(part)
+                    continue
+                part.seek(0)
+                shutil.copyfileobj(part, sys.stdout)
+            return
+        for line in self.shown:
+            print(line, file=sys.stderr)
+        if self.left > len(self.shown):
+            print(f"left: {self.left - len(self.shown)} more", file=sys.stderr)
+        told = "would be sent again" if args.dry_run else "sent again"
+        print(f"{self.sent} messages {told}, {self.left} left")
 
 
 def registered(wire: WireFormat) -> WireFormat:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -22,6 +22,8 @@ from evometrics.sinks.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
 
 READ_SECONDS = 60.0
+#: Ids that ClickHouse is asked for at a time.
+IDS_ASKED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +77,38 @@ async def reconcile(
         sides.stored[topic.name] = now[topic.name] - before.rows[topic.name]
     client = await open_client(clickhouse)
     try:
-        snapshots = await events_since(brokers, KPI_SNAPSHOTS.name, before)
-        made = {each.event_id for each in snapshots if isinstance(each, KpiSnapshot) and each.source_event_id}
+        made = await ids_since(brokers, KPI_SNAPSHOTS.name, before, made_by_stream)
         sides.recorded[KPI_SNAPSHOTS.name] += len(made)
         for topic in DERIVED_TOPICS:
-            ids = {each.event_id for each in await events_since(brokers, topic.name, before)}
+            ids = sorted(await ids_since(brokers, topic.name, before))
             sides.recorded[topic.name] = len(ids)
-            result = await client.query(
-                f"SELECT count() FROM {topic.table} WHERE event_id IN {{ids:Array(UUID)}}",
-                parameters={"ids": sorted(ids)},
-            )
-            sides.stored[topic.name] = int(result.result_rows[0][0])
+            sides.stored[topic.name] = 0
+            for part in (ids[n : n + IDS_ASKED] for n in range(0, len(ids), IDS_ASKED)):
+                result = await client.query(
+                    f"SELECT count() FROM {topic.table} WHERE event_id IN {{ids:Array(UUID)}}",
+                    parameters={"ids": part},
+                )
+                sides.stored[topic.name] += int(result.result_rows[0][0])
     finally:
         await client.close()
     return sides
 
 
-async def events_since(brokers: str, topic: str, before: Mark) -> list[Event]:
-    """Return the events that a topic has received since `before`."""
+def made_by_stream(event: Event) -> bool:
+    """Tell whether an event is a snapshot that the stream has made of another."""
+    return isinstance(event, KpiSnapshot) and event.source_event_id is not None
+
+
+async def ids_since(
+    brokers: str, topic: str, before: Mark, meant: Callable[[Event], bool] = lambda event: True
+) -> set[str]:
+    """Return the ids of the events that a topic has received since `before`, of those that are meant."""
     wire = WireFormat()
     ends = await end_offsets(brokers, [topic])
     left = {tp: end for tp, end in ends.items() if end > before.ends.get(tp, 0)}
-    events: list[Event] = []
+    ids: set[str] = set()
     if not left:
-        return events
+        return ids
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=None, enable_auto_commit=False)
     await consumer.start()
     try:
@@ -108,9 +118,10 @@ async def events_since(brokers: str, topic: str, before: Mark) -> list[Event]:
         async with asyncio.timeout(READ_SECONDS):
             while left:
                 for tp, records in (await consumer.getmany(timeout_ms=500)).items():
-                    events += [wire.decode(record.value) for record in records]
+                    events = (wire.decode(record.value) for record in records)
+                    ids |= {event.event_id for event in events if meant(event)}
                     if tp in left and records[-1].offset + 1 >= left[tp]:
                         del left[tp]
     finally:
         await consumer.stop()
-    return events
+    return ids

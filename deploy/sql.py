@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
 from evometrics.deploy.clickhouse.statement import TOKEN, Insert, Query, parse
 from evometrics.deploy.tables import Found, cell
 from evometrics.schemas.errors import EvometricsError
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, open_client
 from evometrics.sinks.settings import ClickHouseSettings
 
-#: Rows that are kept until they are given on, and by which columns are made as wide as they are.
-PAGE_ROWS = 10_000
+#: Rows that are kept until they are given on, and by which columns are made as wide as they are. ClickHouse
+#: sends as many at a time: 65,000 of its own accord, which are gigabytes where they are wide.
+PAGE_ROWS = 2000
+BLOCK_SETTING = "max_block_size"
 
 
 class QueryFailed(EvometricsError, ValueError):
@@ -51,7 +55,7 @@ async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[Found]
             await client.query(context=context)  # what it answers is about itself, and no rows
             return
         found = Found([], [])
-        async with await client.query_row_block_stream(text) as blocks:
+        async with await client.query_row_block_stream(text, settings=block_settings(client)) as blocks:
             found = Found(list(blocks.source.column_names), [])
             async for block in blocks:
                 found.rows.extend(tuple(row) for row in block)
@@ -64,6 +68,12 @@ async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[Found]
         raise QueryFailed(f"{asked}: {' '.join(str(error).split())}") from None
     finally:
         await client.close()
+
+
+def block_settings(client: AsyncClient) -> dict[str, Any]:
+    """Return the settings of a query whose result comes in small blocks; none for a user who may set none."""
+    known = client.server_settings.get(BLOCK_SETTING)
+    return {BLOCK_SETTING: PAGE_ROWS} if known is not None and not known.readonly else {}
 
 
 def without_comments(text: str) -> str:

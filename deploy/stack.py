@@ -17,7 +17,7 @@ from evometrics.deploy.jars import Progress
 from evometrics.deploy.java import MissingPartError
 from evometrics.deploy.ports import HOST, steady_ports
 from evometrics.deploy.process import ChildProcess, ProcessSpec, python
-from evometrics.deploy.readiness import answers, live_at
+from evometrics.deploy.readiness import answers, at_work, live_at
 from evometrics.deploy.stackfile import StackAddresses, end_leftovers, lock_data, remove_stack, write_stack
 from evometrics.deploy.supervise import SupervisedPart
 from evometrics.schemas.disk import DiskSettings
@@ -217,7 +217,7 @@ class LocalStack:
             name=name,
             argv=(*argv, "--http-port", str(port)),
             log=self._data / "logs" / f"{name}.log",
-            ready=answers(f"http://{HOST}:{port}/health/ready"),
+            ready=at_work(f"http://{HOST}:{port}/health/ready"),
             live=live_at(f"http://{HOST}:{port}/health/live"),
             ready_timeout=WORKER_START_SECONDS,
         )

@@ -147,9 +147,13 @@ class SupervisedPart:
 
     async def _keep_live(self, live: Callable[[], Awaitable[Liveness]]) -> None:
         stuck = silent = 0
+        stopped = None
         while True:
             await asyncio.sleep(LIVE_POLL_SECONDS)
             found = await live() if self._ready else Liveness(answered=True)
+            if found.stopped is not None and found.stopped != stopped:
+                self._report(f"{self.child.spec.name} {found.stopped}")
+            stopped = found.stopped
             silent = 0 if found.answered else silent + 1
             stuck = 0 if found.wrong is None else stuck + 1
             if self._ready and (stuck >= STUCK_CHECKS or silent >= SILENT_CHECKS):

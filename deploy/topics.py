@@ -74,13 +74,7 @@ async def create_topics(kafka: KafkaSettings) -> list[TopicState]:
     there = await answered(kafka, lambda admin: create_missing(admin, kafka, topics))
     settings = {name: each for name, each in with_common(kafka, topics).items() if name in there}
     changes = await answered(kafka, lambda admin: put_right(admin, settings))
-    for name, partitions in there.items():
-        if partitions != kafka.partitions:
-            raise TopicMismatch(
-                f"topic {name} has {partitions} partitions and holds messages, the settings ask for "
-                f"{kafka.partitions}: set EVOMETRICS_KAFKA_PARTITIONS={partitions}, delete the topic once "
-                "nothing of it is needed, or use another cluster"
-            )
+    refuse_others({name: number for name, number in there.items() if number != kafka.partitions}, kafka)
     return [
         TopicState(
             name,
@@ -91,6 +85,22 @@ async def create_topics(kafka: KafkaSettings) -> list[TopicState]:
         )
         for name in topics
     ]
+
+
+def refuse_others(others: Mapping[str, int], kafka: KafkaSettings) -> None:
+    """Raise `TopicMismatch` for topics, given with the numbers of partitions that they should not have."""
+    if not others:
+        return
+    listed = ", ".join(f"topic {name} has {number} partitions" for name, number in others.items())
+    numbers = set(others.values())
+    made_so = f"set EVOMETRICS_KAFKA_PARTITIONS={min(numbers)} where they were made so, "
+    one = made_so if len(numbers) == 1 else ""
+    raise TopicMismatch(
+        f"{listed} and holds messages, the settings ask for {kafka.partitions}: {one}use another cluster, "
+        "or, where partitions were added or others are wanted, make all topics anew (`evometrics topics "
+        "--anew --partitions N`) and fill them from ClickHouse (`evometrics republish`): see `More "
+        "partitions` in the README"
+    )
 
 
 async def never_written(kafka: KafkaSettings, partitions: Mapping[str, int]) -> Collection[str]:

@@ -9,7 +9,7 @@ partitions are; it can be retried, and the consumer does so by itself.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -37,15 +37,35 @@ def checked(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]
 
 
 async def next_offsets(
-    admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, partitions: list[TopicPartition]
+    admin: AIOKafkaAdminClient,
+    consumer: AIOKafkaConsumer,
+    group: str,
+    partitions: list[TopicPartition],
+    ids: Mapping[str, str] | None = None,
 ) -> dict[TopicPartition, int]:
-    """Return where a group goes on reading: the committed offset, else the first one there is."""
-    found = await admin.list_consumer_group_offsets(group)
-    committed = {tp: found[tp].offset for tp in partitions if tp in found and found[tp].offset >= 0}
+    """Return where a group goes on reading: the committed offset, else the first one there is.
+
+    With `ids`, those of the topics that are there, an offset counts only where the metadata committed with it
+    name no other: Kafka takes commits by name, also late ones of a topic that was deleted and made anew.
+    """
+    committed = await committed_offsets(admin, group, partitions, ids or {})
     fresh = [tp for tp in partitions if tp not in committed]
     if fresh:
         committed |= await consumer.beginning_offsets(fresh)
     return committed
+
+
+async def committed_offsets(
+    admin: AIOKafkaAdminClient, group: str, partitions: Iterable[TopicPartition], ids: Mapping[str, str]
+) -> dict[TopicPartition, int]:
+    """Return the offsets that a group has committed and that count, as `next_offsets` says."""
+    found = await admin.list_consumer_group_offsets(group)
+    known = {tp: found[tp] for tp in partitions if tp in found and found[tp].offset >= 0}
+    return {
+        tp: each.offset
+        for tp, each in known.items()
+        if not (each.metadata and ids.get(tp.topic)) or each.metadata == ids[tp.topic]
+    }
 
 
 GroupCoordinator._send_req = checked(GroupCoordinator._send_req)

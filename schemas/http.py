@@ -11,7 +11,7 @@ import concurrent.futures
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeVar
@@ -23,6 +23,9 @@ REQUEST_SECONDS = 5
 LOOP_SECONDS = 4
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 PLAIN_TEXT = "text/plain; charset=utf-8"
+
+#: How the answer of a part begins that has stopped for good reason and stays up to say so.
+STOPPED = "stopped: "
 
 #: Returns None where all is well, else what is wrong, in words.
 Check = Callable[[], str | None]
@@ -113,13 +116,21 @@ class Handler(BaseHTTPRequestHandler):
 
 
 async def serve(
-    address: HttpAddress, metrics: Callable[[], bytes] | None, live: Check, ready: Check
+    address: HttpAddress,
+    metrics: Callable[[], bytes] | None,
+    live: Check,
+    ready: Check,
+    stopped: Check = lambda: None,
+    notes: Callable[[], Iterable[str]] = tuple,
 ) -> HealthServer:
     """Listen on an address.
 
     `metrics` gives the Prometheus text (None = this part has none); `live` and `ready` give None (200 ok)
-    or what is wrong (503).
-    `metrics` and `ready` are called in the running event loop, `live` in a thread of the server's.
+    or what is wrong (503). `stopped` gives why a part does nothing on purpose: it is live then (another start
+    would not help), and not ready, and both answers say why. `notes` gives lines to follow in the answer of
+    `/health/ready`: what an operator should know, and what does not make the part unready.
+    `metrics`, `ready` and `notes` are called in the running event loop, the others in a thread of the
+    server's.
     Raises `OSError` naming the address where it is taken.
     """
     loop = asyncio.get_running_loop()
@@ -127,13 +138,16 @@ async def serve(
     def answer(path: str) -> Answer:
         if path == "/metrics" and metrics is not None:
             return Answer(200, PROMETHEUS_TEXT, call_in(loop, metrics))
-        if path == "/health/live":
-            wrong = live()
-        elif path == "/health/ready":
-            wrong = call_in(loop, ready)
-        else:
+        if path not in ("/health/live", "/health/ready"):
             return Answer(404, PLAIN_TEXT, b"try /metrics, /health/live or /health/ready\n")
-        return Answer(200, PLAIN_TEXT, b"ok\n") if wrong is None else Answer(503, PLAIN_TEXT, text(wrong))
+        is_live = path == "/health/live"
+        if (why := stopped()) is not None:
+            return Answer(200 if is_live else 503, PLAIN_TEXT, text(STOPPED + why))
+        if is_live:
+            wrong, more = live(), list[str]()
+        else:
+            wrong, more = call_in(loop, lambda: (ready(), list(notes())))
+        return Answer(200 if wrong is None else 503, PLAIN_TEXT, text(wrong or "ok", *more))
 
     try:
         server = HealthServer(address, answer)
@@ -143,9 +157,9 @@ async def serve(
     return server
 
 
-def text(wrong: str) -> bytes:
-    """Return what is wrong as a body."""
-    return f"{wrong}\n".encode()
+def text(*lines: str) -> bytes:
+    """Return lines as a body."""
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], T]) -> T:

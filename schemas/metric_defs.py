@@ -212,6 +212,7 @@ OF_STREAMS: tuple[MetricDef, ...] = (
     STREAM_DUPLICATES,
     STREAM_LATE,
     STREAM_UNREADABLE,
+    OFFSETS_GONE,
     DEAD_LETTERS_TOTAL,
 )
 OF_NODES: tuple[MetricDef, ...] = (
@@ -230,7 +231,7 @@ OF_NODES: tuple[MetricDef, ...] = (
     PUBLISH_ERRORS,
     RECORD_SECONDS,
 )
-METRICS: tuple[MetricDef, ...] = (*FROM_EVENTS, *OF_SINK, *OF_STREAMS[:-1])
+METRICS: tuple[MetricDef, ...] = (*FROM_EVENTS, *OF_SINK, *OF_STREAMS[:-2])
 
 
 class Instruments:

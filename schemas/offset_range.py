@@ -14,6 +14,8 @@ from evometrics.schemas.settings import KafkaSettings
 FETCH_BYTES = 4 * 1024 * 1024
 ANSWER_SECONDS = 30.0
 POLL_MS = 1000
+#: Offsets of a range that may be read at once, whatever they hold; a longer one is read by pages.
+SHORT_RANGE = 100
 
 
 @contextlib.asynccontextmanager
@@ -40,15 +42,30 @@ async def range_reader(
         await consumer.stop()
 
 
+async def read_page(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int
+) -> tuple[list[ConsumerRecord], int]:
+    """Return records from `first` up to but without `end`, as many as come at a time, and where to read on.
+
+    There are none only where the broker has none up to `end`, and reading goes on there.
+    """
+    consumer.assign([partition])
+    last = min(end, (await consumer.end_offsets([partition]))[partition])
+    consumer.seek(partition, first)
+    while await consumer.position(partition) < last:
+        for records in (await consumer.getmany(partition, timeout_ms=POLL_MS)).values():
+            found = [record for record in records if first <= record.offset < last]
+            if found:
+                return found, min(await consumer.position(partition), end)
+    return [], end
+
+
 async def read_range(
     consumer: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int
 ) -> list[ConsumerRecord]:
-    """Return the records from `first` up to but without `end`; fewer where the broker has fewer."""
+    """Return all records of a short range, from `first` up to but without `end`."""
     found: list[ConsumerRecord] = []
-    consumer.assign([partition])
-    end = min(end, (await consumer.end_offsets([partition]))[partition])
-    consumer.seek(partition, first)
-    while await consumer.position(partition) < end:
-        for records in (await consumer.getmany(partition, timeout_ms=POLL_MS)).values():
-            found.extend(record for record in records if first <= record.offset < end)
+    while first < end:
+        page, first = await read_page(consumer, partition, first, end)
+        found += page
     return found

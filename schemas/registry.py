@@ -17,6 +17,7 @@ from typing import Any
 from evometrics.schemas.catalog import WriterSchema, writer_schema
 from evometrics.schemas.compatibility import IncompatibleSchema, check_compatible
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.settings import masked
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 #: Every version with every other one, in both directions: what `check_compatible` asks of two.
@@ -47,6 +48,7 @@ class RegistryClient:
 
     def __init__(self, url: str, timeout: float = 5.0) -> None:
         self.url = url.rstrip("/")
+        self.name = f"schema registry {masked(self.url)}"
         self.timeout = timeout
         self.schemas: dict[int, WriterSchema] = {}
 
@@ -72,7 +74,7 @@ class RegistryClient:
                 continue
             if found is not None:
                 return self.id_in(found)
-        raise refused or RegistryUnavailable(f"schema registry {self.url} takes no schema for {subject}")
+        raise refused or RegistryUnavailable(f"{self.name} takes no schema for {subject}")
 
     def compare(self, subject: str, schema: dict[str, Any]) -> None:
         """Raise `IncompatibleSchema`, naming the field, where the subject's latest version rules it out."""
@@ -83,11 +85,11 @@ class RegistryClient:
             check_compatible(json.loads(latest["schema"]), schema)
         except IncompatibleSchema as error:
             raise IncompatibleSchema(
-                f"schema registry {self.url} has version {latest['version']} of {subject}: {error}"
+                f"{self.name} has version {latest['version']} of {subject}: {error}"
             ) from None
         except (KeyError, TypeError, ValueError) as error:
             raise IncompatibleSchema(
-                f"schema registry {self.url} has no Avro record under {subject} ({error!r}): use another "
+                f"{self.name} has no Avro record under {subject} ({error!r}): use another "
                 "registry, or delete the subject"
             ) from None
 
@@ -98,19 +100,17 @@ class RegistryClient:
             path = f"/schemas/ids/{number}"
             answer = self.call(path)
             if answer is None:
-                raise UnknownSchemaId(f"schema registry {self.url} knows no {path}")
+                raise UnknownSchemaId(f"{self.name} knows no {path}")
             if not (isinstance(answer, dict) and isinstance(answer.get("schema"), str)):
                 raise RegistryUnavailable(
-                    f"schema registry {self.url}{path} answers without a schema: {json.dumps(answer):.100}; "
+                    f"{self.name}{path} answers without a schema: {json.dumps(answer):.100}; "
                     "correct registry_url"
                 )
             try:
                 source = json.loads(answer["schema"])
                 found = writer_schema(record_folder(source["name"]), 0, source)
             except Exception as error:  # whatever fastavro meets in what is no Avro, or no record
-                raise UnknownSchemaId(
-                    f"schema registry {self.url}{path} is no Avro record: {error!r}"
-                ) from None
+                raise UnknownSchemaId(f"{self.name}{path} is no Avro record: {error!r}") from None
             self.schemas[number] = found
         return found
 
@@ -130,16 +130,16 @@ class RegistryClient:
                 return None
             if error.code in REFUSED:
                 raise IncompatibleSchema(
-                    f"schema registry {self.url}{path} refuses the schema: {text}; add a new version that is "
+                    f"{self.name}{path} refuses the schema: {text}; add a new version that is "
                     "compatible with those there, or use another registry"
                 ) from None
             raise RegistryUnavailable(
-                f"schema registry {self.url}{path}: {error.code} {text[:500]}; correct registry_url, or see "
+                f"{self.name}{path}: {error.code} {text[:500]}; correct registry_url, or see "
                 "the registry's log"
             ) from None
         except (OSError, ValueError, http.client.HTTPException, RecursionError) as error:
             raise RegistryUnavailable(
-                f"schema registry {self.url}: {str(error) or repr(error)}; start it or correct registry_url"
+                f"{self.name}: {masked(str(error) or repr(error))}; start it or correct registry_url"
             ) from None
 
     def id_in(self, answer: Any) -> int:
@@ -148,8 +148,7 @@ class RegistryClient:
             return int(answer["id"])
         except (KeyError, TypeError, ValueError):
             raise RegistryUnavailable(
-                f"schema registry {self.url} answers without a schema's id: {json.dumps(answer):.100}; "
-                "correct registry_url"
+                f"{self.name} answers without a schema's id: {json.dumps(answer):.100}; correct registry_url"
             ) from None
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import WriterSchema
+from evometrics.schemas.letter_limit import BadMessage
 from evometrics.schemas.reading import Record, locate
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, UnreadableMessage, WireFormat
 from evometrics.sinks.blocks import block_end
+
+#: The first field of every event, a UUID as text.
+EVENT_ID = "event_id"
+ID_CHARACTERS = 36
 
 
 class Partition(NamedTuple):
@@ -29,6 +35,12 @@ class Row(NamedTuple):
     message: Record
     position: int
     block: bytes
+
+    @property
+    def event_id(self) -> bytes:
+        """Its event_id as text, which every event begins with, after its length."""
+        begin = self.position + 1
+        return (self.message.value or b"")[begin : begin + ID_CHARACTERS].lower()
 
 
 class Rejected(NamedTuple):
@@ -69,6 +81,7 @@ class Batch:
 
     Attributes:
         gaps: what was passed over between two fetches of the batch.
+        left_out: messages by topic that are in their tables already.
     """
 
     def __init__(self, generation: int = 0) -> None:
@@ -77,6 +90,7 @@ class Batch:
         self.ranges: dict[Partition, OffsetRange] = {}
         self.rejected: list[Rejected] = []
         self.gaps: list[Gap] = []
+        self.left_out: Counter[str] = Counter()
         self.count = 0
         self.size = 0
 
@@ -134,6 +148,7 @@ class Batch:
         for (topic, _), group in other.groups.items():
             self.group(topic, group.schema).rows += group.rows
         self.rejected += other.rejected
+        self.left_out += other.left_out
         for partition, known in other.ranges.items():
             self.extend(partition, known.first, known.last)
 
@@ -155,15 +170,65 @@ class Batch:
             if known.last < first:
                 del self.ranges[partition]
 
-    def leave_out(self, partition: Partition, stored: AbstractSet[int]) -> None:
-        """Drop the rows of a partition whose offsets are in its table already."""
+    def without(self, topics: AbstractSet[str]) -> int:
+        """Drop all there is of some topics; return how many messages that were."""
+        before = self.count
+        self.groups = {key: group for key, group in self.groups.items() if group.topic not in topics}
+        self.ranges = {p: known for p, known in self.ranges.items() if p.topic not in topics}
+        self.rejected = [r for r in self.rejected if r.message.topic not in topics]
+        self.gaps = [gap for gap in self.gaps if gap.partition.topic not in topics]
+        self.count = sum(len(group.rows) for group in self.groups.values()) + len(self.rejected)
+        self.size = self.size if self.count else 0
+        return before - self.count
+
+    def take_before(self, partition: Partition, offset: int) -> Batch:
+        """Return a batch of what lies before an offset of one of its partitions, which it loses."""
+        taken = Batch(self.generation)
+
+        def goes(message: Record) -> bool:
+            return (message.topic, message.partition) == partition and message.offset < offset
+
         for group in self.groups.values():
             if group.topic == partition.topic:
-                group.rows = [
+                taken.group(group.topic, group.schema).rows = [r for r in group.rows if goes(r.message)]
+                group.rows = [r for r in group.rows if not goes(r.message)]
+        taken.rejected = [r for r in self.rejected if goes(r.message)]
+        self.rejected = [r for r in self.rejected if not goes(r.message)]
+        known = self.ranges[partition]
+        taken.extend(partition, known.first, offset - 1)
+        known.first = offset
+        return taken
+
+    def leave_out(self, partition: Partition, stored: AbstractSet[tuple[int, bytes]]) -> None:
+        """Drop the rows of a partition that are in its table already, by their offsets and event_ids.
+
+        Offsets alone would not tell: another topic of that name may have had them before.
+        """
+        offsets = {offset for offset, _ in stored}
+        for group in self.groups.values():
+            if group.topic == partition.topic:
+                by_id = group.schema.source["fields"][0]["name"] == EVENT_ID
+                rows = [
                     r
                     for r in group.rows
-                    if r.message.partition != partition.partition or r.message.offset not in stored
+                    if r.message.partition != partition.partition
+                    or r.message.offset not in offsets
+                    or (by_id and (r.message.offset, r.event_id) not in stored)
                 ]
+                self.left_out[group.topic] += len(group.rows) - len(rows)
+                group.rows = rows
+
+    def read(self) -> Counter[str]:
+        """Return how many messages the batch has, by topic."""
+        read = self.left_out + Counter(rejected.message.topic for rejected in self.rejected)
+        for group in self.groups.values():
+            read[group.topic] += len(group.rows)
+        return read
+
+
+def bad_messages(rejected: Iterable[Rejected]) -> list[BadMessage]:
+    """Return messages as what they count as."""
+    return [BadMessage(m.topic, m.partition, m.offset, reason) for m, reason in rejected]
 
 
 async def add_fetched(batch: Batch, fetched: Mapping[Partition, Sequence[Record]], wire: WireFormat) -> None:

@@ -2,14 +2,18 @@
 
 One loop polls Kafka and collects the next batch while one task flushes the last. A flush:
 
+0. look at the topics: what was fetched of one that was deleted, or made anew since, is dropped;
 1. recover: what an earlier worker has planned and not committed is finished first;
 2. plan: the batch's ranges are committed as metadata of its first offsets; fails for a fenced worker;
 3. insert: one insert per table and writer schema, under a token made of the plan, tried until it is
-   answered; what can't be read or stored goes to the dead letters;
+   answered; then what can't be read or stored goes to the dead letters;
 4. commit: the next offsets; then the events' metrics are counted.
 
 A crash between any two steps leaves offsets uncommitted, so the same messages come again. What ClickHouse
 has answered is certain once the commit after it is through: only then nobody has spent its token meanwhile.
+
+A batch with more dead letters than the limit allows (`schemas.letter_limit`) goes no further than to them:
+the worker keeps its partitions, reads nothing more and says why, until it is stopped.
 """
 
 from __future__ import annotations
@@ -21,13 +25,15 @@ import uuid
 from collections.abc import Iterable, Mapping
 
 from evometrics.schemas.backoff import backoff
+from evometrics.schemas.dead_letters import SINK
+from evometrics.schemas.letter_limit import LetterCounts, TooManyLetters
 from evometrics.schemas.metric_defs import MESSAGES_CONSUMED, Instruments
 from evometrics.schemas.reading import Record
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.batch import Batch, Group, Partition, Rejected, add_fetched
+from evometrics.sinks.batch import Batch, Group, Partition, Rejected, add_fetched, bad_messages
 from evometrics.sinks.dead_letters import DeadLetters
 from evometrics.sinks.plan import Plan, deduplication_token
 from evometrics.sinks.recovery import Recovery
@@ -40,6 +46,8 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
 BUSY_SECONDS = 0.05
+#: The topics are looked at with each flush, and at least so often.
+LOOK_SECONDS = 10.0
 #: How long a rebalance or a stop waits for the flush under way before it is dropped.
 FINISH_SECONDS = 15.0
 
@@ -49,7 +57,11 @@ class FlushCancelled(RuntimeError):
 
 
 class SinkCycle:
-    """One member of the sink's consumer group. `run` returns when `stop` is set, or raises what broke it."""
+    """One member of the sink's consumer group. `run` returns when `stop` is set, or raises what broke it.
+
+    Attributes:
+        stopped: why nothing is read any more though the worker is up, None while it works.
+    """
 
     def __init__(
         self,
@@ -73,19 +85,35 @@ class SinkCycle:
         self.recovery = Recovery(self.source, self.writer, wire, self.store, instruments)
         self.batch = Batch()
         self.born = 0.0
+        self.looked = time.monotonic()
+        self.changed: set[str] = set()
         self.flushing: asyncio.Task[None] | None = None
         self.committed: dict[Partition, int] = {}
         self.registry_failures = 0
+        self.letters = LetterCounts(sink, SINK)
+        self.stopped: str | None = None
         self.registry_trouble: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then flush what is collected, as far as `FINISH_SECONDS` allow."""
         self.batch = Batch(self.source.generation)
-        while not stop.is_set():
-            await self.step()
+        try:
+            while not stop.is_set():
+                await self.step()
+        except TooManyLetters as error:
+            await self.hold(error, stop)
+            return
         if self.flushing is None and self.batch.count:
             self.start_flush()
         await self.finish_flush()
+
+    async def hold(self, reason: TooManyLetters, stop: asyncio.Event) -> None:
+        """Read nothing until `stop` is set, but stay in the group: its next member would send the letters."""
+        self.stopped = str(reason)
+        log.error("the sink has stopped: %s", reason)
+        self.batch = Batch(self.source.generation)
+        while not stop.is_set():
+            await self.source.poll(IDLE_SECONDS, 0)
 
     async def close(self) -> None:
         """Leave the group and close what is open, dropping a flush under way."""
@@ -106,6 +134,9 @@ class SinkCycle:
         fetched = await self.source.poll(self.patience(), room)
         if fetched:
             await self.collect(fetched)
+        if self.changed:
+            self.batch.without(self.changed)
+            self.changed = set()
         if self.flushing is None and self.due():
             self.start_flush()
 
@@ -118,10 +149,11 @@ class SinkCycle:
         return max(0.0, self.born + self.sink.batch_seconds - time.monotonic())
 
     def due(self) -> bool:
-        """Tell whether the batch is old or large enough to be flushed."""
+        """Tell whether the batch is old or large enough to be flushed, or the topics are to be looked at."""
         batch = self.batch
         if not batch.count:
-            return False
+            # also where nothing comes, for it may be of a topic made anew that nothing is fetched
+            return time.monotonic() - self.looked >= LOOK_SECONDS
         large = batch.count >= self.sink.batch_rows or batch.size >= self.sink.batch_bytes
         return large or time.monotonic() - self.born >= self.sink.batch_seconds
 
@@ -159,24 +191,50 @@ class SinkCycle:
     async def flush(self, batch: Batch) -> None:
         """Take a batch through the steps."""
         try:
+            await self.mind_topics(batch)
             await self.recovery.prepare(batch)
             await self.store(batch)
         except Fenced as error:
             log.warning("a batch of %d messages is dropped, another worker has it: %s", batch.count, error)
             self.start_over(batch)
 
+    async def mind_topics(self, batch: Batch) -> None:
+        """Drop what was fetched of topics that are others now; they are read from their beginning."""
+        changed = await self.recovery.answered(self.source.look)
+        self.looked = time.monotonic()
+        if not changed:
+            return
+        # what is collected meanwhile is dropped as well, by `step`: it may be in another thread's hands
+        self.changed |= changed
+        dropped = batch.without(changed)
+        self.recovery.forget_topics(changed)
+        self.committed = {p: offset for p, offset in self.committed.items() if p.topic not in changed}
+        log.error(
+            "%d messages that were fetched of %s before these topics were deleted are not stored",
+            dropped,
+            ", ".join(sorted(changed)),
+        )
+
     async def store(self, batch: Batch) -> None:
-        """Plan, insert, commit, count. Raises `Fenced`."""
+        """Plan, insert, send letters, commit, count.
+
+        Raises `Fenced`, and `TooManyLetters` before a letter is sent.
+        """
         if not batch.ranges:
             return
+        read = batch.read()
+        self.letters.after(read, bad_messages(batch.rejected))
         groups = [group for group in batch.groups.values() if group.rows]
         if groups:
             await self.plan(batch, batch.ranges)
-        await self.insert(batch)
+        rejected = batch.rejected + await self.insert(batch)
+        letters = self.letters.after(read, bad_messages(rejected))
+        await self.dead_letters.send(rejected)
         after = {partition: r.last + 1 for partition, r in batch.ranges.items()}
         await self.source.commit({partition: Position(offset, None) for partition, offset in after.items()})
         self.committed.update(after)
         self.recovery.starts.update(after)
+        self.letters = letters
         self.tally.count(groups)
 
     async def plan(self, batch: Batch, partitions: Iterable[Partition]) -> None:
@@ -191,8 +249,8 @@ class SinkCycle:
         """Return the token of an insert of a group's rows under the plan committed last."""
         return deduplication_token(group.table, group.schema, self.epoch, self.number)
 
-    async def insert(self, batch: Batch) -> None:
-        """Insert each group and send what is bad to the dead letters. Raises `Fenced`."""
+    async def insert(self, batch: Batch) -> list[Rejected]:
+        """Insert each group; take from its rows, and return, what ClickHouse refuses. Raises `Fenced`."""
         refused: list[tuple[Group, BadData]] = []
 
         async def first_try(group: Group) -> None:
@@ -202,12 +260,15 @@ class SinkCycle:
                 refused.append((group, reason))
 
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.dead_letters.send(batch.rejected))
             for group in batch.groups.values():
                 tasks.create_task(first_try(group))
         # one after the other: a plan names one insert, and no other may be on its way when it changes
+        rejected = []
         for group, reason in refused:
-            await self.set_aside(group, await self.writer.sift(group, reason, self.next_token(batch, group)))
+            bad = await self.writer.sift(group, reason, self.next_token(batch, group))
+            leave_out(group, bad)
+            rejected += bad
+        return rejected
 
     def next_token(self, batch: Batch, group: Group) -> NextToken:
         """Return what plans the next insert of some of a group's rows."""
@@ -217,12 +278,6 @@ class SinkCycle:
             return self.token(group)
 
         return planned
-
-    async def set_aside(self, group: Group, rejected: list[Rejected]) -> None:
-        """Send a group's bad messages to the dead letters."""
-        bad = {(r.message.partition, r.message.offset) for r in rejected}
-        group.rows = [r for r in group.rows if (r.message.partition, r.message.offset) not in bad]
-        await self.dead_letters.send(rejected)
 
     def start_over(self, batch: Batch) -> None:
         """After a fenced flush without a rebalance yet: read the same messages again if they stay ours."""
@@ -265,3 +320,9 @@ class SinkCycle:
         if self.source.assigned is None:
             return f"not yet a member of group {self.sink.group}"
         return None
+
+
+def leave_out(group: Group, rejected: Iterable[Rejected]) -> None:
+    """Drop bad messages from a group's rows."""
+    bad = {(r.message.partition, r.message.offset) for r in rejected}
+    group.rows = [r for r in group.rows if (r.message.partition, r.message.offset) not in bad]

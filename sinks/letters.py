@@ -21,30 +21,46 @@ from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, ex
 from evometrics.sinks.settings import ClickHouseSettings
 
 RETRIED = "dead_letter_retried"
-#: Messages that are read at a time, and the bytes of them.
+#: Messages that are read at a time, without their bytes.
+LISTED_MESSAGES = 5000
+#: Messages that are read at a time with their bytes, and how many of these.
 PAGE_MESSAGES = 500
 PAGE_BYTES = 8_000_000
 
-LIST_SQL = """
+#: What a retry was of.
+SOURCE_OF_RETRY = """JSONExtractString(data, 'source_topic') AS source_topic,
+        JSONExtract(data, 'source_partition', 'Int32') AS source_partition,
+        JSONExtract(data, 'source_offset', 'Int64') AS source_offset"""
+#: The messages meant, of which only what is small is read. `place` orders them: ascending, the newest first.
+SOURCES_SQL = """
+SELECT source_topic, source_partition, source_offset, max(toUnixTimestamp64Micro(occurred_at)) AS at,
+    (-at, source_topic, source_partition, -source_offset) AS place
+FROM dead_letters WHERE {where}
+GROUP BY source_topic, source_partition, source_offset
+HAVING {having}
+"""
+ABOUT_SQL = """
 SELECT l.source_topic, l.source_partition, l.source_offset, l.agent_id, l.at, l.bytes, l.letters, r.retries
 FROM (
     SELECT source_topic, source_partition, source_offset, max(agent_id) AS agent_id,
         max(toUnixTimestamp64Micro(occurred_at)) AS at, max(length(message_value)) AS bytes,
         arraySort(groupArray((stage, toString(event_id), reason, node_id))) AS letters
     FROM dead_letters
+    WHERE (source_topic, source_partition, source_offset) IN {sources:Array(Tuple(String, Int32, Int64))}
     GROUP BY source_topic, source_partition, source_offset
 ) AS l
 LEFT JOIN (
-    SELECT JSONExtractString(data, 'source_topic') AS source_topic,
-        JSONExtract(data, 'source_partition', 'Int32') AS source_partition,
-        JSONExtract(data, 'source_offset', 'Int64') AS source_offset,
-        arraySort(groupArray((toUnixTimestamp64Micro(occurred_at), node_id,
-            JSONExtract(data, 'partition', 'Int32'), JSONExtract(data, 'offset', 'Int64')))) AS retries
-    FROM system_events WHERE event_type = {retried:String}
+    SELECT source_topic, source_partition, source_offset,
+        arraySort(groupArray((at, node_id, partition, offset))) AS retries
+    FROM (
+        SELECT {source_of_retry}, toUnixTimestamp64Micro(occurred_at) AS at, node_id,
+            JSONExtract(data, 'partition', 'Int32') AS partition,
+            JSONExtract(data, 'offset', 'Int64') AS offset
+        FROM system_events WHERE event_type = {retried:String}
+    )
+    WHERE (source_topic, source_partition, source_offset) IN {sources:Array(Tuple(String, Int32, Int64))}
     GROUP BY source_topic, source_partition, source_offset
 ) AS r USING (source_topic, source_partition, source_offset)
-WHERE {where}
-ORDER BY l.at DESC, l.source_topic, l.source_partition, l.source_offset DESC
 """
 MESSAGES_SQL = """
 SELECT source_topic, source_partition, source_offset, any(isNull(message_key)), any(hex(message_key)),
@@ -53,6 +69,7 @@ FROM dead_letters
 WHERE (source_topic, source_partition, source_offset) IN {sources:Array(Tuple(String, Int32, Int64))}
 GROUP BY source_topic, source_partition, source_offset
 """
+RETRIED_SQL = f"SELECT {SOURCE_OF_RETRY} FROM system_events WHERE event_type = {{retried:String}}"
 
 
 class NoSuchLetter(EvometricsError, ValueError):
@@ -133,6 +150,22 @@ class Bytes(NamedTuple):
     value: bytes | None
 
 
+class Place(NamedTuple):
+    """Where a message is among all: its time with a minus, topic, partition, offset with a minus."""
+
+    at: int
+    topic: str
+    partition: int
+    offset: int
+
+
+class Counts(NamedTuple):
+    """How many messages there are, and how many of them were sent again."""
+
+    messages: int
+    retried: int
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which messages are meant; those that fit all that is given.
@@ -141,6 +174,7 @@ class Selection:
         topic: their source topic.
         stage: `stream` or `sink`, whichever else gave up on them too.
         since: only those that reached the broker at or after this, microseconds since 1970.
+        until: only those that reached it at or before this.
         event_ids: ids of letters; any letter of a message stands for the message.
         open_only: leave out what was sent again.
     """
@@ -148,27 +182,32 @@ class Selection:
     topic: str | None = None
     stage: str | None = None
     since: int | None = None
+    until: int | None = None
     event_ids: tuple[str, ...] = ()
     open_only: bool = False
 
-    def where(self) -> tuple[str, dict[str, Any]]:
-        """Return the condition in SQL, and its parameters."""
-        conditions, given = ["1"], dict[str, Any]()
+    def sources(self, *more: str) -> tuple[str, dict[str, Any]]:
+        """Return the query for the messages meant, and its parameters; `more` are further conditions."""
+        where, having, given = ["1"], ["1", *more], dict[str, Any](retried=RETRIED)
         if self.topic is not None:
-            conditions.append("l.source_topic = {topic:String}")
+            where.append("source_topic = {topic:String}")
             given["topic"] = self.topic
         if self.stage is not None:
-            conditions.append("arrayExists(x -> x.1 = {stage:String}, l.letters)")
+            having.append("countIf(stage = {stage:String}) > 0")
             given["stage"] = self.stage
         if self.since is not None:
-            conditions.append("l.at >= {since:Int64}")
+            having.append("at >= {since:Int64}")
             given["since"] = self.since
+        if self.until is not None:
+            having.append("at <= {until:Int64}")
+            given["until"] = self.until
         if self.event_ids:
-            conditions.append("arrayExists(x -> has({ids:Array(String)}, x.2), l.letters)")
+            having.append("countIf(event_id IN {ids:Array(UUID)}) > 0")
             given["ids"] = list(self.event_ids)
         if self.open_only:
-            conditions.append("empty(r.retries)")
-        return " AND ".join(conditions), given
+            having.append(f"(source_topic, source_partition, source_offset) NOT IN ({RETRIED_SQL})")
+        sql = SOURCES_SQL.replace("{where}", " AND ".join(where)).replace("{having}", " AND ".join(having))
+        return sql, given
 
 
 class Letters:
@@ -191,25 +230,11 @@ class Letters:
             await self.client.close()
 
     async def find(self, selection: Selection) -> list[DeadMessage]:
-        """Return the messages meant, newest first.
+        """Return the messages meant, newest first: for a selection of few.
 
         Raises `NoSuchLetter` where an id is given that no letter has (or not with the other conditions).
         """
-        where, given = selection.where()
-        sql = LIST_SQL.replace("{where}", where)
-        found = [
-            DeadMessage(
-                Source(topic, partition, offset),
-                agent_id,
-                at,
-                size,
-                tuple(Letter(*letter) for letter in letters),
-                tuple(Retry(*retry) for retry in retries),
-            )
-            for topic, partition, offset, agent_id, at, size, letters, retries in await self.rows(
-                sql, {**given, "retried": RETRIED}
-            )
-        ]
+        found = [message async for page in self.pages(selection) for message in page]
         known = {letter.event_id for message in found for letter in message.letters}
         missing = [event_id for event_id in selection.event_ids if event_id not in known]
         if missing:
@@ -218,9 +243,62 @@ class Letters:
             )
         return found
 
+    async def count(self, selection: Selection) -> Counts:
+        """Count the messages meant."""
+        sources, given = selection.sources()
+        sql = (
+            f"SELECT count(), countIf((source_topic, source_partition, source_offset) IN ({RETRIED_SQL})) "
+            f"FROM ({sources})"
+        )
+        ((number, retried),) = await self.rows(sql, given)
+        return Counts(int(number), int(retried))
+
+    async def pages(
+        self, selection: Selection, limit: int | None = None, *, oldest_first: bool = False
+    ) -> AsyncIterator[list[DeadMessage]]:
+        """Return up to `limit` of the messages meant, newest first, `LISTED_MESSAGES` at a time.
+
+        Each page is asked for when it is wanted, from where the one before ended.
+        """
+        order, follows = ("DESC", "<") if oldest_first else ("ASC", ">")
+        last: Place | None = None
+        left = limit
+        while left is None or left > 0:
+            more = []
+            if last is not None:
+                more.append(f"place {follows} {{last:Tuple(Int64, String, Int32, Int64)}}")
+            sources, given = selection.sources(*more)
+            number = LISTED_MESSAGES if left is None else min(left, LISTED_MESSAGES)
+            sql = f"{sources} ORDER BY place {order} LIMIT {number:d}"
+            rows = await self.rows(sql, given if last is None else given | {"last": tuple(last)})
+            if rows:
+                yield await self.about([Source(*row[:3]) for row in rows])
+            if len(rows) < number:
+                return
+            last = Place(*rows[-1][4])
+            left = None if left is None else left - number
+
+    async def about(self, sources: Sequence[Source]) -> list[DeadMessage]:
+        """Return what is known of messages but for their bytes, in the same order."""
+        sql = ABOUT_SQL.replace("{source_of_retry}", SOURCE_OF_RETRY)
+        given = {"sources": [tuple(source) for source in sources], "retried": RETRIED}
+        found = {
+            Source(topic, partition, offset): DeadMessage(
+                Source(topic, partition, offset),
+                agent_id,
+                at,
+                size,
+                tuple(Letter(*letter) for letter in letters),
+                tuple(Retry(*retry) for retry in retries),
+            )
+            for topic, partition, offset, agent_id, at, size, letters, retries in await self.rows(sql, given)
+        }
+        # a row may run out (retention) between the two questions
+        return [found[source] for source in sources if source in found]
+
     async def messages(self, found: Sequence[DeadMessage]) -> AsyncIterator[list[tuple[DeadMessage, Bytes]]]:
         """Return the messages with their bytes, in the same order, some megabytes at a time."""
-        for page in pages(found):
+        for page in parts(found):
             sources = {"sources": [tuple(message.source) for message in page]}
             by_source = {
                 Source(topic, partition, offset): Bytes(
@@ -230,7 +308,7 @@ class Letters:
                     MESSAGES_SQL, sources
                 )
             }
-            yield [(message, by_source[message.source]) for message in page]
+            yield [(message, by_source[message.source]) for message in page if message.source in by_source]
 
     async def rows(self, sql: str, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
         """Return a query's rows."""
@@ -241,17 +319,17 @@ class Letters:
             raise ClickHouseUnavailable(explain(self.settings, error)) from error
 
 
-def pages(found: Sequence[DeadMessage]) -> list[list[DeadMessage]]:
-    """Return the messages in parts that fit into memory."""
-    parts: list[list[DeadMessage]] = []
+def parts(found: Sequence[DeadMessage]) -> list[list[DeadMessage]]:
+    """Return the messages in parts whose bytes fit into memory."""
+    made: list[list[DeadMessage]] = []
     size = 0
     for message in found:
         size += message.size or 0
-        if not parts or len(parts[-1]) >= PAGE_MESSAGES or size > PAGE_BYTES:
-            parts.append([])
+        if not made or len(made[-1]) >= PAGE_MESSAGES or size > PAGE_BYTES:
+            made.append([])
             size = message.size or 0
-        parts[-1].append(message)
-    return parts
+        made[-1].append(message)
+    return made
 
 
 def retried_data(message: DeadMessage, partition: int, offset: int) -> str:

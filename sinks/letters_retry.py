@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -56,34 +56,44 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a retry does with each message.
+    """What a retry does with each of some messages.
 
     Attributes:
-        send: what is sent again.
+        send: what is sent again, with its bytes.
         left: what is not, and why.
     """
 
-    send: list[DeadMessage]
+    send: list[tuple[DeadMessage, Bytes]]
     left: list[tuple[DeadMessage, str]]
 
 
-async def plan_retry(letters: Letters, wire: WireFormat, selection: Selection) -> Plan:
-    """Decide what to send again; changes nothing.
+async def plan_retry(letters: Letters, wire: WireFormat, selection: Selection) -> AsyncIterator[Plan]:
+    """Decide what to send again, oldest first, some messages at a time; changes nothing.
 
     A message named by one of its ids is sent whatever became of it. Of the others, those that were sent
     again are left, and those that would only become dead letters again. A message of which only the
-    beginning is kept can't be sent at all. Raises as `Letters.find`, and `RegistryUnavailable`.
+    beginning is kept can't be sent at all. What becomes a dead letter after the first plan is not meant:
+    a message that is sent again and is still bad would come again and again.
+
+    Raises as `Letters.find`, and `RegistryUnavailable`.
     """
-    plan = Plan([], [])
     by_id = bool(selection.event_ids)
-    async for page in letters.messages(await letters.find(selection)):
-        for message, content in page:
-            reason = await asyncio.to_thread(refusal, message, content, wire, by_id)
-            if reason is None:
-                plan.send.append(message)
-            else:
-                plan.left.append((message, reason))
-    return plan
+    if by_id:
+        await letters.find(selection)
+    newest = [message async for page in letters.pages(selection, 1) for message in page]
+    if not newest:
+        return
+    meant = replace(selection, until=newest[0].at)
+    async for messages in letters.pages(meant, oldest_first=True):
+        async for page in letters.messages(messages):
+            plan = Plan([], [])
+            for message, content in page:
+                reason = await asyncio.to_thread(refusal, message, content, wire, by_id)
+                if reason is None:
+                    plan.send.append((message, content))
+                else:
+                    plan.left.append((message, reason))
+            yield plan
 
 
 def refusal(message: DeadMessage, content: Bytes, wire: WireFormat, by_id: bool) -> str | None:
@@ -120,11 +130,15 @@ class Retrier:
     """Sends messages again and records it. Use it as an async context manager.
 
     Entering raises `RetryFailed` where no broker answers within seconds.
+
+    Attributes:
+        sent: how many messages were sent and recorded.
     """
 
     def __init__(self, kafka: KafkaSettings, wire: WireFormat) -> None:
         self.kafka = kafka
         self.wire = wire
+        self.sent = 0
         self.node_id = f"cli-{socket.gethostname()}"
         self.producer = AIOKafkaProducer(
             bootstrap_servers=kafka.brokers,
@@ -144,25 +158,16 @@ class Retrier:
     async def __aexit__(self, *_: object) -> None:
         await self.producer.stop()
 
-    async def send(
-        self, letters: Letters, messages: Sequence[DeadMessage], sent: Callable[[int], object]
-    ) -> int:
-        """Send messages again, oldest first, and record each; `sent` hears of each page's number.
-
-        Raises `RetryFailed`; what was sent until then is recorded.
-        """
-        total = 0
-        async for page in letters.messages(list(reversed(messages))):
-            try:
-                await self.send_page(page)
-            except KafkaError as error:
-                raise RetryFailed(
-                    f"Kafka at {self.kafka.brokers} did not take all messages: {error!r}; {total} are sent "
-                    "and recorded. Run it again once the cause is gone: what is sent twice counts once"
-                ) from error
-            total += len(page)
-            sent(len(page))
-        return total
+    async def send(self, messages: Sequence[tuple[DeadMessage, Bytes]]) -> None:
+        """Send messages of a plan again and record each. Raises `RetryFailed`; some may be sent then."""
+        try:
+            await self.send_page(messages)
+        except KafkaError as error:
+            raise RetryFailed(
+                f"Kafka at {self.kafka.brokers} did not take all messages: {error!r}; {self.sent} are sent "
+                "and recorded. Run it again once the cause is gone: what is sent twice counts once"
+            ) from error
+        self.sent += len(messages)
 
     async def send_page(self, page: Sequence[tuple[DeadMessage, Bytes]]) -> None:
         """Send some messages, wait for Kafka to have them, then record them. Raises `KafkaError`."""
@@ -199,14 +204,14 @@ class Retrier:
 async def recorded(letters: Letters, messages: Sequence[DeadMessage], before: int) -> bool:
     """Wait until `Letters` shows messages as sent again after `before` (microseconds), or too long.
 
-    Until the sink has stored that they were, another retry would not know.
+    Until the sink has stored that they were, another retry would not know. Of many, give the first and the
+    last.
     """
-    wanted = {message.source for message in messages}
-    ids = tuple(message.letters[0].event_id for message in (messages[0], messages[-1]))
+    ids = tuple(message.letters[0].event_id for message in messages)
     deadline = time.monotonic() + RECORDED_SECONDS
     while True:
         found = await letters.find(Selection(event_ids=ids))
-        if all(m.retries and m.retries[-1].at >= before for m in found if m.source in wanted):
+        if all(m.retries and m.retries[-1].at >= before for m in found):
             return True
         if time.monotonic() > deadline:
             return False

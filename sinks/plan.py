@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from evometrics.schemas.catalog import WriterSchema
 
@@ -33,24 +35,44 @@ class Plan:
     epoch: str
     number: int
 
-    def metadata(self) -> str:
-        """Return the plan as offset metadata, well below Kafka's limit of 4096 bytes."""
-        return json.dumps(
-            {"first": self.first, "last": self.last, "epoch": self.epoch, "number": self.number}
-        )
-
     @classmethod
-    def from_metadata(cls, text: str | None) -> Plan | None:
-        """Return the plan that offset metadata holds, None where it holds none."""
-        if not text:
+    def from_fields(cls, fields: Mapping[str, Any]) -> Plan | None:
+        """Return the plan that offset metadata holds, None where they hold none."""
+        if "epoch" not in fields:
             return None
         try:
-            fields = json.loads(text)
             number = int(fields.get("number", 0))  # version 0.1 had none
             return cls(int(fields["first"]), int(fields["last"]), str(fields["epoch"]), number)
         except (ValueError, KeyError, TypeError, AttributeError):
-            log.warning("offset metadata is no plan and is ignored: %.200r", text)
+            log.warning("offset metadata is no plan and is ignored: %.200r", fields)
             return None
+
+
+def metadata(plan: Plan | None, topic_id: str) -> str:
+    """Return what is committed with an offset: the plan from there on, if any, and the id of its topic.
+
+    Well below Kafka's limit of 4096 bytes. Version 0.1 reads it, too, and knows no topics.
+    """
+    fields: dict[str, Any] = {}
+    if plan is not None:
+        fields = {"first": plan.first, "last": plan.last, "epoch": plan.epoch, "number": plan.number}
+    if topic_id:
+        fields["topic"] = topic_id
+    return json.dumps(fields) if fields else ""
+
+
+def read_metadata(text: str | None) -> Mapping[str, Any]:
+    """Return the fields of what was committed with an offset; none where it is of somebody else's."""
+    if not text:
+        return {}
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        log.warning("offset metadata is not a sink's and is ignored: %.200r", text)
+        return {}
+    return fields
 
 
 def deduplication_token(table: str, schema: WriterSchema, epoch: str, number: int) -> str:

@@ -22,12 +22,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
 from evometrics.schemas.backoff import backoff
 from evometrics.schemas.metric_defs import OFFSETS_GONE, Instruments
+from evometrics.schemas.offset_range import SHORT_RANGE
 from evometrics.schemas.registry import RegistryUnavailable
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire import WireFormat
@@ -73,6 +76,10 @@ class Recovery:
         self.generation = -1
         self.starts = {}
 
+    def forget_topics(self, topics: AbstractSet[str]) -> None:
+        """Forget where the partitions of some topics go on: they are others now."""
+        self.starts = {p: start for p, start in self.starts.items() if p.topic not in topics}
+
     async def prepare(self, batch: Batch) -> None:
         """Finish plans met for the first time, leave out what is stored, read what the batch passed over."""
         if self.generation != batch.generation:
@@ -90,21 +97,51 @@ class Recovery:
                 # what is committed is stored, whatever made the consumer begin before it
                 self.starts[partition] = position.plan.last + 1 if position.plan else position.offset
         batch.begin_at(self.starts)
-        gaps, batch.gaps = batch.gaps, []
-        gaps += [Gap(p, self.starts[p], r.first) for p, r in batch.ranges.items()]
+        # a partition's from the first on: what lies before a long one is stored before it
+        gaps = [Gap(p, self.starts[p], r.first) for p, r in batch.ranges.items()] + batch.gaps
+        batch.gaps = []
         for partition, first, end in gaps:
             gap = Gap(partition, max(first, self.starts[partition]), end)
             if gap.first < gap.end:
                 await self.fill(batch, gap)
 
     async def fill(self, batch: Batch, gap: Gap) -> None:
-        """Read what a batch passed over, and count what Kafka has no more."""
+        """Read what a batch passed over, and count what Kafka has no more.
+
+        A long gap is stored by pages, each as a batch of its own, after what the batch has before it.
+        """
+        if gap.end - gap.first > SHORT_RANGE:
+            if batch.ranges[gap.partition].first < gap.first:
+                await self.store(batch.take_before(gap.partition, gap.first))
+            await self.store_by_pages(gap, batch.generation)
+            batch.begin_at({gap.partition: gap.end})
+            return
         late = await self.answered(lambda: self.read(gap, batch.generation))
         if late.count:
             log.warning(
                 "%s[%d] from offset %d: %d messages are read late", *gap.partition, gap.first, late.count
             )
         batch.join(late)
+
+    async def store_by_pages(self, gap: Gap, generation: int) -> None:
+        """Store what Kafka has of a gap, of which a page is in memory at a time."""
+        partition, first, end = gap
+        number = 0
+        while first < end:
+            page = await self.answered(partial(self.page, partition, first, end, generation))
+            first, number = page.ranges[partition].last + 1, number + page.count
+            await self.store(page)
+        log.warning("%s[%d] from offset %d: %d messages were read late", *partition, gap.first, number)
+
+    async def page(self, partition: Partition, first: int, end: int, generation: int) -> Batch:
+        """Return the beginning of a range as a batch that stands for it; count what Kafka has no more."""
+        messages, following = await self.source.page(partition, first, end)
+        batch = Batch(generation)
+        await add_fetched(batch, {partition: messages}, self.wire)
+        batch.extend(partition, first, following - 1)
+        if not messages or messages[0].offset > first:
+            await self.report_gone(Gap(partition, first, following))
+        return batch
 
     async def finish(self, partition: Partition, plan: Plan, generation: int) -> None:
         """Store what is missing of a plan's range, and commit its end."""
@@ -140,7 +177,7 @@ class Recovery:
     async def missing(self, partition: Partition, plan: Plan, batch: Batch) -> int:
         """Drop from a batch the rows that the table has; return how many are left."""
         table = BY_NAME[partition.topic].table
-        stored = await self.writer.stored_offsets(table, partition.partition, plan.first, plan.last)
+        stored = await self.writer.stored_events(table, partition.partition, plan.first, plan.last)
         batch.leave_out(partition, stored)
         return sum(len(group.rows) for group in batch.groups.values())
 
@@ -164,7 +201,7 @@ class Recovery:
             except (KafkaError, RegistryUnavailable, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
-                log.warning("unfinished plans were not read, next try in %.1f s: %r", pause, error)
+                log.warning("Kafka was not asked what a flush needs, next try in %.1f s: %r", pause, error)
                 await asyncio.sleep(pause)
 
     async def report_gone(self, gap: Gap) -> None:

@@ -1,6 +1,8 @@
 """Computes what raw events lead to, in this process or in several, each with some of the partitions.
 
 Partitions share nothing but the counts of their scopes, which are small and are merged here, step by step.
+An event counts for its agent's partition, the one in which the first of that agent's events lies, and not
+for the one in which it happens to lie itself: an agent's are in two where partitions were added to a topic.
 Events and rows pass through pipes. A process that computes ends when its pipe does, with whoever began it.
 """
 
@@ -36,6 +38,7 @@ class Computing:
         self.wire = wire
         self.processes = processes
         self.children: list[Child] = []
+        self.homes: dict[bytes, int] = {}
 
     async def __aenter__(self) -> Computing:
         if self.processes > 1:
@@ -63,7 +66,10 @@ class Computing:
         return [message for each, _ in done for message in each]
 
     async def step(self, events: Sequence[RawEvent]) -> list[Message]:
-        """Return the derived events of the next events, each partition's in their order."""
+        """Return the derived events of the next events, each agent's in their order."""
+        home = self.homes.setdefault
+        for event in events:
+            event.partition = home(event.key, event.partition)
         if not self.children:
             return await asyncio.to_thread(self.stream.feed, events)
         shares: list[list[RawEvent]] = [[] for _ in self.children]

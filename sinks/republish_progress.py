@@ -16,7 +16,7 @@ from aiokafka.structs import ConsumerRecord
 
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import KpiSnapshot
-from evometrics.schemas.offset_range import range_reader, read_range
+from evometrics.schemas.offset_range import range_reader, read_page, read_range
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import KPI_SNAPSHOTS
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
@@ -126,10 +126,13 @@ class ProgressReader:
             for partition, place in places.items():
                 if place is None:
                     continue
-                for record in await read_range(consumer, partition, place.offset, bounds[partition][1]):
-                    mark = Mark.of(record)
-                    if mark is not None and mark.run == self.run:
-                        progress.there.setdefault(partition.topic, set()).add(self.event_id(record))
+                first, end = place.offset, bounds[partition][1]
+                while first < end:
+                    page, first = await read_page(consumer, partition, first, end)
+                    ours = [record for record in page if (mark := Mark.of(record)) and mark.run == self.run]
+                    if ours:
+                        there = progress.there.setdefault(partition.topic, set())
+                        there |= {self.event_id(record) for record in ours}
             return progress
 
     async def final_bounds(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, tuple[int, int]]:

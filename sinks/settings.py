@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from evometrics.schemas.letter_limit import LetterLimit
 from evometrics.schemas.settings import check_url, require
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -48,11 +49,11 @@ class ClickHouseSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class SinkSettings:
+class SinkSettings(LetterLimit):
     """How the sink worker groups messages into inserts.
 
     A batch is flushed when it is old enough or large enough; while one is being inserted the next one
-    is collected, so at most two batches are in memory.
+    is collected, so at most two batches are in memory. Further attributes: `LetterLimit`.
 
     Attributes:
         group: Kafka consumer group; workers with the same one share the partitions.
@@ -67,6 +68,7 @@ class SinkSettings:
     batch_seconds: float = 0.25
 
     def __post_init__(self) -> None:
+        LetterLimit.__post_init__(self)
         require(bool(self.group), "group", self.group, "name a consumer group")
         require(self.batch_rows > 0, "batch_rows", self.batch_rows, "must be at least 1")
         require(self.batch_bytes > 0, "batch_bytes", self.batch_bytes, "must be at least 1")

@@ -7,16 +7,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownTopicOrPartitionError
 from aiokafka.structs import OffsetAndMetadata
 
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient
-from evometrics.schemas.offset_range import range_reader, read_range
+from evometrics.schemas.offset_range import range_reader, read_page, read_range
 from evometrics.schemas.reading import Record
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topic_identity import UNKNOWN, TopicWatch
 from evometrics.schemas.topics import TOPICS
 from evometrics.sinks.batch import Partition
-from evometrics.sinks.plan import Plan
+from evometrics.sinks.plan import Plan, metadata, read_metadata
 from evometrics.sinks.settings import SinkSettings
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class KafkaSource:
     Attributes:
         generation: counts assignments; a batch of an older one must be dropped.
         assigned: the partitions this worker has now; None before the first assignment.
+        ids: the id of each topic, as it was when it was last looked at.
     """
 
     def __init__(
@@ -57,6 +59,9 @@ class KafkaSource:
         self.on_revoked = on_revoked
         self.generation = 0
         self.assigned: frozenset[Partition] | None = None
+        self.watch = TopicWatch(kafka, [t.name for t in TOPICS])
+        self.ids: dict[str, str] = {}
+        self.missing: set[str] = set()
         self.consumer: Any = None
         self.admin: Any = None
 
@@ -78,6 +83,7 @@ class KafkaSource:
         )
         try:
             await self.admin.start()
+            await self.look()
             self.consumer.subscribe([t.name for t in TOPICS], listener=Rebalances(self))
             await self.consumer.start()
         except BaseException:
@@ -91,6 +97,7 @@ class KafkaSource:
             await consumer.stop()
         if admin is not None:
             await admin.close()
+        await self.watch.close()
 
     async def poll(self, seconds: float, rows: int) -> Mapping[Partition, list[Record]]:
         """Return up to `rows` messages by partition, waiting at most `seconds` for the first.
@@ -111,10 +118,47 @@ class KafkaSource:
         wanted = [TopicPartition(*p) for p in partitions]
         found = await self.admin.list_consumer_group_offsets(self.sink.group, partitions=wanted)
         return {
-            Partition(*tp): Position(entry.offset, Plan.from_metadata(entry.metadata))
-            for tp, entry in found.items()
-            if entry.offset >= 0
+            Partition(*tp): Position(entry.offset, Plan.from_fields(fields))
+            for tp, entry, fields in (
+                (tp, entry, read_metadata(entry.metadata)) for tp, entry in found.items() if entry.offset >= 0
+            )
+            if self.is_of_the_topic(tp.topic, fields)
         }
+
+    def is_of_the_topic(self, name: str, fields: Mapping[str, Any]) -> bool:
+        """Tell whether what was committed is of the topic that is there, as far as both say which they are.
+
+        Kafka takes commits by name, also late ones of a topic that was deleted and made anew.
+        """
+        committed, known = fields.get("topic"), self.ids.get(name)
+        return not committed or not known or committed == known
+
+    async def look(self) -> set[str]:
+        """Return the topics that are others than when this was last asked, or not there any more.
+
+        What was fetched before is of the topics that were there then, of all others. Raises `KafkaError` or
+        `OSError` where no broker answers.
+        """
+        found = await self.watch.look()
+        missing = self.ids.keys() - found.keys()
+        changed, self.missing = missing - self.missing, missing
+        for name in changed:
+            log.error("topic %s is not there any more; it is read once it was made anew", name)
+        for name, each in found.items():
+            before = self.ids.get(name, UNKNOWN)
+            if each.is_other_than(before):
+                changed.add(name)
+                log.error(
+                    "topic %s was deleted and made anew (id %s): read from its beginning", name, each[0]
+                )
+            self.ids[name] = each.topic_id or before
+        self.rewind({p: 0 for p in self.assigned or () if p.topic in changed & found.keys()})
+        return changed
+
+    async def page(self, partition: Partition, first: int, end: int) -> tuple[list[Record], int]:
+        """Return the beginning of what Kafka has from `first` on, and where it goes on (`read_page`)."""
+        async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
+            return await read_page(reader, TopicPartition(*partition), first, end)
 
     async def read(self, partition: Partition, first: int, end: int) -> list[Record]:
         """Return what Kafka has from `first` up to but without `end`, beside the group's reading."""
@@ -127,14 +171,19 @@ class KafkaSource:
         return {Partition(*tp): offset for tp, offset in found.items()}
 
     async def commit(self, positions: Mapping[Partition, Position]) -> None:
-        """Commit offsets with their plans. Raises `Fenced` where the partitions are another worker's."""
+        """Commit offsets with their plans.
+
+        Raises `Fenced` where the partitions are another worker's, or not there any more.
+        """
         offsets = {
-            TopicPartition(*partition): OffsetAndMetadata(p.offset, p.plan.metadata() if p.plan else "")
+            TopicPartition(*partition): OffsetAndMetadata(
+                p.offset, metadata(p.plan, self.ids.get(partition.topic, UNKNOWN))
+            )
             for partition, p in positions.items()
         }
         try:
             await self.consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError) as error:
+        except (CommitFailedError, IllegalStateError, UnknownTopicOrPartitionError) as error:
             raise Fenced(str(error)) from error
 
     def rewind(self, offsets: Mapping[Partition, int]) -> None:

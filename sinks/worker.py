@@ -124,6 +124,8 @@ class SinkWorker:
         """Return how the worker stands; asks Kafka for the group's lag, and ClickHouse whether it answers."""
         if self.cycle is None or self.waiting_for is not None:
             return Standing(None, away=self.waiting_for)
+        if (stopped := self.stopped()) is not None:
+            return Standing(None, away=stopped)
         assigned = self.cycle.source.assigned
         lag = await self.lag.measure(assigned or ())
         writer = self.cycle.writer
@@ -134,6 +136,10 @@ class SinkWorker:
         elif lag is not None and lag.behind:
             todo = f"{lag.behind} messages are not committed"
         return Standing((lag and lag.committed, self.cycle.progress()), todo, self.away)
+
+    def stopped(self) -> str | None:
+        """Return why the worker has stopped and stays up, None while it works."""
+        return self.cycle.stopped if self.cycle is not None else None
 
     def ready(self) -> str | None:
         """Return None while events flow, else what is waited for."""
@@ -165,7 +171,7 @@ async def run_sink(
         stack.push_async_callback(worker.lag.close)
         await stack.enter_async_context(watchdog)
         if listen is not None:
-            server = await serve(listen, worker.metrics, watchdog.live, worker.ready)
+            server = await serve(listen, worker.metrics, watchdog.live, worker.ready, worker.stopped)
             stack.push_async_callback(server.close)
         working = asyncio.create_task(worker.run(stop), name="sink")
         stopping = asyncio.create_task(stop.wait())

@@ -181,16 +181,22 @@ class TableWriter:
         fmt = self.formats[group.schema.fingerprint] = container_format(group.schema)
         return fmt
 
-    async def stored_offsets(self, table: str, partition: int, first: int, last: int) -> set[int]:
-        """Return which offsets of a partition, `first` to `last` inclusive, the table has."""
+    async def stored_events(
+        self, table: str, partition: int, first: int, last: int
+    ) -> set[tuple[int, bytes]]:
+        """Return offsets `first` to `last` inclusive of a partition that the table has, with their event_ids.
+
+        There is more than one event of an offset where the topic was made anew.
+        """
         sql = (
-            f"SELECT _offset FROM {table}_rows WHERE _partition = {partition:d} "
+            f"SELECT _offset, toString(event_id) FROM {table}_rows WHERE _partition = {partition:d} "
             f"AND _offset BETWEEN {first:d} AND {last:d}"
         )
-        found: set[int] = set()
+        found: set[tuple[int, bytes]] = set()
 
         async def ask(client: AsyncClient) -> None:
-            found.update(row[0] for row in (await client.query(sql)).result_rows)
+            rows = (await client.query(sql)).result_rows
+            found.update((offset, event_id.encode()) for offset, event_id in rows)
 
         await self.retrying(f"the check of stored offsets in {table}_rows", table, ask)
         return found

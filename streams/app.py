@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,25 @@ import faust
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
+from evometrics.schemas.dead_letters import STREAM
+from evometrics.schemas.group_offsets import committed_offsets
+from evometrics.schemas.letter_limit import LetterCounts
 from evometrics.schemas.metric_defs import Instruments
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topic_admin import answered
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.clock import BrokerClock
 from evometrics.streams.computations import TABLES, Computations
 from evometrics.streams.evolutions import EVOLUTION_TABLES
+from evometrics.streams.incarnations import Places, sources_table
 from evometrics.streams.lane import Lane
+from evometrics.streams.losses import Losses
 from evometrics.streams.outputs import OutputProducer
 from evometrics.streams.ownership import Ownership
 from evometrics.streams.scopes import SCOPES
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.snapshots import SNAPSHOT_TABLES
-from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
+from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS, SourceTopics
 from evometrics.streams.tables import StateTable
 from evometrics.streams.timer import AbandonedTimer
 from evometrics.streams.transport import BatchConsumer, BatchTransport
@@ -43,6 +49,17 @@ def changelog_name(group: str, table: str) -> str:
 
 class StreamApp(faust.App):
     """A Faust app on the record-batch transport."""
+
+    kafka: KafkaSettings
+    sources: SourceTopics
+
+    async def stale(self, partitions: Iterable[TP]) -> set[TP]:
+        """Return those of the partitions that have no committed offset of the topic that is there."""
+        group, wanted = str(self.conf.id), [TopicPartition(*tp) for tp in partitions]
+        counting = await answered(
+            self.kafka, lambda admin: committed_offsets(admin, group, wanted, self.sources.ids)
+        )
+        return {TP(*tp) for tp in wanted if tp not in counting}
 
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -81,6 +98,8 @@ def build(
     wire: WireFormat,
     instruments: Instruments,
     failed: Callable[[BaseException], None],
+    sources: SourceTopics,
+    losses: Losses,
 ) -> StreamParts:
     """Build the app, its tables and agents; `failed` hears of an error that a restart must mend."""
     brokers = [f"kafka://{broker.strip()}" for broker in kafka.brokers.split(",")]
@@ -97,7 +116,8 @@ def build(
         web_enabled=False,
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=settings.session_timeout_seconds / 5,
-        consumer_group_instance_id=settings.instance or None,
+        # with other topics it is another member: Kafka gives one that comes back what its name had before
+        consumer_group_instance_id=f"{settings.instance}-{sources.digest}" if settings.instance else None,
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=1.0,
         # a backlog comes in thousands of events at a time, as few large messages
@@ -108,9 +128,11 @@ def build(
         stream_publish_on_commit=False,
         producer_linger=0.0,
     )
+    app.kafka, app.sources = kafka, sources
     tables = {name: StateTable(name, changelog_name(settings.group, name)) for name in TABLES}
     clock = BrokerClock()
-    computations = Computations(settings, wire, tables, clock)
+    places = Places()
+    computations = Computations(settings, wire, tables, clock, places)
     parts = StreamParts(app, OutputProducer(kafka, clock))
     member = FaustMember(app)
     # each lane with its tables in the order in which its processor lists their writes
@@ -123,8 +145,21 @@ def build(
     for name, topics, names, compute, forget in lanes:
         own = [tables[table] for table in names]
         work = Work(compute, tables, computations.node_id)
-        ownership = Ownership(kafka, settings.group, member, topics, own, parts.producer, forget)
-        lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed)
+        ownership = Ownership(
+            kafka,
+            settings.group,
+            member,
+            topics,
+            tables[sources_table(name)],
+            own,
+            parts.producer,
+            forget,
+            sources,
+            places,
+            losses,
+        )
+        letters = LetterCounts(settings, STREAM)
+        lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed, letters)
         if names is EVOLUTION_TABLES:
             lane.timer = AbandonedTimer(computations, ownership)
         parts.lanes.append(lane)
@@ -132,7 +167,12 @@ def build(
 
     async def assigned(_: Any, partitions: set[TP], **__: Any) -> None:
         for lane in parts.lanes:
-            mine = {tp.partition for tp in partitions if tp.topic in lane.ownership.topics}
+            # what is above has no states, and is about to be refused
+            mine = {
+                tp.partition
+                for tp in partitions
+                if tp.topic in lane.ownership.topics and tp.partition < sources.partitions
+            }
             lane.ownership.assigned(mine)
             lane.start()
 

@@ -20,6 +20,7 @@ class Sourced(Generic[E_co]):
     """An event, where it was read, and what was made of it alone.
 
     Attributes:
+        offset: the message's place (`incarnations`): its offset, but for a topic that was made anew.
         value: the event's message value, as this worker would write it.
         output: the message that the event leads to whatever came before it.
         snapshots: messages of the snapshots that its KPIs are.

@@ -19,6 +19,7 @@ from evometrics.schemas.wire import UnreadableMessage, WireFormat
 from evometrics.streams.batches import Outcome, ReadStates, Sourced
 from evometrics.streams.clock import BrokerClock
 from evometrics.streams.evolutions import EVOLUTION_TABLES, EvolutionProcessor
+from evometrics.streams.incarnations import Places, sources_table
 from evometrics.streams.metrics_rows import MetricsRows
 from evometrics.streams.outputs import Message, check_size
 from evometrics.streams.scope_counts import ScopeCounts
@@ -31,14 +32,15 @@ from evometrics.streams.work import AT_FAULT, letter_of
 
 T = TypeVar("T")
 
-#: All tables that the computations keep their states in.
-TABLES = (*EVOLUTION_TABLES, *SNAPSHOT_TABLES, SCOPES)
+LANES = ("evolutions", "snapshots", "scopes")
+#: All tables: those that the computations keep their states in, and which topics these are of.
+TABLES = (*EVOLUTION_TABLES, *SNAPSHOT_TABLES, SCOPES, *map(sources_table, LANES))
 
 
 class Computations:
     """Reads records and hands them to the processors.
 
-    `clock` tells when a start came.
+    `clock` tells when a start came, `places` where in its topic a record is.
     """
 
     def __init__(
@@ -47,9 +49,11 @@ class Computations:
         wire: WireFormat,
         tables: dict[str, StateTable],
         clock: BrokerClock,
+        places: Places,
     ) -> None:
         self.wire = wire
         self.clock = clock
+        self.places = places
         self.tables = tables
         self.node_id = settings.instance or settings.group
         self.metrics = MetricsRows(wire)
@@ -81,7 +85,7 @@ class Computations:
 
     def scopes(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
         """Scope counts of one partition."""
-        batch, letters = self.each(records, scope_message)
+        batch, letters = self.each(records, self.scope_message)
         stored = self.stored((SCOPES,), partition)
         return self.scopes_processor.process(partition, batch, stored[SCOPES]), letters
 
@@ -105,7 +109,7 @@ class Computations:
         event = read_event(self.wire, record)
         assert record.value is not None
         value = self.own_value(event, record.value)
-        return Sourced(record.topic, record.partition, record.offset, event, value)
+        return Sourced(record.topic, record.partition, self.places.of(record), event, value)
 
     def evolution(self, record: Record) -> Sourced[Any]:
         """Return a start, or a completion and what it leads to by itself."""
@@ -120,7 +124,18 @@ class Computations:
         assert record.value is not None
         output = check_size(Message(EVOLUTION_METRICS.name, done.agent_id.encode(), done.row))
         snapshots = snapshot_messages(done.agent_id, done.snapshots)
-        return Sourced(record.topic, record.partition, record.offset, done, record.value, output, snapshots)
+        place = self.places.of(record)
+        return Sourced(record.topic, record.partition, place, done, record.value, output, snapshots)
+
+    def scope_message(self, record: Record) -> ScopeMessage:
+        """Return a record of the scope-counts topic. Raises where somebody else wrote it."""
+        if record.key is None or record.value is None:
+            raise UnreadableMessage("counts without a key or a value")
+        try:
+            scope = Scope.from_key(record.key.decode())
+            return ScopeMessage(self.places.of(record), scope, ScopeCounts.decode(record.value))
+        except Exception as error:  # whatever decoding meets in bytes that no stream has written
+            raise UnreadableMessage(f"no counts of a stream's: {error!r}") from error
 
     def own_value(self, event: Event, value: bytes) -> bytes:
         """Return an event's message value as this worker writes it, which mostly is how it came."""
@@ -130,14 +145,3 @@ class Computations:
 def snapshot_messages(agent_id: str, values: Iterable[bytes]) -> list[Message]:
     """Return the messages of an agent's snapshots."""
     return [Message(KPI_SNAPSHOTS.name, agent_id.encode(), value) for value in values]
-
-
-def scope_message(record: Record) -> ScopeMessage:
-    """Return a record of the scope-counts topic. Raises where somebody else wrote it."""
-    if record.key is None or record.value is None:
-        raise UnreadableMessage("counts without a key or a value")
-    try:
-        scope = Scope.from_key(record.key.decode())
-        return ScopeMessage(record.offset, scope, ScopeCounts.decode(record.value))
-    except Exception as error:  # whatever decoding meets in bytes that no stream has written
-        raise UnreadableMessage(f"no counts of a stream's: {error!r}") from error

@@ -1,6 +1,6 @@
 """A lane takes one Faust agent's batches through the steps of design section 7, in order.
 
-1. Read and compute (a processor's pure function).
+1. See that the topics are what they were (`sources`); read and compute (a processor's pure function).
 2. Produce the outputs, wait until they are acknowledged.
 3. Write the changed states, wait until they are acknowledged.
 4. Acknowledge the batch to Faust, which commits its offset.
@@ -16,17 +16,23 @@ Where records and states together lead to more than a topic takes, what is kept 
 forgotten, for it may be half changed; the partition's records are taken through the steps in halves upon the
 states as they were written, and what fails alone goes to the dead letters. Any other failure is one of ours:
 it is logged with its traceback and ends the worker, no offset has moved, and a mended one goes on there.
+
+Where records lead to more dead letters than the limit allows (`schemas.letter_limit`) the lane stops before
+any of them is sent, and the worker stays up to say why. It keeps its partitions: a successor would only empty
+them into the dead letters.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
+from evometrics.schemas.letter_limit import LetterCounts, TooManyLetters
 from evometrics.schemas.metric_defs import Instruments
 from evometrics.schemas.reading import Record
 from evometrics.schemas.registry import RegistryUnavailable
@@ -34,9 +40,10 @@ from evometrics.schemas.tasks import cancelled, end_tasks
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.outputs import OutputProducer, ProducerSpent
 from evometrics.streams.ownership import NotConfirmed, Ownership
+from evometrics.streams.sources import TopicsChanged
 from evometrics.streams.timer import TICK_SECONDS, AbandonedTimer
 from evometrics.streams.transport import BatchMessage
-from evometrics.streams.work import AT_FAULT, Done, Work, count, letter_messages, letter_of
+from evometrics.streams.work import AT_FAULT, Done, Work, bad_messages, count, letter_messages, letter_of
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +65,10 @@ class Lane:
         work: what is computed, and the tables it is kept in.
         ownership: the partitions whose states this worker holds.
         failed: hears of an error that only a new start of the worker can mend.
+        letters: counts dead letters, and refuses too many.
 
     Attributes:
+        stopped: why nothing is computed any more though the worker is up, None while it works.
         timer: what is asked between rounds, every `timer.TICK_SECONDS`; None for nothing.
         steps: counts what was carried out; a lane that works moves it.
     """
@@ -73,6 +82,7 @@ class Lane:
         wire: WireFormat,
         instruments: Instruments,
         failed: Callable[[BaseException], None],
+        letters: LetterCounts,
     ) -> None:
         self.name = name
         self.work = work
@@ -81,6 +91,8 @@ class Lane:
         self.wire = wire
         self.instruments = instruments
         self.failed = failed
+        self.letters = letters
+        self.stopped: str | None = None
         self.queue: asyncio.Queue[Any] = asyncio.Queue(LANE_DEPTH)
         self.task: asyncio.Task[None] | None = None
         self.ticker: asyncio.Task[None] | None = None
@@ -126,9 +138,15 @@ class Lane:
                     await self.process(batches)
                 elif self.timer is not None:
                     await self.do_by_the_clock(self.timer)
+        except TooManyLetters as error:
+            self.stopped = str(error)
+            log.error("the stream has stopped: %s", error)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and cancelled():
                 raise
+            if isinstance(error, TopicsChanged):  # the worker says what it does about it
+                self.failed(error)
+                return
             expected = isinstance(error, EXPECTED)
             log.error(
                 "lane %s: %r; the worker ends, its successor goes on",
@@ -151,6 +169,8 @@ class Lane:
 
     async def process(self, events: list[Any]) -> None:
         """Take Faust events through the four steps."""
+        # what was fetched before is of the topics that the states are of
+        await self.ownership.sources.verify(self.ownership.topics)
         events = [event for event in events if self.is_ours(event)]
         await self.ownership.take_over({event.message.partition for event in events})
         # partitions may have moved meanwhile; who has them now reads these batches again
@@ -159,6 +179,10 @@ class Lane:
         for event in events:
             message = event.message
             assert isinstance(message, BatchMessage)
+            async for late in self.ownership.late(message.records):
+                records.setdefault(message.partition, []).extend(late)
+                self.count(await self.settle(records))
+                records = {}
             unread = await self.ownership.unread(message.records)
             if unread:
                 records.setdefault(message.partition, []).extend(unread)
@@ -186,7 +210,9 @@ class Lane:
             # a backlog's round takes a second: whoever else has something to do comes in between
             await asyncio.sleep(0)
         if done:
+            letters = self.counted(done)
             await self.carry_out(done)
+            self.letters = letters
         for partition, batch, error in failed:
             done += await self.settle_failed(partition, batch, error)
         return done
@@ -202,8 +228,18 @@ class Lane:
         place = f"{record.topic}[{record.partition}] offset {record.offset}"
         log.error("%s can't be computed with, it goes to the dead letters", place, exc_info=error)
         letters = [letter_of(record, error, self.work.node_id)]
+        done = [Done(partition, batch, letters=letters)]
+        counted = self.counted(done)
         await self.producer.send_all(letter_messages(letters, self.wire))
-        return [Done(partition, batch, letters=letters)]
+        self.letters = counted
+        return done
+
+    def counted(self, done: Iterable[Done]) -> LetterCounts:
+        """Return the counts after this was carried out. Raises `TooManyLetters` where it must not be."""
+        read: Counter[str] = Counter()
+        for each in done:
+            read.update(record.topic for record in each.records)
+        return self.letters.after(read, bad_messages(letter for each in done for letter in each.letters))
 
     async def carry_out(self, done: list[Done]) -> None:
         """Produce what was computed, then write the states."""

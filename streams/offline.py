@@ -23,6 +23,7 @@ from evometrics.streams.batches import Outcome
 from evometrics.streams.clock import HistoryClock
 from evometrics.streams.computations import TABLES, Computations
 from evometrics.streams.evolutions import EVOLUTIONS
+from evometrics.streams.incarnations import Places
 from evometrics.streams.outputs import Message
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
@@ -65,7 +66,7 @@ class OfflineStream:
 
     def restart(self) -> None:
         """Forget what a worker keeps in memory besides its tables."""
-        self.computations = Computations(self.settings, self.wire, self.tables, HistoryClock())
+        self.computations = Computations(self.settings, self.wire, self.tables, HistoryClock(), Places())
 
     def feed(self, records: Iterable[Record]) -> list[Message]:
         """Return the derived events of records, each partition's in their order."""

@@ -2,14 +2,15 @@
 
 Faust tells which partitions a worker has, and brings batches; around rebalances it brings some twice and
 passes over others. So each batch is held against where its partition's last one ended, or the committed
-offset: what was read before is dropped, what lies between is read here.
+offset: what was read before is dropped, what lies between is read here, and what Kafka has no more of it is
+counted (`losses`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,10 +20,13 @@ from aiokafka.structs import ConsumerRecord
 from evometrics.schemas.backoff import backoff
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient, next_offsets
 from evometrics.schemas.left_to_read import holds_message, left_to_read
-from evometrics.schemas.offset_range import range_reader, read_range
+from evometrics.schemas.offset_range import SHORT_RANGE, range_reader, read_page, read_range
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.tasks import cancelled
+from evometrics.streams.incarnations import Incarnation, Places, present
+from evometrics.streams.losses import Losses
 from evometrics.streams.outputs import OutputProducer
+from evometrics.streams.sources import SourceTopics
 from evometrics.streams.tables import Replay, StateTable, marker
 
 log = logging.getLogger(__name__)
@@ -57,11 +61,16 @@ class Ownership:
         group: the consumer group whose committed offsets count.
         member: this worker in the group.
         topics: what the lane reads.
-        tables: its tables, in the order in which a batch's states are written.
+        incarnations: the table of which topics the states are of (`incarnations`).
+        tables: its other tables, in the order in which a batch's states are written.
         producer: writes the markers.
         forget: drops what a computation, one that failed too, has left in memory about a partition.
+        sources: the topics as they are.
+        places: is told where the partitions' places begin.
+        losses: is told what Kafka has no more.
 
     Attributes:
+        tables: all its tables, that of the incarnations first: it is written before any state.
         mine: partitions that the worker was assigned last.
         loaded: moves while partitions are taken over, but not where a try only repeats the one before.
         loading: partitions whose states are being taken over.
@@ -73,17 +82,25 @@ class Ownership:
         group: str,
         member: Member,
         topics: Sequence[str],
+        incarnations: StateTable,
         tables: Sequence[StateTable],
         producer: OutputProducer,
         forget: Callable[[int], None],
+        sources: SourceTopics,
+        places: Places,
+        losses: Losses,
     ) -> None:
         self.kafka = kafka
         self.group = group
         self.member = member
         self.topics = topics
-        self.tables = tables
+        self.incarnations = incarnations
+        self.tables = (incarnations, *tables)
         self.producer = producer
         self.forget = forget
+        self.sources = sources
+        self.places = places
+        self.losses = losses
         self.generations: dict[int, int] = {}
         self.next_offsets: dict[TopicPartition, int] = {}
         self.mine: frozenset[int] = frozenset()
@@ -113,8 +130,9 @@ class Ownership:
     def drop(self, partition: int) -> None:
         """Forget a partition."""
         self.generations.pop(partition, None)
-        for topic in self.topics:
-            self.next_offsets.pop(TopicPartition(topic, partition), None)
+        for tp in self.sources_of([partition]):
+            self.next_offsets.pop(tp, None)
+            self.places.drop([tp])
         for table in self.tables:
             table.drop(partition)
         self.forget(partition)
@@ -159,6 +177,7 @@ class Ownership:
             self.first_ends = ends | self.first_ends
             await self.read_changelogs(consumer, replays, {tp: end for tp, end in ends.items() if end})
             committed = await self.committed(consumer, partitions)
+            gone = await self.pass_over_gone(consumer, committed)
             if not await self.member.confirm(committed):
                 raise NotConfirmed("the group has gone on without this worker")
             markers: dict[TopicPartition, int] = {}
@@ -174,10 +193,45 @@ class Ownership:
         for table in self.tables:
             for partition in partitions:
                 await table.adopt(self.producer, partition, replays[TopicPartition(table.topic, partition)])
+        await self.note_incarnations(partitions)
         self.next_offsets |= committed
         for tp in tps:
             self.forget_tries(tp)
         self.loaded += 1
+        for tp, first, end in gone:
+            self.losses.report(tp, first, end)
+
+    def sources_of(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        """Return the sources of some partitions."""
+        return [TopicPartition(topic, number) for topic in self.topics for number in partitions]
+
+    async def note_incarnations(self, partitions: Iterable[int]) -> None:
+        """Find out which topics the partitions' places are of; write what has changed of it."""
+        writes: dict[int, dict[bytes, bytes | None]] = {}
+        for tp in self.sources_of(partitions):
+            stored = self.incarnations.partition(tp.partition).get(tp.topic.encode())
+            now = present(stored, self.sources.ids[tp.topic])
+            if now.encode() != stored:
+                writes.setdefault(tp.partition, {})[tp.topic.encode()] = now.encode()
+            if stored is not None and now.number > Incarnation.decode(stored).number:
+                log.error(
+                    "%s[%d] was deleted and made anew (id %s): it is read from its beginning; what was not "
+                    "read of the old topic is gone with it",
+                    *tp,
+                    now.topic_id,
+                )
+            self.places.begin(tp, now.number)
+        if writes:
+            await self.incarnations.write(self.producer, list(writes.items()))
+
+    async def pass_over_gone(
+        self, consumer: AIOKafkaConsumer, committed: dict[TopicPartition, int]
+    ) -> list[tuple[TopicPartition, int, int]]:
+        """Let reading go on where Kafka still has something; return what lies before and is gone."""
+        beginnings = await consumer.beginning_offsets(list(committed))
+        gone = [(tp, offset, beginnings[tp]) for tp, offset in committed.items() if offset < beginnings[tp]]
+        committed |= {tp: end for tp, _, end in gone}
+        return gone
 
     def note_read(self, changelog: TopicPartition, offset: int) -> None:
         """Take in that a changelog was read up to an offset."""
@@ -210,12 +264,12 @@ class Ownership:
         self, consumer: AIOKafkaConsumer, partitions: Iterable[int]
     ) -> dict[TopicPartition, int]:
         """Return where the group goes on reading the sources of these partitions."""
-        wanted = [TopicPartition(topic, number) for topic in self.topics for number in partitions]
+        wanted = self.sources_of(partitions)
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.brokers, client_id=self.kafka.client_id)
         async with asyncio.timeout(ANSWER_SECONDS):
             await admin.start()
             try:
-                return await next_offsets(admin, consumer, self.group, wanted)
+                return await next_offsets(admin, consumer, self.group, wanted, self.sources.ids)
             finally:
                 await admin.close()
 
@@ -250,6 +304,33 @@ class Ownership:
             return []
         return sorted({tp.partition for tp in offsets if self.owns(tp.partition)})
 
+    async def late(self, records: Sequence[ConsumerRecord]) -> AsyncIterator[list[ConsumerRecord]]:
+        """Yield by pages what lies before one partition's next records, while it is a long gap.
+
+        What is left is for `unread`. A page counts as read once the next one is asked for.
+        """
+        tp = TopicPartition(records[0].topic, records[0].partition)
+        while (following := self.next_offsets.get(tp)) is not None:
+            if records[0].offset - following <= SHORT_RANGE:
+                return
+            async with range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer:
+                page, end = await read_page(consumer, tp, following, records[0].offset)
+                beginning = (await consumer.beginning_offsets([tp]))[tp]
+            self.losses.report(tp, following, min(beginning, page[0].offset if page else end))
+            # what was read here was so after the topic was looked at
+            await self.sources.verify([tp.topic])
+            log.warning(
+                "%s[%s]: of %s offsets after %s, %s were read late",
+                *tp,
+                end - following,
+                following,
+                len(page),
+            )
+            if page and tp in self.next_offsets:
+                yield page
+            if tp in self.next_offsets:
+                self.next_offsets[tp] = max(following, end)
+
     async def unread(self, records: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
         """Return what one partition's next records are: these, less what was read, with what lies before."""
         tp = TopicPartition(records[0].topic, records[0].partition)
@@ -260,10 +341,15 @@ class Ownership:
         if records[0].offset > following:
             async with range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer:
                 between = await read_range(consumer, tp, following, records[0].offset)
+                beginning = (await consumer.beginning_offsets([tp]))[tp]
             gap = records[0].offset - following
             log.warning(
                 "%s[%s]: of %s offsets after %s, %s were read late", *tp, gap, following, len(between)
             )
+            read_from = between[0].offset if between else records[0].offset
+            self.losses.report(tp, following, min(beginning, read_from))
+            # what was read here was so after the topic was looked at
+            await self.sources.verify([tp.topic])
         if tp in self.next_offsets:
             self.next_offsets[tp] = max(following, records[-1].offset + 1)
         return [*between, *(record for record in records if record.offset >= following)]

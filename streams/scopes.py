@@ -23,7 +23,7 @@ SCOPES = "scopes"
 
 @dataclass(frozen=True, slots=True)
 class ScopeMessage:
-    """A message of the scope-counts topic and its offset."""
+    """A message of the scope-counts topic and its place (`incarnations`)."""
 
     offset: int
     scope: Scope

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evometrics.schemas.letter_limit import LetterLimit
 from evometrics.schemas.outcome import ABANDONED_AFTER_SECONDS
 from evometrics.schemas.settings import require
 
 
 @dataclass(frozen=True, slots=True)
-class StreamSettings:
+class StreamSettings(LetterLimit):
     """How a stream worker runs and computes.
 
     What it remembers has fixed limits besides: `rings.SEGMENTS` and `rings.RING_LIMIT` (event ids, to know
     duplicates), `snapshots.SNAPSHOT_LIMIT`, `state.CLOSED_LIMIT`, `batches.LIVE_LIMIT` (states kept
-    decoded), `lane.ROUND_RECORDS` (records computed at a time).
+    decoded), `lane.ROUND_RECORDS` (records computed at a time). Further attributes: `LetterLimit`.
 
     Attributes:
         group: consumer group and prefix of the changelog topics; workers of one group share the work.
@@ -35,6 +36,7 @@ class StreamSettings:
     data: str = ".evometrics/stream"
 
     def __post_init__(self) -> None:
+        LetterLimit.__post_init__(self)
         require(bool(self.group), "group", self.group, "name the consumer group")
         require(
             self.abandoned_after_seconds > 0,

@@ -18,12 +18,13 @@ from the committed offset on (`ownership`).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.errors import CommitFailedError, IllegalStateError
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
@@ -91,11 +92,13 @@ class BatchConsumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
-        """Read on from the committed offsets; from the beginning where there is none."""
+        """Read on from the committed offsets; from the beginning where there is none, or none that counts."""
         revocations = self.revocations
         try:
             async with asyncio.timeout(SEEK_SECONDS):
                 await super().perform_seek()
+                for tp in await self.app.stale(self.assignment()):
+                    self._committed_offset[tp] = self._read_offset[tp] = None
                 fresh = [tp for tp in self.assignment() if not self._committed_offset[tp]]
                 if fresh:
                     await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
@@ -118,10 +121,45 @@ class BatchConsumer(driver.Consumer):
     async def _confirm(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """In the consumer's thread."""
         try:
-            await self._thread._ensure_consumer().commit(dict(offsets))
+            await self._thread._ensure_consumer().commit(self.named(offsets))
         except (CommitFailedError, IllegalStateError):
             return False
         return True
+
+    def named(self, offsets: Mapping[Any, int]) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return offsets to commit, each with the id of the topic that it is of (`next_offsets`)."""
+        ids = self.app.sources.ids
+        return {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, ids.get(tp.topic, ""))
+            for tp, offset in offsets.items()
+        }
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        committed: bool = await self._thread.call_thread(self._commit_named, offsets)
+        return committed
+
+    async def _commit_named(self, offsets: Mapping[TP, int]) -> bool:
+        """In the consumer's thread, as the driver's own but for the ids."""
+        assigned = self._thread.assignment()
+        mine = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        self._thread.tp_last_committed_at.update(dict.fromkeys(mine, time.monotonic()))
+        try:
+            await self._thread._ensure_consumer().commit(self.named(mine))
+        except CommitFailedError as error:
+            if "already rebalanced" not in str(error):
+                await self._thread.crash(error)
+            return False
+        except Exception as error:
+            await self._thread.crash(error)
+            return False
+        return True
+
+    def leave_for_good(self) -> None:
+        """Have the consumer leave its group as it stops, though its place there is kept for its name.
+
+        A static member is given the assignment that it had before, in which topics may lack that are there.
+        """
+        self._thread._ensure_consumer()._coordinator._group_instance_id = None
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """The offsets between two messages are the batch's own."""

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from evometrics.schemas.dead_letters import STREAM, dead_letter
 from evometrics.schemas.events import DeadLetter
+from evometrics.schemas.letter_limit import BadMessage
 from evometrics.schemas.metric_defs import (
     DEAD_LETTERS_TOTAL,
     STREAM_DUPLICATES,
@@ -100,6 +101,11 @@ def letter_of(record: Record, reason: Exception, node_id: str) -> DeadLetter:
     """Return the dead letter of a message that the stream could not read or compute with."""
     words = str(reason) if isinstance(reason, UnreadableMessage) else repr(reason)
     return dead_letter(record, STREAM, words, node_id)
+
+
+def bad_messages(letters: Iterable[DeadLetter]) -> list[BadMessage]:
+    """Return the messages of dead letters as what they count as."""
+    return [BadMessage(x.source_topic, x.source_partition, x.source_offset, x.reason) for x in letters]
 
 
 def count(instruments: Instruments, lane: str, done: Iterable[Done]) -> None:

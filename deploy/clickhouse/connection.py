@@ -5,16 +5,22 @@ tables; statements of different connections run side by side and let go of the i
 data go by way of a file without a name, as fast as chDB's streaming insert (`send_insert`), and one block
 too. That one is not used: it hears of no error that comes after parsing (a violated constraint, a full disk,
 a limit) and reports rows as written that were not.
+
+A result is fetched block by block, and what is large of it goes to a file: `query` holds it in memory three
+times over. Whoever asked gets it when it is complete, with its error in the place of a part of it, as from
+ClickHouse with `wait_end_of_query=1`. Of some formats the blocks are not the whole result (names, brackets,
+a footer); these are made in memory still.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 import chdb
 
@@ -31,6 +37,16 @@ ONE_BLOCK = {
     "min_insert_block_size_rows": "1000000000",
     "min_insert_block_size_bytes": str(64 * 1024**3),
 }
+
+#: Formats in which a result is its blocks' bytes one after the other.
+BY_BLOCKS = frozenset(
+    {"Native", "RowBinary", "JSONEachRow", "JSONLines", "NDJSON", "TabSeparated", "TSV", "TabSeparatedRaw"}
+    | {"TSVRaw", "CSV", "LineAsString"}
+)
+#: Of others, such as SHOW, chDB gives the whole result alone.
+SELECTS = re.compile(r"[\s(]*(SELECT|WITH)\b", re.IGNORECASE)
+#: Of a result so much is kept in memory.
+KEPT_BYTES = 16_000_000
 
 
 def open_connection(folder: str) -> Any:
@@ -68,16 +84,58 @@ def run_query(connection: Any, request: Request, query: Query, began: float) -> 
         raise EngineError.named(62, "SYNTAX_ERROR", "Multi-statements are not allowed")
     if request.read_only and parses and not reads:
         raise read_only_error()
+    written_as = query.format or request.format
+    if reads and written_as in BY_BLOCKS and SELECTS.match(query.sql):
+        return run_by_blocks(connection, request, query, began)
     result = connection.query(query.sql, request.format, params=dict(request.params))
+    payload = result.bytes()
     return Answer(
         elapsed=time.monotonic() - began,
-        payload=result.bytes(),
-        format=(query.format or request.format) if reads else None,
+        payload=payload,
+        result_bytes=len(payload),
+        format=written_as if reads else None,
         read_rows=result.storage_rows_read(),
         read_bytes=result.storage_bytes_read(),
         result_rows=result.rows_read() if reads else 0,
         written_rows=result.rows_written(),
         written_bytes=result.bytes_written(),
+    )
+
+
+def run_by_blocks(connection: Any, request: Request, query: Query, began: float) -> Answer:
+    """Run a statement that reads, and take its result in block by block."""
+    kept: list[bytes] = []
+    size = rows = read_rows = read_bytes = 0
+    with contextlib.ExitStack() as stack:
+        rest: IO[bytes] | None = None
+        blocks = connection.send_query(query.sql, request.format, params=dict(request.params))
+        stack.enter_context(blocks)
+        while (block := blocks.fetch()) is not None:
+            piece = block.bytes()
+            size += len(piece)
+            rows += block.rows_read()
+            read_rows = max(read_rows, block.storage_rows_read())
+            read_bytes = max(read_bytes, block.storage_bytes_read())
+            if size <= KEPT_BYTES:
+                kept.append(piece)
+                continue
+            if rest is None:
+                rest = tempfile.TemporaryFile(prefix="evometrics-result-")  # noqa: SIM115 - the answer's
+                on_error = stack.enter_context(contextlib.ExitStack())
+                on_error.callback(rest.close)
+            rest.write(piece)
+        if rest is not None:
+            rest.seek(0)
+            on_error.pop_all()
+    return Answer(
+        elapsed=time.monotonic() - began,
+        payload=b"".join(kept),
+        rest=rest,
+        result_bytes=size,
+        format=query.format or request.format,
+        read_rows=read_rows,
+        read_bytes=read_bytes,
+        result_rows=rows,
     )
 
 

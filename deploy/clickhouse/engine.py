@@ -40,6 +40,8 @@ class Engine:
                 connection.close()
         except EngineError:
             raise
+        except OSError as error:  # a file of ours could not be written
+            raise EngineError.named(243, "NOT_ENOUGH_SPACE", str(error)) from None
         except (RuntimeError, chdb.ChdbError) as error:
             raise EngineError.of(str(error)) from None
         except UnicodeDecodeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 from evometrics.deploy.clickhouse.statement import Insert, Query
 
@@ -65,11 +66,16 @@ class Request:
 class Answer:
     """A statement's result and what it took, in rows, bytes and seconds.
 
-    `format` is None where the statement has no result set.
+    Attributes:
+        payload: the result, or its beginning where there is more of it in `rest`.
+        rest: what follows the payload of a large result, a file to be read from its beginning and closed.
+        format: None where the statement has no result set.
     """
 
     elapsed: float
     payload: bytes = b""
+    rest: IO[bytes] | None = None
+    result_bytes: int = 0
     format: str | None = None
     read_rows: int = 0
     read_bytes: int = 0

@@ -28,6 +28,8 @@ READERS = 16
 WRITERS = 16
 SHUTDOWN_SECONDS = 5.0
 PING_SECONDS = 5.0
+#: Of a result in a file so much is sent at a time.
+PIECE_BYTES = 1_000_000
 
 
 PING = Request(Query("SELECT 1"))
@@ -109,7 +111,7 @@ class ClickHouseServer:
     async def _ready(self, _: web.Request) -> web.Response:
         return health_answer(None if self._answers else "the engine does not answer SELECT 1")
 
-    async def _handle(self, http: web.Request) -> web.Response:
+    async def _handle(self, http: web.Request) -> web.StreamResponse:
         query_id = http.query.get("query_id") or str(uuid.uuid4())
         headers = {**self._headers, "X-ClickHouse-Query-Id": query_id}
         try:
@@ -121,7 +123,16 @@ class ClickHouseServer:
             return web.Response(text="Ok.\n", headers=headers)
         headers |= answer_headers(answer)
         headers["Content-Type"] = content_type(answer.format)
-        return web.Response(body=answer.payload, headers=headers)
+        if answer.rest is None:
+            return web.Response(body=answer.payload, headers=headers)
+        with answer.rest as rest:
+            response = web.StreamResponse(headers=headers)
+            response.content_length = answer.result_bytes
+            await response.prepare(http)
+            await response.write(answer.payload)
+            while piece := await asyncio.to_thread(rest.read, PIECE_BYTES):
+                await response.write(piece)
+            return response
 
     async def _answer(self, http: web.Request, query_id: str) -> Answer | None:
         parameters: dict[str, str] = dict(http.query)
@@ -146,7 +157,7 @@ class ClickHouseServer:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            running.add_done_callback(lambda done: done.cancelled() or done.exception())
+            running.add_done_callback(forget)
             if reads:
                 await asyncio.shield(asyncio.to_thread(self._engine.cancel, request.tag))
             raise
@@ -156,6 +167,12 @@ class ClickHouseServer:
         if self._password and not hmac.compare_digest(password.encode(), self._password.encode()):
             message = f"{user}: Authentication failed: password is incorrect, or there is no such user"
             raise EngineError.named(516, "AUTHENTICATION_FAILED", message)
+
+
+def forget(done: asyncio.Future[Answer]) -> None:
+    """Drop the answer, or the error, of a statement whose client has gone."""
+    if not done.cancelled() and done.exception() is None and (rest := done.result().rest) is not None:
+        rest.close()
 
 
 def health_answer(wrong: str | None) -> web.Response:

@@ -155,7 +155,7 @@ def answer_headers(answer: Answer) -> dict[str, str]:
         "written_bytes": answer.written_bytes,
         "total_rows_to_read": 0,
         "result_rows": answer.result_rows,
-        "result_bytes": len(answer.payload),
+        "result_bytes": answer.result_bytes,
         "elapsed_ns": int(answer.elapsed * 1e9),
     }
     headers = {"X-ClickHouse-Summary": json.dumps({name: str(value) for name, value in summary.items()})}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from evometrics.deploy.options import add_common, add_kafka, add_layout, kafka_settings
+from evometrics.deploy.options import add_common, add_kafka, add_layout, config_file, kafka_settings
 from evometrics.deploy.tables import to_json
 
 
@@ -14,6 +14,11 @@ def add(sub: argparse.ArgumentParser) -> None:
     add_common(sub)
     text = "let each topic keep messages as long as a new one does (`republish` may have prolonged it)"
     sub.add_argument("--reset-retention", action="store_true", help=text)
+    text = (
+        "delete all topics and the stream's states, once the sinks have stored what the topics hold, and "
+        "make them with --partitions; then `republish` fills them. Let the nodes rest meanwhile"
+    )
+    sub.add_argument("--anew", action="store_true", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_kafka(sub)
     add_layout(sub)
@@ -23,7 +28,17 @@ async def run(args: argparse.Namespace) -> int:
     """Create the topics that are missing, put the others right, and list all."""
     from evometrics.deploy.topics import create_topics, reset_retention
 
-    states = await create_topics(kafka_settings(args))
+    if args.anew:
+        from evometrics.deploy.new_topics import make_anew
+        from evometrics.schemas.settings import read_settings
+        from evometrics.sinks.settings import SinkSettings
+        from evometrics.streams.settings import StreamSettings
+
+        sink = read_settings(SinkSettings, "sink", file=config_file(args))
+        stream = read_settings(StreamSettings, "stream", file=config_file(args))
+        states = await make_anew(kafka_settings(args), sink.group, stream.group)
+    else:
+        states = await create_topics(kafka_settings(args))
     if args.reset_retention:
         await reset_retention(kafka_settings(args))
     if args.json:

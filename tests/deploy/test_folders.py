@@ -18,7 +18,9 @@ from evometrics.schemas.metric_defs import OF_STREAMS, Instruments
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.wire import WireFormat
 from evometrics.streams.app import build
+from evometrics.streams.losses import Losses
 from evometrics.streams.settings import StreamSettings
+from evometrics.streams.sources import SourceTopics
 
 #: Each sign means something to one of the parts: a list, an escape, options, a template, another encoding.
 NAME = "zoë's, b\\new?key=1&c {id} 50%s #x"
@@ -60,9 +62,9 @@ async def test_a_stack_lies_in_its_folder_whatever_that_is_called(
 def test_the_streams_files_lie_in_such_a_folder_too(tmp_path: Path) -> None:
     folder = tmp_path / NAME / "stream"
     settings = StreamSettings(data=str(folder))
-    parts = build(
-        KafkaSettings(), settings, WireFormat(), Instruments(CollectorRegistry(), OF_STREAMS), lambda _: None
-    )
+    instruments, kafka = Instruments(CollectorRegistry(), OF_STREAMS), KafkaSettings()
+    sources, losses = SourceTopics(kafka, {}, kafka.partitions), Losses(instruments)
+    parts = build(kafka, settings, WireFormat(), instruments, lambda _: None, sources, losses)
     assert Path(parts.app.conf.datadir) == folder
     assert folder.is_dir()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from evometrics.deploy import sql
 from evometrics.deploy.cli import main
+from evometrics.deploy.sql import pages
+from evometrics.sinks.settings import ClickHouseSettings
 
 Asks = Callable[..., str]
 
@@ -61,6 +65,17 @@ def test_a_result_of_many_pages_is_printed_whole(ask: Asks, monkeypatch: pytest.
     lines = ask("SELECT number AS n FROM numbers(200000)").splitlines()
     assert lines[0].strip() == "n"
     assert [int(line) for line in lines[2:]] == list(range(200_000))
+
+
+def test_rows_of_a_query_are_given_in_pages_however_wide_and_sorted(clickhouse: str) -> None:
+    query = "SELECT number, repeat('wide', 2500) AS text FROM numbers(20000) ORDER BY number DESC"
+
+    async def sizes() -> list[int]:
+        settings = ClickHouseSettings(url=clickhouse, database="default")
+        return [len(page.rows) async for page in pages(settings, query)]
+
+    found = asyncio.run(sizes())
+    assert sum(found) == 20_000 and max(found) <= 2 * sql.PAGE_ROWS
 
 
 def test_a_fixed_string_is_text_in_a_table(ask: Asks) -> None:

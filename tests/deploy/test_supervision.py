@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import subprocess
@@ -13,8 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from evometrics.deploy import supervise
 from evometrics.deploy.process import ChildProcess, ProcessFailedError, ProcessSpec
+from evometrics.deploy.readiness import answers, at_work, live_at
 from evometrics.deploy.supervise import SupervisedPart, pause_before
+from evometrics.schemas.http import HttpAddress, serve
 
 WAITS = "import time; print('working', flush=True); time.sleep(600)"
 IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAITS}"
@@ -182,3 +186,29 @@ def test_parts_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
         supervisor.kill()
     psutil.wait_procs([child], timeout=20)
     assert not child.is_running()
+
+
+async def test_a_part_that_has_stopped_on_purpose_is_told_of_once_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "LIVE_POLL_SECONDS", 0.02)
+    why: list[str] = []
+    server = await serve(
+        HttpAddress(0), None, lambda: "stuck", lambda: "not ready", lambda: why[-1] if why else None
+    )
+    url = f"http://127.0.0.1:{server.port}/health"
+    told: list[str] = []
+    spec = dataclasses.replace(spec_of(tmp_path, WAITS), live=live_at(f"{url}/live"))
+    why.append("too many dead letters; raise the limit")
+    part = SupervisedPart(ChildProcess(spec), told.append, lambda: None)
+    await part.start()
+    try:
+        first = part.child.pid
+        assert await at_work(f"{url}/ready")(), "it has started"
+        assert not await answers(f"{url}/ready")(), "and is not ready"
+        await asyncio.sleep(0.3)
+        assert told == ["part stopped: too many dead letters; raise the limit"]
+        assert part.child.pid == first and part.child.running
+    finally:
+        await part.stop()
+        await server.close()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import uuid
 from collections.abc import Iterator
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from evometrics.deploy.new_topics import NotStored, make_anew
 from evometrics.deploy.topics import TopicMismatch, create_topics
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import answered, delete, partitions_of
@@ -21,8 +24,10 @@ from evometrics.schemas.topic_settings import (
     own_settings,
 )
 from evometrics.schemas.topics import DAY_MS, KPI_SNAPSHOTS, SCOPE_COUNTS, SYSTEM_EVENTS, TOPICS
+from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.changelogs import create_changelogs
 from tests.conftest import running_node
+from tests.sinks.support import Kafka
 
 NAMES = [*(topic.name for topic in TOPICS), SCOPE_COUNTS]
 
@@ -121,6 +126,43 @@ async def test_a_topic_with_other_partitions_that_holds_messages_is_left_and_nam
     found = await answered(kafka, lambda admin: partitions_of(admin, NAMES))
     assert found.pop(name) == 1 and set(found.values()) == {3}
     assert BROKER_TIME.items() <= (await settings_of(kafka, name))[name].items()
+
+
+async def test_every_topic_that_has_other_partitions_is_named_and_no_setting_that_is_right_for_one_alone(
+    kafka: KafkaSettings,
+) -> None:
+    for name, partitions in ((KPI_SNAPSHOTS.name, 12), (SYSTEM_EVENTS.name, 4)):
+        await make(kafka, name, partitions)
+        await write(kafka, name)
+    with pytest.raises(TopicMismatch) as refused:
+        await create_topics(kafka)
+    said = str(refused.value)
+    assert f"{KPI_SNAPSHOTS.name} has 12" in said and f"{SYSTEM_EVENTS.name} has 4" in said
+    assert "EVOMETRICS_KAFKA_PARTITIONS" not in said and "topics --anew" in said and "republish" in said
+
+
+async def test_topics_and_the_streams_states_are_made_anew_once_all_is_stored_and_not_before(
+    kafka: KafkaSettings,
+) -> None:
+    group = f"g{uuid.uuid4().hex[:8]}"
+    changelog, others = f"{group}-table-changelog", f"{group}x-table-changelog"
+    await create_topics(kafka)
+    await create_changelogs(kafka, [changelog, others])
+    for _ in range(3):
+        await write(kafka, KPI_SNAPSHOTS.name)
+    more = dataclasses.replace(kafka, partitions=5)
+    with pytest.raises(NotStored, match=rf"{group}.*{KPI_SNAPSHOTS.name}\[\d\]: [123]"):
+        await make_anew(more, group, group)
+    found = await answered(kafka, lambda admin: partitions_of(admin, [*NAMES, changelog]))
+    assert found == dict.fromkeys([*NAMES, changelog], 3)
+
+    own = Kafka(kafka)
+    own.sink = SinkSettings(group)
+    await own.start_group_at_end()
+    states = await make_anew(more, group, group)
+    assert {state.name: state.partitions for state in states} == dict.fromkeys(NAMES, 5)
+    found = await answered(kafka, lambda admin: partitions_of(admin, [*NAMES, changelog, others]))
+    assert found == {**dict.fromkeys(NAMES, 5), others: 3}
 
 
 async def test_changelogs_of_earlier_versions_keep_by_the_brokers_time_from_now_on(

@@ -41,6 +41,12 @@ PARTITIONS = 4
 #: Share of fuzzed messages among all.
 FUZZED = 0.5
 DRAIN_SECONDS = 600
+#: Half of all is fuzzed: a stack that minds how many dead letters there are would stop.
+NO_LIMIT = {
+    f"EVOMETRICS_{part}_{name}": value
+    for part in ("STREAM", "SINK")
+    for name, value in (("MAX_LETTER_RATIO", "1"), ("MAX_CONSECUTIVE_LETTERS", "0"))
+}
 STREAM_TOPICS = frozenset({*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS})
 SHOWN = 10
 
@@ -294,7 +300,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     with (
         tempfile.TemporaryDirectory(prefix="evometrics-fuzz-") as folder,
-        running_stack(Path(folder) / "data", PARTITIONS) as stack,
+        running_stack(Path(folder) / "data", PARTITIONS, **NO_LIMIT) as stack,
     ):
         result = run(args.messages, args.seed, stack)
     if args.json:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.faults.fuzz import PARTITIONS, run
+from tests.faults.fuzz import NO_LIMIT, PARTITIONS, run
 from tests.stack import running_stack
 
 MESSAGES = 3000
 
 
 def test_good_messages_are_stored_once_bad_ones_are_dead_letters_and_nothing_restarts(tmp_path: Path) -> None:
-    with running_stack(tmp_path / "data", PARTITIONS) as stack:
+    with running_stack(tmp_path / "data", PARTITIONS, **NO_LIMIT) as stack:
         result = run(MESSAGES, 3, stack)
     assert {name: lines[:5] for name, lines in result.wrong.items()} == {}
     assert result.good > MESSAGES / 2 and result.bad > MESSAGES / 4

@@ -104,3 +104,10 @@ def test_an_id_that_it_does_not_know_is_asked_for_once_in_a_while(
     assert answering.requests == 2
     with pytest.raises(UnknownSchemaId):
         client.schema(7)
+
+
+@pytest.mark.parametrize("port", ["1", "hunter2@x", "port"])
+def test_no_message_shows_a_password_that_somebody_wrote_into_its_url(port: str) -> None:
+    with pytest.raises(RegistryUnavailable, match="correct registry_url") as refused:
+        RegistryClient(f"http://me:hunter2@127.0.0.1:{port}").schema(1)
+    assert "hunter2" not in str(refused.value)

@@ -18,7 +18,7 @@ from evometrics.schemas.metric_defs import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.sinks.batch import Batch, OffsetRange, Partition, Rejected
 from evometrics.sinks.blocks import block_end, container, container_format
-from evometrics.sinks.plan import Plan, deduplication_token
+from evometrics.sinks.plan import Plan, deduplication_token, metadata, read_metadata
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import TableWriter
 from tests.sinks.support import WIRE, one_of_each, rows, sent
@@ -97,8 +97,24 @@ def test_messages_are_grouped_and_bad_ones_set_aside() -> None:
     assert "system_event" in batch.rejected[0].reason and "no value" in batch.rejected[1].reason
     ((partition, offsets),) = batch.ranges.items()
     assert partition == (topic, 1) and offsets == OffsetRange(5, 9)
-    batch.leave_out(Partition(topic, 1), {9})
+    # offset 5 was another event's, of a topic of that name that is gone
+    batch.leave_out(Partition(topic, 1), {(9, good.event_id.encode()), (5, b"0" * 36)})
     assert [r.message.offset for r in group.rows] == [5]
+
+
+def test_what_was_fetched_of_topics_that_are_gone_is_dropped_and_nothing_else() -> None:
+    snapshot, system = EVENTS["kpi_snapshot"], EVENTS["system_event"]
+    kept, gone = BY_RECORD["kpi_snapshot"].name, BY_RECORD["system_event"].name
+    unreadable = sent(system, 0, 4)
+    unreadable.value = None
+    batch = Batch()
+    batch.add({Partition(kept, 1): [sent(snapshot, 1, 5)]}, WIRE)
+    batch.add({Partition(gone, 0): [sent(system, 0, 3), unreadable]}, WIRE)
+    batch.add({Partition(gone, 0): [sent(system, 0, 8)]}, WIRE)
+    assert batch.without({gone}) == 3
+    assert batch.count == 1 and not batch.rejected and not batch.gaps
+    assert list(batch.ranges) == [(kept, 1)]
+    assert [group.topic for group in batch.groups.values()] == [kept]
 
 
 def test_a_token_names_one_planned_insert() -> None:
@@ -112,10 +128,11 @@ def test_a_token_names_one_planned_insert() -> None:
 
 def test_a_plan_comes_back_from_its_metadata_and_an_older_one_without_its_number_too() -> None:
     plan = Plan(5, 9, "run", 3)
-    assert Plan.from_metadata(plan.metadata()) == plan
-    assert Plan.from_metadata('{"first": 5, "last": 9, "count": 4, "epoch": "run"}') == Plan(5, 9, "run", 0)
-    for other in (None, "", "no plan", "[]", "{}"):
-        assert Plan.from_metadata(other) is None
+    assert Plan.from_fields(read_metadata(metadata(plan, "id"))) == plan
+    older = '{"first": 5, "last": 9, "count": 4, "epoch": "run"}'
+    assert Plan.from_fields(read_metadata(older)) == Plan(5, 9, "run", 0)
+    for other in (None, "", "no plan", "[]", "{}", metadata(None, "id"), '{"epoch": "run"}'):
+        assert Plan.from_fields(read_metadata(other)) is None
 
 
 async def test_clickhouse_reads_every_record_as_it_was_written(database: ClickHouseSettings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,21 @@ from evometrics.schemas.events import DeadLetter, Event, now_micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, SYSTEM_EVENTS
-from evometrics.sinks.letters import DeadMessage, Letters, NoSuchLetter, Selection, pages
-from evometrics.sinks.letters_retry import Retrier, RetryFailed, plan_retry, recorded
+from evometrics.sinks.letters import Counts, DeadMessage, Letters, NoSuchLetter, Selection, parts
+from evometrics.sinks.letters_retry import Plan, Retrier, RetryFailed, plan_retry, recorded
 from evometrics.sinks.letters_show import dump, reading
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.streams.offline import record_of
-from tests.sinks.support import WIRE, Kafka, common, one_of_each, rows, running, until_stored
+from tests.sinks.support import (
+    WIRE,
+    Kafka,
+    common,
+    one_of_each,
+    rows,
+    run_statements,
+    running,
+    until_stored,
+)
 
 SNAPSHOTS = BY_RECORD["kpi_snapshot"]
 GOOD = one_of_each("agent-1")[3]
@@ -46,6 +56,15 @@ async def stored(broker: Kafka, database: ClickHouseSettings, *letters: DeadLett
     async with running(broker, database), Letters(database) as found:
         await until_stored(database, DEAD_LETTERS.table, len(letters))
         yield found
+
+
+async def planned(letters: Letters, selection: Selection) -> Plan:
+    """Return what a retry does with all that is meant."""
+    whole = Plan([], [])
+    async for plan in plan_retry(letters, WIRE, selection):
+        whole.send.extend(plan.send)
+        whole.left.extend(plan.left)
+    return whole
 
 
 async def test_letters_of_one_message_are_one_and_every_condition_narrows(
@@ -96,8 +115,8 @@ async def test_what_is_sent_again_is_stored_once_and_not_sent_again_by_accident(
     made = [letter(5, "sink"), letter(5, "stream"), letter(6, event=bad)]
     everything = Selection(open_only=False)
     async with stored(broker, database, *made) as letters:
-        plan = await plan_retry(letters, WIRE, everything)
-        assert [m.source.offset for m in plan.send] == [5]
+        plan = await planned(letters, everything)
+        assert [m.source.offset for m, _ in plan.send] == [5]
         assert [(m.source.offset, why) for m, why in plan.left] == [
             (
                 6,
@@ -107,13 +126,13 @@ async def test_what_is_sent_again_is_stored_once_and_not_sent_again_by_accident(
         ]
         for again in (everything, Selection(event_ids=(made[1].event_id,))):
             began = now_micros()
-            plan = await plan_retry(letters, WIRE, again)
-            heard: list[int] = []
+            plan = await planned(letters, again)
             async with Retrier(broker.settings, WIRE) as retrier:
-                assert await retrier.send(letters, plan.send, heard.append) == 1 == sum(heard)
-            assert await recorded(letters, plan.send, began)
+                await retrier.send(plan.send)
+                assert retrier.sent == 1
+            assert await recorded(letters, [message for message, _ in plan.send], began)
             await until_stored(database, SNAPSHOTS.table, 1)
-            left = (await plan_retry(letters, WIRE, everything)).left
+            left = (await planned(letters, everything)).left
             assert any("was sent again at" in why and m.source.offset == 5 for m, why in left)
         (message,) = await letters.find(Selection(event_ids=(made[0].event_id,)))
         assert message.state == "retried" and len(message.retries) == 2
@@ -126,16 +145,69 @@ async def test_what_is_sent_again_is_stored_once_and_not_sent_again_by_accident(
     assert (await rows(database, f"SELECT count() FROM {DEAD_LETTERS.table}_rows"))[0][0] == 3
 
 
+async def test_any_number_of_letters_is_listed_and_planned_in_pages_each_once(
+    broker: Kafka, database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evometrics.sinks.letters.LISTED_MESSAGES", 4)
+    now = now_micros()
+    # some at the same moment, of two topics and partitions: the order is told by more than the time
+    made = [
+        letter(n % 9, event=one_of_each("a")[2 + n % 2], source_partition=n % 3, occurred_at=now - n // 5)
+        for n in range(23)
+    ]
+    sources = {(x.source_topic, x.source_partition, x.source_offset) for x in made}
+    async with stored(broker, database, *made) as letters:
+        for selection in (Selection(), Selection(topic=SNAPSHOTS.name), Selection(since=now - 2)):
+            newest = [m async for page in letters.pages(selection) for m in page]
+            oldest = [m async for page in letters.pages(selection, oldest_first=True) for m in page]
+            assert newest == oldest[::-1] and len(set(map(id, newest))) == len({m.source for m in newest})
+            assert [m.at for m in newest] == sorted((m.at for m in newest), reverse=True)
+            assert await letters.count(selection) == Counts(len(newest), 0)
+            cut = [len(page) async for page in letters.pages(selection, 6)]
+            assert cut == [4, 2]
+        assert {tuple(m.source) for m in await letters.find(Selection())} == sources
+        plans = [plan async for plan in plan_retry(letters, WIRE, Selection())]
+        assert len(plans) > len(sources) // 5 and not any(plan.left for plan in plans)
+        assert sorted(tuple(m.source) for plan in plans for m, _ in plan.send) == sorted(sources)
+
+
+async def test_a_list_reads_no_bytes_of_the_letters_it_does_not_show(database: ClickHouseSettings) -> None:
+    """200 MB of letters: what ClickHouse reads for the 50 newest of them is a small part of that."""
+    sql = (
+        f"INSERT INTO {database.database}.dead_letters_rows (event_id, occurred_at, source_topic, "
+        "source_partition, source_offset, stage, reason, message_value, _partition, _offset, _timestamp) "
+        "SELECT generateUUIDv4(), "
+        "now64(6) - toIntervalSecond(number), 'evometrics.kpi.snapshots', 0, number, 'sink', 'bad', "
+        "repeat('x', 10000), 0, number, now64(3) FROM numbers(20000)"
+    )
+    await run_statements(database, [sql])
+    async with Letters(database) as letters:
+        assert letters.client is not None
+        read: list[int] = []
+        ask = letters.client.query
+
+        async def counted(*args: Any, **given: Any) -> Any:
+            found = await ask(*args, **given)
+            read.append(int(found.summary["read_bytes"]))
+            return found
+
+        letters.client.query = counted  # type: ignore[method-assign]
+        (page,) = [page async for page in letters.pages(Selection(), 50)]
+        assert len(page) == 50 and {m.size for m in page} == {10_000}
+        assert await letters.count(Selection()) == (20_000, 0)
+    assert len(read) == 3 and min(read) > 0 and sum(read) < 60_000_000, read
+
+
 async def test_a_message_without_a_key_goes_to_its_old_partition_and_one_named_by_id_goes_whatever_it_is(
     broker: Kafka, database: ClickHouseSettings
 ) -> None:
     made = [letter(1, message_key=None), letter(2, message_value=b"rubbish", reason="unknown framing")]
     async with stored(broker, database, *made) as letters:
         ids = tuple(m.event_id for m in made)
-        plan = await plan_retry(letters, WIRE, Selection(event_ids=ids))
+        plan = await planned(letters, Selection(event_ids=ids))
         assert len(plan.send) == 2 and not plan.left
         async with Retrier(broker.settings, WIRE) as retrier:
-            await retrier.send(letters, plan.send, lambda number: None)
+            await retrier.send(plan.send)
         await until_stored(database, SNAPSHOTS.table, 1)
         await until_stored(database, DEAD_LETTERS.table, 3)
         found = await letters.find(Selection(event_ids=ids))
@@ -150,7 +222,7 @@ async def test_a_message_that_was_cut_says_so_and_stays(broker: Kafka, database:
     made = dead_letter(message, "sink", "unknown schema", "n", room=450_007)
     assert made.reason == "unknown schema (the first 450000 of its 2000000 bytes are kept here)"
     async with stored(broker, database, made) as letters:
-        plan = await plan_retry(letters, WIRE, Selection(event_ids=(made.event_id,)))
+        plan = await planned(letters, Selection(event_ids=(made.event_id,)))
     ((message, why),) = plan.left
     assert not plan.send and message.whole_size == 2_000_000
     assert "only 450000 of its 2000000 bytes" in why and f"{SNAPSHOTS.name}[1] offset 9" in why
@@ -167,10 +239,10 @@ def test_messages_are_read_in_pages_that_fit_into_memory() -> None:
         return DeadMessage((), "", 0, size, (), ())  # type: ignore[arg-type]
 
     many = [sized(100) for _ in range(1200)]
-    assert [len(page) for page in pages(many)] == [500, 500, 200]
+    assert [len(page) for page in parts(many)] == [500, 500, 200]
     large = [sized(None), *(sized(3_000_000) for _ in range(5)), sized(20_000_000), sized(1)]
-    assert [len(page) for page in pages(large)] == [3, 2, 1, 1, 1]
-    assert [m for page in pages(large) for m in page] == large
+    assert [len(page) for page in parts(large)] == [3, 2, 1, 1, 1]
+    assert [m for page in parts(large) for m in page] == large
 
 
 def test_a_value_is_read_as_far_as_it_goes() -> None:

@@ -11,6 +11,7 @@ from evometrics.deploy.process import ChildProcess
 from evometrics.deploy.readiness import answers, live_at
 from evometrics.schemas.health import HealthSettings, Watchdog
 from evometrics.schemas.http import HttpAddress
+from evometrics.sinks.batch import Rejected
 from evometrics.sinks.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker import run_sink
@@ -58,8 +59,9 @@ async def test_a_sink_that_hangs_with_work_to_do_is_not_live(
         assert worker.cycle is None or worker.cycle.flushing is None
         hung = asyncio.Event()
 
-        async def hang(_: object) -> None:
+        async def hang(_: object) -> list[Rejected]:
             await hung.wait()
+            return []
 
         async def connected() -> bool:
             return worker.cycle is not None and worker.waiting_for is None

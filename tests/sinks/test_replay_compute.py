@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -34,12 +35,14 @@ EVENTS = [
 RUBBISH = RawEvent(1, 1, EVOLUTION_COMPLETED.name, b"", b"", b"rubbish", 1)
 
 
-async def computed(processes: int) -> tuple[dict[str, dict[str, dict[str, object]]], int]:
+async def computed(
+    processes: int, events: Sequence[RawEvent] = EVENTS
+) -> tuple[dict[str, dict[str, dict[str, object]]], int]:
     """Return the rows by record and id, as analysts would see them, and how many events were unreadable."""
     rows: dict[str, dict[str, dict[str, object]]] = {}
     async with Computing(StreamSettings(), WIRE, processes) as computing:
-        for first in range(0, len(EVENTS), 150):
-            for message in await computing.step([*EVENTS[first : first + 150], RUBBISH]):
+        for first in range(0, len(events), 150):
+            for message in await computing.step([*events[first : first + 150], RUBBISH]):
                 event = WIRE.decode(message.value)
                 row = event.to_record()
                 known = rows.setdefault(event.record, {}).get(event.event_id, {})
@@ -56,6 +59,28 @@ async def test_rows_are_the_models_however_many_processes_compute() -> None:
     for record, rows in alone[0].items():
         assert len(rows) > 90
         assert differences(getattr(wanted, BY_RECORD[record].table), rows) == []
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_an_agents_events_count_together_though_partitions_were_added(
+    processes: int,
+) -> None:
+    grown = len(EVENTS) // 2
+    events = [
+        RawEvent(
+            e.timestamp, e.occurred_at, e.topic, e.event_id, e.key, e.value, e.partition + 3 * (n >= grown)
+        )
+        for n, e in enumerate(EVENTS)
+    ]
+    homes: dict[str, int] = {}
+    for event in events:
+        homes.setdefault(event.key.decode(), event.partition)
+    assert any(event.partition != homes[event.key.decode()] for event in events)
+    wanted = expected(SENT, homes.__getitem__)
+    rows, _ = await computed(processes, events)
+    assert set(rows) == {"evolution_metrics", "kpi_delta", "success_rate"}
+    for record, found in rows.items():
+        assert differences(getattr(wanted, BY_RECORD[record].table), found) == []
 
 
 async def test_a_process_that_dies_or_fails_ends_the_replay_with_a_word() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -155,9 +155,11 @@ async def test_what_was_collected_beside_a_fenced_batch_is_read_again(
     assert sent and len(await stored_offsets(database, PROGRESSED.table)) == 1 + len(others)
 
 
+@pytest.mark.parametrize("most_at_once", [10_000, 2], ids=["at once", "by pages"])
 async def test_what_the_consumer_passes_over_is_read_late(
-    broker: Kafka, database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+    broker: Kafka, database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch, most_at_once: int
 ) -> None:
+    monkeypatch.setattr("evometrics.sinks.recovery.SHORT_RANGE", most_at_once)
     await broker.send(many(100))
     sent = await broker.send(many(200))
     poll = KafkaSource.poll
@@ -174,6 +176,49 @@ async def test_what_the_consumer_passes_over_is_read_late(
     async with running(broker, database):
         await until_stored(database, PROGRESSED.table, 300)
     assert begun and len(await stored_offsets(database, PROGRESSED.table)) == 300
+
+
+async def test_a_long_gap_within_a_batch_is_stored_page_by_page_in_the_order_of_offsets(
+    broker: Kafka, database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evometrics.sinks.recovery.SHORT_RANGE", 3)
+    agent = "agent-of-one-partition"
+    steps = [
+        EvolutionProgressed(**common(agent), evolution_id="e", iteration=i, fitness=0.5) for i in range(60)
+    ]
+    sent = await broker.send(steps)
+    ((topic, partition, first), *_) = sent
+    where = Partition(topic, partition)
+    poll, commit, read_page = KafkaSource.poll, KafkaSource.commit, KafkaSource.page
+    ends: list[int] = []
+    kept_back: list[Any] = []
+
+    async def holey(source: KafkaSource, seconds: float, rows: int) -> object:
+        """Brings the first 6 and then the last 8 of what is there, as a consumer that has lost its place."""
+        if kept_back:
+            return {where: [kept_back.pop(0) for _ in range(len(kept_back))]}
+        found = dict(await poll(source, seconds, rows))
+        mine = found.pop(where, [])  # type: ignore[call-overload]
+        head = [m for m in mine if m.offset < first + 6]
+        kept_back.extend(m for m in mine if m.offset >= first + 52)
+        return found | {where: head} if head else found
+
+    async def noted(source: KafkaSource, positions: Mapping[Partition, Position]) -> None:
+        ends.extend(each.offset for each in positions.values())
+        await commit(source, positions)
+
+    async def seven(source: KafkaSource, partition: Partition, begin: int, end: int) -> object:
+        return await read_page(source, partition, begin, min(end, begin + 7))
+
+    monkeypatch.setattr(KafkaSource, "poll", holey)
+    monkeypatch.setattr(KafkaSource, "commit", noted)
+    monkeypatch.setattr(KafkaSource, "page", seven)
+    async with running(broker, database):
+        await until_stored(database, PROGRESSED.table, 60)
+    stored = [offset for _, offset in await stored_offsets(database, PROGRESSED.table)]
+    assert sorted(stored) == [offset for _, _, offset in sent]
+    assert ends == sorted(ends)
+    assert {first + 6, first + 13, first + 52, first + 60} <= set(ends)
 
 
 async def test_what_a_crashed_worker_stored_is_known_beyond_the_next_batch(
@@ -232,7 +277,7 @@ async def test_an_insert_that_a_paused_worker_finishes_late_doubles_nothing(
     await eventually(lambda: asyncio.sleep(0, sleeper.waiting_for is None), "the worker to start")
     assert sleeper.cycle is not None
     cycle, asleep, late, landed = sleeper.cycle, asyncio.Event(), asyncio.Event(), asyncio.Event()
-    insert, stored = cycle.writer.insert, TableWriter.stored_offsets
+    insert, stored = cycle.writer.insert, TableWriter.stored_events
 
     async def sleepy(group: Group, rows: Sequence[Row], token: str) -> None:
         asleep.set()
@@ -240,7 +285,7 @@ async def test_an_insert_that_a_paused_worker_finishes_late_doubles_nothing(
         await insert(group, rows, token)
         landed.set()
 
-    async def wakes_the_sleeper(writer: TableWriter, *wanted: Any) -> set[int]:
+    async def wakes_the_sleeper(writer: TableWriter, *wanted: Any) -> set[tuple[int, bytes]]:
         found = await stored(writer, *wanted)
         if moment == "between look and claim":
             late.set()
@@ -248,7 +293,7 @@ async def test_an_insert_that_a_paused_worker_finishes_late_doubles_nothing(
         return found
 
     cycle.writer.insert = sleepy  # type: ignore[method-assign]
-    monkeypatch.setattr(TableWriter, "stored_offsets", wakes_the_sleeper)
+    monkeypatch.setattr(TableWriter, "stored_events", wakes_the_sleeper)
     await asyncio.wait_for(asleep.wait(), 30)
     await cycle.source.consumer._coordinator.close()  # the group goes on without it
     if moment == "before the successors look":

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import threading
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,24 @@ from evometrics.schemas.catalog import WriterSchema, newest
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.ids import new_event_id
+from evometrics.schemas.lag import GroupLag
 from evometrics.schemas.metric_defs import DEAD_LETTERS_TOTAL, OF_STREAMS, Instruments
 from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topic_identity import UNKNOWN, TopicIdentity
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, WireFormat
 from evometrics.streams.app import StreamParts, build
 from evometrics.streams.evolutions import EvolutionProcessor
 from evometrics.streams.lane import Lane
+from evometrics.streams.losses import Losses
 from evometrics.streams.metrics_rows import MetricsRows
 from evometrics.streams.outputs import Message, MessageTooLarge, ProducerSpent
 from evometrics.streams.rows import Completion
 from evometrics.streams.settings import StreamSettings
+from evometrics.streams.sources import SOURCE_TOPICS, SourceTopics
 from evometrics.streams.transport import BatchMessage
-from evometrics.streams.worker import failed_by
+from evometrics.streams.worker import StreamHealth, StreamWorker, failed_by
 
 WIRE = WireFormat()
 BEGIN = 1_700_000_000_000_000
@@ -54,6 +59,16 @@ class Broker:
 
     def letters(self) -> list[DeadLetter]:
         return [WIRE.decode(m.value) for m in self.sent if m.topic == DEAD_LETTERS.name]  # type: ignore[misc]
+
+
+class Unchanged(SourceTopics):
+    """Topics that are found as they were, without a broker."""
+
+    def __init__(self) -> None:
+        super().__init__(KafkaSettings(), {name: TopicIdentity(UNKNOWN, 6) for name in SOURCE_TOPICS}, 6)
+
+    async def verify(self, names: Collection[str] | None = None) -> None:
+        pass
 
 
 class Delivered:
@@ -110,9 +125,15 @@ def registry() -> CollectorRegistry:
 @pytest.fixture
 async def parts(tmp_path: Path, failures: list[BaseException], registry: CollectorRegistry) -> StreamParts:
     settings = StreamSettings(
-        data=str(tmp_path), group=f"g-{uuid.uuid4().hex[:8]}", abandoned_after_seconds=60
+        data=str(tmp_path),
+        group=f"g-{uuid.uuid4().hex[:8]}",
+        abandoned_after_seconds=60,
+        max_consecutive_letters=4,
     )
-    built = build(KafkaSettings(), settings, WIRE, Instruments(registry, OF_STREAMS), failures.append)
+    instruments = Instruments(registry, OF_STREAMS)
+    built = build(
+        KafkaSettings(), settings, WIRE, instruments, failures.append, Unchanged(), Losses(instruments)
+    )
     broker = Broker()
     built.producer = broker  # type: ignore[assignment]
     built.app.consumer_generation_id = 1
@@ -230,6 +251,34 @@ async def test_a_fault_of_ours_stops_the_worker_with_its_traceback_before_an_off
     assert not batch.acked and not broker.letters() and not broker.events("evolution_metrics")
     (said,) = [r for r in caplog.records if r.exc_info]
     assert said.exc_info is not None and said.exc_info[1] is failures[0]
+
+
+async def test_letters_above_the_limit_stop_the_lane_before_the_first_of_them_is_sent(
+    parts: StreamParts, failures: list[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    lane, broker = lane_of(parts, "evolutions")
+    sent = [record(completed("agent-1", n, f"e{n}"), n) for n in range(12)]
+    for n in (1, *range(3, 7), *range(9, 12)):
+        sent[n] = dataclasses.replace(sent[n], value=b"no framing")
+    odd, run = Delivered(sent[:9]), Delivered(sent[9:])
+    await lane.process([odd])
+    assert odd.acked and [x.source_offset for x in broker.letters()] == [1, 3, 4, 5, 6]
+    # two that the batch before ended with, were they bad, and three more
+    sent_then, more = len(broker.sent), [dataclasses.replace(sent[11], offset=n) for n in (12, 13)]
+    await lane.put(run)
+    await lane.put(Delivered(more))
+    worker = StreamWorker(KafkaSettings(), StreamSettings(), WIRE, lane.instruments)
+    worker.parts = parts
+    health = StreamHealth(worker, GroupLag(KafkaSettings(), "g"))
+    while health.stopped() is None:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert "5 messages in a row" in (health.stopped() or "") and not failures
+    assert len(broker.sent) == sent_then and not run.acked
+    assert (await health.look()).away == health.stopped(), "not stuck: it waits for a person"
+    (said,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert "EVOMETRICS_STREAM_MAX_CONSECUTIVE_LETTERS" in said
+    await lane.stop()
 
 
 async def test_a_state_that_no_topic_takes_sends_its_event_to_the_dead_letters(parts: StreamParts) -> None:

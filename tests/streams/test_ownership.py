@@ -7,17 +7,26 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from aiokafka.structs import ConsumerRecord
+from aiokafka.admin import NewTopic, RecordsToDelete
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
+from prometheus_client import CollectorRegistry
 
+from evometrics.schemas.metric_defs import OF_STREAMS, OFFSETS_GONE, Instruments
+from evometrics.schemas.offset_range import read_page
 from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topic_admin import answered, delete
+from evometrics.schemas.topic_identity import TopicIdentity, topic_identities
 from evometrics.streams import ownership
 from evometrics.streams.changelogs import create_changelogs
+from evometrics.streams.incarnations import Places
+from evometrics.streams.losses import Losses
 from evometrics.streams.outputs import Message, OutputProducer, ProducerSpent
 from evometrics.streams.ownership import Ownership
+from evometrics.streams.sources import SourceTopics
 from evometrics.streams.tables import StateTable
 
 
@@ -39,13 +48,49 @@ class Group:
         self.name = f"g-{uuid.uuid4().hex[:8]}"
         self.kafka = KafkaSettings(brokers=brokers, partitions=2)
         self.source = f"{self.name}-source"
+        self.registry = CollectorRegistry()
+        self.losses = Losses(Instruments(self.registry, OF_STREAMS))
+        self.places = Places()
+
+    async def sources(self) -> SourceTopics:
+        """The source topic as it is now."""
+        found: dict[str, TopicIdentity] = {}
+        while not found:  # a broker knows of a new topic a moment later
+            found = await answered(self.kafka, lambda admin: topic_identities(admin, [self.source]))
+        return SourceTopics(self.kafka, found, 2)
 
     async def create(self) -> None:
-        await create_changelogs(self.kafka, [f"{self.name}-first", f"{self.name}-last"])
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.brokers)
-        await admin.start()
-        await admin.create_topics([NewTopic(self.source, 2, 1)])
-        await admin.close()
+        await create_changelogs(self.kafka, [f"{self.name}-{name}" for name in ("sources", "first", "last")])
+        await self.make()
+
+    async def make(self) -> None:
+        """Make the source topic."""
+        await answered(self.kafka, lambda admin: admin.create_topics([NewTopic(self.source, 2, 1)]))
+
+    async def make_anew(self) -> None:
+        """Delete the source topic and make it anew."""
+        await answered(self.kafka, lambda admin: delete(admin, [self.source]))
+        await self.make()
+
+    async def delete_before(self, offset: int) -> None:
+        """Delete the records of the source's first partition before an offset, as retention does."""
+        before = {TopicPartition(self.source, 0): RecordsToDelete(before_offset=offset)}
+        await answered(self.kafka, lambda admin: admin.delete_records(before))
+
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        """Commit offsets for the group."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.kafka.brokers, group_id=self.name, enable_auto_commit=False
+        )
+        await consumer.start()
+        consumer.assign(list(offsets))
+        await consumer.commit(offsets)
+        await consumer.stop()
+
+    def gone(self) -> float | None:
+        """Return what was counted as gone from the source's first partition."""
+        labels = {"topic": self.source, "partition": "0"}
+        return self.registry.get_sample_value(OFFSETS_GONE.name, labels)
 
     @asynccontextmanager
     async def worker(self, member: Worker) -> AsyncIterator[Ownership]:
@@ -54,7 +99,19 @@ class Group:
         producer = OutputProducer(self.kafka)
         await producer.start()
         try:
-            yield Ownership(self.kafka, self.name, member, [self.source], tables, producer, lambda _: None)
+            yield Ownership(
+                self.kafka,
+                self.name,
+                member,
+                [self.source],
+                StateTable("sources", f"{self.name}-sources"),
+                tables,
+                producer,
+                lambda _: None,
+                await self.sources(),
+                self.places,
+                self.losses,
+            )
         finally:
             await producer.stop()
 
@@ -84,7 +141,7 @@ async def group(kafka: str) -> Group:
 
 
 def values(owner: Ownership, table: int = 0) -> dict[bytes, bytes]:
-    return dict(owner.tables[table].partition(0).items())
+    return dict(owner.tables[1 + table].partition(0).items())
 
 
 async def write(owner: Ownership, **states: bytes) -> None:
@@ -193,16 +250,27 @@ async def test_a_batch_that_comes_twice_is_dropped_and_what_was_passed_over_is_r
         assert await owner.unread(records[28:]) == records[28:]
 
 
+async def test_a_long_gap_comes_by_pages_and_the_rest_of_it_with_the_batch(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def seven(consumer: Any, tp: TopicPartition, first: int, end: int) -> Any:
+        return await read_page(consumer, tp, first, min(first + 7, end))
+
+    monkeypatch.setattr("evometrics.streams.ownership.SHORT_RANGE", 4)
+    monkeypatch.setattr("evometrics.streams.ownership.read_page", seven)
+    records = await group.send(30)
+    async with group.worker(Worker(1)) as owner:
+        await owner.take_over([0])
+        pages = [page async for page in owner.late(records[28:])]
+        assert [len(page) for page in pages] == [7, 7, 7, 7]
+        rest = await owner.unread(records[28:])
+        assert [r.offset for page in [*pages, rest] for r in page] == list(range(30))
+        assert [page async for page in owner.late(records[28:])] == []
+
+
 async def test_a_group_goes_on_where_it_committed(group: Group) -> None:
     records = await group.send(6)
-    tp = TopicPartition(group.source, 0)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=group.kafka.brokers, group_id=group.name, enable_auto_commit=False
-    )
-    await consumer.start()
-    consumer.assign([tp])
-    await consumer.commit({tp: 4})
-    await consumer.stop()
+    await group.commit({TopicPartition(group.source, 0): OffsetAndMetadata(4, "")})
     async with group.worker(Worker(1)) as owner:
         await owner.take_over([0])
         assert await owner.unread(records) == records[4:]
@@ -213,11 +281,59 @@ async def test_what_the_broker_has_no_more_is_passed_over(group: Group) -> None:
     async with group.worker(Worker(1)) as owner:
         await owner.take_over([0])
         assert await owner.unread(records[:2]) == records[:2]
-        admin = AIOKafkaAdminClient(bootstrap_servers=group.kafka.brokers)
-        await admin.start()
-        await admin.delete_records({TopicPartition(group.source, 0): RecordsToDelete(before_offset=5)})
-        await admin.close()
+        await group.delete_before(5)
         assert await owner.unread(records[7:]) == records[5:]
+        assert group.gone() == 3
+        assert "offsets 2 to 4: 3 records" in next(iter(group.losses.notes()))
+
+
+async def test_what_the_broker_has_no_more_is_counted_once_though_nothing_comes_after_it(
+    group: Group,
+) -> None:
+    await group.send(9)
+    await group.commit({TopicPartition(group.source, 0): OffsetAndMetadata(4, "")})
+    await group.delete_before(9)
+    for generation in (1, 2):
+        async with group.worker(Worker(generation)) as owner:
+            await owner.take_over([0])
+            assert owner.next_offsets[TopicPartition(group.source, 0)] == 9
+    assert group.gone() == 5
+
+
+async def test_places_of_a_topic_that_was_made_anew_lie_behind_those_of_the_old_one(group: Group) -> None:
+    records = await group.send(20)
+    async with group.worker(Worker(1)) as owner:
+        await owner.take_over([0, 1])
+        assert [group.places.of(record) for record in records] == list(range(20))
+    await group.make_anew()
+    again = await group.send(5)
+    for generation in (2, 3):  # the second one finds it written
+        async with group.worker(Worker(generation)) as owner:
+            await owner.take_over([0, 1])
+            assert await owner.unread(again) == again
+            places = [group.places.of(record) for record in again]
+            assert places == [(1 << 40) + number for number in range(5)]
+    await group.make_anew()
+    async with group.worker(Worker(4)) as owner:
+        await owner.take_over([0])
+        assert group.places.of((await group.send(1))[0]) == 2 << 40
+
+
+async def test_an_offset_that_was_committed_late_for_a_deleted_topic_does_not_count(group: Group) -> None:
+    tp = TopicPartition(group.source, 0)
+    await group.send(20)
+    before = (await group.sources()).ids[group.source]
+    await group.make_anew()
+    records = await group.send(30)
+    await group.commit({tp: OffsetAndMetadata(20, before)})
+    async with group.worker(Worker(1)) as owner:
+        await owner.take_over([0])
+        assert await owner.unread(records[25:]) == records
+    now = (await group.sources()).ids[group.source]
+    await group.commit({tp: OffsetAndMetadata(20, now)})
+    async with group.worker(Worker(2)) as owner:
+        await owner.take_over([0])
+        assert await owner.unread(records[25:]) == records[20:]
 
 
 async def test_batches_of_a_partition_that_is_not_owned_are_left_to_its_owner(group: Group) -> None:
@@ -273,8 +389,5 @@ async def test_where_retention_has_passed_a_partition_it_is_read_to_its_end(grou
     async with group.worker(Worker(1)) as owner:
         await owner.take_over([0])
         assert await owner.read_to_the_end([0]) == []
-        admin = AIOKafkaAdminClient(bootstrap_servers=group.kafka.brokers)
-        await admin.start()
-        await admin.delete_records({TopicPartition(group.source, 0): RecordsToDelete(before_offset=10)})
-        await admin.close()
+        await group.delete_before(10)
         assert await owner.read_to_the_end([0]) == [0]

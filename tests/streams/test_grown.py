@@ -1,0 +1,29 @@
+"""Where keys lie tells how many partitions a topic had as they came to lie there."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import pytest
+
+from evometrics.schemas.partitions import partition_of
+from evometrics.streams.grown import grown_from
+
+KEYS = [f"agent-{n}".encode() for n in range(60)]
+
+
+def places(partitions: int, keys: list[bytes] = KEYS) -> list[tuple[bytes, int]]:
+    return [(key, partition_of(key, partitions)) for key in keys]
+
+
+@pytest.mark.parametrize(("before", "now"), [(6, 12), (4, 8), (6, 7), (1, 6), (2, 3)])
+def test_a_topic_that_got_more_partitions_is_known_by_what_lay_in_it_before(before: int, now: int) -> None:
+    assert grown_from(places(before), now) == before
+    assert grown_from([*places(now), *places(before)], now) == before
+
+
+def test_keys_that_lie_as_they_should_or_by_no_number_say_nothing() -> None:
+    assert grown_from(places(12), 12) is None
+    assert grown_from([], 12) is None
+    assert grown_from([(key, crc32(key) % 12) for key in KEYS], 12) is None
+    assert grown_from([*places(12), (b"stray", (partition_of(b"stray", 12) + 1) % 12)], 12) is None
