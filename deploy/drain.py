@@ -17,8 +17,8 @@ from evometrics.schemas.topics import DEAD_LETTERS, TOPICS
 from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
 
 POLL_SECONDS = 0.3
-#: What a stream worker reads, in the order in which one stage feeds the next: of evolutions it makes snapshots
-#: and counts per scope.
+#: What a stream worker reads, in the order in which one stage feeds the next: what evolutions lead to is
+#: snapshots and counts per scope.
 STREAM_STAGES: tuple[tuple[str, ...], ...] = (EVOLUTION_TOPICS, SNAPSHOT_TOPICS, SCOPE_TOPICS)
 #: What a sink reads; what it can't store comes back to it as dead letters.
 SINK_STAGES: tuple[tuple[str, ...], ...] = (tuple(topic.name for topic in TOPICS), (DEAD_LETTERS.name,))
