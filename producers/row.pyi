@@ -45,3 +45,6 @@ def columns_of(rows: Iterable[Row], last: int) -> list[int | str | bytes]:
 
 def checksum_of(row: Row) -> int:
     """Return 32 bits that a row which was damaged on disk no longer has: of number, topic, key and value."""
+
+def whole_row(seq: object, topic: object, key: object, value: object, checksum: object) -> Row | None:
+    """Return the row that columns hold, None where they are not as they were written."""

@@ -132,6 +132,15 @@ def checksum_of(Row row not None):
     return checked(row)
 
 
+def whole_row(seq, topic, key, value, checksum):
+    if not (
+        isinstance(seq, int) and isinstance(topic, str) and isinstance(key, str) and isinstance(value, bytes)
+    ):
+        return None
+    cdef Row row = Row(seq, topic, key, value)
+    return row if checksum == checked(row) else None
+
+
 cdef object checked(Row row):
     # what comes before the value is where its checksum begins; the byte that no text has tells key from value
     seed = topics.get(row.topic)
