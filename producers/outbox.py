@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 #: Most events in one commit.
 GROUP_MOST = 1000
 #: Commits begin at least this many seconds apart, unless `group` events wait.
-SPACING = 0.003
+SPACING = 0.0028
 #: Sent rows are deleted with the commit after this many of them, or this many seconds.
 DELETE_ROWS = 1000
 DELETE_PAUSE = 0.05
