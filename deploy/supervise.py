@@ -10,11 +10,12 @@ from contextlib import suppress
 
 from evometrics.deploy.process import ChildProcess, ProcessFailedError
 from evometrics.deploy.readiness import Liveness
+from evometrics.schemas.backoff import backoff
 from evometrics.schemas.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_SECONDS = 0.5
+#: Longest pause before a part that has died is started again.
 LONGEST_PAUSE_SECONDS = 30.0
 # A part that ran this long has recovered; its next death is met with the first pause again.
 RECOVERED_SECONDS = 60.0
@@ -29,11 +30,6 @@ SILENT_CHECKS = 24
 HOLD_POLL_SECONDS = 1.0
 
 Report = Callable[[str], None]
-
-
-def pause_before(deaths: int) -> float:
-    """Seconds to wait before the start that follows the given number of deaths in a row (1 or more)."""
-    return float(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(deaths - 1, 16)))
 
 
 class SupervisedPart:
@@ -91,7 +87,7 @@ class SupervisedPart:
             self._ready = False
             if not stopped:
                 deaths = 1 if time.monotonic() - began > RECOVERED_SECONDS else deaths + 1
-                pause = pause_before(deaths)
+                pause = backoff(deaths, LONGEST_PAUSE_SECONDS)
                 told = f"{name} {self.child.describe_exit()}; starting it again in {pause:.1f} s."
                 self._report(f"{told} The end of {self.child.spec.log}:\n{self.child.log_tail()}")
                 await asyncio.sleep(pause)

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from abc import ABC, abstractmethod
 
 from evometrics.producers.custom_metrics import RegisteredMetric
 from evometrics.producers.settings import CollectorSettings
+from evometrics.schemas.backoff import backoff
 from evometrics.schemas.events import Event
 
 logger = logging.getLogger(__name__)
 
-RETRY_FIRST = 1.0
 INTERVAL = 60.0
 
 
@@ -73,12 +72,11 @@ class Exporter(ABC):
 
     async def run(self) -> None:
         """Export for ever; sooner again after a failure."""
-        pause = RETRY_FIRST
+        failures = 0
         while True:
-            wait = min(pause, self.interval) if self.problem else self.interval
+            wait = backoff(failures, self.interval) if failures else self.interval
             await asyncio.sleep(max(wait, self.asked_pause))
-            worked = await self.export()
-            pause = RETRY_FIRST if worked else min(self.interval, pause * 2) * random.uniform(0.75, 1.0)
+            failures = 0 if await self.export() else failures + 1
 
 
 def configured_exporters(settings: CollectorSettings) -> list[Exporter]:

@@ -6,6 +6,8 @@ import random
 
 FIRST_SECONDS = 0.2
 LONGEST_SECONDS = 10.0
+#: The longest where others wait for the one who tries.
+SOON_SECONDS = 1.0
 
 
 def backoff(attempt: int, longest: float = LONGEST_SECONDS) -> float:

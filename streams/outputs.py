@@ -15,7 +15,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata, TopicPartition
 
 import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
-from evometrics.schemas.backoff import backoff
+from evometrics.schemas.backoff import SOON_SECONDS, backoff
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.partitions import partition_of
 from evometrics.schemas.settings import KafkaSettings
@@ -24,8 +24,6 @@ from evometrics.streams.clock import LOG_APPEND_TIME, BrokerClock
 
 log = logging.getLogger(__name__)
 
-#: A partition that has no leader is asked for again at least so often.
-RETRY_SECONDS = 1.0
 #: The largest key and value together: what a topic takes, less what Kafka adds to a message.
 MAX_MESSAGE_BYTES = 2 * MAX_EVENT_BYTES - 1000
 
@@ -212,4 +210,4 @@ async def persevere(topic: str, ask: Callable[[], Awaitable[T]]) -> T:
                 raise
             attempt += 1
             log.warning("%s takes no messages (%r); trying again until it does", topic, error)
-            await asyncio.sleep(backoff(attempt, RETRY_SECONDS))
+            await asyncio.sleep(backoff(attempt, SOON_SECONDS))

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.schemas.backoff import backoff
+from evometrics.schemas.backoff import SOON_SECONDS, backoff
 from evometrics.schemas.group_offsets import AIOKafkaAdminClient, next_offsets
 from evometrics.schemas.left_to_read import holds_message, left_to_read
 from evometrics.schemas.offset_range import SHORT_RANGE, range_reader, read_page, read_range
@@ -32,10 +32,6 @@ from evometrics.streams.tables import Replay, StateTable, marker
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 30.0
-
-
-#: While partitions change hands a worker tries again at least so often.
-RETRY_SECONDS = 1.0
 
 
 class NotConfirmed(RuntimeError):
@@ -154,7 +150,7 @@ class Ownership:
                     raise
                 attempt += 1
                 log.warning("states of partitions %s can't be taken over yet: %r", wanted, error)
-                await asyncio.sleep(backoff(attempt, RETRY_SECONDS))
+                await asyncio.sleep(backoff(attempt, SOON_SECONDS))
                 continue
             self.generations |= dict.fromkeys(wanted, generation)
             break

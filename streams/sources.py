@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from aiokafka.errors import KafkaError
 
-from evometrics.schemas.backoff import backoff
+from evometrics.schemas.backoff import SOON_SECONDS, backoff
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.settings import KafkaSettings, SettingsError
 from evometrics.schemas.topic_admin import answered, partitions_of
@@ -32,7 +32,6 @@ SOURCE_TOPICS = (*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS, *SCOPE_TOPICS)
 
 #: How often a worker looks at the topics while no batch comes.
 LOOK_SECONDS = 5.0
-RETRY_SECONDS = 1.0
 #: What becomes of events, and how partitions are come by all the same.
 REFUSED = (
     "An agent's events may lie in two partitions now, so none is computed; they are kept in Kafka, and the "
@@ -100,7 +99,7 @@ class SourceTopics:
             except (KafkaError, OSError, TimeoutError) as error:
                 attempt += 1
                 log.warning("the topics can't be looked at, trying again until they can: %r", error)
-                await asyncio.sleep(backoff(attempt, RETRY_SECONDS))
+                await asyncio.sleep(backoff(attempt, SOON_SECONDS))
         self.check(found, names or self.ids)
 
     def check(self, found: Mapping[str, TopicIdentity], names: Iterable[str]) -> None:

@@ -96,7 +96,6 @@ async def test_a_part_that_died_on_a_full_disk_is_held_and_not_started_on_it(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evometrics.deploy.supervise.HOLD_POLL_SECONDS", 0.02)
-    monkeypatch.setattr("evometrics.deploy.supervise.FIRST_PAUSE_SECONDS", 0.02)
     told: list[str] = []
     allowed = asyncio.Event()
     allowed.set()

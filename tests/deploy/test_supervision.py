@@ -17,7 +17,7 @@ import pytest
 from evometrics.deploy import supervise
 from evometrics.deploy.process import ChildProcess, ProcessFailedError, ProcessSpec
 from evometrics.deploy.readiness import answers, at_work, live_at
-from evometrics.deploy.supervise import SupervisedPart, pause_before
+from evometrics.deploy.supervise import SupervisedPart
 from evometrics.schemas.http import HttpAddress, serve
 
 WAITS = "import time; print('working', flush=True); time.sleep(600)"
@@ -113,10 +113,6 @@ async def test_a_start_that_fails_by_surprise_is_tried_again(
     finally:
         await part.stop()
     assert "part could not be started: OSError('no room for a log')" in told
-
-
-def test_the_pause_before_a_new_start_doubles_up_to_half_a_minute() -> None:
-    assert [pause_before(deaths) for deaths in (1, 2, 3, 7, 50)] == [0.5, 1.0, 2.0, 30.0, 30.0]
 
 
 async def test_a_part_that_ends_before_it_is_ready_fails_with_its_exit_code_and_log(tmp_path: Path) -> None:
