@@ -152,7 +152,8 @@ class Ownership:
                 log.warning("states of partitions %s can't be taken over yet: %r", wanted, error)
                 await asyncio.sleep(backoff(attempt, SOON_SECONDS))
                 continue
-            self.generations |= dict.fromkeys(wanted, generation)
+            if generation == self.member.generation:
+                self.generations |= dict.fromkeys(wanted, generation)
             break
         self.loading = frozenset()
 
@@ -231,7 +232,8 @@ class Ownership:
 
     def note_read(self, changelog: TopicPartition, offset: int) -> None:
         """Take in that a changelog was read up to an offset."""
-        offset = min(offset, self.first_ends[changelog])
+        # 0 where the partition was given away while its changelogs are still being read
+        offset = min(offset, self.first_ends.get(changelog, 0))
         if offset > self.furthest.get(changelog, 0):
             self.furthest[changelog] = offset
             self.loaded += 1

@@ -370,6 +370,26 @@ async def test_a_try_that_repeats_the_one_before_is_no_progress(
         assert seen[0] > 0 and len(set(seen)) == 1, "no try has come further than the first"
 
 
+async def test_a_partition_that_is_given_away_while_it_is_taken_over_is_not_owned(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with group.worker(Worker(1)) as first:
+        await first.take_over([0])
+        await write(first, a=b"1")
+    member = Worker(2)
+    async with group.worker(member) as owner:
+
+        async def given_away(_: object) -> bool:
+            member.generation += 1
+            owner.assigned([])
+            return True
+
+        monkeypatch.setattr(member, "confirm", given_away)
+        owner.assigned([0])
+        await owner.take_over([0])
+        assert not owner.owns(0)
+
+
 async def test_a_producer_that_is_spent_is_not_tried_again(group: Group) -> None:
     async with group.worker(Worker(1)) as first:
         await first.take_over([0])
