@@ -14,7 +14,7 @@ from evometrics.producers.outbox_format import OUTBOX, RELEASED, UPGRADE, UPGRAD
 from evometrics.producers.outbox_marks import SentMarks
 from evometrics.producers.outbox_names import OutboxDamaged, OutboxError, OutboxFull
 from evometrics.producers.outbox_tally import Tally
-from evometrics.producers.row import ROW_OVERHEAD, Row, checksum_of, columns_of, whole_row
+from evometrics.producers.row import ROW_OVERHEAD, Row, checksum_of, columns_of, row_of, whole_row
 from evometrics.producers.sqlite_errors import DAMAGE, READ_DAMAGE, Reporting, damages, lacks_room
 from evometrics.producers.sqlite_kinds import definitions, words
 from evometrics.schemas.disk import space_of
@@ -237,8 +237,7 @@ class OutboxFile:
             for values in found:
                 if marks is not None and values[0] in marks.beyond:
                     continue
-                row = whole_row(*values) or verified(*values, unchecked=self.unchecked)
-                if row is None:
+                if (row := verified(*values, unchecked=self.unchecked)) is None:
                     found.close()
                     raise OutboxDamaged(f"outbox {self.path}: event {values[0]} is not as it was recorded")
                 rows.append(row)
@@ -313,12 +312,8 @@ def verified(
     """
     if checksum is not None or not unchecked:
         return whole_row(seq, topic, key, value, checksum)
-    if not (
-        isinstance(seq, int) and isinstance(topic, str) and isinstance(key, str) and isinstance(value, bytes)
-    ):
-        return None
-    row = Row(seq, topic, key, value)
-    return row if sound(row) else None
+    row = row_of(seq, topic, key, value)
+    return row if row is not None and sound(row) else None
 
 
 def sound(row: Row) -> bool:

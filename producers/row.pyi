@@ -46,5 +46,8 @@ def columns_of(rows: Iterable[Row], last: int) -> list[int | str | bytes]:
 def checksum_of(row: Row) -> int:
     """Return 32 bits that a row which was damaged on disk no longer has: of number, topic, key and value."""
 
+def row_of(seq: object, topic: object, key: object, value: object) -> Row | None:
+    """Return the row that columns hold, None where they are of other types."""
+
 def whole_row(seq: object, topic: object, key: object, value: object, checksum: object) -> Row | None:
     """Return the row that columns hold, None where they are not as they were written."""

@@ -132,13 +132,15 @@ def checksum_of(Row row not None):
     return checked(row)
 
 
+def row_of(seq, topic, key, value):
+    if isinstance(seq, int) and isinstance(topic, str) and isinstance(key, str) and isinstance(value, bytes):
+        return Row(seq, topic, key, value)
+    return None
+
+
 def whole_row(seq, topic, key, value, checksum):
-    if not (
-        isinstance(seq, int) and isinstance(topic, str) and isinstance(key, str) and isinstance(value, bytes)
-    ):
-        return None
-    cdef Row row = Row(seq, topic, key, value)
-    return row if checksum == checked(row) else None
+    cdef Row row = row_of(seq, topic, key, value)
+    return row if row is not None and checksum == checked(row) else None
 
 
 cdef object checked(Row row):

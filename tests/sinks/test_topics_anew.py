@@ -39,6 +39,15 @@ async def make_anew(broker: Kafka) -> None:
     await create_topics(broker.settings)
 
 
+async def commit(broker: Kafka, place: TopicPartition, offset: OffsetAndMetadata) -> None:
+    """Commit an offset of the sink's group, as one of its workers does that comes late."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker.settings.brokers, group_id=broker.sink.group)
+    await consumer.start()
+    consumer.assign([place])
+    await consumer.commit({place: offset})
+    await consumer.stop()
+
+
 async def stored(database: ClickHouseSettings) -> list[str]:
     """Return the ids of all rows in storage, those stored twice as well."""
     found = await rows(database, f"SELECT toString(event_id) FROM {TOPIC.table}_rows")
@@ -75,12 +84,7 @@ async def test_a_plan_and_an_offset_that_were_committed_late_for_the_old_topic_d
     await make_anew(broker)
     await broker.send(new)
     place = TopicPartition(*sent[0][:2])
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker.settings.brokers, group_id=broker.sink.group)
-    await consumer.start()
-    consumer.assign([place])
-    late = metadata(Plan(20, 29, "run", 1), before)
-    await consumer.commit({place: OffsetAndMetadata(20, late)})
-    await consumer.stop()
+    await commit(broker, place, OffsetAndMetadata(20, metadata(Plan(20, 29, "run", 1), before)))
     async with running(broker, database):
         await until_stored(database, TOPIC.table, 80)
     assert await stored(database) == sorted(event.event_id for event in (*old, *new))
@@ -96,11 +100,7 @@ async def test_a_plan_of_offsets_that_the_old_topic_had_too_is_finished_with_the
     await make_anew(broker)
     await broker.send(new)
     place = TopicPartition(*sent[0][:2])
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker.settings.brokers, group_id=broker.sink.group)
-    await consumer.start()
-    consumer.assign([place])
-    await consumer.commit({place: OffsetAndMetadata(0, metadata(Plan(0, 24, "run", 7), ""))})
-    await consumer.stop()
+    await commit(broker, place, OffsetAndMetadata(0, metadata(Plan(0, 24, "run", 7), "")))
     async with running(broker, database):
         await until_stored(database, TOPIC.table, 50)
     assert await stored(database) == sorted(event.event_id for event in (*old, *new))
