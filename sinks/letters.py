@@ -7,9 +7,10 @@ system event of type `dead_letter_retried`; no stored row is ever changed.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from tempfile import TemporaryFile
+from typing import IO, Any, NamedTuple
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
@@ -24,7 +25,7 @@ RETRIED = "dead_letter_retried"
 #: Messages that are read at a time, without their bytes.
 LISTED_MESSAGES = 5000
 #: Messages that are read at a time with their bytes, and how many of these.
-PAGE_MESSAGES = 500
+PAGE_MESSAGES = 2000
 PAGE_BYTES = 8_000_000
 
 #: What a retry was of.
@@ -39,16 +40,9 @@ FROM dead_letters WHERE {where}
 GROUP BY source_topic, source_partition, source_offset
 HAVING {having}
 """
-ABOUT_SQL = """
-SELECT l.source_topic, l.source_partition, l.source_offset, l.agent_id, l.at, l.bytes, l.letters, r.retries
-FROM (
-    SELECT source_topic, source_partition, source_offset, max(agent_id) AS agent_id,
-        max(toUnixTimestamp64Micro(occurred_at)) AS at, max(length(message_value)) AS bytes,
-        arraySort(groupArray((stage, toString(event_id), reason, node_id))) AS letters
-    FROM dead_letters
-    WHERE (source_topic, source_partition, source_offset) IN {sources:Array(Tuple(String, Int32, Int64))}
-    GROUP BY source_topic, source_partition, source_offset
-) AS l
+PLACES_SQL = """
+SELECT s.source_topic, s.source_partition, s.source_offset, r.retries
+FROM ({sources}) AS s
 LEFT JOIN (
     SELECT source_topic, source_partition, source_offset,
         arraySort(groupArray((at, node_id, partition, offset))) AS retries
@@ -58,15 +52,22 @@ LEFT JOIN (
             JSONExtract(data, 'offset', 'Int64') AS offset
         FROM system_events WHERE event_type = {retried:String}
     )
-    WHERE (source_topic, source_partition, source_offset) IN {sources:Array(Tuple(String, Int32, Int64))}
     GROUP BY source_topic, source_partition, source_offset
 ) AS r USING (source_topic, source_partition, source_offset)
+ORDER BY s.place {order} LIMIT {limit}
+"""
+#: `{wanted}` is `wanted_sources`.
+ABOUT_SQL = """
+SELECT source_topic, source_partition, source_offset, max(agent_id) AS agent_id,
+    max(toUnixTimestamp64Micro(occurred_at)) AS at, max(length(message_value)) AS bytes,
+    arraySort(groupArray((stage, toString(event_id), reason, node_id))) AS letters
+FROM dead_letters WHERE {wanted}
+GROUP BY source_topic, source_partition, source_offset
 """
 MESSAGES_SQL = """
 SELECT source_topic, source_partition, source_offset, any(isNull(message_key)), any(hex(message_key)),
     any(isNull(message_value)), argMax(hex(message_value), length(message_value))
-FROM dead_letters
-WHERE (source_topic, source_partition, source_offset) IN {sources:Array(Tuple(String, Int32, Int64))}
+FROM dead_letters WHERE {wanted}
 GROUP BY source_topic, source_partition, source_offset
 """
 RETRIED_SQL = f"SELECT {SOURCE_OF_RETRY} FROM system_events WHERE event_type = {{retried:String}}"
@@ -150,15 +151,6 @@ class Bytes(NamedTuple):
     value: bytes | None
 
 
-class Place(NamedTuple):
-    """Where a message is among all: its time with a minus, topic, partition, offset with a minus."""
-
-    at: int
-    topic: str
-    partition: int
-    offset: int
-
-
 class Counts(NamedTuple):
     """How many messages there are, and how many of them were sent again."""
 
@@ -174,7 +166,6 @@ class Selection:
         topic: their source topic.
         stage: `stream` or `sink`, whichever else gave up on them too.
         since: only those that reached the broker at or after this, microseconds since 1970.
-        until: only those that reached it at or before this.
         event_ids: ids of letters; any letter of a message stands for the message.
         open_only: leave out what was sent again.
     """
@@ -182,13 +173,12 @@ class Selection:
     topic: str | None = None
     stage: str | None = None
     since: int | None = None
-    until: int | None = None
     event_ids: tuple[str, ...] = ()
     open_only: bool = False
 
-    def sources(self, *more: str) -> tuple[str, dict[str, Any]]:
-        """Return the query for the messages meant, and its parameters; `more` are further conditions."""
-        where, having, given = ["1"], ["1", *more], dict[str, Any](retried=RETRIED)
+    def sources(self) -> tuple[str, dict[str, Any]]:
+        """Return the query for the messages meant, and its parameters."""
+        where, having, given = ["1"], ["1"], dict[str, Any](retried=RETRIED)
         if self.topic is not None:
             where.append("source_topic = {topic:String}")
             given["topic"] = self.topic
@@ -198,9 +188,6 @@ class Selection:
         if self.since is not None:
             having.append("at >= {since:Int64}")
             given["since"] = self.since
-        if self.until is not None:
-            having.append("at <= {until:Int64}")
-            given["until"] = self.until
         if self.event_ids:
             having.append("countIf(event_id IN {ids:Array(UUID)}) > 0")
             given["ids"] = list(self.event_ids)
@@ -258,54 +245,72 @@ class Letters:
     ) -> AsyncIterator[list[DeadMessage]]:
         """Return up to `limit` of the messages meant, newest first, `LISTED_MESSAGES` at a time.
 
-        Each page is asked for when it is wanted, from where the one before ended.
+        Which these are is asked once: what becomes a dead letter later is not among them, and each page
+        costs the same however many there are.
         """
-        order, follows = ("DESC", "<") if oldest_first else ("ASC", ">")
-        last: Place | None = None
-        left = limit
-        while left is None or left > 0:
-            more = []
-            if last is not None:
-                more.append(f"place {follows} {{last:Tuple(Int64, String, Int32, Int64)}}")
-            sources, given = selection.sources(*more)
-            number = LISTED_MESSAGES if left is None else min(left, LISTED_MESSAGES)
-            sql = f"{sources} ORDER BY place {order} LIMIT {number:d}"
-            rows = await self.rows(sql, given if last is None else given | {"last": tuple(last)})
-            if rows:
-                yield await self.about([Source(*row[:3]) for row in rows])
-            if len(rows) < number:
-                return
-            last = Place(*rows[-1][4])
-            left = None if left is None else left - number
+        with TemporaryFile("w+", encoding="utf-8") as places:
+            await self.note_places(places, selection, limit, oldest_first)
+            places.seek(0)
+            for line in places:
+                page = {
+                    Source(*source): tuple(Retry(*retry) for retry in retries)
+                    for *source, retries in json.loads(line)
+                }
+                if found := await self.about(page):
+                    yield found
 
-    async def about(self, sources: Sequence[Source]) -> list[DeadMessage]:
-        """Return what is known of messages but for their bytes, in the same order."""
-        sql = ABOUT_SQL.replace("{source_of_retry}", SOURCE_OF_RETRY)
-        given = {"sources": [tuple(source) for source in sources], "retried": RETRIED}
+    async def note_places(
+        self, places: IO[str], selection: Selection, limit: int | None, oldest_first: bool
+    ) -> None:
+        """Write the sources of the messages meant into a file, with their retries: a line of JSON a page.
+
+        They are written as they arrive, for a server gives up on a reader who takes his time, as one does
+        who sends each page to Kafka first; and in memory they would be as many as there are letters.
+        """
+        sources, given = selection.sources()
+        sql = PLACES_SQL.replace("{sources}", sources).replace("{source_of_retry}", SOURCE_OF_RETRY)
+        sql = sql.replace("{order}", "DESC" if oldest_first else "ASC")
+        sql = sql.replace("LIMIT {limit}", "" if limit is None else f"LIMIT {limit:d}")
+        assert self.client is not None, "enter it first"
+        page: list[Sequence[Any]] = []
+        try:
+            async with await self.client.query_row_block_stream(sql, parameters=given) as blocks:
+                async for block in blocks:
+                    for row in block:
+                        page.append(row)
+                        if len(page) == LISTED_MESSAGES:
+                            places.write(json.dumps(page) + "\n")
+                            page = []
+        except CLICKHOUSE_ERRORS as error:
+            raise ClickHouseUnavailable(explain(self.settings, error)) from error
+        if page:
+            places.write(json.dumps(page) + "\n")
+
+    async def about(self, page: Mapping[Source, tuple[Retry, ...]]) -> list[DeadMessage]:
+        """Return what is known of messages but for their bytes, given with their retries, in that order."""
+        wanted, given = wanted_sources(page)
         found = {
-            Source(topic, partition, offset): DeadMessage(
-                Source(topic, partition, offset),
-                agent_id,
-                at,
-                size,
-                tuple(Letter(*letter) for letter in letters),
-                tuple(Retry(*retry) for retry in retries),
+            source: DeadMessage(
+                source, agent_id, at, size, tuple(Letter(*letter) for letter in letters), page[source]
             )
-            for topic, partition, offset, agent_id, at, size, letters, retries in await self.rows(sql, given)
+            for *place, agent_id, at, size, letters in await self.rows(
+                ABOUT_SQL.replace("{wanted}", wanted), given
+            )
+            if (source := Source(*place)) in page
         }
         # a row may run out (retention) between the two questions
-        return [found[source] for source in sources if source in found]
+        return [found[source] for source in page if source in found]
 
     async def messages(self, found: Sequence[DeadMessage]) -> AsyncIterator[list[tuple[DeadMessage, Bytes]]]:
         """Return the messages with their bytes, in the same order, some megabytes at a time."""
         for page in parts(found):
-            sources = {"sources": [tuple(message.source) for message in page]}
+            wanted, given = wanted_sources([message.source for message in page])
             by_source = {
                 Source(topic, partition, offset): Bytes(
                     None if no_key else bytes.fromhex(key), None if no_value else bytes.fromhex(value)
                 )
                 for topic, partition, offset, no_key, key, no_value, value in await self.rows(
-                    MESSAGES_SQL, sources
+                    MESSAGES_SQL.replace("{wanted}", wanted), given
                 )
             }
             yield [(message, by_source[message.source]) for message in page if message.source in by_source]
@@ -317,6 +322,25 @@ class Letters:
             return (await self.client.query(sql, parameters=parameters)).result_rows
         except CLICKHOUSE_ERRORS as error:
             raise ClickHouseUnavailable(explain(self.settings, error)) from error
+
+
+def wanted_sources(sources: Iterable[Source]) -> tuple[str, dict[str, Any]]:
+    """Return the condition that a row is of one of these messages, and its parameters.
+
+    By partition, with a list of offsets each: ClickHouse reads a list of numbers at once and finds them by
+    the sort key, while 5,000 tuples of topic, partition and offset cost it a second.
+    """
+    offsets: dict[tuple[str, int], list[int]] = {}
+    for topic, partition, offset in sources:
+        offsets.setdefault((topic, partition), []).append(offset)
+    wanted, given = [], dict[str, Any]()
+    for number, ((topic, partition), those) in enumerate(offsets.items()):
+        wanted.append(
+            f"(source_topic = {{topic{number}:String}} AND source_partition = {partition:d} "
+            f"AND source_offset IN {{offsets{number}:Array(Int64)}})"
+        )
+        given |= {f"topic{number}": topic, f"offsets{number}": those}
+    return " OR ".join(wanted), given
 
 
 def parts(found: Sequence[DeadMessage]) -> list[list[DeadMessage]]:

@@ -11,7 +11,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -72,7 +72,7 @@ async def plan_retry(letters: Letters, wire: WireFormat, selection: Selection) -
 
     A message named by one of its ids is sent whatever became of it. Of the others, those that were sent
     again are left, and those that would only become dead letters again. A message of which only the
-    beginning is kept can't be sent at all. What becomes a dead letter after the first plan is not meant:
+    beginning is kept can't be sent at all. What becomes a dead letter after the first plan is not among them:
     a message that is sent again and is still bad would come again and again.
 
     Raises as `Letters.find`, and `RegistryUnavailable`.
@@ -80,20 +80,21 @@ async def plan_retry(letters: Letters, wire: WireFormat, selection: Selection) -
     by_id = bool(selection.event_ids)
     if by_id:
         await letters.find(selection)
-    newest = [message async for page in letters.pages(selection, 1) for message in page]
-    if not newest:
-        return
-    meant = replace(selection, until=newest[0].at)
-    async for messages in letters.pages(meant, oldest_first=True):
+    async for messages in letters.pages(selection, oldest_first=True):
         async for page in letters.messages(messages):
-            plan = Plan([], [])
-            for message, content in page:
-                reason = await asyncio.to_thread(refusal, message, content, wire, by_id)
-                if reason is None:
-                    plan.send.append((message, content))
-                else:
-                    plan.left.append((message, reason))
-            yield plan
+            yield await asyncio.to_thread(plan_page, page, wire, by_id)
+
+
+def plan_page(page: Sequence[tuple[DeadMessage, Bytes]], wire: WireFormat, by_id: bool) -> Plan:
+    """Decide what to send again of some messages; blocking, for it may ask the registry."""
+    plan = Plan([], [])
+    for message, content in page:
+        reason = refusal(message, content, wire, by_id)
+        if reason is None:
+            plan.send.append((message, content))
+        else:
+            plan.left.append((message, reason))
+    return plan
 
 
 def refusal(message: DeadMessage, content: Bytes, wire: WireFormat, by_id: bool) -> str | None:
@@ -215,4 +216,6 @@ async def recorded(letters: Letters, messages: Sequence[DeadMessage], before: in
             return True
         if time.monotonic() > deadline:
             return False
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(
+            0.2
+        )  # waits for the sink, which is no retry: nothing failed

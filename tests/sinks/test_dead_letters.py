@@ -171,31 +171,75 @@ async def test_any_number_of_letters_is_listed_and_planned_in_pages_each_once(
         assert sorted(tuple(m.source) for plan in plans for m, _ in plan.send) == sorted(sources)
 
 
-async def test_a_list_reads_no_bytes_of_the_letters_it_does_not_show(database: ClickHouseSettings) -> None:
-    """200 MB of letters: what ClickHouse reads for the 50 newest of them is a small part of that."""
-    sql = (
+def made_of_numbers(database: ClickHouseSettings, number: int, size: int) -> str:
+    """Return the statement that stores so many letters, with values of a size."""
+    return (
         f"INSERT INTO {database.database}.dead_letters_rows (event_id, occurred_at, source_topic, "
         "source_partition, source_offset, stage, reason, message_value, _partition, _offset, _timestamp) "
         "SELECT generateUUIDv4(), "
         "now64(6) - toIntervalSecond(number), 'evometrics.kpi.snapshots', 0, number, 'sink', 'bad', "
-        "repeat('x', 10000), 0, number, now64(3) FROM numbers(20000)"
+        f"repeat('x', {size}), 0, number, now64(3) FROM numbers({number})"
     )
-    await run_statements(database, [sql])
+
+
+def watched(letters: Letters, figure: str) -> list[int]:
+    """Return a list that takes in what each query reads from now on, as ClickHouse counts it."""
+    assert letters.client is not None
+    read: list[int] = []
+    ask, stream = letters.client.query, letters.client.query_row_block_stream
+
+    async def asked(*args: Any, **given: Any) -> Any:
+        found = await ask(*args, **given)
+        read.append(int(found.summary[figure]))
+        return found
+
+    async def streamed(*args: Any, **given: Any) -> Any:
+        found = await stream(*args, **given)
+        read.append(int(found.source.summary[figure]))  # type: ignore[union-attr]
+        return found
+
+    letters.client.query = asked  # type: ignore[method-assign]
+    letters.client.query_row_block_stream = streamed  # type: ignore[method-assign]
+    return read
+
+
+async def test_a_list_reads_no_bytes_of_the_letters_it_does_not_show(database: ClickHouseSettings) -> None:
+    """200 MB of letters: what ClickHouse reads for the 50 newest of them is a small part of that."""
+    await run_statements(database, [made_of_numbers(database, 20_000, 10_000)])
     async with Letters(database) as letters:
-        assert letters.client is not None
-        read: list[int] = []
-        ask = letters.client.query
-
-        async def counted(*args: Any, **given: Any) -> Any:
-            found = await ask(*args, **given)
-            read.append(int(found.summary["read_bytes"]))
-            return found
-
-        letters.client.query = counted  # type: ignore[method-assign]
+        read = watched(letters, "read_bytes")
         (page,) = [page async for page in letters.pages(Selection(), 50)]
         assert len(page) == 50 and {m.size for m in page} == {10_000}
         assert await letters.count(Selection()) == (20_000, 0)
     assert len(read) == 3 and min(read) > 0 and sum(read) < 60_000_000, read
+
+
+async def test_a_page_reads_its_part_of_the_letters_however_many_there_are(
+    database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All 40,000 are looked through once; each of 20 pages reads the two granules it lies in at most."""
+    monkeypatch.setattr("evometrics.sinks.letters.LISTED_MESSAGES", 2000)
+    await run_statements(database, [made_of_numbers(database, 40_000, 10)])
+    async with Letters(database) as letters:
+        read = watched(letters, "read_rows")
+        offsets = [m.source.offset async for page in letters.pages(Selection()) for m in page]
+    assert offsets == list(range(40_000))
+    assert len(read) == 21 and 0 < max(read[1:]) <= 2 * 8192, read
+
+
+async def test_what_becomes_a_dead_letter_during_a_retry_is_not_sent_by_it(
+    database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a message that is sent again and is still bad would be sent again without end."""
+    monkeypatch.setattr("evometrics.sinks.letters.LISTED_MESSAGES", 2)
+    await run_statements(database, [made_of_numbers(database, 5, 10)])
+    seen = 0
+    async with Letters(database) as letters:
+        async for plan in plan_retry(letters, WIRE, Selection()):
+            more = made_of_numbers(database, 9, 10).replace("snapshots', 0", "snapshots', 1")
+            await run_statements(database, [more])
+            seen += len(plan.send) + len(plan.left)
+    assert seen == 5
 
 
 async def test_a_message_without_a_key_goes_to_its_old_partition_and_one_named_by_id_goes_whatever_it_is(
@@ -238,8 +282,8 @@ def test_messages_are_read_in_pages_that_fit_into_memory() -> None:
     def sized(size: int | None) -> DeadMessage:
         return DeadMessage((), "", 0, size, (), ())  # type: ignore[arg-type]
 
-    many = [sized(100) for _ in range(1200)]
-    assert [len(page) for page in parts(many)] == [500, 500, 200]
+    many = [sized(100) for _ in range(4900)]
+    assert [len(page) for page in parts(many)] == [2000, 2000, 900]
     large = [sized(None), *(sized(3_000_000) for _ in range(5)), sized(20_000_000), sized(1)]
     assert [len(page) for page in parts(large)] == [3, 2, 1, 1, 1]
     assert [m for page in parts(large) for m in page] == large
