@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from heapq import merge
 from itertools import count
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from evometrics.producers.row import Row
 from evometrics.producers.sqlite_kinds import Format, Whose, whose
 
 DAY_SECONDS = 86_400
+#: Messages that are read at a time; each is 1 MB at most.
+PAGE_ROWS = 20
+PAGE_SQL = "SELECT rowid, * FROM refused WHERE rowid > ? ORDER BY rowid LIMIT ?"
 SCHEMA = """CREATE TABLE refused (
     topic TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -24,6 +28,9 @@ SCHEMA = """CREATE TABLE refused (
 )"""
 #: "EvRf"; the release before had the same table without a mark.
 REFUSED = Format(0x45765266, 1, "refused", (SCHEMA,))
+
+#: Topic, key, value, reason, Unix time.
+Message = tuple[str, str, bytes, str, float]
 
 
 class RefusedMessages:
@@ -103,11 +110,21 @@ class RefusedMessages:
                     limit = time.time() - older_than_days * DAY_SECONDS
                     connection.execute("DELETE FROM refused WHERE refused_at < ?", (limit,))
 
-    def all(self) -> list[tuple[str, str, bytes, str, float]]:
-        """Return what is kept, oldest first: topic, key, value, reason, Unix time."""
-        found: list[tuple[str, str, bytes, str, float]] = []
-        for path, exists in self.files():
-            if exists:
-                with closing(self.open(path)) as connection:
-                    found += connection.execute("SELECT * FROM refused").fetchall()
-        return sorted(found, key=lambda message: message[4])
+    def all(self) -> Iterator[Message]:
+        """Yield what is kept, a page of each file in memory: topic, key, value, reason, Unix time.
+
+        In the order in which they were added; those of several files by time.
+        """
+        files = [path for path, exists in self.files() if exists]
+        return merge(*map(self.messages, files), key=lambda message: message[4])
+
+    def messages(self, path: Path) -> Iterator[Message]:
+        """Yield what a file keeps, by pages; it is not held open in between."""
+        last = 0
+        while True:
+            with closing(self.open(path)) as connection:
+                page = connection.execute(PAGE_SQL, (last, PAGE_ROWS)).fetchall()
+            for last, *message in page:  # noqa: B007 - the next page follows it
+                yield tuple(message)
+            if len(page) < PAGE_ROWS:
+                return

@@ -216,6 +216,4 @@ async def recorded(letters: Letters, messages: Sequence[DeadMessage], before: in
             return True
         if time.monotonic() > deadline:
             return False
-        await asyncio.sleep(
-            0.2
-        )  # waits for the sink, which is no retry: nothing failed
+        await asyncio.sleep(0.2)  # waits for the sink, which is no retry: nothing failed

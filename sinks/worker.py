@@ -27,6 +27,7 @@ from evometrics.schemas.tasks import end_tasks
 from evometrics.schemas.wire import WireFormat, open_wire
 from evometrics.sinks.cycle import SinkCycle
 from evometrics.sinks.evolution_metrics import EvolutionMetricsCollector
+from evometrics.sinks.group_taken import group_taken
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.tally import Tally
 
@@ -90,7 +91,9 @@ class SinkWorker:
             except (KafkaError, RegistryUnavailable, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
-                wrong = await misdirected(address) if name == "Kafka" else None
+                wrong = group_taken(error, self.sink.group)
+                if wrong is None and name == "Kafka":
+                    wrong = await misdirected(address)
                 self.waiting_for = wrong or f"{name} at {address} does not answer ({error})"
                 way_out = "" if wrong else "; start it (`evometrics up`) or name another address"
                 log.warning("%s%s; next try in %.1f s", self.waiting_for, way_out, pause)

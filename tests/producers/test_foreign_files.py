@@ -10,6 +10,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -288,3 +290,22 @@ async def test_an_outbox_that_another_node_has_adopted_is_nothing_to_be_told(
     await second.stop()
     await first.stop()
     assert "holds its lock" not in caplog.text
+
+
+def test_any_number_of_refused_messages_is_read_in_little_memory_each_once(tmp_path: Path) -> None:
+    """120 MB in two files, the second begun when the first was damaged: a few of them are in memory."""
+    refused = RefusedMessages.beside(tmp_path / "ev.db")
+    for number in (1, 2):
+        with closing(refused.open(refused.named(number))) as connection, connection:
+            connection.executemany(
+                "INSERT INTO refused VALUES ('t', ?, zeroblob(1000000), 'too large', ?)",
+                ((f"{number}-{n}", 2.0 * n + number) for n in range(60)),
+            )
+    tracemalloc.start()
+    try:
+        keys = [message[1] for message in refused.all()]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert keys == [f"{number}-{n}" for n in range(60) for number in (1, 2)]
+    assert peak < 70_000_000

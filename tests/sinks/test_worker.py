@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from evometrics.schemas.events import Event, EvolutionProgressed
 from evometrics.schemas.http import HttpAddress
@@ -430,3 +432,30 @@ async def test_a_worker_waits_for_parts_that_are_away_and_says_which(
     await asyncio.sleep(0.3)
     stopping.set()
     await asyncio.wait_for(running_sink, 5)
+
+
+async def test_a_sink_whose_group_has_workers_of_another_kind_names_both_settings(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    """The member who is there does not speak the sink's protocol, as a stream worker does not."""
+    there = AIOKafkaConsumer(
+        PROGRESSED.name,
+        bootstrap_servers=broker.settings.brokers,
+        group_id=broker.sink.group,
+        partition_assignment_strategy=[StickyPartitionAssignor],
+    )
+    await there.start()
+    worker = SinkWorker(broker.settings, database, broker.sink)
+    work = asyncio.create_task(worker.run(asyncio.Event()))
+    try:
+
+        async def said() -> bool:
+            text = str(worker.ready())
+            names = "EVOMETRICS_STREAM_GROUP" in text and "EVOMETRICS_SINK_GROUP" in text
+            return names and f"can't join consumer group {broker.sink.group!r}" in text
+
+        await eventually(said, "the word")
+    finally:
+        work.cancel()
+        await asyncio.wait({work})
+        await there.stop()
