@@ -26,6 +26,12 @@ S = TypeVar("S")
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
+#: User and password, which may have spaces in them where a URL begins before; else what is before the @.
+OF_A_USER = re.compile(r"(\w+://).*@|\S*@", re.DOTALL)
+#: A parameter of a URL that gives access, by what its name has in it.
+SECRET_PARAMETER = re.compile(
+    r"(?i)([?&](?:u|p|[^=&\s]*(?:user|pass|pwd|token|secret|key|auth|sig|cred)[^=&\s]*)=)[^&\s]*"
+)
 ADDRESS = re.compile(r"[^\s/@]+:(?P<port>[0-9]{1,5})")
 
 PREFIX = "EVOMETRICS_"
@@ -97,8 +103,8 @@ def masked(value: object) -> object:
     """Return a value as it may be shown: text without the user and password, or the token, of a URL."""
     if not isinstance(value, str):
         return value
-    text = re.sub(r"(\w+://)?\S*@", r"\1***@", value)
-    return re.sub(r"(?i)([?&](?:u|p|user|username|password|token)=)[^&\s]*", r"\1***", text)
+    text = OF_A_USER.sub(r"\1***@", value)
+    return SECRET_PARAMETER.sub(r"\1***", text)
 
 
 class Masked:

@@ -85,7 +85,10 @@ def test_no_secret_is_shown_by_settings_or_their_errors(url: str) -> None:
         ("http://me:pass@word@h:1/x", "http://***@h:1/x"),
         ("me:a/b?c@h:1", "***@h:1"),
         ("no use of http://me:x@h:1 here", "no use of http://***@h:1 here"),
+        ("at http://me:two words@h:1 now", "at http://***@h:1 now"),
         ("https://h/?token=abc&db=x", "https://h/?token=***&db=x"),
+        ("https://h/?db=x&api_key=abc", "https://h/?db=x&api_key=***"),
+        ("https://h/?X-Amz-Signature=abc", "https://h/?X-Amz-Signature=***"),
         ("http://h:8086?db=x", "http://h:8086?db=x"),
     ],
 )
