@@ -136,7 +136,7 @@ def is_report(path: Path) -> bool:
 def cells_json(cells: Mapping[str, Any]) -> str:
     """Return a row's cells as JSON, or as JSON of their text where it has no form for one of them."""
     try:
-        return json.dumps(cells, default=shown)
+        return json.dumps(cells, default=shown, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         return json.dumps({"text": said(cells, MOST_CHARACTERS)})
 

@@ -15,9 +15,10 @@ import pytest
 
 from evometrics.deploy.cli import main
 from evometrics.deploy.history.report import Report
+from evometrics.deploy.history.run import report_path
 from evometrics.deploy.history.sources import SourceRow
 from evometrics.schemas.settings import SettingsError
-from tests.deploy.history.support import rejected
+from tests.deploy.history.support import rejected, staged
 
 BAD = "agent_id,timestamp,success\na,yesterday,1\n"
 GOOD = "agent_id,timestamp,success\na,1750000000,1\n"
@@ -174,3 +175,14 @@ def test_a_row_that_json_has_no_form_for_is_reported_as_text(tmp_path: Path) -> 
         for cells in odd:
             report.add(SourceRow("evolution", "evolutions", {"number": 2}, cells), "bad \udcff")
     assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == [2] * len(odd)
+
+
+def test_a_line_of_a_report_is_json_whatever_number_is_refused(source: Path) -> None:
+    def strict(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    lines = ('{"agent_id": "a", "timestamp": 1, "success": NaN}', '{"agent_id": "a", "success": -Infinity}')
+    source.write_text("\n".join(lines))
+    staged(source, "jsonl")
+    found = [json.loads(line, parse_constant=strict) for line in report_path(source, None).open()]
+    assert [entry["line"] for entry in found] == [1, 2]
