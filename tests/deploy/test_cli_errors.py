@@ -42,6 +42,8 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["sink"], {"EVOMETRICS_SINK_BATCH_ROWS": "-1"}, "batch_rows"),
         (["stream"], {"EVOMETRICS_STREAM_ABANDONED_AFTER_SECONDS": "0"}, "abandoned_after_seconds"),
         (["up", "--brokers", NOWHERE], {}, NOWHERE),
+        (["up", "--brokers", ""], {}, "--brokers: is empty"),
+        (["replay", "--clickhouse-url", " "], {}, "--clickhouse-url: is empty"),
         (["up", "--clickhouse-url", f"http://{NOWHERE}"], {}, NOWHERE),
         (["import", "no-such-file.csv"], {}, "no-such-file.csv: can't be read"),
         (["import", "pyproject.toml"], {}, "evolutions need agent_id"),
