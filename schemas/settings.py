@@ -43,6 +43,8 @@ SERVICE_LINK = re.compile(
 )
 SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
 DEFAULT = "default"
+#: What a file's value that is no text may be.
+KINDS = {list: "a list", dict: "a table"}
 
 
 class SettingsError(EvometricsError, ValueError):
@@ -193,7 +195,7 @@ def check_names(
                 f"[{section}]: no such section{near or '; there are ' + ', '.join(sorted(known))}"
             )
         if not isinstance(entries, Mapping):
-            raise SettingsError(f"{section}={entries!r}: give a section [{section}] with its settings")
+            raise SettingsError(f"{section}: give a section [{section}] with its settings")
         for name in entries:
             names = known[section]
             if names is not None and name not in names:
@@ -244,5 +246,6 @@ def convert(source: str, raw: Any, wanted: Any) -> Any:
             kind = "a whole number" if wanted is int else "a number"
             raise SettingsError(f"{source}={masked(raw)!r}: give {kind}") from None
     if not isinstance(raw, str | int | float):
-        raise SettingsError(f"{source}={raw!r}: give text")
+        # Not the value: it may be the password.
+        raise SettingsError(f"{source}: give text in the place of {KINDS.get(type(raw), 'what is there')}")
     return str(raw)
