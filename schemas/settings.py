@@ -44,7 +44,7 @@ SERVICE_LINK = re.compile(
 SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
 DEFAULT = "default"
 #: What a file's value that is no text may be.
-KINDS = {list: "a list", dict: "a table"}
+KINDS: Mapping[object, str] = {list: "a list", dict: "a table"}
 
 
 class SettingsError(EvometricsError, ValueError):
