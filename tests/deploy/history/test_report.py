@@ -126,6 +126,17 @@ def test_a_pipe_or_device_is_written_to_and_stays_what_it_is(source: Path) -> No
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="a process's open files have no names here")
+def test_an_open_pipe_is_written_to_by_the_name_that_the_system_gives_it(source: Path) -> None:
+    reader, writer = os.pipe()
+    try:
+        assert imported(source, "--report", f"/dev/fd/{writer}") == 1
+        assert json.loads(os.read(reader, 10_000))["line"] == 2
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
 def test_a_device_that_is_full_is_named_and_stays(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     link = source.with_name("full")
