@@ -52,7 +52,7 @@ class Report:
 
     def __init__(self, path: Path, source: Path) -> None:
         """Raises `SettingsError` where something else has the name."""
-        #: A link stays one: what it leads to is written. What is no file, as /dev/stdout, has this name alone.
+        #: A link stays one: what it leads to is written. What is no file (/dev/stdout) has this name alone.
         self.path = path if path.exists() and not path.is_file() else path.resolve()
         self.source = str(source)
         self.file: TextIO | None = None
