@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evometrics.deploy.options import add_servers, positive
+from evometrics.deploy.options import add_servers, filled, positive
 
 FORMATS = ("csv", "jsonl", "parquet", "sqlite", "state")
 
@@ -16,7 +16,9 @@ def add(sub: argparse.ArgumentParser) -> None:
         "file", type=Path, metavar="FILE", help="SQLite, evolution_state.json, CSV, JSON lines or Parquet"
     )
     sub.add_argument("--format", choices=FORMATS, help="what the file is (default: as it begins)")
-    sub.add_argument("--node-id", default="import", help="node of events that name none (default import)")
+    sub.add_argument(
+        "--node-id", type=filled, default="import", help="node of events that name none (default import)"
+    )
     sub.add_argument(
         "--report", type=Path, metavar="FILE", help="rows not taken (default: beside it, .rejected.jsonl)"
     )

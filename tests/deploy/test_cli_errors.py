@@ -43,6 +43,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["stream"], {"EVOMETRICS_STREAM_ABANDONED_AFTER_SECONDS": "0"}, "abandoned_after_seconds"),
         (["up", "--brokers", NOWHERE], {}, NOWHERE),
         (["up", "--brokers", ""], {}, "--brokers: is empty"),
+        (["orchestrate", "--node-id", ""], {}, "--node-id: is empty"),
         (["replay", "--clickhouse-url", " "], {}, "--clickhouse-url: is empty"),
         (["up", "--clickhouse-url", f"http://{NOWHERE}"], {}, NOWHERE),
         (["import", "no-such-file.csv"], {}, "no-such-file.csv: can't be read"),
