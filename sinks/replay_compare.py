@@ -50,7 +50,7 @@ class TableDifferences:
     """How one table differs.
 
     Attributes:
-        live, replayed: rows in the range.
+        live, replayed: rows in the range; of snapshots, those in the table and those that were made.
         counts: rows by kind (`replay_sql`).
     """
 
@@ -106,13 +106,18 @@ class Comparison:
             given,
         )
         result = TableDifferences(topic.table)
-        for table, attribute in ((live, "live"), (name, "replayed")):
-            ((number,),) = await shadow.rows(f"SELECT count() FROM {table} AS r FINAL WHERE {where}", about)
-            setattr(result, attribute, int(number))
+        result.live, result.replayed = await self.count(live, where), await self.count(name, where)
         for kind, number in await shadow.rows(f"SELECT kind, count() FROM {differences} GROUP BY kind"):
             result.counts[str(kind)] = int(number)
             result.samples[str(kind)] = await self.sampled(topic, str(kind), samples)
         return result
+
+    async def count(self, table: str, where: str) -> int:
+        """Return the number of a table's rows."""
+        ((number,),) = await self.shadow.rows(
+            f"SELECT count() FROM {table} AS r FINAL WHERE {where}", self.meant.where()[1]
+        )
+        return int(number)
 
     def differences(self, topic: Topic) -> str:
         """Return the name of the table of a table's differences."""

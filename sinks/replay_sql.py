@@ -18,6 +18,8 @@ where it was there (`settled`) before the replay began to read, and all that it 
   its start is not taken back to one that was not, where the start may not have been read.
 - kpi_deltas: its snapshot is among those read; for an older version also the live row's previous snapshot. A
   missing row without a previous snapshot is only added where no snapshot can have been lost.
+- kpi_snapshots, where KPI deltas are meant: only what the replay has made is held against the table, and all
+  that comes of it is `added`.
 - success_rates: its window lies within the time of which all completions were read (`complete_from`).
 """
 
@@ -57,6 +59,7 @@ class Judged:
             event it came of, the one before that, when window or evolution began, agent and evolution,
             whether it reports one as abandoned.
         gone, lowered, added, changed: conditions over `found` for the replay to know better.
+        made_alone: the live table holds more than what is replayed, which is held against its own rows alone.
     """
 
     key: tuple[str, ...]
@@ -71,6 +74,7 @@ class Judged:
     begins: str = "r.occurred_at"
     evolution: str = "('', '')"
     abandoned: str = "false"
+    made_alone: bool = False
 
 
 def among(read: str, wanted: str) -> str:
@@ -121,6 +125,18 @@ def judged(topic: Topic, found: str, read: str) -> Judged:
             source="r.snapshot_event_id",
             previous="r.previous_event_id",
         )
+    if topic is KPI_SNAPSHOTS:
+        never = "false"
+        return Judged(
+            key=("agent_id", "occurred_at", "event_id"),
+            sources=(EVOLUTION_STARTED, EVOLUTION_COMPLETED),
+            gone=never,
+            lowered=never,
+            added="true",
+            changed=never,
+            source="r.source_event_id",
+            made_alone=True,
+        )
     assert topic is SUCCESS_RATES, "one of the derived topics"
     return Judged(
         key=("scope", "scope_value", "window_seconds", "window_end", "event_id"),
@@ -143,6 +159,7 @@ def select_found(topic: Topic, found: str, shadow: str, where: str) -> str:
     """Return the query for the rows that differ; `where` is about a row `r`."""
     known = judged(topic, found, "")
     key = ", ".join(known.key)
+    only = f" AND r.event_id IN (SELECT event_id FROM {shadow})" if known.made_alone else ""
 
     def side(table: str, live: bool) -> str:
         return (
@@ -151,7 +168,7 @@ def select_found(topic: Topic, found: str, shadow: str, where: str) -> str:
             f"{known.version} AS version_, r._inserted_at AS stored_, {known.source} AS source_, "
             f"{known.previous} AS previous_, {known.begins} AS begins_, {known.evolution} AS evolution_, "
             f"{known.abandoned} AS abandoned_, greatest(r.occurred_at, r._timestamp) AS row_time_ "
-            f"FROM {table} AS r FINAL WHERE {where}"
+            f"FROM {table} AS r FINAL WHERE {where}{only}"
         )
 
     return f"""SELECT {key},
