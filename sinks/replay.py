@@ -5,8 +5,8 @@
    Snapshots that evolutions call for and nobody has made are made, and count as if they had been read
    (`replay_made`).
 2. Compare (`replay_compare`): which rows are added, gone or changed within the rows meant.
-3. Apply, only where it is asked for: the snapshots that were made, the added and the changed rows are inserted
-   into the live tables, then what is gone is deleted.
+3. Apply, only where it is asked for: the snapshots that were made, the added and the changed rows are
+   inserted into the live tables, then what is gone is deleted.
 
 The live tables are never swapped as a whole: what the sink inserts meanwhile would be lost, or the pipeline
 would have to wait. They are ReplacingMergeTree and read with FINAL, so that a changed row replaces the other
@@ -98,7 +98,7 @@ class ReplaySettings:
         return tuple(dict.fromkeys(found))
 
     def stored(self) -> tuple[Topic, ...]:
-        """Return the topics whose tables are put right: those meant, and the snapshots that KPI deltas need."""
+        """Return the topics whose tables are put right: those meant, and for KPI deltas the snapshots."""
         return (KPI_SNAPSHOTS, *self.meant.topics) if KPI_DELTAS in self.meant.topics else self.meant.topics
 
     def begin(self, stream: StreamSettings) -> int:

@@ -11,6 +11,7 @@ from evometrics.sinks import replay_sql
 from evometrics.sinks.raw_tables import RawSelection
 from evometrics.sinks.replay_source import DAY
 from evometrics.sinks.replay_sql import APPLIED, KINDS
+from evometrics.sinks.replay_unread import unread_completions, unread_snapshots
 from evometrics.sinks.retention import days_of
 from evometrics.sinks.shadow import ShadowTables
 
@@ -80,8 +81,8 @@ class Comparison:
         if self.given is not None:
             return self.given
         given: dict[str, Any] = {"settled": self.read.settled, "reached": self.read.reached}
-        ((unread,),) = await self.shadow.rows(replay_sql.unread_completions(self.shadow.read), given)
-        ((snapshots,),) = await self.shadow.rows(replay_sql.unread_snapshots(self.shadow.read), given)
+        ((unread,),) = await self.shadow.rows(unread_completions(self.shadow.read), given)
+        ((snapshots,),) = await self.shadow.rows(unread_snapshots(self.shadow.read), given)
         given["complete_from"] = max(self.read.complete_from, int(unread) + 1 if unread else 0)
         given["all_snapshots"] = self.read.all_snapshots and not snapshots
         self.given = given

@@ -35,8 +35,9 @@ def called_for(topic: Topic, where: str) -> str:
     """Return the query for what events call for: their ids, and whether after the evolution."""
     phases = ", ".join(f"'{phase}'" for phase in PHASES[topic])
     return (
-        f"SELECT r.event_id AS source, arrayJoin(arrayIntersect(r.snapshot_phases, [{phases}])) = '{POST}' AS "
-        f"after FROM {topic.table}_rows AS r FINAL WHERE notEmpty(r.snapshot_phases) AND {where}"
+        f"SELECT r.event_id AS source, "
+        f"arrayJoin(arrayIntersect(r.snapshot_phases, [{phases}])) = '{POST}' AS after "
+        f"FROM {topic.table}_rows AS r FINAL WHERE notEmpty(r.snapshot_phases) AND {where}"
     )
 
 

@@ -24,15 +24,16 @@ from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, er
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import INSERT_SETTINGS
 
-#: Derived rows of a replay are of no partition, and their offsets, like those of snapshots that a replay makes,
-#: are below 0: a sink that asks which of its offsets are stored must not find them.
+#: Derived rows of a replay are of no partition; the snapshots that it makes are of their events'. The offsets
+#: of both are below 0: a sink that asks which of its offsets are stored must not find them.
 NO_PARTITION = -1
 KINDS_OF_TABLE = ("rows", "found", "differences")
 #: The table of the ids of the events read.
 READ = "read"
 #: Names that are a replay's, and nobody else's.
 LEFT_BEHIND = re.compile(
-    rf"({'|'.join(t.table for t in (KPI_SNAPSHOTS, *DERIVED_TOPICS))})_replay_[0-9a-f]{{8}}_({'|'.join(KINDS_OF_TABLE)})"
+    rf"({'|'.join(t.table for t in (KPI_SNAPSHOTS, *DERIVED_TOPICS))})_replay_[0-9a-f]{{8}}"
+    rf"_({'|'.join(KINDS_OF_TABLE)})"
     rf"|events_replay_[0-9a-f]{{8}}_{READ}"
 )
 UNKNOWN_TABLE = 60
