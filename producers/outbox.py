@@ -333,6 +333,7 @@ class Outbox:
                 return not rows, self.without_room(sent)
             except (sqlite3.Error, OSError) as error:
                 problem = error
+                # not `backoff`: whoever records waits for this, so all tries end within its usual time
                 time.sleep(COMMIT_PAUSE * attempt)
         self.failed += len(rows)
         self.complain(f"outbox {self.path}: {problem}; free the disk or move db_path. Events are being lost")

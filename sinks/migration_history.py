@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from evometrics.schemas.backoff import SOON_SECONDS, backoff
 from evometrics.sinks.migration_files import Migration
 from evometrics.sinks.migration_plan import MigrationError, Recorded
 from evometrics.sinks.settings import ClickHouseSettings
@@ -53,7 +54,6 @@ DISAGREEMENTS = frozenset(
     }
 )
 AGREE_SECONDS = 60.0
-AGREE_PAUSE_SECONDS = 0.2
 
 T = TypeVar("T")
 
@@ -76,13 +76,15 @@ class History:
 async def agreed(request: Callable[[], Awaitable[T]]) -> T:
     """Return what a request answers, asked again for a while where a cluster's replicas don't agree yet."""
     deadline = time.monotonic() + AGREE_SECONDS
+    attempt = 0
     while True:
         try:
             return await request()
         except DatabaseError as error:
             if error.code not in DISAGREEMENTS or time.monotonic() > deadline:
                 raise
-            await asyncio.sleep(AGREE_PAUSE_SECONDS)
+            attempt += 1
+            await asyncio.sleep(backoff(attempt, SOON_SECONDS))
 
 
 def consistency(settings: ClickHouseSettings) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def test_a_changed_file_and_a_newer_database_are_refused() -> None:
 
 
 async def test_replicas_that_do_not_agree_yet_are_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migration_history, "AGREE_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(migration_history, "backoff", lambda *_: 0.001)
     answers: list[int | None] = [286, 289, None, 60]
 
     async def ask() -> str:
