@@ -102,8 +102,8 @@ def contents(url: str) -> tuple[set[str], int, int]:
             counted = sql.query(f"SELECT count(), uniqExact(event_id) FROM {topic.table}")
             total, unique = counted.result_rows[0]
             doubled += total - unique
-            # an offset of a topic that was made anew is another message's
-            place = "_partition, _offset, event_id"
+            # a place in a topic that was made anew is another message's: the broker took it at another time
+            place = "_partition, _offset, _timestamp, event_id"
             counted = sql.query(f"SELECT count(), uniqExact({place}) FROM {topic.table}_rows")
             kept, places = counted.result_rows[0]
             stored_twice += kept - places
