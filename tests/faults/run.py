@@ -156,7 +156,8 @@ class Run:
         self.faults: Counter[str] = Counter()
         self.outage: list[PhaseReport] = []
         self.unclean: list[str] = []
-        self.refused_seconds = 0.0
+        self.refused_seconds = self.renewed_at = 0.0
+        self.deleted: dict[str, float] = {}
         self.sent: dict[str, list[Event]] = {}
         self.journals = self.parts.journals
         self.groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
@@ -176,7 +177,7 @@ class Run:
         """Let the orchestrators record and send everything, and cause the trouble meanwhile."""
         await self.record(self.trouble())
         if self.plan.topics == "grown":
-            await renewed(self.parts, self.plan.seed, self.groups[1])
+            self.renewed_at = await renewed(self.parts, self.plan.seed, self.groups[1])
             (self.journals / ENOUGH).unlink()
             await self.record(self.enough_after(AFTER))
 
@@ -218,7 +219,7 @@ class Run:
         if plan.crash:
             await self.crashed(plan.events / plan.rate)
         if plan.topics == "anew":
-            await made_anew(parts, plan.seed, self.groups)
+            self.deleted = await made_anew(parts, plan.seed, self.groups)
         if plan.topics == "grown":
             self.refused_seconds = round(await grown(parts, plan.seed), 1)
         if plan.outage or plan.scalings or plan.crash or plan.disk or plan.topics:
@@ -286,7 +287,13 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
             if refused := await asyncio.to_thread(count_refused, parts.clickhouse.url):
                 own.unclean.append(f"{refused} events were refused by their nodes")
             result = await asyncio.to_thread(
-                check, parts.clickhouse.url, own.journals, own.sent, parts.kafka.partitions
+                check,
+                parts.clickhouse.url,
+                own.journals,
+                own.sent,
+                parts.kafka.partitions,
+                own.deleted,
+                own.renewed_at,
             )
     except BaseException:
         tell(f"seed {plan.seed}: logs are in {own.folder}")

@@ -1,8 +1,8 @@
 """Topics that change under load, with workers killed while it happens: made anew, or given more partitions.
 
 A raw topic that is made anew takes with it what was not read of it. So that every row can be compared, the
-nodes rest until all of it is read; then it is deleted, and they record while it is away, and after. Nobody
-lends a hand.
+nodes rest until all is read of one that the stream reads; then it is deleted, and they record while it is
+away, and after. One that the stream does not read is deleted with the nodes at work. Nobody lends a hand.
 
 Partitions that are added are refused within a minute, with names and the way out. That way is gone to its
 end, as an operator would: all topics anew, filled from ClickHouse. Then the load goes on.
@@ -22,13 +22,14 @@ from aiokafka.admin import NewPartitions
 from evometrics.deploy.drain import Group, drain
 from evometrics.deploy.topics import create_topics
 from evometrics.schemas.topic_admin import answered, delete
-from evometrics.schemas.topics import SCOPE_COUNTS, TOPICS
+from evometrics.schemas.topics import EVOLUTION_PROGRESSED, SCOPE_COUNTS, TOPICS
 from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS, SOURCE_TOPICS
 from tests.faults.disks import kill
 from tests.faults.orchestrator import REST, RESTING
 from tests.faults.parts import Parts
 
 CASES = ("anew", "grown")
+UNREAD = EVOLUTION_PROGRESSED
 #: Seconds of load before a change, while a topic is away, and after a change.
 BEFORE, AWAY, AFTER = 4.0, 3.0, 4.0
 #: How many partitions the topics get.
@@ -40,19 +41,35 @@ CALM_SECONDS, COMMAND_SECONDS = 120.0, 300.0
 POLL_SECONDS = 0.2
 
 
-async def made_anew(parts: Parts, seed: int, groups: tuple[Group, Group]) -> None:
-    """Delete and make anew each raw topic that the stream reads; kill a worker and a sink each time."""
+async def made_anew(parts: Parts, seed: int, groups: tuple[Group, Group]) -> dict[str, float]:
+    """Delete and make anew the raw topics that the stream reads, and one that it does not; kill workers.
+
+    Returns when that last one was gone, as a Unix time by its record.
+    """
     for number, topic in enumerate((*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS), start=seed):
         await asyncio.sleep(BEFORE)
         await rest(parts)
         await drain(parts.kafka.brokers, groups, CALM_SECONDS)
-        await answered(parts.kafka, lambda admin, name=topic: delete(admin, [name]))  # type: ignore[misc]
-        kill(parts, one_of(parts, "stream", number))
-        (parts.journals / REST).unlink()
-        await asyncio.sleep(AWAY)
-        await create_topics(parts.kafka)
-        kill(parts, one_of(parts, "sink", number))
+        await delete_and_make(parts, topic, number)
+    await asyncio.sleep(BEFORE)
+    gone_at = await delete_and_make(parts, UNREAD.name, seed)
     await asyncio.sleep(AFTER)
+    return {UNREAD.record: gone_at}
+
+
+async def delete_and_make(parts: Parts, topic: str, number: int) -> float:
+    """Delete a topic and kill a stream worker; let the nodes record; make the topic and kill a sink.
+
+    Returns when it was gone, as a Unix time.
+    """
+    await answered(parts.kafka, lambda admin: delete(admin, [topic]))
+    gone_at = time.time()
+    kill(parts, one_of(parts, "stream", number))
+    (parts.journals / REST).unlink(missing_ok=True)
+    await asyncio.sleep(AWAY)
+    await create_topics(parts.kafka)
+    kill(parts, one_of(parts, "sink", number))
+    return gone_at
 
 
 async def rest(parts: Parts) -> None:
@@ -102,9 +119,13 @@ def readiness(health: str) -> str:
         return ""
 
 
-async def renewed(parts: Parts, seed: int, sink: Group) -> None:
-    """Make all topics anew with more partitions and fill them while the nodes rest; kill workers."""
+async def renewed(parts: Parts, seed: int, sink: Group) -> float:
+    """Make all topics anew with more partitions and fill them while the nodes rest; kill workers.
+
+    Returns when all there was in the old ones was stored, as a Unix time.
+    """
     await drain(parts.kafka.brokers, [sink], CALM_SECONDS)
+    stored = time.time()
     parts.kafka = replace(parts.kafka, partitions=MORE)
     brokers = ("--brokers", parts.kafka.brokers)
     both = asyncio.create_task(command("topics", *brokers, "--anew", "--partitions", str(MORE)))
@@ -116,6 +137,7 @@ async def renewed(parts: Parts, seed: int, sink: Group) -> None:
     kill(parts, one_of(parts, "stream", seed + 1))
     kill(parts, one_of(parts, "sink", seed + 1))
     await both
+    return stored
 
 
 async def command(*words: str) -> None:
