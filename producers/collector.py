@@ -349,7 +349,7 @@ class EvolutionMetricsCollector:
             failed=self.outbox.failed,
             publish_errors=self.sending.errors,
             connected=self.sending.connected,
-            latency=self.journal.latency,
+            latency=self.outbox.latency,
         )
 
     def evolution(

@@ -9,16 +9,13 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 
 from evometrics.producers.encoder import Encoder
-from evometrics.producers.latency import Latency
 from evometrics.producers.left_out import LeftOut, said
 from evometrics.producers.outbox import Outbox
 from evometrics.schemas.events import Event
-from evometrics.schemas.metric_defs import RECORD_SECONDS
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.validation import InvalidEvent
 
@@ -35,7 +32,6 @@ class Journal:
         outbox: opened by the first event, where nobody has opened it before.
         rejected: events that could not be recorded so far.
         left_out: by field, values that were left out of events, cut or put right.
-        latency: how long calls waited for their events to be on disk.
         observers: are shown every event that is recorded, in the recording thread; none may raise.
     """
 
@@ -47,7 +43,6 @@ class Journal:
         self.left_out: Counter[str] = Counter()
         self.observers: list[Callable[[Event], None]] = []
         self.opening = threading.Lock()
-        self.latency = Latency(RECORD_SECONDS.buckets)
         self.late: set[asyncio.Task[bool]] = set()
 
     def put(self, event: Event, left_out: LeftOut) -> asyncio.Future[bool]:
@@ -117,16 +112,13 @@ class Journal:
             put = self.put(event, left_out)
         except Exception as error:
             return await self.reject(record, given, error)
-        begun = time.perf_counter()
-        return self.answer(record, event.event_id, await put, begun, left_out)
+        return self.answer(record, event.event_id, await put, left_out)
 
-    def answer(self, record: str, event_id: str, stored: bool, begun: float, left_out: LeftOut) -> str | None:
+    def answer(self, record: str, event_id: str, stored: bool, left_out: LeftOut) -> str | None:
         """Return the id of an event that is on disk, None where it was shed or the disk failed.
 
-        `begun`: `perf_counter` when the wait for it began. Raises `InvalidEvent` where a value was left out
-        of the event and `strict` is set.
+        Raises `InvalidEvent` where a value was left out of the event and `strict` is set.
         """
-        self.latency.add(time.perf_counter() - begun)
         if self.strict and left_out.count:
             field, what = left_out.first
             raise InvalidEvent(record, field, what)

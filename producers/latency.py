@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from evometrics.producers.row import Row, count_waits
 
 
 class Latency:
-    """Counts durations by upper bound, in seconds. Used from several threads: a rare count may be lost.
+    """Counts durations by upper bound, in seconds. Changed by one thread only.
 
     Attributes:
         counts: durations by bound, not yet summed up; the last is that above all bounds.
@@ -19,10 +20,9 @@ class Latency:
         self.counts = [0] * (len(self.bounds) + 1)
         self.total = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Count one."""
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.total += seconds
+    def add(self, rows: Iterable[Row]) -> None:
+        """Count how long rows have waited, from when they were made until now."""
+        self.total += count_waits(rows, self.bounds, self.counts)
 
     def cumulated(self) -> list[tuple[float, int]]:
         """Return each bound, and infinity, with how many were at most that."""

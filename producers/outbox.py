@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evometrics.producers.handover import HandOver
+from evometrics.producers.latency import Latency
 from evometrics.producers.moving import Presence, move
 from evometrics.producers.outbox_file import OutboxFile, oldest_in
 from evometrics.producers.outbox_names import OutboxDamaged, OutboxFull, OutboxLock, new_outbox
@@ -24,6 +25,7 @@ from evometrics.producers.room import Room
 from evometrics.producers.row import Row, give_numbers
 from evometrics.producers.space import Space
 from evometrics.producers.waiting import answer
+from evometrics.schemas.metric_defs import RECORD_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +52,10 @@ class Outbox:
     """The events of one collector that are not yet with the broker.
 
     Attributes:
+        is_open: whether rows can be appended.
         space: what it holds, by number and size; what was shed because it was full.
         room: whether its disk has room. Without it nothing new is taken in; what is there is sent.
+        latency: how long rows waited to be on disk, from `append`.
         failed: events that could not be written (disk full or broken).
         undeleted: rows given to `delete` that are still on disk.
         group: this many events that wait are committed at once; fewer wait for others, see `SPACING`.
@@ -66,6 +70,7 @@ class Outbox:
         self.handover = HandOver()
         self.space = Space(max_bytes, self.handover)
         self.room = Room(db_path)
+        self.latency = Latency(RECORD_SECONDS.buckets)
         self.failed = 0
         self.on_commit: Callable[[], None] = lambda: None
         self.let_go_of_file: Callable[[], None] = lambda: None
@@ -86,7 +91,7 @@ class Outbox:
         self.damage = ""
         self.files: Presence | None = None
         self.on_damage: Callable[[Damage], None] = Damage.say
-        self.closing = False
+        self.is_open = self.closing = False
         self.complained = 0.0
         self.thread: threading.Thread | None = None
 
@@ -108,6 +113,7 @@ class Outbox:
         self.closing = False
         self.thread = threading.Thread(target=self.run, name="evometrics-outbox", daemon=True)
         self.thread.start()
+        self.is_open = True
 
     def has_file(self) -> bool:
         """Tell whether there is room for new events, and a file; make one where there is none."""
@@ -146,7 +152,7 @@ class Outbox:
     def close(self) -> None:
         """Commit what was appended, end the thread, and delete the file where nothing is left in it."""
         with self.mutex:
-            self.closing = True
+            self.is_open, self.closing = False, True
             self.wake()
         if self.thread is not None:
             self.thread.join()
@@ -159,11 +165,6 @@ class Outbox:
                 logger.error("%s; what can be read of it is sent at the next start", error)
             self.lock.close(delete=left == 0)
         self.thread = self.file = self.files = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether rows can be appended."""
-        return self.thread is not None and not self.closing
 
     def let_go(self) -> None:
         """In a forked child: give up the parent's lock, which would else keep its outbox from adoption.
@@ -184,7 +185,7 @@ class Outbox:
         """
         row, waiter = Row(0, topic, key, value), asyncio.get_running_loop().create_future()
         with self.mutex:
-            open_ = self.thread is not None and not self.closing
+            open_ = self.is_open
             if open_:
                 self.queue.append(row)
                 self.waiters.append(waiter)
@@ -234,6 +235,7 @@ class Outbox:
                 self.delete_later(sent)
                 time.sleep(COMMIT_PAUSE)
                 stored = [False] * len(batch)
+            self.latency.add(batch)
             answer(waiters, stored)
             if sent or True in stored:
                 self.on_commit()

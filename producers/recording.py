@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -81,9 +80,8 @@ class Recording:
                 self.sampler.forget(named(forgotten.started))
         except Exception as error:
             return await self.journal.reject(record, event, error)
-        begun = perf_counter()
         try:
-            return self.journal.answer(record, started.event_id, await put, begun, left_out)
+            return self.journal.answer(record, started.event_id, await put, left_out)
         finally:
             active.returned = ticks()
 
@@ -114,8 +112,7 @@ class Recording:
             put = self.journal.put(event, left_out)
         except Exception as error:
             return await self.journal.reject(EvolutionProgressed.record, given, error)
-        begun = perf_counter()
-        return self.journal.answer(event.record, event.event_id, await put, begun, left_out)
+        return self.journal.answer(event.record, event.event_id, await put, left_out)
 
     async def completion(self, event: object) -> str | None:
         """Record that an evolution has ended; the very same one only once."""
@@ -144,13 +141,13 @@ class Recording:
             self.history.values.append(value)
         except Exception as error:
             return await self.journal.reject(EvolutionCompleted.record, event, error)
-        begun, event_id = perf_counter(), completed.event_id
+        event_id = completed.event_id
         # hundreds may wait here: their parts would keep memory, and the garbage collector, busy
         del completed, value, active, usage, last
         stored = await put
         if not stored:
             self.recent.forget(mark)  # given again, it is to be recorded
-        return self.journal.answer(EvolutionCompleted.record, event_id, stored, begun, left_out)
+        return self.journal.answer(EvolutionCompleted.record, event_id, stored, left_out)
 
     async def snapshot(
         self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any, more: Any
@@ -181,8 +178,7 @@ class Recording:
         except Exception as error:
             given = {"agent_id": agent_id, "kpis": kpis}
             return await self.journal.reject(KpiSnapshot.record, given, error)
-        begun = perf_counter()
-        return self.journal.answer(snapshot.record, snapshot.event_id, await put, begun, left_out)
+        return self.journal.answer(snapshot.record, snapshot.event_id, await put, left_out)
 
     async def system_event(self, event_type: Any, data: Any) -> str | None:
         """Record something about the node or the system."""

@@ -31,6 +31,12 @@ def size_of(rows: Iterable[Row]) -> int:
 def give_numbers(rows: Iterable[Row], first: int) -> None:
     """Number rows on from `first`."""
 
+def count_waits(rows: Iterable[Row], bounds: tuple[float, ...], counts: list[int]) -> float:
+    """Count how long ago rows were made, by the lowest bound that is not less; return the sum, seconds.
+
+    The last of `counts` is that above all bounds.
+    """
+
 def latest_time(row: Row) -> int:
     """Return the latest time that a row's event holds, microseconds; 0 where it is none.
 
@@ -44,7 +50,7 @@ def columns_of(rows: Iterable[Row], last: int) -> list[int | str | bytes]:
     """Return what a statement binds for rows: each one's columns, `last`, and its checksum."""
 
 def checksum_of(row: Row) -> int:
-    """Return 32 bits that a row which was damaged on disk no longer has: of number, topic, key and value."""
+    """Return 63 bits that a row which was damaged on disk no longer has: of number, topic, key and value."""
 
 def row_of(seq: object, topic: object, key: object, value: object) -> Row | None:
     """Return the row that columns hold, None where they are of other types."""

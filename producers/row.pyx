@@ -8,8 +8,9 @@ and returns is in `row.pyi`.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_FromObject
 from libc.stdint cimport int64_t, uint8_t, uint64_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-from zlib import crc32
+from xxhash import xxh3_64_intdigest
 
 #: What a row costs beside its value: key, topic, times, and SQLite's own.
 DEF OVERHEAD = 120
@@ -25,14 +26,21 @@ cdef dict topics = {}
 DEF MOST_TOPICS = 100
 
 
+cdef double ticks() noexcept:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec + now.tv_nsec * 1e-9
+
+
 cdef class Row:
+    cdef double made
     cdef public long long seq
     cdef readonly str topic
     cdef readonly str key
     cdef readonly bytes value
 
     def __init__(self, long long seq, str topic not None, key, bytes value not None):
-        self.seq, self.topic, self.value = seq, topic, value
+        self.seq, self.topic, self.value, self.made = seq, topic, value, ticks()
         self.key = PyUnicode_FromObject(key)  # what an application gives may be of a kind of its own
 
     @property
@@ -65,6 +73,20 @@ def give_numbers(rows, long long first):
     for row in rows:
         row.seq = first
         first += 1
+
+
+def count_waits(rows, tuple bounds, list counts):
+    cdef double now = ticks(), wait, total = 0
+    cdef Py_ssize_t place, last = len(bounds)
+    cdef Row row
+    for row in rows:
+        wait = now - row.made
+        total += wait
+        place = 0
+        while place < last and <double>bounds[place] < wait:
+            place += 1
+        counts[place] += 1
+    return total
 
 
 def columns_of(rows, last):
@@ -144,10 +166,10 @@ def whole_row(seq, topic, key, value, checksum):
 
 
 cdef object checked(Row row):
-    # what comes before the value is where its checksum begins; the byte that no text has tells key from value
+    # each part's hash is where the next one's begins; SQLite's numbers have 63 bits above 0
     seed = topics.get(row.topic)
     if seed is None:
-        seed = crc32(row.topic.encode())
+        seed = xxh3_64_intdigest(row.topic.encode())
         if len(topics) < MOST_TOPICS:  # a damaged file may have any
             topics[row.topic] = seed
-    return crc32(row.value, crc32(row.key.encode() + b"\xff", seed ^ row.seq & 0xFFFF_FFFF))
+    return xxh3_64_intdigest(row.value, xxh3_64_intdigest(row.key.encode(), seed ^ <uint64_t>row.seq)) >> 1

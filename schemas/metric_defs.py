@@ -116,7 +116,7 @@ PUBLISH_ERRORS = MetricDef(
 RECORD_SECONDS = MetricDef(
     "evometrics_record_seconds",
     "histogram",
-    "How long a record_* call waited for its event to be on disk, seconds.",
+    "How long recorded events waited to be on disk, seconds.",
     (),
     (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )

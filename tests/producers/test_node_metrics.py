@@ -53,7 +53,7 @@ async def test_a_node_tells_what_it_recorded_and_what_waits(tmp_path: Path) -> N
     assert found["evometrics_values_left_out_total", "post_kpis"] == 1
     assert found["evometrics_events_rejected_total",] == 1
     assert found["evometrics_events_refused_total",] == found["evometrics_events_failed_total",] == 0
-    assert found["evometrics_record_seconds_count",] == found["evometrics_record_seconds_bucket", "+Inf"] == 2
+    assert found["evometrics_record_seconds_count",] == found["evometrics_record_seconds_bucket", "+Inf"] == 3
     assert 0 < found["evometrics_record_seconds_sum",] < 10
     assert found["evolution_attempts_total", "a", "nightly", "succeeded"] == 1
     assert found["evolution_duration_seconds_count", "a", "nightly"] == 1
