@@ -32,6 +32,13 @@ LOCAL: dict[str, type[Any]] = {
 }
 
 
+def filled(text: str) -> str:
+    """Take a text that is one: an empty one is a variable of the shell that is not set, and no wish."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; leave the flag out for its default")
+    return text
+
+
 def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     number = int(text) if text.isdecimal() and len(text) < 19 else 0
@@ -66,14 +73,18 @@ def iso_time(text: str) -> int:
 
 def add_common(sub: argparse.ArgumentParser) -> None:
     """Add what every subcommand takes."""
-    sub.add_argument("--data", default=DATA, help="folder of the local stack (default ./.evometrics)")
+    sub.add_argument(
+        "--data", type=filled, default=DATA, help="folder of the local stack (default ./.evometrics)"
+    )
     sub.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings by section")
     sub.add_argument("--traceback", action="store_true", help="show where an error comes from")
 
 
 def add_kafka(sub: argparse.ArgumentParser) -> None:
     """Add how to reach the broker."""
-    sub.add_argument("--brokers", metavar="HOST:PORT[,...]", help="Kafka (default: the local stack's)")
+    sub.add_argument(
+        "--brokers", type=filled, metavar="HOST:PORT[,...]", help="Kafka (default: the local stack's)"
+    )
     sub.add_argument("--registry-url", metavar="URL", help="schema registry (default: none)")
 
 
@@ -85,9 +96,11 @@ def add_layout(sub: argparse.ArgumentParser) -> None:
 
 def add_clickhouse(sub: argparse.ArgumentParser) -> None:
     """Add how to reach ClickHouse; the password comes from EVOMETRICS_CLICKHOUSE_PASSWORD."""
-    sub.add_argument("--clickhouse-url", metavar="URL", help="ClickHouse (default: the local stack's)")
-    sub.add_argument("--clickhouse-user", metavar="NAME", help="its user (default: default)")
-    sub.add_argument("--database", help="its database (default: evometrics)")
+    sub.add_argument(
+        "--clickhouse-url", type=filled, metavar="URL", help="ClickHouse (default: the local stack's)"
+    )
+    sub.add_argument("--clickhouse-user", type=filled, metavar="NAME", help="its user (default: default)")
+    sub.add_argument("--database", type=filled, help="its database (default: evometrics)")
 
 
 def add_servers(sub: argparse.ArgumentParser) -> None:
@@ -107,8 +120,10 @@ def add_local(sub: argparse.ArgumentParser) -> None:
     text = "Kafka brokers to start: 1, or a cluster of 3 (default 1)"
     sub.add_argument("--local-brokers", type=broker_count, metavar="NUMBER", help=text)
     text = "use this Kafka instead of starting one"
-    sub.add_argument("--brokers", metavar="HOST:PORT[,...]", help=text)
-    sub.add_argument("--clickhouse-url", metavar="URL", help="use this ClickHouse instead of starting one")
+    sub.add_argument("--brokers", type=filled, metavar="HOST:PORT[,...]", help=text)
+    sub.add_argument(
+        "--clickhouse-url", type=filled, metavar="URL", help="use this ClickHouse instead of starting one"
+    )
 
 
 def add_http(sub: argparse.ArgumentParser) -> None:

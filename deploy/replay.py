@@ -14,12 +14,15 @@ from evometrics.deploy.commands.replay import replay_settings, source, stream_se
 from evometrics.deploy.options import clickhouse_settings
 from evometrics.deploy.republish import say
 from evometrics.deploy.tables import Found, cell, table, to_json
+from evometrics.schemas.topics import KPI_SNAPSHOTS
 from evometrics.sinks.replay import Computed, replaying
 from evometrics.sinks.replay_compare import Sample, TableDifferences, total
 from evometrics.sinks.replay_sql import KINDS
 
 #: Exit code of a dry run that found rows to put right; 0: there are none, or they were put right.
 DIFFERENT = 3
+MADE = "are KPI snapshots, made of the evolutions that call for them"
+TO_MAKE = "are KPI snapshots that evolutions call for and nobody has made"
 MEANINGS = {
     "added": "are missing in the live table",
     "gone": "are in the live table and come of no event",
@@ -46,15 +49,17 @@ async def run_replay(args: argparse.Namespace) -> int:
             await replay.apply()
             left = await replay.compare()
     applied = args.apply and total(found) > 0
+    made = sum(each.counts["added"] for each in found if each.table == KPI_SNAPSHOTS.table)
     if args.json:
-        print(to_json(as_json(computed, found, applied, total(left))))
+        print(to_json(as_json(computed, found, applied, made, total(left))))
     elif applied:
-        print(
-            f"\n{total(found)} rows put right in {time.monotonic() - began:.0f} s, {total(left)} differ now"
-        )
+        seconds = time.monotonic() - began
+        print(f"\n{total(found)} rows put right in {seconds:.0f} s, {total(left)} differ now")
     else:
         print(report(found))
         print("\n" + conclusion(total(found)))
+    if made and not args.json:
+        print(f"{made} of them {MADE if applied else TO_MAKE}")
     if total(left):
         return 1 if args.apply else DIFFERENT
     return 0
@@ -68,14 +73,15 @@ def conclusion(number: int) -> str:
 
 
 def as_json(
-    computed: Computed, found: Sequence[TableDifferences], applied: bool, left: int
+    computed: Computed, found: Sequence[TableDifferences], applied: bool, made: int, left: int
 ) -> dict[str, Any]:
-    """Return a run as a program reads it."""
+    """Return a run as a program reads it; `made` are the snapshots that are missing."""
     return {
         "computed": dataclasses.asdict(computed),
         "tables": {each.table: dataclasses.asdict(each) for each in found},
         "different": total(found),
         "applied": applied,
+        "snapshots_made": made if applied else 0,
         "different_now": left,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -48,6 +49,8 @@ async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[Found]
     chosen = Query(without_comments(text)).format
     if chosen is not None and not isinstance(parse(text.encode()), Insert):
         raise QueryFailed(f"leave FORMAT {chosen} out; --json prints one JSON object a row")
+    if names_outfile(text):
+        raise QueryFailed("leave INTO OUTFILE out; > FILE takes what is printed")
     client = await open_client(settings)
     try:
         context = client.create_query_context(text)
@@ -63,6 +66,10 @@ async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[Found]
                     yield found
                     found = Found(found.columns, [])
         yield found
+    except TypeError as error:
+        if not str(error).startswith("unhashable"):
+            raise
+        raise QueryFailed("has a map whose keys are lists: ask for mapKeys and mapValues of it") from None
     except CLICKHOUSE_ERRORS as error:
         asked = cell(" ".join(text.split()))
         raise QueryFailed(f"{asked}: {' '.join(str(error).split())}") from None
@@ -80,3 +87,9 @@ def without_comments(text: str) -> str:
     """Return a statement without its comments."""
     tokens = TOKEN.finditer(text.encode())
     return b"".join(b" " if token["gap"] else token[0] for token in tokens).decode()
+
+
+def names_outfile(text: str) -> bool:
+    """Tell whether a statement asks for a file on the client's side, of which a server knows nothing."""
+    words = [(token["word"] or b"").upper() for token in TOKEN.finditer(text.encode()) if not token["gap"]]
+    return (b"INTO", b"OUTFILE") in itertools.pairwise(words)

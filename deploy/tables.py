@@ -84,8 +84,10 @@ def table(found: Found) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return a value as it is shown."""
+    """Return a value as it is shown, in one line: what a terminal would obey is written as an escape."""
     if value is None:
         return "-"
     text = f"{value:.4g}" if isinstance(value, float) else plain(value)
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"

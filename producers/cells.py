@@ -172,6 +172,8 @@ def number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         refuse(name, value, "is no number")
     try:
+        if isinstance(value, str) and "_" in value:
+            raise ValueError  # 1_0 is ten in Python alone
         found = float(value)
     except (ValueError, OverflowError):
         comma = isinstance(value, str) and value.count(",") == 1 and "." not in value

@@ -29,7 +29,7 @@ def of_text(value: str) -> int:
     Raises `NoTime`.
     """
     text = value.strip()
-    if not (len(text) == BASIC_DATE and text.isdecimal()):
+    if not ((len(text) == BASIC_DATE and text.isdecimal()) or "_" in text):  # 1_0 is ten in Python alone
         try:
             return of_number(int(text) if text.isascii() and text.isdecimal() else float(text))
         except NoTime:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -28,6 +29,8 @@ NOT_THERE = frozenset({40401, 40402, 40403})
 REFUSED = frozenset({409, 422})
 #: Bytes of an answer: schemas take some thousands.
 MOST_BYTES = 10_000_000
+#: The most that a message's four bytes hold of an id, which Confluent's clients take for a signed number.
+MOST_ID = 2**31 - 1
 #: A registry also answers with a conflict where several parts create a subject at once.
 TRIES = 3
 
@@ -123,41 +126,63 @@ class RegistryClient:
         request = urllib.request.Request(self.url + path, data, {"Content-Type": CONTENT_TYPE}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=self.timeout) as response:
-                return json.loads(response.read(MOST_BYTES))
+                answer = json.loads(read_within(response, MOST_BYTES, self.timeout))
         except urllib.error.HTTPError as error:
-            text = text_of(error)
+            text = text_of(error, self.timeout)
             if error_code(text) in NOT_THERE:
                 return None
             if error.code in REFUSED:
                 raise IncompatibleSchema(
-                    f"{self.name}{path} refuses the schema: {text}; add a new version that is "
+                    f"{self.name}{path} refuses the schema: {shown(text)}; add a new version that is "
                     "compatible with those there, or use another registry"
                 ) from None
             raise RegistryUnavailable(
-                f"{self.name}{path}: {error.code} {text[:500]}; correct registry_url, or see "
+                f"{self.name}{path}: {error.code} {shown(text[:500])}; correct registry_url, or see "
                 "the registry's log"
             ) from None
         except (OSError, ValueError, http.client.HTTPException, RecursionError) as error:
             raise RegistryUnavailable(
-                f"{self.name}: {masked(str(error) or repr(error))}; start it or correct registry_url"
+                f"{self.name}: {shown(str(error) or repr(error))}; start it or correct registry_url"
             ) from None
+        if answer is None:  # which is not that there is no such thing
+            raise RegistryUnavailable(f"{self.name}{path} answers null; correct registry_url")
+        return answer
 
     def id_in(self, answer: Any) -> int:
         """Return the schema id of an answer. Raises `RegistryUnavailable` where it has none."""
-        try:
-            return int(answer["id"])
-        except (KeyError, TypeError, ValueError):
+        number = answer.get("id") if isinstance(answer, dict) else None
+        if type(number) is not int or not 0 <= number <= MOST_ID:
             raise RegistryUnavailable(
                 f"{self.name} answers without a schema's id: {json.dumps(answer):.100}; correct registry_url"
-            ) from None
+            )
+        return number
 
 
-def text_of(error: urllib.error.HTTPError) -> str:
+def read_within(answer: Any, most: int, seconds: float) -> bytes:
+    """Read a body, at most so many bytes of it. Raises `TimeoutError` where it comes too slowly, by drops."""
+    deadline = time.monotonic() + seconds
+    found = bytearray()
+    while len(found) < most and (part := answer.read1(most - len(found))):
+        found += part
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"its answer has not come to its end in {seconds:g} s")
+    if len(found) < most and answer.length:
+        raise http.client.IncompleteRead(bytes(found), answer.length)
+    return bytes(found)
+
+
+def text_of(error: urllib.error.HTTPError, seconds: float) -> str:
     """Return the beginning of an error's text; empty where it can't be read."""
     try:
-        return error.read(2000).decode(errors="replace")
+        return read_within(error, 2000, seconds).decode(errors="replace")
     except (OSError, http.client.HTTPException):
         return ""
+
+
+def shown(text: str) -> str:
+    """Return what a registry says as a message may have it: in one line, without a secret."""
+    line = " ".join(str(masked(text)).split())
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
 
 
 def error_code(text: str) -> int | None:

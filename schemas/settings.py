@@ -26,6 +26,12 @@ S = TypeVar("S")
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
+#: User and password, which may have spaces in them where a URL begins before; else what is before the @.
+OF_A_USER = re.compile(r"(\w+://).*@|\S*@", re.DOTALL)
+#: A parameter of a URL that gives access, by what its name has in it.
+SECRET_PARAMETER = re.compile(
+    r"(?i)([?&](?:u|p|[^=&\s]*(?:user|pass|pwd|token|secret|key|auth|sig|cred)[^=&\s]*)=)[^&\s]*"
+)
 ADDRESS = re.compile(r"[^\s/@]+:(?P<port>[0-9]{1,5})")
 
 PREFIX = "EVOMETRICS_"
@@ -37,6 +43,8 @@ SERVICE_LINK = re.compile(
 )
 SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
 DEFAULT = "default"
+#: What a file's value that is no text may be.
+KINDS: Mapping[object, str] = {list: "a list", dict: "a table"}
 
 
 class SettingsError(EvometricsError, ValueError):
@@ -97,8 +105,8 @@ def masked(value: object) -> object:
     """Return a value as it may be shown: text without the user and password, or the token, of a URL."""
     if not isinstance(value, str):
         return value
-    text = re.sub(r"(\w+://)?\S*@", r"\1***@", value)
-    return re.sub(r"(?i)([?&](?:u|p|user|username|password|token)=)[^&\s]*", r"\1***", text)
+    text = OF_A_USER.sub(r"\1***@", value)
+    return SECRET_PARAMETER.sub(r"\1***", text)
 
 
 class Masked:
@@ -187,7 +195,7 @@ def check_names(
                 f"[{section}]: no such section{near or '; there are ' + ', '.join(sorted(known))}"
             )
         if not isinstance(entries, Mapping):
-            raise SettingsError(f"{section}={entries!r}: give a section [{section}] with its settings")
+            raise SettingsError(f"{section}: give a section [{section}] with its settings")
         for name in entries:
             names = known[section]
             if names is not None and name not in names:
@@ -238,5 +246,6 @@ def convert(source: str, raw: Any, wanted: Any) -> Any:
             kind = "a whole number" if wanted is int else "a number"
             raise SettingsError(f"{source}={masked(raw)!r}: give {kind}") from None
     if not isinstance(raw, str | int | float):
-        raise SettingsError(f"{source}={raw!r}: give text")
+        # Not the value: it may be the password.
+        raise SettingsError(f"{source}: give text in the place of {KINDS.get(type(raw), 'what is there')}")
     return str(raw)

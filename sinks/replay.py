@@ -2,9 +2,11 @@
 
 1. Compute: all starts, completions and snapshots of a source (`replay_source`), in the order of their time in
    Kafka, go through the stream's own computations (`streams.offline`) into shadow tables (`shadow`).
+   Snapshots that evolutions call for and nobody has made are made, and count as if they had been read
+   (`replay_made`).
 2. Compare (`replay_compare`): which rows are added, gone or changed within the rows meant.
-3. Apply, only where it is asked for: the added and changed rows are inserted into the live tables, then what
-   is gone is deleted.
+3. Apply, only where it is asked for: the snapshots that were made, the added and the changed rows are
+   inserted into the live tables, then what is gone is deleted.
 
 The live tables are never swapped as a whole: what the sink inserts meanwhile would be lost, or the pipeline
 would have to wait. They are ReplacingMergeTree and read with FINAL, so that a changed row replaces the other
@@ -39,13 +41,14 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from evometrics.schemas.settings import require
-from evometrics.schemas.topics import DERIVED_TOPICS, KPI_SNAPSHOTS, Topic
+from evometrics.schemas.topics import DERIVED_TOPICS, KPI_DELTAS, KPI_SNAPSHOTS, Topic
 from evometrics.sinks import replay_sql
 from evometrics.sinks.client import open_client
 from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.raw_tables import RawSelection
 from evometrics.sinks.replay_compare import Comparison, ReadFrom, TableDifferences
 from evometrics.sinks.replay_compute import Computing
+from evometrics.sinks.replay_made import MadeSnapshot
 from evometrics.sinks.replay_source import MAX_AHEAD, Source, TableSource
 from evometrics.sinks.replay_store import Storing
 from evometrics.sinks.republish_steps import steps
@@ -94,6 +97,10 @@ class ReplaySettings:
         found = (topic for each in self.meant.topics for topic in replay_sql.judged(each, "", "").sources)
         return tuple(dict.fromkeys(found))
 
+    def stored(self) -> tuple[Topic, ...]:
+        """Return the topics whose tables are put right: those meant, and for KPI deltas the snapshots."""
+        return (KPI_SNAPSHOTS, *self.meant.topics) if KPI_DELTAS in self.meant.topics else self.meant.topics
+
     def begin(self, stream: StreamSettings) -> int:
         """Return from when on messages are read, by their time in Kafka, milliseconds; 0 for all.
 
@@ -112,7 +119,7 @@ class Computed:
 
     Attributes:
         events: raw events read.
-        rows: derived rows written to the shadow tables, corrected ones counted again.
+        rows: rows written to the shadow tables, corrected ones counted again.
         unreadable: events that the stream makes dead letters of.
         seconds, cpu_seconds: what it took, and this process's time of a processor.
     """
@@ -125,7 +132,11 @@ class Computed:
 
 
 class Replay:
-    """One replay. Use it through `replaying`."""
+    """One replay. Use it through `replaying`.
+
+    Attributes:
+        made: snapshots that were made, of any time and agent.
+    """
 
     def __init__(
         self,
@@ -142,6 +153,7 @@ class Replay:
         self.span = min(SPAN, stream.allowed_lateness_seconds * SECOND // 2)
         self.read = ReadFrom(begun, begun - round(settings.settle_seconds * 1000))
         self.watermark: int | None = None
+        self.made = 0
 
     @property
     def events(self) -> int:
@@ -163,6 +175,7 @@ class Replay:
                     messages = await self.computed(computing, step.events)
                     await storing.put(step.events, messages, step.events[-1].timestamp)
                     result.events += len(step.events)
+                    self.made += sum(isinstance(event, MadeSnapshot) for event in step.events)
                     done(len(step.events))
             reached = min(self.source.reached, self.read.settled * 1000)
             await storing.put([], await self.abandoned(computing, reached), reached // 1000)
@@ -195,22 +208,28 @@ class Replay:
         found = await computing.abandon(now)
         return [message for message in found if not agents or message.key in agents]
 
+    @property
+    def compared(self) -> list[Topic]:
+        """The topics whose tables are held against the live ones; snapshots first, which others come of."""
+        return [topic for topic in self.shadow.topics if topic is not KPI_SNAPSHOTS or self.made]
+
     async def compare(self) -> list[TableDifferences]:
         """Return how each table differs."""
         comparison = Comparison(self.shadow, self.settings.meant, self.read)
-        return [await comparison.compare(topic, self.settings.samples) for topic in self.shadow.topics]
+        return [await comparison.compare(topic, self.settings.samples) for topic in self.compared]
 
     async def apply(self) -> None:
         """Put right what the last comparison found. The same again does no harm."""
         comparison = Comparison(self.shadow, self.settings.meant, self.read)
-        for topic in self.shadow.topics:
+        for topic in self.compared:
             differences = comparison.differences(topic)
             await self.shadow.command(
                 replay_sql.insert_differences(topic, self.shadow.name(topic), differences)
             )
-            await self.shadow.command(
-                replay_sql.delete_differences(topic, differences), {"settled": self.read.settled}
-            )
+            if topic is not KPI_SNAPSHOTS:
+                await self.shadow.command(
+                    replay_sql.delete_differences(topic, differences), {"settled": self.read.settled}
+                )
 
 
 @asynccontextmanager
@@ -228,7 +247,7 @@ async def replaying(
     """
     client = await open_client(clickhouse)
     try:
-        shadow = ShadowTables(client, clickhouse, settings.meant.topics)
+        shadow = ShadowTables(client, clickhouse, settings.stored())
         await shadow.create()
         try:
             ((now,),) = await shadow.rows("SELECT toUnixTimestamp64Milli(now64(3))")

@@ -11,6 +11,7 @@ from evometrics.sinks import replay_sql
 from evometrics.sinks.raw_tables import RawSelection
 from evometrics.sinks.replay_source import DAY
 from evometrics.sinks.replay_sql import APPLIED, KINDS
+from evometrics.sinks.replay_unread import unread_completions, unread_snapshots
 from evometrics.sinks.retention import days_of
 from evometrics.sinks.shadow import ShadowTables
 
@@ -50,7 +51,7 @@ class TableDifferences:
     """How one table differs.
 
     Attributes:
-        live, replayed: rows in the range.
+        live, replayed: rows in the range; of snapshots, those in the table and those that were made.
         counts: rows by kind (`replay_sql`).
     """
 
@@ -80,8 +81,8 @@ class Comparison:
         if self.given is not None:
             return self.given
         given: dict[str, Any] = {"settled": self.read.settled, "reached": self.read.reached}
-        ((unread,),) = await self.shadow.rows(replay_sql.unread_completions(self.shadow.read), given)
-        ((snapshots,),) = await self.shadow.rows(replay_sql.unread_snapshots(self.shadow.read), given)
+        ((unread,),) = await self.shadow.rows(unread_completions(self.shadow.read), given)
+        ((snapshots,),) = await self.shadow.rows(unread_snapshots(self.shadow.read), given)
         given["complete_from"] = max(self.read.complete_from, int(unread) + 1 if unread else 0)
         given["all_snapshots"] = self.read.all_snapshots and not snapshots
         self.given = given
@@ -106,13 +107,18 @@ class Comparison:
             given,
         )
         result = TableDifferences(topic.table)
-        for table, attribute in ((live, "live"), (name, "replayed")):
-            ((number,),) = await shadow.rows(f"SELECT count() FROM {table} AS r FINAL WHERE {where}", about)
-            setattr(result, attribute, int(number))
+        result.live, result.replayed = await self.count(live, where), await self.count(name, where)
         for kind, number in await shadow.rows(f"SELECT kind, count() FROM {differences} GROUP BY kind"):
             result.counts[str(kind)] = int(number)
             result.samples[str(kind)] = await self.sampled(topic, str(kind), samples)
         return result
+
+    async def count(self, table: str, where: str) -> int:
+        """Return the number of a table's rows."""
+        ((number,),) = await self.shadow.rows(
+            f"SELECT count() FROM {table} AS r FINAL WHERE {where}", self.meant.where()[1]
+        )
+        return int(number)
 
     def differences(self, topic: Topic) -> str:
         """Return the name of the table of a table's differences."""

@@ -13,8 +13,11 @@ from evometrics.schemas.topics import EVOLUTION_COMPLETED, KPI_SNAPSHOTS, Topic
 from evometrics.schemas.wire import WireFormat
 from evometrics.sinks.raw_event import RawEvent
 from evometrics.sinks.raw_tables import RawSelection, RawTables
+from evometrics.sinks.replay_made import CALLING, Maker
 from evometrics.sinks.retention import ROW_TIME, days_of
 from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.streams.offline import OfflineStream
+from evometrics.streams.settings import StreamSettings
 
 DAY = 86_400_000_000
 #: A message's event time lies at most this much ahead of its time in Kafka (`schemas.validation`).
@@ -59,8 +62,14 @@ class Source(Protocol):
 class TableSource:
     """The raw tables, which reach back further than Kafka and hold each event once.
 
+    Where snapshots are read, those that the tables' evolutions call for and nobody has made are among them
+    (`replay_made`); the evolutions are looked at for that, whether they are meant or not.
+
     Args:
         begin: time in Kafka from when on events are read, milliseconds; 0 for all.
+
+    Attributes:
+        made: about how many snapshots are made.
 
     Every call raises `ClickHouseUnavailable` or `TableMismatch`.
     """
@@ -68,8 +77,11 @@ class TableSource:
     def __init__(self, settings: ClickHouseSettings, topics: tuple[Topic, ...], begin: int) -> None:
         self.settings = settings
         self.wire = WireFormat()
+        self.topics = topics
         self.tables = RawTables(settings, RawSelection(topics), self.wire)
         self.begin = begin
+        self.maker = Maker(self.tables, OfflineStream(StreamSettings(), self.wire), begin)
+        self.made = 0
         self.end = 0
         self.events = self.complete_from = 0
         self.reached = 0
@@ -90,6 +102,10 @@ class TableSource:
     async def look(self) -> None:
         """Find out what is there."""
         await self.mind_retention()
+        if KPI_SNAPSHOTS in self.topics:
+            self.made = await self.maker.count()
+        if self.made:
+            self.tables.selection = RawSelection(tuple(dict.fromkeys([*CALLING, *self.topics])))
         bounds = await self.tables.bounds()
         if bounds is None:
             return
@@ -98,24 +114,30 @@ class TableSource:
             self.all_snapshots = False
         self.reached = bounds[1] * 1000
         self.begin, self.end = max(self.begin, bounds[0]), bounds[1] + 1
-        self.events = sum((await self.tables.counts(self.begin)).values())
+        counts = await self.tables.counts(self.begin)
+        self.events = self.made + sum(counts[topic.name] for topic in self.topics)
 
     async def mind_retention(self) -> None:
         """Take into account that rows run out."""
         assert self.tables.client is not None
         days = await days_of(self.tables.client, self.settings.database)
         kept = days.get(f"{EVOLUTION_COMPLETED.table}_rows")
+        ((now,),) = await self.tables.rows("SELECT toUnixTimestamp64Micro(now64(6))", {})
         if kept is not None:
-            ((now,),) = await self.tables.rows("SELECT toUnixTimestamp64Micro(now64(6))", {})
             self.complete_from = max(self.complete_from, int(now) - kept * DAY + SAFETY)
         snapshots = f"{KPI_SNAPSHOTS.table}_rows"
         if snapshots in days:
+            self.maker.begin = max(self.begin, (int(now) - days[snapshots] * DAY + SAFETY) // 1000)
             past = f"{ROW_TIME} <= now() - INTERVAL {days[snapshots] - 1} DAY"
             ((old,),) = await self.tables.rows(f"SELECT count() FROM {snapshots} WHERE {past}", {})
             self.all_snapshots = self.all_snapshots and not old
 
     async def slices(self, number: int) -> AsyncGenerator[list[RawEvent], None]:
         """Yield the events, as the protocol says."""
-        if self.begin < self.end:
-            async for events in self.tables.slices(self.begin, self.end, number):
-                yield events
+        if self.begin >= self.end:
+            return
+        wanted = {topic.name for topic in self.topics}
+        async for events in self.tables.slices(self.begin, self.end, number):
+            if self.made:
+                events = [e for e in await self.maker.with_made(events) if e.topic in wanted]
+            yield events

@@ -12,12 +12,15 @@ A table of the run holds the ids of all events read. A row is `gone`, or taken b
 where it was there (`settled`) before the replay began to read, and all that it came of was read:
 
 - evolution_metrics: its event is among those read. An abandoned evolution that has completed after all stays
-  as reported, and is not reported anew: whether it was in time depends on what the stream held in one batch.
-  Nor is one reported anew, or taken back, that began before `complete_from`: its completion may be lost. What
-  was reported by the clock after the last message read (`reached`) is left alone. A row that was joined with
-  its start is not taken back to one that was not, where the start may not have been read.
+  as reported, unless it had completed in time for certain (`replay_abandoned`), and is not reported anew:
+  whether it was in time depends on what the stream held in one batch. Nor is one reported anew, or taken
+  back, that began before `complete_from`: its completion may be lost. What was reported by the clock after
+  the last message read (`reached`) is left alone. A row that was joined with its start is not taken back to
+  one that was not, where the start may not have been read.
 - kpi_deltas: its snapshot is among those read; for an older version also the live row's previous snapshot. A
   missing row without a previous snapshot is only added where no snapshot can have been lost.
+- kpi_snapshots, where KPI deltas are meant: only what the replay has made is held against the table, and all
+  that comes of it is `added`.
 - success_rates: its window lies within the time of which all completions were read (`complete_from`).
 """
 
@@ -35,6 +38,7 @@ from evometrics.schemas.topics import (
     SUCCESS_RATES,
     Topic,
 )
+from evometrics.sinks.replay_abandoned import completed_in_time
 
 KINDS = ("added", "gone", "changed", "newer", "kept")
 APPLIED = ("added", "gone", "changed")
@@ -57,6 +61,7 @@ class Judged:
             event it came of, the one before that, when window or evolution began, agent and evolution,
             whether it reports one as abandoned.
         gone, lowered, added, changed: conditions over `found` for the replay to know better.
+        made_alone: the live table holds more than what is replayed, which is held against its own rows alone.
     """
 
     key: tuple[str, ...]
@@ -71,6 +76,7 @@ class Judged:
     begins: str = "r.occurred_at"
     evolution: str = "('', '')"
     abandoned: str = "false"
+    made_alone: bool = False
 
 
 def among(read: str, wanted: str) -> str:
@@ -97,8 +103,8 @@ def judged(topic: Topic, found: str, read: str) -> Judged:
         return Judged(
             key=("agent_id", "occurred_at", "event_id"),
             sources=(EVOLUTION_STARTED, EVOLUTION_COMPLETED),
-            gone=f"source IN ({among(read, wanted)}) AND (NOT abandoned OR ({COMPLETE} AND {REACHED})) "
-            f"AND {open_still}",
+            gone=f"source IN ({among(read, wanted)}) AND (NOT abandoned OR ({COMPLETE} AND {REACHED} "
+            f"AND {open_still}) OR evolution IN ({completed_in_time(found)}))",
             lowered=COMPLETE,
             added=f"NOT abandoned OR ({COMPLETE} AND {open_still})",
             changed="true",
@@ -120,6 +126,18 @@ def judged(topic: Topic, found: str, read: str) -> Judged:
             version="r.version",
             source="r.snapshot_event_id",
             previous="r.previous_event_id",
+        )
+    if topic is KPI_SNAPSHOTS:
+        never = "false"
+        return Judged(
+            key=("agent_id", "occurred_at", "event_id"),
+            sources=(EVOLUTION_STARTED, EVOLUTION_COMPLETED),
+            gone=never,
+            lowered=never,
+            added="true",
+            changed=never,
+            source="r.source_event_id",
+            made_alone=True,
         )
     assert topic is SUCCESS_RATES, "one of the derived topics"
     return Judged(
@@ -143,6 +161,7 @@ def select_found(topic: Topic, found: str, shadow: str, where: str) -> str:
     """Return the query for the rows that differ; `where` is about a row `r`."""
     known = judged(topic, found, "")
     key = ", ".join(known.key)
+    only = f" AND r.event_id IN (SELECT event_id FROM {shadow})" if known.made_alone else ""
 
     def side(table: str, live: bool) -> str:
         return (
@@ -151,7 +170,7 @@ def select_found(topic: Topic, found: str, shadow: str, where: str) -> str:
             f"{known.version} AS version_, r._inserted_at AS stored_, {known.source} AS source_, "
             f"{known.previous} AS previous_, {known.begins} AS begins_, {known.evolution} AS evolution_, "
             f"{known.abandoned} AS abandoned_, greatest(r.occurred_at, r._timestamp) AS row_time_ "
-            f"FROM {table} AS r FINAL WHERE {where}"
+            f"FROM {table} AS r FINAL WHERE {where}{only}"
         )
 
     return f"""SELECT {key},
@@ -213,25 +232,3 @@ def sample(topic: Topic, differences: str, kind: str, table: str, number: int) -
     key = ", ".join(judged(topic, "", "").key)
     some = f"SELECT {key} FROM {differences} WHERE kind = '{kind}' ORDER BY {key} LIMIT {number:d}"
     return f"SELECT {', '.join(columns(topic))} FROM {table} FINAL WHERE ({key}) IN ({some}) ORDER BY {key}"
-
-
-def unread_completions(read: str) -> str:
-    """Return the query for the last event time, microseconds, of a completion not read, or 0.
-
-    It is known by itself, or by its metrics where Kafka or the raw tables keep it no more.
-    """
-    own = f"SELECT occurred_at FROM {EVOLUTION_COMPLETED.table}_rows WHERE {STORED} AND event_id"
-    metrics = (
-        f"SELECT occurred_at FROM {EVOLUTION_METRICS.table}_rows "
-        f"WHERE {STORED} AND status != 'abandoned' AND source_event_id"
-    )
-    unread = " UNION ALL ".join(f"{each} NOT IN (SELECT event_id FROM {read})" for each in (own, metrics))
-    return f"SELECT toUnixTimestamp64Micro(max(occurred_at)) FROM ({unread})"
-
-
-def unread_snapshots(read: str) -> str:
-    """Return the query for the number of snapshots not read, known by themselves or by their KPI deltas."""
-    own = f"SELECT 1 FROM {KPI_SNAPSHOTS.table}_rows WHERE {STORED} AND event_id"
-    deltas = f"SELECT 1 FROM {KPI_DELTAS.table}_rows WHERE {STORED} AND snapshot_event_id"
-    unread = " UNION ALL ".join(f"{each} NOT IN (SELECT event_id FROM {read})" for each in (own, deltas))
-    return f"SELECT count() FROM ({unread})"

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from evometrics.schemas.tasks import end_tasks
-from evometrics.schemas.topics import SUCCESS_RATES
+from evometrics.schemas.topics import KPI_SNAPSHOTS, SUCCESS_RATES
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.raw_event import RawEvent
+from evometrics.sinks.replay_made import MadeSnapshot
 from evometrics.sinks.shadow import Row, ShadowTables
 from evometrics.streams.outputs import Message
 
@@ -25,7 +26,7 @@ class Gathered:
 
     Attributes:
         ids: of the events read, as text; empty for what is no event.
-        rows: of each topic meant, under their numbers, or their ids where a later one replaces an earlier.
+        rows: of each topic stored, under their numbers, or their ids where a later one replaces an earlier.
     """
 
     rows: dict[str, dict[bytes | int, Row]]
@@ -38,6 +39,11 @@ class Gathered:
     def add(self, events: Sequence[RawEvent], messages: Sequence[Message], stamp: int) -> None:
         """Take a step in: of several rows of one success rate the last, which knows the most."""
         self.ids += [event.event_id for event in events]
+        snapshots = self.rows.get(KPI_SNAPSHOTS.name)
+        if snapshots is not None:
+            for event in events:
+                if isinstance(event, MadeSnapshot):
+                    snapshots[len(snapshots)] = Row(event.timestamp, event.value, event.partition)
         for topic, _, value, *_ in messages:
             rows = self.rows.get(topic)
             if rows is not None:

@@ -17,31 +17,34 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from evometrics.schemas.binary import write_block
 from evometrics.schemas.catalog import newest
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.topics import DERIVED_TOPICS, Topic
+from evometrics.schemas.topics import DERIVED_TOPICS, KPI_SNAPSHOTS, Topic
 from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.blocks import block_end, container, container_format
 from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, error_code, explain
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.writer import INSERT_SETTINGS
 
-#: Rows of a replay are of no partition: a sink that asks which of its offsets are stored must not find them.
+#: Derived rows of a replay are of no partition; the snapshots that it makes are of their events'. The offsets
+#: of both are below 0: a sink that asks which of its offsets are stored must not find them.
 NO_PARTITION = -1
 KINDS_OF_TABLE = ("rows", "found", "differences")
 #: The table of the ids of the events read.
 READ = "read"
 #: Names that are a replay's, and nobody else's.
 LEFT_BEHIND = re.compile(
-    rf"({'|'.join(t.table for t in DERIVED_TOPICS)})_replay_[0-9a-f]{{8}}_({'|'.join(KINDS_OF_TABLE)})"
+    rf"({'|'.join(t.table for t in (KPI_SNAPSHOTS, *DERIVED_TOPICS))})_replay_[0-9a-f]{{8}}"
+    rf"_({'|'.join(KINDS_OF_TABLE)})"
     rf"|events_replay_[0-9a-f]{{8}}_{READ}"
 )
 UNKNOWN_TABLE = 60
 
 
 class Row(NamedTuple):
-    """A row of a derived table: its message value, and the time in Kafka, ms, of what it came of."""
+    """A row of a table: its message value, and the time in Kafka, ms, and partition of what it came of."""
 
     stamp: int
     value: bytes
+    partition: int = NO_PARTITION
 
 
 class ReplayEnded(EvometricsError, RuntimeError):
@@ -122,9 +125,9 @@ class ShadowTables:
         """Insert rows of one topic's table."""
         fmt = container_format(newest(topic.record))
         end, blocks = block_end(topic.name), []
-        for stamp, value in rows:
-            blocks.append(write_block(NO_PARTITION, self.number, stamp, value, SINGLE_OBJECT_LENGTH, end))
+        for stamp, value, partition in rows:
             self.number += 1
+            blocks.append(write_block(partition, -self.number, stamp, value, SINGLE_OBJECT_LENGTH, end))
         await self.raw_insert(
             self.name(topic),
             fmt.columns,

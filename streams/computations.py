@@ -27,7 +27,7 @@ from evometrics.streams.scopes import SCOPES, ScopeMessage, ScopeProcessor
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.snapshots import SNAPSHOT_TABLES, SnapshotProcessor
 from evometrics.streams.tables import StateTable
-from evometrics.streams.windows import Scope
+from evometrics.streams.windows import SHARED_SCOPES, Scope
 from evometrics.streams.work import AT_FAULT, letter_of
 
 T = TypeVar("T")
@@ -133,9 +133,13 @@ class Computations:
             raise UnreadableMessage("counts without a key or a value")
         try:
             scope = Scope.from_key(record.key.decode())
-            return ScopeMessage(self.places.of(record), scope, ScopeCounts.decode(record.value))
+            counts = ScopeCounts.decode(record.value)
+            counts.check(self.scopes_processor.windows)
+            if scope.kind not in SHARED_SCOPES:
+                raise ValueError(f"a scope of the kind {scope.kind:.100}")
         except Exception as error:  # whatever decoding meets in bytes that no stream has written
             raise UnreadableMessage(f"no counts of a stream's: {error!r}") from error
+        return ScopeMessage(self.places.of(record), scope, counts)
 
     def own_value(self, event: Event, value: bytes) -> bytes:
         """Return an event's message value as this worker writes it, which mostly is how it came."""

@@ -24,7 +24,7 @@ from evometrics.streams.clock import HistoryClock
 from evometrics.streams.computations import TABLES, Computations
 from evometrics.streams.evolutions import EVOLUTIONS
 from evometrics.streams.incarnations import Places
-from evometrics.streams.outputs import Message
+from evometrics.streams.outputs import Message, check_size
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
 from evometrics.streams.tables import StateTable
@@ -93,6 +93,13 @@ class OfflineStream:
             for message in self.settle(compute, partition, batch):
                 (counts if message.topic == SCOPE_COUNTS else derived).append(message)
         return derived, counts
+
+    def snapshots(self, record: Record) -> list[Message]:
+        """Return the snapshots that a start's or a completion's KPIs are; none of what is a dead letter."""
+        try:
+            return [check_size(message) for message in self.computations.evolution(record).snapshots]
+        except AT_FAULT:
+            return []
 
     def abandon(self, now: int) -> list[Message]:
         """Return the reports of evolutions that count as abandoned at a time, microseconds, by the clock."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import fastavro
 
 from evometrics.schemas.topics import SCOPE_COUNTS
 from evometrics.streams.outputs import Message
-from evometrics.streams.windows import Counts, Scope
+from evometrics.streams.windows import Counts, Scope, Window
+
+#: The last time that a row can have in ClickHouse, the end of the year 2299.
+LATEST_SECONDS = 10_413_792_000
 
 AVRO = fastavro.parse_schema(
     {
@@ -47,9 +51,22 @@ class ScopeCounts:
     @classmethod
     def decode(cls, value: bytes) -> ScopeCounts:
         """Return the counts of a message's value. Raises whatever bytes that are none lead to."""
-        record = fastavro.schemaless_reader(io.BytesIO(value), AVRO, None)
+        data = io.BytesIO(value)
+        record = fastavro.schemaless_reader(data, AVRO, None)
         assert isinstance(record, dict)
+        if data.tell() != len(value):
+            raise ValueError("something follows the counts")
         unpacked = [
             dict(zip(w[0::3], zip(w[1::3], w[2::3], strict=True), strict=True)) for w in record["counts"]
         ]
         return cls(record["source_partition"], unpacked)
+
+    def check(self, windows: Sequence[Window]) -> None:
+        """Raise `ValueError` where no stream has counted so, though the bytes can be read."""
+        if self.source_partition < 0 or len(self.counts) != len(windows):
+            raise ValueError(f"has {len(self.counts)} windows of partition {self.source_partition}")
+        for window, counts in zip(windows, self.counts, strict=True):
+            last = LATEST_SECONDS // window.step_seconds
+            for step, (attempts, successes) in counts.items():
+                if not (0 <= step < last and 0 <= successes <= attempts):
+                    raise ValueError(f"counts {successes} of {attempts} in step {step}")

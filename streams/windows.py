@@ -64,6 +64,8 @@ class Scope:
 
 
 FLEET = Scope("fleet", "all")
+#: The kinds of scopes whose evolutions come from several partitions.
+SHARED_SCOPES = frozenset({"evolution_type", "strategy", "node", FLEET.kind})
 
 
 def affected_rows(scope: Scope, window: Window, totals: Counts, changed: Iterable[int]) -> list[SuccessRate]:

@@ -224,7 +224,7 @@ class StreamHealth:
             return Standing(None, away=stopped)
         parts = self.worker.parts
         if parts is None:
-            return Standing(None, away=self.worker.refused)
+            return Standing(None)
         mine = {(tp.topic, tp.partition) for tp in assigned(parts.app) if tp.topic in SOURCE_TOPICS}
         lag = await self.lag.measure(mine)
         await self.look_for_losses(lag)
@@ -256,15 +256,15 @@ class StreamHealth:
         return f"the states of partitions {sorted(loading)} are being read" if loading else None
 
     def stopped(self) -> str | None:
-        """Return why the worker has stopped and stays up, None while it works."""
+        """Return why the worker computes nothing and stays up, None while it works."""
+        if self.worker.refused is not None:
+            return self.worker.refused
         lanes = self.worker.parts.lanes if self.worker.parts is not None else []
         return next((lane.stopped for lane in lanes if lane.stopped is not None), None)
 
     def not_ready(self) -> str | None:
         """Return why the worker is not ready, None where it is."""
         parts = self.worker.parts
-        if self.worker.refused is not None:
-            return self.worker.refused
         return "starting" if parts is None else self.joining(parts) or self.lag.away
 
 

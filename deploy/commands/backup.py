@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from evometrics.deploy.options import add_common
@@ -20,5 +21,5 @@ async def run(args: argparse.Namespace) -> int:
 
     seconds = await backup(Path(args.data), args.target)
     print(f"{args.target} is a whole copy of {args.data}, which stood still for {seconds:.1f} s")
-    print(f"It is started with: evometrics up --data {args.target}")
+    print(f"It is started with: evometrics up --data {shlex.quote(str(args.target))}")
     return 0

@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evometrics.deploy.options import add_servers, positive
+from evometrics.deploy.options import add_servers, filled, positive
 
-FORMATS = ("csv", "parquet", "sqlite", "state")
+FORMATS = ("csv", "jsonl", "parquet", "sqlite", "state")
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    sub.add_argument("file", type=Path, metavar="FILE", help="SQLite, evolution_state.json, CSV or Parquet")
+    sub.add_argument(
+        "file", type=Path, metavar="FILE", help="SQLite, evolution_state.json, CSV, JSON lines or Parquet"
+    )
     sub.add_argument("--format", choices=FORMATS, help="what the file is (default: as it begins)")
-    sub.add_argument("--node-id", default="import", help="node of events that name none (default import)")
+    sub.add_argument(
+        "--node-id", type=filled, default="import", help="node of events that name none (default import)"
+    )
     sub.add_argument(
         "--report", type=Path, metavar="FILE", help="rows not taken (default: beside it, .rejected.jsonl)"
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.options import add_common, add_kafka, kafka_settings, port, positive
+from evometrics.deploy.options import add_common, add_kafka, filled, kafka_settings, port, positive
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
-    sub.add_argument("--node-id", required=True, help="this node's name, no other node's")
+    sub.add_argument("--node-id", type=filled, required=True, help="this node's name, no other node's")
     sub.add_argument("--agents", type=positive, default=10, help="agents (default 10)")
     sub.add_argument("--evolutions", type=positive, default=100, help="evolutions (default 100)")
     sub.add_argument("--seed", type=int, default=0, help="of every random draw (default 0)")

@@ -25,7 +25,8 @@ def add(sub: argparse.ArgumentParser) -> None:
     defaults = ReplaySettings()
     names = ", ".join(topic.table for topic in DERIVED_TOPICS)
     parse = tables_among(DERIVED_TOPICS, "derived", "the others were recorded")
-    sub.add_argument("--tables", type=parse, help=f"only these, by commas (default: {names})")
+    text = f"only these, by commas (default: {names}); kpi_deltas bring missing snapshots of evolutions' KPIs"
+    sub.add_argument("--tables", type=parse, help=text)
     sub.add_argument("--from", type=moment, dest="since", metavar="TIME", help="rows since then (ISO time)")
     sub.add_argument("--to", type=moment, dest="until", metavar="TIME", help="rows before then (ISO time)")
     text = "only rows of these agents, by commas; no success rates but the agents' own"

@@ -11,6 +11,7 @@ from evometrics.deploy.options import (
     add_kafka,
     add_layout,
     config_file,
+    filled,
     http_address,
     kafka_settings,
 )
@@ -24,7 +25,9 @@ def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     sub.set_defaults(prepare=set_pace)
     add_common(sub)
-    sub.add_argument("--instance", help="this worker's name in its group, the same after a restart")
+    sub.add_argument(
+        "--instance", type=filled, help="this worker's name in its group, the same after a restart"
+    )
     add_kafka(sub)
     add_layout(sub)
     add_http(sub)

@@ -40,7 +40,7 @@ KNOWN = {
 
 def named(header: Sequence[str]) -> list[str]:
     """Return what the columns of a header are called here; one without a name is called by its place."""
-    return [column(name.strip(), place) for place, name in enumerate(header, start=1)]
+    return [column(name.strip("\ufeff").strip(), place) for place, name in enumerate(header, start=1)]
 
 
 def column(name: str, place: int) -> str:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
+import itertools
+import json
 import re
 import stat
 import zlib
 from io import BufferedReader
 from pathlib import Path
+from typing import TextIO
 
 from evometrics.schemas.settings import SettingsError
 
 GZIP = b"\x1f\x8b"
 BEGINNING = 4096
+#: Characters that a cell, and a line, may have: some times what an event may.
+MOST_CHARACTERS = 16_000_000
 #: How the files begin that a reader of ours takes as they are.
 TAKEN = {b"SQLite format 3\0": "sqlite", b"PAR1": "parquet"}
 #: How others begin, what they are, and how what is in them can be had.
@@ -39,7 +45,11 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-JSON_LIST = re.compile(r"\[\s*\{")
+JSON_LIST = re.compile(r"\[\s*[{\]]")
+#: How the KPI engine's state begins, where it is one line.
+STATE = re.compile(
+    r'\s*\{\s*"(active_agents|retired_agents|evolution_history|population_stats|last_|expert_)'
+)
 #: What reading a file on can raise where it is cut or damaged.
 DAMAGE = (OSError, EOFError, zlib.error, UnicodeError)
 
@@ -70,6 +80,8 @@ def beginning_of(path: Path) -> bytes:
 def kind_of(path: Path) -> str:
     """Return which reader takes a file. Raises `SettingsError` where none does, with what it is."""
     start = beginning_of(path)
+    if not start:
+        raise SettingsError(f"{path}: is empty")
     with path.open("rb") as file:
         compressed = file.read(len(GZIP)) == GZIP
     for magic, kind in TAKEN.items():
@@ -82,8 +94,40 @@ def kind_of(path: Path) -> str:
             raise SettingsError(f"{path}: is {what}, which is not read: {way_out}")
     text = start.decode(encoding_of(start), "ignore").lstrip()
     if JSON_LIST.match(text):
-        raise SettingsError(f"{path}: is a JSON list, which is not read: write its rows as CSV or Parquet")
-    return "state" if text.startswith("{") else "csv"
+        raise SettingsError(
+            f"{path}: is a JSON list, which is not read: write its objects one a line (jq -c '.[]')"
+        )
+    if text.startswith("{"):
+        return "jsonl" if has_json_lines(path) else "state"
+    return "csv"
+
+
+def open_text(path: Path) -> TextIO:
+    """Open a text; what its encoding does not have comes through as what `cells.text` refuses."""
+    encoding = encoding_of(beginning_of(path))
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "surrogatepass"
+    return io.TextIOWrapper(open_bytes(path), encoding, errors, newline="")
+
+
+def has_json_lines(path: Path) -> bool:
+    """Tell whether a text that begins as a JSON object has one in each line, by its first two."""
+    with open_text(path) as file:
+        try:
+            first = list(itertools.islice(filter(str.strip, file), 2))
+        except DAMAGE:
+            first = []
+    if not first or STATE.match(first[0]):
+        return False
+    return is_json(first[0]) or (first[-1] is not first[0] and first[-1].startswith("{"))
+
+
+def is_json(text: str) -> bool:
+    """Tell whether a text is JSON, whole; numbers too long to be read are."""
+    try:
+        json.loads(text, parse_int=str)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def encoding_of(start: bytes) -> str:

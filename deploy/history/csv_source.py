@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
+import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from evometrics.deploy.history.columns import cells_of, has_evolutions, named
-from evometrics.deploy.history.contents import DAMAGE, beginning_of, encoding_of, open_bytes
+from evometrics.deploy.history.contents import DAMAGE, MOST_CHARACTERS, open_text
+from evometrics.deploy.history.exported import texts_of
 from evometrics.deploy.history.sources import SourceRow, table_of
 from evometrics.schemas.settings import SettingsError
 
 DELIMITERS = ",;\t|"
-#: Characters that a cell, and a line, may have: some times what an event may.
-MOST_CHARACTERS = 16_000_000
 #: ClickHouse's NULL, and MySQL's.
 NULL = r"\N"
 #: Of a line that can't be split, what the report shows.
 SHOWN = 2000
+#: What ClickHouse writes in a text between tabs for what would end it, and for what can't be seen.
+ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 UNCLOSED = ("unexpected end of data", "field larger than field limit")
 
 
@@ -73,21 +75,15 @@ class CsvSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         csv.field_size_limit(MOST_CHARACTERS)
-        self.encoding = encoding_of(beginning_of(path))
+        #: Columns whose texts are escaped as ClickHouse does it between tabs, where it quotes nothing.
+        self.escaped: frozenset[str] = frozenset()
         self.delimiter, self.spaced, header = self.layout()
         self.columns = named(header)
+        check_header(path, self.columns)
         self.table = table_of(path, self.columns)
-        if self.delimiter == "\t" and self.table.kind.startswith("exported"):
-            raise SettingsError(
-                f"{path}: is {self.table.name} with tabs, where ClickHouse escapes instead of quoting: "
-                "export it with FORMAT CSVWithNames or Parquet"
-            )
+        if self.delimiter == "\t" and self.table.record:
+            self.escaped = texts_of(self.table.record)
         self.tables: tuple[str, ...] = (self.table.name,)
-
-    def open(self) -> TextIO:
-        """Open the file; what the encoding does not have comes through as what `cells.text` refuses."""
-        errors = "surrogateescape" if self.encoding.startswith("utf-8") else "surrogatepass"
-        return io.TextIOWrapper(open_bytes(self.path), self.encoding, errors, newline="")
 
     def layout(self) -> tuple[str, bool, list[str]]:
         """Return what is between cells, whether with a space behind it, and the header.
@@ -96,7 +92,7 @@ class CsvSource:
         each comma of the header does so in the rows.
         """
         try:
-            with self.open() as file:
+            with open_text(self.path) as file:
                 lines = Lines(file)
                 told = skip_to_header(lines)
                 first = lines.begin()
@@ -117,11 +113,21 @@ class CsvSource:
 
     def reader(self, lines: Lines, delimiter: str, spaced: bool) -> Iterator[list[str]]:
         """Return what splits lines into cells."""
+        if self.escaped:
+            return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, quotechar=None)
         return csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced, strict=True)
+
+    def cells(self, values: list[str]) -> Iterator[str | None]:
+        """Yield a row's values as they were before they were written, None for NULL."""
+        for name, value in zip(self.columns, values, strict=False):
+            if value == NULL:
+                yield None
+            else:
+                yield unescaped(value) if name in self.escaped else value
 
     def rows(self) -> Iterator[SourceRow]:
         """Yield a row for each line, or for the lines that a quoted cell spans."""
-        with self.open() as file:
+        with open_text(self.path) as file:
             lines = Lines(file)
             reader = self.reader(lines, self.delimiter, self.spaced)
             skip_to_header(lines)
@@ -145,7 +151,7 @@ class CsvSource:
                     wrong = f"has {len(values)} cells, the header {width}"
                     yield self.unsplit(place, lines, wrong, values)
                     continue
-                cells, problem = cells_of(self.columns, (None if v == NULL else v for v in values))
+                cells, problem = cells_of(self.columns, self.cells(values))
                 yield self.table.row(place, cells, problem)
 
     def unsplit(
@@ -157,6 +163,23 @@ class CsvSource:
             cells = {"text": lines.taken[0][:SHOWN]}
         lines.give_back()
         return self.table.row(place, cells, problem)
+
+
+def check_header(path: Path, columns: list[str]) -> None:
+    """Raise `SettingsError` where a header is no text, of a file that is none or has another encoding."""
+    wrong = [name for name in columns if not name.isprintable()]
+    if wrong and has_evolutions(columns):
+        raise SettingsError(f"{path}: the column {wrong[0]!r:.100} is not UTF-8: save the file as UTF-8")
+    if wrong:
+        raise SettingsError(
+            f"{path}: is neither text nor SQLite nor Parquet: it begins with {wrong[0][:20]!r}; "
+            "write its rows as CSV or Parquet"
+        )
+
+
+def unescaped(text: str) -> str:
+    """Return a text that ClickHouse has escaped."""
+    return ESCAPE.sub(lambda found: ESCAPES.get(found[1], found[1]), text) if "\\" in text else text
 
 
 def likelihood(layout: tuple[str, bool, list[str]]) -> tuple[bool, int, int]:

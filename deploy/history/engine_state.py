@@ -67,8 +67,7 @@ class EngineState:
             text = raw.decode(encoding_of(raw[:BEGINNING]), "surrogateescape")
             state = json.loads(text, parse_int=bounded_int)
         except (*DAMAGE, ValueError, RecursionError) as error:
-            hint = "; of JSON lines write the rows as CSV or Parquet" if "Extra data" in str(error) else ""
-            raise SettingsError(f"{path}: can't be read as JSON: {error}{hint}") from None
+            raise SettingsError(f"{path}: can't be read as JSON: {error}") from None
         if not isinstance(state, dict) or not {*AGENTS, "evolution_history"} & state.keys():
             raise SettingsError(
                 f"{path}: is not the KPI engine's state, an object with active_agents, retired_agents and "

@@ -101,3 +101,12 @@ READERS: Mapping[str, Callable[[Cells, str], Any]] = {
 EXPORTED = {topic.record: exported_event(EVENT_CLASSES[topic.record]) for topic in RAW_TOPICS}
 #: The one derived table whose rows are taken, as evolutions.
 AS_EVOLUTIONS = EVOLUTION_METRICS
+
+
+def texts_of(record: str) -> frozenset[str]:
+    """Return the columns of a record's table that hold one text, and neither list nor map."""
+    return frozenset(
+        field.name
+        for field in dataclasses.fields(EVENT_CLASSES[record])
+        if str(field.type).removesuffix(" | None") == "str"
+    )

@@ -123,7 +123,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
+        try:
+            return value.decode()
+        except UnicodeError:
+            return value
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple):

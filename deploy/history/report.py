@@ -52,8 +52,8 @@ class Report:
 
     def __init__(self, path: Path, source: Path) -> None:
         """Raises `SettingsError` where something else has the name."""
-        #: A link stays one: what it leads to is written.
-        self.path = path.resolve()
+        #: A link stays one: what it leads to is written. What is no file (/dev/stdout) has this name alone.
+        self.path = path if path.exists() and not path.is_file() else path.resolve()
         self.source = str(source)
         self.file: TextIO | None = None
         self.written = self.path
@@ -136,7 +136,7 @@ def is_report(path: Path) -> bool:
 def cells_json(cells: Mapping[str, Any]) -> str:
     """Return a row's cells as JSON, or as JSON of their text where it has no form for one of them."""
     try:
-        return json.dumps(cells, default=shown)
+        return json.dumps(cells, default=shown, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         return json.dumps({"text": said(cells, MOST_CHARACTERS)})
 

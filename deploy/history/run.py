@@ -18,6 +18,7 @@ from evometrics.deploy.history.alone import Alone
 from evometrics.deploy.history.contents import check_file, kind_of
 from evometrics.deploy.history.csv_source import CsvSource
 from evometrics.deploy.history.engine_state import EngineState
+from evometrics.deploy.history.json_lines import JsonLinesSource
 from evometrics.deploy.history.parquet_source import ParquetSource
 from evometrics.deploy.history.publishing import BATCH_BYTES, Publisher
 from evometrics.deploy.history.reading import Reader
@@ -41,6 +42,7 @@ READERS: dict[str, Callable[[Path], Source]] = {
     "sqlite": sqlite_source,
     "state": EngineState,
     "csv": CsvSource,
+    "jsonl": JsonLinesSource,
     "parquet": ParquetSource,
 }
 ROWS_AT_ONCE = 500

@@ -24,7 +24,7 @@ CONVERSIONS: Mapping[str, Callable[[Mapping[str, Any], str], Event]] = {
     "event": recorded_event,
     **{f"exported {record}": conversion for record, conversion in EXPORTED.items()},
 }
-#: The tables that rows of a CSV or Parquet file are counted under, if it is no export of ours.
+#: The tables that rows of CSV, JSON lines or Parquet are counted under, if it is no export of ours.
 EVOLUTIONS, SNAPSHOTS, EVENTS = "evolutions", "kpi_snapshots", "system_events"
 #: The table whose rows become a part of an evolution's event.
 STRATEGIES = "evolution_strategies"
@@ -37,8 +37,8 @@ class SourceRow:
     Attributes:
         kind: a key of `CONVERSIONS`, or `STRATEGY`.
         table: what it is counted and reported under.
-        place: where it is, by one name: `line` (CSV), `number` (Parquet, and SQLite tables that have no
-            rowid), `rowid` (SQLite) or `path` (JSON).
+        place: where it is, by one name: `line` (CSV, JSON lines), `number` (Parquet, and SQLite tables that
+            have no rowid), `rowid` (SQLite) or `path` (JSON).
         problem: why its cells can't be told; empty where they can.
     """
 
@@ -69,10 +69,17 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What the rows of a CSV or Parquet file are: their kind, and the table they are counted under."""
+    """What the rows of a CSV or Parquet file, or of JSON lines, are.
+
+    Attributes:
+        kind: a key of `CONVERSIONS`.
+        name: the table that they are counted under.
+        record: of which record it is the table, where ClickHouse has written it; else empty.
+    """
 
     kind: str
     name: str
+    record: str = ""
 
     def row(self, place: Mapping[str, int | str], cells: Mapping[str, Any], problem: str = "") -> SourceRow:
         """Return one of its rows."""
@@ -83,9 +90,9 @@ def table_of(path: Path, columns: Sequence[str]) -> Table:
     """Return what the rows of a table are, by its columns. Raises `SettingsError` where none of ours."""
     ours = exported_table(path, columns)
     if ours is AS_EVOLUTIONS:
-        return Table("evolution", ours.table)
+        return Table("evolution", ours.table, ours.record)
     if ours is not None:
-        return Table(f"exported {ours.record}", ours.table)
+        return Table(f"exported {ours.record}", ours.table, ours.record)
     found = set(columns)
     if found.isdisjoint(("success", "status")):
         if "agent_id" in found and not found.isdisjoint(KPI_COLUMNS) and not found.isdisjoint(SNAPSHOT_TIMES):

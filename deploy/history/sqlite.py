@@ -16,7 +16,7 @@ from typing import Any
 
 from evometrics.deploy.history.columns import cells_of, named
 from evometrics.deploy.history.sources import STRATEGIES, STRATEGY, Source, SourceRow
-from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, open_database, quoted
+from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, in_wal_mode, open_database, quoted
 from evometrics.schemas.history import HEADER_BYTES, HistoryError, check_file, is_history
 from evometrics.schemas.settings import SettingsError
 from evometrics.schemas.topics import BY_NAME, RAW_TOPICS
@@ -107,6 +107,8 @@ class SqliteSource:
             self.tables = tuple(name for name in TABLES if name in self.names)
             if not self.tables:
                 there = ", ".join(found) or "none"
+                if not found and in_wal_mode(path):
+                    there += f", but is in WAL mode: {path.name}-wal, where they may be, belongs beside it"
                 raise SettingsError(f"{path}: has none of the tables {', '.join(TABLES)}; it has {there}")
             self.total = self.count(db)
 

@@ -37,7 +37,10 @@ def open_database(path: Path) -> sqlite3.Connection:
             return opened(path, "mode=ro&immutable=1")
         except SQLITE_ERRORS as error:
             failure = error
-    raise SettingsError(f"{path}: can't be read as SQLite: {failure}")
+    way_out = (
+        f"; `sqlite3 {path.name} .recover` brings back what it can" if "malformed" in str(failure) else ""
+    )
+    raise SettingsError(f"{path}: can't be read as SQLite: {failure}{way_out}")
 
 
 def opened(path: Path, how: str) -> sqlite3.Connection:

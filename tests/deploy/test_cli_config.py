@@ -46,10 +46,10 @@ def test_each_setting_is_shown_with_where_it_comes_from(
         ("[kafak]\nbrokers = 'x:1'\n", "[kafak]: no such section (did you mean kafka?)"),
         ("[printer]\n", "[printer]: no such section; there are clickhouse, clickhouse_server, collector,"),
         ("[stream]\ngruop = 'x'\n", "[stream] gruop: no such setting in this section (did you mean group?)"),
-        ("kafka = 3\n", "kafka=3: give a section [kafka] with its settings"),
+        ("kafka = 3\n", "kafka: give a section [kafka] with its settings"),
         ("[kafka]\npartitions = true\n", "[kafka] partitions=True: give a whole number"),
         ("[kafka]\npartitions = 2.5\n", "[kafka] partitions=2.5: give a whole number"),
-        ("[kafka]\nclient_id = ['a']\n", "[kafka] client_id=['a']: give text"),
+        ("[kafka]\nclient_id = ['a']\n", "[kafka] client_id: give text in the place of a list"),
     ],
 )
 @pytest.mark.parametrize("command", ["topics", "config"])

@@ -15,7 +15,7 @@ from evometrics.deploy.ports import free_ports
 from evometrics.deploy.process import ChildProcess, ProcessSpec
 from evometrics.deploy.readiness import answers
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.extras import environment
+from tests.extras import environment, needed
 from tests.sinks.support import run_statements, until_stored
 
 #: Runs the command lines of its arguments as one process.
@@ -47,6 +47,12 @@ NODE = """
 """
 HISTORY = "agent_id,evolution_id,timestamp,success\nalone,e-1,2026-11-01T10:00:00Z,true\n"
 Alone = Callable[[str], tuple[list[str], dict[str, str]]]
+
+
+def test_whatever_is_installed_reads_batches_of_every_codec() -> None:
+    """Another program's producer chooses the codec; a batch that can't be read stops a worker for good."""
+    for extra in (frozenset[str](), frozenset({"streams"}), frozenset({"sinks"})):
+        assert "cramjam" in needed("evometrics", extra)
 
 
 @pytest.fixture(scope="module")

@@ -296,6 +296,28 @@ def test_killed_at_any_moment_the_same_command_again_puts_all_right_and_leaves_n
     pipeline.check()
 
 
+def test_snapshots_that_evolutions_call_for_and_nobody_has_made_are_made_once(pipeline: Pipeline) -> None:
+    """As though the stream had never read some events that the sink has stored."""
+    stack = pipeline.stack
+    right = rows(stack.clickhouse_url, "kpi_snapshot")
+    unmade = "source_event_id IS NOT NULL AND cityHash64(source_event_id) % 2 = 0"
+    with client(stack.clickhouse_url) as sql:
+        ids = f"SELECT event_id FROM kpi_snapshots WHERE {unmade}"
+        number = int(sql.query(f"SELECT count() FROM ({ids})").result_rows[0][0])
+        sql.command(f"DELETE FROM kpi_deltas_rows WHERE snapshot_event_id IN ({ids})")
+        sql.command(f"DELETE FROM kpi_snapshots_rows WHERE {unmade}")
+    assert number > 20
+    said = evometrics("replay", "--data", str(stack.data))
+    assert said.returncode == 3, said.stderr
+    assert f"{number} of them are KPI snapshots that evolutions call for and nobody has made" in said.stdout
+    assert len(rows(stack.clickhouse_url, "kpi_snapshot")) == len(right) - number
+    done = replay(stack, "--apply")
+    assert done["snapshots_made"] == number and done["different_now"] == 0
+    assert differences(right, rows(stack.clickhouse_url, "kpi_snapshot")) == []
+    pipeline.check()
+    assert replay(stack, "--apply")["snapshots_made"] == 0
+
+
 def test_a_build_that_fails_stops_with_its_traceback_and_a_mended_one_goes_on_with_nothing_lost(
     pipeline: Pipeline,
 ) -> None:

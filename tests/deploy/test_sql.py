@@ -90,6 +90,22 @@ def test_a_format_of_its_own_is_refused_with_the_way_out(ask: Asks, query: str) 
 
 
 @pytest.mark.parametrize(
+    ("query", "way_out"),
+    [
+        ("SELECT 1 AS v into outfile 'rows.csv'", "leave INTO OUTFILE out"),
+        ("SELECT map([1, 2], 'x') AS v", "ask for mapKeys and mapValues"),
+    ],
+)
+def test_what_no_answer_can_hold_is_refused_with_the_way_out(ask: Asks, query: str, way_out: str) -> None:
+    assert way_out in ask(query, code=1)
+
+
+def test_a_cell_is_one_line_without_what_a_terminal_obeys(ask: Asks) -> None:
+    query = r"SELECT 'INTO OUTFILE\n' AS first, char(27) AS second, 'größe' AS third"
+    assert ask(query).splitlines()[2].split() == ["INTO", r"OUTFILE\n", r"\x1b", "größe"]
+
+
+@pytest.mark.parametrize(
     "query", ["SELECT 'in FORMAT x' AS v", "SELECT 1 AS v -- FORMAT x", "SELECT 1 AS v /* FORMAT x */"]
 )
 def test_a_format_in_a_text_or_comment_is_none(ask: Asks, query: str) -> None:

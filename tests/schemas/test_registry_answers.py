@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from evometrics.schemas import wire as wire_module
 from evometrics.schemas.catalog import newest
-from evometrics.schemas.registry import RegistryClient, RegistryUnavailable, UnknownSchemaId
+from evometrics.schemas.registry import RegistryClient, RegistryUnavailable, UnknownSchemaId, read_within
 from evometrics.schemas.wire import UnreadableMessage, WireFormat
 
 MESSAGE = b"\0\0\0\0\7rubbish"
@@ -68,6 +69,9 @@ ODD = {
     "no text": http("200 OK", b"\xff\xfe"),
     "JSON in JSON, deep": http("200 OK", b"[" * 100_000),
     "another service's JSON": http("200 OK", b'{"status": "ok"}'),
+    "null": http("200 OK", b"null"),
+    "an id that no message has room for": http("200 OK", b'{"id": 2147483648}'),
+    "an id that is none": http("200 OK", b'{"id": true}'),
     "an error cut short": http("500 Oh", b"x", 5000),
     "a redirect to nowhere": http("302 Found", b""),
 }
@@ -111,3 +115,26 @@ def test_no_message_shows_a_password_that_somebody_wrote_into_its_url(port: str)
     with pytest.raises(RegistryUnavailable, match="correct registry_url") as refused:
         RegistryClient(f"http://me:hunter2@127.0.0.1:{port}").schema(1)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "answering", [http("502 Oh", b"<p>\r\n\tupstream http://me:hunter2@h\x1b[2J\n</p>\n")], indirect=True
+)
+def test_what_stands_in_its_place_is_shown_in_one_line_without_what_a_terminal_obeys(
+    answering: Answering,
+) -> None:
+    with pytest.raises(RegistryUnavailable) as refused:
+        RegistryClient(answering.url).schema(1)
+    assert r"502 <p> http://***@h\x1b[2J </p>; correct" in str(refused.value).replace("upstream ", "")
+
+
+def test_an_answer_that_comes_by_drops_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Drops:
+        length = 10**9
+
+        def read1(self, most: int) -> bytes:
+            return b"{"
+
+    monkeypatch.setattr("evometrics.schemas.registry.time.monotonic", itertools.count().__next__)
+    with pytest.raises(TimeoutError, match="has not come to its end in 5 s"):
+        read_within(Drops(), 10**6, 5)

@@ -12,6 +12,7 @@ import pytest
 from evometrics.producers.settings import CollectorSettings
 from evometrics.schemas.ids import derived_id, new_event_id
 from evometrics.schemas.settings import KafkaSettings, SettingsError, masked, read_settings
+from evometrics.sinks.settings import ClickHouseSettings
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def test_flags_win_over_environment_over_file_over_default() -> None:
         ({"file": {"sampel": {"count": 1}}}, "[sampel]: no such section (did you mean sample?)"),
         ({"file": {"sample": {"ratio": True}}}, "[sample] ratio=True: give a number"),
         ({"file": {"sample": {"count": 1.5}}}, "[sample] count=1.5: give a whole number"),
-        ({"file": {"sample": {"name": ["x"]}}}, "[sample] name=['x']: give text"),
+        ({"file": {"sample": {"name": ["x"]}}}, "[sample] name: give text in the place of a list"),
+        ({"file": {"sample": [{"name": "x"}]}}, "sample: give a section [sample] with its settings"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_source(given: dict[str, object], named: str) -> None:
@@ -85,7 +87,10 @@ def test_no_secret_is_shown_by_settings_or_their_errors(url: str) -> None:
         ("http://me:pass@word@h:1/x", "http://***@h:1/x"),
         ("me:a/b?c@h:1", "***@h:1"),
         ("no use of http://me:x@h:1 here", "no use of http://***@h:1 here"),
+        ("at http://me:two words@h:1 now", "at http://***@h:1 now"),
         ("https://h/?token=abc&db=x", "https://h/?token=***&db=x"),
+        ("https://h/?db=x&api_key=abc", "https://h/?db=x&api_key=***"),
+        ("https://h/?X-Amz-Signature=abc", "https://h/?X-Amz-Signature=***"),
         ("http://h:8086?db=x", "http://h:8086?db=x"),
     ],
 )
@@ -119,3 +124,12 @@ def test_derived_ids_depend_on_every_part_of_the_identity() -> None:
     assert (
         len({derived_id("a", "b"), derived_id("ab", ""), derived_id("a", "b", 1), derived_id("b", "a")}) == 4
     )
+
+
+@pytest.mark.parametrize(
+    "entry", [{"url": ["http://me:hunter2@h"]}, {"url": {"is": "hunter2"}}, ["hunter2"], "hunter2"]
+)
+def test_a_value_of_another_kind_is_not_shown_for_it_may_be_the_password(entry: object) -> None:
+    with pytest.raises(SettingsError, match="clickhouse") as refused:
+        read_settings(ClickHouseSettings, "clickhouse", environ={}, file={"clickhouse": entry})
+    assert "hunter2" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""What Kafka has no more is counted, also where its retention ends in the middle of the work."""
+"""What the sink reads of Kafka: batches of every codec, and a count of what Kafka has no more."""
 
 from __future__ import annotations
 
@@ -73,3 +73,28 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
         await producer.stop()
         await admin.close()
         await recovery.writer.close()
+
+
+async def test_batches_are_read_whatever_their_producer_compressed_them_with(broker: Kafka) -> None:
+    async def nobody() -> None: ...
+
+    codecs = (None, "gzip", "snappy", "lz4", "zstd")
+    source = KafkaSource(broker.settings, broker.sink, nobody)
+    await source.start()
+    try:
+        while not source.assigned:
+            await source.poll(0.2, 1)
+        for codec in codecs:
+            producer = AIOKafkaProducer(bootstrap_servers=broker.settings.brokers, compression_type=codec)
+            await producer.start()
+            text = f"{codec} " * 1000  # long enough to be worth the codec
+            await producer.send_and_wait(SYSTEM_EVENTS.name, text.encode(), key=b"agent-1")
+            await producer.stop()
+        found: list[bytes] = []
+        while len(found) < len(codecs):
+            fetched = await source.poll(0.5, 100)
+            values = [record.value or b"" for records in fetched.values() for record in records]
+            found += [value.split()[0] for value in values]
+        assert found == [str(codec).encode() for codec in codecs]
+    finally:
+        await source.close()

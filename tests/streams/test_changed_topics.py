@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from evometrics.deploy.topics import create_topics
+from evometrics.schemas.http import STOPPED
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import answered, delete
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS, SCOPE_COUNTS
@@ -72,7 +73,10 @@ async def test_partitions_that_are_added_are_refused_before_an_event_of_them_is_
     words = said(url)
     assert f"the states of this group (and other topics) {PARTITIONS}" in words
     assert "evometrics republish" in words and "evometrics topics" in words
-    assert words.strip() in worker.spec.log.read_text()
+    assert words.startswith(
+        STOPPED
+    )  # which the supervisor tells at its terminal, and a new start does not mend
+    assert words.removeprefix(STOPPED).strip() in worker.spec.log.read_text()
     assert await stream.derived() == before
     # nor does a group that begins now compute what lies as it did before
     with pytest.raises(PartitionsAdded, match=f"its events lie as with {PARTITIONS}"):

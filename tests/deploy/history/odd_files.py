@@ -124,6 +124,14 @@ def damaged_group(path: Path) -> None:
     path.write_bytes(content)
 
 
+def lines(*rows: object) -> bytes:
+    """Return JSON lines."""
+    return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+
+
+LINE = {"timestamp": AT, "success": True}
+LATER = {"timestamp": AT + 1, "success": False}
+GOOD_LINE = {"agent_id": "good", **LATER}
 WIDE = "x" * 200_000
 LINES = "\n".join(["line"] * 40_000)
 DIGITS = "7" * 6000
@@ -155,6 +163,9 @@ ODD = [
     Odd("long_fraction.csv", cell("post_accuracy", f"0.{DIGITS}"), BOTH),
     Odd("exponent.csv", cell("duration_seconds", "1e400"), GOOD, ("is not finite",)),
     Odd("far_duration.csv", cell("duration_seconds", "-1e300"), GOOD, ("longer than three centuries",)),
+    Odd("underscore.csv", cell("post_accuracy", "0.8_5"), GOOD, ("is no number",)),
+    Odd("underscore_count.csv", cell("generation", "1_0"), GOOD, ("is no number",)),
+    Odd("underscore_time.csv", at("1_750_000_000"), GOOD, ("nor an ISO 8601 time",)),
     Odd("decimal_comma.csv", cell("post_accuracy", '"0,85"'), GOOD, ("a point, not a comma",)),
     Odd("nan_word.csv", cell("post_accuracy", "NaN"), GOOD, ("is not finite",)),
     Odd("json_digits.csv", cell("metadata", f'"{{""n"": {DIGITS}}}"'), BOTH),
@@ -226,7 +237,11 @@ ODD = [
     ),
     Odd("no_header.csv", table(f"a,{AT},1", header=f"b,{AT},1"), refused="evolutions need agent_id"),
     Odd("no_time.csv", table("a,1", header="agent_id,success"), refused="and a time"),
-    Odd("nothing.csv", b"", refused="has the columns none"),
+    Odd("nothing.csv", b"", refused="is empty"),
+    Odd("nothing.csv.gz", gzip.compress(b""), refused="is empty"),
+    Odd("blank.csv", b"\n \n", refused="has the columns"),
+    Odd("header_not_utf8.csv", cell("caf\udce9", "x"), refused="'caf\\udce9' is not UTF-8: save the file as"),
+    Odd("two_marks.csv", b"\xef\xbb\xbf" * 2 + TWO, A_B),
     # what lies between cells, and encodings
     Odd("semicolons.csv", TWO.replace(b",", b";"), A_B),
     Odd("told_semicolons.csv", b"sep=;\r\n" + TWO.replace(b",", b";"), A_B),
@@ -246,7 +261,49 @@ ODD = [
     Odd("packed.csv.zst", b"\x28\xb5\x2f\xfd....", refused="compressed by Zstandard"),
     Odd("history.db.gz", gzip.compress(b"SQLite format 3\0"), refused="gunzip"),
     Odd("list.json", b'[{"agent_id": "a"}]', refused="is a JSON list"),
-    Odd("lines.jsonl", b'{"agent_id": "a"}\n{"agent_id": "b"}\n', refused="JSON lines"),
+    Odd(
+        "rubbish.bin",
+        b"\x7fELF\x02\x01\x01\x00" + bytes(40),
+        refused="is neither text nor SQLite nor Parquet",
+    ),
+    # JSON lines
+    Odd("lines.jsonl", lines({"agent_id": "a", **LINE}, {"agent_id": "b", **LATER}), A_B),
+    Odd("one_line.json", lines({"agent_id": "a", **LINE}), ("a",)),
+    Odd("lines.ndjson.gz", gzip.compress(b"\n" + lines({"agent_id": "a", **LINE})), ("a",)),
+    Odd("lines_utf16.jsonl", lines({"agent_id": "a", **LINE}).decode().encode("utf-16"), ("a",)),
+    Odd("first_line_cut.jsonl", b'{"agent_id": "a", "ti\n' + lines(GOOD_LINE), GOOD, ("is no JSON: ",)),
+    Odd("line_of_a_list.jsonl", lines(GOOD_LINE, [1, 2], 7), GOOD, ("no JSON object", "no JSON object")),
+    Odd(
+        "line_not_utf8.jsonl",
+        lines(GOOD_LINE) + b'{"agent_id": "\xff"}',
+        GOOD,
+        ("is not UTF-8",),
+    ),
+    Odd(
+        "line_digits.jsonl",
+        b'{"agent_id": "a", "timestamp": %s}\n' % DIGITS.encode() + lines(GOOD_LINE),
+        GOOD,
+        ("time",),
+    ),
+    Odd("line_deep.jsonl", lines(GOOD_LINE) + b'{"a":' * 90_000, GOOD, ("is no JSON",)),
+    Odd(
+        "line_nan.jsonl",
+        lines({"agent_id": "a", "post_accuracy": float("nan"), **LINE}, GOOD_LINE),
+        GOOD,
+        ("is not finite",),
+    ),
+    Odd(
+        "names_that_come_later.jsonl",
+        lines({"agent_id": "odd", "timestamp": AT}, GOOD_LINE),
+        GOOD,
+        ("success: is missing",),
+    ),
+    Odd(
+        "other_names.jsonl",
+        lines({"Agent ID": "a", "completedAt": AT, "success": True, "pre_kpis": {"accuracy": 0.5}}),
+        ("a",),
+    ),
+    Odd("no_evolutions.jsonl", lines({"a": 1}, {"b": 2}), refused="has the columns a, b; evolutions need"),
     Odd("records.avro", b"Obj\x01rest", refused="is an Avro container"),
     Odd("folder.csv", lambda path: path.mkdir(), refused="Is a directory"),
     Odd("pipe.csv", lambda path: os.mkfifo(path), refused="is a pipe"),
@@ -264,7 +321,8 @@ ODD = [
     Odd("nan_in_map.parquet", parquet(post_kpis=pa.array([[("x", float("nan"))], []], KPIS)), A_B),
     Odd("whole_as_float.parquet", parquet(agent_id=pa.array([7.0, 8.0])), ("7", "8")),
     Odd("decimal.parquet", parquet(generation=COUNT), ("b",), ("does not fit 64 bits",)),
-    Odd("bytes.parquet", parquet(agent_id=pa.array([b"a", b"\xff"])), ("a",), ("is not UTF-8",)),
+    Odd("bytes.parquet", parquet(agent_id=pa.array([b"a", b"\xff"])), ("a",), ("is no text",)),
+    Odd("bytes_beside.parquet", parquet(weights=pa.array([b"\xff\x00", b"plain"])), A_B),
     Odd("damaged_rows.parquet", damaged_group, ("a", "b"), ("rows 1 to 2 can't be read",)),
     Odd("torn.parquet", b"PAR1rubbish", refused="can't be read as Parquet"),
     # SQLite

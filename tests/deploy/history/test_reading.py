@@ -235,9 +235,11 @@ def test_a_file_that_is_none_of_these_is_refused_with_what_it_lacks(
     sqlite3.connect(tmp_path / "empty.db").execute("CREATE TABLE other (x)").connection.close()
     contents = {
         "none.csv": (b"name,score\na,1\n", "evolutions need agent_id"),
-        "empty.csv": (b"", "has the columns none"),
-        "list.json": (b"{]", "can't be read as JSON"),
-        "other.json": (b'{"a": 1}', "is not the KPI engine's state"),
+        "empty.csv": (b"", "is empty"),
+        "torn.json": (b"{]", "can't be read as JSON"),
+        "other.json": (b'{"a": 1}', "has the columns a; evolutions need agent_id"),
+        "torn_lines.json": (b'{"a": 1,\n  "b"', "can't be read as JSON"),
+        "other_lines.json": (b'{\n  "a": 1\n}', "is not the KPI engine's state"),
         "torn.parquet": (b"PAR1rubbish", "can't be read as Parquet"),
         "torn.db": (b"SQLite format 3\0rubbish", "can't be read as SQLite"),
     }

@@ -15,9 +15,10 @@ import pytest
 
 from evometrics.deploy.cli import main
 from evometrics.deploy.history.report import Report
+from evometrics.deploy.history.run import report_path
 from evometrics.deploy.history.sources import SourceRow
 from evometrics.schemas.settings import SettingsError
-from tests.deploy.history.support import rejected
+from tests.deploy.history.support import rejected, staged
 
 BAD = "agent_id,timestamp,success\na,yesterday,1\n"
 GOOD = "agent_id,timestamp,success\na,1750000000,1\n"
@@ -125,6 +126,17 @@ def test_a_pipe_or_device_is_written_to_and_stays_what_it_is(source: Path) -> No
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="a process's open files have no names here")
+def test_an_open_pipe_is_written_to_by_the_name_that_the_system_gives_it(source: Path) -> None:
+    reader, writer = os.pipe()
+    try:
+        assert imported(source, "--report", f"/dev/fd/{writer}") == 1
+        assert json.loads(os.read(reader, 10_000))["line"] == 2
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
 def test_a_device_that_is_full_is_named_and_stays(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     link = source.with_name("full")
@@ -174,3 +186,14 @@ def test_a_row_that_json_has_no_form_for_is_reported_as_text(tmp_path: Path) -> 
         for cells in odd:
             report.add(SourceRow("evolution", "evolutions", {"number": 2}, cells), "bad \udcff")
     assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == [2] * len(odd)
+
+
+def test_a_line_of_a_report_is_json_whatever_number_is_refused(source: Path) -> None:
+    def strict(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    lines = ('{"agent_id": "a", "timestamp": 1, "success": NaN}', '{"agent_id": "a", "success": -Infinity}')
+    source.write_text("\n".join(lines))
+    staged(source, "jsonl")
+    found = [json.loads(line, parse_constant=strict) for line in report_path(source, None).open()]
+    assert [entry["line"] for entry in found] == [1, 2]

@@ -62,6 +62,22 @@ def test_there_with_more_of_it_in_its_wal_it_is_to_be_copied(open_folder: Path) 
     assert row.cells["agent_id"] == "a"
 
 
+def test_a_file_that_came_without_its_wal_is_told_from_an_empty_one(tmp_path: Path) -> None:
+    db = made(tmp_path / "night.db", *WAL)
+    shutil.copy(tmp_path / "night.db", tmp_path / "copy.db")
+    db.close()
+    with pytest.raises(SettingsError, match=r"it has none, but is in WAL mode: copy\.db-wal.*belongs beside"):
+        opened(tmp_path / "copy.db", None)
+
+
+def test_a_file_that_is_cut_is_refused_with_what_brings_back_its_rows(tmp_path: Path) -> None:
+    made(tmp_path / "whole.db", "PRAGMA journal_mode = delete", *WAL[1:], "CREATE TABLE more (x)").close()
+    content = (tmp_path / "whole.db").read_bytes()
+    (tmp_path / "cut.db").write_bytes(content[: len(content) // 2])
+    with pytest.raises(SettingsError, match=r"malformed; `sqlite3 cut\.db \.recover`"):
+        opened(tmp_path / "cut.db", None)
+
+
 @pytest.mark.parametrize(
     "types", [("INTEGER", "TEXT"), ("TEXT", "INTEGER"), ("REAL", "INTEGER"), ("", "REAL")]
 )
