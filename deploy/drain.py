@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.structs import OffsetAndMetadata
 
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.group_offsets import AIOKafkaAdminClient
+from evometrics.schemas.group_offsets import AIOKafkaAdminClient, committed_offsets
+from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.topic_admin import answered
+from evometrics.schemas.topic_identity import topic_identities
 from evometrics.schemas.topics import DEAD_LETTERS, TOPICS
 from evometrics.streams.sources import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
 
@@ -76,13 +78,19 @@ async def drain(brokers: str, groups: Sequence[Group], timeout_seconds: float) -
 
 
 async def group_offsets(
-    admin: AIOKafkaAdminClient, group: str, deadline: float
-) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Return what a group has committed; a coordinator that is away is asked again until the deadline."""
+    admin: AIOKafkaAdminClient,
+    group: str,
+    partitions: Collection[TopicPartition],
+    ids: Mapping[str, str],
+    deadline: float,
+) -> dict[TopicPartition, int]:
+    """Return what a group has committed for the topics of these ids, not for others of their names.
+
+    A coordinator that is away is asked again until the deadline.
+    """
     while True:
         try:
-            found: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(group)
-            return found
+            return await committed_offsets(admin, group, partitions, ids)
         except KafkaError as error:
             if not error.retriable or time.monotonic() > deadline:
                 raise
@@ -94,13 +102,12 @@ async def drain_stage(
 ) -> None:
     """Wait until a group has committed the ends of some topics, as they are now."""
     ends = await end_offsets(brokers, topics)
+    kafka = KafkaSettings(brokers=brokers)
+    found = await answered(kafka, lambda admin: topic_identities(admin, topics))
+    ids = {name: each.topic_id for name, each in found.items()}
     while True:
-        committed = await group_offsets(admin, group, deadline)
-        left = {
-            tp: end - (committed[tp].offset if tp in committed else 0)
-            for tp, end in ends.items()
-            if end > (committed[tp].offset if tp in committed else 0)
-        }
+        committed = await group_offsets(admin, group, ends, ids, deadline)
+        left = {tp: end - committed.get(tp, 0) for tp, end in ends.items() if end > committed.get(tp, 0)}
         if not left:
             return
         if time.monotonic() > deadline:

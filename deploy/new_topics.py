@@ -14,6 +14,7 @@ from evometrics.schemas.group_offsets import committed_offsets
 from evometrics.schemas.offset_range import range_reader
 from evometrics.schemas.settings import KafkaSettings
 from evometrics.schemas.topic_admin import answered, delete, partitions_of
+from evometrics.schemas.topic_identity import topic_identities
 from evometrics.schemas.topics import TOPICS
 
 #: How many partitions are named that hold what is not stored.
@@ -48,7 +49,9 @@ async def refuse_unless_stored(kafka: KafkaSettings, group: str) -> None:
     async with range_reader(kafka, f"{kafka.client_id}-topics") as consumer:
         ends = await consumer.end_offsets(places)
         begins = await consumer.beginning_offsets(places)
-    committed = await answered(kafka, lambda admin: committed_offsets(admin, group, places, {}))
+    found = await answered(kafka, lambda admin: topic_identities(admin, numbers))
+    ids = {name: each.topic_id for name, each in found.items()}
+    committed = await answered(kafka, lambda admin: committed_offsets(admin, group, places, ids))
     left = {tp: end - max(begins[tp], committed.get(tp, 0)) for tp, end in ends.items()}
     waiting = [f"{tp.topic}[{tp.partition}]: {number}" for tp, number in sorted(left.items()) if number > 0]
     if waiting:

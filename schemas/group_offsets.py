@@ -9,6 +9,7 @@ partitions are; it can be retried, and the consumer does so by itself.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -61,11 +62,24 @@ async def committed_offsets(
     """Return the offsets that a group has committed and that count, as `next_offsets` says."""
     found = await admin.list_consumer_group_offsets(group)
     known = {tp: found[tp] for tp in partitions if tp in found and found[tp].offset >= 0}
+    named = {tp: topic_named(each.metadata) for tp, each in known.items()}
     return {
         tp: each.offset
         for tp, each in known.items()
-        if not (each.metadata and ids.get(tp.topic)) or each.metadata == ids[tp.topic]
+        if not (named[tp] and ids.get(tp.topic)) or named[tp] == ids[tp.topic]
     }
+
+
+def topic_named(metadata: str) -> str:
+    """Return the id of the topic that an offset was committed for, empty where its metadata name none.
+
+    The stream commits the id alone, the sink a JSON object that holds it.
+    """
+    try:
+        fields = json.loads(metadata)
+    except ValueError:
+        return metadata
+    return str(fields.get("topic", "")) if isinstance(fields, dict) else metadata
 
 
 GroupCoordinator._send_req = checked(GroupCoordinator._send_req)

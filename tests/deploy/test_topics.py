@@ -8,9 +8,11 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.structs import OffsetAndMetadata
 
+from evometrics.deploy.drain import DrainTimeout, Group, drain
 from evometrics.deploy.new_topics import NotStored, make_anew
 from evometrics.deploy.topics import TopicMismatch, create_topics
 from evometrics.schemas.settings import KafkaSettings
@@ -151,6 +153,17 @@ async def test_topics_and_the_streams_states_are_made_anew_once_all_is_stored_an
     for _ in range(3):
         await write(kafka, KPI_SNAPSHOTS.name)
     more = dataclasses.replace(kafka, partitions=5)
+    # what a sink committed late, for a topic of that name that was deleted, is nothing stored
+    places = {
+        TopicPartition(KPI_SNAPSHOTS.name, n): OffsetAndMetadata(9, '{"topic": "gone"}') for n in range(3)
+    }
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.brokers, group_id=group)
+    await consumer.start()
+    consumer.assign(list(places))
+    await consumer.commit(places)
+    await consumer.stop()
+    with pytest.raises(DrainTimeout, match=f"[123] messages of {KPI_SNAPSHOTS.name}"):
+        await drain(kafka.brokers, [Group(group, ((KPI_SNAPSHOTS.name,),))], 0)
     with pytest.raises(NotStored, match=rf"{group}.*{KPI_SNAPSHOTS.name}\[\d\]: [123]"):
         await make_anew(more, group, group)
     found = await answered(kafka, lambda admin: partitions_of(admin, [*NAMES, changelog]))

@@ -8,6 +8,8 @@
     python -m tests.faults --disks all                each disk runs full, by itself and by another file; may
                                                       need `unshare --map-root-user --mount` before it
     python -m tests.faults --clocks all               clocks of parts wrong, and put right in the middle
+    python -m tests.faults --topics all               raw topics deleted and made anew; all topics given 12
+                                                      partitions: refused, then made anew and republished
 
 Exit code 1 where a guarantee was broken (with --without: where a missing one was not seen).
 """
@@ -18,6 +20,7 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -27,6 +30,7 @@ from tests.faults.crash import CRASH_POINTS, parse_crashes
 from tests.faults.disks import CASES
 from tests.faults.run import Plan, Report, run
 from tests.faults.show import line_of, missing_line, phase_table
+from tests.faults.topics import CASES as CHANGES
 from tests.faults.weakened import GUARANTEES
 
 #: Events a second: what a machine of two cores bears with all parts on it, and while it catches up besides.
@@ -34,6 +38,7 @@ RATE, CRASH_RATE, OUTAGE_RATE, SCALE_RATE, DISK_RATE = 2000.0, 500.0, 400.0, 600
 #: At most where the load ends once the planned crashes have happened.
 SEED_EVENTS, CRASH_EVENTS, DISK_EVENTS = 50_000, 30_000, 60_000
 CLOCK_EVENTS, CLOCK_RATE = 16_000, 400.0
+TOPIC_EVENTS, TOPIC_RATE = 24_000, 400.0
 FAULTS = 12
 
 
@@ -42,7 +47,7 @@ def main() -> int:
     args = arguments()
     right = True
     for plan in plans(args):
-        report = asyncio.run(run(plan, lambda line: print(line, file=sys.stderr, flush=True)))
+        report = asyncio.run(ended_by_signals(plan))
         as_wanted = seen(report) if plan.without else report.right
         right = right and as_wanted
         if args.json:
@@ -54,6 +59,15 @@ def main() -> int:
         for example in report.result.examples[:6] if not plan.without else []:
             print(f"    {example[:400]}", flush=True)
     return 0 if right else 1
+
+
+async def ended_by_signals(plan: Plan) -> Report:
+    """Carry out a run; SIGTERM and SIGHUP end it as Ctrl-C does: parts ended, disks unmounted."""
+    own = asyncio.current_task()
+    assert own is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, own.cancel)
+    return await run(plan, lambda line: print(line, file=sys.stderr, flush=True))
 
 
 def arguments() -> argparse.Namespace:
@@ -79,6 +93,7 @@ def arguments() -> argparse.Namespace:
     trouble.add_argument("--scale", type=int, metavar="TIMES", help="how often 1 -> 3 -> 1")
     trouble.add_argument("--disks", choices=["all", *CASES], help="which disk runs full")
     trouble.add_argument("--clocks", metavar="PART[:SECONDS]", help=f"all, or one of {', '.join(PARTS)}")
+    trouble.add_argument("--topics", choices=["all", *CHANGES], help="how topics change under load")
     parse.add_argument("--json", action="store_true", help="print one JSON line for each run")
     args = parse.parse_args()
     if args.crash and args.crash != "all":
@@ -117,6 +132,9 @@ def plans(args: argparse.Namespace) -> Iterator[Plan]:
         elif args.clocks:
             for kind, ahead in each_clock(args.clocks):
                 yield planned(args, seed, CLOCK_EVENTS, CLOCK_RATE, clock=kind, ahead=ahead)
+        elif args.topics:
+            for case in CHANGES if args.topics == "all" else [args.topics]:
+                yield planned(args, seed, TOPIC_EVENTS, TOPIC_RATE, topics=case)
         elif args.scale:
             rate, gap = args.rate or SCALE_RATE, Plan.gap
             events = round(rate * scaling.most_seconds(args.scale, gap))
@@ -160,4 +178,7 @@ def seen(report: Report) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except asyncio.CancelledError:
+        sys.exit("ended by a signal")

@@ -28,6 +28,7 @@ class Result:
         stored_twice: messages of Kafka that are in storage more than once.
         differing: derived rows missing, unexpected or unlike the model's.
         dead_letters: messages set aside; nothing bad was sent.
+        taken: recorded events that no sink had read of a topic as it was deleted; they are not `lost`.
         examples: the first differences, in words.
     """
 
@@ -37,6 +38,7 @@ class Result:
     stored_twice: int
     differing: int
     dead_letters: int
+    taken: int
     examples: list[str]
 
     @property
@@ -54,16 +56,33 @@ def keep_every_row(url: str) -> None:
             sql.command(f"ALTER TABLE {topic.table}_rows MODIFY SETTING {none}, {any_number}")
 
 
-def check(url: str, folder: Path, sent: Mapping[str, Sequence[Event]], partitions: int) -> Result:
-    """Compare what is stored with the journals in `folder` and with the model; `sent` is by node."""
+def check(
+    url: str,
+    folder: Path,
+    sent: Mapping[str, Sequence[Event]],
+    partitions: int,
+    deleted: Mapping[str, float],
+    renewed_at: float,
+) -> Result:
+    """Compare what is stored with the journals in `folder` and with the model.
+
+    `sent` is by node; `deleted` is when topics were gone that were deleted under load, by record;
+    `renewed_at` is when all topics were made anew to be filled from ClickHouse (Unix time;
+    0 = never), with nothing on its way.
+    """
     recorded: dict[str, Event] = {}
+    last_at: dict[str, float] = {}
     maybe: dict[str, Event] = {}
     for node, events in sent.items():
         journal = read_journal(folder / f"{node}.journal")
         recorded |= {events[call.number].event_id: events[call.number] for call in journal.calls}
+        for call in journal.calls:
+            event_id = events[call.number].event_id
+            last_at[event_id] = max(call.at, last_at.get(event_id, 0.0))
         maybe |= {events[n].event_id: events[n] for n in journal.begun}
-    stored, doubled, stored_twice = contents(url)
-    lost = [event for event_id, event in recorded.items() if event_id not in stored]
+    stored, doubled, stored_twice = contents(url, renewed_at)
+    missing = [event for event_id, event in recorded.items() if event_id not in stored]
+    lost = [event for event in missing if last_at[event.event_id] >= deleted.get(event.record, 0.0)]
     examples = [f"lost: {event}" for event in lost[:3]]
     # What was under way at a kill may or may not be recorded; where it is, it counts in full. What is lost is
     # told as that, and not once more by what should have come of it.
@@ -83,7 +102,8 @@ def check(url: str, folder: Path, sent: Mapping[str, Sequence[Event]], partition
         differing += len(said)
         examples += [f"{topic.record}: {text}" for text in said[:3]]
     letters = len(rows(url, "dead_letter", strict=False))
-    return Result(len(recorded), len(lost), doubled, stored_twice, differing, letters, examples)
+    taken = len(missing) - len(lost)
+    return Result(len(recorded), len(lost), doubled, stored_twice, differing, letters, taken, examples)
 
 
 def count_refused(url: str) -> int:
@@ -93,7 +113,7 @@ def count_refused(url: str) -> int:
     return int(found.result_rows[0][0])
 
 
-def contents(url: str) -> tuple[set[str], int, int]:
+def contents(url: str, renewed_at: float) -> tuple[set[str], int, int]:
     """Return the stored ids of raw events, rows doubled for analysts, offsets stored twice."""
     ids: set[str] = set()
     doubled = stored_twice = 0
@@ -102,8 +122,9 @@ def contents(url: str) -> tuple[set[str], int, int]:
             counted = sql.query(f"SELECT count(), uniqExact(event_id) FROM {topic.table}")
             total, unique = counted.result_rows[0]
             doubled += total - unique
-            # an offset of a topic that was made anew is another message's
-            place = "_partition, _offset, event_id"
+            # an offset of a topic that was made anew is another message's, be it of the same event: it has
+            # another time, or is stored later where `republish` kept that
+            place = f"_partition, _offset, event_id, _timestamp, _inserted_at < {renewed_at}"
             counted = sql.query(f"SELECT count(), uniqExact({place}) FROM {topic.table}_rows")
             kept, places = counted.result_rows[0]
             stored_twice += kept - places

@@ -1,7 +1,8 @@
 """An orchestrator process under faults: records its node's events, and goes on where it was killed.
 
 In its folder lie `<node>.events` (a pickled list, made once for all its lives), `<node>.journal`, its
-outboxes, and `enough` once the load is to end before all is recorded.
+outboxes, `enough` once the load is to end before all is recorded, and `rest` while it is to stand still:
+`<node>.resting` answers that once all that was recorded is sent.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.faults.journal import Call, Journal, read_journal
 
 #: Calls under way at a time, as the tasks of one orchestrator would make them.
 TOGETHER = 20
-ENOUGH = "enough"
+ENOUGH, REST, RESTING = "enough", "rest", ".resting"
 
 
 async def record(node: str, brokers: str, folder: Path, rate: float) -> None:
@@ -54,6 +55,10 @@ async def record(node: str, brokers: str, folder: Path, rate: float) -> None:
         calls = await asyncio.gather(*map(one, numbers))
         journal.returned(call for call in calls if call is not None)
         number = numbers.stop
+        while (folder / REST).exists() and not stop.is_set():
+            if await collector.drain(0.1):
+                (folder / f"{node}{RESTING}").touch()
+                await asyncio.sleep(0.1)
         ahead = (number - first) / rate - (time.monotonic() - began)
         if ahead > 0:
             await asyncio.sleep(ahead)

@@ -39,6 +39,7 @@ class Parts:
 
     Attributes:
         supervised: every part by name: kafka-1.., clickhouse, stream-1.., sink-1.., node-0..
+        health: the address of each worker's health checks.
         proxies: by the name of the server they stand in front of.
         restarts: how often each part was started again after it died.
         clickhouse_itself: ClickHouse's address behind its proxy.
@@ -55,7 +56,13 @@ class Parts:
     clickhouse_itself: str = field(init=False)
     restarts: Counter[str] = field(default_factory=Counter)
     supervised: dict[str, SupervisedPart] = field(default_factory=dict)
+    health: dict[str, str] = field(default_factory=dict)
     proxies: dict[str, Proxy] = field(default_factory=dict)
+
+    @property
+    def journals(self) -> Path:
+        """Return the folder of the orchestrators: their events, journals and outboxes."""
+        return self.folder / "outbox"
 
     @property
     def children(self) -> dict[str, ChildProcess]:
@@ -64,7 +71,7 @@ class Parts:
 
     async def start(self, streams: int, sinks: int) -> None:
         """Start brokers, ClickHouse, topics, tables and workers."""
-        (self.folder / "outbox").mkdir(exist_ok=True)
+        self.journals.mkdir(exist_ok=True)
         await asyncio.gather(self.start_brokers(), self.start_clickhouse())
         workers = [("stream", n) for n in range(1, streams + 1)] + [("sink", n) for n in range(1, sinks + 1)]
         await asyncio.gather(*(self.start_worker(kind, number) for kind, number in workers))
@@ -106,7 +113,7 @@ class Parts:
             argv += ["--instance", name, "--replication", str(self.kafka.replication)]
         else:
             argv += ["--clickhouse-url", self.clickhouse.url]
-        health = f"http://{HOST}:{port}/health"
+        self.health[name] = health = f"http://{HOST}:{port}/health"
         checks = {"ready": answers(f"{health}/ready"), "live": live_at(f"{health}/live")}
         await self.supervise(name, self.spec(name, argv, ready_timeout=120, **checks))
 

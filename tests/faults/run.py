@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,9 +27,10 @@ from tests.faults.disks import DISKS, full_disk
 from tests.faults.journal import Call, read_journal
 from tests.faults.orchestrator import ENOUGH
 from tests.faults.outage import PhaseReport, outages, quantile, report_phases
-from tests.faults.parts import PARTITIONS, Parts, process_environment
+from tests.faults.parts import Parts, process_environment
 from tests.faults.scaling import scale
 from tests.faults.schedule import plan_faults
+from tests.faults.topics import AFTER, grown, made_anew, renewed
 from tests.faults.watch import Watch
 from tests.generator import Load, generate
 from tests.model import SECOND
@@ -64,6 +65,7 @@ class Plan:
         gap: seconds between two steps of that.
         clock: kind of part whose clocks are set wrong, see `clocks`; empty = none.
         ahead: by how many seconds they are ahead then.
+        topics: how topics change, one of `topics.CASES`; empty = they do not.
     """
 
     seed: int
@@ -82,6 +84,7 @@ class Plan:
     gap: float = 4.0
     clock: str = ""
     ahead: int = 0
+    topics: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Report:
         outage: what was measured, phase by phase.
         unclean: workers that did not leave in good order when scaled in, parts that hung, events that nodes
             refused.
+        refused_seconds: until every stream worker had refused topics with more partitions; 0 = none had.
         latency_ms: of `record_*`: p50, p99, max.
         seconds: by step: start, load, drain, check, stop.
         said: what the supervisor said.
@@ -109,6 +113,7 @@ class Report:
     restarts: dict[str, int]
     outage: list[PhaseReport]
     unclean: list[str]
+    refused_seconds: float
     latency_ms: dict[str, float]
     seconds: dict[str, float]
     said: list[str] = field(repr=False, default_factory=list)
@@ -151,11 +156,11 @@ class Run:
         self.faults: Counter[str] = Counter()
         self.outage: list[PhaseReport] = []
         self.unclean: list[str] = []
+        self.refused_seconds = self.renewed_at = 0.0
+        self.deleted: dict[str, float] = {}
         self.sent: dict[str, list[Event]] = {}
-
-    @property
-    def journals(self) -> Path:
-        return self.folder / "outbox"
+        self.journals = self.parts.journals
+        self.groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
 
     async def start(self) -> None:
         """Make the load, and start the parts meanwhile. Raises OSError where a disk can't be mounted."""
@@ -170,7 +175,15 @@ class Run:
 
     async def load(self) -> None:
         """Let the orchestrators record and send everything, and cause the trouble meanwhile."""
-        troubled = asyncio.create_task(self.trouble())
+        await self.record(self.trouble())
+        if self.plan.topics == "grown":
+            self.renewed_at = await renewed(self.parts, self.plan.seed, self.groups[1])
+            (self.journals / ENOUGH).unlink()
+            await self.record(self.enough_after(AFTER))
+
+    async def record(self, trouble: Coroutine[None, None, None]) -> None:
+        """Let the orchestrators record and send until they are done, or have enough, under some trouble."""
+        troubled = asyncio.create_task(trouble)
         recording = asyncio.create_task(self.parts.orchestrate(NODES, self.plan.rate))
         try:
             await asyncio.wait({troubled, recording}, return_when=asyncio.FIRST_EXCEPTION)
@@ -192,7 +205,7 @@ class Run:
             struck.append(wrong_then_right(parts, parts.clocks, plan.clock, plan.ahead, seconds))
         if plan.disk:
             struck.append(full_disk(parts, plan.disk))
-            self.faults[f"full disk of {plan.disk}"] += 1
+            self.faults["full disk"] += 1
         await asyncio.gather(*struck)
         if plan.outage:
             await self.watch.start()
@@ -205,8 +218,17 @@ class Run:
             self.unclean = await scale(parts, plan.scalings, plan.gap)
         if plan.crash:
             await self.crashed(plan.events / plan.rate)
-        if plan.outage or plan.scalings or plan.crash or plan.disk:
+        if plan.topics == "anew":
+            self.deleted = await made_anew(parts, plan.seed, self.groups)
+        if plan.topics == "grown":
+            self.refused_seconds = round(await grown(parts, plan.seed), 1)
+        if plan.outage or plan.scalings or plan.crash or plan.disk or plan.topics:
             (self.journals / ENOUGH).touch()
+
+    async def enough_after(self, seconds: float) -> None:
+        """Let the load go on for some time and end it."""
+        await asyncio.sleep(seconds)
+        (self.journals / ENOUGH).touch()
 
     def calls(self) -> list[Call]:
         """Return every `record_*` call that has returned so far."""
@@ -260,21 +282,27 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
         with clock.step("load"):
             await own.load()
         with clock.step("drain"):
-            groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
-            await drain(parts.kafka.brokers, groups, DRAIN_SECONDS)
+            await drain(parts.kafka.brokers, own.groups, DRAIN_SECONDS)
         with clock.step("check"):
             if refused := await asyncio.to_thread(count_refused, parts.clickhouse.url):
                 own.unclean.append(f"{refused} events were refused by their nodes")
-            result = await asyncio.to_thread(check, parts.clickhouse.url, own.journals, own.sent, PARTITIONS)
+            result = await asyncio.to_thread(
+                check,
+                parts.clickhouse.url,
+                own.journals,
+                own.sent,
+                parts.kafka.partitions,
+                own.deleted,
+                own.renewed_at,
+            )
     except BaseException:
         tell(f"seed {plan.seed}: logs are in {own.folder}")
         (own.folder / "said.txt").write_text("\n".join(own.said))
         raise
     finally:
-        with clock.step("stop"):
+        with own.mounts, clock.step("stop"):  # what is mounted goes whatever interrupts the rest
             await resume_all(parts)
             await parts.stop()
-            own.mounts.close()
     latencies = sorted(call.seconds for call in own.calls())
     had, missed = own.crashes()
     report = Report(
@@ -285,6 +313,7 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
         crashes_missed=missed,
         restarts=dict(parts.restarts),
         outage=own.outage,
+        refused_seconds=own.refused_seconds,
         unclean=[*own.unclean, *(line for line in own.said if "is not live" in line)],
         latency_ms={name: quantile(latencies, q) for name, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))},
         seconds=clock.seconds,

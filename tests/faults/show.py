@@ -22,6 +22,12 @@ def line_of(report: Report) -> str:
     ]
     if plan.clock:
         done.insert(0, f"clock of {plan.clock} {plan.ahead:+,d} s")
+    if plan.disk or plan.topics:
+        done.insert(0, f"disk of {plan.disk}" if plan.disk else f"topics {plan.topics}")
+    if result.taken:
+        done.append(f"{result.taken} went with a deleted topic")
+    if report.refused_seconds:
+        done.append(f"refused after {report.refused_seconds} s")
     done += [f"NOT REACHED by {name}: {', '.join(points)}" for name, points in report.crashes_missed.items()]
     done += [f"NOT CLEAN: {said}" for said in report.unclean]
     return (

@@ -14,6 +14,7 @@ import pytest
 from tests.disks import cannot_mount
 from tests.faults import disks
 from tests.faults.clocks import Clocks, supported
+from tests.faults.parts import ROOT
 from tests.faults.right import right
 from tests.faults.run import Plan
 from tests.faults.schedule import plan_faults
@@ -70,6 +71,26 @@ def test_a_processes_wall_clock_is_set_while_it_runs_and_its_waits_take_as_long(
             assert all(each - time.time() == pytest.approx(ahead, abs=5) for each in times)
             assert 0.04 < waited < 5
         part.stdin.close()
+
+
+def test_a_run_that_is_ended_by_a_signal_leaves_no_disk_mounted(tmp_path: Path) -> None:
+    if problem := cannot_mount(tmp_path):
+        pytest.skip(problem)
+
+    def mounts() -> list[str]:
+        return [line for line in Path("/proc/mounts").read_text().splitlines() if str(tmp_path) in line]
+
+    argv = [sys.executable, "-m", "tests.faults", "--disks", "outbox"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=-1, stderr=-1, text=True) as run:
+        while not mounts() and run.poll() is None:
+            time.sleep(0.02)
+        assert mounts()
+        run.terminate()
+        _, said = run.communicate()
+    assert run.returncode == 1
+    assert said.endswith("ended by a signal\n")
+    assert not mounts()
 
 
 def test_a_seed_always_means_the_same_faults() -> None:
