@@ -13,18 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evometrics.producers.cells import Unreadable
-from evometrics.producers.encoder import Encoder
-from evometrics.producers.exporters import Exporter
-from evometrics.producers.journal import Journal
-from evometrics.producers.left_out import LeftOut
-from evometrics.producers.metric_row import evolution_completed
-from evometrics.producers.outbox import Outbox
-from evometrics.producers.sending import Sending
+from evometrics.producers.collector.background import Sending
+from evometrics.producers.collector.journal import Journal
+from evometrics.producers.events.cells import Unreadable
+from evometrics.producers.events.encoder import Encoder
+from evometrics.producers.events.left_out import LeftOut
+from evometrics.producers.events.metric_row import evolution_completed
+from evometrics.producers.exporters.exporter import Exporter
+from evometrics.producers.outbox.outbox import Outbox
 from evometrics.producers.settings import collector_settings
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionMetrics
+from evometrics.schemas.rules.validation import InvalidEvent
 from evometrics.schemas.topics import RAW_TOPICS
-from evometrics.schemas.validation import InvalidEvent
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from evometrics.producers.progress import ProgressSampling
-from evometrics.schemas.settings import KafkaSettings, Masked, read_settings, require
-from evometrics.schemas.validation import NAME_CHARACTERS
+from evometrics.producers.events.progress import ProgressSampling
+from evometrics.schemas.rules.validation import NAME_CHARACTERS
+from evometrics.schemas.service.settings import KafkaSettings, Masked, read_settings, require
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import Any, Self
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.events import EvolutionMetrics, field_names
-from evometrics.schemas.local_query import LocalMetricsQuery
-from evometrics.schemas.trends import (
+from evometrics.schemas.history.query import LocalMetricsQuery
+from evometrics.schemas.history.questions import (
     COUNTED,
     check_range,
     check_resource,
@@ -21,7 +21,7 @@ from evometrics.schemas.trends import (
     rate,
     trend,
 )
-from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.settings import ClickHouseSettings
 
 UUIDS = frozenset({"event_id", "source_event_id"})

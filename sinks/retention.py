@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from evometrics.schemas.settings import require
+from evometrics.schemas.service.settings import require
 from evometrics.schemas.topics import TOPICS
-from evometrics.sinks.client import open_client
-from evometrics.sinks.cluster import for_cluster
+from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.clickhouse.cluster import for_cluster
 from evometrics.sinks.settings import ClickHouseSettings
 
 TABLES = tuple(topic.table for topic in TOPICS)

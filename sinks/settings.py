@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from evometrics.schemas.letter_limit import LetterLimit
-from evometrics.schemas.settings import check_url, require
+from evometrics.schemas.letters.limit import LetterLimit
+from evometrics.schemas.service.settings import check_url, require
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 SECRETS = ": EVOMETRICS_CLICKHOUSE_USER and EVOMETRICS_CLICKHOUSE_PASSWORD take them"

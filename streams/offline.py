@@ -16,19 +16,19 @@ from collections.abc import Iterable, Mapping
 
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.schemas.reading import Record
 from evometrics.schemas.topics import DEAD_LETTERS, KPI_SNAPSHOTS, SCOPE_COUNTS
-from evometrics.schemas.wire import WireFormat
-from evometrics.streams.batches import Outcome
-from evometrics.streams.clock import HistoryClock
-from evometrics.streams.computations import TABLES, Computations
-from evometrics.streams.evolutions import EVOLUTIONS
-from evometrics.streams.incarnations import Places
-from evometrics.streams.outputs import Message, check_size
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.schemas.wire.reading import Record
+from evometrics.streams.changelog.tables import StateTable
+from evometrics.streams.processors.computations import TABLES, Computations
+from evometrics.streams.processors.evolutions import EVOLUTIONS
+from evometrics.streams.processors.work import AT_FAULT, Compute, Work
+from evometrics.streams.producer import Message, check_size
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
-from evometrics.streams.tables import StateTable
-from evometrics.streams.work import AT_FAULT, Compute, Work
+from evometrics.streams.sources.clock import HistoryClock
+from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
+from evometrics.streams.states.incarnations import Places
+from evometrics.streams.states.live import Outcome
 
 #: What a history that is computed again has of its own: letters, and the snapshots that evolutions' KPIs are.
 NOT_DERIVED = frozenset({DEAD_LETTERS.name, KPI_SNAPSHOTS.name})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evometrics.schemas.letter_limit import LetterLimit
-from evometrics.schemas.outcome import ABANDONED_AFTER_SECONDS
-from evometrics.schemas.settings import require
+from evometrics.schemas.evolutions.outcome import ABANDONED_AFTER_SECONDS
+from evometrics.schemas.letters.limit import LetterLimit
+from evometrics.schemas.service.settings import require
 
 
 @dataclass(frozen=True, slots=True)

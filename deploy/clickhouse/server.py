@@ -22,7 +22,7 @@ from evometrics.deploy.clickhouse.wire import (
     http_status,
     read_request,
 )
-from evometrics.schemas.health import HealthSettings, Standing, Watchdog
+from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
 
 READERS = 16
 WRITERS = 16

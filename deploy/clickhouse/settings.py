@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from evometrics.schemas.settings import require
+from evometrics.schemas.service.settings import require
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from evometrics.deploy.options import add_common
+from evometrics.deploy.console.options import add_common
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Copy the folder; the stack stands still meanwhile."""
-    from evometrics.deploy.backup import backup
+    from evometrics.deploy.stack.backup import backup
 
     seconds = await backup(Path(args.data), args.target)
     print(f"{args.target} is a whole copy of {args.data}, which stood still for {seconds:.1f} s")

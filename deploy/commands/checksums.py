@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.options import add_server, clickhouse_settings
-from evometrics.deploy.tables import to_json
+from evometrics.deploy.console.options import add_server, clickhouse_settings
+from evometrics.deploy.console.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Print rows and a checksum of each table."""
-    from evometrics.deploy.tables import Found, table
+    from evometrics.deploy.console.tables import Found, table
     from evometrics.sinks.checksums import checksums
 
     found = await checksums(clickhouse_settings(args))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.completing import SHELLS, script
-from evometrics.deploy.options import add_common
+from evometrics.deploy.commands.completing import SHELLS, script
+from evometrics.deploy.console.options import add_common
 
 
 def add(sub: argparse.ArgumentParser) -> None:

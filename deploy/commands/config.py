@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from typing import Any
 
-from evometrics.deploy.options import (
+from evometrics.deploy.console.options import (
     LOCAL,
     add_common,
     clickhouse_settings,
@@ -14,8 +14,8 @@ from evometrics.deploy.options import (
     kafka_settings,
     running_stack,
 )
-from evometrics.deploy.tables import to_json
-from evometrics.schemas.settings import DEFAULT, given_settings, masked, variable_of
+from evometrics.deploy.console.tables import to_json
+from evometrics.schemas.service.settings import DEFAULT, given_settings, masked, variable_of
 from evometrics.streams.settings import StreamSettings
 
 HIDDEN = "***"
@@ -29,7 +29,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Print each setting with its value, where that comes from, and the variable that sets it."""
-    from evometrics.deploy.tables import Found, table
+    from evometrics.deploy.console.tables import Found, table
 
     found = rows(args)
     if args.json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import uuid
 
-from evometrics.deploy.options import add_servers, iso_time, positive
-from evometrics.schemas.dead_letters import STAGES
+from evometrics.deploy.console.options import add_servers, iso_time, positive
 from evometrics.schemas.events import now_micros
+from evometrics.schemas.letters.letter import STAGES
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """List, show or send again what could not be read or stored."""
-    from evometrics.deploy.dead_letters import run
+    from evometrics.deploy.commands.dead_letters_work import run
 
     return await run(args)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.options import add_common, add_layout, add_local, positive, running_stack
+from evometrics.deploy.console.options import add_common, add_layout, add_local, positive, running_stack
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -21,8 +21,8 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run the demo on the running local stack, or on one of its own that ends with it."""
-    from evometrics.deploy.demo import run_demo
-    from evometrics.deploy.running import needs, needs_stack
+    from evometrics.deploy.commands.demo_work import run_demo
+    from evometrics.deploy.console.running import needs, needs_stack
 
     needs("sklearn")
     running = running_stack(args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.options import add_common, add_kafka, filled, kafka_settings, port, positive
+from evometrics.deploy.console.options import add_common, add_kafka, filled, kafka_settings, port, positive
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -21,8 +21,8 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run one orchestrator node with demo agents until its evolutions are done."""
-    from evometrics.deploy.nodes import NodePlan, run_nodes
-    from evometrics.deploy.running import needs
+    from evometrics.deploy.console.running import needs
+    from evometrics.deploy.pipeline.nodes import NodePlan, run_nodes
 
     needs("sklearn")
     plan = NodePlan(args.node_id, args.agents, args.evolutions, args.seed, args.http_port)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 
+from evometrics.deploy.commands.dead_letters_work import wire_of
 from evometrics.deploy.commands.republish import moment, tables_among, words
-from evometrics.deploy.dead_letters import wire_of
-from evometrics.deploy.options import add_servers, clickhouse_settings, config_file, kafka_settings, positive
-from evometrics.schemas.pace import set_pace
-from evometrics.schemas.settings import SettingsError, read_settings, require
+from evometrics.deploy.console.options import (
+    add_servers,
+    clickhouse_settings,
+    config_file,
+    kafka_settings,
+    positive,
+)
+from evometrics.schemas.service.pace import set_pace
+from evometrics.schemas.service.settings import SettingsError, read_settings, require
 from evometrics.schemas.topics import DERIVED_TOPICS
-from evometrics.sinks.raw_tables import RawSelection
-from evometrics.sinks.replay import ReplaySettings
-from evometrics.sinks.replay_source import Source, TableSource
-from evometrics.sinks.replay_topics import Beginning, TopicSource
+from evometrics.sinks.raw.tables import RawSelection
+from evometrics.sinks.replay.replay import ReplaySettings
+from evometrics.sinks.replay.source import Source, TableSource
+from evometrics.sinks.replay.topics import Beginning, TopicSource
 from evometrics.streams.settings import StreamSettings
 
 TABLES, KAFKA = "tables", "kafka"
@@ -65,7 +71,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Compute derived tables again, show what differs, and put it right where that is asked for."""
-    from evometrics.deploy.replay import run_replay
+    from evometrics.deploy.commands.replay_work import run_replay
 
     return await run_replay(args)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from evometrics.deploy.options import add_servers, iso_time
+from evometrics.deploy.console.options import add_servers, iso_time
 from evometrics.schemas.topics import RAW_TOPICS, Topic
-from evometrics.sinks.raw_tables import RawSelection
-from evometrics.sinks.republish import RepublishSettings
+from evometrics.sinks.raw.tables import RawSelection
+from evometrics.sinks.republish.republish import RepublishSettings
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Send the events of the raw tables to Kafka again."""
-    from evometrics.deploy.republish import run_republish
+    from evometrics.deploy.commands.republish_work import run_republish
 
     return await run_republish(args)
 

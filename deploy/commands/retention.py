@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from evometrics.deploy.options import add_server, clickhouse_settings, positive
-from evometrics.deploy.tables import to_json
+from evometrics.deploy.console.options import add_server, clickhouse_settings, positive
+from evometrics.deploy.console.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Show, or change and show, how long tables keep their rows."""
-    from evometrics.deploy.tables import Found, table
+    from evometrics.deploy.console.tables import Found, table
     from evometrics.sinks.retention import SUMMED, keep, show
 
     settings = clickhouse_settings(args)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from evometrics.deploy.options import add_common, add_kafka, add_layout, config_file, kafka_settings
-from evometrics.deploy.tables import to_json
+from evometrics.deploy.console.options import add_common, add_kafka, add_layout, config_file, kafka_settings
+from evometrics.deploy.console.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -26,11 +26,11 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Create the topics that are missing, put the others right, and list all."""
-    from evometrics.deploy.topics import create_topics, reset_retention
+    from evometrics.deploy.pipeline.topics import create_topics, reset_retention
 
     if args.anew:
-        from evometrics.deploy.new_topics import make_anew
-        from evometrics.schemas.settings import read_settings
+        from evometrics.deploy.pipeline.new_topics import make_anew
+        from evometrics.schemas.service.settings import read_settings
         from evometrics.sinks.settings import SinkSettings
         from evometrics.streams.settings import StreamSettings
 

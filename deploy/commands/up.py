@@ -6,14 +6,14 @@ import argparse
 import contextlib
 import signal
 
-from evometrics.deploy.options import (
+from evometrics.deploy.console.options import (
     add_common,
     add_layout,
     add_local,
     clickhouse_settings,
     positive,
 )
-from evometrics.deploy.tables import to_json
+from evometrics.deploy.console.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -28,9 +28,9 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run the embedded stack until terminated; a terminal that is closed does not end it."""
-    from evometrics.deploy.local import local_stack
-    from evometrics.deploy.running import needs_stack
-    from evometrics.deploy.signals import terminated
+    from evometrics.deploy.commands.local import local_stack
+    from evometrics.deploy.console.running import needs_stack
+    from evometrics.deploy.process.signals import terminated
 
     needs_stack(args)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

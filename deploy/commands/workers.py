@@ -7,10 +7,11 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 
-from evometrics.deploy.signals import terminated
+from evometrics.deploy.process.signals import terminated
 
 #: Of these we want to hear what goes wrong, not each step they take.
-CHATTY = ("faust", "mode", "aiokafka", "evometrics.streams.app", "evometrics.streams.tables", "asyncio")
+FAUST = ("evometrics.streams.worker.app", "evometrics.streams.changelog.tables")
+CHATTY = ("faust", "mode", "aiokafka", "asyncio", *FAUST)
 
 
 def log_to_stderr() -> None:

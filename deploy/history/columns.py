@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from evometrics.producers.metric_row import TIME_COLUMNS
+from evometrics.producers.events.metric_row import TIME_COLUMNS
 from evometrics.schemas.events import EVENT_CLASSES, field_names
-from evometrics.schemas.kpis import KPI_NAMES
+from evometrics.schemas.kpis.performance import KPI_NAMES
 
-#: Names beside those of our events' fields that a column may have (`producers/metric_row.py`).
+#: Names beside those of our events' fields that a column may have (`producers/events/metric_row.py`).
 OTHER_NAMES = (
     *("id", "timestamp", "completed_at", "last_updated", "strategy_name", "applied_at", "actual_gain"),
     *("pre_evolution_kpis", "post_evolution_kpis"),

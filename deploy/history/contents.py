@@ -14,7 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TextIO
 
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 
 GZIP = b"\x1f\x8b"
 BEGINNING = 4096

@@ -14,7 +14,7 @@ from evometrics.deploy.history.columns import cells_of, has_evolutions, named
 from evometrics.deploy.history.contents import DAMAGE, MOST_CHARACTERS, open_text
 from evometrics.deploy.history.exported import texts_of
 from evometrics.deploy.history.sources import SourceRow, table_of
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 
 DELIMITERS = ",;\t|"
 #: ClickHouse's NULL, and MySQL's.

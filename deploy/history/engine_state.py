@@ -29,9 +29,9 @@ from typing import Any
 
 from evometrics.deploy.history.contents import BEGINNING, DAMAGE, encoding_of, open_bytes
 from evometrics.deploy.history.sources import SourceRow
-from evometrics.producers.cells import bounded_int
-from evometrics.producers.metric_row import TIME_COLUMNS
-from evometrics.schemas.settings import SettingsError
+from evometrics.producers.events.cells import bounded_int
+from evometrics.producers.events.metric_row import TIME_COLUMNS
+from evometrics.schemas.service.settings import SettingsError
 
 AGENTS = ("active_agents", "retired_agents")
 #: What of an agent never changes while it lives, so that a later state gives the same event.

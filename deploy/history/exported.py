@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from evometrics.producers.cells import Cells, Unreadable, number, text
-from evometrics.schemas.catalog import released
+from evometrics.producers.events.cells import Cells, Unreadable, number, text
 from evometrics.schemas.events import EVENT_CLASSES, Event
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.rules.validation import TIME_FIELDS
+from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.topics import BY_RECORD, EVOLUTION_METRICS, RAW_TOPICS, Topic
-from evometrics.schemas.validation import TIME_FIELDS
+from evometrics.schemas.wire.catalog import released
 
 IDS = frozenset({"event_id", "source_event_id"})
 #: What is to be imported in the place of a table that can't be.

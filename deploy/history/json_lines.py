@@ -10,8 +10,8 @@ from typing import Any
 from evometrics.deploy.history.columns import cells_of, named
 from evometrics.deploy.history.contents import DAMAGE, MOST_CHARACTERS, open_text
 from evometrics.deploy.history.sources import SourceRow, table_of
-from evometrics.producers.cells import bounded_int
-from evometrics.schemas.settings import SettingsError
+from evometrics.producers.events.cells import bounded_int
+from evometrics.schemas.service.settings import SettingsError
 
 #: Lines by whose names it is told what the rows are: a recorder may leave out what a row has not.
 LOOKED_AT = 1000

@@ -21,7 +21,7 @@ from evometrics.schemas.topics import (
     KPI_DELTAS,
     KPI_SNAPSHOTS,
 )
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire.framing import WireFormat
 
 WIRE = WireFormat()
 #: Microseconds by which an evolution may seem to have begun after its end.

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from evometrics.producers.cells import Cells, Unreadable, as_text, loads, number, text
+from evometrics.producers.events.cells import Cells, Unreadable, as_text, loads, number, text
 from evometrics.schemas.events import KpiSnapshot, SystemEvent
 from evometrics.schemas.ids import derived_id
-from evometrics.schemas.kpis import KPI_NAMES
+from evometrics.schemas.kpis.performance import KPI_NAMES
 
 #: Columns that have a snapshot's time.
 SNAPSHOT_TIMES = ("timestamp", "occurred_at", "last_updated")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from evometrics.deploy.history.columns import cells_of, named
 from evometrics.deploy.history.sources import SourceRow, table_of
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 
 BATCH_ROWS = 2000
 UUID_BYTES = 16

@@ -34,8 +34,8 @@ from evometrics.deploy.history.known import known_ids
 from evometrics.deploy.history.report import Counts
 from evometrics.deploy.history.sources import STRATEGIES
 from evometrics.deploy.history.staging import Staged, Staging
-from evometrics.producers.framing import Framing
-from evometrics.producers.row import Row
+from evometrics.producers.outbox.row import Row
+from evometrics.producers.publisher.framing import Framing
 
 #: Events that are looked up and handed to the producer together, at most; and bytes of them.
 CHUNK = 2000

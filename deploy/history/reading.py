@@ -12,10 +12,10 @@ from evometrics.deploy.history.columns import empty
 from evometrics.deploy.history.report import Counts, Report
 from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, STRATEGY, Source, SourceRow
 from evometrics.deploy.history.staging import SameIdOtherValues, Staging
-from evometrics.producers.cells import Cells, Unreadable
-from evometrics.producers.encoder import Encoder
-from evometrics.producers.left_out import LeftOut
-from evometrics.schemas.validation import InvalidEvent
+from evometrics.producers.events.cells import Cells, Unreadable
+from evometrics.producers.events.encoder import Encoder
+from evometrics.producers.events.left_out import LeftOut
+from evometrics.schemas.rules.validation import InvalidEvent
 
 #: What a row's cells can raise: refused by name, or a number or text that no event can hold.
 ROW_ERRORS = (Unreadable, InvalidEvent, SameIdOtherValues, OverflowError, UnicodeError, RecursionError)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evometrics.producers.cells import Unreadable
+from evometrics.producers.events.cells import Unreadable
 from evometrics.schemas.events import Event
-from evometrics.schemas.wire import UnreadableMessage, WireFormat
+from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 
 WIRE = WireFormat()
 

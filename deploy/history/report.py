@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from evometrics.deploy.history.sources import SourceRow
-from evometrics.producers.left_out import said
-from evometrics.schemas.settings import SettingsError
+from evometrics.producers.events.left_out import said
+from evometrics.schemas.service.settings import SettingsError
 
 #: What each line of a report has.
 FIELDS = {"source", "table", "reason", "row"}

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from evometrics.deploy.drain import drain_stage
+from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
+from evometrics.deploy.console.tables import Found, table
 from evometrics.deploy.history.alone import Alone
 from evometrics.deploy.history.contents import check_file, kind_of
 from evometrics.deploy.history.csv_source import CsvSource
@@ -26,16 +27,15 @@ from evometrics.deploy.history.report import Counts, Report
 from evometrics.deploy.history.sources import Source
 from evometrics.deploy.history.sqlite import sqlite_source
 from evometrics.deploy.history.staging import Staging
-from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
-from evometrics.deploy.tables import Found, table
-from evometrics.producers.framing import Framing
-from evometrics.producers.kafka_session import check_topics, close, new_producer
-from evometrics.schemas.group_offsets import AIOKafkaAdminClient
-from evometrics.schemas.registry import RegistryClient
-from evometrics.schemas.settings import KafkaSettings, SettingsError, read_settings
+from evometrics.deploy.pipeline.drain import drain_stage
+from evometrics.producers.publisher.framing import Framing
+from evometrics.producers.publisher.session import check_topics, close, new_producer
+from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient
+from evometrics.schemas.rules.validation import NAME_CHARACTERS
+from evometrics.schemas.service.settings import KafkaSettings, SettingsError, read_settings
 from evometrics.schemas.topics import RAW_TOPICS
-from evometrics.schemas.validation import NAME_CHARACTERS
-from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.schemas.wire.registry import RegistryClient
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 
 READERS: dict[str, Callable[[Path], Source]] = {

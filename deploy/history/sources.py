@@ -11,9 +11,9 @@ from evometrics.deploy.history.columns import KPI_COLUMNS, has_evolutions
 from evometrics.deploy.history.exported import AS_EVOLUTIONS, EXPORTED, exported_table
 from evometrics.deploy.history.measurements import SNAPSHOT_TIMES, kpi_snapshot, system_event
 from evometrics.deploy.history.recorded import recorded_event
-from evometrics.producers.metric_row import TIME_COLUMNS, evolution_completed
+from evometrics.producers.events.metric_row import TIME_COLUMNS, evolution_completed
 from evometrics.schemas.events import Event
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 
 STRATEGY = "strategy"
 #: How a row becomes an event, by its kind; a strategy becomes a part of its evolution's.

@@ -17,8 +17,8 @@ from typing import Any
 from evometrics.deploy.history.columns import cells_of, named
 from evometrics.deploy.history.sources import STRATEGIES, STRATEGY, Source, SourceRow
 from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, in_wal_mode, open_database, quoted
-from evometrics.schemas.history import HEADER_BYTES, HistoryError, check_file, is_history
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.history.file import HEADER_BYTES, HistoryError, check_file, is_history
+from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.topics import BY_NAME, RAW_TOPICS
 
 #: Strategies first: an evolution takes in its strategy.
@@ -34,7 +34,7 @@ OTHER_TOPIC = "other topics"
 
 
 class HistorySource:
-    """A history that a collector of ours has written (`evometrics.schemas.history`).
+    """A history that a collector of ours has written (`evometrics.schemas.history.file`).
 
     Its events are counted under the tables that they have in ClickHouse.
     """

@@ -6,8 +6,8 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from evometrics.schemas.history import BUSY_SECONDS
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.history.file import BUSY_SECONDS
+from evometrics.schemas.service.settings import SettingsError
 
 #: Where the header says how it is read, and what it says of a file in WAL mode (sqlite.org/fileformat.html).
 READ_VERSION_AT, WAL = 19, 2

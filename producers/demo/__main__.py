@@ -14,14 +14,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evometrics.producers.collector import EvolutionMetricsCollector
-from evometrics.schemas import tasks
-from evometrics.schemas.health import HealthSettings, Standing, Watchdog
-from evometrics.schemas.http import HttpAddress, serve
-from evometrics.schemas.settings import SettingsError, read_settings
+from evometrics.producers.collector.collector import EvolutionMetricsCollector
+from evometrics.schemas.service import tasks
+from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
+from evometrics.schemas.service.http import HttpAddress, serve
+from evometrics.schemas.service.settings import SettingsError, read_settings
 
 if TYPE_CHECKING:
-    from evometrics.producers.evolution import EvolutionOutcome
+    from evometrics.producers.orchestrator.evolution import EvolutionOutcome
 
 #: Each node is one process of several on the same cores; read when numpy and OpenMP are first loaded.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

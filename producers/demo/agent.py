@@ -12,9 +12,9 @@ from evometrics.producers.demo import data as digits
 from evometrics.producers.demo.genome import Genome, mutated, poor_genome
 from evometrics.producers.demo.kpis import measure_quality, measure_speed, retention
 from evometrics.producers.demo.model import DigitModel, fit
-from evometrics.producers.evolvable import EvolutionContext, EvolutionFailed
-from evometrics.producers.kpi import AgentKPI
-from evometrics.producers.strategies import ROBUSTNESS_TRAINING, Strategy
+from evometrics.producers.events.kpi import AgentKPI
+from evometrics.producers.orchestrator.agent import EvolutionContext, EvolutionFailed
+from evometrics.producers.orchestrator.strategies import ROBUSTNESS_TRAINING, Strategy
 
 #: Candidates tried in one evolution at most, and how many in a row may bring nothing.
 CANDIDATES, PATIENCE = 5, 2

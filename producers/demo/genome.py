@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from evometrics.producers import strategies as catalogue
 from evometrics.producers.demo.data import PIXELS
+from evometrics.producers.orchestrator import strategies as catalogue
 
 Family = Literal["linear", "tree", "neighbours", "bayes", "network"]
 Features = Literal["pixels", "pool", "pca"]

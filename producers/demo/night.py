@@ -8,12 +8,12 @@ from itertools import count
 
 from threadpoolctl import threadpool_limits
 
-from evometrics.producers.collector import EvolutionMetricsCollector
+from evometrics.producers.collector.collector import EvolutionMetricsCollector
 from evometrics.producers.demo.agent import DigitAgent
-from evometrics.producers.evolution import EvolutionOutcome
-from evometrics.producers.night import NightReport, OrchestratorSettings
-from evometrics.producers.orchestrator import NightlyEvolutionOrchestrator
-from evometrics.schemas.settings import require
+from evometrics.producers.orchestrator.evolution import EvolutionOutcome
+from evometrics.producers.orchestrator.orchestrator import NightlyEvolutionOrchestrator
+from evometrics.producers.orchestrator.report import NightReport, OrchestratorSettings
+from evometrics.schemas.service.settings import require
 
 
 async def run_demo_night(

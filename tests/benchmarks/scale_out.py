@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from evometrics.deploy.drain import STREAM_STAGES, Group, drain
+from evometrics.deploy.pipeline.drain import STREAM_STAGES, Group, drain
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from tests.benchmarks import sink, stream
 from tests.benchmarks.checks import check_table

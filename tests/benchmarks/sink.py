@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from evometrics.deploy.drain import POLL_SECONDS, Group, drain
+from evometrics.deploy.pipeline.drain import POLL_SECONDS, Group, drain
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from tests.benchmarks.checks import check_table
 from tests.benchmarks.events import Events

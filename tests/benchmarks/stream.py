@@ -14,7 +14,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from evometrics.deploy.drain import STREAM_STAGES, Group, drain
+from evometrics.deploy.pipeline.drain import STREAM_STAGES, Group, drain
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, EVOLUTION_STARTED, SUCCESS_RATES
 from tests.benchmarks.checks import check_stream
 from tests.benchmarks.events import Events

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.deploy.nodes import share
-from evometrics.deploy.tables import Found, table
+from evometrics.deploy.console.tables import Found, table
+from evometrics.deploy.pipeline.nodes import share
 
 NOWHERE = "127.0.0.1:9"
 

@@ -12,12 +12,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import OffsetAndMetadata
 
-from evometrics.deploy.drain import DrainTimeout, Group, drain
-from evometrics.deploy.new_topics import NotStored, make_anew
-from evometrics.deploy.topics import TopicMismatch, create_topics
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import answered, delete, partitions_of
-from evometrics.schemas.topic_settings import (
+from evometrics.deploy.pipeline.drain import DrainTimeout, Group, drain
+from evometrics.deploy.pipeline.new_topics import NotStored, make_anew
+from evometrics.deploy.pipeline.topics import TopicMismatch, create_topics
+from evometrics.schemas.kafka.topic_settings import (
     AFTER_MAX,
     BROKER_TIME,
     LARGEST_MESSAGE,
@@ -25,9 +23,11 @@ from evometrics.schemas.topic_settings import (
     TIMESTAMP_TYPE,
     own_settings,
 )
+from evometrics.schemas.kafka.topics import answered, delete, partitions_of
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import DAY_MS, KPI_SNAPSHOTS, SCOPE_COUNTS, SYSTEM_EVENTS, TOPICS
 from evometrics.sinks.settings import SinkSettings
-from evometrics.streams.changelogs import create_changelogs
+from evometrics.streams.changelog.topics import create_changelogs
 from tests.conftest import running_node
 from tests.sinks.support import Kafka
 

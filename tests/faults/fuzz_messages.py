@@ -26,7 +26,7 @@ from evometrics.schemas.events import (
     SystemEvent,
 )
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
-from evometrics.schemas.wire import SINGLE_OBJECT, SINGLE_OBJECT_LENGTH, WireFormat
+from evometrics.schemas.wire.framing import SINGLE_OBJECT, SINGLE_OBJECT_LENGTH, WireFormat
 from tests.generator import Load, event_id, evolution
 from tests.model import SECOND
 

@@ -19,11 +19,11 @@ from dataclasses import replace
 
 from aiokafka.admin import NewPartitions
 
-from evometrics.deploy.drain import Group, drain
-from evometrics.deploy.topics import create_topics
-from evometrics.schemas.topic_admin import answered, delete
+from evometrics.deploy.pipeline.drain import Group, drain
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.schemas.kafka.topics import answered, delete
 from evometrics.schemas.topics import EVOLUTION_PROGRESSED, SCOPE_COUNTS, TOPICS
-from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS, SOURCE_TOPICS
+from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SNAPSHOT_TOPICS, SOURCE_TOPICS
 from tests.faults.disks import kill
 from tests.faults.orchestrator import REST, RESTING
 from tests.faults.parts import Parts

@@ -28,14 +28,14 @@ from evometrics.schemas.events import (
     now_micros,
 )
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, TOPICS
-from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.batch import Group, Rejected
-from evometrics.sinks.client import open_client
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.worker import SinkWorker
-from evometrics.sinks.writer import BadData, TableWriter
+from evometrics.sinks.worker.batch import Group, Rejected
+from evometrics.sinks.worker.worker import SinkWorker
+from evometrics.sinks.worker.writer import BadData, TableWriter
 
 WIRE = WireFormat()
 

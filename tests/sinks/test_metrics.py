@@ -9,17 +9,17 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import Event, KpiSnapshot, SystemEvent
-from evometrics.schemas.http import HttpAddress, serve
-from evometrics.schemas.metric_defs import EVOLUTION_DURATION, METRICS, OF_STREAMS, Instruments
+from evometrics.schemas.metrics import EVOLUTION_DURATION, METRICS, OF_STREAMS, Instruments
+from evometrics.schemas.service.http import HttpAddress, serve
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, WireFormat
-from evometrics.sinks.batch import Group, Row
-from evometrics.sinks.evolution_metrics import EvolutionMetricsCollector
+from evometrics.schemas.wire.catalog import newest
+from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH, WireFormat
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.tally import Ended, SeenIds, Tally, read_ended
-from evometrics.sinks.worker import SinkWorker
+from evometrics.sinks.worker.batch import Group, Row
+from evometrics.sinks.worker.metrics import EvolutionMetricsCollector
+from evometrics.sinks.worker.tally import Ended, SeenIds, Tally, read_ended
+from evometrics.sinks.worker.worker import SinkWorker
 from evometrics.streams.offline import record_of
 from tests.sinks.support import Kafka, common, eventually, evolution, rows, running, until_stored
 
@@ -175,7 +175,7 @@ def test_what_the_compiled_codec_does_not_read_is_read_as_by_everybody(
     value = WIRE.encode(done)
     quick = read_ended(newest("evolution_metrics"), value, SINGLE_OBJECT_LENGTH)
     assert isinstance(quick, Ended)
-    monkeypatch.setattr("evometrics.sinks.tally.ended_codec", lambda schema: None)
+    monkeypatch.setattr("evometrics.sinks.worker.tally.ended_codec", lambda schema: None)
     assert read_ended(newest("evolution_metrics"), value, SINGLE_OBJECT_LENGTH) == done
     assert {name: getattr(quick, name) for name in Ended.__slots__} == {
         n: getattr(done, n) for n in Ended.__slots__

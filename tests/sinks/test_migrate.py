@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from evometrics.schemas.catalog import newest
 from evometrics.schemas.topics import TOPICS
-from evometrics.sinks import migration_history
-from evometrics.sinks.client import open_client
-from evometrics.sinks.migrate import migrate, own_tables, planned, status
-from evometrics.sinks.migration_files import Migration, migrations
-from evometrics.sinks.migration_history import BEGUN, agreed, record
-from evometrics.sinks.migration_plan import MigrationError, Recorded, State, plan, statuses
+from evometrics.schemas.wire.catalog import newest
+from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.migrations import history as migration_history
+from evometrics.sinks.migrations.files import Migration, migrations
+from evometrics.sinks.migrations.history import BEGUN, agreed, record
+from evometrics.sinks.migrations.migrate import migrate, own_tables, planned, status
+from evometrics.sinks.migrations.plan import MigrationError, Recorded, State, plan, statuses
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.support import rows, run_statements, structure
 

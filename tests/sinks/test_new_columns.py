@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.binary import write_block
-from evometrics.schemas.catalog import WriterSchema, newest, writer_schema
-from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import Event
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
+from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.sinks.batch import Group, Row
-from evometrics.sinks.blocks import block_end
-from evometrics.sinks.migrate import migrate
-from evometrics.sinks.new_columns import TableShape, View, changes
+from evometrics.schemas.wire.binary import write_block
+from evometrics.schemas.wire.catalog import WriterSchema, newest, writer_schema
+from evometrics.schemas.wire.datum import write_record
+from evometrics.sinks.clickhouse.blocks import block_end
+from evometrics.sinks.migrations.migrate import migrate
+from evometrics.sinks.migrations.new_columns import TableShape, View, changes
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import Group, Row
+from evometrics.sinks.worker.writer import TableWriter
 from tests.schemas.changed import optional, with_fields
 from tests.sinks.conftest import drop, unused
 from tests.sinks.support import Sent, one_of_each, rows, run_statements, store, structure

@@ -15,18 +15,25 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.schemas.offset_range import range_reader, read_range
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import answered, create_missing
-from evometrics.schemas.topic_retention import keep_for
-from evometrics.schemas.topic_settings import BROKER_TIME, RETENTION, TIMESTAMP_TYPE, change, own_settings
+from evometrics.schemas.kafka.ranges import range_reader, read_range
+from evometrics.schemas.kafka.retention import keep_for
+from evometrics.schemas.kafka.topic_settings import (
+    BROKER_TIME,
+    RETENTION,
+    TIMESTAMP_TYPE,
+    change,
+    own_settings,
+)
+from evometrics.schemas.kafka.topics import answered, create_missing
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import DAY_MS, KPI_SNAPSHOTS, RAW_TOPICS, Topic
-from evometrics.sinks import republish_progress, republish_target
-from evometrics.sinks.raw_event import RawEvent
-from evometrics.sinks.raw_tables import RawSelection, RawTables
-from evometrics.sinks.republish import HOUR, Republished, Republisher, RepublishSettings, to_send
-from evometrics.sinks.republish_progress import HEADER, OtherEvents, Progress, RepublishError
-from evometrics.sinks.republish_target import StreamStuck, Target, TimesGiven
+from evometrics.sinks.raw.event import RawEvent
+from evometrics.sinks.raw.tables import RawSelection, RawTables
+from evometrics.sinks.republish import progress as republish_progress
+from evometrics.sinks.republish import target as republish_target
+from evometrics.sinks.republish.progress import HEADER, OtherEvents, Progress, RepublishError
+from evometrics.sinks.republish.republish import HOUR, Republished, Republisher, RepublishSettings, to_send
+from evometrics.sinks.republish.target import StreamStuck, Target, TimesGiven
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.model import made_snapshots
 from tests.sinks.support import WIRE, Sent, sent

@@ -8,13 +8,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from evometrics.deploy.topics import create_topics
+from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.schemas.events import Event, EvolutionProgressed
-from evometrics.schemas.topic_admin import answered, delete
+from evometrics.schemas.kafka.topics import answered, delete
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.sinks import cycle, source
-from evometrics.sinks.plan import Plan, metadata
 from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.sinks.worker import cycle, source
+from evometrics.sinks.worker.plan import Plan, metadata
 from tests.conftest import running_node
 from tests.sinks.support import Kafka, common, rows, running, until_stored
 

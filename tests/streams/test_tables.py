@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from evometrics.streams.tables import MARKER, Replay, changelog_key
+from evometrics.streams.changelog.tables import MARKER, Replay, changelog_key
 
 Record = tuple[bytes, bytes | None]
 

@@ -19,14 +19,14 @@ from evometrics.deploy.history.run import opened, publish, report_path
 from evometrics.deploy.history.staging import Staging
 from evometrics.producers import EvolutionMetricsCollector, SQLiteMetricsBackend
 from evometrics.schemas.events import Event
-from evometrics.schemas.history import open_to_read
+from evometrics.schemas.evolutions.snapshots import snapshots_of
+from evometrics.schemas.history.file import open_to_read
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.settings import SettingsError
-from evometrics.schemas.snapshots import snapshots_of
+from evometrics.schemas.rules.validation import POST, PRE
+from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
-from evometrics.schemas.validation import POST, PRE
-from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.client import open_client
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.producers.influxdb_tools import completion
 from tests.producers.outbox_tools import arrived

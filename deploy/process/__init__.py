@@ -1,0 +1,4 @@
+"""Child processes: started, watched, ended by id.
+
+Imports `schemas.service`.
+"""

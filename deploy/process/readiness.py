@@ -1,0 +1,69 @@
+"""Whether a part that serves HTTP does its work."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import aiohttp
+
+from evometrics.schemas.service.http import STOPPED
+
+TIMEOUT = aiohttp.ClientTimeout(total=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """What a part says about itself.
+
+    Attributes:
+        answered: whether it answered at all.
+        wrong: why it is not live, None where it is or did not answer.
+        stopped: why it is up and does nothing, None where it works.
+    """
+
+    answered: bool
+    wrong: str | None = None
+    stopped: str | None = None
+
+
+def answers(url: str) -> Callable[[], Awaitable[bool]]:
+    """A check that `url` answers 200; False while nobody listens there or the answer is another one."""
+
+    async def check() -> bool:
+        try:
+            async with aiohttp.ClientSession(timeout=TIMEOUT) as session, session.get(url) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    return check
+
+
+def at_work(url: str) -> Callable[[], Awaitable[bool]]:
+    """A check of a part's `/health/ready`; a part that has stopped on purpose has started all right."""
+
+    async def check() -> bool:
+        try:
+            async with aiohttp.ClientSession(timeout=TIMEOUT) as session, session.get(url) as response:
+                return response.status == 200 or (await response.text()).startswith(STOPPED)
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    return check
+
+
+def live_at(url: str) -> Callable[[], Awaitable[Liveness]]:
+    """A check of a part's `/health/live`."""
+
+    async def check() -> Liveness:
+        try:
+            async with aiohttp.ClientSession(timeout=TIMEOUT) as session, session.get(url) as response:
+                said = (await response.text()).strip()
+                if response.status == 200:
+                    return Liveness(True, stopped=said if said.startswith(STOPPED) else None)
+                return Liveness(True, said)
+        except (aiohttp.ClientError, TimeoutError):
+            return Liveness(False)
+
+    return check

@@ -1,0 +1,58 @@
+"""The rows in the publisher's hands, by partition: at most one batch of a partition is under way.
+
+So a batch that fails has none of its partition behind it, and order holds whatever happens to it; and a
+partition without a leader holds up nothing but itself, until its rows fill the publisher's window.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aiokafka import TopicPartition
+
+from evometrics.producers.outbox.row import size_of
+from evometrics.producers.publisher.backlog import Queued
+from evometrics.schemas.kafka.partitions import partition_of
+
+
+@dataclass(slots=True)
+class Lane:
+    """One partition's rows: those that wait, in order, and those under way."""
+
+    partition: TopicPartition
+    waiting: deque[Queued] = field(default_factory=deque)
+    sending: list[Queued] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Lanes:
+    """All partitions, by topic and number; `rows` and `size` (bytes) are what they hold together."""
+
+    lanes: dict[tuple[str, int], Lane] = field(default_factory=dict)
+    rows: int = 0
+    size: int = 0
+
+    def add(self, items: Sequence[Queued], partitions: Mapping[str, int]) -> None:
+        """Put rows at the ends of their partitions' lanes; `partitions`: how many there are, by topic."""
+        for item in items:
+            row = item[1]
+            where = row.topic, partition_of(row.key.encode(), partitions[row.topic])
+            lane = self.lanes.get(where)
+            if lane is None:
+                lane = self.lanes[where] = Lane(TopicPartition(*where))
+            lane.waiting.append(item)
+        self.rows += len(items)
+        self.size += size_of([row for _, row in items])
+
+    def ready(self) -> list[Lane]:
+        """Return the lanes that have rows and nothing under way."""
+        return [lane for lane in self.lanes.values() if lane.waiting and not lane.sending]
+
+    def finish(self, lane: Lane) -> list[Queued]:
+        """Take what was under way out of a lane."""
+        done, lane.sending = lane.sending, []
+        self.rows -= len(done)
+        self.size -= size_of([row for _, row in done])
+        return done

@@ -1,0 +1,158 @@
+"""How many dead letters are too many: then the part is at fault, or whoever writes to the topic.
+
+A dead letter is for the odd bad message among good ones. Where a topic turns into dead letters (a build that
+can't read what nodes write now, a foreign program that writes there) a part stops before the letters of the
+batch at hand are sent and before its offsets move, and stays up to say why. Nothing is lost: a start after
+the fault is mended, or with a higher limit, resumes with the same batch.
+
+Counts are kept in memory and begin at zero with each start, and with each worker that a partition moves to.
+That is why a part that has stopped stays up and keeps its partitions: each new start could let as many
+letters through as the limits allow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.service.settings import require, variable_of
+
+#: Messages of a topic that the share of dead letters is taken of: the last ones, and all of the newest batch.
+WINDOW_MESSAGES = 10_000
+#: They are counted together, so many or one batch at a time.
+STEP_MESSAGES = WINDOW_MESSAGES // 100
+REASON_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterLimit:
+    """Settings that streams and sinks share: how many dead letters stop the part.
+
+    Attributes:
+        max_letter_ratio: share of dead letters among a topic's last 10,000 messages above which the part
+            stops; 1 = no such limit.
+        min_letters: dead letters there must be among them before their share counts.
+        max_consecutive_letters: dead letters in a row in one partition above which the part stops; 0 = no
+            such limit.
+    """
+
+    max_letter_ratio: float = 0.5
+    min_letters: int = 1000
+    max_consecutive_letters: int = 1000
+
+    def __post_init__(self) -> None:
+        in_range = 0 <= self.max_letter_ratio <= 1
+        require(in_range, "max_letter_ratio", self.max_letter_ratio, "must be from 0 to 1 (1 = no limit)")
+        require(self.min_letters >= 1, "min_letters", self.min_letters, "must be at least 1")
+        require(
+            self.max_consecutive_letters >= 0,
+            "max_consecutive_letters",
+            self.max_consecutive_letters,
+            "must not be negative (0 = no limit)",
+        )
+
+
+class BadMessage(NamedTuple):
+    """A message that is to become a dead letter, and why."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+
+
+class TooManyLetters(EvometricsError):
+    """A batch has more dead letters than the limit allows; the message names topic, reason and way out."""
+
+
+class Run(NamedTuple):
+    """Dead letters in a row in a partition: the offset of the last one, and how many."""
+
+    last: int
+    length: int
+
+
+class Seen(NamedTuple):
+    """Messages of a topic, and how many of them became dead letters."""
+
+    messages: int
+    letters: int
+
+
+class LetterCounts:
+    """What a part has counted since its start; `after` returns what it will be with one batch more.
+
+    Counts of a batch are kept once it is stored: one that is read again is counted once.
+
+    Args:
+        stage: whose settings `limit` is of, `stream` or `sink`.
+    """
+
+    def __init__(
+        self,
+        limit: LetterLimit,
+        stage: str,
+        runs: Mapping[tuple[str, int], Run] | None = None,
+        windows: Mapping[str, tuple[Seen, ...]] | None = None,
+    ) -> None:
+        self.limit = limit
+        self.stage = stage
+        self.runs = runs or {}
+        self.windows = windows or {}
+
+    def after(self, read: Mapping[str, int], bad: Iterable[BadMessage]) -> LetterCounts:
+        """Return the counts after a batch: its messages by topic, the bad ones among them.
+
+        Raises `TooManyLetters` where the batch is to be refused; no count has changed then.
+        """
+        found = sorted(bad)
+        runs = dict(self.runs)
+        for message in found:
+            place = message.topic, message.partition
+            before = runs.get(place)
+            follows = before is not None and before.last + 1 == message.offset
+            runs[place] = run = Run(message.offset, before.length + 1 if before and follows else 1)
+            if 0 < self.limit.max_consecutive_letters < run.length:
+                raise self.refusal(
+                    message, f"{run.length} messages in a row of one partition", "max_consecutive_letters"
+                )
+        letters = Counter(message.topic for message in found)
+        windows = dict(self.windows)
+        for topic, number in read.items():
+            windows[topic] = window = moved(windows.get(topic, ()), Seen(number, letters[topic]))
+            total = Seen(*map(sum, zip(*window, strict=True)))
+            above = total.letters > self.limit.max_letter_ratio * total.messages
+            if letters[topic] and above and total.letters >= self.limit.min_letters:
+                last = next(message for message in reversed(found) if message.topic == topic)
+                share = f"{total.letters} of the last {total.messages} messages"
+                raise self.refusal(last, share, "max_letter_ratio")
+        return LetterCounts(self.limit, self.stage, runs, windows)
+
+    def refusal(self, example: BadMessage, what: str, setting: str) -> TooManyLetters:
+        """Return the error that says what stops the part, and the way out."""
+        reason = " ".join(example.reason.split())
+        if len(reason) > REASON_CHARACTERS:
+            reason = reason[: REASON_CHARACTERS - 1] + "…"
+        value = getattr(self.limit, setting)
+        return TooManyLetters(
+            f"{what} of {example.topic} would become dead letters ({setting}={value}), such as "
+            f"[{example.partition}] offset {example.offset}: {reason}. Nothing is lost, no offset has moved "
+            f"past them: mend what writes or what reads them and start the {self.stage} again, or let them "
+            f"through with a higher {variable_of(self.stage, setting)}"
+        )
+
+
+def moved(window: tuple[Seen, ...], newest: Seen) -> tuple[Seen, ...]:
+    """Return a window with the newest messages, less the oldest ones that it does without."""
+    if window and window[-1].messages + newest.messages <= STEP_MESSAGES:
+        newest = Seen(window[-1].messages + newest.messages, window[-1].letters + newest.letters)
+        window = window[:-1]
+    total = newest.messages + sum(seen.messages for seen in window)
+    oldest = 0
+    while oldest < len(window) and total - window[oldest].messages >= WINDOW_MESSAGES:
+        total -= window[oldest].messages
+        oldest += 1
+    return (*window[oldest:], newest)

@@ -1,0 +1,116 @@
+"""How much room the disk of a folder has, how much is to be kept, and who is warned before it is gone."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evometrics.schemas.metrics import DISK_FREE
+from evometrics.schemas.service.settings import require
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+#: A full disk, and a user's or a folder's quota that is used up.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+MB = 1_000_000
+#: A warning comes while so many times what is to be kept free is still there.
+WARN_AT = 2.0
+#: A disk that had too little room has enough once it has so many times what is to be kept free: else each
+#: byte that leaves it would end one spell, and the next begin another.
+AGAIN_AT = 4 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSettings:
+    """How much room is kept on the disks of the local stack: the smaller of the two.
+
+    With less than that Kafka is stopped, or not started: on a disk without room it deletes what it holds.
+
+    Attributes:
+        keep_free_mb: megabytes of 10^6 bytes.
+        keep_free_percent: of the disk's size.
+    """
+
+    keep_free_mb: float = 500.0
+    keep_free_percent: float = 5.0
+
+    def __post_init__(self) -> None:
+        require(self.keep_free_mb > 0, "keep_free_mb", self.keep_free_mb, "must be above 0")
+        percent = self.keep_free_percent
+        require(0 < percent < 100, "keep_free_percent", percent, "must be above 0 and below 100")
+
+    def kept_free(self, total: int) -> float:
+        """Return the bytes to keep free on a disk of that size."""
+        return min(self.keep_free_mb * MB, total * self.keep_free_percent / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """The file system that a folder is on.
+
+    Attributes:
+        free: bytes that this user can still write.
+        total: its size, bytes.
+    """
+
+    free: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.free / MB:.0f} of {self.total / MB:.0f} MB are free"
+
+
+def space_of(folder: Path) -> DiskSpace:
+    """Return the space where `folder` is, or will be: its nearest parent that is there. Raises OSError."""
+    while True:
+        try:
+            found = os.statvfs(folder)
+        except FileNotFoundError:
+            if folder == folder.parent:
+                raise
+            folder = folder.parent
+            continue
+        return DiskSpace(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether an error means that there is no room."""
+    return error.errno in FULL
+
+
+def free_on(folder: Path) -> float:
+    """Return the bytes that are left on a folder's disk."""
+    return float(space_of(folder).free)
+
+
+class LowDisk:
+    """Warns once a spell that a disk is about to be full."""
+
+    def __init__(self, what: str) -> None:
+        """`what` lies on it, in words."""
+        self.what = what
+        self.told = False
+
+    def warning(self, space: DiskSpace, kept_free: float, then: str) -> str | None:
+        """Return the line that says so, and what happens `then`, below `kept_free` bytes; else None."""
+        low = space.total > 0 and space.free < kept_free * WARN_AT * (AGAIN_AT if self.told else 1)
+        begins, self.told = low and not self.told, low
+        if not begins:
+            return None
+        return f"{self.what}: the disk is nearly full ({space}); below {kept_free / MB:.0f} MB {then}"
+
+
+def show_free(registry: CollectorRegistry, folders: Mapping[str, Path]) -> None:
+    """Have `/metrics` tell how much room the disks of data folders have, as far as these are there."""
+    import prometheus_client as prometheus
+
+    gauge = prometheus.Gauge(DISK_FREE.name, DISK_FREE.help, DISK_FREE.labels, registry=registry)
+    for name, folder in folders.items():
+        if folder.is_dir():
+            gauge.labels(name).set_function(partial(free_on, folder))

@@ -1,0 +1,4 @@
+"""Tables as they are to be: numbered SQL files, and how they are applied, once.
+
+Imports `clickhouse`.
+"""

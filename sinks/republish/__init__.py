@@ -1,0 +1,4 @@
+"""The events of the raw tables to Kafka again.
+
+Imports `raw`.
+"""

@@ -1,0 +1,216 @@
+"""How far republishing has come, read from the topics: they are all the memory that it has.
+
+Each message has a header that names the run it belongs to (one source, one selection) and a mark: a time in
+Kafka before which every event of the run had been acknowledged when the message was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.events import KpiSnapshot
+from evometrics.schemas.kafka.ranges import range_reader, read_page, read_range
+from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.topics import KPI_SNAPSHOTS
+from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
+from evometrics.sinks.raw.event import RawEvent
+
+HEADER = "evometrics-republished"
+#: The ends of the topics count as final when they have stayed the same for so long: what a killed process had
+#: handed to the network is in by then.
+SETTLE_SECONDS = 1.0
+SETTLE_ROUNDS = 10
+#: Messages that are read at a time where this run's are looked for before others.
+MOST_READ = 4096
+
+
+class RepublishError(EvometricsError, RuntimeError):
+    """Republishing can't begin or go on; the message says what was done and the way out."""
+
+
+class OtherEvents(RepublishError):
+    """Topics hold what this run did not send; the message names one."""
+
+
+class Mark(NamedTuple):
+    """What a message's header says: its run, and a time (milliseconds) before which all was acknowledged."""
+
+    run: str
+    time: int
+
+    def header(self) -> tuple[str, bytes]:
+        """Return the header."""
+        return HEADER, f"{self.run}:{self.time}".encode()
+
+    @classmethod
+    def of(cls, record: ConsumerRecord) -> Mark | None:
+        """Return a message's mark, None where it has none."""
+        for name, value in record.headers:
+            run, separator, at = (value or b"").decode(errors="replace").partition(":")
+            if name == HEADER and separator and at.isdecimal():
+                return cls(run, int(at))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        time: every event that Kafka had at first before this is there, milliseconds.
+        there: ids of the events from then on that are there, by topic.
+        ends: the offsets after what is there.
+    """
+
+    time: int = 0
+    there: dict[str, set[bytes]] = field(default_factory=dict)
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
+
+    def missing(self, events: Sequence[RawEvent]) -> list[RawEvent]:
+        """Return those of the events, all from `time` on, that are not there."""
+        return [event for event in events if event.event_id not in self.there.get(event.topic, ())]
+
+
+class ProgressReader:
+    """Reads how far a run has come.
+
+    Args:
+        run: its name, as in the headers.
+        partitions: the number of partitions of each of its topics.
+        among_others: whether the topics may hold other events.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        wire: WireFormat,
+        run: str,
+        partitions: Mapping[str, int],
+        among_others: bool,
+    ) -> None:
+        self.kafka = kafka
+        self.wire = wire
+        self.run = run
+        self.partitions = partitions
+        self.among_others = among_others
+
+    async def read(self) -> Progress:
+        """Return how far the run has come; may take seconds.
+
+        Of the newest messages of the run in each partition, the one with the latest mark tells from where on
+        an event may be missing, in whatever partition: all before were acknowledged. What is there from then
+        on is read, event by event, so an event is sent again only where it is not. Partitions are filled in
+        the order of time, so this is found at their ends.
+
+        Raises `OtherEvents` where a newest message is not of this run, unless `among_others`: then this run's
+        are looked for before it.
+        """
+        async with range_reader(self.kafka, f"{self.kafka.client_id}-republish-range") as consumer:
+            own: dict[TopicPartition, int] = {}
+            bounds = await self.final_bounds(consumer)
+            for partition, (first, end) in bounds.items():
+                mark = await self.newest_mark(consumer, partition, first, end)
+                if mark is not None:
+                    own[partition] = mark.time
+            if not own:
+                return Progress()
+            progress = Progress(max(own.values()), ends={place: bounds[place][1] for place in own})
+            places = await consumer.offsets_for_times(dict.fromkeys(own, progress.time))
+            for partition, place in places.items():
+                if place is None:
+                    continue
+                first, end = place.offset, bounds[partition][1]
+                while first < end:
+                    page, first = await read_page(consumer, partition, first, end)
+                    ours = [record for record in page if (mark := Mark.of(record)) and mark.run == self.run]
+                    if ours:
+                        there = progress.there.setdefault(partition.topic, set())
+                        there |= {self.event_id(record) for record in ours}
+            return progress
+
+    async def final_bounds(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, tuple[int, int]]:
+        """Return the first offset and the end of each partition, once the ends stay the same.
+
+        Raises `OtherEvents` where they do not, unless `among_others`.
+        """
+        partitions = [TopicPartition(t, n) for t, number in self.partitions.items() for n in range(number)]
+        ends: dict[TopicPartition, int] = {}
+        for _ in range(SETTLE_ROUNDS):
+            before, ends = ends, await consumer.end_offsets(partitions)
+            if before and all(ends[place] == before[place] for place in self.settling(partitions)):
+                break
+            await asyncio.sleep(SETTLE_SECONDS)
+        else:
+            if not self.among_others:
+                settling = self.settling(partitions)
+                growing = next(place for place in settling if ends[place] != before[place])
+                raise OtherEvents(
+                    f"topic {growing.topic} at {self.kafka.brokers} is being written to: partition "
+                    f"{growing.partition} grows. End what writes to it, another `evometrics republish` too; "
+                    "to send all the same, behind what is there, give --among-others. Nothing was sent"
+                )
+        firsts = await consumer.beginning_offsets(partitions)
+        return {partition: (firsts[partition], ends[partition]) for partition in partitions}
+
+    def settling(self, partitions: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
+        """Return those of the partitions that show whether a killed process's messages are in.
+
+        The stream still writes snapshots of what it has read of these.
+        """
+        return [place for place in partitions if place.topic != KPI_SNAPSHOTS.name] or partitions
+
+    async def newest_mark(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int
+    ) -> Mark | None:
+        """Return the mark of this run's newest message in a partition; None where it has sent none there.
+
+        The snapshots that the stream makes of what it reads are nobody else's messages.
+        """
+        number = 1
+        while end > first:
+            begin = max(first, end - number)
+            for record in reversed(await read_range(consumer, partition, begin, end)):
+                mark = Mark.of(record)
+                if mark is not None and mark.run == self.run:
+                    return mark
+                if not (self.among_others or self.is_made(record)):
+                    raise OtherEvents(self.other_events(record, mark))
+            end, number = begin, min(number * 8, MOST_READ)
+        return None
+
+    def other_events(self, record: ConsumerRecord, mark: Mark | None) -> str:
+        """Return in words that a topic holds others' messages."""
+        sender = (
+            "that a producer recorded"
+            if mark is None
+            else "that was republished from another source or selection"
+        )
+        return (
+            f"topic {record.topic} at {self.kafka.brokers} holds other events: partition {record.partition}, "
+            f"offset {record.offset} is one {sender}. Where they are the events that ClickHouse has, as in "
+            "the cluster that filled it, all would be counted twice. Republish into empty topics; to send it "
+            "behind what is there all the same, give --among-others. Nothing was sent"
+        )
+
+    def is_made(self, record: ConsumerRecord) -> bool:
+        """Tell whether the stream has made a message of another."""
+        try:
+            event = self.wire.decode(record.value)
+        except UnreadableMessage:
+            return False
+        return isinstance(event, KpiSnapshot) and event.source_event_id is not None
+
+    def event_id(self, record: ConsumerRecord) -> bytes:
+        """Return the id of a message's event."""
+        try:
+            return self.wire.decode(record.value).event_id.encode()
+        except UnreadableMessage as error:
+            place = f"{record.topic}[{record.partition}] offset {record.offset}"
+            raise RepublishError(f"{place} was republished, but can't be read: {error}") from error

@@ -1,0 +1,223 @@
+"""Inserts a batch's groups into ClickHouse: tries again while it must, bisects where rows are bad.
+
+A call returns when ClickHouse has taken or refused the rows; else it fails only when it is cancelled. What
+it leaves behind then is found by whoever takes up the plan (`recovery`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from evometrics.schemas.metrics import (
+    BATCHES_INSERTED,
+    INSERT_RETRIES,
+    INSERT_SECONDS,
+    ROWS_INSERTED,
+    Instruments,
+)
+from evometrics.schemas.service.backoff import backoff
+from evometrics.schemas.wire.compatibility import IncompatibleSchema
+from evometrics.sinks.clickhouse.blocks import ContainerFormat, container, container_format
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, explain, is_bad_data, open_client
+from evometrics.sinks.migrations.new_columns import described, fit
+from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.sinks.worker.batch import Group, Rejected, Row
+from evometrics.sinks.worker.screen import screen, written_anew
+
+log = logging.getLogger(__name__)
+
+#: One insert is one block per month of the table whatever it spans, stored before it is acknowledged, on a
+#: cluster (where the table is a Distributed one) by the shards. What is in a block twice is found where any
+#: duplicate is, when parts merge and by FINAL, and not looked for at each insert, whose third that is. More
+#: threads find nothing to share in one block: making them ready takes a fifth of a small insert.
+INSERT_SETTINGS = {
+    "async_insert": 0,
+    "optimize_on_insert": 0,
+    "max_threads": 1,
+    "insert_deduplicate": 1,
+    "max_partitions_per_insert_block": 0,
+    "distributed_foreground_insert": 1,
+}
+
+
+Request: TypeAlias = Callable[[AsyncClient], Awaitable[Any]]
+#: Returns the token of the next insert, once its plan is committed.
+NextToken: TypeAlias = Callable[[], Awaitable[str]]
+
+
+class BadData(ValueError):
+    """ClickHouse says that what is in the insert is at fault; `str()` is its reason."""
+
+
+class Unstorable(BadData):
+    """No message of this schema can be stored; `str()` names the field and the reason."""
+
+
+class TableWriter:
+    """The sink's way into ClickHouse.
+
+    Attributes:
+        trouble: why the last try failed, None while ClickHouse takes what it is given.
+        answered: requests that ClickHouse has taken or refused for what was in them.
+    """
+
+    def __init__(self, settings: ClickHouseSettings, instruments: Instruments) -> None:
+        self.settings = settings
+        self.instruments = instruments
+        self.trouble: str | None = "ClickHouse has not been reached yet"
+        self.answered = 0
+        self.client: AsyncClient | None = None
+        self.opening = asyncio.Lock()
+        self.formats: dict[bytes, ContainerFormat] = {}
+
+    async def connection(self) -> AsyncClient:
+        """Return the client, opened at the first call. Raises `ClickHouseUnavailable`."""
+        async with self.opening:
+            if self.client is None:
+                self.client = await open_client(self.settings)
+            return self.client
+
+    async def away(self) -> str | None:
+        """Ask ClickHouse whether it is there; return None where it is, else what is wrong."""
+        try:
+            client = await self.connection()
+        except CLICKHOUSE_ERRORS as error:
+            return str(error)
+        return None if await client.ping() else f"ClickHouse at {self.settings.url} does not answer"
+
+    async def close(self) -> None:
+        """Close the client."""
+        if self.client is not None:
+            await self.client.close()
+            self.client = None
+
+    async def reach(self) -> None:
+        """Return when ClickHouse answers and the tables are there, however long that takes."""
+        await self.retrying(
+            "the check of its tables", "", lambda c: c.query("SELECT 1 FROM dead_letters LIMIT 0")
+        )
+
+    async def sift(self, group: Group, reason: BadData, next_token: NextToken) -> list[Rejected]:
+        """Insert the good ones of rows that ClickHouse has refused; return the others, with the reason.
+
+        Each insert on the way holds other rows than the one before and has a token of its own, from
+        `next_token`; what that raises passes through.
+        """
+        if isinstance(reason, Unstorable):
+            log.warning("%s takes none of %d rows: %s", group.table, len(group.rows), reason)
+            return [Rejected(row.message, str(reason)) for row in group.rows]
+        log.warning("%s refused %d rows, looking for the bad ones: %s", group.table, len(group.rows), reason)
+        whole, damaged = await asyncio.to_thread(screen, group.schema, group.rows)
+        return damaged + await self.bisect(group, whole, next_token)
+
+    async def bisect(self, group: Group, rows: Sequence[Row], next_token: NextToken) -> list[Rejected]:
+        """Insert rows in halves down to the bad ones; return these."""
+        if not rows:
+            return []
+        try:
+            await self.insert(group, rows, await next_token())
+            return []
+        except BadData:
+            if len(rows) == 1:
+                return await self.insert_anew(group, rows[0], next_token)
+        middle = len(rows) // 2
+        first = await self.bisect(group, rows[:middle], next_token)
+        return first + await self.bisect(group, rows[middle:], next_token)
+
+    async def insert_anew(self, group: Group, row: Row, next_token: NextToken) -> list[Rejected]:
+        """Insert the row of a good message that ClickHouse refused, written anew; return it if that fails."""
+        try:
+            await self.insert(group, [written_anew(group.schema, row)], await next_token())
+            return []
+        except BadData as error:
+            return [Rejected(row.message, str(error))]
+
+    async def insert(self, group: Group, rows: Sequence[Row], token: str) -> None:
+        """Insert rows as one block, trying until ClickHouse has answered. Raises `BadData`.
+
+        Under a token that was used before, ClickHouse stores nothing, and says nothing about it.
+        """
+        if not rows:
+            return
+        fmt = self.formats.get(group.schema.fingerprint) or await self.fitted(group)
+        columns, body = fmt.columns, container(fmt, (row.block for row in rows))
+        seconds = self.instruments.histogram(INSERT_SECONDS).labels(group.table)
+
+        async def send(client: AsyncClient) -> None:
+            started = time.perf_counter()
+            try:
+                await client.raw_insert(
+                    table=f"{self.settings.database}.{group.table}_rows",
+                    column_names=columns,
+                    insert_block=body,
+                    fmt="Avro",
+                    settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
+                )
+            finally:
+                seconds.observe(time.perf_counter() - started)
+
+        await self.retrying(f"an insert of {len(rows)} rows into {group.table}_rows", group.table, send)
+        self.instruments.counter(ROWS_INSERTED).labels(group.table).inc(len(rows))
+        self.instruments.counter(BATCHES_INSERTED).labels(group.table).inc()
+
+    async def fitted(self, group: Group) -> ContainerFormat:
+        """Give the table what columns it lacks for a group's schema; return the format of its inserts.
+
+        Raises `Unstorable`.
+        """
+        what = f"the look at the columns of {group.table}_rows for {described(group.schema)}"
+        try:
+            await self.retrying(
+                what, group.table, lambda client: fit(client, self.settings, group.table, group.schema)
+            )
+        except IncompatibleSchema as error:
+            raise Unstorable(str(error)) from error
+        fmt = self.formats[group.schema.fingerprint] = container_format(group.schema)
+        return fmt
+
+    async def stored_events(
+        self, table: str, partition: int, first: int, last: int
+    ) -> set[tuple[int, bytes]]:
+        """Return offsets `first` to `last` inclusive of a partition that the table has, with their event_ids.
+
+        There is more than one event of an offset where the topic was made anew.
+        """
+        sql = (
+            f"SELECT _offset, toString(event_id) FROM {table}_rows WHERE _partition = {partition:d} "
+            f"AND _offset BETWEEN {first:d} AND {last:d}"
+        )
+        found: set[tuple[int, bytes]] = set()
+
+        async def ask(client: AsyncClient) -> None:
+            rows = (await client.query(sql)).result_rows
+            found.update((offset, event_id.encode()) for offset, event_id in rows)
+
+        await self.retrying(f"the check of stored offsets in {table}_rows", table, ask)
+        return found
+
+    async def retrying(self, what: str, table: str, request: Request) -> None:
+        """Send a request until ClickHouse has answered it. Raises `BadData`."""
+        attempt = 0
+        while True:
+            try:
+                await request(await self.connection())
+                self.trouble = None
+                self.answered += 1
+                return
+            except CLICKHOUSE_ERRORS as error:
+                if is_bad_data(error):
+                    self.answered += 1
+                    raise BadData(" ".join(str(error).split())[:500]) from error
+                attempt += 1
+                self.trouble = str(error) if self.client is None else explain(self.settings, error)
+                if table:
+                    self.instruments.counter(INSERT_RETRIES).labels(table).inc()
+                pause = backoff(attempt)
+                log.warning("%s failed, try %d follows in %.1f s: %s", what, attempt + 1, pause, self.trouble)
+                await asyncio.sleep(pause)

@@ -1,0 +1,4 @@
+"""What derived rows must be: windows and calculations, without state or I/O.
+
+Imports the contract alone.
+"""
