@@ -129,7 +129,7 @@ class OfflineStream:
     def settle(self, compute: Compute, partition: int, records: list[Record]) -> list[Message]:
         """Return what records of one partition lead to, and write the states; as a lane does (`lane`)."""
         try:
-            done = Work(compute, self.tables, "").do(partition, records, self.wire)
+            done = Work(compute, "").do(partition, records, self.wire)
         except AT_FAULT:
             for each in (
                 self.computations.evolutions_processor,

@@ -21,8 +21,8 @@ from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.clickhouse.blocks import block_end, container, container_format
 from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, error_code, explain
+from evometrics.sinks.clickhouse.inserts import INSERT_SETTINGS
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.worker.writer import INSERT_SETTINGS
 
 #: Derived rows of a replay are of no partition; the snapshots that it makes are of their events'. The offsets
 #: of both are below 0: a sink that asks which of its offsets are stored must not find them.

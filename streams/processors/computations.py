@@ -16,7 +16,6 @@ from evometrics.schemas.evolutions.snapshots import snapshots_of
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, KPI_SNAPSHOTS
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 from evometrics.schemas.wire.reading import Record, read_event
-from evometrics.streams.changelog.tables import StateTable
 from evometrics.streams.formulas.windows import SHARED_SCOPES, Scope
 from evometrics.streams.processors.evolutions import EVOLUTION_TABLES, EvolutionProcessor
 from evometrics.streams.processors.scope_counts import ScopeCounts
@@ -28,7 +27,7 @@ from evometrics.streams.rows.metrics import MetricsRows
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.clock import BrokerClock
 from evometrics.streams.states.incarnations import Places, sources_table
-from evometrics.streams.states.live import Outcome, ReadStates, Sourced
+from evometrics.streams.states.live import Outcome, ReadStates, Sourced, Table
 
 T = TypeVar("T")
 
@@ -47,7 +46,7 @@ class Computations:
         self,
         settings: StreamSettings,
         wire: WireFormat,
-        tables: dict[str, StateTable],
+        tables: Mapping[str, Table],
         clock: BrokerClock,
         places: Places,
     ) -> None:

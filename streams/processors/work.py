@@ -22,7 +22,6 @@ from evometrics.schemas.metrics import (
 from evometrics.schemas.topics import BY_NAME, DEAD_LETTERS
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 from evometrics.schemas.wire.reading import Record
-from evometrics.streams.changelog.tables import StateTable
 from evometrics.streams.producer import MAX_MESSAGE_BYTES, Message, MessageTooLarge, check_size
 from evometrics.streams.states.live import Outcome
 
@@ -56,12 +55,10 @@ class Work:
     Attributes:
         compute: returns what a partition's records lead to, and the dead letters; does not change the tables,
             but what is kept in memory of them, which is to be forgotten where it raises.
-        tables: the tables whose states change.
         node_id: this worker's name in dead letters.
     """
 
     compute: Compute
-    tables: dict[str, StateTable]
     node_id: str
 
     def do(self, partition: int, records: list[Record], wire: WireFormat) -> Done:

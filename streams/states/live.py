@@ -47,6 +47,13 @@ class ReadStates(Protocol):
         """Return all keys and states of the partition."""
 
 
+class Table(Protocol):
+    """A state table, to read from."""
+
+    def partition(self, number: int) -> ReadStates:
+        """Return one partition of it."""
+
+
 class State(Protocol):
     """A value of a state table."""
 

@@ -144,7 +144,7 @@ def build(
     ]
     for name, topics, names, compute, forget in lanes:
         own = [tables[table] for table in names]
-        work = Work(compute, tables, computations.node_id)
+        work = Work(compute, computations.node_id)
         ownership = Ownership(
             kafka,
             settings.group,
@@ -159,7 +159,7 @@ def build(
             losses,
         )
         letters = LetterCounts(settings, STREAM)
-        lane = Lane(name, work, ownership, parts.producer, wire, instruments, failed, letters)
+        lane = Lane(name, work, tables, ownership, parts.producer, wire, instruments, failed, letters)
         if names is EVOLUTION_TABLES:
             lane.timer = AbandonedTimer(computations, ownership)
         parts.lanes.append(lane)

@@ -27,7 +27,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -39,6 +39,7 @@ from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.reading import Record
 from evometrics.schemas.wire.registry import RegistryUnavailable
 from evometrics.streams.changelog.ownership import NotConfirmed, Ownership
+from evometrics.streams.changelog.tables import StateTable
 from evometrics.streams.processors.work import (
     AT_FAULT,
     Done,
@@ -70,7 +71,8 @@ class Lane:
 
     Args:
         name: the agent's name.
-        work: what is computed, and the tables it is kept in.
+        work: what is computed.
+        tables: what the states are kept in, by name.
         ownership: the partitions whose states this worker holds.
         failed: hears of an error that only a new start of the worker can mend.
         letters: counts dead letters, and refuses too many.
@@ -85,6 +87,7 @@ class Lane:
         self,
         name: str,
         work: Work,
+        tables: Mapping[str, StateTable],
         ownership: Ownership,
         producer: OutputProducer,
         wire: WireFormat,
@@ -93,7 +96,7 @@ class Lane:
         letters: LetterCounts,
     ) -> None:
         self.name = name
-        self.work = work
+        self.work, self.tables = work, tables
         self.ownership = ownership
         self.producer = producer
         self.wire = wire
@@ -254,7 +257,7 @@ class Lane:
         await self.producer.send_all(message for each in done for message in each.messages)
         # every processor lists its tables in the same order, and that order matters (see there)
         for writes in zip(*(each.outcome.writes for each in done), strict=True):
-            table = self.work.tables[writes[0][0]]
+            table = self.tables[writes[0][0]]
             await table.write(self.producer, [(partition, values) for _, partition, values in writes])
             self.steps += 1
 
