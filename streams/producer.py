@@ -43,7 +43,7 @@ class Message(NamedTuple):
 Queue: TypeAlias = list[tuple[int, bytes, bytes | None]]
 
 
-class Batch(NamedTuple):
+class PartitionBatch(NamedTuple):
     """Messages of one partition as they are sent, and their numbers among all."""
 
     where: TopicPartition
@@ -122,7 +122,7 @@ class OutputProducer:
         """As `send_all`. Raises `KafkaError` where the broker refuses for good."""
         total, queues = await self.by_partition(messages)
         batches = [self.batches(where, waiting) for where, waiting in queues.items()]
-        sent: list[tuple[Batch, asyncio.Future[RecordMetadata]]] = []
+        sent: list[tuple[PartitionBatch, asyncio.Future[RecordMetadata]]] = []
         # A partition takes its next batch once the one before is on its way: the first of all come first.
         for each in zip_longest(*batches):
             sent += [(batch, await self.hand_over(batch)) for batch in each if batch is not None]
@@ -163,25 +163,25 @@ class OutputProducer:
         producer = self.producer
         return len(await persevere(topic, lambda: producer.partitions_for(topic)))
 
-    def batches(self, where: TopicPartition, queue: Queue) -> list[Batch]:
+    def batches(self, where: TopicPartition, queue: Queue) -> list[PartitionBatch]:
         """Return a partition's messages in record batches."""
         assert self.producer is not None, "start() comes first"
         # where topics take their senders' times: those of the broker's clock, as soon as that is known
         known = self.clock.now() if self.clock is not None else None
         now = time.time_ns() // 1_000_000 if known is None else known // 1000
-        found: list[Batch] = []
+        found: list[PartitionBatch] = []
         records: BatchBuilder | None = None
         for number, key, value in queue:
             # a new batch takes its first message, whatever its size
             while records is None or records.append(timestamp=now, key=key, value=value) is None:
                 records = self.producer.create_batch()
-                found.append(Batch(where, records, []))
+                found.append(PartitionBatch(where, records, []))
             found[-1].numbers.append(number)
         for batch in found:
             batch.records.close()
         return found
 
-    async def hand_over(self, batch: Batch) -> asyncio.Future[RecordMetadata]:
+    async def hand_over(self, batch: PartitionBatch) -> asyncio.Future[RecordMetadata]:
         """Hand a batch to the library, again and again while it has no room or knows no leader."""
         assert self.producer is not None, "start() comes first"
         producer, (topic, partition) = self.producer, batch.where

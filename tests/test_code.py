@@ -85,6 +85,16 @@ def ranks(contract: dict[str, Any]) -> Iterator[tuple[str, int]]:
             yield f"{folder}.{room}", rank
 
 
+def test_no_class_name_is_used_twice() -> None:
+    found: dict[str, Path] = {}
+    for file in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py*")):
+        if file.suffix not in (".py", ".pyx"):
+            continue
+        for name in re.findall(r"^(?:cdef )?class (\w+)", file.read_text(), re.M):
+            first = found.setdefault(name, file)
+            assert first == file, f"{name} is in {first.relative_to(ROOT)} and {file.relative_to(ROOT)}"
+
+
 def test_every_package_is_installed() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     there = {file.parent.relative_to(ROOT) for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")}

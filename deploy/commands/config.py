@@ -29,7 +29,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Print each setting with its value, where that comes from, and the variable that sets it."""
-    from evometrics.deploy.console.tables import Found, table
+    from evometrics.deploy.console.tables import QueryResult, table
 
     found = rows(args)
     if args.json:
@@ -37,7 +37,7 @@ async def run(args: argparse.Namespace) -> int:
         return 0
     columns = ["setting", "value", "from", "variable"]
     shown = [tuple("" if each is None else str(each) for each in row.values()) for row in found]
-    print(table(Found(columns, list(shown))))
+    print(table(QueryResult(columns, list(shown))))
     return 0
 
 

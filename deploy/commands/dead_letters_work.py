@@ -14,13 +14,13 @@ from typing import IO, Any, Self
 from tqdm import tqdm
 
 from evometrics.deploy.console.options import clickhouse_settings, kafka_settings
-from evometrics.deploy.console.tables import Columns, Found, cell, to_json
+from evometrics.deploy.console.tables import Columns, QueryResult, cell, to_json
 from evometrics.schemas.events import now_micros
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.registry import RegistryClient
 from evometrics.sinks.letters.letters import Bytes, DeadMessage, Letters, Selection, source_topic
-from evometrics.sinks.letters.retry import Plan, Retrier, plan_retry, recorded, unreadable
+from evometrics.sinks.letters.retry import Retrier, RetryPlan, plan_retry, recorded, unreadable
 from evometrics.sinks.letters.show import dump, reading
 
 DUMP_BYTES = 1024
@@ -55,7 +55,7 @@ async def run_list(args: argparse.Namespace) -> int:
                 for message in page:
                     print(to_json(as_json(message)))
                 continue
-            found = Found(LISTED, [row_of(message) for message in page])
+            found = QueryResult(LISTED, [row_of(message) for message in page])
             if columns is None:
                 columns = Columns(found)
                 print(columns.head())
@@ -144,7 +144,7 @@ async def run_retry(args: argparse.Namespace) -> int:
     meant = selection(args, event_ids=tuple(args.event_ids))
     kafka = kafka_settings(args)
     wire = wire_of(kafka)
-    outcome = Outcome()
+    outcome = RetrySummary()
     began, seen = now_micros(), True
     async with AsyncExitStack() as stack:
         stack.enter_context(outcome)
@@ -169,7 +169,7 @@ async def run_retry(args: argparse.Namespace) -> int:
     return 1 if args.event_ids and outcome.left else 0
 
 
-class Outcome:
+class RetrySummary:
     """What a retry did, as far as it is told; of any number of messages it keeps a few in memory.
 
     Attributes:
@@ -190,7 +190,7 @@ class Outcome:
         for file in self.files:
             file.close()
 
-    def add(self, plan: Plan, *, as_documents: bool) -> None:
+    def add(self, plan: RetryPlan, *, as_documents: bool) -> None:
         """Take in what became of some messages."""
         for message, _ in plan.send:
             self.sent += 1

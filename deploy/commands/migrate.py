@@ -89,7 +89,7 @@ def show_planned(settings: ClickHouseSettings, found: Sequence[Planned], *, as_j
 
 def show_status(settings: ClickHouseSettings, found: Sequence[Status], *, as_json: bool) -> None:
     """Print how each migration stands."""
-    from evometrics.deploy.console.tables import Found, table
+    from evometrics.deploy.console.tables import QueryResult, table
 
     if as_json:
         rows = [
@@ -104,7 +104,7 @@ def show_status(settings: ClickHouseSettings, found: Sequence[Status], *, as_jso
         print(to_json({"database": settings.database, "migrations": rows}))
         return
     cells = [(f"{s.number:04d}", s.name.replace("_", " "), s.state, shown(s.since)) for s in found]
-    print(table(Found(["number", "name", "state", "since"], list(cells))))
+    print(table(QueryResult(["number", "name", "state", "since"], list(cells))))
 
 
 def shown(at: datetime | None) -> str | None:

@@ -18,7 +18,7 @@ from evometrics.schemas.service.settings import SettingsError, read_settings, re
 from evometrics.schemas.topics import DERIVED_TOPICS
 from evometrics.sinks.raw.tables import RawSelection
 from evometrics.sinks.replay.replay import ReplaySettings
-from evometrics.sinks.replay.source import Source, TableSource
+from evometrics.sinks.replay.source import EventSource, TableSource
 from evometrics.sinks.replay.topics import Beginning, TopicSource
 from evometrics.streams.settings import StreamSettings
 
@@ -96,7 +96,7 @@ def first_offsets(text: str) -> dict[tuple[str, int], int]:
     return found
 
 
-def source(args: argparse.Namespace, settings: ReplaySettings, stream: StreamSettings) -> Source:
+def source(args: argparse.Namespace, settings: ReplaySettings, stream: StreamSettings) -> EventSource:
     """Return where events are read from. Raises `SettingsError`."""
     begin = settings.begin(stream)
     if args.source == TABLES:

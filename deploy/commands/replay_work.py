@@ -13,7 +13,7 @@ from tqdm import tqdm
 from evometrics.deploy.commands.replay import replay_settings, source, stream_settings
 from evometrics.deploy.commands.republish_work import say
 from evometrics.deploy.console.options import clickhouse_settings
-from evometrics.deploy.console.tables import Found, cell, table, to_json
+from evometrics.deploy.console.tables import QueryResult, cell, table, to_json
 from evometrics.schemas.topics import KPI_SNAPSHOTS
 from evometrics.sinks.replay.compare import Sample, TableDifferences, total
 from evometrics.sinks.replay.replay import Computed, replaying
@@ -89,7 +89,7 @@ def as_json(
 def report(found: Sequence[TableDifferences]) -> str:
     """Return the differences as text: numbers, then some rows of each kind."""
     rows = [(e.table, e.live, e.replayed, *(e.counts[kind] for kind in KINDS)) for e in found]
-    parts = [table(Found(["table", "live", "replayed", *KINDS], list(rows)))]
+    parts = [table(QueryResult(["table", "live", "replayed", *KINDS], list(rows)))]
     for each in found:
         for kind in KINDS:
             if each.counts[kind]:

@@ -17,7 +17,7 @@ from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire.framing import open_wire
 from evometrics.sinks.raw.tables import RawTables
 from evometrics.sinks.republish.republish import Republisher, RepublishSettings, to_send
-from evometrics.sinks.republish.target import Target
+from evometrics.sinks.republish.target import TopicTarget
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
 
@@ -36,7 +36,7 @@ async def run_republish(args: argparse.Namespace) -> int:
     async with RawTables(clickhouse_settings(args), meant, wire, made_again=True) as tables:
         await tables.check_known()
         topics = [topic.name for topic in meant.topics]
-        async with Target(kafka, wire, await tables.identity(), topics) as target:
+        async with TopicTarget(kafka, wire, await tables.identity(), topics) as target:
             progress = await target.progress(settings.among_others)
             counts = await to_send(tables, progress)
             if args.dry_run:

@@ -25,7 +25,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Show, or change and show, how long tables keep their rows."""
-    from evometrics.deploy.console.tables import Found, table
+    from evometrics.deploy.console.tables import QueryResult, table
     from evometrics.sinks.retention import SUMMED, keep, show
 
     settings = clickhouse_settings(args)
@@ -35,7 +35,7 @@ async def run(args: argparse.Namespace) -> int:
     if args.json:
         print(to_json(found))
         return 0
-    print(table(Found(list(found[0]), [tuple(each.values()) for each in found])))
+    print(table(QueryResult(list(found[0]), [tuple(each.values()) for each in found])))
     if args.action == "set" and args.table == SUMMED:
         print(f"\nevolution_hourly and evolution_daily are computed from {SUMMED}: they reach back as far.")
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.deploy.clickhouse.statement import TOKEN, Insert, Query, parse
-from evometrics.deploy.console.tables import Found, cell
+from evometrics.deploy.console.tables import QueryResult, cell
 from evometrics.schemas.errors import EvometricsError
 from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, open_client
 from evometrics.sinks.settings import ClickHouseSettings
@@ -24,7 +24,7 @@ class QueryFailed(EvometricsError, ValueError):
     """ClickHouse refused the query; the message is ClickHouse's own."""
 
 
-async def query(settings: ClickHouseSettings, text: str) -> Found:
+async def query(settings: ClickHouseSettings, text: str) -> QueryResult:
     """Run one query in the settings' database; return all of its rows.
 
     Raises `QueryFailed` with ClickHouse's reason, `ClickHouseUnavailable` within seconds where it does
@@ -35,10 +35,10 @@ async def query(settings: ClickHouseSettings, text: str) -> Found:
     async for page in pages(settings, text):
         columns = page.columns
         rows += page.rows
-    return Found(columns, rows)
+    return QueryResult(columns, rows)
 
 
-async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[Found]:
+async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[QueryResult]:
     """Run one query; give its rows as they arrive, by pages, of which the last may be empty.
 
     Of a statement that has no result there is none. Raises as `query` does.
@@ -57,14 +57,14 @@ async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[Found]
         if context.is_command:
             await client.query(context=context)  # what it answers is about itself, and no rows
             return
-        found = Found([], [])
+        found = QueryResult([], [])
         async with await client.query_row_block_stream(text, settings=block_settings(client)) as blocks:
-            found = Found(list(blocks.source.column_names), [])
+            found = QueryResult(list(blocks.source.column_names), [])
             async for block in blocks:
                 found.rows.extend(tuple(row) for row in block)
                 if len(found.rows) >= PAGE_ROWS:
                     yield found
-                    found = Found(found.columns, [])
+                    found = QueryResult(found.columns, [])
         yield found
     except TypeError as error:
         if not str(error).startswith("unhashable"):

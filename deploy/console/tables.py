@@ -12,7 +12,7 @@ MAX_CELL = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class QueryResult:
     """A query's result: column names and rows."""
 
     columns: list[str]
@@ -57,7 +57,7 @@ def plain(value: Any) -> str:
 class Columns:
     """How columns are shown: numbers to the right, each as wide as the widest cell of the rows given."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: QueryResult) -> None:
         cells = [found.columns, *(map(cell, row) for row in found.rows)]
         self.names = found.columns
         self.widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -77,7 +77,7 @@ class Columns:
         return "  ".join(parts).rstrip()
 
 
-def table(found: Found) -> str:
+def table(found: QueryResult) -> str:
     """Return the rows as text in columns."""
     columns = Columns(found)
     return "\n".join([columns.head(), *map(columns.line, found.rows)])

@@ -31,7 +31,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.deploy.history.alone import Alone
 from evometrics.deploy.history.known import known_ids
-from evometrics.deploy.history.report import Counts
+from evometrics.deploy.history.report import TableCounts
 from evometrics.deploy.history.sources import STRATEGIES
 from evometrics.deploy.history.staging import Staged, Staging
 from evometrics.producers.outbox.row import Row
@@ -44,7 +44,7 @@ UNANSWERED = 2
 BATCH_BYTES = 262_144
 
 
-class Publisher:
+class HistoryPublisher:
     """Publishes what is staged and counts what became of it, in the counts of the tables."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Publisher:
         client: AsyncClient,
         framing: Framing,
         alone: Alone,
-        counts: dict[str, Counts],
+        counts: dict[str, TableCounts],
     ) -> None:
         self.producer = producer
         self.client = client

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from evometrics.deploy.history.columns import empty
-from evometrics.deploy.history.report import Counts, Report
-from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, STRATEGY, Source, SourceRow
+from evometrics.deploy.history.report import Report, TableCounts
+from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, STRATEGY, HistoryFile, SourceRow
 from evometrics.deploy.history.staging import SameIdOtherValues, Staging
 from evometrics.producers.events.cells import Cells, Unreadable
 from evometrics.producers.events.encoder import Encoder
@@ -30,12 +30,12 @@ class Reader:
         counts: what came of the rows, by table.
     """
 
-    def __init__(self, source: Source, node_id: str, staging: Staging, report: Report) -> None:
+    def __init__(self, source: HistoryFile, node_id: str, staging: Staging, report: Report) -> None:
         self.source = source
         self.encoder = Encoder(node_id)
         self.staging = staging
         self.report = report
-        self.counts = {table: Counts() for table in source.tables}
+        self.counts = {table: TableCounts() for table in source.tables}
 
     def read(self) -> Iterator[None]:
         """Read all rows, one for each step. Raises `SettingsError` where the report can't be written."""

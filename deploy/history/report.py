@@ -25,7 +25,7 @@ LONGEST_LINE = 100_000_000
 
 
 @dataclass(slots=True)
-class Counts:
+class TableCounts:
     """What came of one table's rows; each row read is in one of the others.
 
     Attributes:

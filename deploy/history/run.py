@@ -14,17 +14,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
-from evometrics.deploy.console.tables import Found, table
+from evometrics.deploy.console.tables import QueryResult, table
 from evometrics.deploy.history.alone import Alone
 from evometrics.deploy.history.contents import check_file, kind_of
 from evometrics.deploy.history.csv_source import CsvSource
 from evometrics.deploy.history.engine_state import EngineState
 from evometrics.deploy.history.json_lines import JsonLinesSource
 from evometrics.deploy.history.parquet_source import ParquetSource
-from evometrics.deploy.history.publishing import BATCH_BYTES, Publisher
+from evometrics.deploy.history.publishing import BATCH_BYTES, HistoryPublisher
 from evometrics.deploy.history.reading import Reader
-from evometrics.deploy.history.report import Counts, Report
-from evometrics.deploy.history.sources import Source
+from evometrics.deploy.history.report import Report, TableCounts
+from evometrics.deploy.history.sources import HistoryFile
 from evometrics.deploy.history.sqlite import sqlite_source
 from evometrics.deploy.history.staging import Staging
 from evometrics.deploy.pipeline.drain import drain_stage
@@ -38,7 +38,7 @@ from evometrics.schemas.wire.registry import RegistryClient
 from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 
-READERS: dict[str, Callable[[Path], Source]] = {
+READERS: dict[str, Callable[[Path], HistoryFile]] = {
     "sqlite": sqlite_source,
     "state": EngineState,
     "csv": CsvSource,
@@ -48,7 +48,7 @@ READERS: dict[str, Callable[[Path], Source]] = {
 ROWS_AT_ONCE = 500
 
 
-def opened(path: Path, kind: str | None) -> Source:
+def opened(path: Path, kind: str | None) -> HistoryFile:
     """Return a file's source. Raises `SettingsError` where there is none or it is not what it should be."""
     try:
         check_file(path)
@@ -92,7 +92,7 @@ async def run(args: argparse.Namespace) -> int:
 
 
 async def publish(
-    counts: dict[str, Counts],
+    counts: dict[str, TableCounts],
     staging: Staging,
     kafka: KafkaSettings,
     clickhouse: ClickHouseSettings,
@@ -109,7 +109,7 @@ async def publish(
         await check_topics(producer)
         async with Alone(kafka) as alone:
             await stored(kafka, sink_group, deadline)
-            await Publisher(producer, client, framing, alone, counts).publish(staging, advance)
+            await HistoryPublisher(producer, client, framing, alone, counts).publish(staging, advance)
     except CLICKHOUSE_ERRORS as error:
         if isinstance(error, OSError):
             raise
@@ -129,7 +129,7 @@ async def stored(kafka: KafkaSettings, sink_group: str, deadline: float) -> None
         await admin.close()
 
 
-def show(args: argparse.Namespace, counts: dict[str, Counts], report: Report) -> None:
+def show(args: argparse.Namespace, counts: dict[str, TableCounts], report: Report) -> None:
     """Print what came of the rows."""
     where = str(report.path) if report.rejected else None
     if args.json:
@@ -137,9 +137,9 @@ def show(args: argparse.Namespace, counts: dict[str, Counts], report: Report) ->
         about = {"source": str(args.file), "dry_run": args.dry_run, "tables": tables, "report": where}
         print(json.dumps(about), flush=True)
         return
-    columns = ["table", *(field.name for field in dataclasses.fields(Counts))]
+    columns = ["table", *(field.name for field in dataclasses.fields(TableCounts))]
     rows = [(name, *dataclasses.astuple(found)) for name, found in counts.items()]
-    print(table(Found(columns, rows)), flush=True)
+    print(table(QueryResult(columns, rows)), flush=True)
     if args.dry_run:
         print("dry run: nothing was published, and no server was asked what is there already")
     if where:

@@ -49,7 +49,7 @@ class SourceRow:
     problem: str = ""
 
 
-class Source(Protocol):
+class HistoryFile(Protocol):
     """A file of history. Making one raises `SettingsError` where the file is none of its kind.
 
     Attributes:
@@ -68,7 +68,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class FileTable:
     """What the rows of a CSV or Parquet file, or of JSON lines, are.
 
     Attributes:
@@ -86,25 +86,25 @@ class Table:
         return SourceRow(self.kind, self.name, place, cells, problem)
 
 
-def table_of(path: Path, columns: Sequence[str]) -> Table:
+def table_of(path: Path, columns: Sequence[str]) -> FileTable:
     """Return what the rows of a table are, by its columns. Raises `SettingsError` where none of ours."""
     ours = exported_table(path, columns)
     if ours is AS_EVOLUTIONS:
-        return Table("evolution", ours.table, ours.record)
+        return FileTable("evolution", ours.table, ours.record)
     if ours is not None:
-        return Table(f"exported {ours.record}", ours.table, ours.record)
+        return FileTable(f"exported {ours.record}", ours.table, ours.record)
     found = set(columns)
     if found.isdisjoint(("success", "status")):
         if "agent_id" in found and not found.isdisjoint(KPI_COLUMNS) and not found.isdisjoint(SNAPSHOT_TIMES):
-            return Table("snapshot", SNAPSHOTS)
+            return FileTable("snapshot", SNAPSHOTS)
         if "event_type" in found and not found.isdisjoint(TIME_COLUMNS):
-            return Table("system_event", EVENTS)
+            return FileTable("system_event", EVENTS)
     if not has_evolutions(columns):
         raise SettingsError(
             f"{path}: has the columns {shown(columns)}; evolutions need agent_id and a time "
             f"({' or '.join(TIME_COLUMNS)}), and success or status"
         )
-    return Table("evolution", EVOLUTIONS)
+    return FileTable("evolution", EVOLUTIONS)
 
 
 def shown(columns: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.deploy.history.columns import cells_of, named
-from evometrics.deploy.history.sources import STRATEGIES, STRATEGY, Source, SourceRow
+from evometrics.deploy.history.sources import STRATEGIES, STRATEGY, HistoryFile, SourceRow
 from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, in_wal_mode, open_database, quoted
 from evometrics.schemas.history.file import HEADER_BYTES, HistoryError, check_file, is_history
 from evometrics.schemas.service.settings import SettingsError
@@ -69,7 +69,7 @@ class HistorySource:
                 yield SourceRow("event", table, {"rowid": rowid + 1}, {}, reason)
 
 
-def sqlite_source(path: Path) -> Source:
+def sqlite_source(path: Path) -> HistoryFile:
     """Return the source of a SQLite file, by whose it is. Raises `SettingsError`."""
     with path.open("rb") as file:
         ours = is_history(file.read(HEADER_BYTES))

@@ -31,16 +31,16 @@ class DrainTimeout(EvometricsError, TimeoutError):
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ConsumerGroup:
     """A consumer group and the topics it reads, stage by stage."""
 
     name: str
     stages: Sequence[Sequence[str]]
 
 
-def pipeline_groups(stream: str, sink: str) -> tuple[Group, Group]:
+def pipeline_groups(stream: str, sink: str) -> tuple[ConsumerGroup, ConsumerGroup]:
     """Return the pipeline's groups in the order in which they feed each other."""
-    return Group(stream, STREAM_STAGES), Group(sink, SINK_STAGES)
+    return ConsumerGroup(stream, STREAM_STAGES), ConsumerGroup(sink, SINK_STAGES)
 
 
 async def end_offsets(brokers: str, topics: Sequence[str]) -> dict[TopicPartition, int]:
@@ -60,7 +60,7 @@ async def end_offsets(brokers: str, topics: Sequence[str]) -> dict[TopicPartitio
         await consumer.stop()
 
 
-async def drain(brokers: str, groups: Sequence[Group], timeout_seconds: float) -> None:
+async def drain(brokers: str, groups: Sequence[ConsumerGroup], timeout_seconds: float) -> None:
     """Return once each group has committed everything it was given, one after the other.
 
     What a group reads must no longer grow when its turn comes: producers are done before this is

@@ -27,7 +27,7 @@ IDS_ASKED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Baseline:
     """How things stood before a run: end offsets, and rows per raw topic."""
 
     ends: Mapping[TopicPartition, int]
@@ -47,10 +47,10 @@ class Reconciliation:
         return self.recorded == self.stored
 
 
-async def mark(brokers: str, clickhouse: ClickHouseSettings) -> Mark:
+async def mark(brokers: str, clickhouse: ClickHouseSettings) -> Baseline:
     """Note how things stand."""
     ends = await end_offsets(brokers, [topic.name for topic in TOPICS])
-    return Mark(ends, await counts(clickhouse))
+    return Baseline(ends, await counts(clickhouse))
 
 
 async def counts(clickhouse: ClickHouseSettings) -> dict[str, int]:
@@ -67,7 +67,7 @@ async def counts(clickhouse: ClickHouseSettings) -> dict[str, int]:
 
 
 async def reconcile(
-    before: Mark, recorded: list[Mapping[str, int]], brokers: str, clickhouse: ClickHouseSettings
+    before: Baseline, recorded: list[Mapping[str, int]], brokers: str, clickhouse: ClickHouseSettings
 ) -> Reconciliation:
     """Compare what was recorded since `before` with what is stored; the pipeline must have drained."""
     sides = Reconciliation({}, {})
@@ -100,7 +100,7 @@ def made_by_stream(event: Event) -> bool:
 
 
 async def ids_since(
-    brokers: str, topic: str, before: Mark, meant: Callable[[Event], bool] = lambda event: True
+    brokers: str, topic: str, before: Baseline, meant: Callable[[Event], bool] = lambda event: True
 ) -> set[str]:
     """Return the ids of the events that a topic has received since `before`, of those that are meant."""
     wire = WireFormat()

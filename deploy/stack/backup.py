@@ -47,7 +47,7 @@ class BackupFailed(EvometricsError, RuntimeError):
     """There is no whole copy; the message says why, and the way out."""
 
 
-class Ended(Exception):
+class Interrupted(Exception):
     """The command is to end."""
 
 
@@ -60,14 +60,14 @@ async def backup(data: Path, target: Path) -> float:
 
     def check() -> None:
         if ended.is_set():
-            raise Ended
+            raise Interrupted
 
     copying = asyncio.create_task(asyncio.to_thread(copy, data, target, check))
     try:
         return await asyncio.shield(copying)
     except asyncio.CancelledError:
         ended.set()
-        with contextlib.suppress(Ended, EvometricsError, OSError):
+        with contextlib.suppress(Interrupted, EvometricsError, OSError):
             await copying
         raise
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evometrics.producers.collector import forks
 from evometrics.producers.collector.background import Sending
 from evometrics.producers.collector.evolution_run import EvolutionRun
-from evometrics.producers.collector.history import History
+from evometrics.producers.collector.history import CompletionHistory
 from evometrics.producers.collector.journal import Journal
 from evometrics.producers.collector.recording import Recording
 from evometrics.producers.events import convert
@@ -169,7 +169,7 @@ class EvolutionMetricsCollector:
             await asyncio.sleep(0.01)
 
     @property
-    def metrics_history(self) -> History:
+    def metrics_history(self) -> CompletionHistory:
         """The last completions of this process."""
         return self.recording.history
 

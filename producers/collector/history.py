@@ -18,7 +18,7 @@ MOST = 1000
 SECONDS_PER_MINUTE, MICROS = 60.0, 1e6
 
 
-class History(Sequence["HistoryEntry"]):
+class CompletionHistory(Sequence["HistoryEntry"]):
     """The last completions, oldest first.
 
     They are kept as they were encoded and read when they are asked for: thousands of objects that live on for

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from evometrics.producers.collector.completions import RecentCompletions, mark_of
-from evometrics.producers.collector.history import History
+from evometrics.producers.collector.history import CompletionHistory
 from evometrics.producers.collector.journal import Journal
 from evometrics.producers.collector.snapshots import phases_of_completion, phases_of_start
 from evometrics.producers.events import convert
@@ -51,7 +51,7 @@ class Recording:
         self.sampling = sampling
         self.active = ActiveEvolutions()
         self.recent = RecentCompletions(wire)
-        self.history = History(wire)
+        self.history = CompletionHistory(wire)
         self.metrics = CustomMetrics()
         self.usual_ids: OrderedDict[str, str] = OrderedDict()
 

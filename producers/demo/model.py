@@ -18,7 +18,7 @@ from evometrics.producers.demo.genome import Genome
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class Estimator:
     """One estimator behind its features; all three kinds of features are a linear map of the pixels."""
 
     centre: NDArray[np.float64]
@@ -37,7 +37,7 @@ class DigitModel:
     """A trained model; never changed after it was fitted, so keeping it is keeping the agent's state."""
 
     genome: Genome
-    members: tuple[Member, ...]
+    members: tuple[Estimator, ...]
 
     def probabilities(self, x: Images) -> NDArray[np.float64]:
         """Return the members' mean class probabilities, one row for each image."""
@@ -77,7 +77,7 @@ def fit(genome: Genome, train: Part) -> DigitModel:
     return DigitModel(genome, tuple(members))
 
 
-def fit_member(genome: Genome, x: Images, y: Labels, random: np.random.Generator) -> Member:
+def fit_member(genome: Genome, x: Images, y: Labels, random: np.random.Generator) -> Estimator:
     """Train one member on the images given, and on noisy copies of them where the genome says so."""
     if genome.noise:
         x = np.vstack([x, np.clip(x + random.normal(0.0, genome.noise, x.shape), 0.0, 1.0)])
@@ -92,7 +92,7 @@ def fit_member(genome: Genome, x: Images, y: Labels, random: np.random.Generator
         estimator.fit(features, y)
         if isinstance(estimator, KNeighborsClassifier) and genome.capacity > len(y):
             raise ValueError(f"{genome.capacity} neighbours asked, {len(y)} images learnt")
-    return Member(centre, weights, estimator)
+    return Estimator(centre, weights, estimator)
 
 
 def feature_map(

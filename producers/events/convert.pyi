@@ -5,7 +5,7 @@ from typing import Any
 
 from evometrics.producers.events.left_out import LeftOut
 from evometrics.producers.events.open_evolutions import ActiveEvolution, Clues
-from evometrics.producers.resources.sampler import Reading, Usage
+from evometrics.producers.resources.sampler import ProcessReading, Usage
 from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed, EvolutionStarted, KpiSnapshot
 
 def text_of(value: Any) -> str:
@@ -59,7 +59,7 @@ def completed_event(
     Raises `InvalidEvent` where it names no agent.
     """
 
-def set_reading(event: Any, reading: Reading) -> None:
+def set_reading(event: Any, reading: ProcessReading) -> None:
     """Fill in the process's present figures."""
 
 def kpi_snapshot(

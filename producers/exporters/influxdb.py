@@ -167,7 +167,7 @@ class InfluxDBBackend(Exporter):
         logger.error("%s: refused for good: %s; the line: %s", self.address, reason, refused)
 
 
-class Target(NamedTuple):
+class InfluxTarget(NamedTuple):
     """Where to write: `secret` is a token, or `user:password` where `basic`."""
 
     host: str
@@ -177,7 +177,7 @@ class Target(NamedTuple):
     basic: bool
 
 
-def target_of(url: str, bucket: str, org: str, token: str) -> Target:
+def target_of(url: str, bucket: str, org: str, token: str) -> InfluxTarget:
     """Return what a URL asks for. A path that is given is used as it is, in the place of the interface's."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
@@ -187,7 +187,7 @@ def target_of(url: str, bucket: str, org: str, token: str) -> Target:
     host = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     own = parts.path.rstrip("/")
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
-    return Target(host, own or path, {**query, "precision": "ns"}, pair or token, bool(pair))
+    return InfluxTarget(host, own or path, {**query, "precision": "ns"}, pair or token, bool(pair))
 
 
 def pause_of(headers: Any) -> float:

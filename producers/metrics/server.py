@@ -6,7 +6,7 @@ import logging
 import threading
 
 from evometrics.producers.metrics.node import NodeMetrics
-from evometrics.schemas.service.http import PLAIN_TEXT, PROMETHEUS_TEXT, Answer, HealthServer, HttpAddress
+from evometrics.schemas.service.http import PLAIN_TEXT, PROMETHEUS_TEXT, HealthServer, HttpAddress, Response
 
 logger = logging.getLogger(__name__)
 
@@ -14,12 +14,12 @@ logger = logging.getLogger(__name__)
 def serve_metrics(port: int, host: str, metrics: NodeMetrics) -> HealthServer | None:
     """Listen; None where the address can't be had, which is said: recording goes on without metrics."""
 
-    def answer(path: str) -> Answer:
+    def answer(path: str) -> Response:
         if path == "/metrics":
-            return Answer(200, PROMETHEUS_TEXT, metrics.exposed())
+            return Response(200, PROMETHEUS_TEXT, metrics.exposed())
         if path == "/health/live":
-            return Answer(200, PLAIN_TEXT, b"ok\n")
-        return Answer(404, PLAIN_TEXT, b"try /metrics or /health/live\n")
+            return Response(200, PLAIN_TEXT, b"ok\n")
+        return Response(404, PLAIN_TEXT, b"try /metrics or /health/live\n")
 
     try:
         server = HealthServer(HttpAddress(port, host), answer)

@@ -15,7 +15,7 @@ from evometrics.producers.outbox.marks import SentMarks
 from evometrics.producers.outbox.names import OutboxDamaged, OutboxError, OutboxFull
 from evometrics.producers.outbox.row import ROW_OVERHEAD, Row, checksum_of, columns_of, row_of, whole_row
 from evometrics.producers.outbox.sqlite_errors import DAMAGE, READ_DAMAGE, Reporting, damages, lacks_room
-from evometrics.producers.outbox.tally import Tally
+from evometrics.producers.outbox.tally import OutboxTally
 from evometrics.producers.sqlite.kinds import definitions, words
 from evometrics.schemas.service.disk import space_of
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat, decode
@@ -69,7 +69,12 @@ class OutboxFile:
     """The SQLite side. Not safe for several threads at once: each opens its own."""
 
     def __init__(
-        self, path: Path, tally: Tally | None = None, marks: SentMarks | None = None, *, alone: bool = False
+        self,
+        path: Path,
+        tally: OutboxTally | None = None,
+        marks: SentMarks | None = None,
+        *,
+        alone: bool = False,
     ) -> None:
         """Open or create the file.
 

@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from evometrics.producers.outbox.marks import BLOCK, SentMarks
-from evometrics.producers.outbox.tally import BYTES, Held, Record, Tally, read_record
+from evometrics.producers.outbox.tally import BYTES, Held, OutboxTally, TallyRecord, read_record
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.service.disk import is_full
 
@@ -57,12 +57,12 @@ class OutboxLock:
 
     path: Path
     descriptor: int
-    record: Record | None = None
-    tally: Tally = field(init=False)
+    record: TallyRecord | None = None
+    tally: OutboxTally = field(init=False)
     marks: SentMarks = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tally = Tally(self.descriptor)
+        self.tally = OutboxTally(self.descriptor)
         self.marks = SentMarks(self.descriptor)
 
     @property

@@ -32,7 +32,7 @@ class Held(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TallyRecord:
     """A tally as it was found: the newest commit is in the database or not.
 
     Attributes:
@@ -59,7 +59,7 @@ def boot() -> bytes:
         return b""
 
 
-def read_record(data: bytes) -> Record | None:
+def read_record(data: bytes) -> TallyRecord | None:
     """Return the tally that a lock file holds, None where it holds none that is whole."""
     if len(data) < BYTES or zlib.crc32(data[: LAYOUT.size]) != int.from_bytes(
         data[LAYOUT.size : BYTES], "little"
@@ -69,10 +69,10 @@ def read_record(data: bytes) -> Record | None:
     if magic != MAGIC:
         return None
     this = boot()
-    return Record(Held(*figures[:3]), Held(*figures[3:]), bool(this) and in_boot == this, process)
+    return TallyRecord(Held(*figures[:3]), Held(*figures[3:]), bool(this) and in_boot == this, process)
 
 
-class Tally:
+class OutboxTally:
     """Keeps the figures of one outbox in its lock file."""
 
     def __init__(self, descriptor: int) -> None:

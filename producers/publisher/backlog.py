@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 REWIND_POLL = 0.02
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """Where rows come from and are deleted."""
 
     def read(self, limit: int) -> list[Row]:
@@ -109,7 +109,7 @@ class OwnSource:
 
 
 #: Where a row came from, and the row; a plain tuple, for there is one to every event.
-Queued: TypeAlias = tuple[Source, Row]
+Queued: TypeAlias = tuple[RowSource, Row]
 
 
 class Backlog:
@@ -151,7 +151,7 @@ class Backlog:
         """Rows that the broker has and the disk still holds; an adopted outbox's are deleted at once."""
         return self.own.outbox.undeleted
 
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[RowSource]:
         """Return all sources in the order in which they are to be sent."""
         return [*self.adopted, self.own]
 

@@ -125,7 +125,7 @@ async def broker_time(client: AIOKafkaClient) -> float | None:
     return None
 
 
-class BrokerClock:
+class NodeClock:
     """This node's clock beside the broker's.
 
     Args:

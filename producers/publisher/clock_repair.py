@@ -19,8 +19,8 @@ from typing import Any
 
 from evometrics.producers.outbox.row import Row, latest_time
 from evometrics.producers.publisher.adopted import AdoptedSource
-from evometrics.producers.publisher.backlog import OwnSource, Source
-from evometrics.producers.publisher.broker_clock import SECOND, BrokerClock
+from evometrics.producers.publisher.backlog import OwnSource, RowSource
+from evometrics.producers.publisher.broker_clock import SECOND, NodeClock
 from evometrics.schemas.events import Event, EvolutionCompleted, SystemEvent
 from evometrics.schemas.wire.framing import WireFormat
 
@@ -72,11 +72,11 @@ class ClockRepair:
         damaged: outboxes that can't be put right.
     """
 
-    def __init__(self, clock: BrokerClock) -> None:
+    def __init__(self, clock: NodeClock) -> None:
         self.clock = clock
         self.wire = WireFormat()
         self.as_it_is: set[tuple[int, int]] = set()
-        self.damaged: set[Source] = set()
+        self.damaged: set[RowSource] = set()
 
     def mend(self, source: OwnSource | AdoptedSource) -> int:
         """Put right what an outbox holds that is too far ahead; return how many events that was.

@@ -19,8 +19,8 @@ from aiokafka.structs import RecordMetadata
 from evometrics.producers.events import convert
 from evometrics.producers.outbox.row import any_later, latest_time
 from evometrics.producers.publisher.adopted import AdoptedSource
-from evometrics.producers.publisher.backlog import OwnSource, Queued, Source
-from evometrics.producers.publisher.broker_clock import BrokerClock, broker_time, in_words
+from evometrics.producers.publisher.backlog import OwnSource, Queued, RowSource
+from evometrics.producers.publisher.broker_clock import NodeClock, broker_time, in_words
 from evometrics.producers.publisher.clock_repair import ClockRepair
 from evometrics.producers.publisher.session import missing_topics
 from evometrics.producers.publisher.telling import Telling
@@ -46,12 +46,12 @@ class Holding:
         heard: whether the broker's time is known, or an acknowledgement has come that does not tell it.
     """
 
-    def __init__(self, clock: BrokerClock, telling: Telling) -> None:
+    def __init__(self, clock: NodeClock, telling: Telling) -> None:
         self.clock = clock
         self.telling = telling
         self.repair = ClockRepair(clock)
         self.missing: frozenset[str] = frozenset()
-        self.ahead: Counter[Source] = Counter()
+        self.ahead: Counter[RowSource] = Counter()
         self.rows = 0
         self.read_again = self.heard = False
         self.looked = self.asked = 0.0

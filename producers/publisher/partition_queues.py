@@ -18,7 +18,7 @@ from evometrics.schemas.kafka.partitions import partition_of
 
 
 @dataclass(slots=True)
-class Lane:
+class PartitionQueue:
     """One partition's rows: those that wait, in order, and those under way."""
 
     partition: TopicPartition
@@ -27,10 +27,10 @@ class Lane:
 
 
 @dataclass(slots=True)
-class Lanes:
+class PartitionQueues:
     """All partitions, by topic and number; `rows` and `size` (bytes) are what they hold together."""
 
-    lanes: dict[tuple[str, int], Lane] = field(default_factory=dict)
+    lanes: dict[tuple[str, int], PartitionQueue] = field(default_factory=dict)
     rows: int = 0
     size: int = 0
 
@@ -41,16 +41,16 @@ class Lanes:
             where = row.topic, partition_of(row.key.encode(), partitions[row.topic])
             lane = self.lanes.get(where)
             if lane is None:
-                lane = self.lanes[where] = Lane(TopicPartition(*where))
+                lane = self.lanes[where] = PartitionQueue(TopicPartition(*where))
             lane.waiting.append(item)
         self.rows += len(items)
         self.size += size_of([row for _, row in items])
 
-    def ready(self) -> list[Lane]:
+    def ready(self) -> list[PartitionQueue]:
         """Return the lanes that have rows and nothing under way."""
         return [lane for lane in self.lanes.values() if lane.waiting and not lane.sending]
 
-    def finish(self, lane: Lane) -> list[Queued]:
+    def finish(self, lane: PartitionQueue) -> list[Queued]:
         """Take what was under way out of a lane."""
         done, lane.sending = lane.sending, []
         self.rows -= len(done)

@@ -22,10 +22,10 @@ from aiokafka.errors import (
 
 from evometrics.producers.outbox.row import Row
 from evometrics.producers.publisher.backlog import Backlog, Queued
-from evometrics.producers.publisher.broker_clock import BrokerClock
+from evometrics.producers.publisher.broker_clock import NodeClock
 from evometrics.producers.publisher.framing import Framing
 from evometrics.producers.publisher.holding import Holding
-from evometrics.producers.publisher.partition_queues import Lane, Lanes
+from evometrics.producers.publisher.partition_queues import PartitionQueue, PartitionQueues
 from evometrics.producers.publisher.session import (
     CONNECT_TIMEOUT,
     close,
@@ -86,8 +86,8 @@ class Publisher:
         self.framing = framing
         self.published: Counter[str] = Counter()
         self.batch_bytes = BATCH_BYTES
-        self.lanes = Lanes()
-        self.clock = BrokerClock()
+        self.lanes = PartitionQueues()
+        self.clock = NodeClock()
         self.telling = Telling(kafka.brokers, self.clock)
         self.holding = Holding(self.clock, self.telling)
         self.new_rows = Signal()
@@ -133,7 +133,7 @@ class Publisher:
 
     async def session(self) -> None:
         """Connect and send until something fails, which is raised."""
-        self.lanes = Lanes()
+        self.lanes = PartitionQueues()
         await self.backlog.rewind()
         producer = new_producer(self.kafka, self.batch_bytes)
         try:
@@ -147,7 +147,7 @@ class Publisher:
 
     async def send_all(self, producer: AIOKafkaProducer) -> None:
         """Read, send, delete what is acknowledged; ends only by what it raises."""
-        under_way: dict[asyncio.Future[Any], Lane] = {}
+        under_way: dict[asyncio.Future[Any], PartitionQueue] = {}
         arrival: asyncio.Task[bool] | None = None
         last_answer = time.monotonic()
         try:
@@ -182,7 +182,7 @@ class Publisher:
                 arrival.cancel()
 
     async def send_ready(
-        self, producer: AIOKafkaProducer, under_way: dict[asyncio.Future[Any], Lane]
+        self, producer: AIOKafkaProducer, under_way: dict[asyncio.Future[Any], PartitionQueue]
     ) -> None:
         """Send what lies ready: a batch of each partition that has none under way.
 
@@ -234,7 +234,7 @@ class Publisher:
                 fit.append(item)
         return fit
 
-    def acknowledged(self, lanes: list[Lane]) -> None:
+    def acknowledged(self, lanes: list[PartitionQueue]) -> None:
         """Count and delete the batches that the broker has taken."""
         items: list[Queued] = []
         for lane in lanes:
@@ -245,7 +245,10 @@ class Publisher:
         self.backlog.delete(items)
 
     async def failed(
-        self, lane: Lane, error: BaseException | None, others: dict[asyncio.Future[Any], Lane]
+        self,
+        lane: PartitionQueue,
+        error: BaseException | None,
+        others: dict[asyncio.Future[Any], PartitionQueue],
     ) -> None:
         """Raise what came of a batch that the broker has not taken."""
         assert error is not None
@@ -259,7 +262,7 @@ class Publisher:
                 self.acknowledged([others.pop(future) for future in taken])
         raise self.refused(lane, error)
 
-    def refused(self, lane: Lane, error: BaseException) -> BatchRefused:
+    def refused(self, lane: PartitionQueue, error: BaseException) -> BatchRefused:
         """Find out which message of a batch is at fault: smaller batches, until it stands alone."""
         items = self.lanes.finish(lane)
         where = f"{lane.partition.topic} partition {lane.partition.partition}"

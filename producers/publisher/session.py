@@ -12,7 +12,7 @@ from aiokafka.errors import InvalidTopicError, KafkaConnectionError, KafkaError,
 from aiokafka.protocol.metadata import MetadataRequest
 
 from evometrics.producers.publisher.framing import Framing
-from evometrics.producers.publisher.partition_queues import Lane
+from evometrics.producers.publisher.partition_queues import PartitionQueue
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.client_fixes import never_create
 from evometrics.schemas.service.settings import KafkaSettings
@@ -71,7 +71,7 @@ async def check_topics(producer: AIOKafkaProducer) -> None:
 
 
 async def send_batch(
-    producer: AIOKafkaProducer, lane: Lane, framing: Framing, at: int, most: int
+    producer: AIOKafkaProducer, lane: PartitionQueue, framing: Framing, at: int, most: int
 ) -> asyncio.Future[Any]:
     """Hand over as many of a lane's rows as one batch holds, at most `most`; return the acknowledgement.
 

@@ -7,7 +7,7 @@ import logging
 from aiokafka.errors import InvalidTimestampError
 
 from evometrics.producers.notices import Reminders
-from evometrics.producers.publisher.broker_clock import BrokerClock, in_words
+from evometrics.producers.publisher.broker_clock import NodeClock, in_words
 from evometrics.schemas.kafka.reaching import misdirected
 from evometrics.schemas.wire.compatibility import IncompatibleSchema
 from evometrics.schemas.wire.registry import RegistryUnavailable
@@ -25,7 +25,7 @@ class Telling(Reminders):
         failures: how many times something went wrong.
     """
 
-    def __init__(self, brokers: str, clock: BrokerClock) -> None:
+    def __init__(self, brokers: str, clock: NodeClock) -> None:
         super().__init__(logger)
         self.brokers = brokers
         self.clock = clock

@@ -24,7 +24,7 @@ GONE = (psutil.Error, OSError)
 
 
 @dataclass(slots=True)
-class Child:
+class Descendant:
     """A descendant, and the CPU seconds it had used when it was last seen."""
 
     process: psutil.Process
@@ -41,7 +41,7 @@ class ProcessTree:
     """
 
     process: psutil.Process = field(default_factory=psutil.Process)
-    children: dict[int, Child] = field(default_factory=dict)
+    children: dict[int, Descendant] = field(default_factory=dict)
     ended: float = 0.0
 
     def look(self) -> float:
@@ -49,11 +49,11 @@ class ProcessTree:
 
         Memory is the proportional share where the kernel tells it, for forked processes share most of theirs.
         """
-        found: dict[int, Child] = {}
+        found: dict[int, Descendant] = {}
         memory = 0
         for pid in descendants(self.process):
             try:
-                child = self.children.get(pid) or Child(psutil.Process(pid))
+                child = self.children.get(pid) or Descendant(psutil.Process(pid))
                 times = child.process.cpu_times()
                 used = times.user + times.system + times.children_user + times.children_system
                 memory += memory_of(child.process)

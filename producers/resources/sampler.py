@@ -32,7 +32,7 @@ LOOK_SPAN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ProcessReading:
     """The process and its descendants at one moment.
 
     Attributes:
@@ -86,7 +86,7 @@ class ResourceSampler:
     stopping: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
     last_span: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    last: Reading | None = None
+    last: ProcessReading | None = None
     looked: float = 0.0
     children_mb: float = 0.0
 
@@ -110,7 +110,7 @@ class ResourceSampler:
         self.wanted.clear()
         self.gpu.stop()
 
-    def begin(self, evolution_id: str) -> Reading:
+    def begin(self, evolution_id: str) -> ProcessReading:
         """Watch an evolution from now on and return the present reading."""
         reading = self.sample()
         watch = Watch(
@@ -160,7 +160,7 @@ class ResourceSampler:
             network_bytes_transferred=network,
         )
 
-    def sample(self, since: float = 0.0) -> Reading:
+    def sample(self, since: float = 0.0) -> ProcessReading:
         """Return a fresh reading; one taken before `since` (`time.perf_counter()`) is none.
 
         Where it is taken now, the peaks of all watched evolutions are lifted to it.
@@ -180,7 +180,7 @@ class ResourceSampler:
                 self.last_span = (now, used, percent)
             for watch in self.watches.values():
                 watch.peak_mb = max(watch.peak_mb, memory)
-            self.last = reading = Reading(now, percent, used, memory, network)
+            self.last = reading = ProcessReading(now, percent, used, memory, network)
         return reading
 
     def own_mb(self) -> float:

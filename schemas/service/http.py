@@ -51,7 +51,7 @@ class HttpAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What a path is answered with."""
 
     status: int
@@ -64,7 +64,7 @@ class HealthServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: HttpAddress, answer: Callable[[str], Answer]) -> None:
+    def __init__(self, address: HttpAddress, answer: Callable[[str], Response]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         super().__init__((address.host, address.port), Handler)
         self.answer = answer
@@ -98,10 +98,10 @@ class Handler(BaseHTTPRequestHandler):
         try:
             answer = self.server.answer(self.path.partition("?")[0])
         except LoopBlocked as error:
-            answer = Answer(503, PLAIN_TEXT, f"{error}\n".encode())
+            answer = Response(503, PLAIN_TEXT, f"{error}\n".encode())
         except Exception:
             log.exception("%s failed", self.path)
-            answer = Answer(500, PLAIN_TEXT, b"see the log\n")
+            answer = Response(500, PLAIN_TEXT, b"see the log\n")
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(answer.body)))
@@ -135,19 +135,19 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
 
-    def answer(path: str) -> Answer:
+    def answer(path: str) -> Response:
         if path == "/metrics" and metrics is not None:
-            return Answer(200, PROMETHEUS_TEXT, call_in(loop, metrics))
+            return Response(200, PROMETHEUS_TEXT, call_in(loop, metrics))
         if path not in ("/health/live", "/health/ready"):
-            return Answer(404, PLAIN_TEXT, b"try /metrics, /health/live or /health/ready\n")
+            return Response(404, PLAIN_TEXT, b"try /metrics, /health/live or /health/ready\n")
         is_live = path == "/health/live"
         if (why := stopped()) is not None:
-            return Answer(200 if is_live else 503, PLAIN_TEXT, text(STOPPED + why))
+            return Response(200 if is_live else 503, PLAIN_TEXT, text(STOPPED + why))
         if is_live:
             wrong, more = live(), list[str]()
         else:
             wrong, more = call_in(loop, lambda: (ready(), list(notes())))
-        return Answer(200 if wrong is None else 503, PLAIN_TEXT, text(wrong or "ok", *more))
+        return Response(200 if wrong is None else 503, PLAIN_TEXT, text(wrong or "ok", *more))
 
     try:
         server = HealthServer(address, answer)

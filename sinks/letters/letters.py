@@ -1,7 +1,7 @@
 """Reads the dead letters as an operator sees them: by source message, with what was retried.
 
-What the stream and the sink say of one message are two letters of one `Source`. A retry is recorded as a
-system event of type `dead_letter_retried`; no stored row is ever changed.
+What the stream and the sink say of one message are two letters of one `MessageSource`. A retry is recorded
+as a system event of type `dead_letter_retried`; no stored row is ever changed.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class NoSuchLetter(EvometricsError, ValueError):
     """An event id that no dead letter has; the message names it and a way out."""
 
 
-class Source(NamedTuple):
+class MessageSource(NamedTuple):
     """Where a message was read."""
 
     topic: str
@@ -119,7 +119,7 @@ class DeadMessage:
         retries: when it was sent again, oldest first.
     """
 
-    source: Source
+    source: MessageSource
     agent_id: str
     at: int
     size: int | None
@@ -151,7 +151,7 @@ class Bytes(NamedTuple):
     value: bytes | None
 
 
-class Counts(NamedTuple):
+class LetterTotals(NamedTuple):
     """How many messages there are, and how many of them were sent again."""
 
     messages: int
@@ -230,7 +230,7 @@ class Letters:
             )
         return found
 
-    async def count(self, selection: Selection) -> Counts:
+    async def count(self, selection: Selection) -> LetterTotals:
         """Count the messages meant."""
         sources, given = selection.sources()
         sql = (
@@ -238,7 +238,7 @@ class Letters:
             f"FROM ({sources})"
         )
         ((number, retried),) = await self.rows(sql, given)
-        return Counts(int(number), int(retried))
+        return LetterTotals(int(number), int(retried))
 
     async def pages(
         self, selection: Selection, limit: int | None = None, *, oldest_first: bool = False
@@ -253,7 +253,7 @@ class Letters:
             places.seek(0)
             for line in places:
                 page = {
-                    Source(*source): tuple(Retry(*retry) for retry in retries)
+                    MessageSource(*source): tuple(Retry(*retry) for retry in retries)
                     for *source, retries in json.loads(line)
                 }
                 if found := await self.about(page):
@@ -286,7 +286,7 @@ class Letters:
         if page:
             places.write(json.dumps(page) + "\n")
 
-    async def about(self, page: Mapping[Source, tuple[Retry, ...]]) -> list[DeadMessage]:
+    async def about(self, page: Mapping[MessageSource, tuple[Retry, ...]]) -> list[DeadMessage]:
         """Return what is known of messages but for their bytes, given with their retries, in that order."""
         wanted, given = wanted_sources(page)
         found = {
@@ -296,7 +296,7 @@ class Letters:
             for *place, agent_id, at, size, letters in await self.rows(
                 ABOUT_SQL.replace("{wanted}", wanted), given
             )
-            if (source := Source(*place)) in page
+            if (source := MessageSource(*place)) in page
         }
         # a row may run out (retention) between the two questions
         return [found[source] for source in page if source in found]
@@ -306,7 +306,7 @@ class Letters:
         for page in parts(found):
             wanted, given = wanted_sources([message.source for message in page])
             by_source = {
-                Source(topic, partition, offset): Bytes(
+                MessageSource(topic, partition, offset): Bytes(
                     None if no_key else bytes.fromhex(key), None if no_value else bytes.fromhex(value)
                 )
                 for topic, partition, offset, no_key, key, no_value, value in await self.rows(
@@ -324,7 +324,7 @@ class Letters:
             raise ClickHouseUnavailable(explain(self.settings, error)) from error
 
 
-def wanted_sources(sources: Iterable[Source]) -> tuple[str, dict[str, Any]]:
+def wanted_sources(sources: Iterable[MessageSource]) -> tuple[str, dict[str, Any]]:
     """Return the condition that a row is of one of these messages, and its parameters.
 
     By partition, with a list of offsets each: ClickHouse reads a list of numbers at once and finds them by

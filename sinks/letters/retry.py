@@ -55,7 +55,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RetryPlan:
     """What a retry does with each of some messages.
 
     Attributes:
@@ -67,7 +67,7 @@ class Plan:
     left: list[tuple[DeadMessage, str]]
 
 
-async def plan_retry(letters: Letters, wire: WireFormat, selection: Selection) -> AsyncIterator[Plan]:
+async def plan_retry(letters: Letters, wire: WireFormat, selection: Selection) -> AsyncIterator[RetryPlan]:
     """Decide what to send again, oldest first, some messages at a time; changes nothing.
 
     A message named by one of its ids is sent whatever became of it. Of the others, those that were sent
@@ -85,9 +85,9 @@ async def plan_retry(letters: Letters, wire: WireFormat, selection: Selection) -
             yield await asyncio.to_thread(plan_page, page, wire, by_id)
 
 
-def plan_page(page: Sequence[tuple[DeadMessage, Bytes]], wire: WireFormat, by_id: bool) -> Plan:
+def plan_page(page: Sequence[tuple[DeadMessage, Bytes]], wire: WireFormat, by_id: bool) -> RetryPlan:
     """Decide what to send again of some messages; blocking, for it may ask the registry."""
-    plan = Plan([], [])
+    plan = RetryPlan([], [])
     for message, content in page:
         reason = refusal(message, content, wire, by_id)
         if reason is None:

@@ -14,7 +14,7 @@ DUMP_WIDTH = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LetterReading:
     """How far a value can be read.
 
     Attributes:
@@ -30,17 +30,17 @@ class Reading:
     problem: str | None
 
 
-def reading(wire: WireFormat, value: bytes | None) -> Reading:
+def reading(wire: WireFormat, value: bytes | None) -> LetterReading:
     """Read a value as far as that goes. Raises `RegistryUnavailable` as `WireFormat.locate` does."""
     try:
         schema, position = wire.locate(value)
     except UnreadableMessage as error:
-        return Reading(None, {}, 0, str(error))
+        return LetterReading(None, {}, 0, str(error))
     assert value is not None
     return datum_reading(schema, value, position)
 
 
-def datum_reading(schema: WriterSchema, value: bytes, position: int) -> Reading:
+def datum_reading(schema: WriterSchema, value: bytes, position: int) -> LetterReading:
     """Read a located datum as far as that goes."""
     name = f"{schema.record} v{schema.version}" if schema.version else f"{schema.record}, from the registry"
     fields: dict[str, Any] = {}
@@ -53,7 +53,7 @@ def datum_reading(schema: WriterSchema, value: bytes, position: int) -> Reading:
             problem = f"{len(value) - position} bytes too many"
     except UnreadableDatum as error:
         problem = str(error)
-    return Reading(name, fields, position, problem)
+    return LetterReading(name, fields, position, problem)
 
 
 def dump(value: bytes, limit: int) -> Iterator[str]:

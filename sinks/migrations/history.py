@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class MigrationHistory:
     """What a database remembers.
 
     Attributes:
@@ -99,7 +99,7 @@ def consistency(settings: ClickHouseSettings) -> dict[str, Any]:
     }
 
 
-async def read_history(client: AsyncClient, settings: ClickHouseSettings) -> History:
+async def read_history(client: AsyncClient, settings: ClickHouseSettings) -> MigrationHistory:
     """Return what the database remembers; changes nothing.
 
     Raises `MigrationError` where it was made for one server and a cluster is named, or the other way round.
@@ -111,7 +111,7 @@ async def read_history(client: AsyncClient, settings: ClickHouseSettings) -> His
         f"FROM system.tables WHERE {tables}"
     )
     if not answer.result_rows:
-        return History({}, exists=False, current=False)
+        return MigrationHistory({}, exists=False, current=False)
     ((engine, states),) = answer.result_rows
     check_kind(settings, str(engine))
     state = "state" if states else f"'{APPLIED}'"
@@ -124,7 +124,7 @@ async def read_history(client: AsyncClient, settings: ClickHouseSettings) -> His
         Recorded(int(number), str(name), str(checksum), moment(int(at)), state == BEGUN)
         for number, name, checksum, at, state in answer.result_rows
     ]
-    return History({row.number: row for row in rows}, exists=True, current=bool(states))
+    return MigrationHistory({row.number: row for row in rows}, exists=True, current=bool(states))
 
 
 def check_kind(settings: ClickHouseSettings, engine: str) -> None:

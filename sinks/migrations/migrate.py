@@ -21,12 +21,12 @@ from evometrics.sinks.migrations.history import (
     BEGUN,
     HISTORY,
     UPGRADE,
-    History,
+    MigrationHistory,
     read_history,
     record,
 )
 from evometrics.sinks.migrations.lock import LOCK, LockLost, MigrationLock, is_held
-from evometrics.sinks.migrations.plan import MigrationError, State, Status, plan, statuses
+from evometrics.sinks.migrations.plan import MigrationError, MigrationState, Status, plan, statuses
 from evometrics.sinks.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ async def status(settings: ClickHouseSettings) -> list[Status]:
     async with connected(settings) as client:
         history = await read_history(client, settings)
         found = statuses(migrations(), history.recorded)
-        if any(s.state is State.INTERRUPTED for s in found) and await is_held(client, settings):
+        if any(s.state is MigrationState.INTERRUPTED for s in found) and await is_held(client, settings):
             history = await read_history(client, settings)
             found = statuses(migrations(), history.recorded, running=True)
         return found
@@ -126,7 +126,7 @@ def own_tables(settings: ClickHouseSettings) -> list[str]:
     return [each for statement in statements for each in for_cluster(statement, settings.cluster)]
 
 
-def upgrades(settings: ClickHouseSettings, history: History) -> list[str]:
+def upgrades(settings: ClickHouseSettings, history: MigrationHistory) -> list[str]:
     """Return the statement that brings the history of an earlier build to the present form, if needed."""
     if history.current or not history.exists:
         return []

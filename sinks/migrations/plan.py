@@ -15,7 +15,7 @@ class MigrationError(EvometricsError, RuntimeError):
     """A migration can't be applied; the message names it and a way out."""
 
 
-class State(StrEnum):
+class MigrationState(StrEnum):
     """How a migration stands in a database."""
 
     APPLIED = "applied"
@@ -58,7 +58,7 @@ class Status:
 
     number: int
     name: str
-    state: State
+    state: MigrationState
     since: datetime | None
 
 
@@ -75,15 +75,15 @@ def statuses(
     return found
 
 
-def state_of(file: Migration | None, row: Recorded | None, running: bool) -> State:
+def state_of(file: Migration | None, row: Recorded | None, running: bool) -> MigrationState:
     """Return how a migration stands, from the file that this build has and the row that the database has."""
     if row is None:
-        return State.PENDING
+        return MigrationState.PENDING
     if file is None:
-        return State.UNKNOWN
+        return MigrationState.UNKNOWN
     if row.begun:
-        return State.RUNNING if running else State.INTERRUPTED
-    return State.APPLIED if row.checksum == file.checksum else State.CHANGED
+        return MigrationState.RUNNING if running else MigrationState.INTERRUPTED
+    return MigrationState.APPLIED if row.checksum == file.checksum else MigrationState.CHANGED
 
 
 def plan(
@@ -96,19 +96,19 @@ def plan(
     """
     found = statuses(known, recorded)
     for status in found:
-        if status.state is State.CHANGED:
+        if status.state is MigrationState.CHANGED:
             raise MigrationError(
                 f"migration {status.number:04d}_{status.name} was applied with another text: put the "
                 "file back as it was and make the change in a new file"
             )
-    ahead = [status.number for status in found if status.state is State.UNKNOWN]
+    ahead = [status.number for status in found if status.state is MigrationState.UNKNOWN]
     if ahead:
         raise MigrationError(
             f"the database has migration {ahead[-1]:04d}, newer than this evometrics: upgrade"
         )
     if to is not None:
         check_target(to, [migration.number for migration in known], max(recorded, default=0))
-    left = {status.number for status in found if status.state is not State.APPLIED}
+    left = {status.number for status in found if status.state is not MigrationState.APPLIED}
     return [m for m in known if m.number in left and (to is None or m.number <= to)]
 
 

@@ -51,7 +51,7 @@ from evometrics.sinks.replay.compare import Comparison, ReadFrom, TableDifferenc
 from evometrics.sinks.replay.compute import Computing
 from evometrics.sinks.replay.made import MadeSnapshot
 from evometrics.sinks.replay.shadow import ShadowTables
-from evometrics.sinks.replay.source import MAX_AHEAD, Source, TableSource
+from evometrics.sinks.replay.source import MAX_AHEAD, EventSource, TableSource
 from evometrics.sinks.replay.store import Storing
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.streams.formulas.windows import SECOND, WINDOWS
@@ -142,7 +142,7 @@ class Replay:
         self,
         settings: ReplaySettings,
         stream: StreamSettings,
-        source: Source,
+        source: EventSource,
         shadow: ShadowTables,
         begun: int,
     ) -> None:
@@ -237,7 +237,7 @@ async def replaying(
     clickhouse: ClickHouseSettings,
     settings: ReplaySettings,
     stream: StreamSettings,
-    source: Source | None = None,
+    source: EventSource | None = None,
 ) -> AsyncIterator[Replay]:
     """Open a replay; drop its tables, and those that earlier ones left, at the end.
 

@@ -39,7 +39,7 @@ LEFT_BEHIND = re.compile(
 UNKNOWN_TABLE = 60
 
 
-class Row(NamedTuple):
+class ShadowRow(NamedTuple):
     """A row of a table: its message value, and the time in Kafka, ms, and partition of what it came of."""
 
     stamp: int
@@ -121,7 +121,7 @@ class ShadowTables:
         if rows:
             await self.raw_insert(self.read, ("id",), rows, "RowBinary", {"insert_deduplicate": 0})
 
-    async def insert(self, topic: Topic, rows: Iterable[Row]) -> None:
+    async def insert(self, topic: Topic, rows: Iterable[ShadowRow]) -> None:
         """Insert rows of one topic's table."""
         fmt = container_format(newest(topic.record))
         end, blocks = block_end(topic.name), []

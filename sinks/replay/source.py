@@ -28,7 +28,7 @@ SAFETY = DAY
 NOW = 2**62
 
 
-class Source(Protocol):
+class EventSource(Protocol):
     """Raw events as they are at the moment it is entered, as an async context manager.
 
     Attributes:
@@ -46,7 +46,7 @@ class Source(Protocol):
     all_snapshots: bool
     wire: WireFormat
 
-    async def __aenter__(self) -> Source:
+    async def __aenter__(self) -> EventSource:
         """Find out what is there."""
 
     async def __aexit__(self, *_: object) -> None:

@@ -11,7 +11,7 @@ from evometrics.schemas.topics import KPI_SNAPSHOTS, SUCCESS_RATES
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.raw.event import RawEvent
 from evometrics.sinks.replay.made import MadeSnapshot
-from evometrics.sinks.replay.shadow import Row, ShadowTables
+from evometrics.sinks.replay.shadow import ShadowRow, ShadowTables
 from evometrics.streams.producer import Message
 
 #: Rows are inserted when there are so many: of fewer, ClickHouse merges more.
@@ -29,7 +29,7 @@ class Gathered:
         rows: of each topic stored, under their numbers, or their ids where a later one replaces an earlier.
     """
 
-    rows: dict[str, dict[bytes | int, Row]]
+    rows: dict[str, dict[bytes | int, ShadowRow]]
     ids: list[bytes] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -43,12 +43,12 @@ class Gathered:
         if snapshots is not None:
             for event in events:
                 if isinstance(event, MadeSnapshot):
-                    snapshots[len(snapshots)] = Row(event.timestamp, event.value, event.partition)
+                    snapshots[len(snapshots)] = ShadowRow(event.timestamp, event.value, event.partition)
         for topic, _, value, *_ in messages:
             rows = self.rows.get(topic)
             if rows is not None:
                 assert value is not None
-                rows[value[ID] if topic == SUCCESS_RATES.name else len(rows)] = Row(stamp, value)
+                rows[value[ID] if topic == SUCCESS_RATES.name else len(rows)] = ShadowRow(stamp, value)
 
 
 class Storing:

@@ -39,7 +39,7 @@ class OtherEvents(RepublishError):
     """Topics hold what this run did not send; the message names one."""
 
 
-class Mark(NamedTuple):
+class ProgressMark(NamedTuple):
     """What a message's header says: its run, and a time (milliseconds) before which all was acknowledged."""
 
     run: str
@@ -50,7 +50,7 @@ class Mark(NamedTuple):
         return HEADER, f"{self.run}:{self.time}".encode()
 
     @classmethod
-    def of(cls, record: ConsumerRecord) -> Mark | None:
+    def of(cls, record: ConsumerRecord) -> ProgressMark | None:
         """Return a message's mark, None where it has none."""
         for name, value in record.headers:
             run, separator, at = (value or b"").decode(errors="replace").partition(":")
@@ -129,7 +129,11 @@ class ProgressReader:
                 first, end = place.offset, bounds[partition][1]
                 while first < end:
                     page, first = await read_page(consumer, partition, first, end)
-                    ours = [record for record in page if (mark := Mark.of(record)) and mark.run == self.run]
+                    ours = [
+                        record
+                        for record in page
+                        if (mark := ProgressMark.of(record)) and mark.run == self.run
+                    ]
                     if ours:
                         there = progress.there.setdefault(partition.topic, set())
                         there |= {self.event_id(record) for record in ours}
@@ -168,7 +172,7 @@ class ProgressReader:
 
     async def newest_mark(
         self, consumer: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int
-    ) -> Mark | None:
+    ) -> ProgressMark | None:
         """Return the mark of this run's newest message in a partition; None where it has sent none there.
 
         The snapshots that the stream makes of what it reads are nobody else's messages.
@@ -177,7 +181,7 @@ class ProgressReader:
         while end > first:
             begin = max(first, end - number)
             for record in reversed(await read_range(consumer, partition, begin, end)):
-                mark = Mark.of(record)
+                mark = ProgressMark.of(record)
                 if mark is not None and mark.run == self.run:
                     return mark
                 if not (self.among_others or self.is_made(record)):
@@ -185,7 +189,7 @@ class ProgressReader:
             end, number = begin, min(number * 8, MOST_READ)
         return None
 
-    def other_events(self, record: ConsumerRecord, mark: Mark | None) -> str:
+    def other_events(self, record: ConsumerRecord, mark: ProgressMark | None) -> str:
         """Return in words that a topic holds others' messages."""
         sender = (
             "that a producer recorded"

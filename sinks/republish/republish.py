@@ -38,7 +38,7 @@ from evometrics.sinks.raw.event import RawEvent
 from evometrics.sinks.raw.steps import Ahead, steps
 from evometrics.sinks.raw.tables import RawTables
 from evometrics.sinks.republish.progress import Progress
-from evometrics.sinks.republish.target import Target
+from evometrics.sinks.republish.target import TopicTarget
 
 HOUR = 3600 * 1_000_000
 
@@ -105,7 +105,7 @@ class Republisher:
     def __init__(
         self,
         tables: RawTables,
-        target: Target,
+        target: TopicTarget,
         settings: RepublishSettings,
         stream_topics: Collection[str],
         told: Callable[[str], object],

@@ -22,7 +22,7 @@ from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import DAY_MS
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.sinks.raw.event import RawEvent
-from evometrics.sinks.republish.progress import Mark, Progress, ProgressReader, RepublishError
+from evometrics.sinks.republish.progress import Progress, ProgressMark, ProgressReader, RepublishError
 
 CONNECT_SECONDS = 15.0
 CLOSE_SECONDS = 5.0
@@ -46,7 +46,7 @@ class StreamStuck(RepublishError):
     """The stream does not read what it was sent."""
 
 
-class Target:
+class TopicTarget:
     """The topics that are filled. Use it as an async context manager.
 
     Entering raises `BrokerUnavailable` where no broker answers within seconds, `RepublishError` where a topic
@@ -72,7 +72,7 @@ class Target:
             bootstrap_servers=kafka.brokers, client_id=f"{kafka.client_id}-republish"
         )
 
-    async def __aenter__(self) -> Target:
+    async def __aenter__(self) -> TopicTarget:
         self.partitions = await answered(self.kafka, lambda admin: partitions_of(admin, self.topics))
         missing = [topic for topic in self.topics if topic not in self.partitions]
         if missing:
@@ -123,7 +123,7 @@ class Target:
         for event in events:
             number = partition_of(event.key, self.partitions[event.topic])
             waiting.setdefault(TopicPartition(event.topic, number), []).append(event)
-        headers = [Mark(self.run, mark).header()]
+        headers = [ProgressMark(self.run, mark).header()]
         sending = [
             asyncio.create_task(self.send_partition(where, of_partition, headers))
             for where, of_partition in waiting.items()

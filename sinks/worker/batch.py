@@ -29,7 +29,7 @@ class Partition(NamedTuple):
     partition: int
 
 
-class Row(NamedTuple):
+class InsertRow(NamedTuple):
     """One message on its way into a table: its Avro block, and where its datum begins in its value."""
 
     message: Record
@@ -67,13 +67,13 @@ class OffsetRange:
 
 
 @dataclass(slots=True)
-class Group:
+class InsertGroup:
     """Rows for one insert: one table, one writer schema, any number of partitions."""
 
     topic: str
     table: str
     schema: WriterSchema
-    rows: list[Row] = field(default_factory=list)
+    rows: list[InsertRow] = field(default_factory=list)
 
 
 class Batch:
@@ -86,7 +86,7 @@ class Batch:
 
     def __init__(self, generation: int = 0) -> None:
         self.generation = generation
-        self.groups: dict[tuple[str, bytes], Group] = {}
+        self.groups: dict[tuple[str, bytes], InsertGroup] = {}
         self.ranges: dict[Partition, OffsetRange] = {}
         self.rejected: list[Rejected] = []
         self.gaps: list[Gap] = []
@@ -103,7 +103,7 @@ class Batch:
         for (topic_name, number), messages in fetched.items():
             if not messages:
                 continue
-            groups: dict[bytes, Group] = {}
+            groups: dict[bytes, InsertGroup] = {}
             end = block_end(topic_name)
             for message in messages:
                 value = message.value or b""
@@ -124,7 +124,7 @@ class Batch:
                 block = write_block(
                     message.partition, message.offset, message.timestamp, value, position, end
                 )
-                group.rows.append(Row(message, position, block))
+                group.rows.append(InsertRow(message, position, block))
             self.count += len(messages)
             self.extend(Partition(topic_name, number), messages[0].offset, messages[-1].offset)
 
@@ -136,11 +136,11 @@ class Batch:
         known.first = min(known.first, first)
         known.last = max(known.last, last)
 
-    def group(self, topic: str, schema: WriterSchema) -> Group:
+    def group(self, topic: str, schema: WriterSchema) -> InsertGroup:
         """Return the group of a topic's messages of one schema."""
         group = self.groups.get((topic, schema.fingerprint))
         if group is None:
-            group = self.groups[topic, schema.fingerprint] = Group(topic, BY_NAME[topic].table, schema)
+            group = self.groups[topic, schema.fingerprint] = InsertGroup(topic, BY_NAME[topic].table, schema)
         return group
 
     def join(self, other: Batch) -> None:

@@ -34,12 +34,12 @@ from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.reading import Record
 from evometrics.schemas.wire.registry import RegistryUnavailable
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.worker.batch import Batch, Group, Partition, Rejected, add_fetched, bad_messages
+from evometrics.sinks.worker.batch import Batch, InsertGroup, Partition, Rejected, add_fetched, bad_messages
 from evometrics.sinks.worker.dead_letters import DeadLetters
-from evometrics.sinks.worker.plan import Plan, deduplication_token
+from evometrics.sinks.worker.plan import InsertPlan, deduplication_token
 from evometrics.sinks.worker.recovery import Recovery
 from evometrics.sinks.worker.source import Fenced, KafkaSource, Position
-from evometrics.sinks.worker.tally import Tally
+from evometrics.sinks.worker.tally import MetricsTally
 from evometrics.sinks.worker.writer import BadData, NextToken, TableWriter
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class SinkCycle:
         wire: WireFormat,
         node_id: str,
         instruments: Instruments,
-        tally: Tally,
+        tally: MetricsTally,
     ) -> None:
         self.sink = sink
         self.wire = wire
@@ -242,18 +242,21 @@ class SinkCycle:
         self.number += 1
         ranges = {partition: batch.ranges[partition] for partition in partitions}
         await self.source.commit(
-            {p: Position(r.first, Plan(r.first, r.last, self.epoch, self.number)) for p, r in ranges.items()}
+            {
+                p: Position(r.first, InsertPlan(r.first, r.last, self.epoch, self.number))
+                for p, r in ranges.items()
+            }
         )
 
-    def token(self, group: Group) -> str:
+    def token(self, group: InsertGroup) -> str:
         """Return the token of an insert of a group's rows under the plan committed last."""
         return deduplication_token(group.table, group.schema, self.epoch, self.number)
 
     async def insert(self, batch: Batch) -> list[Rejected]:
         """Insert each group; take from its rows, and return, what ClickHouse refuses. Raises `Fenced`."""
-        refused: list[tuple[Group, BadData]] = []
+        refused: list[tuple[InsertGroup, BadData]] = []
 
-        async def first_try(group: Group) -> None:
+        async def first_try(group: InsertGroup) -> None:
             try:
                 await self.writer.insert(group, group.rows, self.token(group))
             except BadData as reason:
@@ -270,7 +273,7 @@ class SinkCycle:
             rejected += bad
         return rejected
 
-    def next_token(self, batch: Batch, group: Group) -> NextToken:
+    def next_token(self, batch: Batch, group: InsertGroup) -> NextToken:
         """Return what plans the next insert of some of a group's rows."""
 
         async def planned() -> str:
@@ -322,7 +325,7 @@ class SinkCycle:
         return None
 
 
-def leave_out(group: Group, rejected: Iterable[Rejected]) -> None:
+def leave_out(group: InsertGroup, rejected: Iterable[Rejected]) -> None:
     """Drop bad messages from a group's rows."""
     bad = {(r.message.partition, r.message.offset) for r in rejected}
     group.rows = [r for r in group.rows if (r.message.partition, r.message.offset) not in bad]

@@ -62,7 +62,7 @@ class Durations:
     seconds: float = 0.0
 
 
-class EvolutionMetricsCollector(Collector):
+class EvolutionPrometheusCollector(Collector):
     """Holds what was counted and serves it at each scrape."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class InsertPlan:
     """What is about to be inserted from one partition.
 
     Attributes:
@@ -36,7 +36,7 @@ class Plan:
     number: int
 
     @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> Plan | None:
+    def from_fields(cls, fields: Mapping[str, Any]) -> InsertPlan | None:
         """Return the plan that offset metadata holds, None where they hold none."""
         if "epoch" not in fields:
             return None
@@ -48,7 +48,7 @@ class Plan:
             return None
 
 
-def metadata(plan: Plan | None, topic_id: str) -> str:
+def metadata(plan: InsertPlan | None, topic_id: str) -> str:
     """Return what is committed with an offset: the plan from there on, if any, and the id of its topic.
 
     Well below Kafka's limit of 4096 bytes. Version 0.1 reads it, too, and knows no topics.

@@ -34,8 +34,8 @@ from evometrics.schemas.service.backoff import backoff
 from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.registry import RegistryUnavailable
-from evometrics.sinks.worker.batch import Batch, Gap, Group, Partition, add_fetched
-from evometrics.sinks.worker.plan import Plan, deduplication_token
+from evometrics.sinks.worker.batch import Batch, Gap, InsertGroup, Partition, add_fetched
+from evometrics.sinks.worker.plan import InsertPlan, deduplication_token
 from evometrics.sinks.worker.source import KafkaSource
 from evometrics.sinks.worker.writer import BadData, TableWriter
 
@@ -143,7 +143,7 @@ class Recovery:
             await self.report_gone(Gap(partition, first, following))
         return batch
 
-    async def finish(self, partition: Partition, plan: Plan, generation: int) -> None:
+    async def finish(self, partition: Partition, plan: InsertPlan, generation: int) -> None:
         """Store what is missing of a plan's range, and commit its end."""
         batch = await self.answered(lambda: self.read(Gap(partition, plan.first, plan.last + 1), generation))
         planned = sum(len(group.rows) for group in batch.groups.values())
@@ -174,14 +174,14 @@ class Recovery:
             await self.report_gone(gap)
         return batch
 
-    async def missing(self, partition: Partition, plan: Plan, batch: Batch) -> int:
+    async def missing(self, partition: Partition, plan: InsertPlan, batch: Batch) -> int:
         """Drop from a batch the rows that the table has; return how many are left."""
         table = BY_NAME[partition.topic].table
         stored = await self.writer.stored_events(table, partition.partition, plan.first, plan.last)
         batch.leave_out(partition, stored)
         return sum(len(group.rows) for group in batch.groups.values())
 
-    async def claim(self, group: Group, token: str) -> None:
+    async def claim(self, group: InsertGroup, token: str) -> None:
         """Spend a token on a group's rows, as many of them as go in; what does not is seen afterwards."""
 
         async def same() -> str:

@@ -15,12 +15,12 @@ from evometrics.schemas.wire.datum import read_record, write_record
 from evometrics.schemas.wire.framing import UnreadableMessage
 from evometrics.schemas.wire.reading import read_datum
 from evometrics.sinks.clickhouse.blocks import block_end
-from evometrics.sinks.worker.batch import Rejected, Row
+from evometrics.sinks.worker.batch import InsertRow, Rejected
 
 
-def screen(schema: WriterSchema, rows: Sequence[Row]) -> tuple[list[Row], list[Rejected]]:
+def screen(schema: WriterSchema, rows: Sequence[InsertRow]) -> tuple[list[InsertRow], list[Rejected]]:
     """Return the rows of good messages, and the bad messages with the reason."""
-    good: list[Row] = []
+    good: list[InsertRow] = []
     bad: list[Rejected] = []
     for row in rows:
         try:
@@ -31,7 +31,7 @@ def screen(schema: WriterSchema, rows: Sequence[Row]) -> tuple[list[Row], list[R
     return good, bad
 
 
-def written_anew(schema: WriterSchema, row: Row) -> Row:
+def written_anew(schema: WriterSchema, row: InsertRow) -> InsertRow:
     """Return a good message's row with its datum encoded as the Avro specification has it."""
     message = row.message
     assert message.value is not None, "a row's message has a value"

@@ -18,7 +18,7 @@ from evometrics.schemas.topics import TOPICS
 from evometrics.schemas.wire.reading import Record
 from evometrics.sinks.settings import SinkSettings
 from evometrics.sinks.worker.batch import Partition
-from evometrics.sinks.worker.plan import Plan, metadata, read_metadata
+from evometrics.sinks.worker.plan import InsertPlan, metadata, read_metadata
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Position(NamedTuple):
     """What is committed for a partition: the next offset, and the plan from there on, if any."""
 
     offset: int
-    plan: Plan | None
+    plan: InsertPlan | None
 
 
 class KafkaSource:
@@ -118,7 +118,7 @@ class KafkaSource:
         wanted = [TopicPartition(*p) for p in partitions]
         found = await self.admin.list_consumer_group_offsets(self.sink.group, partitions=wanted)
         return {
-            Partition(*tp): Position(entry.offset, Plan.from_fields(fields))
+            Partition(*tp): Position(entry.offset, InsertPlan.from_fields(fields))
             for tp, entry, fields in (
                 (tp, entry, read_metadata(entry.metadata)) for tp, entry in found.items() if entry.offset >= 0
             )

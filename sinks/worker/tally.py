@@ -24,8 +24,8 @@ from evometrics.schemas.wire.binary import RecordCodec
 from evometrics.schemas.wire.catalog import WriterSchema
 from evometrics.schemas.wire.codec import codec_into, read_exact
 from evometrics.schemas.wire.framing import decode, decode_unusual
-from evometrics.sinks.worker.batch import Group
-from evometrics.sinks.worker.metrics import EvolutionMetricsCollector
+from evometrics.sinks.worker.batch import InsertGroup
+from evometrics.sinks.worker.metrics import EvolutionPrometheusCollector
 from evometrics.streams.formulas.calculations import kpis_of
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ SECONDS_PER_MINUTE = 60
 
 
 @dataclass(slots=True)
-class Ended:
+class EndedEvolution:
     """What the metrics are of, in a row of evolution metrics."""
 
     event_id: str
@@ -53,12 +53,12 @@ class Ended:
 
 
 @cache
-def ended_codec(schema: WriterSchema) -> RecordCodec[Ended] | None:
+def ended_codec(schema: WriterSchema) -> RecordCodec[EndedEvolution] | None:
     """Return what reads a schema's rows; None where only fastavro can."""
-    return codec_into(schema, Ended)
+    return codec_into(schema, EndedEvolution)
 
 
-def read_ended(schema: WriterSchema, value: bytes, start: int) -> Ended | EvolutionMetrics:
+def read_ended(schema: WriterSchema, value: bytes, start: int) -> EndedEvolution | EvolutionMetrics:
     """Return the row in a value from `start` on. Raises `UnreadableMessage` where there is none."""
     row = read_exact(ended_codec(schema), value, start)
     if row is not None:
@@ -86,10 +86,10 @@ class SeenIds:
         return True
 
 
-class Tally:
+class MetricsTally:
     """Feeds the collector after each insert."""
 
-    def __init__(self, collector: EvolutionMetricsCollector) -> None:
+    def __init__(self, collector: EvolutionPrometheusCollector) -> None:
         self.collector = collector
         self.seen = SeenIds()
         self.readers: dict[str, Callable[[WriterSchema, bytes, int], None]] = {
@@ -98,7 +98,7 @@ class Tally:
             SYSTEM_EVENTS.table: self.read_system_event,
         }
 
-    def count(self, groups: Iterable[Group]) -> None:
+    def count(self, groups: Iterable[InsertGroup]) -> None:
         """Count what was inserted. A failure is logged, never raised: metrics must not hold up events."""
         for group in groups:
             read = self.readers.get(group.table)

@@ -28,8 +28,8 @@ from evometrics.schemas.wire.registry import RegistryUnavailable
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.cycle import SinkCycle
 from evometrics.sinks.worker.group_taken import group_taken
-from evometrics.sinks.worker.metrics import EvolutionMetricsCollector
-from evometrics.sinks.worker.tally import Tally
+from evometrics.sinks.worker.metrics import EvolutionPrometheusCollector
+from evometrics.sinks.worker.tally import MetricsTally
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class SinkWorker:
         self.sink = sink
         self.registry = CollectorRegistry()
         self.instruments = Instruments(self.registry, OF_SINK)
-        self.collector = EvolutionMetricsCollector()
+        self.collector = EvolutionPrometheusCollector()
         self.registry.register(self.collector)
         self.cycle: SinkCycle | None = None
         self.waiting_for: str | None = "starting"
@@ -64,7 +64,7 @@ class SinkWorker:
         """Work until `stop` is set."""
         wire = await self.until_there("the schema registry", self.kafka.registry_url, self.open_wire)
         node = f"sink-{socket.gethostname()}-{os.getpid()}"
-        tally = Tally(self.collector)
+        tally = MetricsTally(self.collector)
         cycle = SinkCycle(self.kafka, self.clickhouse, self.sink, wire, node, self.instruments, tally)
         self.cycle = cycle
         try:

@@ -28,7 +28,7 @@ from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, explain, is_ba
 from evometrics.sinks.clickhouse.inserts import INSERT_SETTINGS
 from evometrics.sinks.migrations.new_columns import described, fit
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.worker.batch import Group, Rejected, Row
+from evometrics.sinks.worker.batch import InsertGroup, InsertRow, Rejected
 from evometrics.sinks.worker.screen import screen, written_anew
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class TableWriter:
             "the check of its tables", "", lambda c: c.query("SELECT 1 FROM dead_letters LIMIT 0")
         )
 
-    async def sift(self, group: Group, reason: BadData, next_token: NextToken) -> list[Rejected]:
+    async def sift(self, group: InsertGroup, reason: BadData, next_token: NextToken) -> list[Rejected]:
         """Insert the good ones of rows that ClickHouse has refused; return the others, with the reason.
 
         Each insert on the way holds other rows than the one before and has a token of its own, from
@@ -104,7 +104,9 @@ class TableWriter:
         whole, damaged = await asyncio.to_thread(screen, group.schema, group.rows)
         return damaged + await self.bisect(group, whole, next_token)
 
-    async def bisect(self, group: Group, rows: Sequence[Row], next_token: NextToken) -> list[Rejected]:
+    async def bisect(
+        self, group: InsertGroup, rows: Sequence[InsertRow], next_token: NextToken
+    ) -> list[Rejected]:
         """Insert rows in halves down to the bad ones; return these."""
         if not rows:
             return []
@@ -118,7 +120,7 @@ class TableWriter:
         first = await self.bisect(group, rows[:middle], next_token)
         return first + await self.bisect(group, rows[middle:], next_token)
 
-    async def insert_anew(self, group: Group, row: Row, next_token: NextToken) -> list[Rejected]:
+    async def insert_anew(self, group: InsertGroup, row: InsertRow, next_token: NextToken) -> list[Rejected]:
         """Insert the row of a good message that ClickHouse refused, written anew; return it if that fails."""
         try:
             await self.insert(group, [written_anew(group.schema, row)], await next_token())
@@ -126,7 +128,7 @@ class TableWriter:
         except BadData as error:
             return [Rejected(row.message, str(error))]
 
-    async def insert(self, group: Group, rows: Sequence[Row], token: str) -> None:
+    async def insert(self, group: InsertGroup, rows: Sequence[InsertRow], token: str) -> None:
         """Insert rows as one block, trying until ClickHouse has answered. Raises `BadData`.
 
         Under a token that was used before, ClickHouse stores nothing, and says nothing about it.
@@ -154,7 +156,7 @@ class TableWriter:
         self.instruments.counter(ROWS_INSERTED).labels(group.table).inc(len(rows))
         self.instruments.counter(BATCHES_INSERTED).labels(group.table).inc()
 
-    async def fitted(self, group: Group) -> ContainerFormat:
+    async def fitted(self, group: InsertGroup) -> ContainerFormat:
         """Give the table what columns it lacks for a group's schema; return the format of its inserts.
 
         Raises `Unstorable`.

@@ -24,7 +24,7 @@ from evometrics.schemas.service.backoff import SOON_SECONDS, backoff
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.service.tasks import cancelled
 from evometrics.streams.changelog.losses import Losses
-from evometrics.streams.changelog.tables import Replay, StateTable, marker
+from evometrics.streams.changelog.tables import ChangelogReplay, StateTable, marker
 from evometrics.streams.producer import OutputProducer
 from evometrics.streams.sources.topics import SourceTopics
 from evometrics.streams.states.incarnations import Incarnation, Places, present
@@ -38,7 +38,7 @@ class NotConfirmed(RuntimeError):
     """The group has gone on without this worker, or another one has marked a changelog meanwhile."""
 
 
-class Member(Protocol):
+class GroupMember(Protocol):
     """This worker as a member of its group."""
 
     @property
@@ -76,7 +76,7 @@ class Ownership:
         self,
         kafka: KafkaSettings,
         group: str,
-        member: Member,
+        member: GroupMember,
         topics: Sequence[str],
         incarnations: StateTable,
         tables: Sequence[StateTable],
@@ -166,7 +166,7 @@ class Ownership:
         for partition in partitions:
             self.drop(partition)
         tps = [TopicPartition(table.topic, p) for table in self.tables for p in partitions]
-        replays = {tp: Replay() for tp in tps}
+        replays = {tp: ChangelogReplay() for tp in tps}
         async with range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer:
             consumer.assign(tps)
             await consumer.seek_to_beginning(*tps)
@@ -246,7 +246,7 @@ class Ownership:
     async def read_changelogs(
         self,
         consumer: AIOKafkaConsumer,
-        replays: dict[TopicPartition, Replay],
+        replays: dict[TopicPartition, ChangelogReplay],
         ends: dict[TopicPartition, int],
     ) -> None:
         """Read on in changelogs, up to but without these offsets."""

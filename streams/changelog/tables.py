@@ -43,7 +43,7 @@ def marker(topic: str, term: int, partition: int) -> Message:
 
 
 @dataclass(slots=True)
-class Replay:
+class ChangelogReplay:
     """One partition's changelog as it is read from the beginning; pure.
 
     Attributes:
@@ -124,7 +124,7 @@ class StateTable:
         """Return one partition's values. Raises KeyError where this worker does not own it."""
         return PartitionView(self.data[number])
 
-    async def adopt(self, producer: OutputProducer, number: int, replay: Replay) -> None:
+    async def adopt(self, producer: OutputProducer, number: int, replay: ChangelogReplay) -> None:
         """Own a partition from now on; delete what does not count from its changelog."""
         await producer.send_all(Message(self.topic, key, None, number) for key in sorted(replay.obsolete))
         self.data[number] = replay.values

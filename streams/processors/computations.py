@@ -27,7 +27,7 @@ from evometrics.streams.rows.metrics import MetricsRows
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.clock import BrokerClock
 from evometrics.streams.states.incarnations import Places, sources_table
-from evometrics.streams.states.live import Outcome, ReadStates, Sourced, Table
+from evometrics.streams.states.live import Outcome, ReadableTable, ReadStates, Sourced
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Computations:
         self,
         settings: StreamSettings,
         wire: WireFormat,
-        tables: Mapping[str, Table],
+        tables: Mapping[str, ReadableTable],
         clock: BrokerClock,
         places: Places,
     ) -> None:

@@ -49,7 +49,7 @@ Evolution = Sourced[EvolutionStarted | Completion]
 
 
 @dataclass(slots=True)
-class Live:
+class LiveEvolutions:
     """What is kept in memory about a partition.
 
     Attributes:
@@ -71,7 +71,7 @@ class Live:
 
 
 @dataclass(slots=True)
-class Found:
+class NewAttempts:
     """What a batch's attempts are counted by.
 
     Attributes:
@@ -100,7 +100,7 @@ class EvolutionProcessor:
         self.windows = windows
         self.rates = RateWriter(wire)
         self.joiner = Joiner(wire)
-        self.live: dict[int, Live] = {}
+        self.live: dict[int, LiveEvolutions] = {}
 
     def forget(self, partition: int) -> None:
         """Forget what is kept in memory about a partition: it is made anew from its stored states."""
@@ -115,7 +115,7 @@ class EvolutionProcessor:
         live.carried_out = live.reached
         started, completed = live.reached
         outcome = Outcome()
-        found = Found()
+        found = NewAttempts()
         for item in batch:
             event = item.event
             if isinstance(event, EvolutionStarted):
@@ -136,7 +136,9 @@ class EvolutionProcessor:
         outcome.writes = self.writes(partition, live)
         return outcome
 
-    def writes(self, partition: int, live: Live) -> list[tuple[str, int, Mapping[bytes, bytes | None]]]:
+    def writes(
+        self, partition: int, live: LiveEvolutions
+    ) -> list[tuple[str, int, Mapping[bytes, bytes | None]]]:
         """Return the states that have changed.
 
         The partial counts come before the agents' states: should we be killed between the two, these still
@@ -167,7 +169,12 @@ class EvolutionProcessor:
         return outcome
 
     def begin(
-        self, item: Evolution, event: EvolutionStarted, live: Live, found: Found, outcome: Outcome
+        self,
+        item: Evolution,
+        event: EvolutionStarted,
+        live: LiveEvolutions,
+        found: NewAttempts,
+        outcome: Outcome,
     ) -> None:
         """Note that an evolution is open, unless its completion came first."""
         # also of what is fenced: its id may not have been written
@@ -196,7 +203,7 @@ class EvolutionProcessor:
         live.deadlines.begin((event.agent_id, event.evolution_id), event.occurred_at, arrived)
 
     def complete(
-        self, item: Evolution, event: Completion, live: Live, found: Found, outcome: Outcome
+        self, item: Evolution, event: Completion, live: LiveEvolutions, found: NewAttempts, outcome: Outcome
     ) -> bool:
         """Report an evolution, once; tell whether it is new."""
         new = live.rings.new(item.topic, event.node_id, event.event_id, item.offset)
@@ -236,7 +243,7 @@ class EvolutionProcessor:
         done: bytes,
         start: bytes,
         started: int,
-        found: Found,
+        found: NewAttempts,
         outcome: Outcome,
     ) -> bool:
         """Emit the row of a completion joined with its start; False where it is too large for a message.
@@ -253,7 +260,12 @@ class EvolutionProcessor:
         return True
 
     def join_late(
-        self, item: Evolution, event: EvolutionStarted, live: Live, found: Found, outcome: Outcome
+        self,
+        item: Evolution,
+        event: EvolutionStarted,
+        live: LiveEvolutions,
+        found: NewAttempts,
+        outcome: Outcome,
     ) -> None:
         """Emit the row of a completion again, that came before its start and without what this has."""
         waiting = live.waiting.get(event.agent_id, event.evolution_id)
@@ -264,7 +276,7 @@ class EvolutionProcessor:
         if lacks & self.joiner.lends(item.value):
             self.join(offset, lacks, done, item.value, item.offset, found, outcome)
 
-    def report_rates(self, new: Iterable[Attempt], live: Live, outcome: Outcome) -> None:
+    def report_rates(self, new: Iterable[Attempt], live: LiveEvolutions, outcome: Outcome) -> None:
         """Count attempts for their agents, and emit the rows of the success rates that changed."""
         agents: dict[str, list[Completion]] = {}
         for _, event in new:
@@ -294,7 +306,9 @@ class EvolutionProcessor:
                     mine |= more
         return changed or [set() for _ in self.windows]
 
-    def report_scopes(self, partition: int, found: Found, live: Live, outcome: Outcome) -> None:
+    def report_scopes(
+        self, partition: int, found: NewAttempts, live: LiveEvolutions, outcome: Outcome
+    ) -> None:
         """Count attempts for their scopes, and emit the counts that changed, to be merged elsewhere."""
         tally = ScopeTally(live.scopes, live.lent, live.carried_out, self.lateness)
         tally.count(found.new, self.windows[0].step_seconds)
@@ -303,12 +317,12 @@ class EvolutionProcessor:
         for scope in tally.changed:
             outcome.messages.append(ScopeCounts(partition, tally.newest(scope)).message(scope))
 
-    def live_of(self, partition: int, stored: Mapping[str, ReadStates]) -> Live:
+    def live_of(self, partition: int, stored: Mapping[str, ReadStates]) -> LiveEvolutions:
         """Return what is in memory about a partition, from its stored states where it is not yet."""
         live = self.live.get(partition)
         if live is None:
             windows = self.windows
-            live = Live(
+            live = LiveEvolutions(
                 LiveStates(
                     lambda: EvolutionState(WindowCounts(windows)),
                     bound(EvolutionState.decode, windows),
@@ -353,7 +367,7 @@ class EvolutionProcessor:
             deadlines.begin(name, began, arrived)
         return deadlines
 
-    def report_abandoned(self, due: Iterable[Deadline], live: Live, outcome: Outcome) -> None:
+    def report_abandoned(self, due: Iterable[Deadline], live: LiveEvolutions, outcome: Outcome) -> None:
         """Emit a report for each evolution that is still open, and close it."""
         for deadline in due:
             state = live.agents.get(deadline.agent_id)

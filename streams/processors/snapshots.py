@@ -73,7 +73,7 @@ class Agent:
 
 
 @dataclass(slots=True)
-class Live:
+class LiveSnapshots:
     """What is kept in memory about a partition.
 
     Attributes:
@@ -112,7 +112,7 @@ class SnapshotProcessor:
         self.lateness = settings.allowed_lateness_seconds * SECOND
         self.wire = wire
         self.thresholds = thresholds
-        self.live: dict[int, Live] = {}
+        self.live: dict[int, LiveSnapshots] = {}
 
     def forget(self, partition: int) -> None:
         """Forget what is kept in memory about a partition: it is made anew from its stored states."""
@@ -158,7 +158,7 @@ class SnapshotProcessor:
         ]
         return outcome
 
-    def insert(self, item: Sourced[KpiSnapshot], agent: Agent, live: Live, outcome: Outcome) -> None:
+    def insert(self, item: Sourced[KpiSnapshot], agent: Agent, live: LiveSnapshots, outcome: Outcome) -> None:
         """Put a snapshot into its place in event time; emit its delta and its successor's corrected one."""
         now, entries = measured(item.event), agent.entries
         key = entry_key(item.event)
@@ -196,7 +196,7 @@ class SnapshotProcessor:
             agent.state.forgotten = True
         return dropped
 
-    def load(self, stored: Mapping[str, ReadStates]) -> Live:
+    def load(self, stored: Mapping[str, ReadStates]) -> LiveSnapshots:
         """Return what is in memory about a partition from its stored states."""
         agents: dict[str, Agent] = {}
         for key, value in stored[SNAPSHOTS].items():
@@ -208,4 +208,4 @@ class SnapshotProcessor:
         for agent in agents.values():
             agent.entries.sort()
             dropped += self.drop_old(agent)
-        return Live(agents, Rings(stored[SNAPSHOT_IDS]), stored[SNAPSHOTS], dropped)
+        return LiveSnapshots(agents, Rings(stored[SNAPSHOT_IDS]), stored[SNAPSHOTS], dropped)

@@ -49,7 +49,7 @@ class PartitionsAdded(TopicsChanged):
     """Topics have another number of partitions than the states of the stream's group."""
 
 
-class TopicsMissing(TopicsChanged):
+class SourceTopicsGone(TopicsChanged):
     """Topics are not there any more."""
 
 
@@ -106,7 +106,7 @@ class SourceTopics:
         """Hold topics as they are now against how they were. Raises `TopicsChanged`."""
         missing = [name for name in names if name not in found]
         if missing:
-            raise TopicsMissing(
+            raise SourceTopicsGone(
                 f"no topics {', '.join(missing)} any more: make them anew with `evometrics topics`; the "
                 "stream goes on by itself then"
             )
@@ -148,12 +148,12 @@ async def begin_with(kafka: KafkaSettings, changelogs: Collection[str]) -> Sourc
     """Return the topics as they are, for states that lie in some changelogs or are begun now.
 
     Raises `PartitionsAdded` where the topics have not as many partitions as these, or not all as many, or
-    hold events of when they had fewer (`grown`); `TopicsMissing`; `BrokerUnavailable` within seconds.
+    hold events of when they had fewer (`grown`); `SourceTopicsGone`; `BrokerUnavailable` within seconds.
     """
     try:
         found = await source_topics(kafka)
     except SettingsError as error:
-        raise TopicsMissing(str(error)) from error
+        raise SourceTopicsGone(str(error)) from error
     numbers = {name: each.partitions for name, each in found.items()}
     states = await answered(kafka, lambda admin: partitions_of(admin, changelogs))
     partitions = min((*states.values(), *numbers.values()))

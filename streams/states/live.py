@@ -47,7 +47,7 @@ class ReadStates(Protocol):
         """Return all keys and states of the partition."""
 
 
-class Table(Protocol):
+class ReadableTable(Protocol):
     """A state table, to read from."""
 
     def partition(self, number: int) -> ReadStates:

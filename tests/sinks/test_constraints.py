@@ -14,7 +14,7 @@ from evometrics.schemas.topics import BY_RECORD, TOPICS
 from evometrics.schemas.wire.framing import UnreadableMessage
 from evometrics.schemas.wire.reading import read_event
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.worker.batch import Batch, Group, Partition
+from evometrics.sinks.worker.batch import Batch, InsertGroup, Partition
 from evometrics.sinks.worker.writer import BadData, TableWriter
 from tests.faults.fuzz_messages import Fuzzed, around, fuzzed
 from tests.sinks.support import WIRE, Sent, one_of_each, rows, store
@@ -32,7 +32,7 @@ def verdict(message: Sent) -> str | None:
     return None
 
 
-def groups_of(messages: list[Sent]) -> list[Group]:
+def groups_of(messages: list[Sent]) -> list[InsertGroup]:
     batch = Batch()
     for message in messages:
         batch.add({Partition(message.topic, message.partition): [message]}, WIRE)

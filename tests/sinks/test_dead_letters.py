@@ -14,8 +14,15 @@ from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.letters.letter import dead_letter
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, SYSTEM_EVENTS
-from evometrics.sinks.letters.letters import Counts, DeadMessage, Letters, NoSuchLetter, Selection, parts
-from evometrics.sinks.letters.retry import Plan, Retrier, RetryFailed, plan_retry, recorded
+from evometrics.sinks.letters.letters import (
+    DeadMessage,
+    Letters,
+    LetterTotals,
+    NoSuchLetter,
+    Selection,
+    parts,
+)
+from evometrics.sinks.letters.retry import Retrier, RetryFailed, RetryPlan, plan_retry, recorded
 from evometrics.sinks.letters.show import dump, reading
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.streams.offline import record_of
@@ -58,9 +65,9 @@ async def stored(broker: Kafka, database: ClickHouseSettings, *letters: DeadLett
         yield found
 
 
-async def planned(letters: Letters, selection: Selection) -> Plan:
+async def planned(letters: Letters, selection: Selection) -> RetryPlan:
     """Return what a retry does with all that is meant."""
-    whole = Plan([], [])
+    whole = RetryPlan([], [])
     async for plan in plan_retry(letters, WIRE, selection):
         whole.send.extend(plan.send)
         whole.left.extend(plan.left)
@@ -162,7 +169,7 @@ async def test_any_number_of_letters_is_listed_and_planned_in_pages_each_once(
             oldest = [m async for page in letters.pages(selection, oldest_first=True) for m in page]
             assert newest == oldest[::-1] and len(set(map(id, newest))) == len({m.source for m in newest})
             assert [m.at for m in newest] == sorted((m.at for m in newest), reverse=True)
-            assert await letters.count(selection) == Counts(len(newest), 0)
+            assert await letters.count(selection) == LetterTotals(len(newest), 0)
             cut = [len(page) async for page in letters.pages(selection, 6)]
             assert cut == [4, 2]
         assert {tuple(m.source) for m in await letters.find(Selection())} == sources

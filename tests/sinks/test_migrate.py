@@ -16,7 +16,7 @@ from evometrics.sinks.migrations import history as migration_history
 from evometrics.sinks.migrations.files import Migration, migrations
 from evometrics.sinks.migrations.history import BEGUN, agreed, record
 from evometrics.sinks.migrations.migrate import migrate, own_tables, planned, status
-from evometrics.sinks.migrations.plan import MigrationError, Recorded, State, plan, statuses
+from evometrics.sinks.migrations.plan import MigrationError, MigrationState, Recorded, plan, statuses
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.support import rows, run_statements, structure
 
@@ -73,9 +73,13 @@ async def test_an_interrupted_migration_is_seen_and_made_good(
     await client.close()
     await run_statements(empty_database, second.statements(empty_database)[:2])  # and then it was killed
     found = {s.number: s.state for s in await status(empty_database)}
-    assert [found[1], found[2], found[3]] == [State.APPLIED, State.INTERRUPTED, State.PENDING]
+    assert [found[1], found[2], found[3]] == [
+        MigrationState.APPLIED,
+        MigrationState.INTERRUPTED,
+        MigrationState.PENDING,
+    ]
     assert await migrate(empty_database) == migrations()[1:]
-    assert {s.state for s in await status(empty_database)} == {State.APPLIED}
+    assert {s.state for s in await status(empty_database)} == {MigrationState.APPLIED}
     assert await structure(empty_database) == whole
 
 
@@ -88,7 +92,10 @@ async def test_a_failed_migration_names_its_statement_and_stays_interrupted(
         MigrationError, match=r"0004_constraints failed at `ALTER TABLE \w+\.kpi_deltas_rows`"
     ):
         await migrate(empty_database)
-    assert [s.state for s in await status(empty_database)][3:5] == [State.INTERRUPTED, State.PENDING]
+    assert [s.state for s in await status(empty_database)][3:5] == [
+        MigrationState.INTERRUPTED,
+        MigrationState.PENDING,
+    ]
 
 
 async def test_a_dry_run_shows_what_would_run_and_touches_nothing(
@@ -98,7 +105,7 @@ async def test_a_dry_run_shows_what_would_run_and_touches_nothing(
     assert await structure(empty_database) == {}
     name = empty_database.database
     assert await rows(dataclasses.replace(empty_database, database="default"), there(name)) == [(0,)]
-    assert [s.state for s in await status(empty_database)] == [State.PENDING] * len(migrations())
+    assert [s.state for s in await status(empty_database)] == [MigrationState.PENDING] * len(migrations())
     assert await rows(dataclasses.replace(empty_database, database="default"), there(name)) == [(0,)]
     assert list(dict.fromkeys(s.number for s in found)) == [None, *(m.number for m in migrations())]
     await run_statements(empty_database, [s.sql for s in found])
@@ -212,7 +219,7 @@ def test_a_changed_file_and_a_newer_database_are_refused() -> None:
     found = statuses(changed, applied(known[:2]) | begun(known[2]) | newer)
     states = ["changed", "applied", "interrupted", *["pending"] * (len(known) - 3), "unknown"]
     assert [s.state for s in found] == states
-    assert statuses(known, begun(known[0]), running=True)[0].state is State.RUNNING
+    assert statuses(known, begun(known[0]), running=True)[0].state is MigrationState.RUNNING
 
 
 async def test_replicas_that_do_not_agree_yet_are_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

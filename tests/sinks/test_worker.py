@@ -16,7 +16,7 @@ from evometrics.schemas.service.http import HttpAddress
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, TOPICS
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.worker.batch import Group, Partition, Row
+from evometrics.sinks.worker.batch import InsertGroup, InsertRow, Partition
 from evometrics.sinks.worker.source import Fenced, KafkaSource, Position
 from evometrics.sinks.worker.worker import SinkWorker, run_sink
 from evometrics.sinks.worker.writer import TableWriter
@@ -84,7 +84,7 @@ async def test_a_crash_at_any_step_leaves_each_message_stored_once(
             raise Killed
         await commit(positions)  # type: ignore[arg-type]
 
-    async def dying_insert(group: Group, rows: Sequence[Row], token: str) -> None:
+    async def dying_insert(group: InsertGroup, rows: Sequence[InsertRow], token: str) -> None:
         if point == "after the plan" or group.table != PROGRESSED.table:
             await asyncio.sleep(1)  # the first insert is through when this one dies
             raise Killed
@@ -281,7 +281,7 @@ async def test_an_insert_that_a_paused_worker_finishes_late_doubles_nothing(
     cycle, asleep, late, landed = sleeper.cycle, asyncio.Event(), asyncio.Event(), asyncio.Event()
     insert, stored = cycle.writer.insert, TableWriter.stored_events
 
-    async def sleepy(group: Group, rows: Sequence[Row], token: str) -> None:
+    async def sleepy(group: InsertGroup, rows: Sequence[InsertRow], token: str) -> None:
         asleep.set()
         await late.wait()
         await insert(group, rows, token)

@@ -15,7 +15,7 @@ from evometrics.sinks.clickhouse.client import (
     open_client,
 )
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.worker.batch import Batch, Group, Partition
+from evometrics.sinks.worker.batch import Batch, InsertGroup, Partition
 from evometrics.sinks.worker.writer import TableWriter
 from tests.sinks.support import WIRE, Sent, common, rows, store
 
@@ -27,7 +27,7 @@ def progressed(**fields: object) -> Event:
     return EvolutionProgressed(**values)  # type: ignore[arg-type]
 
 
-def group_of(*values: bytes) -> Group:
+def group_of(*values: bytes) -> InsertGroup:
     batch = Batch()
     messages = [Sent(TOPIC.name, 0, i, 1_900_000_000_000, b"k", v) for i, v in enumerate(values)]
     batch.add({Partition(TOPIC.name, 0): messages}, WIRE)

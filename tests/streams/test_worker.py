@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
 from evometrics.deploy.kafka.broker import bootstrap, plan_nodes, prepare_node
-from evometrics.deploy.pipeline.drain import STREAM_STAGES, Group, drain
+from evometrics.deploy.pipeline.drain import STREAM_STAGES, ConsumerGroup, drain
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.deploy.process.child import ChildProcess, ProcessSpec
 from evometrics.deploy.process.ports import free_ports
@@ -67,7 +67,7 @@ class Stream:
 
     async def drained(self) -> None:
         """Wait until the group has committed everything."""
-        await drain(self.brokers, [Group("evometrics-stream", STREAM_STAGES)], timeout_seconds=180)
+        await drain(self.brokers, [ConsumerGroup("evometrics-stream", STREAM_STAGES)], timeout_seconds=180)
 
     async def derived(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return what analysts would see: by record and event_id the row with the highest version."""

@@ -32,7 +32,7 @@ from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH, WireFormat
 from evometrics.sinks.clickhouse.blocks import block_end
 from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.worker.batch import Group, Row
+from evometrics.sinks.worker.batch import InsertGroup, InsertRow
 from evometrics.sinks.worker.writer import TableWriter
 from tests.deploy.history.support import staged
 from tests.schemas.examples import EXAMPLES
@@ -80,14 +80,14 @@ def awkward(event: Event) -> dict[str, Any]:
 async def insert(settings: ClickHouseSettings, found: Sequence[Event]) -> None:
     """Insert events of one record."""
     topic, schema = BY_RECORD[found[0].record], newest(found[0].record)
-    group = Group(topic.name, topic.table, schema)
+    group = InsertGroup(topic.name, topic.table, schema)
     for offset, event in enumerate(found):
         message = sent(event, 0, offset, now_micros() // 1000)  # the table keeps 90 days from then
         assert message.value is not None
         datum = message.value[SINGLE_OBJECT_LENGTH:]
         end = block_end(topic.name)
         encoded = write_block(0, offset, message.timestamp, datum, 0, end)
-        group.rows.append(Row(message, SINGLE_OBJECT_LENGTH, encoded))
+        group.rows.append(InsertRow(message, SINGLE_OBJECT_LENGTH, encoded))
     writer = TableWriter(settings, Instruments(CollectorRegistry(), OF_SINK))
     try:
         assert await store(writer, group) == []
