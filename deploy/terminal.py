@@ -7,9 +7,6 @@ import os
 import select
 import sys
 
-#: Exit code where whoever read the output has gone: as a shell has it of a program that SIGPIPE ended.
-READER_GONE = 141
-
 
 def tell(line: str) -> None:
     """Print a step for the person who waits; results go to standard output.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from evometrics.deploy.commands import COMMANDS
+from evometrics.deploy.exit_codes import ExitCode
 
 
 def nothing() -> None:
@@ -94,14 +95,11 @@ def extra_missing(arguments: Sequence[str], error: ModuleNotFoundError) -> int:
         raise error
     way_out = f"pip install 'evometrics[{extra}]'"
     print(f"evometrics {name}: needs {lacking}, which is not installed: {way_out}", file=sys.stderr)
-    return 1
+    return ExitCode.FAILED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0, 1 where it failed, 2 where it was asked wrongly.
-
-    And 3 where a dry run of `replay` found rows to put right, 141 where whoever read its output has gone.
-    """
+    """Run one command; return its exit code, one of `ExitCode`."""
     try:
         try:
             return run_command(arguments)
@@ -109,9 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BrokenPipeError:
-        from evometrics.deploy.terminal import READER_GONE, hush, reader_gone
+        from evometrics.deploy.terminal import hush, reader_gone
 
         if not reader_gone():
             raise
         hush()
-        return READER_GONE
+        return ExitCode.READER_GONE

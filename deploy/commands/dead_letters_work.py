@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from evometrics.deploy.console.options import clickhouse_settings, kafka_settings
 from evometrics.deploy.console.tables import Columns, QueryResult, cell, to_json
+from evometrics.deploy.exit_codes import ExitCode
 from evometrics.schemas.events import now_micros
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError
 from evometrics.schemas.wire.framing import WireFormat
@@ -166,7 +167,7 @@ async def run_retry(args: argparse.Namespace) -> int:
         outcome.tell(args, seen)
     if not seen:
         print("the sink has not stored yet that they were: wait until `list` shows it", file=sys.stderr)
-    return 1 if args.event_ids and outcome.left else 0
+    return ExitCode.FAILED if args.event_ids and outcome.left else ExitCode.DONE
 
 
 class RetrySummary:

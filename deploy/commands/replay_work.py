@@ -14,13 +14,12 @@ from evometrics.deploy.commands.replay import replay_settings, source, stream_se
 from evometrics.deploy.commands.republish_work import say
 from evometrics.deploy.console.options import clickhouse_settings
 from evometrics.deploy.console.tables import QueryResult, cell, table, to_json
+from evometrics.deploy.exit_codes import ExitCode
 from evometrics.schemas.topics import KPI_SNAPSHOTS
 from evometrics.sinks.replay.compare import Sample, TableDifferences, total
 from evometrics.sinks.replay.replay import Computed, replaying
 from evometrics.sinks.replay.sql import KINDS
 
-#: Exit code of a dry run that found rows to put right; 0: there are none, or they were put right.
-DIFFERENT = 3
 MADE = "are KPI snapshots, made of the evolutions that call for them"
 TO_MAKE = "are KPI snapshots that evolutions call for and nobody has made"
 MEANINGS = {
@@ -61,8 +60,8 @@ async def run_replay(args: argparse.Namespace) -> int:
     if made and not args.json:
         print(f"{made} of them {MADE if applied else TO_MAKE}")
     if total(left):
-        return 1 if args.apply else DIFFERENT
-    return 0
+        return ExitCode.FAILED if args.apply else ExitCode.DIFFERENT
+    return ExitCode.DONE
 
 
 def conclusion(number: int) -> str:

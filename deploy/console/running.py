@@ -20,6 +20,7 @@ from evometrics.deploy.console.options import (
     kafka_settings,
     running_stack,
 )
+from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.stack.disks import Reserve
 from evometrics.deploy.terminal import reader_gone, tell
 from evometrics.schemas.errors import EvometricsError
@@ -39,9 +40,9 @@ def run(args: argparse.Namespace) -> int:
         args.prepare()
         return tasks.run(ending_in_order(args.run(args)))
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return ExitCode.INTERRUPTED
     except asyncio.CancelledError:
-        return 128 + signal.SIGTERM
+        return ExitCode.TERMINATED
     except ModuleNotFoundError:
         raise
     except Exception as error:
@@ -65,7 +66,7 @@ def failed(args: argparse.Namespace, error: Exception) -> int:
     if line is None or args.traceback:
         tell("".join(traceback.format_exception(error)).rstrip())
     tell(f"evometrics {args.command}: {line or f'{type(error).__name__}: {error}'}")
-    return 2 if isinstance(error, SettingsError) else 1
+    return ExitCode.MISUSED if isinstance(error, SettingsError) else ExitCode.FAILED
 
 
 def way_out(args: argparse.Namespace, error: Exception) -> str | None:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
 from evometrics.deploy.console.tables import QueryResult, table
+from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.history.alone import Alone
 from evometrics.deploy.history.contents import check_file, kind_of
 from evometrics.deploy.history.csv_source import CsvSource
@@ -88,7 +89,7 @@ async def run(args: argparse.Namespace) -> int:
                 show(args, reader.counts, report)
                 raise
     show(args, reader.counts, report)
-    return 1 if report.rejected else 0
+    return ExitCode.FAILED if report.rejected else ExitCode.DONE
 
 
 async def publish(
