@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
     DONE = 0, "The command did what it was asked; `up`, `stream` and `sink` ended in order when told to."
     FAILED = (
         1,
-        "The command failed, or did only part of its work: `import` rejected rows, `dead-letters retry` could "
+        "The command failed, or did only part of its work: `import` rejected rows, `dead-letters retry` did "
         "not send a message that was named, `replay --apply` left rows that differ. Standard error says why.",
     )
     MISUSED = 2, "A flag, an argument or a setting is wrong; standard error names it."
@@ -28,6 +28,6 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130, "Ctrl-C (SIGINT) ended the command before it was done (128 + 2)."
     READER_GONE = (
         141,
-        "The reader of the command's output has gone, as with `| head`: 128 + 13, as if SIGPIPE had ended it.",
+        "The reader of the output, such as `head`, has gone: as if SIGPIPE ended it (128 + 13).",
     )
     TERMINATED = 143, "SIGTERM ended the command before it was done (128 + 15)."

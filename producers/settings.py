@@ -29,27 +29,29 @@ class CollectorSettings(Masked):
     """How one collector records.
 
     Attributes:
-        buffer_size: events that wait for each other at most: the outbox commits at once where this many are
-            there, else a few milliseconds after its last commit. A commit takes all that are there.
-        flush_interval: seconds between two `collector_health` events, exports and looks for dead outboxes.
-        db_path: names the outbox files: `evometrics.db` gives `evometrics-<pid>-<n>.db` beside it.
-        history_db: SQLite file with this node's own history, for `LocalMetricsQuery`. Empty: `db_path` itself
-            where no broker is named, which is where events end then; else none.
-        retention_days: days that the history keeps what was written, and that a message the broker refused
-            for good is kept for inspection. A message that is still to be sent is kept for any length of
-            time, a sent one is in the broker.
+        buffer_size: number of waiting events at which the outbox commits at once; with fewer it commits a
+            few milliseconds after its last commit. A commit takes all events that wait.
+        flush_interval: seconds between two `collector_health` events, between two exports, and between two
+            searches for outboxes that dead processes left.
+        db_path: name of the outbox files: `evometrics.db` gives `evometrics-<pid>-<n>.db` in the same folder.
+        history_db: SQLite file with this node's own history, for `LocalMetricsQuery`. Empty = `db_path`
+            itself if no broker is named (events end there), else no history.
+        retention_days: days for which the history keeps what was written, and for which a message that the
+            broker refused permanently is kept for inspection. A message that is not sent yet is kept for any
+            length of time.
         prometheus_gateway: address of a Pushgateway; empty = none.
-        influxdb_url: InfluxDB, 1.x with `?db=`, else 2.x and 3.x (`?bucket=`, in 3.x the database, and
-            `&org=`); empty = none.
+        influxdb_url: URL of InfluxDB: for 1.x with `?db=`, for 2.x with `?bucket=` and `&org=`, for 3.x with
+            the database as `?bucket=`; empty = none.
         influxdb_token: API token for InfluxDB 2.x and 3.x.
-        node_id: this node's name in every event; the host's name where none is given.
-        outbox_max_mb: size of the outbox, MB of 10^6 bytes, from which events are shed, progress first.
+        node_id: this node's name in every event; empty = the host's name.
+        outbox_max_mb: size of the outbox, MB (10^6 bytes), above which events are shed, progress first.
         stop_timeout: seconds that `stop()` waits for the outbox to drain.
-        strict: raise `InvalidEvent` where a value can't be kept or an event can't be recorded.
-        progress_interval: which progress reports become events: seconds between two (`5`), or one in so many
-            (`every 10`); the last always does. Empty = all.
-        prometheus_port: where this node serves its own `/metrics`; 0 = any free port, None = nowhere.
-        prometheus_host: the address to bind for it; loopback unless a scraper is to reach it.
+        strict: raise `InvalidEvent` if a value can't be kept or an event can't be recorded.
+        progress_interval: which progress reports become events: seconds between two (`5`), or one in every N
+            (`every 10`); the last one always does. Empty = all.
+        prometheus_port: port on which this node serves its own `/metrics`; 0 = any free port, none = not
+            served.
+        prometheus_host: address to bind for `prometheus_port`; loopback unless a scraper must reach it.
     """
 
     buffer_size: int = 100

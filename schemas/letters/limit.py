@@ -32,11 +32,11 @@ class LetterLimit:
     """Settings that streams and sinks share: how many dead letters stop the part.
 
     Attributes:
-        max_letter_ratio: share of dead letters among a topic's last 10,000 messages above which the part
-            stops; 1 = no such limit.
-        min_letters: dead letters there must be among them before their share counts.
-        max_consecutive_letters: dead letters in a row in one partition above which the part stops; 0 = no
-            such limit.
+        max_letter_ratio: share of dead letters (0-1) among a topic's last 10,000 messages above which the
+            part stops; 1 = no limit.
+        min_letters: number of dead letters among those messages from which on `max_letter_ratio` applies.
+        max_consecutive_letters: number of dead letters in a row in one partition above which the part stops;
+            0 = no limit.
     """
 
     max_letter_ratio: float = 0.5

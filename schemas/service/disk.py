@@ -28,13 +28,14 @@ AGAIN_AT = 4 / 3
 
 @dataclass(frozen=True, slots=True)
 class DiskSettings:
-    """How much room is kept on the disks of the local stack: the smaller of the two.
+    """How much space is kept free on the disks of the local stack: the smaller of the two settings.
 
-    With less than that Kafka is stopped, or not started: on a disk without room it deletes what it holds.
+    With less than that Kafka is stopped, or not started: a Kafka that starts on a full disk takes its logs
+    for damaged and deletes them.
 
     Attributes:
-        keep_free_mb: megabytes of 10^6 bytes.
-        keep_free_percent: of the disk's size.
+        keep_free_mb: space to keep free, MB (10^6 bytes).
+        keep_free_percent: space to keep free, percent of the disk's size.
     """
 
     keep_free_mb: float = 500.0

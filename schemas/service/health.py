@@ -37,7 +37,8 @@ class HealthSettings:
     """When a part counts as stuck.
 
     Attributes:
-        stuck_seconds: with work to do, seconds without any progress after which `/health/live` fails.
+        stuck_seconds: seconds without progress, while there is work and all that the part depends on
+            answers, after which `/health/live` fails.
     """
 
     stuck_seconds: float = 120.0

@@ -56,11 +56,12 @@ class KafkaSettings:
     """How to reach the broker and how to frame messages.
 
     Attributes:
-        brokers: `host:port`, several separated by commas.
-        client_id: name shown in the broker's logs.
-        registry_url: a Confluent-compatible schema registry; empty = single-object framing, no registry.
-        partitions: partitions of each topic when `evometrics topics` creates it.
-        replication: copies of each partition when a topic is created.
+        brokers: `host:port` of a broker, or of several, separated by commas.
+        client_id: name of the client in the broker's logs.
+        registry_url: URL of a Confluent-compatible schema registry; empty = no registry, messages are framed
+            as Avro's single-object encoding.
+        partitions: partitions of each topic that is created.
+        replication: copies of each partition (replication factor) of each topic that is created.
     """
 
     brokers: str = "127.0.0.1:9092"
