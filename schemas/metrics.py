@@ -81,7 +81,7 @@ DISK_FREE = MetricDef(
 OUTBOX_OLDEST_SECONDS = MetricDef(
     "evometrics_outbox_oldest_seconds",
     "gauge",
-    "Age of the oldest event that waits, seconds; 0 where none does.",
+    "Age of the oldest event that waits in the outbox, seconds; 0 if none waits.",
 )
 BROKER_CONNECTED = MetricDef("evometrics_broker_connected", "gauge", "1 while the node can send, else 0.")
 EVENTS_RECORDED = MetricDef(
@@ -96,27 +96,27 @@ EVENTS_SHED = MetricDef(
 VALUES_LEFT_OUT = MetricDef(
     "evometrics_values_left_out_total",
     "counter",
-    "Values that could not be kept, were cut or put right, by field of the event.",
+    "Values that were left out, cut or corrected because they could not be kept, by field of the event.",
     ("field",),
 )
 EVENTS_REJECTED = MetricDef(
     "evometrics_events_rejected_total",
     "counter",
-    "Events that could not be recorded, for they named no agent.",
+    "Events that could not be recorded because they named no agent.",
 )
 EVENTS_REFUSED = MetricDef(
-    "evometrics_events_refused_total", "counter", "Events that the broker will never take, kept on the node."
+    "evometrics_events_refused_total", "counter", "Events that the broker refused permanently; they are kept on the node."
 )
 EVENTS_FAILED = MetricDef(
     "evometrics_events_failed_total", "counter", "Events that could not be written to the outbox."
 )
 PUBLISH_ERRORS = MetricDef(
-    "evometrics_publish_errors_total", "counter", "Times that sending failed and was tried again."
+    "evometrics_publish_errors_total", "counter", "Failed attempts to send; each was tried again."
 )
 RECORD_SECONDS = MetricDef(
     "evometrics_record_seconds",
     "histogram",
-    "How long recorded events waited to be on disk, seconds.",
+    "Time from recording an event until it is on disk, seconds.",
     (),
     (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
@@ -180,14 +180,14 @@ STREAM_DUPLICATES = MetricDef(
 STREAM_LATE = MetricDef(
     "evometrics_stream_late_total",
     "counter",
-    "Scopes that an event came too late for: their windows are final; by lane.",
+    "Scopes that an event came too late for because their windows are final, by lane.",
     ("lane",),
 )
 STREAM_UNREADABLE = MetricDef(
     "evometrics_stream_unreadable_total", "counter", "Messages that could not be read.", ("topic",)
 )
 
-#: Counted by the sink from stored events and exported by `sinks.evolution_metrics`.
+#: Counted by the sink from stored events and served by `sinks.worker.metrics`.
 FROM_EVENTS: tuple[MetricDef, ...] = (
     EVOLUTION_ATTEMPTS,
     EVOLUTION_DURATION,

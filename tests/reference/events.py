@@ -7,7 +7,7 @@ from typing import Any
 
 from evometrics.schemas.topics import TOPICS, Topic
 from evometrics.schemas.wire.catalog import WriterSchema, released
-from tests.reference.markdown import cell, code, document, sentence, table, wrapped
+from tests.reference.markdown import cell, code, document, table, wrapped
 
 
 def type_of(avro: Any) -> str:
@@ -31,7 +31,7 @@ def row(versions: tuple[WriterSchema, ...], field: dict[str, Any]) -> list[str]:
     """Return a field's row."""
     default = code(json.dumps(field["default"])) if "default" in field else ""
     first = str(since(versions, field["name"]))
-    return [code(field["name"]), type_of(field["type"]), default, first, cell(sentence(field["doc"]))]
+    return [code(field["name"]), type_of(field["type"]), default, first, cell(field["doc"])]
 
 
 def section(topic: Topic) -> list[str]:
@@ -41,7 +41,7 @@ def section(topic: Topic) -> list[str]:
     prints = ", ".join(f"{each.version} (`{each.fingerprint.hex()}`)" for each in versions)
     return [
         f"## {newest['name']}",
-        wrapped(sentence(newest["doc"])),
+        wrapped(newest["doc"]),
         wrapped(
             f"Topic `{topic.name}` ({topic.kind.replace('_', ' ')}), table "
             f"[`{topic.table}`](topics-and-tables.md#{topic.table}), schema `schemas/avro/{topic.record}/`. "

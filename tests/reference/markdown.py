@@ -74,5 +74,7 @@ def sentence(text: str) -> str:
 
 
 def wrapped(text: str) -> str:
-    """Return a paragraph in lines of 110 characters."""
-    return textwrap.fill(" ".join(text.split()), 110, break_long_words=False, break_on_hyphens=False)
+    """Return a paragraph in lines of 110 characters; what stands in backticks is not broken."""
+    whole = PIECES.sub(lambda found: found[0].replace(" ", "\0"), " ".join(text.split()))
+    lines = textwrap.fill(whole, 110, break_long_words=False, break_on_hyphens=False)
+    return lines.replace("\0", " ")

@@ -13,14 +13,21 @@ PARTS = (
     (
         "Evolutions and agents",
         metrics.FROM_EVENTS,
-        "Served by the sink, counted from stored events, each event once.",
+        "Served by the sink, counted from stored events, each event once. A node serves all except the last "
+        "one, for the events that it recorded itself.",
     ),
     (
         "Sink",
         metrics.OF_SINK,
-        "Served by `evometrics sink --http-port PORT`. Lag is of the partitions that the worker has.",
+        "Served by `evometrics sink --http-port PORT`. It also serves `evometrics_disk_free_bytes` for "
+        "the folders `kafka` and `clickhouse` of a stack on its machine.",
     ),
-    ("Stream worker", metrics.OF_STREAMS, "Served by `evometrics stream --http-port PORT`."),
+    (
+        "Stream worker",
+        metrics.OF_STREAMS,
+        "Served by `evometrics stream --http-port PORT`. It also serves `evometrics_disk_free_bytes` for "
+        "its folder `stream`.",
+    ),
     (
         "Node",
         metrics.OF_NODES,
@@ -39,7 +46,7 @@ def row(metric: MetricDef) -> list[str]:
     """Return a metric's row."""
     text = metric.help
     if metric.buckets:
-        text += f" Buckets up to {', '.join(f'{each:g}' for each in metric.buckets)}."
+        text += f" Buckets: {', '.join(f'{each:g}' for each in metric.buckets)}."
     return [code(metric.name), metric.kind, listed(metric.labels), cell(text)]
 
 

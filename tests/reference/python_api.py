@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import inspect
-import re
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
 
 from evometrics.schemas.events import Event
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.wire.catalog import newest
+from tests.reference import settings
 from tests.reference.markdown import attributes, cell, code, document, paragraphs, sentence, table, wrapped
 
 
@@ -53,7 +56,25 @@ PUBLIC = {
     ),
 }
 EVENTS = "evometrics.schemas.events"
+OF_EXPORTERS = {"register", "run"}
+#: Methods without an underscore that only the package's own parts call, by class.
+INTERNAL = {
+    "EvolutionMetricsCollector": {
+        *("own", "renew_in_child", "start_here", "stop_here", "drain_while_it_moves", "count", "figures"),
+        "record_health",
+    },
+    "MetricsPersistence": {"event_of", "record_system_event", "record_health"},
+    "InfluxDBBackend": {*OF_EXPORTERS, "next_batch", "drop_oldest", "write", "post", "refuse"},
+    "PrometheusBackend": OF_EXPORTERS,
+    "SQLiteMetricsBackend": {
+        *OF_EXPORTERS,
+        *("export", "take", "write", "transact", "forget", "in_place", "disconnect"),
+    },
+    "LocalMetricsQuery": {"abandoned", "rows", "read"},
+    "MetricsQuery": {"rows"},
+}
 WIDTH = 96
+STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def public(folder: str) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
@@ -72,38 +93,33 @@ def events() -> list[type[Event]]:
 def signature(name: str, called: Any, *, drop: bool = False) -> str:
     """Return a signature, over several lines where it is long; without the first parameter where `drop`."""
     found = inspect.signature(called)
-    parameters = list(found.parameters.values())[1 if drop else 0 :]
-    found = found.replace(parameters=parameters)
-    text = name + plain(str(found))
+    parts: list[str] = []
+    for parameter in list(found.parameters.values())[1 if drop else 0 :]:
+        if parameter.kind is parameter.KEYWORD_ONLY and not any(part.startswith("*") for part in parts):
+            parts.append("*")
+        parts.append(shown(parameter))
+    returned = "" if isinstance(called, type) else f" -> {annotation(found.return_annotation)}"
+    text = f"{name}({', '.join(parts)}){returned}"
     if len(text) <= WIDTH:
         return text
-    parts = []
-    star = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    for parameter in parameters:
-        if parameter.kind is parameter.KEYWORD_ONLY and not star:
-            parts.append("*")
-            star = True
-        parts.append(plain(str(parameter)))
-    returned = "" if found.return_annotation is found.empty else f" -> {plain(annotation(found))}"
     return f"{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){returned}"
 
 
-def annotation(found: inspect.Signature) -> str:
-    """Return what is returned, as the source has it."""
-    returned = found.return_annotation
-    return returned if isinstance(returned, str) else inspect.formatannotation(returned)
+def shown(parameter: inspect.Parameter) -> str:
+    """Return a parameter as the source has it; a default that is made for each call is `...`."""
+    star = STARS.get(parameter.kind, "")
+    text = f"{star}{parameter.name}: {annotation(parameter.annotation)}"
+    default = parameter.default
+    if default is parameter.empty:
+        return text
+    if isinstance(default, str):
+        return f"{text} = {json.dumps(default)}"
+    return f"{text} = {'...' if '<' in repr(default) else repr(default)}"
 
 
-def plain(text: str) -> str:
-    """Return a signature without what a reader has no use for: quotes around annotations, module names."""
-    text = re.sub(r"'((?:[^'\\]|\\.)*)'", unquote, text)
-    return text.replace("typing.", "")
-
-
-def unquote(found: re.Match[str]) -> str:
-    """Take the quotes from an annotation, and leave those of a default value."""
-    before = found.string[: found.start()]
-    return found[1] if before.endswith((": ", "-> ")) else f'"{found[1]}"'
+def annotation(found: Any) -> str:
+    """Return an annotation as the source has it."""
+    return (found if isinstance(found, str) else inspect.formatannotation(found)).replace("'", '"')
 
 
 def described(docstring: str | None) -> list[str]:
@@ -119,24 +135,33 @@ def functions(cls: type[Any]) -> Iterator[tuple[str, Any]]:
             seen |= vars(each)
     for name, member in seen.items():
         documented = getattr(member, "__func__", member)
-        if (
-            not name.startswith("_")
-            and isinstance(documented, FunctionType | property)
-            and documented.__doc__
-        ):
+        if name.startswith("_") or name in INTERNAL.get(cls.__name__, ()):
+            continue
+        if isinstance(documented, FunctionType | property) and documented.__doc__:
             yield name, member
+
+
+def compiled(name: str, found: Any) -> list[str]:
+    """Return the entry of a compiled function, from its module's `.pyi`."""
+    module = importlib.import_module(found.__module__)
+    stubs = Path(str(module.__file__)).parent / f"{module.__name__.rpartition('.')[2]}.pyi"
+    text = stubs.read_text(encoding="utf-8")
+    written = next(n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == name)
+    head = str(ast.get_source_segment(text, written)).partition(":\n")[0]
+    return [f"```python\n{head}\n```", *described(ast.get_docstring(written))]
 
 
 def method(name: str, member: Any) -> str:
     """Return a method's entry in a class: signature, then the first paragraph."""
     if isinstance(member, property):
         called: Callable[..., Any] = member.fget  # type: ignore[assignment]
-        returned = annotation(inspect.signature(called))
-        head = f"{name}: {plain(returned)}"
+        returned = annotation(inspect.signature(called).return_annotation)
+        head = f"{name}: {returned}"
         docstring = member.__doc__
     else:
         function = getattr(member, "__func__", member)
-        prefix = "async def " if inspect.iscoroutinefunction(function) else "def "
+        prefix = "@staticmethod\n" if isinstance(member, staticmethod) else ""
+        prefix += "async def " if inspect.iscoroutinefunction(function) else "def "
         head = prefix + signature(name, function, drop=not isinstance(member, staticmethod))
         docstring = function.__doc__
     text = paragraphs(docstring)[:1]
@@ -146,13 +171,18 @@ def method(name: str, member: Any) -> str:
 def entry(name: str, found: Any) -> list[str]:
     """Return a public name's entry."""
     blocks = [f"#### {name}"]
+    if not isinstance(found, type | FunctionType):
+        return [*blocks, *compiled(name, found)]
     if not isinstance(found, type):
         return [*blocks, f"```python\ndef {signature(name, found)}\n```", *described(found.__doc__)]
     if issubclass(found, Exception):
         bases = [each.__name__ for each in found.__bases__]
         return [*blocks, f"```python\nclass {name}({', '.join(bases)})\n```", *described(found.__doc__)]
     blocks += [f"```python\nclass {signature(name, found)}\n```", *described(found.__doc__)]
-    if dataclasses.is_dataclass(found) and (fields := attributes(found.__doc__)):
+    if found in settings.CLASSES.values():
+        (section,) = (name for name, cls in settings.CLASSES.items() if cls is found)
+        blocks.append(f"Its fields are the settings of the section [{section}](settings.md#{section}).")
+    elif dataclasses.is_dataclass(found) and (fields := attributes(found.__doc__)):
         blocks.append(
             table(["field", "meaning"], ([code(n), cell(sentence(text))] for n, text in fields.items()))
         )

@@ -17,7 +17,7 @@ from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.changelog.topics import COMPACTION_LAG_MS
 from evometrics.streams.processors.computations import TABLES
 from evometrics.streams.settings import StreamSettings
-from tests.reference.markdown import cell, code, document, listed, sentence, table, wrapped
+from tests.reference.markdown import cell, code, document, listed, table, wrapped
 from tests.reference.sql_tables import Table, tables
 
 #: Columns of every storage table that are not an event's.
@@ -136,7 +136,7 @@ def columns(found: Table, names: tuple[str, ...] = ()) -> str:
     return table(
         ["column", "type", "meaning"],
         (
-            [code(name), code(each.type), cell(sentence(each.comment))]
+            [code(name), code(each.type), cell(each.comment)]
             for name, each in found.columns.items()
             if not names or name in names
         ),
@@ -182,7 +182,7 @@ def page() -> str:
     for name in of_topics:
         blocks += [
             f"### {name}",
-            wrapped(sentence(found[name].comment)),
+            wrapped(found[name].comment),
             *storage_of(name, found[f"{name}{ROWS}"]),
             columns(found[name]),
         ]
@@ -191,11 +191,11 @@ def page() -> str:
         assert source, name
         blocks += [
             f"### {name}",
-            wrapped(sentence(found[name].comment)),
+            wrapped(found[name].comment),
             f"A view on {listed([source[1]])}.",
             columns(found[name]),
         ]
     blocks += ["## Tables of the migrations", "What `evometrics migrate` remembers; nothing else reads them."]
     for name in own:
-        blocks += [f"### {name}", wrapped(sentence(found[name].comment)), columns(found[name])]
+        blocks += [f"### {name}", wrapped(found[name].comment), columns(found[name])]
     return document("Topics and tables", *blocks)
