@@ -14,6 +14,7 @@ from evometrics.deploy.commands.local import local_stack
 from evometrics.deploy.commands.sql_work import query
 from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
 from evometrics.deploy.console.tables import table, to_json
+from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.pipeline.drain import drain, pipeline_groups
 from evometrics.deploy.pipeline.nodes import NodePlan, NodeResult, run_nodes, share
 from evometrics.deploy.pipeline.reconcile import Reconciliation, mark, reconcile
@@ -59,7 +60,7 @@ FROM success_rates WHERE scope = 'fleet' ORDER BY window_end DESC, hours LIMIT 1
 async def run_demo(args: argparse.Namespace, running: StackAddresses | None) -> int:
     """Run the demo on the running local stack, or on one of its own that ends with it.
 
-    Returns 0 where every topic is reconciled, 1 where not.
+    Returns the exit code: `FAILED` where ClickHouse does not hold what was recorded.
     """
     if args.agents < args.nodes or args.evolutions < args.nodes:
         raise SettingsError(
@@ -93,7 +94,7 @@ async def run_demo(args: argparse.Namespace, running: StackAddresses | None) -> 
         else:
             await show(sides, results, clickhouse, addresses, args.data)
             print(f"\n{evolutions} evolutions in {time.monotonic() - began:.0f} s")
-    return 0 if sides.equal else 1
+    return ExitCode.DONE if sides.equal else ExitCode.FAILED
 
 
 @contextlib.asynccontextmanager
