@@ -18,6 +18,7 @@ from evometrics.sinks.migrations.history import BEGUN, agreed, record
 from evometrics.sinks.migrations.migrate import migrate, own_tables, planned, status
 from evometrics.sinks.migrations.plan import MigrationError, MigrationState, Recorded, plan, statuses
 from evometrics.sinks.settings import ClickHouseSettings
+from tests.reference.sql_tables import tables
 from tests.sinks.support import rows, run_statements, structure
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -61,6 +62,21 @@ async def test_migrating_twice_changes_nothing(empty_database: ClickHouseSetting
     assert await columns(empty_database) == before
     numbers = await rows(empty_database, "SELECT number, state FROM schema_migrations FINAL ORDER BY number")
     assert numbers == [(m.number, "applied") for m in migrations()]
+
+
+async def test_the_reference_has_the_columns_that_clickhouse_has(empty_database: ClickHouseSettings) -> None:
+    await migrate(empty_database)
+    there = await rows(
+        empty_database,
+        "SELECT table, name, type, comment FROM system.columns "
+        f"WHERE database = '{empty_database.database}' ORDER BY table, position",
+    )
+    read = [
+        (name, column, each.type, each.comment)
+        for name, table in sorted(tables().items())
+        for column, each in table.columns.items()
+    ]
+    assert read == list(map(tuple, there))
 
 
 async def test_an_interrupted_migration_is_seen_and_made_good(
