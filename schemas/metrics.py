@@ -105,7 +105,9 @@ EVENTS_REJECTED = MetricDef(
     "Events that could not be recorded because they named no agent.",
 )
 EVENTS_REFUSED = MetricDef(
-    "evometrics_events_refused_total", "counter", "Events that the broker refused permanently; they are kept on the node."
+    "evometrics_events_refused_total",
+    "counter",
+    "Events that the broker refused permanently; they are kept on the node.",
 )
 EVENTS_FAILED = MetricDef(
     "evometrics_events_failed_total", "counter", "Events that could not be written to the outbox."

@@ -12,7 +12,7 @@ from evometrics.deploy.console.options import add_common
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
-    sub.add_argument("target", type=Path, metavar="DIR", help="where to; a folder that is not there yet")
+    sub.add_argument("target", type=Path, metavar="DIR", help="folder to copy to; it must not exist yet")
 
 
 async def run(args: argparse.Namespace) -> int:

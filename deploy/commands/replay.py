@@ -31,39 +31,41 @@ def add(sub: argparse.ArgumentParser) -> None:
     defaults = ReplaySettings()
     names = ", ".join(topic.table for topic in DERIVED_TOPICS)
     parse = tables_among(DERIVED_TOPICS, "derived", "the others were recorded")
-    text = f"only these, by commas (default: {names}); kpi_deltas bring missing snapshots of evolutions' KPIs"
+    text = (
+        f"only these tables, separated by commas (default: {names}); kpi_deltas also makes missing snapshots"
+    )
     sub.add_argument("--tables", type=parse, help=text)
     sub.add_argument("--from", type=moment, dest="since", metavar="TIME", help="rows since then (ISO time)")
     sub.add_argument("--to", type=moment, dest="until", metavar="TIME", help="rows before then (ISO time)")
-    text = "only rows of these agents, by commas; no success rates but the agents' own"
+    text = "only rows of these agents, separated by commas; success rates of the agents only"
     sub.add_argument("--agents", type=words, default=(), help=text)
-    sub.add_argument("--apply", action="store_true", help="put the rows right that differ")
+    sub.add_argument("--apply", action="store_true", help="correct the rows that differ")
     sub.add_argument(
         "--lateness-hours",
         type=float,
         metavar="HOURS",
-        help="let late events correct success rates and KPI deltas this long (default: as the stream does)",
+        help="how late an event may still correct success rates and KPI deltas (default: as the stream does)",
     )
     sub.add_argument(
         "--settle-seconds",
         type=float,
         default=defaults.settle_seconds,
         metavar="SECONDS",
-        help="delete no rows that were stored later than so long before the replay began, nor take them back "
-        "to an older version (default 60)",
+        help="leave rows alone that were stored less than this long before the replay began: delete none of "
+        "them, and replace none by an older version (default 60)",
     )
-    text = f"rows to show of each kind of difference (default {defaults.samples})"
+    text = f"number of rows to show of each kind of difference (default {defaults.samples})"
     sub.add_argument("--samples", type=int, default=defaults.samples, metavar="NUMBER", help=text)
-    text = f"where raw events are read from: ClickHouse's raw {TABLES} (default), or {KAFKA}'s topics"
+    text = f"where raw events are read from: ClickHouse's raw {TABLES} (default), or Kafka's topics ({KAFKA})"
     sub.add_argument("--source", choices=(TABLES, KAFKA), default=TABLES, help=text)
     sub.add_argument(
         "--offsets",
         type=first_offsets,
         default={},
         metavar="TOPIC:PARTITION=OFFSET[,...]",
-        help="with --source kafka: begin these partitions at these offsets, not where Kafka does",
+        help="with --source kafka: offsets at which to begin these partitions, instead of their first ones",
     )
-    text = "processes that compute, each with some of the partitions (default: this one alone)"
+    text = "number of processes that compute, each some of the partitions (default: this one alone)"
     sub.add_argument("--processes", type=positive, default=defaults.processes, metavar="NUMBER", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_servers(sub)

@@ -15,10 +15,14 @@ def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags; ClickHouse is the source, Kafka the target."""
     names = ", ".join(topic.table for topic in RAW_TOPICS)
     parse = tables_among(RAW_TOPICS, "raw", "streams make the others")
-    sub.add_argument("--tables", type=parse, help=f"only these, by commas (default: {names})")
+    sub.add_argument(
+        "--tables", type=parse, help=f"only these tables, separated by commas (default: {names})"
+    )
     sub.add_argument("--from", type=moment, dest="since", metavar="TIME", help="events since then (ISO time)")
     sub.add_argument("--to", type=moment, dest="until", metavar="TIME", help="events before then (ISO time)")
-    sub.add_argument("--agents", type=words, default=(), help="only of these agents, by commas")
+    sub.add_argument(
+        "--agents", type=words, default=(), help="only events of these agents, separated by commas"
+    )
     sub.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
     sub.add_argument(
         "--among-others", action="store_true", help="send into topics that hold other events as well"
@@ -33,11 +37,9 @@ def add(sub: argparse.ArgumentParser) -> None:
         type=hours,
         default=RepublishSettings().ahead_hours,
         metavar="HOURS",
-        help="event time to send before the stream has read it, well below its lateness (default 6)",
+        help="hours of event time to send ahead of the stream, well below its allowed lateness (default 6)",
     )
-    sub.add_argument(
-        "--no-wait", action="store_true", help="send without waiting for the stream, as where none runs"
-    )
+    sub.add_argument("--no-wait", action="store_true", help="do not wait for the stream, for when none runs")
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_servers(sub)
 

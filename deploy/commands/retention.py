@@ -13,10 +13,13 @@ def add(sub: argparse.ArgumentParser) -> None:
     """Add the two actions."""
     actions = sub.add_subparsers(dest="action", required=True, metavar="show|set")
     showing = actions.add_parser("show", help="show what each table keeps, and what it holds")
-    setting = actions.add_parser("set", help="keep a table's rows for so many days from now on")
-    setting.add_argument("table", metavar="TABLE", help="a table's name for analysts")
+    setting = actions.add_parser("set", help="change how many days a table keeps its rows")
+    setting.add_argument("table", metavar="TABLE", help="name of the table, such as evolution_completed")
     setting.add_argument(
-        "days", type=positive, metavar="DAYS", help="after an event, or its arrival if later"
+        "days",
+        type=positive,
+        metavar="DAYS",
+        help="days from the event, or from its arrival in Kafka if that is later",
     )
     for action in (showing, setting):
         action.add_argument("--json", action="store_true", help="print JSON")

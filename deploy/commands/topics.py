@@ -12,11 +12,11 @@ from evometrics.deploy.console.tables import to_json
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
-    text = "let each topic keep messages as long as a new one does (`republish` may have prolonged it)"
+    text = "reset every topic's retention to that of a new topic (`republish` may have extended it)"
     sub.add_argument("--reset-retention", action="store_true", help=text)
     text = (
-        "delete all topics and the stream's states, once the sinks have stored what the topics hold, and "
-        "make them with --partitions; then `republish` fills them. Let the nodes rest meanwhile"
+        "once the sinks have stored what the topics hold, delete all topics and the stream's states, and "
+        "create them with --partitions; `republish` then fills them. Stop the nodes first"
     )
     sub.add_argument("--anew", action="store_true", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")

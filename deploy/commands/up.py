@@ -19,8 +19,8 @@ from evometrics.deploy.console.tables import to_json
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
-    sub.add_argument("--streams", type=positive, default=1, help="stream workers (default 1)")
-    sub.add_argument("--sinks", type=positive, default=1, help="sinks (default 1)")
+    sub.add_argument("--streams", type=positive, default=1, help="number of stream workers (default 1)")
+    sub.add_argument("--sinks", type=positive, default=1, help="number of sink workers (default 1)")
     sub.add_argument("--json", action="store_true", help="print the addresses as one JSON line")
     add_local(sub)
     add_layout(sub)

@@ -105,8 +105,10 @@ def add_clickhouse(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--clickhouse-url", type=filled, metavar="URL", help="ClickHouse (default: the local stack's)"
     )
-    sub.add_argument("--clickhouse-user", type=filled, metavar="NAME", help="its user (default: default)")
-    sub.add_argument("--database", type=filled, help="its database (default: evometrics)")
+    sub.add_argument(
+        "--clickhouse-user", type=filled, metavar="NAME", help="ClickHouse user (default: default)"
+    )
+    sub.add_argument("--database", type=filled, help="ClickHouse database (default: evometrics)")
 
 
 def add_servers(sub: argparse.ArgumentParser) -> None:
