@@ -46,7 +46,8 @@ LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")
 HEADING = re.compile(r"^(#{1,6}) +(.+?)(?: +\{#([\w-]+)\})? *#*$", re.M)
 CITED = re.compile(r"\bdesign(?:\.md)?,? (?:section |§ ?)?(\d+)\b")
 #: A word of a command that stands for another.
-PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_]*")
+PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_:/.-]*")
+HERE_DOCUMENT = re.compile(r"<<-?\s*(['\"]?)(\w+)\1.*?\n(.*?\n)?\s*\2$", re.M | re.S)
 SEPARATORS = frozenset({"&&", "||", "|", ";", "&"})
 
 
@@ -220,18 +221,24 @@ def test_every_command_has_an_example() -> None:
 
 def words_of(block: str) -> Iterator[list[str]]:
     """Give the words of each command in a block of shell, those that other commands feed included."""
-    for line in block.replace("\\\n", " ").split("\n"):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    command = ""
+    for line in HERE_DOCUMENT.sub("", block).replace("\\\n", " ").split("\n"):
+        command += re.sub(r"^\s*\$ ", "", line) + "\n"
+        lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
+        try:
+            found = list(lexer)
+        except ValueError:  # a quotation goes on in the next line
+            continue
+        command = ""
         words: list[str] = []
-        for word in [*lexer, ";"]:
+        for word in [*found, ";"]:
             if word in SEPARATORS:
                 yield words
                 words = []
             else:
                 words.append(word)
+    assert not command, f"no closing quotation: {command}"
 
 
 def commands_in(text: str) -> Iterator[tuple[dict[str, str], list[str]]]:
@@ -306,11 +313,13 @@ def test_commands_parse(page: Path) -> None:
 def test_a_command_that_does_not_parse_is_seen() -> None:
     page = (
         "```bash\n# evometrics none\nA=1 evometrics up --sinks NUMBER --data /tmp/x > out\n"
-        "true && .venv/bin/evometrics topics \\\n  --partitions few | cat\n```\n"
+        "true && .venv/bin/evometrics topics \\\n  --partitions few | cat\n"
+        "cat > file <<'END'\nit's no command\nEND\n$ evometrics sql 'SELECT 1, # two\n  3'\n```\n"
         "```text\nevometrics neither\n```\n"
     )
-    (first, one), (_, other) = commands_in(page)
+    (first, one), (_, other), (_, query) = commands_in(page)
     assert (first, one) == ({"A": "1"}, ["up", "--sinks", "NUMBER", "--data", "/tmp/x"])
+    assert query == ["sql", "SELECT 1, # two\n  3"]
     assert refusal(one) is None
     assert "few" in str(refusal(other))
     assert refusal(["replay", "--source", "nowhere"])

@@ -14,6 +14,7 @@ from tests.reference.markdown import attributes, cell, code, document, paragraph
 
 CLASSES: dict[str, type[Any]] = dict(sorted({**LOCAL, "collector": CollectorSettings}.items()))
 TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+HEAD = ["setting", "type", "default", "meaning, and environment variable"]
 #: Read by the parts that start Kafka, and named as other programs name them.
 OTHER_VARIABLES = {
     "KAFKA_HOME": "An installed Kafka, to start in place of one whose jars are fetched.",
@@ -64,8 +65,7 @@ def rows(section: str, cls: type[Any]) -> list[list[str]]:
             code(field.name),
             type_of(hints[field.name]),
             default_of(field),
-            cell(sentence(found[field.name])),
-            code(variable_of(section, field.name)),
+            f"{cell(sentence(found[field.name]))}<br>{code(variable_of(section, field.name))}",
         ]
         for field in dataclasses.fields(cls)
     ]
@@ -96,7 +96,7 @@ def page() -> str:
         blocks += [f"## {section}", *map(wrapped, paragraphs(cls.__doc__))]
         if section in REMARKS:
             blocks.append(wrapped(REMARKS[section]))
-        blocks.append(table(["setting", "type", "default", "meaning", "variable"], rows(section, cls)))
+        blocks.append(table(HEAD, rows(section, cls)))
     blocks += [
         "## Other variables",
         "`evometrics up` and `evometrics demo` read these where they start Kafka:",
