@@ -150,4 +150,4 @@ def page() -> str:
 
 def extra(name: str) -> str:
     """Return the extra that a command needs, as the table has it."""
-    return code(name) if name else "nothing more"
+    return code(name) if name else "none"

@@ -17,6 +17,7 @@ from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.changelog.topics import COMPACTION_LAG_MS
 from evometrics.streams.processors.computations import TABLES
 from evometrics.streams.settings import StreamSettings
+from evometrics.streams.sources.topics import SOURCE_TOPICS
 from tests.reference.markdown import cell, code, document, listed, table, wrapped
 from tests.reference.sql_tables import Table, tables
 
@@ -45,8 +46,9 @@ def topics() -> list[str]:
         wrapped(
             f"`evometrics topics`, `up` and `demo` create them, with {kafka.partitions} partitions and "
             f"{kafka.replication} copy of each unless `kafka.partitions` and `kafka.replication` say "
-            "otherwise ([settings](settings.md#kafka)). *Kept* is how long Kafka keeps a message. An "
-            "agent's events have its id as their key, so they are in one partition and in order."
+            "otherwise ([settings](settings.md#kafka)); with `--local-brokers 3` there are three copies. "
+            "*Kept* is how long Kafka keeps a message. An agent's events have its id as their key, so they "
+            "are in one partition and in order."
         ),
         table(
             ["topic", "kind", "record", "table", "kept"],
@@ -68,9 +70,9 @@ def topics() -> list[str]:
         "Settings that all of these topics have:",
         table(["setting", "value"], ([code(name), code(text)] for name, text in common.items())),
         wrapped(
-            "`min.insync.replicas` is one less than the copies, and at least 1. A topic that exists "
-            "keeps its partitions; `evometrics topics` brings its settings to these, except a retention, "
-            "a message size or a cleanup policy of its own."
+            "`min.insync.replicas` is one less than the copies, and at least 1. On a topic that exists "
+            "`evometrics topics` sets the two timestamp settings; retention and message size it sets only "
+            "where the topic has none of its own. A topic that was ever written to keeps its partitions."
         ),
         "### Internal topics",
         wrapped("Written and read by stream workers only; they have no table."),
@@ -97,8 +99,8 @@ def topics() -> list[str]:
         table(
             ["group", "reads", "setting"],
             [
-                [code(StreamSettings().group), "raw topics and the scope counts", "`stream.group`"],
-                [code(SinkSettings().group), "raw, derived and dead-letter topics", "`sink.group`"],
+                [code(StreamSettings().group), listed(SOURCE_TOPICS), "`stream.group`"],
+                [code(SinkSettings().group), "all topics that have a table", "`sink.group`"],
             ],
         ),
     ]
