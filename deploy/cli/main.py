@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from evometrics.deploy.commands import COMMANDS
-from evometrics.deploy.exit_codes import ExitCode
 
 
 def nothing() -> None:
@@ -88,6 +87,8 @@ def run_command(arguments: Sequence[str] | None) -> int:
 
 def extra_missing(arguments: Sequence[str], error: ModuleNotFoundError) -> int:
     """Say which extra to install for a command that lacks a module; raise what is no extra's fault."""
+    from evometrics.deploy.exit_codes import ExitCode
+
     name = next((word for word in arguments if word in COMMANDS), "")
     extra = COMMANDS[name].extra if name else ""
     lacking = (error.name or "evometrics").partition(".")[0]
@@ -107,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BrokenPipeError:
+        from evometrics.deploy.exit_codes import ExitCode
         from evometrics.deploy.terminal import hush, reader_gone
 
         if not reader_gone():
