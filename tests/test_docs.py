@@ -6,21 +6,17 @@ here, not of the modules that write the pages.
 
 from __future__ import annotations
 
-import argparse
 import ast
-import contextlib
 import dataclasses
-import io
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from evometrics.deploy.cli.main import CommandParser, parser
+from evometrics.deploy.cli.main import parser
 from evometrics.deploy.commands import COMMANDS
 from evometrics.deploy.console.options import LOCAL
 from evometrics.deploy.exit_codes import ExitCode
@@ -31,9 +27,11 @@ from evometrics.schemas.topics import SCOPE_COUNTS, TOPICS
 from evometrics.schemas.wire.catalog import released
 from evometrics.sinks.migrations.files import migrations
 from evometrics.streams.processors.computations import TABLES
+from tests.reference.calls import calls, refusal
 from tests.reference.examples import EXAMPLES
 from tests.reference.pages import FOLDER, PAGES
 from tests.reference.python_api import PUBLIC, public
+from tests.reference.reading import FENCE, HEADING, LINK, anchors, commands_in
 from tests.reference.sql_tables import tables
 
 ROOT = Path(__file__).parents[1]
@@ -41,14 +39,7 @@ DOCS = ROOT / "docs"
 DESIGN = DOCS / "explanation" / "design.md"
 CODE = ("schemas", "producers", "streams", "sinks", "deploy")
 SETTINGS: dict[str, type[Any]] = {**LOCAL, "collector": CollectorSettings}
-FENCE = re.compile(r"^( *)(`{3,})([\w-]*)[^\n]*\n(.*?)^\1\2`*$", re.M | re.S)
-LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)")
-HEADING = re.compile(r"^(#{1,6}) +(.+?)(?: +\{#([\w-]+)\})? *#*$", re.M)
 CITED = re.compile(r"\bdesign(?:\.md)?,? (?:section |§ ?)?(\d+)\b")
-#: A word of a command that stands for another.
-PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_:/.-]*")
-HERE_DOCUMENT = re.compile(r"<<-?\s*(['\"]?)(\w+)\1.*?\n(.*?\n)?\s*\2$", re.M | re.S)
-SEPARATORS = frozenset({"&&", "||", "|", ";", "&"})
 
 
 def documents() -> list[Path]:
@@ -75,25 +66,6 @@ def test_a_page_is_what_the_code_says(name: str) -> None:
 def test_every_page_of_the_reference_with_the_generators_note_has_a_generator() -> None:
     made = {file.name for file in FOLDER.glob("*.md") if "`python -m tests.reference`" in file.read_text()}
     assert made == set(PAGES)
-
-
-class Call(NamedTuple):
-    """A command that can be called, and its parser."""
-
-    name: str
-    parser: argparse.ArgumentParser
-
-
-def calls(root: argparse.ArgumentParser, name: str = "") -> Iterator[Call]:
-    """Give every command that can be called, with its flags."""
-    if isinstance(root, CommandParser):
-        root.load()
-    below = [each for each in root._actions if isinstance(each, argparse._SubParsersAction)]
-    if not below:
-        yield Call(name, root)
-    for action in below:
-        for word, deeper in action.choices.items():
-            yield from calls(deeper, f"{name} {word}".strip())
 
 
 def test_every_command_flag_and_argument_is_in_the_reference() -> None:
@@ -219,88 +191,6 @@ def test_every_command_has_an_example() -> None:
     assert set(EXAMPLES) == {call.name for call in calls(parser())}
 
 
-def words_of(block: str) -> Iterator[list[str]]:
-    """Give the words of each command in a block of shell, those that other commands feed included."""
-    command = ""
-    for line in HERE_DOCUMENT.sub("", block).replace("\\\n", " ").split("\n"):
-        command += re.sub(r"^\s*\$ ", "", line) + "\n"
-        lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
-        try:
-            found = list(lexer)
-        except ValueError:  # a quotation goes on in the next line
-            continue
-        command = ""
-        words: list[str] = []
-        for word in [*found, ";"]:
-            if word in SEPARATORS:
-                yield words
-                words = []
-            else:
-                words.append(word)
-    assert not command, f"no closing quotation: {command}"
-
-
-def commands_in(text: str) -> Iterator[tuple[dict[str, str], list[str]]]:
-    """Give the variables and the arguments of each call of `evometrics` in a page's blocks of shell."""
-    for _, _, language, block in FENCE.findall(text):
-        if language not in ("bash", "sh", "shell", "console"):
-            continue
-        for words in words_of(block):
-            given = {}
-            while words and re.match(r"\w+=", words[0]):
-                name, _, value = words.pop(0).partition("=")
-                given[name] = value
-            if words and words[0] in ("evometrics", ".venv/bin/evometrics"):
-                redirected = next((n for n, word in enumerate(words) if word[0] in "<>"), len(words))
-                yield given, words[1:redirected]
-
-
-class Choices(list[Any]):
-    """Choices of a flag, and any placeholder."""
-
-    def __contains__(self, value: object) -> bool:
-        return list.__contains__(self, value) or is_placeholder(value)
-
-
-def is_placeholder(value: object) -> bool:
-    """Return whether a word stands for another."""
-    return isinstance(value, str) and PLACEHOLDER.fullmatch(value) is not None
-
-
-def lenient(root: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Return a parser that takes a word in capitals for any value."""
-    for call in calls(root):
-        for action in call.parser._actions:
-            if action.type is not None:
-                action.type = or_placeholder(action.type)
-            if action.choices is not None:
-                action.choices = Choices(action.choices)
-    return root
-
-
-def or_placeholder(parse: Any) -> Any:
-    """Return what parses a value or leaves a placeholder as it is."""
-
-    def parsed(text: str) -> Any:
-        return text if is_placeholder(text) else parse(text)
-
-    parsed.__name__ = getattr(parse, "__name__", "value")
-    return parsed
-
-
-def refusal(arguments: list[str]) -> str | None:
-    """Return why the command line refuses arguments, None where it takes them."""
-    told = io.StringIO()
-    with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
-        try:
-            lenient(parser()).parse_args(arguments)
-        except SystemExit as end:
-            if end.code:
-                return told.getvalue()
-    return None
-
-
 @pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_parse(page: Path) -> None:
     names = {section: [field.name for field in dataclasses.fields(cls)] for section, cls in SETTINGS.items()}
@@ -332,21 +222,6 @@ def test_settings_in_toml_are_known(page: Path) -> None:
     for _, _, language, block in FENCE.findall(page.read_text(encoding="utf-8")):
         if language == "toml" and SETTINGS.keys() & tomllib.loads(block).keys():
             check_names(names, {}, tomllib.loads(block))
-
-
-def anchors(page: Path) -> set[str]:
-    """Return the anchors of a page's headings that GitHub and MkDocs make alike."""
-    text = FENCE.sub("", page.read_text(encoding="utf-8"))
-    seen: dict[str, int] = {}
-    found = set(re.findall(r'<a (?:id|name)="([^"]+)"', text))
-    for _, title, given in HEADING.findall(text):
-        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).replace("`", "").strip().lower()
-        github = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
-        mkdocs = given or re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip())
-        number = seen[github] = seen.get(github, 0) + 1
-        if number == 1 and (given or github == mkdocs):
-            found.add(mkdocs)
-    return found
 
 
 @pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
