@@ -23,7 +23,7 @@ def words_of(block: str) -> Iterator[list[str]]:
         lexer.whitespace_split = True
         try:
             found = list(lexer)
-        except ValueError:  # a quotation goes on in the next line
+        except ValueError:  # a quotation continues in the next line
             continue
         command = ""
         words: list[str] = []
