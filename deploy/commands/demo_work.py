@@ -26,7 +26,7 @@ from evometrics.streams.settings import StreamSettings
 
 DRAIN_SECONDS = 120.0
 
-#: What an analyst would ask first; the README shows the same queries.
+#: What an analyst would ask first; docs/tutorials/first-run.md shows the same queries.
 REPORTS: tuple[tuple[str, str], ...] = (
     (
         "Success rate per strategy",

@@ -19,7 +19,10 @@ def add(sub: argparse.ArgumentParser) -> None:
         "--format", choices=FORMATS, help="format of the file (default: judged by its first bytes)"
     )
     sub.add_argument(
-        "--node-id", default="import", help="node_id of events that name no node (default import)"
+        "--node-id",
+        type=filled,
+        default="import",
+        help="node_id of events that name no node (default import)",
     )
     sub.add_argument(
         "--report",

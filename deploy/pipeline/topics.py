@@ -98,8 +98,8 @@ def refuse_others(others: Mapping[str, int], kafka: KafkaSettings) -> None:
     raise TopicMismatch(
         f"{listed} and holds messages, the settings ask for {kafka.partitions}: {one}use another cluster, "
         "or, where partitions were added or others are wanted, make all topics anew (`evometrics topics "
-        "--anew --partitions N`) and fill them from ClickHouse (`evometrics republish`): see `More "
-        "partitions` in the README"
+        "--anew --partitions N`) and fill them from ClickHouse (`evometrics republish`): see "
+        "docs/how-to/add-partitions.md"
     )
 
 

@@ -37,7 +37,7 @@ REFUSED = (
     "An agent's events may lie in two partitions now, so none is computed; they are kept in Kafka, and the "
     "sinks store them. Way out: let the nodes rest, make the topics anew with as many partitions as are "
     "wanted (`evometrics topics --anew --partitions N`, once the sinks have stored what they hold) and fill "
-    "them from ClickHouse (`evometrics republish`): see `More partitions` in the README"
+    "them from ClickHouse (`evometrics republish`): see docs/how-to/add-partitions.md"
 )
 
 
