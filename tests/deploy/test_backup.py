@@ -58,7 +58,7 @@ def node(stack: Running, rate: float = 400) -> Iterator[subprocess.Popen[bytes]]
 def wrong(stack: Running, events: list[Event]) -> object:
     """Return what is not as it should be, once all is stored; nothing where all is."""
     stack.drained()
-    found = check(stack.clickhouse_url, stack.data / "outbox", {NODE: events}, PARTITIONS)
+    found = check(stack.clickhouse_url, stack.data / "outbox", {NODE: events}, PARTITIONS, {}, 0.0)
     assert found.recorded > 300
     return None if found.right else found
 

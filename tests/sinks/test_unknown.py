@@ -87,14 +87,8 @@ async def test_the_memory_of_earlier_versions_that_was_not_measured_is_null(
 
 
 async def test_unknown_figures_are_left_out_of_means_sums_and_trends(database: ClickHouseSettings) -> None:
-    known = completed()
-    await stored(
-        database,
-        [
-            evolution_metrics(e)
-            for e in (known, dataclasses.replace(BARE, event_id=known.event_id[:-1] + "0"))
-        ],
-    )
+    known = completed(occurred_at=BARE.occurred_at)  # of one hour
+    await stored(database, [evolution_metrics(event) for event in (known, BARE)])
     for view in ("evolution_hourly", "evolution_daily"):
         sql = (
             "SELECT attempts, mean_efficiency, duration_minutes, memory_used_mb, network_bytes_transferred "
