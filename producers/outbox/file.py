@@ -21,8 +21,7 @@ from evometrics.schemas.service.disk import space_of
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat, decode
 
 #: Most rows in one statement. A statement takes a multiple of `STEP` rows, or fewer than `STEP`, which keeps
-#: the
-#: number of distinct statements small: SQLite caches each, together with the rows it last wrote.
+#: the number of distinct statements small: SQLite caches each, together with the rows it last wrote.
 PORTION = 1000
 STEP = 64
 #: Parameters that a statement binds for each row.
@@ -81,11 +80,8 @@ class OutboxFile:
 
         `tally`: where to record how many rows it should hold. `marks`: which of its rows are sent; these are
         neither read nor counted. `alone`: no other handle reads the file, so SQLite keeps the WAL index in
-        memory
-        instead of in a file that takes disk space.
-        Raises `OutboxError`; `OutboxDamaged` where it is an outbox whose content is damaged; `OutboxFull`
-        where
-        there is no room for the files beside it.
+        memory instead of in a file that takes disk space. Raises `OutboxError`; `OutboxDamaged` where it is
+        an outbox whose content is damaged; `OutboxFull` where there is no room for the files beside it.
         """
         self.path = path
         self.tally = tally
@@ -155,8 +151,7 @@ class OutboxFile:
         """Add rows and delete sent ones, in one commit.
 
         Few statements, whatever the number of rows: each one releases the GIL and waits to get it back, which
-        takes
-        milliseconds beside an evolution that computes.
+        takes milliseconds beside an evolution that computes.
         """
         execute, now = self.connection.execute, time.time_ns() // 1_000_000
         with self.writing:

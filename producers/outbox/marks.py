@@ -1,11 +1,10 @@
 """Which rows of an outbox the broker has although they could not be deleted for lack of disk space.
 
 To delete a row SQLite first has to write, which it can't on a full disk. So the rows are marked as sent in
-the
-lock file's first block, which is allocated when the outbox is made: overwriting it needs no space. A process
-that adopts the outbox sends none of these rows again. Once there is room they are deleted; an outbox whose
-rows
-are all marked is deleted as a whole, which needs no space either. Marks are never undone: numbers only grow.
+the lock file's first block, which is allocated when the outbox is made: overwriting it needs no space. A
+process that adopts the outbox sends none of these rows again. Once there is room they are deleted; an outbox
+whose rows are all marked is deleted as a whole, which needs no space either. Marks are never undone: numbers
+only grow.
 
 The marks are a number up to which all rows are sent, and a bit for each row after it, because partitions
 acknowledge out of order. Two slots are written alternately, so that a crash during a write leaves the other.

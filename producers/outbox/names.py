@@ -125,8 +125,7 @@ def locked(path: Path, descriptor: int) -> OutboxLock | None:
         os.close(descriptor)
         return None
     # Between open and flock, whoever drained this outbox may have deleted the file: then the lock is on a
-    # file
-    # that nobody else will find.
+    # file that nobody else will find.
     if not same_file(lock_path(path), os.fstat(descriptor)):
         os.close(descriptor)
         return None

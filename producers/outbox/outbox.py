@@ -1,8 +1,7 @@
 """The outbox of a running collector: an event is durable before `append` completes; many share a commit.
 
 One thread owns the writing connection. Events appended during a commit go into the next one (group commit),
-so
-that all who wait share one fsync. Appending is safe from any thread and any event loop.
+so that all who wait share one fsync. Appending is safe from any thread and any event loop.
 """
 
 from __future__ import annotations
@@ -171,8 +170,7 @@ class Outbox:
         adopted.
 
         Nothing else of the parent's is touched, not even to close it. (Closing this copy of the lock's
-        descriptor
-        releases nothing while the parent has its own.)
+        descriptor releases nothing while the parent has its own.)
         """
         if self.lock is not None:
             self.lock.close()

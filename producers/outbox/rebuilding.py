@@ -1,8 +1,7 @@
 """Rebuilds a damaged outbox from what can be read of it; the damaged file is set aside.
 
 The new file replaces the old one under the same lock, and its rows keep their numbers. After a crash the
-names
-tell how far it got: a `.rebuilding` file is started over, a `.rebuilt` one only has to be renamed.
+names tell how far it got: a `.rebuilding` file is started over, a `.rebuilt` one only has to be renamed.
 """
 
 from __future__ import annotations
@@ -86,9 +85,8 @@ def rebuild(
     """Replace a damaged file by one that holds what could be read of it, and `more`.
 
     `held`: what it should hold, None where that is not known. `old`: an open handle on it, closed once the
-    file
-    has been renamed: SQLite then neither copies a damaged WAL into the file nor deletes it.
-    Raises OSError or sqlite3.Error where the new file can't be written; then everything stays as it was.
+    file has been renamed: SQLite then neither copies a damaged WAL into the file nor deletes it. Raises
+    OSError or sqlite3.Error where the new file can't be written; then everything stays as it was.
     """
     path = lock.path
     new = beside(path, REBUILDING)

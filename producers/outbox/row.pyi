@@ -41,8 +41,7 @@ def latest_time(row: Row) -> int:
     """Return the latest time in a row's event, microseconds; 0 where it has none.
 
     That is `occurred_at`, or `started_at` of a completion, read at the place where every version of the
-    schemas
-    has them.
+    schemas has them.
     """
 
 def any_later(rows: Iterable[Row], limit: int) -> bool:

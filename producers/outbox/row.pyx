@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""A message on its way from its recording to the broker's acknowledgement; compiled because every event has one.
+"""A message between its recording and the broker's acknowledgement; compiled because every event has one.
 
 It has no references that could form a cycle, so the garbage collector does not track it. Signatures and
 docstrings are in `row.pyi`.

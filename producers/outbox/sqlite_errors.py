@@ -1,5 +1,4 @@
-"""Meaning of SQLite's errors for an outbox: its file is damaged, its disk is full, or the error is temporary.
-"""
+"""Meaning of SQLite's errors for an outbox: a damaged file, a full disk, or a temporary condition."""
 
 from __future__ import annotations
 

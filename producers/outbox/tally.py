@@ -2,12 +2,9 @@
 numbers.
 
 The figures are in the lock file, not in the database: a WAL that is truncated or lost takes with it every
-trace
-of its rows. They are written before and after each commit without an fsync, because the kernel keeps them
-when
-the process dies; after a restart of the machine they may be older than the database, which is recognized by
-the
-boot id that they were written with.
+trace of its rows. They are written before and after each commit without an fsync, because the kernel keeps
+them when the process dies; after a restart of the machine they may be older than the database, which is
+recognized by the boot id that they were written with.
 """
 
 from __future__ import annotations
