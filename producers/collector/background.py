@@ -126,9 +126,7 @@ class Sending:
         return self.publisher.problem if self.publisher else ""
 
     def observe(self, event: Event) -> None:
-        """Pass an event to the exporters. Their exceptions are not propagated: the event must still be
-        recorded.
-        """
+        """Pass an event to the exporters; their exceptions are suppressed, so that it is recorded anyway."""
         for exporter in self.exporters:
             try:
                 exporter.observe(event)

@@ -228,8 +228,7 @@ class EvolutionMetricsCollector:
         timestamp: Any = None,
         **metadata: Any,
     ) -> str | None:
-        """Record an iteration, counted from 0; without `evolution_id` it belongs to the agent's open
-        evolution.
+        """Record an iteration, counted from 0; by default of the agent's open evolution.
 
         Returns None also for an iteration that `progress_interval` skips; its fitness still counts in the
         completion's trajectory.

@@ -143,9 +143,7 @@ class Cells:
 
 
 def text(name: str, value: Any) -> str:
-    """Return a text that UTF-8 can encode; 7.0 becomes 7, since a column of whole numbers with gaps holds
-    floats.
-    """
+    """Return a text that UTF-8 can encode; 7.0 becomes 7: whole numbers with gaps arrive as floats."""
     if isinstance(value, bytes | bytearray):
         refuse(name, value, "is no text")
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
@@ -233,9 +231,7 @@ def mapping(name: str, value: Any) -> dict[Any, Any]:
 
 
 def written(name: str, value: str) -> Any:
-    """Return what a text represents: JSON, or a map or list in ClickHouse's or Python's notation, quoted by
-    '.
-    """
+    """Return what a text represents: JSON, or a map or list as ClickHouse and Python write it, with '."""
     try:
         return loads(name, value)
     except Unreadable:

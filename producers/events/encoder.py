@@ -22,9 +22,7 @@ UNNAMED_EVENT = "unknown"
 
 
 class Encoder:
-    """Validates and encodes the events of one node; always as Avro single-object encoding, whatever the
-    broker gets.
-    """
+    """Validates and encodes the events of one node, always as Avro single-object encoding."""
 
     def __init__(self, node_id: str) -> None:
         self.node_id = node_id
@@ -57,9 +55,7 @@ class Encoder:
             raise InvalidEvent(event.record, "event", f"does not fit the schema: {error}") from error
 
     def system_event(self, event_type: Any, data: Any, left_out: LeftOut, agent_id: str = "") -> SystemEvent:
-        """Build a system event from any data; what JSON can't represent becomes text, or is left out and
-        named.
-        """
+        """Build a system event from any data; what JSON can't represent becomes text or is left out."""
         name = text_of(event_type)
         if not name:
             left_out.add("event_type", event_type, f"is empty; recorded as {UNNAMED_EVENT}")

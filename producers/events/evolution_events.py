@@ -1,5 +1,4 @@
-"""The specification's event objects. The collector accepts any object, mapping or keywords with the same
-content.
+"""The specification's event objects; the collector accepts any object, mapping or keywords like them.
 
 Ids and names may be text, numbers, UUIDs, Enums or paths. Times are Unix seconds or datetimes (local time if
 without a zone). KPIs are a map of names to numbers, or an object that provides one (`to_dict()`, a

@@ -36,7 +36,5 @@ class ProgressSampling:
         return sampling
 
     def due(self, reports: int, since: float) -> bool:
-        """Return whether a report becomes an event, from the number of reports and seconds since the last
-        event.
-        """
+        """Return whether a report becomes an event, given reports and seconds since the last one."""
         return reports == 0 or (reports % self.every == 0 and since >= self.seconds)

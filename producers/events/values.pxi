@@ -1,5 +1,4 @@
-# Converts values that orchestrators pass in to the schemas' types; what can't be converted is left out and
-# named.
+# Converts values that orchestrators pass in to the schemas' types; others are left out and named.
 #
 # `convert.pyx` includes it; `convert.pyi` has the signatures. Nothing here raises because of a value: the
 # usual types are handled in C, all others by Python's own conversions.

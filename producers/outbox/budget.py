@@ -64,9 +64,7 @@ class Space:
         self.high_water = max(self.high_water, self.bytes)
 
     def fit(self, file: OutboxFile, batch: Sequence[Row]) -> list[bool]:
-        """Decide which rows of a batch are stored; where space is short, progress events are shed, queued or
-        new.
-        """
+        """Return which rows of a batch are stored; where space is short, progress is shed, queued or new."""
         wanted = size_of(batch)
         if self.bytes + wanted <= self.max_bytes:
             return [True] * len(batch)

@@ -33,8 +33,7 @@ class Presence:
         self.seen = (0, 0)
 
     def holds(self) -> bool:
-        """Return whether the names still lead to the open files; an unlinked file is lost when the process
-        ends.
+        """Return whether the names still lead to the open files; unlinked files die with the process.
 
         As long as the folder has not changed, none of its names has.
         """
@@ -59,8 +58,7 @@ def move(
     db_path: Path,
     more: Iterable[Row],
 ) -> tuple[OutboxLock, OutboxFile, Damage]:
-    """Copy what can be read through the open handle, and `more`, into a new file; return lock, file and
-    damage.
+    """Copy what the open handle can read, and `more`, into a new file; return lock, file and damage.
 
     What is left of the old `files` is deleted. Raises OSError where no new file can be made; then the old one
     stays in use.

@@ -21,8 +21,7 @@ from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.service.disk import is_full
 
 LOCK = ".lock"
-#: Suffixes of the files that SQLite keeps beside a database, and of a rebuilt outbox until it replaces the
-#: old.
+#: Suffixes of the files that SQLite keeps beside a database, and of a rebuilt outbox not yet in place.
 WAL, SHM, JOURNAL, REBUILDING, REBUILT = "-wal", "-shm", "-journal", ".rebuilding", ".rebuilt"
 ASIDE = ".damaged"
 

@@ -166,8 +166,7 @@ class Outbox:
         self.thread = self.file = self.files = None
 
     def let_go(self) -> None:
-        """In a forked child: release the parent's lock, which would otherwise keep its outbox from being
-        adopted.
+        """In a forked child: release the parent's lock, which would otherwise prevent its adoption.
 
         Nothing else of the parent's is touched, not even to close it. (Closing this copy of the lock's
         descriptor releases nothing while the parent has its own.)
@@ -308,9 +307,7 @@ class Outbox:
         return stored
 
     def delete_later(self, sent: list[Row]) -> None:
-        """Keep sent rows that could not be deleted; those left at the end stay on disk and are sent again
-        unchanged.
-        """
+        """Keep sent rows that could not be deleted; those left at the end are sent again unchanged."""
         with self.mutex:
             if not self.closing:
                 self.sent.extend(sent)
@@ -397,9 +394,7 @@ class Outbox:
             return None
 
     def give_back(self) -> None:
-        """Once a long queue has drained, or the disk is full, return the space of sent rows to the file
-        system.
-        """
+        """After a long queue has drained, or on a full disk, free the disk space of sent rows."""
         if self.file is None or self.space.depth:
             return
         if self.file.marked or (self.room.lacking and self.space.high_water):

@@ -34,9 +34,7 @@ class Room:
             return None
 
     def there(self) -> bool:
-        """Return whether new events may be accepted; some space is reserved for deleting events that are
-        sent.
-        """
+        """Return whether new events may be accepted; the space for deleting sent ones is reserved."""
         try:
             space = space_of(self.folder)
         except OSError:

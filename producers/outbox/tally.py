@@ -1,5 +1,4 @@
-"""How many events an outbox should hold, kept outside its database so that damage can be expressed in
-numbers.
+"""How many events an outbox should hold, kept outside its database so that damage can be quantified.
 
 The figures are in the lock file, not in the database: a WAL that is truncated or lost takes with it every
 trace of its rows. They are written before and after each commit without an fsync, because the kernel keeps

@@ -49,9 +49,7 @@ class RowSource(Protocol):
 
 
 class OwnSource:
-    """This collector's outbox: rows that it hands over in memory, or read from its file through a separate
-    handle.
-    """
+    """This collector's outbox: rows handed over in memory, or read from its file by a separate handle."""
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox

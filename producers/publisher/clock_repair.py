@@ -24,19 +24,15 @@ from evometrics.producers.publisher.broker_clock import SECOND, NodeClock
 from evometrics.schemas.events import Event, EvolutionCompleted, SystemEvent
 from evometrics.schemas.wire.framing import WireFormat
 
-#: The key of the note in an event's metadata, or in a system event's data: seconds that its times were moved
-#: back.
+#: The note's key in an event's metadata, or in a system event's data: seconds by which its times moved back.
 NOTE = "evometrics.clock_ahead_seconds"
 ROWS = 500
-#: An evolution's two times are of one clock if their difference matches its duration within this many
-#: microseconds.
+#: An evolution's times are of one clock if they differ by its duration, within this many microseconds.
 SAME_CLOCK = 60 * SECOND
 
 
 def put_right(event: Event, shift: int) -> Event:
-    """Return an event with its times `shift` microseconds earlier, and a note of that if there is room for
-    one.
-    """
+    """Return an event with its times `shift` microseconds earlier, and a note of that if it has room."""
     changes: dict[str, Any] = {"occurred_at": event.occurred_at - shift}
     seconds = round(shift / SECOND, 3)
     if isinstance(event, EvolutionCompleted):

@@ -24,8 +24,7 @@ class Framing:
         self.prefixes: dict[tuple[str, bytes], bytes] = {}
 
     async def ready(self) -> None:
-        """Register all schemas that this package writes, so that sending continues if the registry becomes
-        unreachable.
+        """Register all schemas that this package writes, so that the registry may be unreachable later.
 
         Raises `RegistryUnavailable`; `IncompatibleSchema` where a schema can't be registered.
         """

@@ -264,9 +264,7 @@ class Publisher:
         raise self.refused(lane, error)
 
     def refused(self, lane: PartitionQueue, error: BaseException) -> BatchRefused:
-        """Return the error to end the session with; batches get smaller until the refused message is alone in
-        one.
-        """
+        """Return the error that ends the session; batches get smaller until the refused message is alone."""
         items = self.lanes.finish(lane)
         where = f"{lane.partition.topic} partition {lane.partition.partition}"
         if len(items) > 1:

@@ -93,9 +93,7 @@ async def send_batch(
 
 
 async def close(producer: AIOKafkaProducer) -> None:
-    """Close a producer, even if its broker is unreachable (its own `stop` would wait for the broker for
-    ever).
-    """
+    """Close a producer, even if its broker is unreachable (its own `stop` would wait for ever)."""
     with contextlib.suppress(Exception):
         await asyncio.wait_for(producer.stop(), CLOSE_TIMEOUT)
         return

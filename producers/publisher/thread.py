@@ -14,8 +14,7 @@ from evometrics.schemas.service.tasks import end_left
 
 logger = logging.getLogger(__name__)
 
-#: What does not end within these seconds, such as a library's blocking call, is left to the end of the
-#: process.
+#: What does not end within these seconds, such as a blocking call, is left to the end of the process.
 STOP_SECONDS = 15.0
 
 T = TypeVar("T")

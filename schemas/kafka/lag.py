@@ -56,9 +56,7 @@ class GroupLag:
                         await closing
 
     async def measure(self, partitions: Iterable[tuple[str, int]]) -> Lag | None:
-        """Return the group's lag on some partitions, None where the broker does not answer within
-        `ANSWER_SECONDS`.
-        """
+        """Return the group's lag on some partitions, None without an answer within `ANSWER_SECONDS`."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 lag = await self.ask([TopicPartition(*p) for p in partitions])

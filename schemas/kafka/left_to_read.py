@@ -33,9 +33,7 @@ async def left_to_read(
 
 
 async def holds_message(consumer: AIOKafkaConsumer, partition: TopicPartition, span: Span) -> bool:
-    """Return whether a span contains a message; the consumer is assigned the partition, and must have no
-    group.
-    """
+    """Return whether a span contains a message; assigns the consumer, which must have no group."""
     consumer.assign([partition])
     consumer.seek(partition, span.first)
     while await consumer.position(partition) < span.end:

@@ -6,8 +6,7 @@ from functools import lru_cache
 
 from aiokafka.partitioner import DefaultPartitioner
 
-#: Keys whose partitions are cached: the hash is plain Python, and costs more than most other work for a
-#: message.
+#: Cached keys: the hash is plain Python, and costs more than most other work on a message.
 REMEMBERED = 262_144
 
 partitioner = DefaultPartitioner()

@@ -45,8 +45,7 @@ async def range_reader(
 async def read_page(
     consumer: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int
 ) -> tuple[list[ConsumerRecord], int]:
-    """Return one fetch of records from `first` up to but not including `end`, and the offset to continue
-    from.
+    """Return one fetch of records from `first` up to `end` (exclusive), and the offset to continue from.
 
     There are none only where the broker has none before `end`; the offset is then `end`.
     """

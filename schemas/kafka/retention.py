@@ -21,10 +21,10 @@ async def keep_for(admin: AIOKafkaAdminClient, retention_ms: Mapping[str, int]) 
 
 
 def too_short(settings: Mapping[str, Mapping[str, str]], age_ms: int, margin_ms: int) -> dict[str, int]:
-    """Return the topics that would delete messages of an age, and the retention that keeps those as long as
-    new ones.
+    """Return the topics that would delete messages of an age, and the retention that they need.
 
-    `settings` are those of `own_settings`; a message counts as deleted `margin_ms` before it is.
+    That retention keeps such messages as long as new ones. `settings` are those of `own_settings`; a message
+    counts as deleted `margin_ms` before it is.
     """
     now = {topic: int(own[RETENTION]) for topic, own in settings.items()}
     return {

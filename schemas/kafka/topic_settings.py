@@ -20,8 +20,7 @@ POLICY = "cleanup.policy"
 #: A message has the broker's time, whatever its sender's clock says: Kafka's retention uses it, and readers
 #: compare event time, which is in the event, with it.
 BROKER_TIME = {TIMESTAMP_TYPE: "LogAppendTime", AFTER_MAX: str(DAY_MS)}
-#: A message has its sender's time, which may be as far in the future as validation allows, instead of Kafka's
-#: one hour.
+#: A message has its sender's time, as far ahead as validation allows, instead of Kafka's one hour.
 SENDER_TIME = BROKER_TIME | {TIMESTAMP_TYPE: "CreateTime"}
 #: Settings that are changed on an existing topic only if it has none of its own, for example because a broker
 #: created it automatically.

@@ -28,8 +28,7 @@ log = logging.getLogger(__name__)
 PULSE_SECONDS = 1.0
 PROBE_SECONDS = 5.0
 PROBE_TIMEOUT_SECONDS = 20.0
-#: The most that one check adds to the time without progress: the machine, or this process, may have been
-#: suspended.
+#: The most that one check adds to the time without progress: this process may have been suspended.
 LONGEST_STEP_SECONDS = 3 * PROBE_SECONDS
 
 
@@ -154,8 +153,7 @@ class Watchdog:
         beats, told, looked = self.beats, False, time.monotonic()
         while not self.ended.wait(PULSE_SECONDS):
             now = time.monotonic()
-            # after the whole process was suspended, one missed beat proves nothing: the loop has had no time
-            # for it
+            # after a suspension of the process one missed beat proves nothing: the loop had no time for it
             self.blocked = 0.0 if self.beats != beats else self.blocked + min(now - looked, 2 * PULSE_SECONDS)
             beats, looked = self.beats, now
             wrong = self.live()

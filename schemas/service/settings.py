@@ -184,8 +184,7 @@ def variable_of(section: str, name: str) -> str:
 def check_names(
     known: Mapping[str, Collection[str] | None], environ: Mapping[str, str], file: Mapping[str, Any]
 ) -> None:
-    """Raise `SettingsError` where a section, a section's entry or a variable is unknown, naming the nearest
-    known one.
+    """Raise `SettingsError` for an unknown section, entry or variable, naming the nearest known one.
 
     `known`: the names of each section's settings, None where another part checks them.
     """

@@ -74,9 +74,7 @@ cdef inline int64_t get_long(In* source) except? -1:
 
 
 cdef inline Py_ssize_t get_length(In* source) except -1:
-    """The length of what follows, all of which is present; or a block's count, at most the number of bytes
-    left.
-    """
+    """The length of what follows, all of it present; or a block's count, at most the bytes left."""
     cdef uint64_t x = get_varint(source)
     if x & 1 or x >> 1 > <uint64_t>(source.size - source.place):
         raise Unusual
@@ -176,9 +174,7 @@ cdef dict get_map(In* source, Kind kind, list known):
 
 
 cdef str get_name(In* source, list known, Py_ssize_t i):
-    """The name of a map's entry; recognized by its bytes if the previous map had the same name at this
-    position.
-    """
+    """The name of a map's entry; recognized by its bytes if the previous map had it at this position."""
     cdef Py_ssize_t n
     cdef bytes raw
     cdef str name

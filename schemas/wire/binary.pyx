@@ -1,6 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Avro's binary encoding, compiled: the most frequent work of all parts (Avro specification, "Binary
-encoding").
+"""Avro's binary encoding (Avro specification, "Binary encoding"), compiled: the most frequent work of all.
 
 It handles what our writers write: one block per array or map, integers of at most 64 bits, an event's fields
 with the types that reading returns, and finite. Anything else, or what is not Avro at all, raises one of

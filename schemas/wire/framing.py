@@ -106,8 +106,7 @@ class WireFormat:
         raise UnreadableMessage(f"unknown framing: begins with {value[:2].hex()}")
 
     async def look_up(self, values: Iterable[bytes | None]) -> None:
-        """Look up, in a thread, the schemas of values that are about to be read, so that reading need not
-        wait.
+        """Look up, in a thread, the schemas of values about to be read, so that reading need not wait.
 
         Raises `RegistryUnavailable`.
         """

@@ -1,5 +1,4 @@
-"""What a valid message is: one answer for all readers, so that every part accepts and refuses the same
-messages.
+"""What a valid message is: one answer for all readers, so that all accept and refuse the same ones.
 
 A message is valid where its framing names a schema of its topic's record, its datum conforms to that schema
 and ends where the message ends, its text is UTF-8, and, on a raw topic, its event passes `validate` at the

@@ -80,9 +80,7 @@ class RegistryClient:
         raise refused or RegistryUnavailable(f"{self.name} takes no schema for {subject}")
 
     def compare(self, subject: str, schema: dict[str, Any]) -> None:
-        """Raise `IncompatibleSchema`, naming the field, where the subject's latest version rules the schema
-        out.
-        """
+        """Raise `IncompatibleSchema`, naming the field, where the subject's latest version conflicts."""
         latest = self.call(f"/subjects/{subject}/versions/latest")
         if latest is None:
             return
