@@ -97,7 +97,7 @@ class EvolutionProgressed(Event):
 
 @dataclass(slots=True, kw_only=True)
 class EvolutionCompleted(Event):
-    """An evolution has ended; complete without the other events."""
+    """An evolution has ended; self-contained."""
 
     record: ClassVar[str] = "evolution_completed"
 

@@ -62,7 +62,7 @@ def of_date(at: date) -> int:
 
 
 def likeness(value: float) -> str:
-    """Return what a number that is not Unix time looks like."""
+    """Return, in words, what a number that is not Unix time looks like."""
     if value != value or value in (float("inf"), float("-inf")):
         return "is not finite"
     if value == int(value) and len(digits := str(int(value)) if 0 < value < 1e16 else "") in (8, 12, 14):

@@ -36,5 +36,8 @@ class ProgressSampling:
         return sampling
 
     def due(self, reports: int, since: float) -> bool:
-        """Return whether a report becomes an event, given reports and seconds since the last one."""
+        """Return whether a report becomes an event.
+
+        `reports`: how many came before it; `since`: seconds since the last event.
+        """
         return reports == 0 or (reports % self.every == 0 and since >= self.seconds)

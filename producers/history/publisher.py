@@ -31,7 +31,7 @@ class LocalPublisher:
     Attributes:
         published: by topic, events that the history has.
         failures: attempts that failed.
-        connected: whether the history could be written at the last attempt.
+        connected: whether the history can be written, as far as is known.
         problem: why it can't be written just now; empty where it can.
     """
 

@@ -166,7 +166,7 @@ class Outbox:
         self.thread = self.file = self.files = None
 
     def let_go(self) -> None:
-        """In a forked child: release the parent's lock, which would otherwise prevent its adoption.
+        """In a forked child: release the parent's lock, so that the parent's outbox can be adopted.
 
         Nothing else of the parent's is touched, not even to close it. (Closing this copy of the lock's
         descriptor releases nothing while the parent has its own.)

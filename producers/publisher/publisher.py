@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 WINDOW_ROWS = 4000
 WINDOW_BYTES = 16_000_000
 READ_ROWS = 1000
-#: A partition's next batch waits for the one in flight: with small batches a fast node's events wait less.
+#: A partition has one batch in flight at a time: smaller batches would make a fast node's events wait.
 BATCH_BYTES = 524_288
 #: Rows that arrive within this many seconds of each other share a request: at 2,000 events a second a broker
 #: spends two thirds of the processor time on them that it does with 0.02.

@@ -91,7 +91,6 @@ class ResourceSampler:
     children_mb: float = 0.0
 
     def start(self) -> None:
-        """Start the thread."""
         self.gpu.start()
         self.stopping.clear()
         used = time.process_time() + self.tree.cpu_seconds()

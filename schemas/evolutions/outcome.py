@@ -1,6 +1,6 @@
 """What an evolution achieved and cost: pure functions of its events (design section 4).
 
-One definition for the stream, for replays and for a node's own history file, so that all give equal rows.
+One definition for the stream, for replays and for a node's own history file, so that all produce equal rows.
 """
 
 from __future__ import annotations

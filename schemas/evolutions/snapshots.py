@@ -1,4 +1,4 @@
-"""The snapshots given by an evolution's KPIs before and after it.
+"""The snapshots made from an evolution's KPIs before and after it.
 
 An evolution's events name the phases for which no separate snapshot is recorded (`snapshot_phases`). The
 stream, a node's own history and its metrics make these from the events; their ids are derived from the
@@ -20,7 +20,7 @@ EVALUATIONS = "evaluation_count"
 
 
 def snapshots_of(event: Event) -> Iterator[KpiSnapshot]:
-    """Yield the snapshots that an event's KPIs give, the one before the evolution first."""
+    """Yield the snapshots made from an event's KPIs, the one before the evolution first."""
     if isinstance(event, EvolutionStarted):
         if PRE in event.snapshot_phases:
             yield snapshot(event, PRE, event.occurred_at, event.pre_kpis)
@@ -32,14 +32,14 @@ def snapshots_of(event: Event) -> Iterator[KpiSnapshot]:
 
 
 def snapshot_id(source_event_id: str, phase: str) -> str:
-    """Return the id of the snapshot that an event's KPIs give for a phase."""
+    """Return the id of the snapshot made from an event's KPIs for a phase."""
     return derived_id(KpiSnapshot.record, source_event_id, phase)
 
 
 def snapshot(
     source: EvolutionStarted | EvolutionCompleted, phase: str, occurred_at: int, kpis: Mapping[str, float]
 ) -> KpiSnapshot:
-    """Return the snapshot that an evolution's KPIs give."""
+    """Return the snapshot made from an evolution's KPIs."""
     found = KpiSnapshot(
         event_id=snapshot_id(source.event_id, phase),
         agent_id=source.agent_id,

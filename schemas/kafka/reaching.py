@@ -85,6 +85,5 @@ async def connect(host: str, port: int) -> None:
 
 
 def split(address: str) -> tuple[str, int]:
-    """Return host and port."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)

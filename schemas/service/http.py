@@ -71,7 +71,6 @@ class HealthServer(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
         return self.server_port
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 # Avro's binary encoding in C, for the modules that include it (`binary`, `streams.rows`).
 #
-# They bring `Unusual`, which is raised for whatever is not as writers write it; `binary.pyx` says more.
+# Those define `Unusual`, which is raised for anything that our writers would not write; see `binary.pyx`.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_CheckExact, PyDict_Next, PyDict_SetItem, PyDict_Size
