@@ -64,7 +64,7 @@ class DigitAgent:
     def evaluate_kpi(self) -> AgentKPI:
         """Measure all KPIs (each defined in `kpis`).
 
-        knowledge_retention compares with the evaluation before, so the first has none.
+        knowledge_retention compares with the previous evaluation, so the first has none.
         """
         state, test = self._state, self._data.test
         quality = state.quality or measure_quality(state.model, self._data)

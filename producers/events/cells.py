@@ -108,7 +108,7 @@ class Cells:
         }
 
     def texts(self, *names: str) -> dict[str, str]:
-        """Return a map of texts, from a map or its text; what is no text becomes JSON, null is left out."""
+        """Return a map of texts, from a map or its text; other values become JSON, null is left out."""
         name, value = self.find(*names)
         found = {} if value is None else mapping(name, value)
         return {

@@ -60,7 +60,7 @@ def check_top(limit: int, time_window_hours: float, now: float) -> int:
 
 
 def check_resource(metric: str) -> str:
-    """Return the name of a resource; raise `ValueError` naming those there are."""
+    """Return the name of a resource; raise `ValueError` naming the known ones."""
     if metric not in RESOURCES:
         raise ValueError(f"metric {metric!r} is unknown: give one of {', '.join(RESOURCES)}")
     return metric
