@@ -1,4 +1,4 @@
-"""The outbox of a running collector: an event is durable before `append` completes; many share a commit.
+"""The outbox of a running collector: an event is durable once its future resolves; many share a commit.
 
 One thread owns the writing connection. Events appended during a commit go into the next one (group commit),
 so that all who wait share one fsync. Appending is safe from any thread and any event loop.
