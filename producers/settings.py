@@ -1,4 +1,4 @@
-"""What a collector can be told: the specification's config keys, ours, and the broker's."""
+"""A collector's settings: the specification's config keys, ours, and the broker's."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class CollectorSettings(Masked):
         require(0 <= self.stop_timeout < 1e6, "stop_timeout", self.stop_timeout, "must not be negative")
         require(bool(Path(self.db_path).name), "db_path", self.db_path, "name a file, e.g. evolution.db")
         for name in ("db_path", "history_db"):
-            if path := getattr(self, name):  # the process may change its folder
+            if path := getattr(self, name):  # the process may change its working directory
                 object.__setattr__(self, name, str(Path(path).expanduser().absolute()))
         for name in ("prometheus_gateway", "influxdb_url"):
             check_address(name, getattr(self, name), scheme_needed=name == "influxdb_url")
@@ -92,7 +92,7 @@ class CollectorSettings(Masked):
 
 OWN_KEYS = frozenset(f.name for f in dataclasses.fields(CollectorSettings))
 KAFKA_KEYS = frozenset(f.name for f in dataclasses.fields(KafkaSettings))
-#: What a collector's config may say.
+#: Keys that a collector's config may have.
 CONFIG_KEYS = OWN_KEYS | KAFKA_KEYS
 
 
@@ -116,10 +116,10 @@ def collector_settings(
 ) -> tuple[CollectorSettings, KafkaSettings | None]:
     """Read a collector's `config`: the fields of `CollectorSettings` and of `KafkaSettings`, by name.
 
-    What the config leaves out is read from `EVOMETRICS_COLLECTOR_<NAME>` and `EVOMETRICS_KAFKA_<NAME>`;
-    an entry of None counts as left out. Where neither names `brokers` there is no broker (None), and events
-    end in `history_db`, which is `db_path` then unless another is named. Keys that are none of ours are an
-    orchestrator's own: they are named in one warning. Raises `SettingsError` naming a bad value.
+    What the config leaves out is read from `EVOMETRICS_COLLECTOR_<NAME>` and `EVOMETRICS_KAFKA_<NAME>`; an
+    entry of None counts as left out. Where neither names `brokers` there is no broker (None), and events are
+    delivered to `history_db`, by default `db_path`. Unknown keys are the orchestrator's own: they are named
+    in one warning. Raises `SettingsError` naming a bad value.
     """
     given = {str(key): value for key, value in (config or {}).items() if value is not None}
     if unknown := sorted(set(given) - CONFIG_KEYS):
@@ -136,14 +136,14 @@ def collector_settings(
 
 
 def suggested(unknown: Iterable[str], known: Collection[str]) -> Iterator[str]:
-    """Give each unknown name, with the setting it may be a misspelling of."""
+    """Yield each unknown name, with the setting that it may be a misspelling of."""
     for name in unknown:
         near = get_close_matches(name.lower(), known, n=1, cutoff=0.75)
         yield f"{name} (did you mean {near[0]}?)" if near else name
 
 
 def read(cls: type[S], section: str, given: dict[str, Any]) -> S:
-    """Read one class: what is given in code wins over the environment."""
+    """Read one class; values given in code take precedence over the environment."""
     hidden = {f"EVOMETRICS_{section}_{name}".upper() for name in given}
     environ = {name: value for name, value in os.environ.items() if name not in hidden}
     return read_settings(cls, section, environ=environ, file={section: given})

@@ -1,5 +1,5 @@
-"""The collector: what an orchestrator calls, and what becomes of each call.
+"""The collector: the methods that an orchestrator calls, and everything that follows from each call.
 
 Recording, open evolutions, the last completions, and forked children. Imports every other room of the
-producers but the orchestrator and the demo.
+producers except the orchestrator and the demo.
 """

@@ -41,7 +41,7 @@ DRAIN_POLL = 0.01
 
 
 class ReportingRecorder(Protocol):
-    """Who records what the background has to report: the collector, or the persistence by itself."""
+    """Records what the background has to report: the collector, or the persistence on its own."""
 
     async def record_system_event(self, event_type: str, data: Any = None) -> str | None:
         """Record something about the node."""
@@ -54,10 +54,11 @@ class Sending:
     """Owns the background thread and everything that runs in it.
 
     Attributes:
-        history: this node's own file, where events end or beside the broker; None = there is none.
-        published: events by topic that the broker has acknowledged, or the history without one.
-        refused: messages that the broker will never take.
-        refusals: how many there were since this was made.
+        history: this node's own file, which events go to instead of the broker or as well; None = there is
+            none.
+        published: events by topic that the broker has acknowledged, or, without a broker, the history.
+        refused: messages that the broker permanently refuses.
+        refusals: how many there were since this object was made.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Sending:
         outbox: Outbox,
         recorder: ReportingRecorder,
     ) -> None:
-        """`kafka`: None where no broker is named, and events end in the history."""
+        """`kafka`: None where no broker is configured; events then go to the history."""
         self.settings = settings
         self.kafka = kafka
         self.outbox = outbox
@@ -96,9 +97,9 @@ class Sending:
         return self.outbox.space.depth if self.backlog is None else self.backlog.depth
 
     async def drain(self, timeout: float | None) -> bool:
-        """Wait until events are where they end, adopted outboxes' too; False after `timeout` seconds."""
+        """Wait until all events are delivered, adopted outboxes included; False after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        # What is left is counted by two threads; neither has an event of this loop to set.
+        # Two threads count what is left; neither can set an event of this loop.
         while self.depth:
             if deadline is not None and time.monotonic() >= deadline:
                 return False
@@ -107,11 +108,11 @@ class Sending:
 
     @property
     def errors(self) -> int:
-        """How many times sending failed and was tried again."""
+        """How many times sending failed and was retried."""
         return 0 if self.publisher is None else self.publisher.failures
 
     def oldest(self) -> float | None:
-        """Return when the oldest event that waits was recorded, Unix seconds; None where none waits."""
+        """Return when the oldest waiting event was recorded, Unix seconds; None where none waits."""
         return self.outbox.oldest()
 
     @property
@@ -125,7 +126,7 @@ class Sending:
         return self.publisher.problem if self.publisher else ""
 
     def observe(self, event: Event) -> None:
-        """Show an event to the exporters; what they raise stays here, for the event is to be recorded."""
+        """Pass an event to the exporters; their exceptions are suppressed, so that it is recorded anyway."""
         for exporter in self.exporters:
             try:
                 exporter.observe(event)
@@ -133,7 +134,7 @@ class Sending:
                 logger.exception("%s: could not take in a %s", exporter.address, event.record)
 
     def start(self, metrics: NodeMetrics | None = None) -> None:
-        """Start the thread, and serve metrics where there are any; blocking, but not for the broker."""
+        """Start the thread, and serve metrics if there are any; blocking, but not for the broker."""
         self.background.start()
         if metrics is not None and self.settings.prometheus_port is not None:
             self.server = serve_metrics(self.settings.prometheus_port, self.settings.prometheus_host, metrics)
@@ -159,7 +160,7 @@ class Sending:
             self.keep(asyncio.create_task(work))
 
     def new_publisher(self, backlog: Backlog) -> Publisher | LocalPublisher:
-        """Return what brings the backlog to where events end: the broker, else this node's history."""
+        """Return the publisher of the backlog: to the broker, or to this node's history."""
         if self.kafka is None:
             assert self.history is not None, "settings name a history where they name no broker"
             return LocalPublisher(backlog, self.history, self.refuse)
@@ -197,7 +198,7 @@ class Sending:
         self.backlog = None
 
     async def look_after(self) -> None:
-        """Every `flush_interval`: report health, adopt outboxes, forget what was refused long ago."""
+        """Every `flush_interval`: report health, adopt outboxes, delete old refused messages."""
         while True:
             await asyncio.sleep(self.settings.flush_interval)
             try:
@@ -209,7 +210,7 @@ class Sending:
                 logger.error("looking after %s: %s; tried again later", self.db_path, error)
 
     def refuse(self, row: Row, reason: str) -> None:
-        """Put a message that the broker will never take out of the way, and say so."""
+        """Keep a message that the broker permanently refuses, and report it."""
         logger.error(
             "%s: the broker refused an event of %s for good (%d bytes): %s. It is kept in %s",
             row.topic,
@@ -224,7 +225,7 @@ class Sending:
         self.keep(asyncio.create_task(self.report("event_refused", {**report, "process": os.getpid()})))
 
     def damaged(self, damage: Damage) -> None:
-        """Say what was lost with a damaged outbox, and record it."""
+        """Report what was lost with a damaged outbox, and record it."""
         damage.say()
         self.keep(asyncio.create_task(self.report("outbox_damaged", damage.data())))
 
@@ -233,19 +234,18 @@ class Sending:
         await self.recorder.record_system_event(event_type, data)
 
     def keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a task until it ends, and log what it raises."""
+        """Keep a reference to a task until it ends, and log its exception."""
         self.tasks.add(task)
         task.add_done_callback(self.ended)
 
     def ended(self, task: asyncio.Task[None]) -> None:
-        """A task has ended."""
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("background work of the collector ended", exc_info=error)
 
 
 def from_thread(loop: asyncio.AbstractEventLoop, tell: Callable[[Damage], None], damage: Damage) -> None:
-    """Tell of damage in the loop, or in the log alone where that has ended."""
+    """Report damage in the loop, or only in the log where the loop has ended."""
     try:
         loop.call_soon_threadsafe(tell, damage)
     except RuntimeError:

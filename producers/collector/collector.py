@@ -47,16 +47,16 @@ class EvolutionMetricsCollector:
     names no agent is rejected: logged, counted in `rejected`, and recorded as the SystemEvent
     `event_rejected`. `strict` raises `InvalidEvent` for both.
 
-    They may be called from any thread's event loop and at any moment: what is recorded before `start()` or
-    after `stop()` waits on disk and is sent by the next start. A forked child records into an outbox of its
-    own, and sends once it calls `start()`; pickled, a collector arrives as a new one of the same config.
+    They may be called from any thread's event loop and at any time: what is recorded before `start()` or
+    after `stop()` waits on disk and is sent after the next start. A forked child records into an outbox of
+    its own, and sends once it calls `start()`; an unpickled collector is a new one with the same config.
 
     Attributes:
         config: as given; the keys are the fields of `CollectorSettings` and `KafkaSettings`.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
-        """Raises `SettingsError` naming a bad value; keys that are none of ours are named in one warning."""
+        """Raises `SettingsError` naming a bad value; unknown keys are named in one warning."""
         self.config = dict(config or {})
         self.settings, self.kafka = collector_settings(self.config)
         self.encoder = Encoder(self.settings.node_id)
@@ -70,7 +70,7 @@ class EvolutionMetricsCollector:
         forks.register(self)
 
     def own(self) -> None:
-        """Make what belongs to one process."""
+        """Make the parts that belong to one process."""
         self.running = False
         self.turn = threading.Lock()
         self.sampler = ResourceSampler()
@@ -86,7 +86,7 @@ class EvolutionMetricsCollector:
         self.recording.own(self.journal, self.sampler)
 
     def renew_in_child(self) -> object:
-        """In a forked child: let go of what is the parent's and make new ones; return the old ones."""
+        """In a forked child: release the parent's parts and make new ones; return the old ones."""
         old = (self.outbox, self.sending, self.sampler, self.journal, self.turn)
         self.outbox.let_go()
         self.recording.active.lock = threading.Lock()
@@ -100,14 +100,14 @@ class EvolutionMetricsCollector:
         return old
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # what else the config holds is an orchestrator's own, and perhaps nothing that can be pickled
+        # other entries of the config are the orchestrator's own, and may not be picklable
         own = {name: value for name, value in self.config.items() if name in CONFIG_KEYS}
         return type(self), ({**own, "node_id": self.settings.node_id},)
 
     async def start(self) -> None:
-        """Open the outbox, adopt those that dead processes left, begin to send. Needs no broker.
+        """Open the outbox, adopt those that dead processes left, start sending. Needs no broker.
 
-        Several at once are one. Raises `OutboxError` where `db_path` can't be written.
+        Concurrent calls have the effect of one. Raises `OutboxError` where `db_path` can't be written.
         """
         await asyncio.to_thread(self.start_here)
 
@@ -127,7 +127,7 @@ class EvolutionMetricsCollector:
         logger.info("collector of node %s started, outbox %s", self.settings.node_id, self.outbox.path)
 
     async def stop(self) -> None:
-        """Send what is left, for up to `stop_timeout` seconds while the broker takes it.
+        """Send what is left, for up to `stop_timeout` seconds as long as the broker accepts it.
 
         Where no broker answers it returns at once; what is left waits on disk for the next start.
         """
@@ -135,11 +135,11 @@ class EvolutionMetricsCollector:
             if self.running:
                 await self.record_health()
                 await self.drain_while_it_moves(self.settings.stop_timeout)
-        finally:  # also where the wait was cancelled, as by a Ctrl-C
+        finally:  # also where the wait was cancelled, for example by Ctrl-C
             await asyncio.to_thread(self.stop_here)
 
     def stop_here(self) -> None:
-        """End everything; blocking."""
+        """Stop everything; blocking."""
         with self.turn:
             was_running, left = self.running, self.outbox_depth
             self.running = False
@@ -161,7 +161,7 @@ class EvolutionMetricsCollector:
         return await self.sending.drain(timeout)
 
     async def drain_while_it_moves(self, timeout: float) -> None:
-        """`drain`, but no longer than a broker answers, or than a first connection may take."""
+        """`drain`, but only as long as the broker answers, or as a first connection may take."""
         begun = time.monotonic()
         while self.outbox_depth and (waited := time.monotonic() - begun) < timeout:
             if not self.sending.connected and (self.sending.problem or waited > FIRST_CONNECTION):
@@ -180,7 +180,7 @@ class EvolutionMetricsCollector:
 
     @property
     def recorded(self) -> dict[str, int]:
-        """Events by topic that reached the outbox, less those shed from it later."""
+        """Events by topic that reached the outbox, except those shed from it later."""
         return dict(self.outbox.space.recorded)
 
     @property
@@ -205,7 +205,7 @@ class EvolutionMetricsCollector:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """By field, values that were left out of events, cut or put right."""
+        """By field, number of values that were left out of events, truncated or corrected."""
         return dict(self.journal.left_out)
 
     async def record_evolution_start(
@@ -213,8 +213,8 @@ class EvolutionMetricsCollector:
     ) -> str | None:
         """Record that an evolution begins.
 
-        The event is an object, a mapping, or keywords; what it may say is in `EvolutionEvent`. Its KPIs are
-        also recorded as a snapshot of the phase `pre_evolution`.
+        The event is an object, a mapping, or keywords; `EvolutionEvent` lists its fields. Its KPIs are also
+        recorded as a snapshot of the phase `pre_evolution`.
         """
         return await self.recording.start(event_of(event, evolution_event, named))
 
@@ -228,9 +228,9 @@ class EvolutionMetricsCollector:
         timestamp: Any = None,
         **metadata: Any,
     ) -> str | None:
-        """Record an iteration, counted from 0; without `evolution_id` it is of the agent's open evolution.
+        """Record an iteration, counted from 0; by default of the agent's open evolution.
 
-        Returns None, too, for one that `progress_interval` passes over; its fitness still counts in the
+        Returns None also for an iteration that `progress_interval` skips; its fitness still counts in the
         completion's trajectory.
         """
         given = SimpleNamespace(
@@ -251,11 +251,11 @@ class EvolutionMetricsCollector:
         evolution_event: object = None,
         **named: Any,
     ) -> str | None:
-        """Record that an evolution has ended; what the event leaves out comes from its recorded start.
+        """Record that an evolution has ended; values missing from the event come from its recorded start.
 
-        The event is an object, a mapping, or keywords; what it may say is in `EvolutionCompletionEvent`. Its
-        KPIs are also recorded as snapshots, except those after a rolled back evolution: the agent is no
-        longer what they describe. The very same completion given twice is recorded once.
+        The event is an object, a mapping, or keywords; `EvolutionCompletionEvent` lists its fields. Its KPIs
+        are also recorded as snapshots, except those after a rolled back evolution: they no longer describe
+        the agent. An identical completion given twice is recorded once.
         """
         other = evolution_event if completion_event is None else completion_event
         return await self.recording.completion(event_of(event, other, named))
@@ -272,16 +272,16 @@ class EvolutionMetricsCollector:
     ) -> str | None:
         """Record an agent's KPIs; phase: baseline, pre_evolution, post_evolution or continuous.
 
-        `evaluation_count`, `confidence_interval` and `overall_performance` in `kpis` fill the fields of
-        their names; without the last it is computed (design section 5). One that an open evolution's start
-        has given already is not recorded again.
+        `evaluation_count`, `confidence_interval` and `overall_performance` in `kpis` fill the fields of their
+        names; without the last it is computed (design section 5). A snapshot that was already taken from the
+        start of an open evolution is not recorded again.
         """
         return await self.recording.snapshot(agent_id, kpis, phase, evolution_id, timestamp, metadata)
 
     async def record_system_event(self, event_type: Any, data: Any = None) -> str | None:
         """Record something about the node or the system; `data`: any value, kept as JSON text.
 
-        Where `data` is a map with an `agent_id`, the event is in order with that agent's.
+        Where `data` is a map with an `agent_id`, the event is ordered with that agent's other events.
         """
         return await self.recording.system_event(event_type, data)
 
@@ -300,9 +300,10 @@ class EvolutionMetricsCollector:
         """Register a metric of your own: counter, gauge, histogram or summary.
 
         Its observations are events (topic `evometrics.custom.metrics`, table `custom_metrics`), and series
-        of `prometheus_registry` and of what is pushed to a Pushgateway. The same one again changes nothing.
-        Raises `MetricError` where Prometheus' rules forbid it, or where the name is registered as something
-        else, naming both.
+        of `prometheus_registry` and of what is pushed to a Pushgateway. Registering the same metric again has
+        no effect.
+        Raises `MetricError` where Prometheus' rules forbid it, or where the name is registered with another
+        definition; the error names both.
         """
         metric = self.recording.metrics.register(name, kind, help or "", labels or (), unit or "")
         if self.node_metrics is not None:
@@ -318,7 +319,7 @@ class EvolutionMetricsCollector:
     def prometheus_registry(self) -> CollectorRegistry:
         """A registry with this node's figures, the specification's four metrics, and registered ones.
 
-        They are counted from the first use of it on, or from the beginning with `prometheus_port`.
+        They are counted from its first use on, or from the beginning with `prometheus_port`.
         Raises `SettingsError` where prometheus_client is not installed.
         """
         if self.node_metrics is None:
@@ -328,14 +329,14 @@ class EvolutionMetricsCollector:
         return self.node_metrics.registry
 
     def count(self) -> None:
-        """Count for Prometheus from now on."""
+        """Start counting for Prometheus."""
         self.node_metrics = NodeMetrics(self.figures)
         self.journal.observers.append(self.node_metrics.events.observe)
         for metric in list(self.recording.metrics.known.values()):
             self.node_metrics.events.add(metric)
 
     def figures(self) -> NodeFigures:
-        """Return what this node tells of itself."""
+        """Return this node's figures."""
         return NodeFigures(
             depth=self.outbox_depth,
             bytes=self.outbox.space.bytes,
@@ -368,9 +369,9 @@ class EvolutionMetricsCollector:
         metadata: object = None,
         **more: object,
     ) -> EvolutionRun:
-        """Return an evolution to run as `async with`; without `evolution_id` it gets one of its own.
+        """Return an evolution to run as `async with`; without `evolution_id` it gets a new id.
 
-        Keywords that no evolution has go into its metadata.
+        Keywords that are not fields of an evolution go into its metadata.
         """
         own = f"{convert.text_of(agent_id)}-{new_event_id()}" if evolution_id is None else evolution_id
         start = EvolutionEvent(

@@ -22,8 +22,8 @@ LEFT_OPEN = "error: the evolution's block was left without complete()"
 class EvolutionRun:
     """Records its start when entered and its completion by `complete`.
 
-    An exception in the block is recorded as a failure and goes on; so is leaving the block without
-    `complete`. Made by `EvolutionMetricsCollector.evolution`.
+    An exception in the block is recorded as a failure and propagates; leaving the block without `complete` is
+    recorded as a failure too. Made by `EvolutionMetricsCollector.evolution`.
     """
 
     recorder: Recorder
@@ -64,10 +64,11 @@ class EvolutionRun:
         cost_usd: object = None,
         **more: object,
     ) -> None:
-        """Record the end. What is left out is measured, or comes from the start and the progress.
+        """Record the end. Values left out are measured, or come from the start and the progress.
 
-        `status` wins over `rollback_performed`, and that over `success`; without any of them it succeeded.
-        Keywords that no completion has go into its metadata.
+        `status` takes precedence over `rollback_performed`, and that over `success`; without any of them it
+        succeeded.
+        Keywords that are not fields of a completion go into its metadata.
         """
         if self.completed:
             logger.error("evolution %s: complete() was called before; ignored", self.evolution_id)

@@ -1,9 +1,9 @@
 """Forked children: what a collector owned belongs to the parent; the child gets an outbox of its own.
 
 No lock, thread or file of the parent can be used in a child: a thread of the parent may have held the lock,
-no thread is there, and SQLite's files must not be touched from two processes by one handle. So, before
+threads don't survive a fork, and two processes must not use SQLite's files through one handle. So, before
 anything else runs in the child, each collector is given new ones. The old ones are kept and never closed:
-to close them would write into the parent's files.
+closing them would write into the parent's files.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Protocol
 
 
 class Renewable(Protocol):
-    """Something that has to be made anew in a forked child."""
+    """Something that has to be remade in a forked child."""
 
     def renew_in_child(self) -> object:
-        """Make it anew; return what was the parent's."""
+        """Remake it; return what belonged to the parent."""
 
 
 renewables: weakref.WeakSet[Renewable] = weakref.WeakSet()
@@ -25,7 +25,7 @@ inherited: list[object] = []
 
 
 def register(renewable: Renewable) -> None:
-    """Have something renewed in every child that this process forks while it lives."""
+    """Have something remade in every child that this process forks, as long as the object lives."""
     renewables.add(renewable)
 
 

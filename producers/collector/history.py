@@ -1,4 +1,4 @@
-"""The completions of this process as the specification's `metrics_history` has them."""
+"""The completions of this process as the specification's `metrics_history` presents them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from evometrics.schemas.evolutions.outcome import difference, efficiency, relati
 from evometrics.schemas.kpis.performance import performance
 from evometrics.schemas.wire.framing import WireFormat
 
-#: Completions that are kept; all of them are in ClickHouse.
+#: Completions that are kept; ClickHouse has all of them.
 MOST = 1000
 
-#: A figure's name in the specification, where it is another than the event's.
+#: Divisors for figures whose unit in the specification differs from the event's.
 SECONDS_PER_MINUTE, MICROS = 60.0, 1e6
 
 
 class CompletionHistory(Sequence["HistoryEntry"]):
     """The last completions, oldest first.
 
-    They are kept as they were encoded and read when they are asked for: thousands of objects that live on for
-    a while have Python's garbage collector look through all that a process has, again and again.
+    They are kept encoded and decoded on access: with thousands of medium-lived objects Python's garbage
+    collector would scan all objects of the process again and again.
     """
 
     def __init__(self, wire: WireFormat) -> None:
@@ -56,7 +56,7 @@ class CompletionHistory(Sequence["HistoryEntry"]):
 class HistoryEntry:
     """One completion: every field of `EvolutionCompleted`, and the specification's figures.
 
-    What was not measured is None: see `unmeasured` of the event.
+    A figure that was not measured is None: see `unmeasured` of the event.
     """
 
     __slots__ = ("event",)
@@ -106,7 +106,7 @@ class HistoryEntry:
 
     @property
     def relative_improvement(self) -> float | None:
-        """The delta as a share of the performance before; None where that is 0 or unknown."""
+        """The delta as a fraction of the performance before; None where that is 0 or unknown."""
         return relative(self.improvement_delta, self.baseline_performance)
 
     @property

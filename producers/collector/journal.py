@@ -1,6 +1,6 @@
-"""Where events are encoded and put into the outbox, or refused and reported: nothing raises from here.
+"""Encodes events and appends them to the outbox, or rejects and reports them; raises nothing into the caller.
 
-A journal belongs to one process: a forked child has one of its own, with an outbox of its own.
+A journal belongs to one process: a forked child has a journal of its own, with an outbox of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from evometrics.schemas.topics import BY_RECORD
 
 logger = logging.getLogger(__name__)
 
-#: An outbox that is being closed is opened anew; more often than this in a row it is not.
+#: How often in a row an outbox that is being closed is reopened.
 OPEN_TRIES = 3
 
 
@@ -31,8 +31,8 @@ class Journal:
     Attributes:
         outbox: opened by the first event, where nobody has opened it before.
         rejected: events that could not be recorded so far.
-        left_out: by field, values that were left out of events, cut or put right.
-        observers: are shown every event that is recorded, in the recording thread; none may raise.
+        left_out: by field, number of values that were left out of events, truncated or corrected.
+        observers: called with every event that is recorded, in the recording thread; none may raise.
     """
 
     def __init__(self, encoder: Encoder, outbox: Outbox, *, strict: bool) -> None:
@@ -46,15 +46,15 @@ class Journal:
         self.late: set[asyncio.Task[bool]] = set()
 
     def put(self, event: Event, left_out: LeftOut) -> asyncio.Future[bool]:
-        """Encode an event and append it, which need not be waited for.
+        """Encode an event and append it; awaiting the result is optional.
 
-        Return what comes to be True once it is on disk, False where it was shed, or the disk failed. Raises
+        Returns a future: True once the event is durable, False if it was shed or the disk failed. Raises
         `InvalidEvent`.
         """
         return self.append(event, self.encoded(event, left_out))
 
     def encoded(self, event: Event, left_out: LeftOut) -> bytes:
-        """Return an event's bytes; those who are shown what is recorded are. Raises `InvalidEvent`."""
+        """Return an event's bytes, after passing the event to the observers. Raises `InvalidEvent`."""
         value = self.encoder.encode(event, left_out)
         if left_out.count:
             self.left_out.update(left_out.fields)
@@ -63,7 +63,7 @@ class Journal:
         return value
 
     def append(self, event: Event, value: bytes) -> asyncio.Future[bool]:
-        """Append an event's bytes, as `put` does."""
+        """Append an event's bytes, like `put`."""
         topic, key = BY_RECORD[event.record].name, event.key
         put = self.outbox.append(topic, key, value)
         if put is None:
@@ -86,19 +86,19 @@ class Journal:
         return False
 
     def open(self) -> None:
-        """Open the outbox where it is not; blocking. Raises `OutboxError`."""
+        """Open the outbox where it is closed; blocking. Raises `OutboxError`."""
         with self.opening:
             if not self.outbox.is_open:
                 self.outbox.open()
 
     def close(self) -> None:
-        """Commit what was appended and close the outbox; blocking. Whoever records later opens a new one."""
+        """Commit what was appended and close the outbox; blocking. The next event reopens it."""
         with self.opening:
             if self.outbox.is_open:
                 self.outbox.close()
 
     async def opened(self) -> None:
-        """Open the outbox; where it can't be, the events that follow say so."""
+        """Open the outbox; where that fails, the events that follow report it."""
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self.open)
 

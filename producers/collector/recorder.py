@@ -1,4 +1,4 @@
-"""What anything that records evolutions calls: the collector's recording methods as a protocol."""
+"""The collector's recording methods as a protocol, for everything that records evolutions."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Protocol
 
 
 class Recorder(Protocol):
-    """The collector as its callers see it. Each method returns the id of the event that is now on disk,
-    None where it was not recorded (it names no agent, or was shed); none raises, unless `strict` is set.
+    """The collector as its callers see it. Each method returns the id of the event that is now on disk, None
+    where it was not recorded (it names no agent, or was shed); none raises, unless `strict` is set.
     """
 
     async def record_evolution_start(self, event: object) -> str | None:
@@ -23,7 +23,7 @@ class Recorder(Protocol):
         timestamp: object = None,
         **metadata: object,
     ) -> str | None:
-        """Record an iteration of an evolution that is under way."""
+        """Record an iteration of a running evolution."""
 
     async def record_evolution_completion(self, event: object) -> str | None:
         """Record that an evolution has ended."""

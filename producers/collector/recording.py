@@ -1,7 +1,7 @@
-"""From what a caller hands in to events in the journal: starts, progress, completions, snapshots, metrics.
+"""Turns what a caller passes into events in the journal: starts, progress, completions, snapshots, metrics.
 
 Each method returns the id of the event that is on disk, None where none was recorded, and raises nothing
-but `InvalidEvent` where the journal is strict.
+except `InvalidEvent` where the journal is strict.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Recording:
         self.usual_ids: OrderedDict[str, str] = OrderedDict()
 
     def own(self, journal: Journal, sampler: ResourceSampler) -> None:
-        """Record by what belongs to this process."""
+        """Use the journal and sampler of this process."""
         self.journal = journal
         self.sampler = sampler
 
@@ -86,7 +86,7 @@ class Recording:
             active.returned = ticks()
 
     def give_own_id(self, started: EvolutionStarted) -> None:
-        """Give an evolution an id of its own where the agent's last began in the same second."""
+        """Give an evolution an id of its own where the agent's previous one began in the same second."""
         usual = convert.evolution_id(started.agent_id, started.occurred_at / 1e6)
         if started.evolution_id == usual:
             if self.usual_ids.get(started.agent_id) == usual:
@@ -97,7 +97,7 @@ class Recording:
                     self.usual_ids.popitem(last=False)
 
     async def progress(self, given: SimpleNamespace) -> str | None:
-        """Record an iteration; None, too, for one that is passed over."""
+        """Record an iteration; returns None also for one that is skipped."""
         if not self.journal.outbox.is_open:
             await self.journal.opened()
         left_out = LeftOut()
@@ -115,7 +115,7 @@ class Recording:
         return self.journal.answer(event.record, event.event_id, await put, left_out)
 
     async def completion(self, event: object) -> str | None:
-        """Record that an evolution has ended; the very same one only once."""
+        """Record that an evolution has ended; an identical completion only once."""
         if not self.journal.outbox.is_open:
             await self.journal.opened()
         left_out = LeftOut()
@@ -142,17 +142,17 @@ class Recording:
         except Exception as error:
             return await self.journal.reject(EvolutionCompleted.record, event, error)
         event_id = completed.event_id
-        # hundreds may wait here: their parts would keep memory, and the garbage collector, busy
+        # hundreds may wait here: their objects would use memory and keep the garbage collector busy
         del completed, value, active, usage, last
         stored = await put
         if not stored:
-            self.recent.forget(mark)  # given again, it is to be recorded
+            self.recent.forget(mark)  # so that it is recorded if it is given again
         return self.journal.answer(EvolutionCompleted.record, event_id, stored, left_out)
 
     async def snapshot(
         self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any, more: Any
     ) -> str | None:
-        """Record an agent's KPIs, but for those that an open evolution has given for the phase already."""
+        """Record an agent's KPIs, unless an open evolution has already given them for the phase."""
         if not self.journal.outbox.is_open:
             await self.journal.opened()
         left_out = LeftOut()

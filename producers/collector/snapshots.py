@@ -1,4 +1,4 @@
-"""Of which phases an evolution's KPIs are the agent's snapshot, for callers that record none of their own."""
+"""Phases for which an evolution's KPIs become the agent's snapshot, where the caller records none itself."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ ROLLED_BACK = "rolled_back"
 
 
 def phases_of_start(started: EvolutionStarted) -> list[str]:
-    """Return the phases of a start: where it has KPIs, the one before the evolution."""
+    """Return the phases of a start: the one before the evolution, if it has KPIs."""
     return [PRE] if started.pre_kpis else []
 
 
 def phases_of_completion(completed: EvolutionCompleted, active: ActiveEvolution | None) -> list[str]:
-    """Return the phases of a completion, but for those of which the evolution has a snapshot already.
+    """Return the phases of a completion, except those that the evolution already has a snapshot of.
 
-    Of a completion without a start here there are two. None after a rollback: the agent is not what the KPIs
-    after the evolution describe.
+    A completion whose start was not recorded here has two. After a rollback the KPIs after the evolution give
+    none: they do not describe the agent.
     """
     phases = []
     if completed.pre_kpis and (active is None or active.snapshot_of(PRE) is None):

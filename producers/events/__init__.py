@@ -1,4 +1,4 @@
-"""From an application's objects to events and their bytes; a bad value costs that value.
+"""From an application's objects to events and their bytes; a bad value costs only that value.
 
-Pure, but for the clock. Imports the contract alone.
+Pure, except for the clock. Imports only the contract.
 """

@@ -1,6 +1,6 @@
-"""One row's cells, as a file has them, turned into what events hold; or refused by name.
+"""Cells of one row of a file, converted to what events hold, or refused with the column's name.
 
-A cell that is not there, is null or is empty gives None: what that means is the field's business.
+A cell that is missing, null or empty gives None: what that means is up to the field.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from evometrics.schemas.errors import EvometricsError
 
 TRUE_WORDS = frozenset({"1", "1.0", "true", "t", "yes", "y"})
 FALSE_WORDS = frozenset({"0", "0.0", "false", "f", "no", "n"})
-#: How much of a value a reason shows.
+#: How many characters of a value a reason shows.
 SHOWN_CHARACTERS = 80
-#: More digits than any number of ours has, and fewer than Python refuses to read.
+#: More digits than any of our numbers has, and fewer than Python refuses to read.
 MOST_DIGITS = 400
-#: A zero byte as ClickHouse writes it, which before a digit Python takes for another character.
+#: A zero byte as ClickHouse writes it; before a digit Python reads it as another character.
 ZERO_BYTE = re.compile(r"(?<!\\)((?:\\\\)*)\\0")
-#: Beyond this a float does not say which whole number it is.
+#: Beyond this a float can't represent every whole number.
 EXACT = 2**53
 
 
@@ -44,9 +44,9 @@ def refuse(name: str, value: object, reason: str) -> NoReturn:
 
 
 class Cells:
-    """The cells of a row by name; each method takes a name and others that it may have instead.
+    """The cells of a row by name; each method takes a name and its alternatives.
 
-    Remembers which names were asked for, so that `rest` has what nobody asked for.
+    Remembers which names were requested, so that `rest` returns all others.
     """
 
     def __init__(self, row: Mapping[str, Any]) -> None:
@@ -54,7 +54,7 @@ class Cells:
         self.asked: set[str] = set()
 
     def find(self, *names: str) -> tuple[str, Any]:
-        """Return the first of these cells that holds something, with its name; else a name and None."""
+        """Return the first of these cells that has a value, with its name; else a name and None."""
         self.asked.update(names)
         for name in names:
             value = self.row.get(name)
@@ -108,7 +108,7 @@ class Cells:
         }
 
     def texts(self, *names: str) -> dict[str, str]:
-        """Return a map of texts, from a map or its text; what is no text becomes JSON, null is left out."""
+        """Return a map of texts, from a map or its text; other values become JSON, null is left out."""
         name, value = self.find(*names)
         found = {} if value is None else mapping(name, value)
         return {
@@ -128,13 +128,13 @@ class Cells:
         return list(found)
 
     def beginning(self, prefix: str) -> dict[str, float]:
-        """Return by name the numbers of the columns with a prefix that were not asked for yet."""
+        """Return, by name, the numbers of the columns with a prefix that were not requested yet."""
         names = [name for name in self.row if name.startswith(prefix) and name not in self.asked]
         found = {name: self.number(name) for name in names}
         return {name.removeprefix(prefix): value for name, value in found.items() if value is not None}
 
     def rest(self) -> dict[str, Any]:
-        """Return the cells that hold something and were not asked for."""
+        """Return the cells that have a value and were not requested."""
         return {
             name: value
             for name, value in self.row.items()
@@ -143,7 +143,7 @@ class Cells:
 
 
 def text(name: str, value: Any) -> str:
-    """Return a text that UTF-8 can hold; 7.0 is 7, for a column of whole numbers with gaps holds floats."""
+    """Return a text that UTF-8 can encode; 7.0 becomes 7: whole numbers with gaps arrive as floats."""
     if isinstance(value, bytes | bytearray):
         refuse(name, value, "is no text")
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
@@ -158,7 +158,7 @@ def text(name: str, value: Any) -> str:
 
 
 def as_text(value: Any) -> str:
-    """Return text as it is and anything else as JSON."""
+    """Return text unchanged and anything else as JSON."""
     if isinstance(value, str):
         return value
     try:
@@ -168,12 +168,12 @@ def as_text(value: Any) -> str:
 
 
 def number(name: str, value: Any) -> float:
-    """Return a finite number, also of a text that is one."""
+    """Return a finite number, also from a text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         refuse(name, value, "is no number")
     try:
         if isinstance(value, str) and "_" in value:
-            raise ValueError  # 1_0 is ten in Python alone
+            raise ValueError  # only Python reads 1_0 as ten
         found = float(value)
     except (ValueError, OverflowError):
         comma = isinstance(value, str) and value.count(",") == 1 and "." not in value
@@ -184,7 +184,7 @@ def number(name: str, value: Any) -> float:
 
 
 def whole(name: str, value: Any) -> int:
-    """Return a whole number, exactly where it is one already."""
+    """Return a whole number, exact if it was one already."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and value.strip().removeprefix("-").isdecimal():
@@ -198,7 +198,7 @@ def whole(name: str, value: Any) -> int:
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return true or false of a flag, 0 or 1, or the words for them."""
+    """Return true or false from a flag, 0 or 1, or the words for them."""
     word = str(value).strip().lower()
     if word in TRUE_WORDS:
         return True
@@ -208,7 +208,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def moment(name: str, value: Any) -> int:
-    """Return microseconds since 1970 of a time, of Unix time or of an ISO 8601 text; see `moments`."""
+    """Return microseconds since 1970 from a time, Unix time or an ISO 8601 text; see `moments`."""
     try:
         if isinstance(value, date):
             return moments.of_date(value)
@@ -221,7 +221,7 @@ def moment(name: str, value: Any) -> int:
 
 
 def mapping(name: str, value: Any) -> dict[Any, Any]:
-    """Return a map: as it is, from pairs (a Parquet map), or from its text."""
+    """Return a map: unchanged, from pairs (a Parquet map), or from its text."""
     found = written(name, value) if isinstance(value, str) else value
     if isinstance(found, Mapping):
         return dict(found)
@@ -231,7 +231,7 @@ def mapping(name: str, value: Any) -> dict[Any, Any]:
 
 
 def written(name: str, value: str) -> Any:
-    """Return what a text holds: JSON, or a map or list as ClickHouse and Python write one, quoted by '."""
+    """Return what a text represents: JSON, or a map or list as ClickHouse and Python write it, with '."""
     try:
         return loads(name, value)
     except Unreadable:
@@ -245,7 +245,7 @@ def written(name: str, value: str) -> Any:
 
 
 def loads(name: str, value: str) -> Any:
-    """Return what a JSON text holds."""
+    """Return the value of a JSON text."""
     try:
         return json.loads(
             value, parse_constant=lambda word: refuse(name, word, "is no JSON"), parse_int=bounded_int
@@ -257,5 +257,5 @@ def loads(name: str, value: str) -> Any:
 
 
 def bounded_int(digits: str) -> int | str:
-    """Return a number of a JSON text; what has more digits than any of ours stays a text."""
+    """Return a number of a JSON text; one with more digits than any of ours stays a text."""
     return int(digits) if len(digits) <= MOST_DIGITS else digits

@@ -1,4 +1,4 @@
-"""What the compiled module takes and returns; `convert.pyx` says what it is for."""
+"""Signatures of the compiled module, which `convert.pyx` describes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,25 +15,25 @@ def id_of(value: Any) -> str:
     """Return an id as text, the same for the same value; a very long one is shortened and stays unique."""
 
 def texts(value: Any, left_out: LeftOut) -> dict[str, str]:
-    """Return metadata as text by name, from whatever holds names and values."""
+    """Return metadata as text by name, from anything that has names and values."""
 
 def number_of(value: Any, name: str, left_out: LeftOut) -> float | None:
-    """Return a finite number; None where it is none, which is noted."""
+    """Return a finite number; None where it is not one, which is noted."""
 
 def truth_of(value: Any, name: str, left_out: LeftOut) -> bool | None:
     """Return True or False; None where it was not given or is neither, which is noted."""
 
 def evolution_id(agent_id: str, timestamp: float) -> str:
-    """Return the id of an evolution that was given none."""
+    """Return an id for an evolution that was given none."""
 
 def clues(event: object, now: float) -> Clues:
     """Return what an event says about which evolution it belongs to."""
 
 def errors_and_warnings(insights: Iterable[str]) -> tuple[int, int]:
-    """Count the insights that begin with "error", and those that begin with "warn", in any case."""
+    """Count the insights that begin with "error", and those that begin with "warn", ignoring case."""
 
 def rounds_to_best(fitness: list[float]) -> int:
-    """Return how many iterations it took until the fitness stopped improving."""
+    """Return the number of iterations until the fitness stopped improving."""
 
 def started_event(event: object, node_id: str, now: float, left_out: LeftOut) -> EvolutionStarted:
     """Build the start of an evolution. Raises `InvalidEvent` where it names no agent."""
@@ -54,13 +54,13 @@ def completed_event(
     usage: Usage | None,
     left_out: LeftOut,
 ) -> EvolutionCompleted:
-    """Build the completion of an evolution; what it leaves out comes from its start and its readings.
+    """Build the completion of an evolution; missing values come from its start and its resource readings.
 
     Raises `InvalidEvent` where it names no agent.
     """
 
 def set_reading(event: Any, reading: ProcessReading) -> None:
-    """Fill in the process's present figures."""
+    """Set the process's current figures."""
 
 def kpi_snapshot(
     agent_id: Any,
@@ -79,10 +79,10 @@ def kpi_snapshot(
     """
 
 def set_broker_clock(less_ticks: float | None) -> None:
-    """Tell the broker's time, as what it is ahead of `ticks`, seconds; None where it is not known.
+    """Set the broker's time as its lead over `ticks`, seconds; None where it is not known.
 
-    Times that are given are held against it too: a clock that is days behind must not refuse them.
+    Given times are checked against it too: a clock that is days behind must not refuse them.
     """
 
 def latest_now() -> int:
-    """Return the latest that it may be now, microseconds, by this machine's clock and the broker's."""
+    """Return the later of this machine's time and the broker's, microseconds."""

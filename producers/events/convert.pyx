@@ -1,9 +1,9 @@
 # cython: language_level=3
-"""From the objects orchestrators hand over to typed events: design section 6, compiled.
+"""From the objects that orchestrators pass in to typed events: design section 6, compiled.
 
 An orchestrator's event is any object; an attribute that is missing, None, or raises takes its default. A
-value that can't be kept is left out and noted (`left_out`), and the event is made all the same. What each
-function takes and returns is in `convert.pyi`.
+value that can't be kept is left out and noted (`left_out`), and the event is built without it. Signatures and
+docstrings are in `convert.pyi`.
 """
 
 include "values.pxi"
@@ -18,13 +18,13 @@ from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.evolutions.snapshots import fill
 from evometrics.schemas.rules.validation import PHASES
 
-#: A number of microseconds below this, in amount, fits 64 bits.
+#: Microseconds with an absolute value below this fit 64 bits.
 DEF MOST_MICROS = 9.0e18
-#: A time within this many seconds of the clock is taken for one that was read just now.
+#: A time within this many seconds of the clock counts as read just now.
 DEF LIVE = 2.0
-#: Two clocks that differ by more than this, seconds, were not both running evenly.
+#: If two clocks differ by more than this, seconds, one of them was set.
 DEF STEPPED = 1.0
-#: What else the words of an outcome are given as.
+#: Other words by which an outcome may be given.
 STATUS_WORDS = {
     "succeeded": "succeeded", "success": "succeeded", "completed": "succeeded",
     "failed": "failed", "failure": "failed", "error": "failed",
@@ -47,13 +47,13 @@ def texts(value, left_out):
 
 
 cdef object micros(double seconds):
-    """Unix seconds as microseconds, to the nearest and even one as `round` does."""
+    """Unix seconds as microseconds, rounded half to even like `round`."""
     cdef double found = seconds * 1_000_000
     return <long long>rint(found) if fabs(found) < MOST_MICROS else round(found)
 
 
 cdef str agent_of(value, str record):
-    """The agent's id. Raises `InvalidEvent` where there is none: the one thing no event can be without."""
+    """The agent's id. Raises `InvalidEvent` where there is none: the only thing that every event needs."""
     cdef str agent = text_of(value)
     if not agent:
         raise InvalidEvent(record, "agent_id", NO_AGENT)
@@ -61,10 +61,10 @@ cdef str agent_of(value, str record):
 
 
 def clues(event, double now):
-    # what is wrong with these is noted where the event is made
+    # what is wrong with these values is noted where the event is built
     own = attribute(event, "evolution_id", UNNOTED)
     at = moment_of(attribute(event, "timestamp", UNNOTED), now, "timestamp", UNNOTED)
-    # also below 0: the clock may have been set since the start
+    # may be below 0: the clock may have been set since the start
     duration = number(in_seconds(attribute(event, "duration_seconds", UNNOTED)))
     found = (
         text_of(attribute(event, "agent_id", UNNOTED)),
@@ -73,14 +73,14 @@ def clues(event, double now):
         duration,
         text_of(attribute(event, "evolution_type", UNNOTED)),
     )
-    return new_tuple(Clues, found)  # to call the class costs twice as much
+    return new_tuple(Clues, found)  # calling the class costs twice as much
 
 
 cdef inline object generation(event, dict metadata, left_out):
-    """The generation an event leads to, None where it says nothing.
+    """The generation that an event leads to, None where it names none.
 
-    `generation_change` is a pair, from and to, or by how many the generation changes: a jump alone tells no
-    generation, and is kept in the metadata.
+    `generation_change` is a pair, from and to, or the size of the change: a size alone gives no generation,
+    and is kept in the metadata.
     """
     value = attribute(event, "generation", left_out)
     if value is not None:
@@ -97,12 +97,12 @@ cdef inline object generation(event, dict metadata, left_out):
 
 
 cdef inline bint begins(insight, str word) except -1:
-    """Whether a text begins with a word of small ASCII letters, in any case."""
+    """Whether a text begins with a word of lower-case ASCII letters, ignoring case."""
     cdef Py_ssize_t i, n = PyUnicode_GET_LENGTH(word)
     if PyUnicode_GET_LENGTH(insight) < n:
         return False
     for i in range(n):
-        # no letter outside ASCII becomes one of these words' as a small one
+        # no character outside ASCII becomes one of these letters with bit 0x20 set
         if <int>PyUnicode_READ_CHAR(insight, i) | 0x20 != <int>PyUnicode_READ_CHAR(word, i):
             return False
     return True
@@ -178,7 +178,7 @@ def progressed_event(given, node_id, double now, active, left_out):
 
 
 def completed_event(event, node_id, double now, active, usage, left_out):
-    # Every field is set by itself: to call the class costs half as much as all the rest.
+    # Every field is set separately: calling the class costs half as much as all the rest.
     done = new(EvolutionCompleted)
     started = None if active is None else active.started
     done.event_id, done.node_id = new_event_id(), node_id
@@ -189,7 +189,7 @@ def completed_event(event, node_id, double now, active, usage, left_out):
     metadata = texts_in(attribute(event, "metadata", left_out), "metadata", left_out)
     if started is not None and started.metadata:
         metadata = {**started.metadata, **metadata}
-        if LEFT_OUT in metadata:  # what the start lost is named there
+        if LEFT_OUT in metadata:  # what the start had to leave out is named there
             del metadata[LEFT_OUT]
     done.metadata = metadata
     set_times(done, event, active, now, unmeasured, left_out)
@@ -205,10 +205,11 @@ def completed_event(event, node_id, double now, active, usage, left_out):
 
 
 cdef int set_times(done, event, active, double now, list unmeasured, left_out) except -1:
-    """Fill in when it began and ended, and how long it took.
+    """Set when it began and ended, and how long it took.
 
-    `timestamp` is the end. It is the start where one object serves as both: where the recorded start has the
-    very same, or, without one, where the end would lie ahead and `timestamp` plus the duration is now.
+    `timestamp` is the end. It is the start where one object serves as both: where the recorded start has
+    exactly the same, or, without one, where the end would be in the future and `timestamp` plus the duration
+    is now.
     """
     cdef double end, start, lasted
     given = attribute(event, "timestamp", left_out)
@@ -233,14 +234,15 @@ cdef int set_times(done, event, active, double now, list unmeasured, left_out) e
 
 
 cdef bint began_at(double at, double duration, double now):
-    """Whether a time is that of the start of what has just ended."""
+    """Whether a time is the start, rather than the end, of what has just ended."""
     cdef double off = fabs(at + duration - now)
     return off <= LIVE and off < fabs(at - now)
 
 
 cdef int set_measured_times(done, active, at, taken, duration, double now, left_out) except -1:
-    """The same where the start was recorded in this process, whose monotonic clock knows better than two
-    readings of one that may have been set in between."""
+    """`set_times` where the start was recorded in this process, whose monotonic clock is more reliable than
+    two readings of a clock that may have been set in between.
+    """
     cdef double start = active.started.occurred_at / 1e6
     cdef double elapsed = ticks() - active.begun
     cdef double end = now if at is None else at
@@ -269,7 +271,7 @@ cdef int set_measured_times(done, active, at, taken, duration, double now, left_
 
 
 cdef int set_course(done, event, active, left_out) except -1:
-    """Fill in what happened on the way: generation, insights, fitness."""
+    """Set what happened during the evolution: generation, insights, fitness."""
     level = generation(event, done.metadata, left_out)
     done.generation = level if level is not None else 0 if active is None else active.started.generation
     done.insights = insights = texts_of(attribute(event, "insights", left_out), "insights", left_out)
@@ -296,7 +298,7 @@ cdef int set_course(done, event, active, left_out) except -1:
 
 
 cdef int set_names(done, event, started, left_out) except -1:
-    """Fill in what the evolution is called and grouped by: the event's own words, else its start's."""
+    """Set names and grouping of the evolution: the event's own values, else its start's."""
     kind = name_of(attribute(event, "evolution_type", left_out), "evolution_type", left_out)
     level = name_of(attribute(event, "risk_level", left_out), "risk_level", left_out)
     given = first_of(event, "strategy_used", "strategy", left_out)
@@ -322,7 +324,7 @@ cdef int set_names(done, event, started, left_out) except -1:
 
 
 cdef int set_kpis(done, event, started, left_out) except -1:
-    """Fill in the KPIs before and after, what was aimed at and what it cost."""
+    """Set the KPIs before and after, the target gain and what the evolution cost."""
     given = first_of(event, "pre_evolution_kpis", "pre_kpis", left_out)
     pre = numbers_in(given, "pre_kpis", left_out, done.agent_id)
     done.pre_kpis = dict(started.pre_kpis) if not pre and started is not None else pre
@@ -335,8 +337,9 @@ cdef int set_kpis(done, event, started, left_out) except -1:
 
 
 cdef int set_outcome(done, event, left_out) except -1:
-    """Fill in what came of it. `status` wins, then `rollback_performed`, then `success`; what contradicts
-    the winner is noted."""
+    """Set the outcome. `status` takes precedence, then `rollback_performed`, then `success`; values that
+    contradict it are noted.
+    """
     cdef bint won
     given = attribute(event, "success", left_out)
     success = truth_of(given, "success", left_out)
@@ -359,7 +362,7 @@ cdef int set_outcome(done, event, left_out) except -1:
 
 
 cdef object status_of(value, left_out):
-    """One of the three words; None where it is none, which is noted."""
+    """One of the three words; None where it is not one of them, which is noted."""
     word = text_of(value)
     found = STATUS_WORDS.get(word)
     if found is None:
@@ -370,7 +373,7 @@ cdef object status_of(value, left_out):
 
 
 cdef int set_usage(done, event, usage, list unmeasured, left_out) except -1:
-    """Fill in the resources: the event's own figures (an agent that ran elsewhere), else the sampler's."""
+    """Set the resources: the event's own figures (an agent that ran elsewhere), else the sampler's."""
     memory = amount_of(attribute(event, "memory_used_mb", left_out), "memory_used_mb", left_out)
     cpu = amount_of(attribute(event, "cpu_percent_avg", left_out), "cpu_percent_avg", left_out)
     gpu = amount_of(attribute(event, "gpu_memory_mb", left_out), "gpu_memory_mb", left_out)

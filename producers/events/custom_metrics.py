@@ -23,14 +23,14 @@ from evometrics.schemas.rules.validation import METRIC_KINDS, NAME_CHARACTERS, I
 NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 COUNTER = "counter"
-#: The names that a metric of a kind exposes, after its own.
+#: Suffixes of the names that a metric of each kind exposes.
 SUFFIXES = {
     "counter": ("", "_total", "_created"),
     "gauge": ("",),
     "histogram": ("", "_bucket", "_count", "_sum", "_created"),
     "summary": ("", "_count", "_sum", "_created"),
 }
-#: Labels that a kind has of its own.
+#: Labels that a kind adds itself.
 RESERVED_LABELS = {"histogram": "le", "summary": "quantile"}
 
 
@@ -56,13 +56,13 @@ class RegisteredMetric:
 
     @property
     def series(self) -> frozenset[str]:
-        """The names that it exposes in Prometheus."""
+        """The names under which Prometheus sees it."""
         name = exposed_name(self)
         return frozenset(name + suffix for suffix in SUFFIXES[self.kind])
 
 
 def exposed_name(metric: RegisteredMetric) -> str:
-    """Return the name in Prometheus, which ends in the unit where there is one."""
+    """Return the name in Prometheus, which ends in the unit if there is one."""
     if metric.unit and not metric.name.endswith(f"_{metric.unit}"):
         return f"{metric.name}_{metric.unit}"
     return metric.name
@@ -76,14 +76,14 @@ OWN_SERIES = frozenset(
 
 
 class CustomMetrics:
-    """The metrics that were registered. Safe from several threads."""
+    """The registered metrics. Thread-safe."""
 
     def __init__(self) -> None:
         self.known: dict[str, RegisteredMetric] = {}
         self.lock = threading.Lock()
 
     def register(self, name: str, kind: str, help: str, labels: Iterable[str], unit: str) -> RegisteredMetric:  # noqa: A002
-        """Register a metric; the same one again changes nothing. Raises `MetricError`."""
+        """Register a metric; registering the same one again changes nothing. Raises `MetricError`."""
         if not all(isinstance(each, str) for each in (name, kind, help, unit)):
             raise MetricError(f"metric {said(name)}: name, kind, help and unit are texts")
         metric = RegisteredMetric(
@@ -122,7 +122,7 @@ class CustomMetrics:
 
 
 def check(metric: RegisteredMetric) -> None:
-    """Raise `MetricError` unless Prometheus can take a metric."""
+    """Raise `MetricError` unless Prometheus accepts the metric."""
     name = metric.name
 
     def require(holds: bool, reason: str) -> None:
@@ -159,7 +159,7 @@ def observation(
     node_id: str,
     left_out: LeftOut,
 ) -> CustomMetric:
-    """Build the event of one observation. Raises `InvalidEvent` where the value is no finite number.
+    """Build the event of one observation. Raises `InvalidEvent` where the value is not a finite number.
 
     Labels that were not given are empty; labels that the metric does not have are left out.
     """

@@ -16,22 +16,22 @@ from evometrics.schemas.rules.screening import surely_valid
 from evometrics.schemas.rules.validation import MAX_EVENT_BYTES, NAME_CHARACTERS, InvalidEvent, validate
 from evometrics.schemas.wire.framing import WireFormat
 
-#: How much of a rejected event, and of the reason, its report holds.
+#: Most characters of a rejected event, and of the reason, in its report.
 REPORT_CHARACTERS = 2000
 UNNAMED_EVENT = "unknown"
 
 
 class Encoder:
-    """Validates and encodes the events of one node; Avro single-object encoding, whatever the broker gets."""
+    """Validates and encodes the events of one node, always as Avro single-object encoding."""
 
     def __init__(self, node_id: str) -> None:
         self.node_id = node_id
         self.wire = WireFormat()
 
     def encode(self, event: Event, left_out: LeftOut) -> bytes:
-        """Return the event's bytes; what had to be left out of it is named in its metadata.
+        """Return the event's bytes; what had to be left out is named in its metadata.
 
-        A field too large for an event is thinned or cut. Raises `InvalidEvent` naming the field.
+        A field too large for an event is thinned or truncated. Raises `InvalidEvent` naming the field.
         """
         if left_out.count:
             name_in(event, left_out)
@@ -46,16 +46,16 @@ class Encoder:
         return value
 
     def encode_valid(self, event: Event) -> bytes:
-        """Return the bytes of an event of any size and any valid values. Raises `InvalidEvent`."""
+        """Return the bytes of an event of any size whose values are valid. Raises `InvalidEvent`."""
         validate(event, latest_now())
         try:
             return self.wire.encode(event)
         except Exception as error:
-            # What fastavro raises depends on the value; all of it means that the event can't be written.
+            # fastavro's exception depends on the value; each means that the event can't be written.
             raise InvalidEvent(event.record, "event", f"does not fit the schema: {error}") from error
 
     def system_event(self, event_type: Any, data: Any, left_out: LeftOut, agent_id: str = "") -> SystemEvent:
-        """Build a system event of any data; what JSON can't hold is put as text, or left out and named."""
+        """Build a system event from any data; what JSON can't represent becomes text or is left out."""
         name = text_of(event_type)
         if not name:
             left_out.add("event_type", event_type, f"is empty; recorded as {UNNAMED_EVENT}")
@@ -87,7 +87,7 @@ class Encoder:
 
 
 def name_in(event: Any, left_out: LeftOut) -> None:
-    """Name in an event's metadata what was left out of it; a system event has it in its data already."""
+    """Name in an event's metadata what was left out; a system event already has it in its data."""
     if (metadata := getattr(event, "metadata", None)) is not None:
         event.metadata = {**metadata, LEFT_OUT: left_out.text()}
 

@@ -1,7 +1,7 @@
-"""The specification's event objects. The collector takes any object, mapping or keywords that say the same.
+"""The specification's event objects; the collector accepts any object, mapping or keywords like them.
 
-Ids and names may be text, numbers, UUIDs, Enums or paths. Times are Unix seconds or datetimes (without a zone
-in local time). KPIs are a map of names to numbers, or an object that has one to give (`to_dict()`, a
+Ids and names may be text, numbers, UUIDs, Enums or paths. Times are Unix seconds or datetimes (local time if
+without a zone). KPIs are a map of names to numbers, or an object that provides one (`to_dict()`, a
 dataclass).
 """
 
@@ -19,7 +19,7 @@ class EvolutionEvent:
     Attributes:
         timestamp: when it began.
         generation: the generation that it leads to.
-        generation_change: the generations from and to; or by how many it changes (kept in the metadata).
+        generation_change: the generations from and to; or the size of the change (kept in the metadata).
         pre_evolution_kpis: KPIs measured before.
         target_gain: improvement of performance aimed at (0-1).
     """
@@ -43,7 +43,7 @@ class EvolutionCompletionEvent:
     """An evolution has ended. None = as recorded at its start, or measured by the collector.
 
     Attributes:
-        success: whether its result was kept. `status` (succeeded, failed, rolled_back) wins over
+        success: whether its result was kept. `status` (succeeded, failed, rolled_back) takes precedence over
             `rollback_performed`, and that over `success`.
         timestamp: when it ended.
         duration_seconds: how long it took: seconds or a timedelta.

@@ -1,4 +1,4 @@
-"""Makes an event that is too large fit: its largest fields are thinned or cut, and that is noted.
+"""Makes an event that is too large fit: its largest fields are thinned or truncated, and that is noted.
 
 A trajectory keeps its first, last and best points, a map its first entries, a list its first items, a text
 its beginning. Ids and names are bounded already, so every event can be made to fit.
@@ -13,15 +13,15 @@ from evometrics.producers.events.trajectory import FIELD as TRAJECTORY
 from evometrics.producers.events.trajectory import thinned
 from evometrics.schemas.events import Event, field_names
 
-#: Room that a number takes, and a text beside its own bytes, at most; for estimates.
+#: Most bytes of a number, and of a text besides its own bytes; for estimates.
 NUMBER, LENGTH = 8, 4
-#: A field is cut to this share of what it might have, for an estimate is no measurement.
+#: A field is reduced to this share of its target, because the sizes are only estimates.
 SHARE = 0.95
 MARK = " […]"
 
 
 def shrink(event: Event, excess: int, left_out: LeftOut) -> bool:
-    """Take at least `excess` bytes off the event's largest field; False where there is nothing to take."""
+    """Shrink the event's largest field by at least `excess` bytes; False where it can't be reduced."""
     sizes = {name: size_of(getattr(event, name)) for name in field_names(type(event))}
     name = max(sizes, key=sizes.__getitem__)
     value, target = getattr(event, name), int(SHARE * (sizes[name] - excess))
@@ -35,7 +35,7 @@ def shrink(event: Event, excess: int, left_out: LeftOut) -> bool:
 
 
 def size_of(value: Any) -> int:
-    """Return about how many bytes a value takes in an event."""
+    """Return roughly how many bytes a value takes in an event."""
     if isinstance(value, str):
         return len(value.encode()) + LENGTH
     if isinstance(value, dict):
@@ -46,12 +46,12 @@ def size_of(value: Any) -> int:
 
 
 def amount(value: Any) -> str:
-    """Return how much of something there is, in words."""
+    """Return the size of a value, in words."""
     return f"{len(value)} {'characters' if isinstance(value, str) else 'entries'}"
 
 
 def cut(name: str, value: Any, target: int) -> Any:
-    """Return as much of a value as takes about `target` bytes."""
+    """Return the part of a value that takes about `target` bytes."""
     if isinstance(value, str):
         raw = value.encode()
         return raw[: max(0, target - len(MARK.encode()) - LENGTH)].decode(errors="ignore") + MARK
@@ -65,7 +65,7 @@ def cut(name: str, value: Any, target: int) -> Any:
 
 
 def entries_within(entries: list[tuple[str, Any]], target: int) -> list[tuple[str, Any]]:
-    """Return the first entries that fit; a text that does not is cut, for it may be the only one."""
+    """Return the first entries that fit; a text that does not is truncated, since it may be the only one."""
     kept: list[tuple[str, Any]] = []
     room = target
     for name, item in entries:

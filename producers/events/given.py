@@ -1,4 +1,4 @@
-"""What a caller hands in as an event: any object, a mapping, or keywords, made one object with attributes."""
+"""What a caller passes as an event (any object, a mapping, or keywords), as one object with attributes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ATTRIBUTES = frozenset(
 )  # fmt: skip
 
 
-#: Have just these attributes, whatever they hold.
+#: Classes with exactly these attributes, which may have any values.
 OWN = frozenset({EvolutionEvent, EvolutionCompletionEvent})
 
 
 class Overlaid:
-    """An event some of whose attributes were given as keywords."""
+    """An event with some attributes replaced by keywords."""
 
     def __init__(self, event: object, named: Mapping[str, Any]) -> None:
         self._event = event
@@ -40,8 +40,9 @@ class Overlaid:
 def event_of(event: object, other: object, named: Mapping[str, Any]) -> object:
     """Return an event as an object with attributes.
 
-    `other` is what the specification's own name for the argument was given; `named` are further keywords,
-    which win over the object's attributes. What no event knows goes into its metadata.
+    `other` is the value passed under the specification's own name of the argument; `named` are further
+    keywords, which take precedence over the object's attributes. Names that no event has go into its
+    metadata.
     """
     event = other if event is None else event
     if type(event) in OWN:
@@ -60,7 +61,7 @@ def event_of(event: object, other: object, named: Mapping[str, Any]) -> object:
 
 
 def metadata_of(event: object) -> object:
-    """Return an event's metadata, None where it has none or does not answer."""
+    """Return an event's metadata, None where it has none or the access raises."""
     try:
         return getattr(event, "metadata", None)
     except Exception:
@@ -68,7 +69,7 @@ def metadata_of(event: object) -> object:
 
 
 def dictionary_of(event: object) -> object:
-    """Return the dictionary that an event is told by, where it has no attributes to tell it by."""
+    """Return the mapping of an event that has `to_dict` instead of attributes; None for others."""
     try:
         if getattr(event, "agent_id", None) is None and callable(to_dict := getattr(event, "to_dict", None)):
             return found if isinstance(found := to_dict(), Mapping) else None
@@ -78,7 +79,7 @@ def dictionary_of(event: object) -> object:
 
 
 def is_mapping(event: object) -> bool:
-    """Tell whether an event is a mapping, whatever it says of its class."""
+    """Return whether an event is a mapping; False where asking raises."""
     try:
         return isinstance(event, Mapping)
     except Exception:
@@ -86,7 +87,7 @@ def is_mapping(event: object) -> bool:
 
 
 def from_mapping(event: Any) -> SimpleNamespace:
-    """Return a mapping's entries as attributes; those of names that no event has become metadata."""
+    """Return a mapping's entries as attributes; entries that no event has become metadata."""
     known: dict[str, Any] = {}
     others: dict[str, Any] = {}
     try:
@@ -102,7 +103,7 @@ def from_mapping(event: Any) -> SimpleNamespace:
 
 
 def with_more(metadata: object, more: Mapping[str, object]) -> object:
-    """Return metadata with further keywords, which are left to be converted as they are."""
+    """Return metadata with further keywords, whose values are converted later."""
     if not more:
         return metadata
     return (

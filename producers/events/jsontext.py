@@ -1,4 +1,4 @@
-"""Any data as JSON text: what JSON has no word for is put as text, what it forbids is left out and named."""
+"""Any data as JSON text: what JSON can't represent becomes text, what it forbids is left out and named."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 from evometrics.producers.events.left_out import LEFT_OUT, SHOWN, LeftOut, said
 
 FIELD = "data"
-#: Characters of JSON that an event's data may have: well below what an event may take.
+#: Most characters of JSON in an event's data: well below an event's size limit.
 MOST_CHARACTERS = 400_000
-#: How deep data may be, and how many values it may have altogether; what lies beyond is put as text.
+#: Most levels of nesting, and most values altogether; what exceeds them becomes text.
 MOST_DEPTH, MOST_VALUES = 40, 50_000
-#: A whole number of more bits is no JSON number to most readers.
+#: A whole number of more bits is not read exactly by most JSON parsers.
 MOST_BITS = 64
 
 
 def json_text(data: Any, left_out: LeftOut) -> str:
-    """Return data as JSON; a map names under `evometrics.left_out` what it lost. None gives `{}`."""
+    """Return data as JSON; a map names under `evometrics.left_out` what was left out. None gives `{}`."""
     if data is None and not left_out.count:
         return "{}"
     simple = Simplifier(left_out)
@@ -39,7 +39,7 @@ def json_text(data: Any, left_out: LeftOut) -> str:
 
 
 class Simplifier:
-    """Makes of any value what JSON can hold, within a number of values altogether."""
+    """Converts any value to one that JSON can represent, with a limit on the total number of values."""
 
     def __init__(self, left_out: LeftOut) -> None:
         self.left_out = left_out
@@ -47,7 +47,7 @@ class Simplifier:
         self.above: set[int] = set()
 
     def value(self, value: Any, where: str, depth: int) -> Any:
-        """Return what JSON can hold of a value; `where` is its place in the data."""
+        """Return what JSON can represent of a value; `where` is its place in the data."""
         self.room -= 1
         kind = type(value)
         if value is None or kind is str or kind is bool:
@@ -60,7 +60,7 @@ class Simplifier:
             return said(value)
 
     def number(self, value: int | float, where: str) -> Any:
-        """Return a number that JSON can hold; a very wide one as text."""
+        """Return a number that JSON can represent; one of more bits as text."""
         if isinstance(value, int):
             return value if value.bit_length() <= MOST_BITS else said(value)
         if math.isfinite(value):
@@ -69,7 +69,7 @@ class Simplifier:
         return None
 
     def other(self, value: Any, where: str, depth: int) -> Any:
-        """The same of what is neither plain text nor a plain number."""
+        """`value` for anything but plain texts and plain numbers."""
         if isinstance(value, Enum):
             return self.value(value.value, where, depth - 1)
         if isinstance(value, str):
@@ -100,7 +100,7 @@ class Simplifier:
 
 
 def contents(value: Any) -> Any:
-    """Return a container's entries as a dict or list, a value that stands for another; None for others."""
+    """Return a container's entries as a dict or list, or a value that represents it; None for others."""
     if isinstance(value, Mapping):
         return {key_text(key): value[key] for key in islice(value, MOST_VALUES)}
     if isinstance(value, bytes | bytearray):
@@ -120,7 +120,7 @@ def contents(value: Any) -> Any:
 
 
 def key_text(key: Any) -> str:
-    """Return a name in a map as JSON has it."""
+    """Return a map's key as JSON has it."""
     if isinstance(key, Enum):
         key = key.value
     return key if type(key) is str else said(key)

@@ -55,9 +55,9 @@ class AgentKPI:
         return kpis.overall_performance(self.measured()) or 0.0
 
     def should_retire(self, threshold: float = 0.5) -> bool:
-        """Tell whether the agent is past saving: overall below the threshold, or a KPI below its floor."""
+        """Return whether to give the agent up: overall below the threshold, or a KPI below its floor."""
         return kpis.should_retire(self.measured(), KpiThresholds(retire_below=threshold))
 
     def should_evolve(self, threshold: float = 0.6) -> bool:
-        """Tell whether the agent need not retire and has something to gain."""
+        """Return whether the agent need not retire and can still improve."""
         return kpis.should_evolve(self.measured(), KpiThresholds(evolve_from=threshold))

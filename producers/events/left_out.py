@@ -1,8 +1,8 @@
-"""What of an event could not be kept: a bad value costs that value, never the event.
+"""Records what of an event could not be kept: a bad value costs only that value, never the event.
 
-An event whose values were all kept has nothing here. Otherwise the event's metadata names each value that
-was left out, cut or put right, as JSON under `LEFT_OUT`: field (and name or place within it) to the value
-as text and why. A system event, which has no metadata, has it in its data.
+An event whose values were all kept has no record. Otherwise the event's metadata names each value that was
+left out, truncated or corrected, as JSON under `LEFT_OUT`: field (and name or place within it) to the value
+as text and the reason. A system event, which has no metadata, has it in its data.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 #: The key in an event's metadata, or in a system event's data.
 LEFT_OUT = "evometrics.left_out"
-#: Entries that are named; of more only the number is.
+#: Most entries that are named; of more only the number is given.
 MOST_NAMED = 50
-#: Characters of a value, and of a name, that are shown.
+#: Most characters shown of a value, and of a name.
 SHOWN = 200
 #: What most events have; never changed.
 NOTHING: dict[str, str] = {}
@@ -23,7 +23,7 @@ NO_FIELDS: dict[str, int] = {}
 
 
 class _Repr(reprlib.Repr):
-    """Texts of bounded size of any object, whatever its `__repr__` does."""
+    """Texts of bounded size for any object, whatever its `__repr__` does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ _repr = _Repr()
 
 
 def said(value: Any, characters: int = SHOWN) -> str:
-    """Return a bounded text of any value, in characters that UTF-8 can hold; raises nothing."""
+    """Return a text of bounded length for any value, in characters that UTF-8 can encode; never raises."""
     try:
         text = str.__str__(value) if type(value) is str else _repr.repr(value)
     except Exception:
@@ -52,12 +52,12 @@ class LeftOut:
     """Collects what was left out of one event; nearly always nothing.
 
     Attributes:
-        count: values left out, cut or put right.
+        count: values left out, truncated or corrected.
         named: the first of them, field to value and reason.
         fields: how many by field.
     """
 
-    # Of the class until there is something: to make one costs next to nothing then.
+    # Class attributes until something is noted: creating an object then costs next to nothing.
     count = 0
     named = NOTHING
     fields = NO_FIELDS
@@ -80,7 +80,7 @@ class LeftOut:
 
     @property
     def first(self) -> tuple[str, str]:
-        """The first field that was noted, and what about it."""
+        """The first field that was noted, and what was noted."""
         return next(iter(self.named.items()))
 
     def entries(self) -> dict[str, str]:
@@ -94,10 +94,10 @@ class LeftOut:
 
 
 class Unnoted(LeftOut):
-    """Collects nothing: for a look at values that are noted elsewhere."""
+    """Collects nothing: for reading values that are noted elsewhere."""
 
     def note(self, field: str, where: str, value: object, reason: str) -> None:
-        """Pass over it."""
+        """Ignore it."""
 
 
 UNNOTED = Unnoted()

@@ -1,27 +1,22 @@
-"""From a row about an evolution to its `EvolutionCompleted`: the specification's `EvolutionMetrics`, a row of
-its table, of a CSV or Parquet file, of the KPI engine's history. Pure.
+"""Converts a row about an evolution to its `EvolutionCompleted`. A row is the specification's
+`EvolutionMetrics`, or a row of its table, of a CSV or Parquet file, or of the KPI engine's history. Pure.
 
 Columns have the event's field names, or the specification's where those differ:
 
-| column | becomes |
-|---|---|
-| `timestamp` | `occurred_at` |
-| `strategy_name`, `strategy` | `strategy_used` |
-| `applied_at` | `started_at`; else `occurred_at` minus the duration |
-| `duration_minutes` | `duration_seconds` |
-| `performance_score` | the KPI `performance` after |
-| `improvement_delta`, else `actual_gain` | with a score: the KPI `performance` before = score - delta |
-| `baseline_performance` | the KPI `performance` before |
-| `quality_score` | the KPI `output_quality` after |
-| `pre_<kpi>`, `post_<kpi>`; or `pre_kpis`, `post_kpis` as maps or JSON | KPIs before and after |
+| column | becomes | |---|---| | `timestamp` | `occurred_at` | | `strategy_name`, `strategy` | `strategy_used`
+| | `applied_at` | `started_at`; else `occurred_at` minus the duration | | `duration_minutes` |
+`duration_seconds` | | `performance_score` | the KPI `performance` after | | `improvement_delta`, else
+`actual_gain` | with a score: the KPI `performance` before = score - delta | | `baseline_performance` | the
+KPI `performance` before | | `quality_score` | the KPI `output_quality` after | | `pre_<kpi>`, `post_<kpi>`;
+or `pre_kpis`, `post_kpis` as maps or JSON | KPIs before and after |
 
-Any other column goes into `metadata`. So a row reads back from our `evolution_metrics` as it was, but for
+Any other column goes into `metadata`. So a row reads back from our `evolution_metrics` as it was, except for
 what is computed there: a delta without a score, which gives no KPI, is kept in `metadata`; a quality without
-a score leads to a score by the formula over what is there. Resources that a row does
-not know are named in `unmeasured`.
+a score leads to a score by the formula from the KPIs that are there. Resources that a row lacks are named in
+`unmeasured`.
 
-The id is derived from agent, evolution and time, so the same evolution has the same id from whatever file and
-under whatever node id it comes. A row that has an `event_id` (`source_event_id` in an export of our own
+The id is derived from agent, evolution and time, so the same evolution has the same id whatever file it comes
+from and under whatever node id. A row that has an `event_id` (`source_event_id` in an export of our own
 metrics) keeps that.
 """
 
@@ -38,18 +33,18 @@ from evometrics.schemas.ids import derived_id
 from evometrics.schemas.rules.validation import STATUSES
 
 TIME_COLUMNS = ("occurred_at", "timestamp", "completed_at")
-#: Columns that say nothing of their own: row numbers, and what is computed from the others.
+#: Columns without information of their own: row numbers, and what is computed from the others.
 COMPUTED = frozenset({"id", "__index_level_0__", "efficiency", "relative_improvement", "kpi_deltas"})
-#: Figures of a row of ours by the names that a completion has for them.
+#: A completion's names for figures that our own rows have under another name.
 FIGURES = {of_row: of_completion for of_completion, of_row in CARRIED.items()}
 LONGEST_SECONDS = 1e10
-#: What reads 0 where it is not known.
+#: Resources that read 0 where they are not known.
 RESOURCES = ("memory_used_mb", "cpu_percent_avg", "network_bytes_transferred")
 SUCCEEDED, FAILED, ROLLED_BACK = "succeeded", "failed", "rolled_back"
 
 
 def evolution_completed(row: Mapping[str, Any], node_id: str) -> EvolutionCompleted:
-    """Return a row's event. Raises `Unreadable`; what that lets through, `validate` checks."""
+    """Return a row's event. Raises `Unreadable`; anything else is left to `validate`."""
     cells = Cells(row)
     agent, at = cells.text("agent_id"), cells.moment(*TIME_COLUMNS)
     if agent is None:
@@ -110,7 +105,7 @@ def evolution_completed(row: Mapping[str, Any], node_id: str) -> EvolutionComple
 
 
 def unmeasured(cells: Cells) -> list[str]:
-    """Return the figures that were not measured: those that a row of ours names, or resources it lacks."""
+    """Return the figures that were not measured: those that one of our rows names, or resources it lacks."""
     if cells.find("unmeasured")[1] is None:
         return [name for name in RESOURCES if cells.find(name)[1] is None]
     named = [text("unmeasured", item) for item in cells.items("unmeasured")]
@@ -149,7 +144,7 @@ def outcome(cells: Cells, rolled_back: bool) -> tuple[bool, str]:
 
 
 def kpis(cells: Cells) -> tuple[dict[str, float], dict[str, float], dict[str, Any]]:
-    """Return the KPIs before and after, and what is known of the gain but fits neither."""
+    """Return the KPIs before and after, and a gain that neither of them expresses."""
     pre = cells.numbers("pre_kpis", "pre_evolution_kpis")
     post = cells.numbers("post_kpis", "post_evolution_kpis")
     pre |= cells.beginning("pre_")

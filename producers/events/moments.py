@@ -1,8 +1,8 @@
-"""Times as files have them: Unix time, ISO 8601, or what Python has for one; or refused for what it is.
+"""Times as files have them: Unix time, ISO 8601, or Python's types; refused where they are something else.
 
-A number is a time only where it is one of this century, in seconds, milliseconds, microseconds or
-nanoseconds: these ranges lie far apart. What lies in none of them is another kind of number (a year, a
-spreadsheet's serial day, a date without its dashes), which would be a time early in 1970.
+A number is a time only if it lies in this century, in seconds, milliseconds, microseconds or nanoseconds:
+these ranges are far apart. Any other number is of another kind (a year, a spreadsheet's serial day, a date
+without its dashes), which would be a time early in 1970.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 #: Unix seconds of 2000-01-01 and 2100-01-01.
 FIRST, LAST = 946_684_800, 4_102_444_800
-#: Parts of a second that Unix time is written in.
+#: Units per second in which Unix time is written.
 UNITS = (1, 1_000, 1_000_000, 1_000_000_000)
 #: Digits of a date in ISO 8601's basic form, YYYYMMDD.
 BASIC_DATE = 8
 
 
 class NoTime(ValueError):
-    """What is given is no time; `str()` says what it looks like, and what would be right."""
+    """The value is not a time; `str()` says what it looks like, and what would be right."""
 
 
 def of_text(value: str) -> int:
-    """Return microseconds since 1970 of Unix time in digits or an ISO 8601 time; without a zone it is UTC.
+    """Return microseconds since 1970 from Unix time in digits or an ISO 8601 time; UTC if without a zone.
 
     Raises `NoTime`.
     """
     text = value.strip()
-    if not ((len(text) == BASIC_DATE and text.isdecimal()) or "_" in text):  # 1_0 is ten in Python alone
+    if not ((len(text) == BASIC_DATE and text.isdecimal()) or "_" in text):  # only Python reads 1_0 as ten
         try:
             return of_number(int(text) if text.isascii() and text.isdecimal() else float(text))
         except NoTime:
             raise
         except ValueError:
-            text = text.removesuffix(" UTC")  # as BigQuery and PostgreSQL write it
+            text = text.removesuffix(" UTC")  # BigQuery and PostgreSQL write it
     try:
         return of_date(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
@@ -43,7 +43,7 @@ def of_text(value: str) -> int:
 
 
 def of_number(value: float) -> int:
-    """Return microseconds since 1970 of Unix time, whole numbers exactly. Raises `NoTime`."""
+    """Return microseconds since 1970 from Unix time, exact for whole numbers. Raises `NoTime`."""
     for unit in UNITS:
         if FIRST * unit <= value < LAST * unit:
             if isinstance(value, int):
@@ -53,7 +53,7 @@ def of_number(value: float) -> int:
 
 
 def of_date(at: date) -> int:
-    """Return a time as microseconds since 1970; a day begins at 0 h UTC. Raises `OverflowError`."""
+    """Return a time as microseconds since 1970; a date means 0 h UTC. Raises `OverflowError`."""
     if not isinstance(at, datetime):
         at = datetime(at.year, at.month, at.day, tzinfo=UTC)
     elif at.tzinfo is None:
@@ -62,7 +62,7 @@ def of_date(at: date) -> int:
 
 
 def likeness(value: float) -> str:
-    """Say what a number that is no Unix time looks like."""
+    """Return, in words, what a number that is not Unix time looks like."""
     if value != value or value in (float("inf"), float("-inf")):
         return "is not finite"
     if value == int(value) and len(digits := str(int(value)) if 0 < value < 1e16 else "") in (8, 12, 14):

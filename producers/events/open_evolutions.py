@@ -1,4 +1,4 @@
-"""The evolutions that have started and not completed, and which of them a completion belongs to."""
+"""The evolutions that have started and not completed, and how a completion finds its start."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from evometrics.schemas.evolutions.snapshots import snapshot_id
 
 logger = logging.getLogger(__name__)
 
-#: Evolutions that never complete must not fill the memory: the oldest are forgotten (on disk they stay).
+#: Evolutions that never complete must not fill the memory: the oldest are forgotten (they stay on disk).
 MOST_ACTIVE = 10_000
-#: A start that lies this near to where a completion says it began, in seconds, is its own; so is one that is
-#: nearer than the evolution lasted.
+#: A start within this many seconds of the beginning that a completion implies belongs to it; so does a start
+#: closer than the evolution's duration.
 NEAR = 2.0
 UNKNOWN = "unknown"
 
 
 @dataclass(slots=True, eq=False)
 class ActiveEvolution:
-    """An evolution that has started and not completed: its start, and what its progress gave.
+    """An evolution that has started and not completed: its start, and data from its progress.
 
     Attributes:
         started: the event that was recorded.
         begun: `ticks()` when it was recorded.
         begun_at: the node's clock then, Unix seconds.
         live: whether the start's own time was that of the clock.
-        called, returned: `ticks()` when the caller handed the start over, and when it was told the start's id
-            (None until then).
+        called, returned: `ticks()` when the caller passed the start in, and when it got the start's id (None
+            until then).
         fitness: fitness by iteration, from the progress reported.
         reported, recorded: how many iterations were reported, and how many of them became events.
         snapshots: phases of which the caller recorded a snapshot of this evolution, with KPIs and event id.
-        held: the last report, where it has not become an event.
-        taken_at: `ticks()` of the last that has.
-        key: under which it is among the open ones: its id, where no other agent has one of that id open.
+        held: the last report, if it has not become an event.
+        taken_at: `ticks()` of the last report that became an event.
+        key: its key among the open ones: its id, unless another agent's evolution with that id is open.
     """
 
     started: EvolutionStarted
@@ -58,24 +58,24 @@ class ActiveEvolution:
     key: str = ""
 
     def off(self, at: float) -> float:
-        """Return how far a time is from when the evolution began, seconds.
+        """Return how far a time is from the beginning of the evolution, seconds.
 
-        It began somewhere between the start's own time and when the caller could go on, which a collector
-        that is just starting, or a slow disk, may have put off.
+        It began somewhere between the start's own time and the moment when the caller could continue, which
+        may be late because the collector was just starting or the disk was slow.
         """
         begun = self.started.occurred_at / 1e6
         kept_waiting = (ticks() if self.returned is None else self.returned) - self.called
         return max(begun - at, at - begun - kept_waiting, 0.0)
 
     def snapshot_of(self, phase: str) -> tuple[dict[str, float], str] | None:
-        """Return the KPIs and the event id of the snapshot that there is of a phase."""
+        """Return the KPIs and the event id of a phase's snapshot; None where there is none."""
         recorded = self.snapshots.get(phase)
         if recorded is None and phase in self.started.snapshot_phases:
             return self.started.pre_kpis, snapshot_id(self.started.event_id, phase)
         return recorded
 
     def take_progress(self, event: EvolutionProgressed, sampling: ProgressSampling) -> bool:
-        """Take a report in; tell whether it becomes an event now."""
+        """Add a report; return whether it becomes an event now."""
         if not event.unmeasured:
             self.fitness.append(event.fitness)
         now = ticks()
@@ -89,7 +89,7 @@ class ActiveEvolution:
         return due
 
     def last_progress(self) -> EvolutionProgressed | None:
-        """Return the last report where it has not become an event; it does now."""
+        """Return the last report if it has not become an event; the caller makes it one."""
         held, self.held = self.held, None
         if held is not None:
             self.recorded += 1
@@ -103,7 +103,7 @@ class Clues(NamedTuple):
         agent_id, evolution_id: as text.
         at, duration: its time, Unix seconds, and how long the evolution took, seconds (by a clock that may
             have been set meanwhile, so it may be below 0).
-        evolution_type: its kind of evolution.
+        evolution_type: the evolution's type.
     """
 
     agent_id: str = ""
@@ -114,7 +114,7 @@ class Clues(NamedTuple):
 
 
 class ActiveEvolutions(dict[str, ActiveEvolution]):
-    """Open evolutions by evolution_id, oldest first. Safe from several threads."""
+    """Open evolutions by evolution_id, oldest first. Thread-safe."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
         self.by_agent: dict[str, dict[str, ActiveEvolution]] = {}
 
     def open(self, evolution: ActiveEvolution) -> list[ActiveEvolution]:
-        """Add one; return those that were forgotten for it."""
+        """Add one; return those that were forgotten to make room."""
         started = evolution.started
         with self.lock:
             before = self.by_agent.get(started.agent_id, {}).get(started.evolution_id)
@@ -144,7 +144,7 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
         return forgotten
 
     def of(self, agent_id: str, evolution_id: str) -> ActiveEvolution | None:
-        """Return an agent's open evolution; without an agent, the one of that id."""
+        """Return an agent's open evolution; without an agent, the one with that id."""
         if not agent_id:
             return self.get(evolution_id)
         return self.by_agent.get(agent_id, {}).get(evolution_id)
@@ -152,10 +152,11 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
     def find(self, clues: Clues) -> ActiveEvolution | None:
         """Return the open start that an event belongs to.
 
-        The one with the event's evolution_id. Without one, a start of the agent at the event's own time
-        (one object serves as both); else, where the event says how long the evolution took, the start nearest
-        to its time less that (`ActiveEvolution.off`); else the agent's newest of the type, or of none. One
-        of another type, or too far away, is that of another evolution: better none than a wrong one.
+        The one with the event's evolution_id. Without an id, the agent's start at exactly the event's time
+        (one object serves as both); else, where the event says how long the evolution took, the start closest
+        to its time minus the duration (`ActiveEvolution.off`); else the agent's newest of the type, or of no
+        type. A start of another type, or too far off, belongs to another evolution: no start is better than a
+        wrong one.
         """
         if not self:
             return None
@@ -170,7 +171,7 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
         own = [e for e in own if not contradicts(e.started.evolution_type, kind)]
         if clues.at is not None:
             at = round(clues.at * 1e6)
-            # of several at one time the first that was opened
+            # of several with one time, the first that was opened
             same_time = next((e for e in reversed(own) if e.started.occurred_at == at), None)
             if same_time is not None:
                 return same_time
@@ -181,7 +182,7 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
         return next((e for e in own if e.started.evolution_type == kind), newest)
 
     def close(self, evolution: ActiveEvolution) -> None:
-        """Take one out."""
+        """Remove an evolution once it has completed."""
         with self.lock:
             if self.get(evolution.key) is evolution:
                 self.take_out(evolution)
@@ -196,10 +197,10 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
 
 
 def named(started: EvolutionStarted) -> str:
-    """Return what tells an agent's evolution from those of others that have its id."""
+    """Return the key of an evolution whose id is also another agent's."""
     return f"{started.agent_id}\x1f{started.evolution_id}"
 
 
 def contradicts(one: str, other: str) -> bool:
-    """Tell whether two types of evolution are known and differ."""
+    """Return whether two types of evolution are both known and differ."""
     return bool(one and other) and UNKNOWN not in (one, other) and one != other

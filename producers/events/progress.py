@@ -1,4 +1,4 @@
-"""Which of an evolution's progress reports become events: all of them, or some of many."""
+"""Selects which of an evolution's progress reports become events: all of them, or a sample."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WAY_OUT = 'give seconds between two events (5), or every how many reports there 
 
 @dataclass(frozen=True, slots=True)
 class ProgressSampling:
-    """One event for `every` reports, at least `seconds` apart; the first and the last are always events."""
+    """One event per `every` reports, at least `seconds` apart; the first and the last are always events."""
 
     every: int = 1
     seconds: float = 0.0
@@ -36,5 +36,8 @@ class ProgressSampling:
         return sampling
 
     def due(self, reports: int, since: float) -> bool:
-        """Tell whether a report becomes an event: after so many others, and seconds since the last event."""
+        """Return whether a report becomes an event.
+
+        `reports`: how many came before it; `since`: seconds since the last event.
+        """
         return reports == 0 or (reports % self.every == 0 and since >= self.seconds)

@@ -1,4 +1,4 @@
-"""A fitness over many iterations in bounded memory, and how one is thinned: first, last and best stay."""
+"""A fitness over many iterations in bounded memory; thinning keeps the first, last and best point."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from evometrics.producers.events.left_out import LeftOut
 
-#: Points that are kept as they are; of more, every second, fourth, eighth, … is.
+#: Points that are all kept; of more, every second, fourth, eighth, … is kept.
 MOST_POINTS = 120_000
 FIELD = "fitness_trajectory"
 
 
 class Trajectory:
-    """Takes a fitness value per iteration.
+    """Collects one fitness value per iteration.
 
     Attributes:
-        count: values taken.
+        count: values added.
         best_after: how many values there were when the best (largest) came; 0 without any.
     """
 
@@ -28,7 +28,7 @@ class Trajectory:
         self.best = self.last = 0.0
 
     def append(self, value: float) -> None:
-        """Take the next value."""
+        """Add the next value."""
         if self.count % self.every == 0:
             self.kept.append(value)
             if len(self.kept) > MOST_POINTS:

@@ -1,7 +1,7 @@
-# Values as orchestrators hand them over, turned into what the schemas take; what can't be is left out and named.
+# Converts values that orchestrators pass in to the schemas' types; others are left out and named.
 #
-# `convert.pyx` includes it; `convert.pyi` says what each function takes and returns. Nothing here raises
-# because of a value: the usual ones are looked at in C, all others by way of Python's own conversions.
+# `convert.pyx` includes it; `convert.pyi` has the signatures. Nothing here raises because of a value: the
+# usual types are handled in C, all others by Python's own conversions.
 
 import enum
 import json
@@ -27,11 +27,11 @@ from evometrics.schemas.rules.validation import NAME_CHARACTERS, InvalidEvent
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object text)
 
-#: Items of an iterable that are looked at: a generator may never end.
+#: Most items that are read from an iterable: a generator may never end.
 MOST_ITEMS = 1_000_000
-#: A number's digits; no number of more is finite as a double.
+#: A number's digits; a number with more is not finite as a double.
 DEF MOST_DIGITS = 400
-#: An id that is too long keeps its first characters and a digest of all of them.
+#: An id that is too long keeps this many first characters and a digest of all of them.
 DEF ID_KEPT = 900
 DEF DIGEST = 32
 cdef Py_ssize_t MOST_NAME = NAME_CHARACTERS
@@ -39,7 +39,7 @@ cdef object BIGGEST = 2**63
 
 
 cdef inline object attribute(event, str name, left_out):
-    """An event's attribute; None where it has none, or where asking for it raises."""
+    """An event's attribute; None where it has none, or where the access raises."""
     try:
         return getattr(event, name, None)
     except Exception as error:
@@ -57,13 +57,13 @@ cdef inline object first_of(event, str first, str second, left_out):
 
 
 cdef str numpy_kind(value):
-    """The kind of a numpy value, one letter (`dtype.kind`); empty for any other."""
+    """The kind of a numpy value, one letter (`dtype.kind`); empty for other values."""
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     return kind if PyUnicode_CheckExact(kind) else ""
 
 
 cdef object number(value):
-    """A finite float of what stands for one number; None where nothing does."""
+    """A finite float from anything that represents one number; None for everything else."""
     if PyFloat_CheckExact(value):
         return value if isfinite(PyFloat_AS_DOUBLE(value)) else None
     if value is None:
@@ -72,19 +72,19 @@ cdef object number(value):
     try:
         if isinstance(value, (str, bytes)) and len(value) > MOST_DIGITS:
             return None
-        if numpy_kind(value) == "c":  # which would be made a number without its imaginary part
+        if numpy_kind(value) == "c":  # conversion would drop its imaginary part
             return None
         found = float(value)
     except Exception:
         found = inner_number(value)
     if found is None:
         return None
-    found = found + 0.0  # a float of a kind of its own becomes a plain one
+    found = found + 0.0  # an instance of a subclass becomes a plain float
     return found if isfinite(<double>found) else None
 
 
 cdef object inner_number(value):
-    """The number in an Enum or in an array of one element, as a float; None where there is none."""
+    """The number in an Enum or in a one-element array, as a float; None where there is none."""
     try:
         if isinstance(value, enum.Enum):
             return float(value.value)
@@ -95,7 +95,7 @@ cdef object inner_number(value):
 
 
 cpdef object number_of(value, str name, left_out):
-    """A finite float, None where it was not given or is none, which is noted."""
+    """A finite float, None where it was not given or is not one, which is noted."""
     if value is None:
         return None
     found = number(value)
@@ -114,7 +114,7 @@ cdef object amount_of(value, str name, left_out):
 
 
 cdef object whole_number(value):
-    """The whole number that something stands for; None where it stands for none."""
+    """The whole number that something represents; None where it represents none."""
     try:
         if isinstance(value, (int, str)) and not isinstance(value, enum.Enum):
             return int(value)
@@ -125,7 +125,7 @@ cdef object whole_number(value):
 
 
 cdef object whole_of(value, str name, left_out):
-    """A whole number of 64 bits, None where it was not given or is none, which is noted."""
+    """A whole number of 64 bits, None where it was not given or is not one, which is noted."""
     if value is None:
         return None
     found = value if PyLong_CheckExact(value) else whole_number(value)
@@ -145,7 +145,7 @@ cdef object count_of(value, str name, left_out):
 
 
 cdef object in_seconds(value):
-    """A timedelta's seconds; anything else as it is."""
+    """A timedelta's seconds; other values unchanged."""
     if value is None or PyFloat_CheckExact(value):
         return value
     try:
@@ -157,7 +157,7 @@ cdef object in_seconds(value):
 
 
 cdef object seconds_of(value, str name, left_out):
-    """How long something took, in seconds; None where it was not given or can't be, which is noted."""
+    """A duration in seconds; None where it was not given or is invalid, which is noted."""
     return amount_of(in_seconds(value), name, left_out)
 
 
@@ -191,7 +191,7 @@ cpdef object truth_of(value, str name, left_out):
 
 
 cdef str clean(str text):
-    """Text that UTF-8 can hold: a lone surrogate is written as an escape."""
+    """Text that UTF-8 can encode: a lone surrogate is written as an escape."""
     if PyUnicode_IS_ASCII(text):
         return text
     try:
@@ -202,7 +202,7 @@ cdef str clean(str text):
 
 
 cpdef str text_of(value):
-    """Text as it is, ids, names and paths as text, anything else as JSON; None as empty."""
+    """Text unchanged; ids, names and paths as text; anything else as JSON; None as empty."""
     if PyUnicode_CheckExact(value):
         return clean(<str>value)
     if value is None:
@@ -222,7 +222,7 @@ cpdef str text_of(value):
 
 
 cdef str name_of(value, str name, left_out):
-    """What events are grouped by: text of bounded length."""
+    """A name that events are grouped by: text of bounded length."""
     cdef str found = text_of(value)
     if PyUnicode_GET_LENGTH(found) > MOST_NAME:
         left_out.add(name, found, f"has {len(found)} characters, of which {NAME_CHARACTERS} are kept")
@@ -242,13 +242,13 @@ cpdef str id_of(value):
 
 #: How far ahead of its clock a node may say that something happened, seconds.
 DEF MOST_AHEAD = 86_400.0
-#: Numbers of this amount are no seconds, but a smaller unit's.
+#: Numbers with an absolute value above this are not seconds, but a smaller unit.
 DEF MILLISECONDS = 1e11
 DEF MICROSECONDS = 1e14
 DEF NANOSECONDS = 1e17
 
 
-#: The broker's time less that of a clock that nobody sets (`ticks`), seconds; None where it is not known.
+#: The broker's time minus that of a clock that is never set (`ticks`), seconds; None where it is not known.
 cdef object broker_less_ticks = None
 
 
@@ -263,9 +263,9 @@ def latest_now():
 
 
 cdef object moment_of(value, double now, str name, left_out):
-    """A time in Unix seconds, from seconds, a datetime or ISO text; None where there is none that can be.
+    """A time in Unix seconds, from seconds, a datetime or ISO text; None where it is missing or invalid.
 
-    A datetime without a zone is local time, as `datetime.timestamp` has it.
+    A datetime without a zone is local time, like `datetime.timestamp`.
     """
     cdef double at
     if value is None:
@@ -328,7 +328,7 @@ cdef bint plain_numbers(dict values):
 
 
 cdef bint plain_texts(dict values):
-    """Whether a map has plain text only."""
+    """Whether a map has only plain text."""
     cdef PyObject *name
     cdef PyObject *value
     cdef Py_ssize_t place = 0
@@ -341,7 +341,7 @@ cdef bint plain_texts(dict values):
 
 
 cdef list pairs_of(value, str name, left_out):
-    """A map's names and values, of whatever holds some; what it has none of is noted."""
+    """A map's names and values, from any value that has some; one that has none is noted."""
     found = []
     try:
         if PyDict_CheckExact(value):
@@ -367,7 +367,7 @@ cdef list pairs_of(value, str name, left_out):
 
 
 cdef dict numbers_in(value, str name, left_out, str agent=None):
-    """A KPI map: finite numbers by name. What is none is left out by name; the agent's own id is no KPI."""
+    """A KPI map: finite numbers by name. Others are left out by name; the agent's own id is not a KPI."""
     if value is None:
         return {}
     if PyDict_CheckExact(value) and plain_numbers(value):
@@ -396,7 +396,7 @@ cdef dict texts_in(value, str name, left_out):
 
 
 cdef list items_of(value, str name, left_out):
-    """A list of what an iterable gives, of one thing where it is none."""
+    """A list of an iterable's items; a list of one for a value that is not iterable."""
     cdef list found
     if value is None:
         return []
@@ -440,7 +440,7 @@ cdef list texts_of(value, str name, left_out):
 
 
 cdef list numbers_of(value, str name, left_out):
-    """A list of finite numbers; what is none is left out."""
+    """A list of finite numbers; other values are left out."""
     cdef list found = items_of(value, name, left_out)
     cdef Py_ssize_t i
     cdef bint plain = True

@@ -1,4 +1,4 @@
-"""Recorded events on their way to other systems: InfluxDB and a Pushgateway.
+"""Exports of recorded events to other systems: InfluxDB and a Pushgateway.
 
 Imports the contract and `metrics`.
 """

@@ -1,7 +1,7 @@
-"""The specification's backends that get a copy: best effort, in the background, never in the way.
+"""The specification's backends that get a copy: best effort, in the background, never delaying recording.
 
-The record of what happened is the outbox and the broker, or the history without one; an export that fails is
-tried again with newer figures, and lost at worst.
+The authoritative record is the outbox and the broker, or the history without one; an export that fails is
+retried with newer figures, and at worst lost.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INTERVAL = 60.0
 
 
 class TryLater(OSError):
-    """The other side asks for a pause of `seconds` before the next attempt."""
+    """The server asks for a pause of `seconds` before the next attempt."""
 
     def __init__(self, reason: str, seconds: float) -> None:
         super().__init__(reason)
@@ -29,12 +29,12 @@ class TryLater(OSError):
 
 
 class Exporter(ABC):
-    """Sees every recorded event at once, sends what it made of them every `interval` seconds.
+    """Sees every recorded event immediately, and sends its data every `interval` seconds.
 
     Attributes:
-        address: where to, for the log.
+        address: the target, for the log.
         problem: why the last attempt failed; empty where it did not.
-        asked_pause: seconds that the other side asked to wait for; 0 where it did not.
+        asked_pause: seconds that the server asked to wait; 0 where it did not.
     """
 
     def __init__(self, address: str, interval: float) -> None:
@@ -45,17 +45,17 @@ class Exporter(ABC):
 
     @abstractmethod
     def observe(self, event: Event) -> None:
-        """Take an event into account; in memory only, from any thread."""
+        """Process an event; in memory only, from any thread."""
 
     def register(self, metric: RegisteredMetric) -> None:  # noqa: B027 - most have nothing to do
-        """Learn of a metric that the node's own code has registered."""
+        """Register a metric of the node's own code."""
 
     @abstractmethod
     def send(self) -> None:
-        """Send; blocking, in a thread of its own. Raises OSError where it could not."""
+        """Send; blocking, in a thread of its own. Raises OSError where that fails."""
 
     async def export(self) -> bool:
-        """Send once; tell whether it worked."""
+        """Send once; return whether it worked."""
         self.asked_pause = 0.0
         try:
             await asyncio.to_thread(self.send)
@@ -71,7 +71,7 @@ class Exporter(ABC):
         return True
 
     async def run(self) -> None:
-        """Export for ever; sooner again after a failure."""
+        """Export for ever; earlier again after a failure."""
         failures = 0
         while True:
             wait = backoff(failures, self.interval) if failures else self.interval
@@ -80,7 +80,7 @@ class Exporter(ABC):
 
 
 def configured_exporters(settings: CollectorSettings) -> list[Exporter]:
-    """Return the exporters the settings ask for. Raises `SettingsError` where one lacks its library."""
+    """Return the exporters that the settings ask for. Raises `SettingsError` where one lacks its library."""
     exporters: list[Exporter] = []
     if settings.prometheus_gateway:
         from evometrics.producers.exporters.pushgateway import PrometheusBackend

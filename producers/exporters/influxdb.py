@@ -1,7 +1,7 @@
 """Completed evolutions as points in InfluxDB 1.x, 2.x and 3.x, written with InfluxDB's own client library.
 
-2.x and 3.x share an interface, `/api/v2/write`; what 2.x calls a bucket is a database in 3.x, which takes no
-organisation into account. 1.x before 1.8 has `/write` alone, and `?db=` in the URL asks for that.
+2.x and 3.x share an interface, `/api/v2/write`; a bucket of 2.x is a database in 3.x, which ignores the
+organisation. 1.x before 1.8 has only `/write`, which `?db=` in the URL selects.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ TIMEOUT = 5.0
 #: Lines kept while InfluxDB is unreachable; beyond it the oldest are dropped, and counted.
 MOST_LINES = 10_000
 BATCH_LINES = 1000
-#: Refused for what a line is: sent again it would be refused again. Anything else is tried again.
+#: Refused because of a line itself: it would be refused again. Anything else is retried.
 FOR_GOOD = (400, 413, 422)
-#: InfluxDB has too much to do just now.
+#: InfluxDB is overloaded.
 PAUSES = (429, 503)
-#: Refused lines kept for a look.
+#: Refused lines kept for inspection.
 MOST_REFUSED = 100
-#: What to wait where InfluxDB asks for a pause and does not say how long a one; and the longest it gets.
+#: Seconds to wait where InfluxDB asks for a pause without a length; and the longest pause.
 PAUSE, LONGEST_PAUSE = 5.0, 3600.0
 TAGS = ("agent_id", "evolution_type", "node_id", "status", "strategy_used")
 NUMBERS = (
@@ -48,7 +48,7 @@ class InfluxDBBackend(Exporter):
     """Sends each completion as a point at its time.
 
     Attributes:
-        refused: lines that InfluxDB will never take, so far; each was logged with the reason.
+        refused: number of lines that InfluxDB permanently refused; each was logged with the reason.
         refused_lines: the last of them, with the reason.
         dropped: lines dropped because InfluxDB was unreachable for too long.
     """
@@ -62,7 +62,7 @@ class InfluxDBBackend(Exporter):
         token: str = "",
         interval: float = INTERVAL,
     ) -> None:
-        """`url` may name `?db=` (1.x), or `?bucket=` and `&org=`, which win over the arguments.
+        """`url` may contain `?db=` (1.x), or `?bucket=` and `&org=`, which override the arguments.
 
         Raises `SettingsError` where influxdb-client is not installed.
         """
@@ -107,18 +107,18 @@ class InfluxDBBackend(Exporter):
             return [self.lines.popleft() for _ in range(min(BATCH_LINES, len(self.lines)))]
 
     def drop_oldest(self) -> None:
-        """Keep the newest lines; the lock is held."""
+        """Keep only the newest lines; the caller holds the lock."""
         while len(self.lines) > MOST_LINES:
             self.lines.popleft()
             self.dropped += 1
 
     def write(self, lines: list[str]) -> None:
-        """Write lines; those that are refused for good are found, logged and kept, and the others go in.
+        """Write lines; those permanently refused are found, logged and kept, and the others are written.
 
-        Raises `TryLater` where InfluxDB asks for a pause, OSError where it can't be reached; what is left
-        then is at the head of the queue again.
+        Raises `TryLater` where InfluxDB asks for a pause, OSError where it is unreachable; what is left is
+        then at the head of the queue again.
         """
-        parts = [lines]  # the next one is the last
+        parts = [lines]  # the last part is sent next
         while parts:
             try:
                 reason = self.post(parts[-1])
@@ -131,12 +131,12 @@ class InfluxDBBackend(Exporter):
             part = parts.pop()
             if reason and len(part) == 1:
                 self.refuse(part[0], reason)
-            elif reason:  # what of it was taken is written over by itself
+            elif reason:  # lines that were accepted are overwritten with the same values
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]
 
     def post(self, lines: list[str]) -> str:
-        """Send one request; return why it was refused for good, empty where it was not. Raises as `write`."""
+        """Send one request; return why it was permanently refused, or empty text. Raises like `write`."""
         from influxdb_client.rest import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -161,7 +161,7 @@ class InfluxDBBackend(Exporter):
         return ""
 
     def refuse(self, refused: str, reason: str) -> None:
-        """Count a line that InfluxDB will never take, and say which and why."""
+        """Count a line that InfluxDB permanently refuses, and log it with the reason."""
         self.refused += 1
         self.refused_lines.append((refused, reason))
         logger.error("%s: refused for good: %s; the line: %s", self.address, reason, refused)
@@ -178,7 +178,7 @@ class InfluxTarget(NamedTuple):
 
 
 def target_of(url: str, bucket: str, org: str, token: str) -> InfluxTarget:
-    """Return what a URL asks for. A path that is given is used as it is, in the place of the interface's."""
+    """Return the target that a URL names. A path in the URL replaces that of the interface."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     path = "/write" if "db" in query else "/api/v2/write"
@@ -201,8 +201,8 @@ def pause_of(headers: Any) -> float:
 def line(event: EvolutionCompleted) -> str:
     """Return a completion as a line of InfluxDB's line protocol; what was not measured is left out.
 
-    A point that has another's tags and time takes its place. Our times are microseconds, so the nanoseconds
-    are the event's own: two evolutions of one moment stay two points, and one sent twice stays one.
+    A point with the same tags and time as another replaces it. Our times are microseconds, so the nanoseconds
+    are derived from the event: two evolutions at one moment stay two points, and one sent twice stays one.
     """
     from influxdb_client import Point
 
@@ -223,5 +223,5 @@ def line(event: EvolutionCompleted) -> str:
 
 
 def one_line(value: str) -> str:
-    """Return a text without line breaks, with which InfluxDB 1.x would end the point."""
+    """Return a text without line breaks, which would end the point in InfluxDB 1.x."""
     return " ".join(value.split("\n")).replace("\r", " ")

@@ -1,4 +1,4 @@
-"""What this process's events say as Prometheus metrics, pushed to a Pushgateway."""
+"""This process's events as Prometheus metrics, pushed to a Pushgateway."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The backlog of a node that has a history beside its broker: a row is deleted once both have it.
 
-`observe` writes to the history within a second, also while the broker is unreachable; what a crash takes of
-that comes here. So the history is complete over restarts: of each event, either the outbox still has the
-row, or the history has the event. A history that can't be written holds up nothing: rows are deleted without
-it, and their number is said.
+`observe` writes to the history within a second, even while the broker is unreachable; events that a crash
+loses there are copied here. So the history is complete across restarts: for each event, either the outbox
+still has the row, or the history has the event. A history that can't be written blocks nothing: rows are
+deleted without it, and their number is reported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from evometrics.schemas.history.file import HistoryError
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which a history that could not be written is not tried again.
+#: Seconds before a history that could not be written is tried again.
 PAUSE = 60.0
 
 
@@ -49,11 +49,11 @@ class CopiedBacklog(Backlog):
 
     @property
     def undeleted(self) -> int:
-        """Rows that the broker has and the disk still holds, those that are being copied included."""
+        """Rows that the broker has and that are still on disk, including those being copied."""
         return super().undeleted + self.rows_waiting
 
     def delete(self, queued: list[Queued]) -> None:
-        """Have rows that the broker has copied, and then deleted; returns at once."""
+        """Schedule rows that the broker has to be copied and then deleted; returns at once."""
         if queued:
             self.waiting.append(queued)
             self.rows_waiting += len(queued)
@@ -61,12 +61,12 @@ class CopiedBacklog(Backlog):
             self.copying = asyncio.create_task(self.copy_all())
 
     async def copied(self) -> None:
-        """Return once all that the broker has is copied and deleted."""
+        """Return once everything that the broker has is copied and deleted."""
         if self.copying is not None:
             await self.copying
 
     async def copy_all(self) -> None:
-        """Copy and delete until nothing waits."""
+        """Copy and delete until no rows are left."""
         while self.waiting:
             queued = [each for part in self.waiting for each in part]
             self.waiting.clear()
@@ -75,7 +75,7 @@ class CopiedBacklog(Backlog):
             super().delete(queued)
 
     async def copy(self, queued: list[Queued]) -> None:
-        """Copy rows into the history, unless it could not be written a short while ago."""
+        """Copy rows into the history, unless writing it failed a short while ago."""
         problem = ""
         if time.monotonic() >= self.again_at:
             try:

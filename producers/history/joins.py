@@ -1,6 +1,6 @@
-"""The completions that a batch of events changes in a history, each with its start, as the stream joins them.
+"""The completions that a batch of events changes in a history, each joined with its start as in the stream.
 
-A start may have been written down by another process, or an earlier run, and may come after the completion.
+A start may have been written by another process, or in an earlier run, and may come after the completion.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STORED = "SELECT value FROM events WHERE evolution_id = ? AND key = ? AND topic 
 def completions(
     db: sqlite3.Connection, wire: WireFormat, events: Iterable[Event]
 ) -> Iterator[tuple[EvolutionCompleted, EvolutionStarted | None]]:
-    """Yield the completions among new events, and those that were stored before their start came."""
+    """Yield the completions among new events, and those that were stored before their start arrived."""
     starts: dict[tuple[str, str], EvolutionStarted] = {}
     done: dict[str, EvolutionCompleted] = {}
     for event in events:
@@ -43,6 +43,6 @@ def completions(
 def stored(
     db: sqlite3.Connection, wire: WireFormat, of: EvolutionStarted | EvolutionCompleted, topic: str
 ) -> Iterator[Event]:
-    """Yield the events of a topic that a history has of an event's evolution."""
+    """Yield the events of a topic that a history has for an event's evolution."""
     for (value,) in db.execute(STORED, (of.evolution_id, of.key, topic)).fetchall():
         yield wire.decode(value)

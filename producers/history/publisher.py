@@ -1,7 +1,7 @@
-"""From the outbox to the node's own history, where no broker is configured: as the publisher does it for one.
+"""From the outbox to the node's own history where no broker is configured; it takes the publisher's place.
 
-A row leaves the outbox once the history has it on disk; a crash in between brings it again, and the history
-knows its id. So what a `record_*` call gave an id for is in the history once.
+A row leaves the outbox once the history has it on disk; after a crash in between it comes again, and the
+history recognizes its id. So every event for which a `record_*` call returned an id is in the history once.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ LINGER = 0.05
 
 
 class LocalPublisher:
-    """Brings the backlog into the history as it grows; `run` in one event loop, `wake` from any thread.
+    """Writes the backlog to the history as it grows; `run` in one event loop, `wake` from any thread.
 
     Attributes:
         published: by topic, events that the history has.
         failures: attempts that failed.
         connected: whether the history can be written, as far as is known.
-        problem: why it can't just now; empty where it can.
+        problem: why it can't be written just now; empty where it can.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LocalPublisher:
         self.attempt = 0
 
     def wake(self) -> None:
-        """Tell that the outbox has new rows; from any thread."""
+        """Notify the publisher that the outbox has new rows; from any thread."""
         self.new_rows.give()
 
     async def run(self) -> None:
@@ -65,7 +65,7 @@ class LocalPublisher:
             await asyncio.sleep(backoff(self.attempt))
 
     async def write_all(self) -> None:
-        """Read, write, delete; ends only by what it raises."""
+        """Read, write, delete; ends only by an exception."""
         while True:
             self.new_rows.clear()
             queued = self.backlog.read(READ_ROWS)
@@ -76,7 +76,7 @@ class LocalPublisher:
             await asyncio.sleep(LINGER)
 
     async def write(self, queued: list[Queued]) -> None:
-        """Bring some rows into the history, and delete them."""
+        """Write some rows to the history, and delete them from the outbox."""
         unreadable = await asyncio.to_thread(self.history.take, [row for _, row in queued])
         for row, reason in unreadable:
             self.refuse(row, reason)
@@ -90,7 +90,7 @@ class LocalPublisher:
         self.reminders.over("history")
 
     def report(self, error: Exception) -> None:
-        """Say what is wrong with the history: at first, and then once a minute."""
+        """Log what is wrong with the history: when it first happens, then once a minute."""
         self.failures += 1
         self.connected, self.problem = False, str(error) or type(error).__name__
         words = "%s. Events wait in the outbox (%d), where they are safe"

@@ -24,23 +24,23 @@ SNAPSHOT_COLUMNS = (
     *(*KPI_NAMES, "overall_performance", "evaluation_count", "confidence_interval"),
 )
 encode_json = json.JSONEncoder(ensure_ascii=False).encode
-#: Events by which an evolution is found again.
+#: Events that are looked up again by their evolution.
 OF_EVOLUTIONS = (EvolutionStarted, EvolutionCompleted)
 
 
 def evolution_rows(
     done: EvolutionCompleted, start: EvolutionStarted | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the rows of an evolution, with what its start has and the completion came without."""
+    """Yield the rows of an evolution, with fields of its start that the completion lacks."""
     metrics = metrics_of(done, start)
     yield "evolution_metrics", evolution_row(metrics)
     yield "evolution_strategies", strategy_row(metrics)
 
 
 def rows_of(event: Event) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the rows of a system event and of snapshots: recorded ones, those that an evolution's KPIs are.
+    """Yield the rows of a system event and of snapshots: recorded ones, and an evolution's KPIs.
 
-    Progress has rows in `events` only; those of evolutions are `evolution_rows`.
+    Progress has rows in `events` only; for evolutions see `evolution_rows`.
     """
     at = event.occurred_at / 1e6
     if isinstance(event, KpiSnapshot):
@@ -60,7 +60,7 @@ def snapshot_row(snapshot: KpiSnapshot) -> dict[str, Any]:
 
 
 def evolution_row(metrics: EvolutionMetrics) -> dict[str, Any]:
-    """Return the row of `evolution_metrics`; what was not measured is NULL in it."""
+    """Return the row of `evolution_metrics`; what was not measured is NULL."""
     row = metrics.to_record()
     row["timestamp"] = row.pop("occurred_at") / 1e6
     row["started_at"] /= 1e6
@@ -95,5 +95,4 @@ def event_row(event: Event, topic: str, key: str, value: bytes, now: float) -> d
 
 
 def as_json(value: Mapping[str, Any] | list[Any]) -> str:
-    """Return a column's JSON."""
     return encode_json(value) if value else "{}" if isinstance(value, Mapping) else "[]"

@@ -1,8 +1,7 @@
-"""A node's own history: the specification's SQLite backend, written in batches beside the outbox.
+"""A node's own history: the specification's SQLite backend, written in batches.
 
-Where no broker is configured this is where events end: the outbox makes each durable at once,
-`LocalPublisher` brings them here, and only then are they deleted there. Beside a broker it is a copy that
-`observe` collects.
+Without a broker, events are delivered here: the outbox makes each durable at once, `LocalPublisher` copies
+them here, and only then are they deleted there. Beside a broker it is a copy, written by `observe`.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two writes of what was observed.
+#: Seconds between two writes of observed events.
 INTERVAL = 1.0
-#: Events observed and not written, at most: beyond it the oldest are left out of the copy, and counted.
+#: Most events observed and not yet written: beyond this the oldest are left out of the copy, and counted.
 MOST_OBSERVED = 20_000
 BATCH = 1000
 DAY_SECONDS = 86_400
-#: Old rows are deleted this often, this many in one transaction.
+#: Old rows are deleted at this interval, this many per transaction.
 FORGET_SECONDS = 3600.0
 FORGET_ROWS = 2000
 KNOWN = "SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(?))"
-#: Rows of an event by the column that has its id; strategies before the evolutions they refer to.
+#: An event's rows by the column with its id; strategies before the evolutions that they refer to.
 TABLES_BY_EVENT = (
     (
         "evolution_strategies",
@@ -55,7 +54,7 @@ class SQLiteMetricsBackend(Exporter):
     """Writes events into the history file; safe for several threads, and for several processes of a node.
 
     Each event is in it once, however often it is given. A file of that name that is not ours is never
-    touched: each write raises `HistoryError` then, naming it and the way out.
+    touched: each write then raises `HistoryError` naming it and the way out.
 
     Attributes:
         retention_days: rows are deleted this long after they were written.
@@ -98,7 +97,7 @@ class SQLiteMetricsBackend(Exporter):
     def take(self, rows: Sequence[Row]) -> list[tuple[Row, str]]:
         """Write an outbox's rows; on disk when this returns. Raises `HistoryError`.
 
-        Returns the rows that no event can be read from, each with the reason.
+        Returns the rows that can't be decoded, each with the reason.
         """
         found, unreadable = [], []
         for row in rows:
@@ -110,7 +109,7 @@ class SQLiteMetricsBackend(Exporter):
         return unreadable
 
     def write(self, events: Sequence[tuple[Event, str, str, bytes]]) -> None:
-        """Write events with their topics, keys and values, those that are not there yet; one transaction."""
+        """Write those events that are not there yet, with their topics, keys and values; one transaction."""
         with self.writing:
             try:
                 if self.db is not None and not self.in_place():
@@ -132,7 +131,7 @@ class SQLiteMetricsBackend(Exporter):
                 ) from error
 
     def transact(self, db: sqlite3.Connection, events: Sequence[tuple[Event, str, str, bytes]]) -> None:
-        """Write one batch, or nothing of it."""
+        """Write one batch completely, or not at all."""
         now = time.time()
         ids = json.dumps([event.event_id for event, *_ in events])
         db.execute("BEGIN IMMEDIATE")
@@ -162,7 +161,7 @@ class SQLiteMetricsBackend(Exporter):
             raise
 
     def forget(self, db: sqlite3.Connection) -> None:
-        """Delete what was written more than `retention_days` ago, some at a time: others write meanwhile."""
+        """Delete what was written more than `retention_days` ago, in portions: others write meanwhile."""
         limit = time.time() - self.retention_days * DAY_SECONDS
         old = f"(SELECT event_id FROM events WHERE recorded_at < ?1 ORDER BY recorded_at LIMIT {FORGET_ROWS})"
         while True:
@@ -180,19 +179,19 @@ class SQLiteMetricsBackend(Exporter):
                 return
 
     def in_place(self) -> bool:
-        """Tell whether the file that is open is the one of its name."""
+        """Return whether the open file is still the one under its name."""
         try:
             return self.path.stat().st_ino == self.inode
         except OSError:
             return False
 
     def disconnect(self) -> None:
-        """Let go of the file; the next write opens it again."""
+        """Close the file; the next write opens it again."""
         db, self.db = self.db, None
         if db is not None:
             db.close()
 
     def close(self) -> None:
-        """Close the file, once what is being written is."""
+        """Close the file, after any write in progress."""
         with self.writing:
             self.disconnect()

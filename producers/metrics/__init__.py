@@ -1,4 +1,4 @@
-"""A node's own Prometheus metrics, and the server that a scrape asks.
+"""A node's own Prometheus metrics, and the server that Prometheus scrapes.
 
 Imports the outbox's figures and the contract.
 """

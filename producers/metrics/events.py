@@ -1,4 +1,4 @@
-"""What events say as Prometheus metrics: the specification's, and those that a node's own code registered."""
+"""Events as Prometheus metrics: the specification's, and those that a node's own code registered."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EventMetrics:
         self.lock = threading.Lock()
 
     def add(self, metric: RegisteredMetric) -> None:
-        """Have a metric of the node's own code."""
+        """Add a metric of the node's own code."""
         import prometheus_client as prometheus
 
         kinds = {
@@ -50,7 +50,7 @@ class EventMetrics:
                 )
 
     def observe(self, event: Event) -> None:
-        """Count what an event says."""
+        """Count an event."""
         for snapshot in snapshots_of(event):
             self.observe_snapshot(snapshot)
         if isinstance(event, EvolutionCompleted):
@@ -73,14 +73,14 @@ class EventMetrics:
             self.specified.gauge(m.EVOLUTION_IMPROVEMENT).labels(agent).set(gain)
 
     def observe_snapshot(self, event: KpiSnapshot) -> None:
-        """Take in an agent's present KPIs."""
+        """Set an agent's current KPIs."""
         kpis = {name: getattr(event, name) for name in (*KPI_NAMES, "overall_performance")} | event.extra
         for name, value in kpis.items():
             if value is not None:
                 self.specified.gauge(m.AGENT_KPI).labels(event.agent_id, name).set(value)
 
     def observe_custom(self, event: CustomMetric) -> None:
-        """Take in an observation of the node's own code."""
+        """Record an observation of the node's own code."""
         metric = self.custom.get(event.name)
         if metric is None:
             return

@@ -1,7 +1,7 @@
-"""A node's own Prometheus metrics: its outbox and recording, the specification's four, its own code's.
+"""A node's own Prometheus metrics: of its outbox and recording, the specification's four, and its own code's.
 
-Needs prometheus_client (`evometrics[prometheus]`). Figures of the node are read when they are scraped; what
-events say is counted as they are recorded (`event_metrics`).
+Needs prometheus_client (`evometrics[prometheus]`). The node's figures are read at each scrape; events are
+counted as they are recorded (`events`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NodeFigures:
-    """What a node tells of itself at one moment; counters since its collector was made.
+    """A node's figures at one moment; counters since its collector was made.
 
     Attributes:
-        oldest: when the oldest event that waits was recorded, Unix seconds; None where none waits.
-        disk_free: bytes left on the outbox's disk; None where that can't be told.
+        oldest: when the oldest waiting event was recorded, Unix seconds; None where none waits.
+        disk_free: bytes left on the outbox's disk; None where that is not known.
     """
 
     depth: int
@@ -68,11 +68,11 @@ class NodeMetrics:
         self.registry.register(self)
 
     def describe(self) -> list[Metric]:
-        """Return nothing: a registry that is given no names does not ask for figures to learn them."""
+        """Return nothing, so that registering does not collect the figures to learn their names."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Give the node's present figures."""
+        """Yield the node's current figures."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         now, found = time.time(), self.figures()

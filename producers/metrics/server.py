@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def serve_metrics(port: int, host: str, metrics: NodeMetrics) -> HealthServer | None:
-    """Listen; None where the address can't be had, which is said: recording goes on without metrics."""
+    """Listen; None where the address can't be bound, which is logged: recording continues without metrics."""
 
     def answer(path: str) -> Response:
         if path == "/metrics":

@@ -1,4 +1,4 @@
-"""The reference orchestrator: who is evolved when, how, and what came of it.
+"""The reference orchestrator: which agent is evolved when and how, and with what result.
 
 Imports the collector.
 """

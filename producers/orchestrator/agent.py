@@ -1,7 +1,7 @@
-"""What an agent must offer to be evolved: four methods, sync or async, of any library.
+"""What an agent must provide to be evolved: four methods, sync or async, with any library.
 
-A sync method runs in a worker thread, so that a CPU-bound agent never blocks the event loop; an async
-one is awaited. The orchestrator never calls two methods of one agent at the same time.
+A sync method runs in a worker thread, so that a CPU-bound agent never blocks the event loop; an async one is
+awaited. The orchestrator never calls two methods of one agent at the same time.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 
 class EvolutionFailed(Exception):
-    """An agent says that a strategy led nowhere; the evolution is recorded as failed, with this reason."""
+    """Raised by an agent where a strategy had no result; recorded as the reason of a failed evolution."""
 
 
 @runtime_checkable
 class KpiObject(Protocol):
-    """An object that gives its KPIs as a map, like `evometrics.producers.events.kpi.AgentKPI`."""
+    """An object that returns its KPIs as a map, like `evometrics.producers.events.kpi.AgentKPI`."""
 
     def to_dict(self) -> Mapping[str, float]:
         """Return the KPIs by name."""
@@ -33,7 +33,7 @@ class KpiObject(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EvolutionContext:
-    """What an agent is told about the evolution it goes through.
+    """What an agent is told about the evolution that it is going through.
 
     Attributes:
         generation: the generation that this evolution produces, counted from 1.
@@ -64,7 +64,7 @@ class EvolvableAgent(Protocol):
         ...
 
     def export_state(self) -> Any:
-        """Return all that `roll_back` needs; later changes of the agent must not reach into it."""
+        """Return everything that `roll_back` needs; later changes of the agent must not affect it."""
         ...
 
     def apply_strategy(
@@ -72,13 +72,13 @@ class EvolvableAgent(Protocol):
     ) -> Sequence[str] | Awaitable[Sequence[str] | None] | None:
         """Evolve by `strategy` and return insights, one text each ("warning: ..." counts as a warning).
 
-        Raises `EvolutionFailed` where the strategy leads nowhere; any other exception is recorded as a
+        Raises `EvolutionFailed` where the strategy has no result; any other exception is recorded as a
         failure too. In both cases the orchestrator rolls back to the state exported before.
         """
         ...
 
     def roll_back(self, state: Any) -> Any:
-        """Take back a state that `export_state` returned; afterwards the agent answers as it did then."""
+        """Restore a state that `export_state` returned; afterwards the agent answers as it did then."""
         ...
 
 
@@ -89,9 +89,9 @@ async def call(method: Callable[..., T | Awaitable[T]], *args: Any) -> T:
 
 
 async def measure(agent: EvolvableAgent) -> dict[str, float]:
-    """Evaluate an agent and return its KPIs as a checked map; what is None is left out.
+    """Evaluate an agent and return its KPIs as a checked map; those that are None are left out.
 
-    Raises `TypeError` or `ValueError` naming agent and KPI where the answer is no map of finite numbers.
+    Raises `TypeError` or `ValueError` naming agent and KPI where the result is not a map of finite numbers.
     """
     answer = await call(agent.evaluate_kpi)
     kpis = answer.to_dict() if isinstance(answer, KpiObject) else answer

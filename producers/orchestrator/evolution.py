@@ -27,7 +27,7 @@ Status = Literal["succeeded", "failed", "rolled_back"]
 
 @dataclass(frozen=True, slots=True)
 class EvolutionPlan:
-    """What is to be done to an agent, and why; the result is kept where performance rises by `min_gain`."""
+    """What to do to an agent, and why; the result is kept if performance rises by `min_gain`."""
 
     strategy: Strategy
     evolution_type: str
@@ -39,7 +39,7 @@ class EvolutionPlan:
 
 @dataclass(frozen=True, slots=True)
 class EvolutionOutcome:
-    """What became of one evolution.
+    """Result of one evolution.
 
     Attributes:
         status: succeeded (kept), rolled_back (worse than asked for) or failed (it raised).
@@ -47,9 +47,9 @@ class EvolutionOutcome:
         after: KPIs of the evolved agent, also where it was rolled back; empty where it failed before.
         kpis: KPIs of the agent as it is now; empty where it can't be measured.
         gain: performance after minus before; None where one of them is unknown.
-        rolled_back: whether the agent was set back to its state before.
-        intact: False where it could not be set back; it must not go on.
-        retired: whether the orchestrator took the agent out of its pool afterwards.
+        rolled_back: whether the agent was restored to its previous state.
+        intact: False where it could not be restored; it must not be used any more.
+        retired: whether the orchestrator removed the agent from its pool afterwards.
     """
 
     agent_id: str
@@ -72,9 +72,9 @@ async def evolve(
     plan: EvolutionPlan,
     collector: EvolutionMetricsCollector,
 ) -> EvolutionOutcome:
-    """Carry out one evolution and record it: started, the KPIs before, progress, the KPIs after, completed.
+    """Perform one evolution and record it: start, the KPIs before, progress, the KPIs after, completion.
 
-    Whatever the agent raises ends as a recorded failure, never as an exception here.
+    Whatever the agent raises becomes a recorded failure, never an exception here.
     """
     async with collector.evolution(
         agent.agent_id,
@@ -104,7 +104,7 @@ async def evolve(
 async def attempt(
     agent: EvolvableAgent, before: Mapping[str, float], plan: EvolutionPlan, run: EvolutionRun
 ) -> EvolutionOutcome:
-    """Apply the strategy, measure, and keep the result or set the agent back."""
+    """Apply the strategy, measure, and keep the result or restore the agent."""
     outcome = EvolutionOutcome(agent.agent_id, plan.strategy.name, plan.generation, "failed", "")
     try:
         state = await call(agent.export_state)
@@ -146,7 +146,7 @@ async def attempt(
 async def apply(
     agent: EvolvableAgent, before: Mapping[str, float], plan: EvolutionPlan, run: EvolutionRun
 ) -> tuple[str, ...]:
-    """Apply the strategy while its progress is recorded in the order reported; return the insights."""
+    """Apply the strategy, recording its progress in the order reported; return the insights."""
     loop = asyncio.get_running_loop()
     reports: asyncio.Queue[tuple[int, float] | None] = asyncio.Queue()
 
@@ -162,13 +162,13 @@ async def apply(
     try:
         insights = await call(agent.apply_strategy, plan.strategy, context)
     finally:
-        loop.call_soon(reports.put_nowait, None)  # behind the reports that the worker thread has put
+        loop.call_soon(reports.put_nowait, None)  # after the reports that the worker thread has queued
         await recording
     return tuple(map(str, insights or ()))
 
 
 async def set_back(agent: EvolvableAgent, state: Any, outcome: EvolutionOutcome) -> EvolutionOutcome:
-    """Roll the agent back and measure it again: what is recorded is what is, not what should be."""
+    """Roll the agent back and measure it again: its actual KPIs are recorded, not the expected ones."""
     try:
         await call(agent.roll_back, state)
     except Exception as error:
@@ -206,7 +206,7 @@ async def record_unmeasurable(
     generation: int,
     collector: EvolutionMetricsCollector,
 ) -> EvolutionOutcome:
-    """Record as failed an evolution that could not begin, as the agent can't be measured."""
+    """Record as failed an evolution that could not begin because the agent can't be measured."""
     reason = f"error: evaluate_kpi: {describe(error)}"
     async with collector.evolution(
         agent.agent_id, evolution_type=evolution_type, trigger_reason=trigger_reason, generation=generation

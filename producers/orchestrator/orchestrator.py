@@ -32,7 +32,7 @@ from evometrics.schemas.kpis.performance import KpiThresholds, should_evolve, sh
 
 log = logging.getLogger(__name__)
 
-#: The clock may be set while a night is waited for: it is looked at again after so many seconds.
+#: The clock may be set while waiting for a night: it is checked again after this many seconds.
 CLOCK_CHECK_SECONDS = 60.0
 WHY_WEAKEST = 3
 
@@ -40,9 +40,9 @@ WHY_WEAKEST = 3
 class NightlyEvolutionOrchestrator:
     """Evolves a pool of agents and records it with a collector that the caller has started.
 
-    Agents are independent: what one raises is recorded as its failure, and the night goes on. `replace`,
-    where given, makes a retired agent's successor (in a worker thread). `on_evolution` is called after each
-    evolution, in the event loop.
+    Agents are independent: an exception of one is recorded as its failure, and the night continues.
+    `replace`, if given, makes a retired agent's successor (in a worker thread). `on_evolution` is called
+    after each evolution, in the event loop.
     """
 
     def __init__(
@@ -72,22 +72,22 @@ class NightlyEvolutionOrchestrator:
 
     @property
     def agents(self) -> tuple[EvolvableAgent, ...]:
-        """The agents in the pool; none before `start`."""
+        """The agents in the pool; empty before `start`."""
         return tuple(pooled.agent for pooled in self._pool)
 
     async def start(self) -> None:
-        """Take in the agents given, each with a baseline snapshot (errors: see `add`)."""
+        """Add the agents given, each with a baseline snapshot (errors: see `add`)."""
         given, self._given = self._given, []
         for agent in given:
             if not self._stopping.is_set():
                 await self.add(agent)
 
     async def add(self, agent: EvolvableAgent) -> None:
-        """Take in one more agent; raises what `AgentPool.add` does."""
+        """Add one more agent; raises the errors of `AgentPool.add`."""
         await self._pool.add(agent)
 
     def stop(self) -> None:
-        """Begin nothing more; evolutions under way are finished. May be called by a signal handler."""
+        """Start no more evolutions; running ones are finished. May be called by a signal handler."""
         self._stopping.set()
 
     async def run(self) -> None:
@@ -110,7 +110,7 @@ class NightlyEvolutionOrchestrator:
     async def run_night(self, *, budget: int | None = None, everyone: bool = False) -> NightReport:
         """Evolve once each agent whose KPIs call for it (or `everyone`), at most `budget` of them.
 
-        An agent fit for retirement is given this one chance: it is retired only after an evolution. Recorded
+        An agent due for retirement is given this one chance: it is retired only after an evolution. Recorded
         as system event `night_finished`.
         """
         started = time.monotonic()
@@ -153,7 +153,7 @@ class NightlyEvolutionOrchestrator:
         return outcome is not None and outcome.status == "succeeded"
 
     async def snapshot_agents(self) -> None:
-        """Record a continuous snapshot of each agent; one that can't be measured is logged and left out."""
+        """Record a continuous snapshot of each agent; one that can't be measured is logged and skipped."""
         for pooled in self._pool:
             async with pooled.lock:
                 if pooled.agent.agent_id not in self._pool or self._stopping.is_set():
@@ -172,7 +172,7 @@ class NightlyEvolutionOrchestrator:
         trigger_reason: str = "",
         claim: Callable[[Mapping[str, float] | None], bool] = lambda kpis: True,
     ) -> EvolutionOutcome | None:
-        """Measure an agent and, where its KPIs claim it, evolve it; None where not."""
+        """Measure an agent and evolve it if its KPIs call for it; None where they do not."""
         agent = pooled.agent
         async with pooled.lock:
             if agent.agent_id not in self._pool:
@@ -218,7 +218,7 @@ class NightlyEvolutionOrchestrator:
         )
 
     async def _retire_where_due(self, outcome: EvolutionOutcome) -> EvolutionOutcome:
-        """Retire the agent where its KPIs say so or it could not be rolled back."""
+        """Retire the agent if its KPIs call for it or it could not be rolled back."""
         reason = why_retire(outcome.kpis, self._thresholds) if outcome.intact else "it can't be rolled back"
         if not reason:
             return outcome
@@ -235,7 +235,7 @@ class NightlyEvolutionOrchestrator:
             await self.snapshot_agents()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not beyond `stop`."""
+        """Wait, but not past `stop`."""
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:
@@ -243,7 +243,7 @@ class NightlyEvolutionOrchestrator:
 
 
 def why_evolve(kpis: Mapping[str, float]) -> str:
-    """Say which KPIs are furthest from their goals, e.g. `weak: accuracy 0.61, reliability 0.7`."""
+    """Return the KPIs that are furthest from their goals, e.g. `weak: accuracy 0.61, reliability 0.7`."""
     weak = list(shortfalls(kpis))[:WHY_WEAKEST]
     return (
         "weak: " + ", ".join(f"{name} {kpis[name]:.2g}" for name in weak) if weak else "every KPI at its goal"

@@ -1,4 +1,4 @@
-"""The agents an orchestrator looks after: taken in with a baseline, retired with a record."""
+"""The agents of an orchestrator: added with a baseline, retired with a record."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from evometrics.schemas.kpis.performance import KpiThresholds, below, performanc
 
 log = logging.getLogger(__name__)
 
-#: Returns the successor of the agent with this id; it has an id of its own.
+#: Returns the successor of the agent with this id; the successor has an id of its own.
 Replace = Callable[[str], EvolvableAgent]
 
 
 @dataclass(slots=True)
 class PooledAgent:
-    """An agent, how often it has been evolved, and the lock under which its methods are called."""
+    """An agent, the number of its evolutions, and the lock under which its methods are called."""
 
     agent: EvolvableAgent
     generation: int = 0
@@ -27,7 +27,7 @@ class PooledAgent:
 
 
 class AgentPool:
-    """Agents by id; a snapshot of the pool can be walked through while agents come and go."""
+    """Agents by id; a snapshot of the pool can be iterated while agents come and go."""
 
     def __init__(self, collector: EvolutionMetricsCollector, replace: Replace | None = None) -> None:
         self._collector = collector
@@ -50,10 +50,11 @@ class AgentPool:
             raise KeyError(f"agent {agent_id!r} is not in the pool; add it first") from None
 
     async def add(self, agent: EvolvableAgent) -> None:
-        """Take in an agent and record its baseline snapshot.
+        """Add an agent and record its baseline snapshot.
 
-        Raises `TypeError` where it is no `EvolvableAgent` or gives no KPI map, `ValueError` where its id is
-        empty or taken or a KPI is not finite, and what its `evaluate_kpi` raises; it is not taken in then.
+        Raises `TypeError` where it is not an `EvolvableAgent` or returns no KPI map, `ValueError` where its
+        id is empty or taken or a KPI is not finite, and whatever its `evaluate_kpi` raises; it is then not
+        added.
         """
         if not isinstance(agent, EvolvableAgent):
             raise TypeError(
@@ -69,7 +70,7 @@ class AgentPool:
         self._agents[agent.agent_id] = PooledAgent(agent)
 
     async def retire(self, agent_id: str, reason: str, kpis: Mapping[str, float]) -> None:
-        """Take an agent out, record `agent_retired`, and take in its successor where there is to be one."""
+        """Remove an agent, record `agent_retired`, and add its successor if there is one."""
         pooled = self._agents.pop(agent_id)
         score = performance(kpis)
         await self._collector.record_system_event(
@@ -89,7 +90,7 @@ class AgentPool:
 
 
 def why_retire(kpis: Mapping[str, float], thresholds: KpiThresholds) -> str:
-    """Say which limits an agent falls short of, e.g. `accuracy 0.31 < 0.4`; empty where none."""
+    """Return the limits that an agent falls short of, e.g. `accuracy 0.31 < 0.4`; empty if none."""
     score = performance(kpis)
     reasons = []
     if score is not None and score < thresholds.retire_below:

@@ -1,4 +1,4 @@
-"""What a night is set to, and what it came to."""
+"""Settings and result of nightly runs."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class OrchestratorSettings:
 
 @dataclass(frozen=True, slots=True)
 class NightReport:
-    """What one night, or several added up, came to.
+    """Result of one night, or of several added up.
 
     Attributes:
         agents: agents in the pool at the end.
-        seconds: time the nights took.
+        seconds: duration of the nights.
     """
 
     evolutions: int = 0
@@ -60,7 +60,6 @@ class NightReport:
 
     @classmethod
     def of(cls, outcomes: Iterable[EvolutionOutcome], *, agents: int, seconds: float) -> NightReport:
-        """Count outcomes."""
         all_of = list(outcomes)
         return cls(
             evolutions=len(all_of),

@@ -35,16 +35,15 @@ class NightlySchedule:
     def next_run(self, now: datetime) -> datetime:
         """Return the first start after `now`, in UTC; exactly one for each local date.
 
-        A time that the clock skips in spring is taken as much after midnight as on other days (02:30
-        becomes 03:30); one that comes twice in autumn is the first of the two. Raises `ValueError` where
-        `now` has no time zone.
+        A time that is skipped in spring keeps its distance from midnight (02:30 becomes 03:30); of a time
+        that comes twice in autumn the first counts. Raises `ValueError` where `now` has no time zone.
         """
         if now.tzinfo is None:
             raise ValueError(f"next_run: now={now} has no time zone; pass datetime.now(UTC)")
         day = now.astimezone(self.zone).date() - timedelta(days=1)
         while True:
-            # in UTC: Python compares times of one zone by the wall clock, and one that the clock shows twice
-            # equals no time of another zone
+            # in UTC: Python compares times of one zone by the wall clock, and a time that occurs twice equals
+            # no time of another zone
             start = datetime.combine(day, self.at, self.zone).astimezone(UTC)
             if start > now.astimezone(UTC):
                 return start

@@ -1,7 +1,7 @@
-"""Evolution strategies: what there is to try, and which to try next.
+"""Evolution strategies: which exist, and which to try next.
 
-A strategy says what it aims at; how it is carried out is the agent's business (`apply_strategy`), so the
-same catalogue serves a scikit-learn model and a prompt-driven agent.
+A strategy states its aim; how it is carried out is up to the agent (`apply_strategy`), so the same catalogue
+serves a scikit-learn model and a prompt-driven agent.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Strategy:
     Attributes:
         name: recorded as `strategy` and `strategy_used`.
         risk_level: how likely it is to make the agent worse.
-        target_gain: the gain in overall performance it aims at (0-1).
-        improves: the KPIs it works on; it is tried when these are weak.
+        target_gain: the gain in overall performance that it aims at (0-1).
+        improves: the KPIs that it works on; it is tried when these are weak.
     """
 
     name: str
@@ -71,7 +71,7 @@ class StrategyRegistry:
             self.register(strategy)
 
     def register(self, strategy: Strategy) -> None:
-        """Add a strategy; raises `ValueError` where another one has its name."""
+        """Add a strategy; raises `ValueError` where its name is taken by a different one."""
         if strategy.name in self._strategies:
             raise ValueError(f"strategy {strategy.name}: already registered; give the new one another name")
         self._strategies[strategy.name] = strategy
@@ -103,7 +103,7 @@ def standard_strategies() -> StrategyRegistry:
     )
 
 
-#: What an agent should reach; a KPI short of its goal is weak. `LOWER_IS_BETTER` names the others' sense.
+#: What an agent should reach; a KPI short of its goal is weak. KPIs in `LOWER_IS_BETTER` have upper limits.
 KPI_GOALS: Mapping[str, float] = {
     "accuracy": 0.95,
     "success_rate": 0.95,
@@ -136,11 +136,11 @@ def shortfalls(kpis: Mapping[str, float]) -> dict[str, float]:
 
 
 class StrategySelector:
-    """Chooses by what the KPIs say is weak and by what has worked for this agent, and explores.
+    """Chooses by which KPIs are weak and what has worked for this agent, and explores.
 
-    A strategy's score is the mean shortfall of the KPIs it works on, halved for each failure in a row that
-    this agent has had with it. With probability `exploration` any strategy is drawn instead. The draw is
-    seeded by seed, agent and generation, so the order in which agents are evolved changes nothing.
+    A strategy's score is the mean shortfall of the KPIs that it works on, halved for each failure in a row
+    that this agent has had with it. With probability `exploration` a random strategy is chosen instead. The
+    draw is seeded by seed, agent and generation, so the order in which agents are evolved does not matter.
     """
 
     def __init__(self, registry: StrategyRegistry, *, exploration: float, seed: int) -> None:
@@ -169,7 +169,7 @@ class StrategySelector:
         return draw.choice([s for s in strategies if scores[s.name] == best])
 
     def observe(self, agent_id: str, strategy: Strategy, succeeded: bool) -> None:
-        """Take note of how a strategy went with an agent."""
+        """Note whether a strategy succeeded with an agent."""
         failures = self._failures.setdefault(agent_id, {})
         failures[strategy.name] = 0 if succeeded else failures.get(strategy.name, 0) + 1
 

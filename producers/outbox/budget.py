@@ -1,4 +1,4 @@
-"""What an outbox holds, and what is let in where its space is short: progress events go first."""
+"""Accounting of what an outbox holds, and what it sheds when it is full; progress events are shed first."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from evometrics.producers.outbox.handover import HandOver
 from evometrics.producers.outbox.row import Row, size_of
 from evometrics.schemas.topics import EVOLUTION_PROGRESSED
 
-#: Where the outbox is full, queued progress events go until it is this full.
+#: When the outbox is full, queued progress events are shed until it is this full.
 SHED_TO = 0.9
 SHED_BATCH = 1000
 PROGRESS = EVOLUTION_PROGRESSED.name
 
 
 class Space:
-    """The books of one outbox. Changed by its writing thread only.
+    """Accounting of one outbox. Changed by its writing thread only.
 
     Attributes:
-        recorded: by topic, events that are or were on disk; less those shed again later.
+        recorded: by topic, events that are or were on disk, except those shed again later.
         shed: by topic, events dropped because the outbox was full.
-        depth: rows that wait.
+        depth: rows waiting to be sent.
         bytes: their size.
-        high_water: the largest size since it was last set to 0.
+        high_water: the largest size since it was last reset to 0.
     """
 
     def __init__(self, max_bytes: float, handover: HandOver) -> None:
@@ -39,23 +39,23 @@ class Space:
         self.shed_after = 0
 
     def empty(self) -> None:
-        """Begin with a new file; what is in the one before is no longer this outbox's."""
+        """Start over with a new file; the rows of the previous one no longer belong to this outbox."""
         self.depth = self.bytes = self.high_water = self.progress_rows = 0
 
     def restock(self, file: OutboxFile) -> None:
-        """Count anew what a file holds that took another's place."""
+        """Recount from a file that has replaced the previous one."""
         self.depth, self.bytes, self.progress_rows = file.stock(PROGRESS)
 
     def came(self, rows: Sequence[Row]) -> None:
-        """Count rows that are on disk now."""
+        """Add rows that are on disk now."""
         self.recorded.update([row.topic for row in rows])
         self.count(rows, 1)
 
     def went(self, rows: Sequence[Row]) -> None:
-        """Count rows that were deleted because the broker has them."""
+        """Subtract rows that were deleted because the broker has them."""
         self.count(rows, -1)
         if not self.depth:
-            self.bytes = 0  # what was put right (`clock_repair`) weighs more than it did when it came
+            self.bytes = 0  # an event that `clock_repair` corrected is larger than it was when it was added
 
     def count(self, rows: Sequence[Row], sign: int) -> None:
         self.depth += sign * len(rows)
@@ -64,7 +64,7 @@ class Space:
         self.high_water = max(self.high_water, self.bytes)
 
     def fit(self, file: OutboxFile, batch: Sequence[Row]) -> list[bool]:
-        """Decide what of a batch is stored: where space is short progress goes first, queued or new."""
+        """Return which rows of a batch are stored; where space is short, progress is shed, queued or new."""
         wanted = size_of(batch)
         if self.bytes + wanted <= self.max_bytes:
             return [True] * len(batch)
@@ -85,7 +85,7 @@ class Space:
         return stored
 
     def shed_queued(self, file: OutboxFile, wanted: int) -> None:
-        """Drop queued progress events, oldest first, that the publisher does not yet hold."""
+        """Shed queued progress events, oldest first, that the publisher does not hold yet."""
         excess = self.bytes + wanted - SHED_TO * self.max_bytes
         with self.handover.reading:
             self.handover.drop()

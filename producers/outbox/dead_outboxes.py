@@ -1,7 +1,7 @@
-"""Finds the outboxes that dead processes left, and says what else stands under such names.
+"""Finds the outboxes of dead processes, and tells them from other files with similar names.
 
-A name proves nothing: a user's backup of October 1st may be called `evolution_metrics-20261001-1.db`. What is
-not ours is neither locked nor opened for writing, and nothing is made beside it.
+A name proves nothing: a user's backup of October 1st may be called `evolution_metrics-20261001-1.db`. A file
+that is not an outbox is neither locked nor opened for writing, and no file is created beside it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from evometrics.producers.sqlite.kinds import Whose, whose
 
 
 class LockFile(Enum):
-    """What stands where an outbox has its lock."""
+    """What was found under the name of an outbox's lock file."""
 
     OURS = "ours"
     EMPTY = "empty, as the releases without figures left it"
@@ -43,7 +43,8 @@ class LockFile(Enum):
 def dead_outboxes(db_path: Path) -> Iterator[OutboxLock]:
     """Lock and yield the outboxes beside `db_path` whose process has ended, oldest first.
 
-    The file of one may be damaged or missing. What can't be adopted is named in the log once, and stays.
+    An outbox's database may be damaged or missing. Each file that can't be adopted is logged once and left
+    alone.
     """
     try:
         names = names_beside(db_path)
@@ -61,7 +62,10 @@ def dead_outboxes(db_path: Path) -> Iterator[OutboxLock]:
 
 
 def dead_outbox(path: Path, process: int) -> OutboxLock | None:
-    """Lock one; None where it is in use, or not an outbox. Raises OSError where it may not be used."""
+    """Return the lock of one outbox; None where it is in use or is not an outbox.
+
+    Raises OSError where permissions forbid its use.
+    """
     kept = lock_file(path)
     if kept is LockFile.FOREIGN:
         tell_once(path, f"{lock_path(path).name} beside it is not a lock of ours; both are left as they are")
@@ -85,7 +89,7 @@ def dead_outbox(path: Path, process: int) -> OutboxLock | None:
 
 
 def lock_file(path: Path) -> LockFile:
-    """Return what stands where an outbox has its lock, not touching it. Raises OSError."""
+    """Return what the name of an outbox's lock file leads to, without touching it. Raises OSError."""
     try:
         found = lock_path(path).lstat()
     except FileNotFoundError:
@@ -98,13 +102,13 @@ def lock_file(path: Path) -> LockFile:
 
 
 def adoptable(path: Path, kept: LockFile) -> bool:
-    """Tell whether what stands under a name is an outbox or what is left of one; name what is neither."""
+    """Return whether this is an outbox or the remains of one; log it where it is neither."""
     found = whose(path, OUTBOX)
     if found is Whose.OURS:
         return True
     ours = kept is LockFile.OURS
     if found is Whose.NOTHING:
-        # Where the file is missing, only its lock proves that there was one.
+        # Where the database is missing, only its lock file proves that there was an outbox.
         return ours
     if found is Whose.NEWER:
         tell_once(path, "an outbox of a newer release; it is left to that release", logging.ERROR)
@@ -117,7 +121,7 @@ def adoptable(path: Path, kept: LockFile) -> bool:
 
 
 def check_writable(path: Path) -> None:
-    """Raise PermissionError where an outbox could be read but not emptied: it would be sent twice."""
+    """Raise PermissionError where an outbox can be read but not deleted from: it would be sent twice."""
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise PermissionError("its folder can't be written")
     for file in (path, *(beside(path, ending) for ending in (WAL, SHM, JOURNAL, REBUILT))):
@@ -126,7 +130,7 @@ def check_writable(path: Path) -> None:
 
 
 def in_use(path: Path, process: int) -> None:
-    """Name an outbox that is held though the process that made it, or has adopted it since, is not there."""
+    """Log an outbox that is locked although the process that made it, or last adopted it, is not running."""
     record = read_record(lock_path(path).read_bytes()[:BYTES])
     process = process if record is None else record.process
     try:
@@ -142,7 +146,7 @@ def in_use(path: Path, process: int) -> None:
 
 
 def waits(path: Path) -> str:
-    """Return how many events an outbox should hold, in words."""
+    """Return, as text, how many events an outbox should hold."""
     try:
         record = read_record(lock_path(path).read_bytes()[:BYTES])
     except OSError:
@@ -151,7 +155,7 @@ def waits(path: Path) -> str:
 
 
 def unusable(path: Path, error: OSError) -> str:
-    """Return what to do about an outbox that this user may not use."""
+    """Return what to do about an outbox that this user has no permission to use."""
     try:
         found = path.lstat()
         owner = f"it belongs to user {found.st_uid}, mode {stat.filemode(found.st_mode)}; "

@@ -1,4 +1,4 @@
-"""One outbox on disk: a SQLite file. Who may use it is told by its lock (`outbox_names`)."""
+"""One outbox on disk: a SQLite file. Its lock (`names`) decides who may use it."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from evometrics.producers.sqlite.kinds import definitions, words
 from evometrics.schemas.service.disk import space_of
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat, decode
 
-#: Most rows in one statement. It is for a multiple of `STEP` rows, or for fewer than that, so that there are
-#: few different ones: each is kept, with the rows it last wrote.
+#: Most rows in one statement. A statement takes a multiple of `STEP` rows, or fewer than `STEP`, which keeps
+#: the number of distinct statements small: SQLite caches each, together with the rows it last wrote.
 PORTION = 1000
 STEP = 64
-#: What a statement binds for each row.
+#: Parameters that a statement binds for each row.
 COLUMNS = 6
-#: The tally's lowest number is looked up with every so many-th deletion; in between it may be too low.
+#: The tally's lowest number is looked up with every 16th deletion; in between it may be too low.
 FIRST_EVERY = 16
 LAST_SEQ = 2**63 - 1
 #: Rows are read in portions of about this many bytes.
 READ_BYTES = 4_000_000
-#: Rows that are marked as sent are deleted in portions of about this many.
+#: Rows marked as sent are deleted in portions of about this many.
 SWEEP_ROWS = 5000
-#: Bytes of a page: a large one holds many rows, and a commit of a few hundred rows writes few pages.
+#: Page size, bytes: a large page holds many rows, so a commit of a few hundred rows writes few pages.
 PAGE_BYTES = 16_384
-#: The WAL is copied into the database when it has this many pages, on a small disk a sixteenth of its size.
-#: A row that was sent meanwhile is gone by then, and need not be copied.
+#: The WAL is checkpointed when it has this many pages; on a small disk, at a sixteenth of the disk's size.
+#: A row that was sent in the meantime is gone by then and need not be copied.
 WAL_PAGES, LEAST_WAL_PAGES, WAL_SHARE = 1000, 32, 1 / 16
-#: An outbox takes no events in while its disk has less room than for so many such logs: one to write, one to
-#: copy, and one for whoever shares the disk.
+#: An outbox accepts no events while its disk has less room than for this many such logs: one to write, one to
+#: copy, and one for other users of the disk.
 KEPT_FREE_LOGS = 3
-#: The WAL is cut back to this size, bytes, once its content is in the database.
+#: The WAL is truncated to this size, bytes, after a checkpoint.
 WAL_LIMIT = 16_000_000
 
 
 def wal_pages(disk_bytes: int) -> int:
-    """Return how long a log may grow on a disk of that size, pages."""
+    """Return how many pages the WAL may grow to on a disk of this size."""
     return max(LEAST_WAL_PAGES, min(WAL_PAGES, int(disk_bytes * WAL_SHARE / PAGE_BYTES)))
 
 
 def kept_free(disk_bytes: int) -> int:
-    """Return how much room of a disk of that size is kept for deleting what is sent, bytes."""
+    """Return how many bytes of a disk of this size are reserved for deleting what was sent."""
     return KEPT_FREE_LOGS * wal_pages(disk_bytes) * PAGE_BYTES
 
 
@@ -66,7 +66,7 @@ def portions(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:
 
 
 class OutboxFile:
-    """The SQLite side. Not safe for several threads at once: each opens its own."""
+    """The SQLite side. Not thread-safe: each thread opens its own."""
 
     def __init__(
         self,
@@ -78,11 +78,10 @@ class OutboxFile:
     ) -> None:
         """Open or create the file.
 
-        `tally`: where to keep how many rows it should hold. `marks`: which of its rows are sent; these are
-        neither read nor counted. `alone`: no other handle reads it, so that SQLite keeps the index of the log
-        in memory, where it would need disk space.
-        Raises `OutboxError`; where it is an outbox that can't be read as it was written, `OutboxDamaged`;
-        where there is no room for the files beside it, `OutboxFull`.
+        `tally`: where to record how many rows it should hold. `marks`: which of its rows are sent; these are
+        neither read nor counted. `alone`: no other handle reads the file, so SQLite keeps the WAL index in
+        memory instead of in a file that takes disk space. Raises `OutboxError`; `OutboxDamaged` where it is
+        an outbox whose content is damaged; `OutboxFull` where there is no room for the files beside it.
         """
         self.path = path
         self.tally = tally
@@ -111,7 +110,7 @@ class OutboxFile:
             raise
 
     def prepare(self) -> None:
-        """Make an empty database an outbox, and set how SQLite is to work with it."""
+        """Turn an empty database into an outbox, and set SQLite's pragmas."""
         database = self.connection
         if self.alone:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -122,7 +121,7 @@ class OutboxFile:
         if not tables and application == 0:
             database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            # Before there is a log, so that the file itself says from the first moment whose it is.
+            # Before there is a WAL, so that the file itself identifies its owner from the first moment.
             database.executescript(f"BEGIN; {OUTBOX.marks()}; COMMIT")
         elif not OUTBOX.knows(tables):
             said = f"outbox {self.path}: it does not hold the table of an outbox; give another db_path"
@@ -130,9 +129,9 @@ class OutboxFile:
                 raise OutboxDamaged(said, database)
             raise OutboxError(said)
         database.execute("PRAGMA journal_mode = WAL")
-        # A commit survives a power loss, not only the process's end.
+        # A commit survives a power loss, not only the end of the process.
         database.execute("PRAGMA synchronous = FULL")
-        # What is deleted need not be overwritten, as some builds of SQLite do by default.
+        # Deleted data need not be overwritten, as some builds of SQLite do by default.
         database.execute("PRAGMA secure_delete = OFF")
         pages = wal_pages(space_of(self.path).total)
         database.execute(f"PRAGMA wal_autocheckpoint = {pages}")
@@ -140,20 +139,19 @@ class OutboxFile:
         self.unchecked = bool(tables) and words(tables[0][1]) in (words(RELEASED), words(UPGRADED))
         if tables and words(tables[0][1]) == words(RELEASED):
             database.executescript(UPGRADE)
-        definitions(database)  # opens the log, which is then there to be watched
+        definitions(database)  # opens the WAL, so that `Presence` finds its file
         places = database.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         self.portion = min(PORTION, places // COLUMNS)
         self.marked = sum(1 for _ in self.marked_rows())
 
     def close(self) -> None:
-        """Close the file."""
         self.connection.close()
 
     def write(self, rows: Sequence[Row], sent: Sequence[int]) -> None:
         """Add rows and delete sent ones, in one commit.
 
-        Few statements, whatever the number of rows: each gives up the interpreter's lock and waits to get it
-        back, which takes milliseconds beside an evolution that computes.
+        Few statements, whatever the number of rows: each one releases the GIL and waits to get it back, which
+        takes milliseconds beside an evolution that computes.
         """
         execute, now = self.connection.execute, time.time_ns() // 1_000_000
         with self.writing:
@@ -191,16 +189,16 @@ class OutboxFile:
                 yield number
 
     def marked_rows(self) -> Iterator[int]:
-        """Return the numbers of rows that are here though they are sent, in order."""
+        """Return the numbers of rows that are still here although they are sent, in order."""
         marks = self.marks
         if marks is not None and marks.last:
             here = takewhile(lambda seq: seq <= marks.last, self.numbers_after(0))
             yield from (seq for seq in here if seq in marks)
 
     def delete(self, sent: Sequence[int]) -> None:
-        """Delete rows that the broker has; mark them as sent where the disk has no room for that.
+        """Delete rows that the broker has; mark them as sent where the disk has no room for deleting.
 
-        Raises `OutboxFull` where not even that can be done.
+        Raises `OutboxFull` where they can't be marked either.
         """
         try:
             self.write((), sent)
@@ -208,7 +206,7 @@ class OutboxFile:
             self.mark(sent)
 
     def mark(self, sent: Sequence[int]) -> None:
-        """Mark rows that are here as sent, which needs no space. Raises `OutboxFull`."""
+        """Mark rows that are still here as sent, which needs no space. Raises `OutboxFull`."""
         if self.marks is None:
             raise OutboxFull(f"outbox {self.path}: it has no marks")
         new = [seq for seq in sent if seq not in self.marks]
@@ -217,7 +215,7 @@ class OutboxFile:
         self.marked += len(new)
 
     def sweep(self) -> None:
-        """Delete rows that are marked as sent, some at a time. Raises `OutboxFull`."""
+        """Delete rows that are marked as sent, in portions. Raises `OutboxFull`."""
         numbers = list(islice(self.marked_rows(), SWEEP_ROWS))
         before, self.marked = self.marked, 0
         try:
@@ -227,9 +225,9 @@ class OutboxFile:
             self.marked = before
 
     def read_after(self, seq: int, limit: int, upto: int = LAST_SEQ) -> list[Row]:
-        """Return up to `limit` rows after `seq`, in order; fewer of large ones, none at the end.
+        """Return up to `limit` rows after `seq`, in order; fewer where they are large, none at the end.
 
-        Raises `OutboxDamaged` where a row is not as it was written.
+        Raises `OutboxDamaged` where a row is damaged.
         """
         rows: list[Row] = []
         size = 0
@@ -253,17 +251,17 @@ class OutboxFile:
         return rows
 
     def last(self) -> int:
-        """Return the highest number of a row; 0 = there is none."""
+        """Return the highest row number; 0 = there are no rows."""
         with self.reading:
             return int(self.connection.execute("SELECT ifnull(max(seq), 0) FROM outbox").fetchone()[0])
 
     def first(self) -> int:
-        """Return the lowest number of a row; 1 = there is none."""
+        """Return the lowest row number; 1 = there are no rows."""
         with self.reading:
             return int(self.connection.execute("SELECT ifnull(min(seq), 1) FROM outbox").fetchone()[0])
 
     def keep(self, rows: Sequence[Row]) -> None:
-        """Add rows of another file under their numbers; one that is here already stays as it is."""
+        """Add another file's rows under their own numbers; a row that is already here stays as it is."""
         now = time.time_ns() // 1_000_000
         self.connection.execute("BEGIN IMMEDIATE")
         self.connection.executemany(
@@ -283,11 +281,11 @@ class OutboxFile:
         return [each for each in found if self.marks is None or each[0] not in self.marks]
 
     def depth(self) -> int:
-        """Return how many rows wait. Raises `OutboxDamaged`."""
+        """Return how many rows wait to be sent. Raises `OutboxDamaged`."""
         return self.rows() - self.marked
 
     def rows(self) -> int:
-        """Return how many rows there are, those included that are sent. Raises `OutboxDamaged`."""
+        """Return how many rows there are, sent ones included. Raises `OutboxDamaged`."""
         with self.reading:
             return int(self.connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
@@ -302,8 +300,8 @@ class OutboxFile:
         return rows, size, of_topic
 
     def shrink(self) -> None:
-        """Give unused pages back to the file system."""
-        # By executescript, which runs the pragma to its end: `execute` frees a single page.
+        """Return unused pages to the file system."""
+        # By executescript, which runs the pragma to completion: `execute` frees a single page.
         with self.writing:
             self.connection.executescript("PRAGMA incremental_vacuum")
 
@@ -311,7 +309,7 @@ class OutboxFile:
 def verified(
     seq: object, topic: object, key: object, value: object, checksum: object, *, unchecked: bool
 ) -> Row | None:
-    """Return the row that columns hold, None where they are not as they were written.
+    """Return the row that columns hold, None where it is damaged.
 
     `unchecked`: rows of a release without checksums may be among them; those must hold an event.
     """
@@ -322,7 +320,7 @@ def verified(
 
 
 def sound(row: Row) -> bool:
-    """Tell whether a row's event can be decoded, for all that this release knows of its schema."""
+    """Return whether a row's event can be decoded, as far as this release knows its schema."""
     try:
         schema, start = wire().locate(row.value)
     except UnreadableMessage:
@@ -336,7 +334,7 @@ def sound(row: Row) -> bool:
 
 @cache
 def wire() -> WireFormat:
-    """Return the schemas that this release knows."""
+    """Return the wire format with the schemas that this release knows."""
     return WireFormat()
 
 

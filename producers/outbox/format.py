@@ -1,10 +1,10 @@
-"""What an outbox file is: its marks and its table, and those of the releases before."""
+"""The outbox file's format: its application id, version and table, and those of earlier releases."""
 
 from __future__ import annotations
 
 from evometrics.producers.sqlite.kinds import Format
 
-#: "EvOb"; constants that belong to this package alone.
+#: "EvOb"; identifies this package's files.
 APPLICATION = 0x45764F62
 VERSION = 1
 COLUMNS = """CREATE TABLE outbox (
@@ -13,7 +13,7 @@ COLUMNS = """CREATE TABLE outbox (
     key TEXT NOT NULL,
     value BLOB NOT NULL,
     recorded_at INTEGER NOT NULL"""
-#: The release that had neither marks nor checksums, and such a file once this one has taken it over.
+#: The release that had neither marks nor checksums; also such a file after this release has taken it over.
 RELEASED = f"{COLUMNS})"
 UPGRADED = f"{COLUMNS}, checksum INTEGER)"
 OUTBOX = Format(

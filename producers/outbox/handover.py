@@ -1,8 +1,8 @@
-"""The rows that were committed last, handed from the outbox's thread to the publisher in memory.
+"""The most recently committed rows, handed from the outbox's thread to the publisher in memory.
 
-Reading them back from SQLite would cost as much as writing them did. They are on disk all the same: what is
-here is a copy of the file's newest rows, kept while the publisher has read all rows before them and they
-are few. A publisher that has fallen behind reads the file until it has caught up.
+Reading them back from SQLite would cost as much as writing them did. They are on disk all the same: this is a
+copy of the file's newest rows, kept as long as the publisher has read all rows before them and they are few.
+A publisher that has fallen behind reads the file until it has caught up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from evometrics.producers.outbox.row import Row, size_of
 
-#: Most bytes of rows that wait here.
+#: Most bytes of rows waiting here.
 MOST_BYTES = 8_000_000
 
 
@@ -21,9 +21,9 @@ class HandOver:
     """Used by the outbox's thread (`committed`, `drop`) and by the publisher's (`take`, `read_to`).
 
     Attributes:
-        committed_upto: seq of the last row that was committed.
-        read_upto: seq of the last row that the publisher has, or that is gone without it.
-        reading: held while rows are read from the file, and while rows after `read_upto` are taken away.
+        committed_upto: seq of the last committed row.
+        read_upto: seq of the last row that the publisher has read, or that was shed before it was read.
+        reading: held while rows are read from the file, and while rows after `read_upto` are removed.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class HandOver:
         self.size = 0
 
     def committed(self, rows: Sequence[Row]) -> None:
-        """Take in rows that are on disk now, numbered on from `committed_upto`."""
+        """Add rows that are on disk now, numbered consecutively from `committed_upto` + 1."""
         size = size_of(rows)
         with self.lock:
             before = self.rows[-1].seq if self.rows else self.read_upto
@@ -54,7 +54,7 @@ class HandOver:
         return rows
 
     def read_to(self, seq: int) -> None:
-        """Note what the publisher has read from the file; 0 = it reads all again."""
+        """Note what the publisher has read from the file; 0 = it starts again from the beginning."""
         with self.lock:
             self.read_upto = seq
             self.clear()
@@ -65,7 +65,7 @@ class HandOver:
             return list(self.rows)
 
     def drop(self) -> None:
-        """Leave what was not taken to the file alone."""
+        """Discard the copies of rows that were not taken; they are read from the file."""
         with self.lock:
             self.clear()
 

@@ -1,4 +1,4 @@
-"""How long recording took: a histogram that costs a fraction of a microsecond for each event."""
+"""Recording latency: a histogram that costs a fraction of a microsecond per event."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Latency:
     """Counts durations by upper bound, in seconds. Changed by one thread only.
 
     Attributes:
-        counts: durations by bound, not yet summed up; the last is that above all bounds.
+        counts: durations per bucket, not cumulative; the last entry is the +Inf bucket.
         total: their sum.
     """
 
@@ -25,7 +25,7 @@ class Latency:
         self.total += count_waits(rows, self.bounds, self.counts)
 
     def cumulated(self) -> list[tuple[float, int]]:
-        """Return each bound, and infinity, with how many were at most that."""
+        """Return each bound, and infinity, with the number of durations up to it."""
         found: list[tuple[float, int]] = []
         count = 0
         for bound, more in zip((*self.bounds, float("inf")), self.counts, strict=True):

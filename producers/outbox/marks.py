@@ -1,13 +1,13 @@
-"""Which rows of an outbox the broker has although they could not be deleted, for lack of disk space.
+"""Which rows of an outbox the broker has although they could not be deleted for lack of disk space.
 
-To delete a row SQLite first has to write: on a full disk it can't. So the rows are marked as sent in the lock
-file, in its first block, which is there from the outbox's first moment: to overwrite it needs no space. A
-process that adopts the outbox sends none of them again. Once there is room they are deleted; an outbox whose
-rows are all marked is deleted as a whole, which needs no space either. Marks are never taken back: numbers
+To delete a row SQLite first has to write, which it can't on a full disk. So the rows are marked as sent in
+the lock file's first block, which is allocated when the outbox is made: overwriting it needs no space. A
+process that adopts the outbox sends none of these rows again. Once there is room they are deleted; an outbox
+whose rows are all marked is deleted as a whole, which needs no space either. Marks are never undone: numbers
 only grow.
 
 The marks are a number up to which all rows are sent, and a bit for each row after it, because partitions
-acknowledge out of order. Two places take turns, so that a crash while one is written leaves the other.
+acknowledge out of order. Two slots are written alternately, so that a crash during a write leaves the other.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import struct
 import zlib
 from collections.abc import Callable, Collection, Iterable
 
-#: The block that a lock file takes up from the first.
+#: The block that a lock file occupies from the beginning.
 BLOCK = 4096
 HEAD = struct.Struct("<4sIQQ")
 MAGIC = b"sent"
 SLOTS = (512, 2304)
 SLOT_BYTES = 1792
-#: How far after the number up to which all are sent a row can be marked.
+#: How far beyond `upto` a row can be marked.
 SPAN = (SLOT_BYTES - HEAD.size) * 8
 
 
@@ -33,11 +33,11 @@ class SentMarks:
 
     Attributes:
         upto: all rows numbered up to this are sent.
-        beyond: those after it that are.
+        beyond: the rows after it that are sent.
     """
 
     def __init__(self, descriptor: int) -> None:
-        """`descriptor`: of the lock file; what it holds is read."""
+        """`descriptor`: of the lock file, whose marks are read."""
         self.descriptor = descriptor
         self.generation, self.upto = 0, 0
         self.beyond: frozenset[int] = frozenset()
@@ -51,13 +51,13 @@ class SentMarks:
 
     @property
     def last(self) -> int:
-        """The highest number that is marked; 0 = none is."""
+        """The highest marked number; 0 = none is marked."""
         return max(self.beyond, default=self.upto)
 
     def add(self, numbers: Iterable[int], rows_after: Callable[[int], Iterable[int]]) -> None:
         """Mark rows; `rows_after` gives the numbers of the outbox's rows after one, in order.
 
-        Raises OSError, also where a row lies too far beyond the first that is not sent.
+        Raises OSError, also where a row is too far beyond the first one that is not sent.
         """
         upto, beyond = self.upto, {*self.beyond, *numbers}
         for seq in rows_after(upto):
@@ -86,7 +86,7 @@ class SentMarks:
 
 
 def read_slot(data: bytes) -> tuple[int, int, frozenset[int]] | None:
-    """Return generation, `upto` and `beyond` that a slot holds, None where it holds nothing whole."""
+    """Return the generation, `upto` and `beyond` that a slot holds, None where its content is incomplete."""
     if len(data) < SLOT_BYTES:
         return None
     magic, checksum, generation, upto = HEAD.unpack_from(data)

@@ -1,4 +1,4 @@
-"""A living collector whose file is taken away under it: its rows go along, before the next commit."""
+"""Moves the rows of a running collector to a new file, before the next commit, when its own was unlinked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evometrics.producers.outbox.rebuilding import Damage
 from evometrics.producers.outbox.row import Row
 from evometrics.producers.outbox.tally import Held
 
-#: A folder that has not changed for so long is known by its time of change.
+#: A folder unchanged for this long is recognized by its modification time alone.
 SETTLED_NS = 1_000_000_000
 
 
@@ -33,7 +33,7 @@ class Presence:
         self.seen = (0, 0)
 
     def holds(self) -> bool:
-        """Tell whether the names still lead to the files; what is unlinked dies with the process.
+        """Return whether the names still lead to the open files; unlinked files die with the process.
 
         As long as the folder has not changed, none of its names has.
         """
@@ -45,7 +45,7 @@ class Presence:
             return True
         if not all(same_file(path, opened) for path, opened in self.files):
             return False
-        # A change within the clock tick of the one before would not show.
+        # A second change within the same clock tick would not show.
         if time.time_ns() - found.st_mtime_ns > SETTLED_NS:
             self.seen = now
         return True
@@ -58,11 +58,10 @@ def move(
     db_path: Path,
     more: Iterable[Row],
 ) -> tuple[OutboxLock, OutboxFile, Damage]:
-    """Copy what can be read through the open handle, and `more`, into a new file; return that.
+    """Copy what the open handle can read, and `more`, into a new file; return lock, file and damage.
 
-    What is left of the old `files` is deleted.
-
-    Raises OSError where none can be made; then the old one stays in use.
+    What is left of the old `files` is deleted. Raises OSError where no new file can be made; then the old one
+    stays in use.
     """
     held, marked = lock.tally.held, file.marked
     new_lock = new_outbox(db_path)

@@ -1,8 +1,8 @@
 """Names of outboxes, and the lock by which a living process owns one.
 
 The lock is a `flock` on a file beside the database, because closing any other handle on the database file
-would drop SQLite's own locks. The kernel frees it when the process ends, however it ends; whoever gets the
-lock of an outbox that is still there adopts what the dead process could not send.
+would drop SQLite's own locks. The kernel releases it when the process ends, however it ends; whoever locks an
+outbox that is still there adopts the events that the dead process could not send.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.service.disk import is_full
 
 LOCK = ".lock"
-#: What SQLite keeps beside a database, and what a rebuilt outbox is called until it takes its place.
+#: Suffixes of the files that SQLite keeps beside a database, and of a rebuilt outbox not yet in place.
 WAL, SHM, JOURNAL, REBUILDING, REBUILT = "-wal", "-shm", "-journal", ".rebuilding", ".rebuilt"
 ASIDE = ".damaged"
 
@@ -31,13 +31,13 @@ class OutboxError(EvometricsError, OSError):
 
 
 class OutboxFull(OutboxError):
-    """The disk has no room for what was to be written, and nothing of it was."""
+    """The disk has no room for the write; nothing was written."""
 
 
 class OutboxDamaged(OutboxError):
-    """The file is an outbox, and what it holds can't be read as it was written.
+    """The file is an outbox, but its content is damaged.
 
-    `handle`: kept open as long as this lives, for closing the last one has SQLite delete the log.
+    `handle`: kept open as long as this lives, because SQLite deletes the WAL when the last handle is closed.
     """
 
     def __init__(self, message: str, handle: sqlite3.Connection | None = None) -> None:
@@ -50,9 +50,9 @@ class OutboxLock:
     """The right to use one outbox file; `close` gives it up.
 
     Attributes:
-        record: how many events it should hold, as found when the lock was taken; None = it does not say.
-        tally: where that is kept up to date from now on.
-        marks: which of its rows are sent, though they are still in it.
+        record: how many events it should hold, as found when it was locked; None = not known.
+        tally: where that number is kept up to date from now on.
+        marks: which of its rows are sent although they are still in it.
     """
 
     path: Path
@@ -67,15 +67,14 @@ class OutboxLock:
 
     @property
     def lock_path(self) -> Path:
-        """The locked file."""
         return lock_path(self.path)
 
     def close(self, *, delete: bool = False) -> None:
-        """Give the outbox up; with `delete` its files go too."""
+        """Release the outbox; with `delete`, delete its files as well."""
         if self.descriptor < 0:
             return
         if delete and self.held():
-            if self.tally.held.rows:  # all marked as sent: nobody is to miss them if this is cut short
+            if self.tally.held.rows:  # all are marked as sent: an interruption must not make them look lost
                 self.tally.begin(Held(0, self.tally.held.last + 1, self.tally.held.last))
             for path in (*database_files(self.path), self.lock_path):
                 path.unlink(missing_ok=True)
@@ -83,7 +82,7 @@ class OutboxLock:
         self.descriptor = -1
 
     def held(self) -> bool:
-        """Tell whether the locked file is still the one that others find."""
+        """Return whether the locked file is still the one that others find under its name."""
         return same_file(self.lock_path, os.fstat(self.descriptor))
 
 
@@ -103,7 +102,7 @@ def database_files(path: Path) -> tuple[Path, ...]:
 
 
 def same_file(path: Path, opened: os.stat_result) -> bool:
-    """Tell whether a path still leads to a file that was opened."""
+    """Return whether a path still leads to the file that was opened."""
     try:
         found = path.stat()
     except OSError:
@@ -112,20 +111,20 @@ def same_file(path: Path, opened: os.stat_result) -> bool:
 
 
 def try_lock(path: Path) -> OutboxLock | None:
-    """Return the lock of an outbox, None where a living process has it."""
+    """Return the lock of an outbox, None where a living process holds it."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     return locked(path, os.open(lock_path(path), flags, 0o600))
 
 
 def locked(path: Path, descriptor: int) -> OutboxLock | None:
-    """Lock the opened lock file of an outbox, None where a living process has it."""
+    """Lock an outbox's open lock file; None where a living process holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None
-    # Between open and flock the file may have been deleted by whoever drained this outbox:
-    # then the lock is on a file that nobody else will find.
+    # Between open and flock, whoever drained this outbox may have deleted the file: then the lock is on a
+    # file that nobody else will find.
     if not same_file(lock_path(path), os.fstat(descriptor)):
         os.close(descriptor)
         return None
@@ -135,7 +134,7 @@ def locked(path: Path, descriptor: int) -> OutboxLock | None:
 def new_outbox(db_path: Path) -> OutboxLock:
     """Lock a name of this process's own beside `db_path`. Raises `OutboxError` naming `db_path`.
 
-    Nothing of that name may be there, nor of a name that SQLite or we would use beside it.
+    No file of that name may exist, nor one that SQLite or this package would use beside it.
     """
     try:
         db_path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,9 +162,10 @@ def new_outbox(db_path: Path) -> OutboxLock:
 
 
 def names_beside(db_path: Path) -> list[tuple[Path, int]]:
-    """Return what is named as an outbox of this very `db_path` would be, and the id of its process.
+    """Return the paths named like outboxes of exactly this `db_path`, each with the process id in its name.
 
-    Also where only the lock or the log of an outbox is left. Raises OSError where the folder can't be read.
+    Includes outboxes of which only the lock or the WAL is left. Raises OSError where the folder can't be
+    read.
     """
     suffix = db_path.suffix or ".db"
     endings = "|".join(map(re.escape, (LOCK, WAL, REBUILT)))
@@ -180,7 +180,7 @@ def names_beside(db_path: Path) -> list[tuple[Path, int]]:
 
 
 def age(path: Path) -> float:
-    """Return when a file was made, for all that the file system knows."""
+    """Return when a file was made, as far as the file system knows."""
     for candidate in (path, lock_path(path)):
         try:
             return candidate.lstat().st_ctime

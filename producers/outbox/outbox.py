@@ -1,8 +1,7 @@
-"""The outbox of a living collector: durable before `append` returns, many events per commit.
+"""The outbox of a running collector: an event is durable once its future resolves; many share a commit.
 
-One thread owns the writing connection. Whatever was appended while it was committing goes into its next
-commit (group commit), so that a commit's fsync is shared by all who wait for it. Appending is safe from any
-thread and any event loop.
+One thread owns the writing connection. Events appended during a commit go into the next one (group commit),
+so that all who wait share one fsync. Appending is safe from any thread and any event loop.
 """
 
 from __future__ import annotations
@@ -33,35 +32,35 @@ logger = logging.getLogger(__name__)
 GROUP_MOST = 1000
 #: Commits begin at least this many seconds apart, unless `group` events wait.
 SPACING = 0.0028
-#: Sent rows are deleted with the commit after this many of them, or this many seconds.
+#: Sent rows are deleted with the commit that follows this many of them, or this many seconds.
 DELETE_ROWS = 1000
 DELETE_PAUSE = 0.05
 COMMIT_ATTEMPTS = 5
 COMPLAIN_SECONDS = 10.0
 COMMIT_PAUSE = 0.2
-#: After more than this waited, the emptied file gives its pages back.
+#: After more than this was queued, the emptied file returns its pages to the file system.
 SHRINK_ABOVE = 8_000_000
-#: The writing thread is at work, and will look at what was appended by itself.
+#: The writing thread is busy and will look at new events without being woken.
 NO_WAKE = 2**63
-#: So long after a deletion that the disk had no room for the next is tried, seconds.
+#: Seconds between attempts to delete, where the disk had no room for it.
 NO_ROOM_PAUSE = 1.0
 FOR_EVER = 3600.0
 
 
 class Outbox:
-    """The events of one collector that are not yet with the broker.
+    """The events of one collector that the broker does not have yet.
 
     Attributes:
         is_open: whether rows can be appended.
-        space: what it holds, by number and size; what was shed because it was full.
-        room: whether its disk has room. Without it nothing new is taken in; what is there is sent.
+        space: what it holds, in rows and bytes; what was shed because it was full.
+        room: whether its disk has room. Without room, no new events are accepted; queued ones are still sent.
         latency: how long rows waited to be on disk, from `append`.
         failed: events that could not be written (disk full or broken).
         undeleted: rows given to `delete` that are still on disk.
-        group: this many events that wait are committed at once; fewer wait for others, see `SPACING`.
+        group: this many waiting events are committed at once; fewer wait for more, see `SPACING`.
         handover: where the publisher gets what was just committed.
         on_commit: called from the writing thread after rows were committed or deleted.
-        let_go_of_file: called before its files are deleted, so that another handle on them is closed.
+        let_go_of_file: called before its files are deleted, so that other handles on them are closed.
     """
 
     def __init__(self, db_path: Path, *, max_bytes: float, group: int) -> None:
@@ -97,11 +96,11 @@ class Outbox:
 
     @property
     def path(self) -> Path:
-        """This outbox's own file; where there was no room for one, `db_path`."""
+        """This outbox's own file; `db_path` where there was no room to make one."""
         return self.db_path if self.lock is None else self.lock.path
 
     def open(self) -> None:
-        """Lock a file of its own and start writing; on a full disk that is done once there is room.
+        """Lock a file of its own and start writing; on a full disk the file is made once there is room.
 
         Raises `OutboxError`.
         """
@@ -116,7 +115,7 @@ class Outbox:
         self.is_open = True
 
     def has_file(self) -> bool:
-        """Tell whether there is room for new events, and a file; make one where there is none."""
+        """Return whether there is room for new events, and a file; make the file where there is none."""
         if not self.room.there():
             return False
         if self.file is not None:
@@ -136,9 +135,9 @@ class Outbox:
         return True
 
     def renew(self) -> None:
-        """Delete the files, for all that they hold is sent; the next event makes others.
+        """Delete the files, all of whose rows are sent; the next event makes new ones.
 
-        This gives a disk without room back what they took up: it needs no space, as deleting rows does.
+        On a full disk this frees the space that they took, and needs none itself, unlike deleting rows.
         """
         assert self.file is not None and self.lock is not None
         with self.handover.reading:
@@ -150,7 +149,7 @@ class Outbox:
             self.space.empty()
 
     def close(self) -> None:
-        """Commit what was appended, end the thread, and delete the file where nothing is left in it."""
+        """Commit what was appended, end the thread, and delete the file where no rows are left in it."""
         with self.mutex:
             self.is_open, self.closing = False, True
             self.wake()
@@ -167,21 +166,21 @@ class Outbox:
         self.thread = self.file = self.files = None
 
     def let_go(self) -> None:
-        """In a forked child: give up the parent's lock, which would else keep its outbox from adoption.
+        """In a forked child: release the parent's lock, so that the parent's outbox can be adopted.
 
-        Nothing else of the parent's is touched, not even to close it. (To close this copy of the lock's
-        descriptor frees nothing while the parent has its own.)
+        Nothing else of the parent's is touched, not even to close it. (Closing this copy of the lock's
+        descriptor releases nothing while the parent has its own.)
         """
         if self.lock is not None:
             self.lock.close()
 
     def append(self, topic: str, key: str, value: bytes) -> asyncio.Future[bool] | None:
-        """Return what comes to be True once the row is on disk, False where it was shed or not written.
+        """Return a future: True once the row is durable, False if it was shed or could not be written.
 
         None where the outbox is not open.
 
-        The row takes its place in the order at the call, not when it is on disk; cancelling the wait does
-        not take it back.
+        The row's place in the order is that of the call, not of the commit; cancelling the future does not
+        withdraw the row.
         """
         row, waiter = Row(0, topic, key, value), asyncio.get_running_loop().create_future()
         with self.mutex:
@@ -194,7 +193,7 @@ class Outbox:
         return waiter if open_ else None
 
     def delete(self, rows: Sequence[Row]) -> None:
-        """Have rows that the broker has acknowledged deleted; returns at once."""
+        """Schedule the deletion of rows that the broker has acknowledged; returns at once."""
         with self.mutex:
             if not self.sent:
                 self.sent_at = time.monotonic()
@@ -204,12 +203,12 @@ class Outbox:
                 self.wake()
 
     def wake(self) -> None:
-        """Have the writing thread look at what there is to do; the mutex is held."""
+        """Wake the writing thread; the caller holds the mutex."""
         self.wake_at = NO_WAKE
         self.condition.notify()
 
     def run(self) -> None:
-        """The writing thread."""
+        """Body of the writing thread."""
         while True:
             with self.mutex:
                 while (pause := self.pause()) > 0:
@@ -241,7 +240,7 @@ class Outbox:
                 self.on_commit()
 
     def pause(self) -> float:
-        """Return how many seconds the writing thread may sleep; 0 = there is something to do."""
+        """Return how many seconds the writing thread may sleep; 0 = there is work to do."""
         if self.closing or self.damage or len(self.queue) >= self.group:
             return 0
         if self.file is not None and self.file.marked and not (self.queue or self.sent):
@@ -250,7 +249,7 @@ class Outbox:
         return min(spacing, self.deletion_due())
 
     def deletion_due(self) -> float:
-        """Return in how many seconds sent rows are to be deleted."""
+        """Return the seconds until sent rows are to be deleted."""
         if not self.sent:
             return FOR_EVER
         if self.closing:
@@ -262,7 +261,7 @@ class Outbox:
         return self.sent_at + DELETE_PAUSE - time.monotonic()
 
     def commit(self, batch: list[Row], sent: list[Row]) -> list[bool]:
-        """Write one group; return for each of the batch whether it is on disk."""
+        """Write one group; return for each row of the batch whether it is on disk."""
         if self.damage:
             self.make_whole(self.damage)
         if self.files is not None and not self.files.holds():
@@ -293,7 +292,7 @@ class Outbox:
         return stored
 
     def let_in(self, batch: list[Row]) -> list[bool]:
-        """Decide what of a group is stored; say so where something is shed."""
+        """Return for each row of a group whether it is stored; log what is shed."""
         assert self.file is not None
         try:
             stored = self.space.fit(self.file, batch)
@@ -308,15 +307,16 @@ class Outbox:
         return stored
 
     def delete_later(self, sent: list[Row]) -> None:
-        """Keep sent rows that could not be deleted; at the end they stay, and are sent again as they are."""
+        """Keep sent rows that could not be deleted; those left at the end are sent again unchanged."""
         with self.mutex:
             if not self.closing:
                 self.sent.extend(sent)
 
     def write(self, rows: list[Row], sent: list[int]) -> tuple[bool, bool]:
-        """Commit, again after a pause where the file is busy; tell whether rows are kept and sent ones gone.
+        """Commit, retrying after a pause where the file is busy.
 
-        Where the disk is full it does not wait.
+        Returns whether the new rows are on disk, and whether the sent ones are deleted. On a full disk it
+        does not wait.
         """
         if self.file is None:
             return not rows, not sent
@@ -333,14 +333,14 @@ class Outbox:
                 return not rows, self.without_room(sent)
             except (sqlite3.Error, OSError) as error:
                 problem = error
-                # not `backoff`: whoever records waits for this, so all tries end within its usual time
+                # not `backoff`: recording waits for this, so all attempts must end within its usual time
                 time.sleep(COMMIT_PAUSE * attempt)
         self.failed += len(rows)
         self.complain(f"outbox {self.path}: {problem}; free the disk or move db_path. Events are being lost")
         return False, False
 
     def without_room(self, sent: list[int]) -> bool:
-        """Delete or mark rows that are sent, on a full disk; tell whether that was done."""
+        """Delete or mark sent rows on a full disk; return whether that was possible."""
         assert self.file is not None
         self.sweep_at = time.monotonic() + NO_ROOM_PAUSE
         try:
@@ -352,13 +352,13 @@ class Outbox:
         return True
 
     def found_damaged(self, reason: str) -> None:
-        """Have the file made whole again, as the publisher found it damaged; from any thread."""
+        """Schedule a rebuild, because the publisher found the file damaged; from any thread."""
         with self.mutex:
             self.damage = reason
             self.wake()
 
     def make_whole(self, reason: str) -> None:
-        """Put what can be read of our damaged file, and what memory still has of it, in its place."""
+        """Replace the damaged file by what can be read of it and what is still in memory."""
         assert self.file is not None and self.lock is not None
         with self.handover.reading:
             held = self.lock.tally.held
@@ -367,7 +367,7 @@ class Outbox:
             self.opened(damage)
 
     def move(self) -> None:
-        """Go on in a new file, for ours was taken away under us; what it held goes along."""
+        """Continue in a new file that holds the same rows, because this one was unlinked while in use."""
         assert self.file is not None and self.lock is not None and self.files is not None
         with self.handover.reading:
             self.lock, self.file, damage = move(
@@ -376,7 +376,7 @@ class Outbox:
             self.opened(damage)
 
     def opened(self, damage: Damage) -> None:
-        """Go on with a file that took the place of the one before."""
+        """Continue with a file that replaces the previous one."""
         assert self.file is not None and self.lock is not None
         self.files = Presence(self.lock)
         self.damage = ""
@@ -385,7 +385,7 @@ class Outbox:
         self.on_damage(damage)
 
     def oldest(self) -> float | None:
-        """Return when the oldest row that waits was recorded, Unix seconds; None where none waits."""
+        """Return when the oldest waiting row was recorded, Unix seconds; None where none waits."""
         if not self.is_open or self.space.depth == 0:
             return None
         try:
@@ -394,7 +394,7 @@ class Outbox:
             return None
 
     def give_back(self) -> None:
-        """Once a long queue has drained, or the disk has no room, return the disk space of what is sent."""
+        """After a long queue has drained, or on a full disk, free the disk space of sent rows."""
         if self.file is None or self.space.depth:
             return
         if self.file.marked or (self.room.lacking and self.space.high_water):

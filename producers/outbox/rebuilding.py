@@ -1,7 +1,7 @@
-"""Makes a damaged outbox whole again of what can be read of it; the damaged file is put aside.
+"""Rebuilds a damaged outbox from what can be read of it; the damaged file is set aside.
 
-The new file takes the old one's place under the same lock, and its rows keep their numbers. What a crash
-leaves of it is told by its name: `.rebuilding` is begun anew, `.rebuilt` only has to take its place.
+The new file replaces the old one under the same lock, and its rows keep their numbers. After a crash the
+names tell how far it got: a `.rebuilding` file is started over, a `.rebuilt` one only has to be renamed.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ LATEST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What became of a damaged outbox.
+    """What happened to a damaged outbox.
 
     Attributes:
         path: the outbox.
         aside: where the damaged file is kept; None where no file was left.
         reason: what was found.
         read: events that could be read; they are sent.
-        lost: events that could not; None = there is no telling how many there were.
+        lost: events that could not; None = their number is unknown.
     """
 
     path: Path
@@ -54,7 +54,6 @@ class Damage:
     lost: int | None
 
     def say(self) -> None:
-        """Log it."""
         total = self.read + (self.lost or 0)
         loss = "how many are lost is not known" if self.lost is None else f"{self.lost} are lost"
         kept = f"; the damaged file is kept as {self.aside.name}" if self.aside else ""
@@ -83,11 +82,11 @@ class Damage:
 def rebuild(
     lock: OutboxLock, held: Held | None, reason: str, old: OutboxFile | None, more: Iterable[Row] = ()
 ) -> Damage:
-    """Put a file in place of a damaged one that holds what could be read of it, and `more`.
+    """Replace a damaged file by one that holds what could be read of it, and `more`.
 
-    `held`: what it should hold, None where that is not known. `old`: our handle on it, which is closed once
-    the file has another name: SQLite then neither copies a damaged log into the file nor deletes it.
-    Raises OSError or sqlite3.Error where the new file can't be written; then all stays as it was.
+    `held`: what it should hold, None where that is not known. `old`: an open handle on it, closed once the
+    file has been renamed: SQLite then neither copies a damaged WAL into the file nor deletes it. Raises
+    OSError or sqlite3.Error where the new file can't be written; then everything stays as it was.
     """
     path = lock.path
     new = beside(path, REBUILDING)
@@ -119,7 +118,7 @@ def rebuild(
 
 
 def finish(lock: OutboxLock) -> None:
-    """Put what a crash left half in place into its place."""
+    """Complete a replacement that a crash interrupted."""
     done = beside(lock.path, REBUILT)
     if done.is_file():
         put_aside(lock.path)
@@ -127,7 +126,7 @@ def finish(lock: OutboxLock) -> None:
 
 
 def put_aside(path: Path) -> Path | None:
-    """Rename a database and its log to a name that is free; return it, None where there is no database."""
+    """Rename a database and its WAL to a free name; return that, None where there is no database."""
     names = (beside(path, ASIDE if n == 1 else f"{ASIDE}-{n}") for n in count(1))
     aside = next(n for n in names if not any(os.path.lexists(beside(n, e)) for e in ("", WAL, SHM)))
     there = os.path.lexists(path)
@@ -138,7 +137,7 @@ def put_aside(path: Path) -> Path | None:
 
 
 def readable(path: Path) -> Iterator[Row]:
-    """Yield every row of an outbox that is as it was written, some twice, in no order."""
+    """Yield every undamaged row of an outbox, some twice, in no particular order."""
     wal = beside(path, WAL)
     pages = Pages(path, wal, page_bytes_of_wal(wal) or PAGE_BYTES)
     try:
@@ -154,7 +153,7 @@ def readable(path: Path) -> Iterator[Row]:
 
 
 def portions_of(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """Gather rows for a commit each."""
+    """Divide rows into one list per commit."""
     portion: list[Row] = []
     for row in rows:
         portion.append(row)

@@ -12,11 +12,11 @@ logger = logging.getLogger(__name__)
 
 
 class Room:
-    """The room for one outbox. A spell is the time in which its disk had none.
+    """The disk space for one outbox. A spell is a time in which the disk has no room.
 
     Attributes:
-        lacking: whether a spell lasts.
-        lost: events that could not be kept in it.
+        lacking: whether a spell has begun and not ended.
+        lost: events that could not be kept during it.
     """
 
     def __init__(self, db_path: Path) -> None:
@@ -27,27 +27,27 @@ class Room:
         self.low = LowDisk(f"outbox {db_path}")
 
     def free(self) -> int | None:
-        """Return the bytes that are left on the disk, None where the system does not say."""
+        """Return the bytes free on the disk, None where the system does not say."""
         try:
             return space_of(self.folder).free
         except OSError:
             return None
 
     def there(self) -> bool:
-        """Tell whether new events may be taken in: what is kept free is for deleting those that are sent."""
+        """Return whether new events may be accepted; the space for deleting sent ones is reserved."""
         try:
             space = space_of(self.folder)
         except OSError:
-            return True  # whoever writes there says what is wrong
+            return True  # the write itself will fail with the reason
         if space.total == 0:
-            return True  # a file system that does not tell
+            return True  # a file system that does not report its free space
         kept = kept_free(space.total)
         if space.free >= kept and (warning := self.low.warning(space, kept, "nothing new is recorded")):
             logger.warning(warning)
         return space.free >= kept * (AGAIN_AT if self.lacking else 1)
 
     def refused(self, events: int) -> None:
-        """Count events that are not kept; say so as a spell begins."""
+        """Count events that are not kept; log it when a spell begins."""
         self.lost += events
         if not self.lacking:
             self.lacking = True
@@ -61,7 +61,7 @@ class Room:
             )
 
     def found(self) -> None:
-        """Events are kept again; say what the spell cost."""
+        """End a spell, as events are kept again; log what it cost."""
         if self.lacking:
             logger.warning(
                 "outbox %s: its disk has room again; %d events were not recorded meanwhile",

@@ -1,8 +1,8 @@
-"""What the compiled module takes and returns; `row.pyx` says what it is for."""
+"""Signatures of the compiled module, which `row.pyx` describes."""
 
 from collections.abc import Iterable
 
-#: What a row costs beside its value: key, topic, times, and SQLite's own.
+#: What a row costs besides its value: key, topic, times, and SQLite's own data.
 ROW_OVERHEAD: int
 
 class Row:
@@ -26,34 +26,35 @@ class Row:
     def __init__(self, seq: int, topic: str, key: str, value: bytes) -> None: ...
 
 def size_of(rows: Iterable[Row]) -> int:
-    """Return the bytes that rows count with towards the outbox's limit."""
+    """Return the bytes by which rows count towards the outbox's limit."""
 
 def give_numbers(rows: Iterable[Row], first: int) -> None:
-    """Number rows on from `first`."""
+    """Number rows consecutively from `first`."""
 
 def count_waits(rows: Iterable[Row], bounds: tuple[float, ...], counts: list[int]) -> float:
-    """Count how long ago rows were made, by the lowest bound that is not less; return the sum, seconds.
+    """Add the ages of rows to `counts`, by the lowest bound not below each; return their sum, seconds.
 
-    The last of `counts` is that above all bounds.
+    The last of `counts` is the +Inf bucket.
     """
 
 def latest_time(row: Row) -> int:
-    """Return the latest time that a row's event holds, microseconds; 0 where it is none.
+    """Return the latest time in a row's event, microseconds; 0 where it has none.
 
-    That is `occurred_at`, and `started_at` of a completion, read where every version of the schemas has them.
+    That is `occurred_at`, or `started_at` of a completion, read at the place where every version of the
+    schemas has them.
     """
 
 def any_later(rows: Iterable[Row], limit: int) -> bool:
-    """Tell whether one of the rows holds a time after `limit`, microseconds."""
+    """Return whether one of the rows holds a time after `limit`, microseconds."""
 
 def columns_of(rows: Iterable[Row], last: int) -> list[int | str | bytes]:
-    """Return what a statement binds for rows: each one's columns, `last`, and its checksum."""
+    """Return the parameters that a statement binds for rows: each one's columns, `last`, and its checksum."""
 
 def checksum_of(row: Row) -> int:
-    """Return 63 bits that a row which was damaged on disk no longer has: of number, topic, key and value."""
+    """Return a 63-bit checksum of number, topic, key and value, by which damage on disk is found."""
 
 def row_of(seq: object, topic: object, key: object, value: object) -> Row | None:
-    """Return the row that columns hold, None where they are of other types."""
+    """Return the row that columns hold, None where they have other types."""
 
 def whole_row(seq: object, topic: object, key: object, value: object, checksum: object) -> Row | None:
-    """Return the row that columns hold, None where they are not as they were written."""
+    """Return the row that columns hold, None where it is damaged."""

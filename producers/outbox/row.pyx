@@ -1,8 +1,8 @@
 # cython: language_level=3
-"""A message on its way from its recording to the broker's acknowledgement, compiled: there is one for each event.
+"""A message between its recording and the broker's acknowledgement; compiled because every event has one.
 
-It refers to nothing that could refer back, so the garbage collector leaves it alone. What everything takes
-and returns is in `row.pyi`.
+It has no references that could form a cycle, so the garbage collector does not track it. Signatures and
+docstrings are in `row.pyi`.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -12,16 +12,16 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from xxhash import xxh3_64_intdigest
 
-#: What a row costs beside its value: key, topic, times, and SQLite's own.
+#: What a row costs besides its value: key, topic, times, and SQLite's own data.
 DEF OVERHEAD = 120
 ROW_OVERHEAD = OVERHEAD
-#: Single-object encoding's framing: a mark and a fingerprint.
+#: Single-object encoding's header: a marker and a fingerprint.
 DEF FRAMING = 10
 #: Texts before an event's time: event_id, agent_id, node_id.
 DEF TEXTS = 3
 #: The topic whose events hold a second time, after evolution_id.
 STARTED_TOO = "evometrics.evolution.completed"
-#: Checksums of topics' names.
+#: Checksums of topic names.
 cdef dict topics = {}
 DEF MOST_TOPICS = 100
 
@@ -41,7 +41,7 @@ cdef class Row:
 
     def __init__(self, long long seq, str topic not None, key, bytes value not None):
         self.seq, self.topic, self.value, self.made = seq, topic, value, ticks()
-        self.key = PyUnicode_FromObject(key)  # what an application gives may be of a kind of its own
+        self.key = PyUnicode_FromObject(key)  # an application's key may be an instance of a subclass of str
 
     @property
     def size(self):
@@ -103,7 +103,7 @@ def columns_of(rows, last):
 
 
 cdef int64_t number_at(const uint8_t* data, Py_ssize_t size, Py_ssize_t* place) noexcept:
-    """The zigzag-coded number at a place, which moves behind it; beyond the end where there is none."""
+    """Read the zigzag-coded number at `place`, which is moved past it; beyond the end where there is none."""
     cdef uint64_t x = 0
     cdef int shift = 0
     while place[0] < size and shift < 64:
@@ -166,10 +166,10 @@ def whole_row(seq, topic, key, value, checksum):
 
 
 cdef object checked(Row row):
-    # each part's hash is where the next one's begins; SQLite's numbers have 63 bits above 0
+    # each part's hash seeds the next; SQLite has room for 63 bits above 0
     seed = topics.get(row.topic)
     if seed is None:
         seed = xxh3_64_intdigest(row.topic.encode())
-        if len(topics) < MOST_TOPICS:  # a damaged file may have any
+        if len(topics) < MOST_TOPICS:  # a damaged file may hold any topic
             topics[row.topic] = seed
     return xxh3_64_intdigest(row.value, xxh3_64_intdigest(row.key.encode(), seed ^ <uint64_t>row.seq)) >> 1

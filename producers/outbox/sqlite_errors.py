@@ -1,4 +1,4 @@
-"""What SQLite's errors mean for an outbox: its file is damaged, its disk is full, or it passes."""
+"""Meaning of SQLite's errors for an outbox: a damaged file, a full disk, or a temporary condition."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from pathlib import Path
 from evometrics.producers.outbox.names import OutboxDamaged, OutboxFull
 from evometrics.schemas.service.disk import is_full, space_of
 
-#: What SQLite answers where a file is not as it was written. Others (busy, full) pass.
+#: SQLite's codes for a damaged file. Other errors (busy, full) are temporary.
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 READ_DAMAGE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_ERROR}
-#: What it may answer besides `SQLITE_FULL` where a disk is full, or a quota is used up.
+#: Codes that it may return besides `SQLITE_FULL` when a disk is full or a quota is used up.
 MAY_BE_FULL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
-#: With less than this left, bytes, these mean just that.
+#: With less free space than this, bytes, those codes mean a full disk.
 LITTLE = 500_000
 
 
 class Reporting:
-    """`with` it: raises what SQLite's errors mean, `OutboxDamaged` or `OutboxFull`; others pass."""
+    """Context manager that raises `OutboxDamaged` or `OutboxFull` for SQLite's errors that mean them.
+
+    Other errors pass through.
+    """
 
     def __init__(self, path: Path, codes: set[int]) -> None:
         self.path = path
         self.codes = codes
 
     def __enter__(self) -> None:
-        """Every commit is done within one: a generator would cost four times as much."""
+        """A class because every commit runs within one: a generator would cost four times as much."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, sqlite3.Error) and damages(error, self.codes):
@@ -35,13 +38,13 @@ class Reporting:
 
 
 def damages(error: sqlite3.Error, codes: set[int]) -> bool:
-    """Tell whether SQLite means that a file is not as it was written; text that is no UTF-8 has no code."""
+    """Return whether an error means a damaged file; SQLite has no code for text that is not UTF-8."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is None or code in codes or code & 0xFF in DAMAGE
 
 
 def lacks_room(error: sqlite3.Error | OSError, path: Path) -> bool:
-    """Tell whether what went wrong with an outbox's files did so because their disk is full."""
+    """Return whether an error with an outbox's files was caused by a full disk."""
     if isinstance(error, OSError):
         return is_full(error)
     code = getattr(error, "sqlite_errorcode", None)

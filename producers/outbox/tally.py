@@ -1,9 +1,9 @@
-"""How many events an outbox should hold, kept beside it so that damage can be said in numbers.
+"""How many events an outbox should hold, kept outside its database so that damage can be quantified.
 
-The figures stand in the lock file, not in the database: a write-ahead log that is cut or lost takes with it
-every trace of the rows that were in it. They are written before and after each commit without an fsync, for a
-process that dies leaves them with the kernel; after a restart of the machine they may be older than the
-database, which is told by the boot they were written in.
+The figures are in the lock file, not in the database: a WAL that is truncated or lost takes with it every
+trace of its rows. They are written before and after each commit without an fsync, because the kernel keeps
+them when the process dies; after a restart of the machine they may be older than the database, which is
+recognized by the boot id that they were written with.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 MAGIC = b"evometrics-outbx"
-#: Magic, boot, what there was before the newest commit and what there is after it, the process that uses the
-#: outbox; then a CRC-32.
+#: Magic, boot id, the state before the newest commit and the state after it, the process that uses the
+#: outbox;
+#: then a CRC-32.
 LAYOUT = struct.Struct("<16s16s3q3qq")
 BYTES = LAYOUT.size + 4
 BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
@@ -33,7 +34,7 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TallyRecord:
-    """A tally as it was found: the newest commit is in the database or not.
+    """A tally as it was found; the newest commit may or may not be in the database.
 
     Attributes:
         process: id of the process that made or adopted the outbox.
@@ -52,7 +53,7 @@ class TallyRecord:
 
 
 def boot() -> bytes:
-    """Return what tells one start of the machine from another; empty where the system does not say."""
+    """Return the id of the machine's current boot; empty where the system has none."""
     try:
         return bytes.fromhex(BOOT_FILE.read_text().strip().replace("-", ""))[:16]
     except (OSError, ValueError):
@@ -60,7 +61,7 @@ def boot() -> bytes:
 
 
 def read_record(data: bytes) -> TallyRecord | None:
-    """Return the tally that a lock file holds, None where it holds none that is whole."""
+    """Return the tally that a lock file holds, None where it holds no complete one."""
     if len(data) < BYTES or zlib.crc32(data[: LAYOUT.size]) != int.from_bytes(
         data[LAYOUT.size : BYTES], "little"
     ):
@@ -92,7 +93,7 @@ class OutboxTally:
         held = self.held
         if first is None or held.rows == removed:
             first = last - added + 1 if added else held.last + 1
-        # rows that are written anew keep their numbers, which are none of the last then
+        # rows that are written again keep their numbers, so `last` may be below `held.last`
         self.expects = Held(held.rows - removed + added, first, max(held.last, last))
         self.put()
 

@@ -1,4 +1,4 @@
-"""Who waits for a row to be on disk, and how they are told: with one wake-up per event loop."""
+"""Resolves the futures of those who wait for a row to be on disk, with one wake-up per event loop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def answer(waiters: Sequence[asyncio.Future[bool]], stored: Sequence[bool]) -> None:
-    """Tell everyone who waits whether the row is on disk, from any thread."""
+    """Resolve each future with whether its row is on disk, from any thread."""
     loops = {waiter.get_loop() for waiter in waiters}
     for loop in loops:
         mine, theirs = waiters, stored

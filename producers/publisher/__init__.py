@@ -1,4 +1,4 @@
-"""From outboxes to Kafka: in order for each partition, and deleted once acknowledged.
+"""From outboxes to Kafka: in order within each partition, and deleted from disk once acknowledged.
 
 Imports the outbox and the contract.
 """

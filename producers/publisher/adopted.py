@@ -1,4 +1,4 @@
-"""An outbox that a dead process left, as a source of rows; made whole first where it is damaged."""
+"""An outbox that a dead process left, as a source of rows; rebuilt first where it is damaged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class AdoptedSource:
     """
 
     def __init__(self, lock: OutboxLock, damaged: Callable[[Damage], None] = Damage.say) -> None:
-        """Raises OSError or sqlite3.Error where it can be neither read nor made whole."""
+        """Raises OSError or sqlite3.Error where it can be neither read nor rebuilt."""
         self.lock = lock
         self.damaged = damaged
         self.cursor = 0
@@ -47,14 +47,14 @@ class AdoptedSource:
         return self.file.depth()
 
     def opened(self) -> OutboxFile:
-        """Open the file; where the disk is full, in a way that needs no space."""
+        """Open the file; on a full disk, in a way that needs no space."""
         try:
             return OutboxFile(self.lock.path, self.lock.tally, self.lock.marks)
         except OutboxFull:
             return OutboxFile(self.lock.path, self.lock.tally, self.lock.marks, alone=True)
 
     def make_whole(self, reason: str) -> int:
-        """Put what can be read in place of the damaged file; return how many rows that is."""
+        """Replace the damaged file by what can be read of it; return how many rows that is."""
         if self.file is None:
             held = self.recorded()
         else:
@@ -67,7 +67,7 @@ class AdoptedSource:
         return damage.read
 
     def recorded(self) -> Held | None:
-        """Return what the lock says that the file should hold."""
+        """Return what the file should hold according to its lock file."""
         record = self.lock.record
         if record is None:
             return None
@@ -75,10 +75,10 @@ class AdoptedSource:
         return Held(record.expected(0) if record.before.rows else record.after.rows, first, record.after.last)
 
     def read(self, limit: int) -> list[Row]:
-        """Return the rows after those read before. Raises as the constructor does."""
+        """Return the rows after those read before. Raises like the constructor."""
         rows = self.read_once(limit)
         if not rows and self.depth and not self.in_hands:
-            # All that can be found is sent, and some should be left.
+            # All rows that can be found are sent, yet some should be left.
             self.depth = self.make_whole(f"{self.depth} events are in it that can't be found")
             rows = self.read_once(limit)
         if rows:
@@ -87,7 +87,7 @@ class AdoptedSource:
         return rows
 
     def read_once(self, limit: int) -> list[Row]:
-        """Read; where that shows damage, make whole and read again."""
+        """Read; where that finds damage, rebuild the file and read again."""
         assert self.file is not None
         try:
             return self.file.read_after(self.cursor, limit)
@@ -112,7 +112,7 @@ class AdoptedSource:
         self.depth = self.lock.tally.held.rows - self.file.marked
 
     def close(self) -> None:
-        """Close the file; it stays on disk while rows are in it."""
+        """Close the file; it stays on disk as long as it has rows."""
         if self.file is not None:
             self.file.close()
         self.lock.close(delete=self.depth == 0)

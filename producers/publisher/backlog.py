@@ -1,11 +1,11 @@
-"""What is to be sent, in order: the outboxes a dead process left, oldest first, then our own.
+"""What is to be sent, in order: the outboxes of dead processes, oldest first, then this collector's own.
 
-An adopted outbox goes before our own rows, because an agent's events in it are older. Its file is deleted
+An adopted outbox is sent before our own rows, because an agent's events in it are older. Its file is deleted
 once the broker has all of it.
 
-Rows that were read before are sent first in every new session, before anything that was not: the broker may
-have them, and the stream knows an event that comes twice only as long as few others come in between. So an
-outbox that is adopted later waits until no such row of our own is left on disk.
+In every new session, rows that were read before are sent again before any others: the broker may already have
+them, and the stream can recognize a duplicate only while few other events come in between. So an outbox that
+is adopted later waits until no such row of our own is left on disk.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REWIND_POLL = 0.02
 
 
 class RowSource(Protocol):
-    """Where rows come from and are deleted."""
+    """A source of rows, which deletes them once they are sent."""
 
     def read(self, limit: int) -> list[Row]:
         """Return the rows after those read before."""
@@ -45,11 +45,11 @@ class RowSource(Protocol):
         """Delete rows that the broker has."""
 
     def close(self) -> None:
-        """Close the file; it stays on disk while rows are in it."""
+        """Close the file; it stays on disk as long as it has rows."""
 
 
 class OwnSource:
-    """The outbox of this collector: what it hands over, else its file, read through a handle of its own."""
+    """This collector's outbox: rows handed over in memory, or read from its file by a separate handle."""
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
@@ -62,7 +62,7 @@ class OwnSource:
 
     @property
     def file(self) -> OutboxFile:
-        """The handle; opened where there is none, or another file has taken the place of the one it is on."""
+        """The handle; reopened where another file has replaced the one it was opened on."""
         if self.handle is None or self.moves != self.outbox.moves:
             self.close()
             lock = self.outbox.lock
@@ -90,7 +90,7 @@ class OwnSource:
 
     @property
     def settled(self) -> bool:
-        """Whether none of the rows that were ever read is left on disk."""
+        """Whether every row that was ever read has been deleted from disk."""
         again = self.handover.read_upto < self.furthest
         return not (again or self.in_hands or self.outbox.undeleted)
 
@@ -108,7 +108,7 @@ class OwnSource:
         self.handle = None
 
 
-#: Where a row came from, and the row; a plain tuple, for there is one to every event.
+#: A row with its source; a plain tuple, because every event needs one.
 Queued: TypeAlias = tuple[RowSource, Row]
 
 
@@ -116,14 +116,14 @@ class Backlog:
     """All sources as one queue. Used from the publisher's thread only."""
 
     def __init__(self, outbox: Outbox, damaged: Callable[[Damage], None] = Damage.say) -> None:
-        """`damaged`: told of each outbox that was damaged, once it is whole again."""
+        """`damaged`: called for each damaged outbox after it was rebuilt."""
         self.own = OwnSource(outbox)
         self.damaged = damaged
         self.adopted: list[AdoptedSource] = []
         self.to_come: list[AdoptedSource] = []
 
     def adopt(self, db_path: Path) -> int:
-        """Take over the outboxes of dead processes; return how many events they hold."""
+        """Adopt the outboxes of dead processes; return how many events they hold."""
         events = 0
         for lock in dead_outboxes(db_path):
             try:
@@ -148,15 +148,15 @@ class Backlog:
 
     @property
     def undeleted(self) -> int:
-        """Rows that the broker has and the disk still holds; an adopted outbox's are deleted at once."""
+        """Rows that the broker has and that are still on disk; an adopted outbox's are deleted at once."""
         return self.own.outbox.undeleted
 
     def sources(self) -> list[RowSource]:
-        """Return all sources in the order in which they are to be sent."""
+        """Return all sources in the order in which they are sent."""
         return [*self.adopted, self.own]
 
     def read(self, limit: int) -> list[Queued]:
-        """Return the next rows in order, of one source; none = there are none just now."""
+        """Return the next rows in order, all of one source; an empty list where there are none just now."""
         if self.to_come and self.own.settled:
             self.adopted, self.to_come = self.adopted + self.to_come, []
         if self.to_come and not self.adopted:
@@ -167,7 +167,7 @@ class Backlog:
         return list(zip(repeat(self.own), self.own.read(limit), strict=False))
 
     def read_adopted(self, source: AdoptedSource, limit: int) -> list[Row]:
-        """Return an adopted outbox's next rows; one that can't be read is left for a later look."""
+        """Return an adopted outbox's next rows; one that can't be read is left for a later adoption."""
         try:
             rows = source.read(limit)
         except (OSError, sqlite3.Error) as error:
@@ -180,33 +180,33 @@ class Backlog:
         return rows
 
     def finished(self, source: AdoptedSource) -> None:
-        """Close an adopted outbox that is empty, which deletes its file."""
+        """Close an empty adopted outbox, which deletes its file."""
         if source in self.adopted:
             self.adopted.remove(source)
             source.close()
             logger.info("sent all of %s", source.lock.path)
 
     def hold(self, queued: Sequence[Queued]) -> None:
-        """Leave rows that were read where they are: they are not sent in this session."""
+        """Leave rows that were read on disk: they are not sent in this session."""
         self.own.in_hands -= sum(source is self.own for source, _ in queued)
 
     async def rewind(self) -> None:
-        """Read again from the first row that is not deleted, once what was sent has been deleted."""
-        # The outbox's thread deletes; it has no event of this loop to set.
+        """Read again from the first row that is not deleted, after everything sent has been deleted."""
+        # The outbox's thread deletes, and can't set an event of this loop.
         while self.undeleted and not self.own.outbox.closing:  # noqa: ASYNC110
             await asyncio.sleep(REWIND_POLL)
         for source in self.sources():
             source.rewind()
 
     def delete(self, queued: list[Queued]) -> None:
-        """Delete rows that the broker has, and the files of adopted outboxes that are empty by that."""
+        """Delete rows that the broker has, and the files of adopted outboxes that are empty after that."""
         for source in {source for source, _ in queued}:
             source.delete([row for whose, row in queued if whose is source])
         for adopted in [a for a in self.adopted if a.depth == 0]:
             self.finished(adopted)
 
     def close(self) -> None:
-        """Close all; what is left stays for the next start."""
+        """Close all sources; rows that are left stay on disk for the next start."""
         for source in (*self.sources(), *self.to_come):
             source.close()
         self.adopted, self.to_come = [], []

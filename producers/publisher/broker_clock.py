@@ -1,13 +1,13 @@
-"""The broker's clock as this node knows it, and how far this node's own is off.
+"""The broker's clock as estimated on this node, and this node's clock error relative to it.
 
-Readers hold an event's time against the broker's, and refuse for good what is more than a day ahead of it. So
-it must be known before an event is sent. KRaft's controller tells its time in the answer to DescribeQuorum
-(Kafka 3.3 and later), which writes nothing; where that can't be asked, the acknowledgements of topics that
-keep by the broker's time tell.
+Readers compare an event's time with the broker's clock and permanently refuse what is more than a day ahead
+of it. So the broker's time must be known before an event is sent. KRaft's controller returns its time in the
+answer to DescribeQuorum (Kafka 3.3 and later), which writes nothing; where that can't be asked, the
+acknowledgements of topics with broker timestamps (LogAppendTime) carry it.
 
-Between answers time goes on by a clock that nobody sets (`ticks`): what lies between it and this
-node's clock changes only when somebody sets that, and then by as much as it was wrong before. It is
-remembered, so that times recorded before can be put right to the millisecond.
+Between answers the time is extrapolated with a clock that is never set (`ticks`): its offset from this node's
+clock changes only when somebody sets that, and then by as much as it was wrong before. The offsets are
+remembered, so that times recorded before can be corrected to the millisecond.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from evometrics.producers.ticks import ticks
 from evometrics.schemas.rules.validation import MAX_AHEAD_MICROS
 
 SECOND = 1_000_000
-#: Seconds that an answer, an acknowledgement or two brokers may be apart.
+#: Seconds by which an answer, an acknowledgement or two brokers may differ.
 MARGIN = 10.0
 ANSWER_SECONDS = 5.0
-#: A node further ahead than this would have its events refused, seconds.
+#: Seconds; events of a node further ahead than this would be refused.
 MOST_AHEAD = MAX_AHEAD_MICROS / SECOND - MARGIN
-#: A clock that moved by less than this was not set, but drifts or is slewed; seconds.
+#: A change smaller than this does not count as setting the clock, but as drift or slewing; seconds.
 STEP = 2.0
-#: Clocks that were set many times: only the newest differences are remembered.
+#: Of a clock that was set many times only the newest offsets are remembered.
 MOST_STEPS = 100
 
 _REPLICAS = CompactArray(
@@ -45,7 +45,7 @@ _REPLICAS = CompactArray(
 
 
 class DescribeQuorumResponse(Response):  # type: ignore[misc]
-    """What the controller says of its quorum; the leader has caught up now, by its own clock."""
+    """The controller's description of its quorum; the leader's last caught-up time is its clock's now."""
 
     API_KEY = 55
     API_VERSION = 1
@@ -96,7 +96,7 @@ class DescribeQuorumStruct(RequestStruct):  # type: ignore[misc]
 
 
 class DescribeQuorum(Request[DescribeQuorumStruct]):  # type: ignore[misc]
-    """Asks about the one partition of the cluster's metadata."""
+    """Asks about the only partition of the cluster's metadata."""
 
     API_KEY = 55
 
@@ -105,9 +105,10 @@ class DescribeQuorum(Request[DescribeQuorumStruct]):  # type: ignore[misc]
 
 
 async def broker_time(client: AIOKafkaClient) -> float | None:
-    """Return the broker's time, seconds since 1970; None where it does not tell within `ANSWER_SECONDS`.
+    """Return the broker's time, seconds since 1970; None where it gives none within `ANSWER_SECONDS`.
 
-    Asked over a connection of its own: where no controller is in office, messages must not wait behind it.
+    Asks over a separate connection: while there is no active controller, messages must not queue behind the
+    request.
     """
     node = client.get_random_node()
     if node is None:
@@ -126,11 +127,11 @@ async def broker_time(client: AIOKafkaClient) -> float | None:
 
 
 class NodeClock:
-    """This node's clock beside the broker's.
+    """This node's clock relative to the broker's.
 
     Args:
         wall: this node's clock, seconds since 1970; the one that events are recorded by.
-        monotonic: a clock that nobody sets, seconds.
+        monotonic: a clock that is never set, seconds.
     """
 
     def __init__(
@@ -142,11 +143,11 @@ class NodeClock:
         self.wall_less_monotonic = [wall() - monotonic()]
 
     def heard(self, seconds: float) -> None:
-        """Take in the broker's time, seconds since 1970."""
+        """Update the estimate with the broker's time, seconds since 1970."""
         self.broker_less_monotonic = seconds - self.monotonic()
 
     def was_set(self) -> bool:
-        """Tell whether this node's clock was set since this was last asked."""
+        """Return whether this node's clock was set since the last call."""
         now = self.wall() - self.monotonic()
         if abs(now - self.wall_less_monotonic[-1]) < STEP:
             return False
@@ -166,19 +167,19 @@ class NodeClock:
 
     @property
     def wrong(self) -> bool:
-        """Whether events are recorded that readers would refuse."""
+        """Whether events recorded now would be refused by readers."""
         return self.ahead > MOST_AHEAD
 
     def latest(self) -> int | None:
-        """Return the latest time that readers take, microseconds; None where that is not known."""
+        """Return the latest time that readers accept, microseconds; None where that is not known."""
         now = self.now()
         return None if now is None else round((now + MOST_AHEAD) * SECOND)
 
     def known_shift(self, at: int) -> int | None:
-        """Return by how much the clock was ahead that gave a time (microseconds, as `at`).
+        """Return how far ahead the clock was that produced the time `at`, microseconds like `at`.
 
-        It is the least that this node's clock is known to have been ahead at some time and that brings the
-        time into the past; None where there is none.
+        That is the smallest error that this node's clock is known to have had and that moves `at` into the
+        past; None where there is none.
         """
         now, base = self.now(), self.broker_less_monotonic
         if now is None or base is None:

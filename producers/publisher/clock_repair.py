@@ -1,12 +1,12 @@
-"""Puts events right that a clock more than a day ahead has timed, once it agrees with the broker's.
+"""Corrects events that were timed by a clock more than a day ahead, once it agrees with the broker's.
 
-All times of such an event go back by as much as the clock was ahead: its evolution lasts as long as before.
-How much that was is known to the millisecond where this process saw the clock being set. Where an earlier
-process recorded them, it is known only that the last of its events had happened by now: then all of its go
-back by what takes that one to now, which keeps their order and what lies between them.
+All times of such an event are moved back by the clock's error, so its evolution's duration is unchanged.
+Where this process saw the clock being set, the error is known to the millisecond. Where an earlier process
+recorded the events, it is known only that the last of them has happened by now: then all of its events are
+moved back by what takes the last one to now, which keeps their order and intervals.
 
-They are put right in the outbox, before any of them is sent, so that an event that has to be sent twice is
-twice the same.
+They are corrected in the outbox, before any of them is sent, so that an event that has to be sent twice is
+the same both times.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ from evometrics.producers.publisher.broker_clock import SECOND, NodeClock
 from evometrics.schemas.events import Event, EvolutionCompleted, SystemEvent
 from evometrics.schemas.wire.framing import WireFormat
 
-#: The key of the note in an event's metadata, or in a system event's data: seconds that its times went back.
+#: The note's key in an event's metadata, or in a system event's data: seconds by which its times moved back.
 NOTE = "evometrics.clock_ahead_seconds"
 ROWS = 500
-#: An evolution's two times are of one clock where they are as far apart as it lasted, within this many
-#: microseconds.
+#: An evolution's times are of one clock if they differ by its duration, within this many microseconds.
 SAME_CLOCK = 60 * SECOND
 
 
 def put_right(event: Event, shift: int) -> Event:
-    """Return an event with its times `shift` microseconds earlier, and a note of that where it has room."""
+    """Return an event with its times `shift` microseconds earlier, and a note of that if it has room."""
     changes: dict[str, Any] = {"occurred_at": event.occurred_at - shift}
     seconds = round(shift / SECOND, 3)
     if isinstance(event, EvolutionCompleted):
@@ -56,7 +55,7 @@ def start_of(event: EvolutionCompleted, shift: int) -> int:
 
 
 def noted(data: str, seconds: float) -> str:
-    """Return a system event's data with the note; as it is where it has no names."""
+    """Return a system event's data with the note; unchanged where it is not a JSON object."""
     try:
         found = json.loads(data)
     except ValueError:
@@ -65,11 +64,11 @@ def noted(data: str, seconds: float) -> str:
 
 
 class ClockRepair:
-    """Puts the rows of outboxes right.
+    """Corrects the rows of outboxes.
 
     Attributes:
-        as_it_is: rows, by source and seq, that can't be read here, and go as they are.
-        damaged: outboxes that can't be put right.
+        as_it_is: rows, by source and seq, that can't be decoded here and are sent unchanged.
+        damaged: outboxes that can't be corrected.
     """
 
     def __init__(self, clock: NodeClock) -> None:
@@ -79,7 +78,7 @@ class ClockRepair:
         self.damaged: set[RowSource] = set()
 
     def mend(self, source: OwnSource | AdoptedSource) -> int:
-        """Put right what an outbox holds that is too far ahead; return how many events that was.
+        """Correct the events of an outbox that are too far ahead; return how many were corrected.
 
         The clock must agree with the broker's. Raises `sqlite3.Error` or OSError where the outbox is damaged.
         """
@@ -99,10 +98,10 @@ class ClockRepair:
         return mended
 
     def ahead(self, source: OwnSource | AdoptedSource, limit: int) -> Iterator[list[Row]]:
-        """Yield the rows that are later than `limit`, some at a time; nobody else changes them meanwhile."""
+        """Yield the rows that are later than `limit`, in portions; no one else changes them meanwhile."""
         after = 0
         while True:
-            # what the outbox sheds where it is full must not come back
+            # events that a full outbox sheds meanwhile must not come back
             alone = source.handover.reading if isinstance(source, OwnSource) else contextlib.nullcontext()
             with alone:
                 assert source.file is not None
@@ -114,7 +113,7 @@ class ClockRepair:
                     yield found
 
     def mended(self, source: object, row: Row, at_least: int) -> Row | None:
-        """Return a row put right, None where it can't be read."""
+        """Return a corrected row, None where it can't be decoded."""
         try:
             event = self.wire.decode(row.value)
             shift = self.clock.known_shift(latest_time(row)) or at_least

@@ -1,7 +1,7 @@
-"""From the outbox's framing to the broker's.
+"""Converts message values from the outbox's framing to the broker's.
 
-The outbox keeps Avro single-object encoding whatever the configuration, because recording must not wait for
-a schema registry. With a registry, a message gets its Confluent id just before it is sent.
+The outbox keeps Avro single-object encoding whatever the configuration, because recording must not wait for a
+schema registry. With a registry, a message gets its Confluent schema id just before it is sent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evometrics.schemas.wire.registry import RegistryClient
 
 
 class Framing:
-    """Gives message values; learns a schema's registry id when it first meets the schema."""
+    """Returns message values; learns a schema's registry id when it first meets the schema."""
 
     def __init__(self, registry: RegistryClient | None) -> None:
         self.registry = registry
@@ -24,7 +24,7 @@ class Framing:
         self.prefixes: dict[tuple[str, bytes], bytes] = {}
 
     async def ready(self) -> None:
-        """Register all that this package writes, so that a registry that goes away later stops nothing.
+        """Register all schemas that this package writes, so that the registry may be unreachable later.
 
         Raises `RegistryUnavailable`; `IncompatibleSchema` where a schema can't be registered.
         """
@@ -33,14 +33,14 @@ class Framing:
             await self.register(topic, SINGLE_OBJECT + schema.fingerprint, schema)
 
     def knows(self, row: Row) -> bool:
-        """Tell whether `value` can be asked for a row."""
+        """Return whether a row's schema is known, so that `value` can be called for it."""
         return self.registry is None or (row.topic, row.value[:SINGLE_OBJECT_LENGTH]) in self.prefixes
 
     async def learn(self, row: Row) -> None:
-        """Get ready for a row: registers its schema where it is the first of its kind.
+        """Register a row's schema where it is the first row with it.
 
-        Raises as `ready`; `UnreadableMessage` where the row's schema is none this package has
-        (a newer version wrote it).
+        Raises the errors of `ready`; `UnreadableMessage` where this package does not have the row's schema (a
+        newer version wrote it).
         """
         if self.knows(row):
             return
@@ -48,13 +48,13 @@ class Framing:
         await self.register(BY_NAME[row.topic], row.value[:SINGLE_OBJECT_LENGTH], schema)
 
     async def register(self, topic: Topic, framing: bytes, schema: WriterSchema) -> None:
-        """Get the id of a schema, the first time by registering it."""
+        """Return the id of a schema, registering it the first time."""
         if self.registry is not None and (topic.name, framing) not in self.prefixes:
             number = await asyncio.to_thread(self.registry.register, topic.subject, schema.source)
             self.prefixes[topic.name, framing] = CONFLUENT + number.to_bytes(4, "big")
 
     def value(self, row: Row) -> bytes:
-        """Return the message value of a row that was learned."""
+        """Return the message value of a row whose schema was learned."""
         if self.registry is None:
             return row.value
         return self.prefixes[row.topic, row.value[:SINGLE_OBJECT_LENGTH]] + row.value[SINGLE_OBJECT_LENGTH:]

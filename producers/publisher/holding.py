@@ -1,8 +1,8 @@
-"""Rows that can't be sent just now stay in their outbox, on disk, and others go on past them.
+"""Rows that can't be sent just now stay in their outbox, on disk, while the rows after them are sent.
 
-Two things hold rows back. Their time, where readers would refuse it: as long as this node's clock is wrong,
-and until it was put right (`clock_repair`). And their topic, where the cluster lacks it. Once that has
-changed all is read again from the beginning, so that what an agent recorded keeps its order.
+Two conditions hold rows back. Their time, where readers would refuse it: as long as this node's clock is
+wrong, and until the time is corrected (`clock_repair`). And their topic, where the cluster lacks it. Once
+that has changed, everything is read again from the beginning, so that an agent's events keep their order.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from evometrics.producers.publisher.telling import Telling
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what holds rows back.
+#: Seconds between two checks of the conditions that hold rows back.
 LOOK_EVERY = 5.0
-#: Seconds after which the broker is asked for its time again, though nothing seems to have changed.
+#: Seconds after which the broker is asked for its time again even if nothing seems to have changed.
 ASK_EVERY = 300.0
 #: In an acknowledgement: the broker has given the messages its own time.
 LOG_APPEND_TIME = 1
 
 
 class Holding:
-    """Decides what of the backlog can go, and notices when that changes.
+    """Decides which rows of the backlog can be sent, and notices when that changes.
 
     Attributes:
         missing: topics that the cluster lacks.
-        ahead: by outbox, rows of this session whose time readers would refuse.
+        ahead: by outbox, number of rows in this session whose time readers would refuse.
         rows: how many rows this session holds back.
-        read_again: whether all is to be read again.
-        heard: whether the broker's time is known, or an acknowledgement has come that does not tell it.
+        read_again: whether everything has to be read again.
+        heard: whether the broker's time is known, or an acknowledgement has come that does not contain it.
     """
 
     def __init__(self, clock: NodeClock, telling: Telling) -> None:
@@ -85,7 +85,6 @@ class Holding:
         return fit, held
 
     async def ask_time(self, client: AIOKafkaClient) -> None:
-        """Ask the broker for its time."""
         self.asked = time.monotonic()
         now = await broker_time(client)
         if now is not None:
@@ -93,12 +92,12 @@ class Holding:
             self.heard = True
 
     def hear_time(self, seconds: float) -> None:
-        """Take in the broker's time, seconds since 1970."""
+        """Update the clock with the broker's time, seconds since 1970."""
         self.clock.heard(seconds)
         convert.set_broker_clock(self.clock.broker_less_monotonic)
 
     def hear(self, metadata: RecordMetadata) -> None:
-        """Learn the broker's time by an acknowledgement, where it can't be asked for it."""
+        """Take the broker's time from an acknowledgement, where the broker can't be asked for it."""
         self.telling.clock_refused = ""
         if not self.heard:
             self.heard = True
@@ -107,7 +106,7 @@ class Holding:
                 self.read_again = True
 
     async def look(self, client: AIOKafkaClient, waiting: int) -> None:
-        """Look at what holds rows back, every few seconds and where this node's clock was set.
+        """Check what holds rows back, every few seconds and whenever this node's clock was set.
 
         `waiting` is how many events are in the outbox. Raises `KafkaError`.
         """
@@ -127,7 +126,7 @@ class Holding:
             self.mend()
 
     def mend(self) -> None:
-        """Put right what was recorded while this node's clock was wrong, and have it read again."""
+        """Correct what was recorded while this node's clock was wrong, and have it read again."""
         for source in self.ahead.keys() - self.repair.damaged:
             assert isinstance(source, OwnSource | AdoptedSource)
             path = source.lock.path if isinstance(source, AdoptedSource) else source.outbox.path
@@ -146,7 +145,7 @@ class Holding:
         self.read_again = True
 
     def words(self) -> str:
-        """Return what holds rows back and what to do about it; nothing where nothing does."""
+        """Return what holds rows back and what to do about it; empty where nothing does."""
         found = []
         if self.clock.wrong:
             found.append(f"this node's clock is {in_words(self.clock.ahead)} ahead of the broker's: set it")

@@ -1,7 +1,7 @@
-"""The rows in the publisher's hands, by partition: at most one batch of a partition is under way.
+"""The publisher's rows in memory, by partition; at most one batch per partition is in flight.
 
-So a batch that fails has none of its partition behind it, and order holds whatever happens to it; and a
-partition without a leader holds up nothing but itself, until its rows fill the publisher's window.
+So a failed batch has none of its partition behind it, and order is kept whatever happens to it; and a
+partition without a leader blocks nothing but itself, until its rows fill the publisher's window.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evometrics.schemas.kafka.partitions import partition_of
 
 @dataclass(slots=True)
 class PartitionQueue:
-    """One partition's rows: those that wait, in order, and those under way."""
+    """One partition's rows: those that wait, in order, and those in flight."""
 
     partition: TopicPartition
     waiting: deque[Queued] = field(default_factory=deque)
@@ -28,14 +28,14 @@ class PartitionQueue:
 
 @dataclass(slots=True)
 class PartitionQueues:
-    """All partitions, by topic and number; `rows` and `size` (bytes) are what they hold together."""
+    """All partitions, by topic and number; `rows` and `size` (bytes) are their totals."""
 
     lanes: dict[tuple[str, int], PartitionQueue] = field(default_factory=dict)
     rows: int = 0
     size: int = 0
 
     def add(self, items: Sequence[Queued], partitions: Mapping[str, int]) -> None:
-        """Put rows at the ends of their partitions' lanes; `partitions`: how many there are, by topic."""
+        """Append rows to their partitions' queues; `partitions`: the number of partitions by topic."""
         for item in items:
             row = item[1]
             where = row.topic, partition_of(row.key.encode(), partitions[row.topic])
@@ -47,11 +47,11 @@ class PartitionQueues:
         self.size += size_of([row for _, row in items])
 
     def ready(self) -> list[PartitionQueue]:
-        """Return the lanes that have rows and nothing under way."""
+        """Return the queues that have waiting rows and nothing in flight."""
         return [lane for lane in self.lanes.values() if lane.waiting and not lane.sending]
 
     def finish(self, lane: PartitionQueue) -> list[Queued]:
-        """Take what was under way out of a lane."""
+        """Remove and return the rows in flight of a queue."""
         done, lane.sending = lane.sending, []
         self.rows -= len(done)
         self.size -= size_of([row for _, row in done])

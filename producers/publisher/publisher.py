@@ -1,8 +1,8 @@
 """From the outbox to the broker: in order per agent, deleted only after the acknowledgement.
 
-A session is one idempotent producer (acks=all). While it lives, aiokafka repeats a batch under its sequence
-number until the broker has it once. Where a session ends without an answer (the broker is away for long, the
-process is killed), the next one sends the row again under the same event_id.
+A session is one idempotent producer (acks=all). While it lives, aiokafka retries a batch under its sequence
+number until the broker has it exactly once. Where a session ends without an answer (the broker is unreachable
+for long, the process is killed), the next one sends the row again under the same event_id.
 """
 
 from __future__ import annotations
@@ -41,30 +41,31 @@ from evometrics.schemas.wire.framing import UnreadableMessage
 
 logger = logging.getLogger(__name__)
 
-#: Rows read and not yet deleted on disk, and bytes of those not yet acknowledged. After a crash at most the
-#: window's rows are sent twice; the stream remembers a node's last 4,096 event ids of a partition.
+#: Most rows that are read and not yet deleted on disk, and most bytes of those not yet acknowledged. After a
+#: crash at most the window's rows are sent twice; the stream remembers a node's last 4,096 event ids of a
+#: partition.
 WINDOW_ROWS = 4000
 WINDOW_BYTES = 16_000_000
 READ_ROWS = 1000
-#: A partition's next batch waits for the one under way: a small one is what a fast node's events wait for.
+#: A partition has one batch in flight at a time: smaller batches would make a fast node's events wait.
 BATCH_BYTES = 524_288
 #: Rows that arrive within this many seconds of each other share a request: at 2,000 events a second a broker
 #: spends two thirds of the processor time on them that it does with 0.02.
 LINGER = 0.05
-#: A session that gets no acknowledgement for this long is given up for a new one.
+#: A session that gets no acknowledgement for this long is abandoned for a new one.
 STALL = 30.0
-#: Seconds without an answer after which the broker counts as away.
+#: Seconds without an answer after which the broker counts as unreachable.
 CHECK = 5.0
-#: Refused for what the message is: no repeating will help.
+#: Refused because of the message itself: retrying will not help.
 FOR_GOOD = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class BatchRefused(Exception):
-    """The broker refused a batch for good; the session's sequence numbers are broken by that."""
+    """The broker permanently refused a batch, which breaks the session's sequence numbers."""
 
 
 class ReadAgain(Exception):
-    """What held rows back has changed: a new session reads all that is left."""
+    """What held rows back has changed: a new session reads everything that is left."""
 
 
 class Publisher:
@@ -72,9 +73,9 @@ class Publisher:
 
     Attributes:
         published: by topic, events that the broker has acknowledged.
-        clock: this node's clock beside the broker's.
+        clock: this node's clock relative to the broker's.
         holding: what is held back, and why.
-        telling: how it stands with the broker, in words.
+        telling: state of the broker connection, and its reports to the operator.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Publisher:
 
     @property
     def problem(self) -> str:
-        """Why events are not sent just now, or not all; empty where they are."""
+        """Why events, or some of them, are not sent just now; empty where all are."""
         return self.telling.trouble or self.holding.words() or self.telling.clock_refused
 
     @property
@@ -109,11 +110,11 @@ class Publisher:
         return self.telling.failures
 
     def wake(self) -> None:
-        """Tell that the outbox has new rows; from any thread."""
+        """Notify the publisher that the outbox has new rows; from any thread."""
         self.new_rows.give()
 
     async def run(self) -> None:
-        """Send for ever: session after session, with growing pauses while the broker is away."""
+        """Send for ever: session after session, with growing pauses while the broker is unreachable."""
         while True:
             try:
                 await self.session()
@@ -146,7 +147,7 @@ class Publisher:
             await close(producer)
 
     async def send_all(self, producer: AIOKafkaProducer) -> None:
-        """Read, send, delete what is acknowledged; ends only by what it raises."""
+        """Read, send, delete what is acknowledged; ends only by an exception."""
         under_way: dict[asyncio.Future[Any], PartitionQueue] = {}
         arrival: asyncio.Task[bool] | None = None
         last_answer = time.monotonic()
@@ -184,10 +185,10 @@ class Publisher:
     async def send_ready(
         self, producer: AIOKafkaProducer, under_way: dict[asyncio.Future[Any], PartitionQueue]
     ) -> None:
-        """Send what lies ready: a batch of each partition that has none under way.
+        """Send a batch of each partition that has waiting rows and none in flight.
 
-        As long as the broker's time is not known a single event goes: its acknowledgement may tell it.
-        Nothing goes where all is to be read again.
+        As long as the broker's time is not known, a single event is sent: its acknowledgement may contain it.
+        Nothing is sent once everything has to be read again.
         """
         if self.holding.read_again:
             return
@@ -201,13 +202,13 @@ class Publisher:
             under_way[await send_batch(producer, lane, self.framing, at, WINDOW_ROWS)] = lane
 
     def room(self) -> int:
-        """Return how many rows may be read ahead; what the broker has counts until it is deleted on disk."""
+        """Return how many rows may be read ahead; acknowledged rows count until they are deleted on disk."""
         if self.lanes.size >= WINDOW_BYTES:
             return 0
         return max(0, min(READ_ROWS, WINDOW_ROWS - self.lanes.rows - self.backlog.undeleted))
 
     async def fill(self, producer: AIOKafkaProducer) -> bool:
-        """Read rows into their lanes, those aside that are held back; tell whether there may be more."""
+        """Read rows into their queues, except those held back; return whether there may be more."""
         room = 0 if self.holding.read_again else self.room()
         if not room:
             return False
@@ -222,7 +223,7 @@ class Publisher:
         return bool(found)
 
     async def learned(self, found: list[Queued]) -> list[Queued]:
-        """Get ready for kinds of rows that were not met before; return the rows without those of no use."""
+        """Learn the schemas that were not met before; return the rows except those that can't be read."""
         fit: list[Queued] = []
         for item in found:
             try:
@@ -235,7 +236,7 @@ class Publisher:
         return fit
 
     def acknowledged(self, lanes: list[PartitionQueue]) -> None:
-        """Count and delete the batches that the broker has taken."""
+        """Count and delete the batches that the broker has acknowledged."""
         items: list[Queued] = []
         for lane in lanes:
             self.attempt = 0
@@ -250,20 +251,20 @@ class Publisher:
         error: BaseException | None,
         others: dict[asyncio.Future[Any], PartitionQueue],
     ) -> None:
-        """Raise what came of a batch that the broker has not taken."""
+        """Raise the exception for a batch that the broker has not accepted."""
         assert error is not None
         if not isinstance(error, FOR_GOOD):
             raise error
         if others:
-            # The producer's sequence of this partition is broken now, a new session has to follow:
-            # what is under way elsewhere gets its answer first.
+            # The producer's sequence of this partition is broken now and a new session has to follow: batches
+            # in flight elsewhere get their answers first.
             done, _ = await asyncio.wait(others, timeout=CHECK)
             if taken := [future for future in done if future.exception() is None]:
                 self.acknowledged([others.pop(future) for future in taken])
         raise self.refused(lane, error)
 
     def refused(self, lane: PartitionQueue, error: BaseException) -> BatchRefused:
-        """Find out which message of a batch is at fault: smaller batches, until it stands alone."""
+        """Return the error that ends the session; batches get smaller until the refused message is alone."""
         items = self.lanes.finish(lane)
         where = f"{lane.partition.topic} partition {lane.partition.partition}"
         if len(items) > 1:
@@ -287,9 +288,8 @@ class Publisher:
             self.recovered()
 
     def report(self, error: BaseException) -> None:
-        """Say what is wrong."""
         self.telling.report(error, self.backlog.depth)
 
     def recovered(self) -> None:
-        """Say that the broker is there, where it was not."""
+        """Report that the broker is reachable again."""
         self.telling.recovered(self.backlog.depth)

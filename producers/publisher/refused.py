@@ -1,4 +1,4 @@
-"""Messages that the broker will never take, kept for whoever has to look: one SQLite file per node."""
+"""Messages that the broker permanently refuses, kept for inspection: one SQLite file per node."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCHEMA = """CREATE TABLE refused (
     reason TEXT NOT NULL,
     refused_at REAL NOT NULL
 )"""
-#: "EvRf"; the release before had the same table without a mark.
+#: "EvRf"; the previous release had the same table without an application id.
 REFUSED = Format(0x45765266, 1, "refused", (SCHEMA,))
 
 #: Topic, key, value, reason, Unix time.
@@ -36,7 +36,8 @@ Message = tuple[str, str, bytes, str, float]
 class RefusedMessages:
     """The table `refused` in `<db_path stem>-refused.db`, shared by all collectors of a node.
 
-    Where that name is taken by a file that is not ours, or ours is damaged, the next free one is used.
+    Where that name is taken by another application's file, or our file is damaged, the next free name is
+    used.
 
     Attributes:
         path: the file that was used last.
@@ -52,12 +53,12 @@ class RefusedMessages:
         return cls(db_path)
 
     def named(self, number: int) -> Path:
-        """Return one of the names that the file may have."""
+        """Return the `number`th name that the file may have."""
         more = "" if number == 1 else f"-{number}"
         return self.db_path.with_name(f"{self.db_path.stem}-refused{more}{self.db_path.suffix or '.db'}")
 
     def files(self) -> Iterator[tuple[Path, bool]]:
-        """Yield the files that are ours and whether each exists, at last a name that is free."""
+        """Yield our files and whether each exists, finally a name that is free."""
         for number in count(1):
             path = self.named(number)
             found = whose(path, REFUSED)
@@ -75,13 +76,13 @@ class RefusedMessages:
                 )
 
     def open(self, path: Path) -> sqlite3.Connection:
-        """Open a file; each use opens its own handle, for uses are rare."""
+        """Open a file; each use opens its own handle, because uses are rare."""
         connection = sqlite3.connect(path, timeout=30)
         if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             try:
                 connection.executescript(f"BEGIN IMMEDIATE; {REFUSED.marks()}; COMMIT")
             except sqlite3.OperationalError:
-                # Another collector may have made the table just now.
+                # Another collector may have created the table just now.
                 connection.rollback()
                 connection.execute("SELECT 1 FROM refused LIMIT 1")
         return connection
@@ -103,7 +104,7 @@ class RefusedMessages:
                 tell_once(path, f"{error}; refused messages go into another file beside it", logging.ERROR)
 
     def forget(self, older_than_days: float) -> None:
-        """Delete what is older."""
+        """Delete messages older than this."""
         for path, exists in self.files():
             if exists:
                 with closing(self.open(path)) as connection, connection:
@@ -111,7 +112,7 @@ class RefusedMessages:
                     connection.execute("DELETE FROM refused WHERE refused_at < ?", (limit,))
 
     def all(self) -> Iterator[Message]:
-        """Yield what is kept, a page of each file in memory: topic, key, value, reason, Unix time.
+        """Yield what is kept: topic, key, value, reason, Unix time. One page of each file is in memory.
 
         In the order in which they were added; those of several files by time.
         """
@@ -119,7 +120,7 @@ class RefusedMessages:
         return merge(*map(self.messages, files), key=lambda message: message[4])
 
     def messages(self, path: Path) -> Iterator[Message]:
-        """Yield what a file keeps, by pages; it is not held open in between."""
+        """Yield the messages of a file, by pages; the file is not held open in between."""
         last = 0
         while True:
             with closing(self.open(path)) as connection:

@@ -1,4 +1,4 @@
-"""What a publishing session asks of aiokafka's producer: open, check, send a batch, and close for certain."""
+"""Operations of a session on aiokafka's producer: open, check, send a batch, and close reliably."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOPIC_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 2.0
 #: The producer's own limit on a request, above any batch with an event of the largest size.
 REQUEST_BYTES = 4_000_000
-#: A topic's error where it is not there.
+#: A topic's error codes where it does not exist.
 ABSENT = (UnknownTopicOrPartitionError.errno, InvalidTopicError.errno)
 
 
@@ -34,7 +34,7 @@ class TopicsMissing(EvometricsError, ConnectionError):
 def new_producer(kafka: KafkaSettings, batch_bytes: int) -> AIOKafkaProducer:
     """Return an idempotent producer (acks=all), not yet connected; partitions are chosen by the caller.
 
-    It never makes a topic by asking about it.
+    It never creates a topic by asking about it.
     """
     producer = AIOKafkaProducer(
         bootstrap_servers=[broker.strip() for broker in kafka.brokers.split(",")],
@@ -51,7 +51,7 @@ def new_producer(kafka: KafkaSettings, batch_bytes: int) -> AIOKafkaProducer:
 
 
 async def missing_topics(client: AIOKafkaClient) -> frozenset[str]:
-    """Return those of the topics that a collector writes which the cluster lacks; none is made by asking.
+    """Return the topics that a collector writes and the cluster lacks; asking creates none.
 
     Raises `KafkaError` where no broker answers.
     """
@@ -73,27 +73,27 @@ async def check_topics(producer: AIOKafkaProducer) -> None:
 async def send_batch(
     producer: AIOKafkaProducer, lane: PartitionQueue, framing: Framing, at: int, most: int
 ) -> asyncio.Future[Any]:
-    """Hand over as many of a lane's rows as one batch holds, at most `most`; return the acknowledgement.
+    """Hand a batch of a queue's rows, at most `most`, to the producer; return the acknowledgement's future.
 
-    The messages' time in Kafka is `at`, milliseconds, where the topic does not keep by the broker's time.
+    `at`: the messages' timestamp, milliseconds; topics with broker timestamps (LogAppendTime) replace it.
     """
     batch = producer.create_batch()
     while lane.waiting and len(lane.sending) < most:
         _, row = lane.waiting[0]
-        # A batch always takes its first message, whatever its size.
+        # A batch always accepts its first message, whatever its size.
         if batch.append(timestamp=at, key=row.key.encode(), value=framing.value(row)) is None:
             break
         lane.sending.append(lane.waiting.popleft())
     batch.close()
     where = lane.partition
     future: asyncio.Future[Any] = await producer.send_batch(batch, where.topic, partition=where.partition)
-    # A session that ends early asks nobody for the answers still to come.
+    # Where a session ends early, nobody awaits the remaining answers.
     future.add_done_callback(lambda f: f.cancelled() or f.exception())
     return future
 
 
 async def close(producer: AIOKafkaProducer) -> None:
-    """Close a producer, also one whose broker is away (its own `stop` would wait for the broker for ever)."""
+    """Close a producer, even if its broker is unreachable (its own `stop` would wait for ever)."""
     with contextlib.suppress(Exception):
         await asyncio.wait_for(producer.stop(), CLOSE_TIMEOUT)
         return

@@ -1,4 +1,4 @@
-"""What the publisher tells the operator: each thing at first, and then once a minute."""
+"""What the publisher tells the operator: each thing when it first happens, then once a minute."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ logger = logging.getLogger(__name__)
 
 
 class Telling(Reminders):
-    """How the publisher stands with the broker, in words.
+    """State of the publisher's connection to the broker, in words.
 
     Attributes:
         connected: whether the last attempt reached the broker.
         trouble: why the broker can't be used just now; empty where it can.
-        clock_refused: that the broker refuses what has this node's time; empty where it does not.
+        clock_refused: that the broker refuses messages with this node's time; empty where it does not.
         failures: how many times something went wrong.
     """
 
@@ -34,7 +34,7 @@ class Telling(Reminders):
         self.failures = 0
 
     async def lost(self, error: BaseException, waiting: int) -> None:
-        """Find out why a session has failed, and say it."""
+        """Find out why a session has failed, and log it."""
         if isinstance(error, InvalidTimestampError | RegistryUnavailable | IncompatibleSchema):
             self.report(error, waiting)
             return
@@ -42,7 +42,7 @@ class Telling(Reminders):
         self.report(error, waiting, await misdirected(self.brokers))
 
     def report(self, error: BaseException, waiting: int, wrong: str | None = None) -> None:
-        """Say what is wrong, and how many events wait; `wrong`: in the words of `schemas.reaching`."""
+        """Log what is wrong and how many events wait; `wrong`: a description by `schemas.kafka.reaching`."""
         self.failures += 1
         if isinstance(error, InvalidTimestampError):
             ahead = self.clock.ahead
@@ -56,7 +56,7 @@ class Telling(Reminders):
         if wrong is not None:
             self.trouble = f"{wrong} ({self.trouble})"
         if wrong is not None or isinstance(error, RegistryUnavailable | IncompatibleSchema):
-            # these say themselves what to do
+            # these messages contain the way out
             words = "%s. Events wait in the outbox (%d) and are sent later"
             self.say("broker", words, self.trouble, waiting, level=logging.ERROR)
             return
@@ -70,7 +70,7 @@ class Telling(Reminders):
         )
 
     def recovered(self, waiting: int) -> None:
-        """Say that the broker is there, where it was not."""
+        """Report that the broker is reachable again."""
         self.connected = True
         if self.trouble:
             logger.info("brokers %s: connected; %d events wait to be sent", self.brokers, waiting)

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that an evolution that keeps its loop busy delays no sending."""
+"""An event loop in its own thread, so that an evolution that keeps its loop busy delays no sending."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evometrics.schemas.service.tasks import end_left
 
 logger = logging.getLogger(__name__)
 
-#: What does not end within these seconds, such as a library's wait, is left to the end of the process.
+#: What does not end within these seconds, such as a blocking call, is left to the end of the process.
 STOP_SECONDS = 15.0
 
 T = TypeVar("T")
@@ -28,7 +28,6 @@ class Signal(asyncio.Event):
         self.loop = asyncio.get_running_loop()
 
     def give(self) -> None:
-        """Set it; from any thread."""
         if not self.is_set():
             with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is left to wake
                 self.loop.call_soon_threadsafe(self.set)
@@ -43,18 +42,18 @@ class BackgroundLoop:
         self.thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread. Raises OSError where no event loop can be had."""
+        """Start the thread. Raises OSError where an event loop can't be made."""
         ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.thread = threading.Thread(target=self.run, args=(ready,), name=self.name, daemon=True)
         self.thread.start()
         ready.result()
 
     def run(self, ready: concurrent.futures.Future[None]) -> None:
-        """The thread: like `asyncio.run`, until `stop`; tasks that are left are ended."""
+        """Body of the thread: like `asyncio.run`, until `stop`; remaining tasks are cancelled."""
         runner = asyncio.Runner()
         try:
             self.loop = loop = runner.get_loop()
-        except OSError as error:  # as where the process has no file descriptor left
+        except OSError as error:  # for example because the process has no file descriptors left
             self.thread = None
             ready.set_exception(error)
             return

@@ -1,4 +1,4 @@
-"""What a process and its children use: CPU, memory, GPU, network.
+"""Resource use of a process and its children: CPU, memory, GPU, network.
 
-Imports nothing of ours.
+Imports nothing else of this package.
 """

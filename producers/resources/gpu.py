@@ -1,4 +1,4 @@
-"""GPU memory of this process and its children through NVML, where the library and a device are there."""
+"""GPU memory of this process and its children through NVML, where the library and a device exist."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MB = 1_000_000
 
 
 class GpuMemory:
-    """Reads GPU memory by process; `read` gives None where there is nothing to read.
+    """Reads GPU memory by process; `read` returns None where there is nothing to read.
 
-    The library is NVIDIA's own (`evometrics[gpu]`). A driver that tells no memory by process (some in
-    containers, where it sees other process ids) is as good as none: another process's memory is never given.
+    The library is NVIDIA's own (`evometrics[gpu]`). A driver that reports no memory by process (some in
+    containers, where it sees other process ids) counts as none: another process's memory is never returned.
     """
 
     def __init__(self) -> None:
@@ -22,9 +22,9 @@ class GpuMemory:
         self.devices: list[Any] = []
 
     def start(self) -> None:
-        """Open NVML; without it, or without a device, stay silent."""
-        # NVML's own error type exists only once the library is imported, and a broken driver
-        # raises anything: no GPU reading is never a reason to fail.
+        """Open NVML; without it, or without a device, do nothing."""
+        # NVML's own error type exists only once the library is imported, and a broken driver raises anything:
+        # a missing GPU reading is never a reason to fail.
         with contextlib.suppress(Exception):
             nvml = importlib.import_module("pynvml")
             nvml.nvmlInit()
@@ -32,7 +32,6 @@ class GpuMemory:
             self.nvml = nvml
 
     def stop(self) -> None:
-        """Close NVML."""
         if self.nvml is not None:
             with contextlib.suppress(Exception):
                 self.nvml.nvmlShutdown()
@@ -50,7 +49,7 @@ class GpuMemory:
         return sum(used) / MB if used else None
 
     def of(self, device: Any, pids: Collection[int]) -> Iterator[int]:
-        """Give the bytes that each of the processes uses on a device, as far as the driver tells."""
+        """Yield the bytes that each of the processes uses on a device, as far as the driver reports it."""
         found: dict[int, int] = {}
         for list_processes in (
             "nvmlDeviceGetComputeRunningProcesses",

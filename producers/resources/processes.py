@@ -1,8 +1,8 @@
-"""What a process and its children use: an evolution that trains in a subprocess costs what that costs.
+"""Resource use of a process and its children: an evolution that trains in a subprocess includes its costs.
 
 Children are looked up where the kernel lists them by thread (`/proc/<pid>/task/<tid>/children`), elsewhere by
-psutil, which goes through every process of the machine. CPU of a child that has ended is known from its last
-reading, and exactly once its parent has waited for it. Memory that forked processes share counts once.
+psutil, which goes through every process of the machine. CPU time of a child that has ended is known from its
+last reading, and exactly once its parent has waited for it. Memory shared by forked processes counts once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GONE = (psutil.Error, OSError)
 
 @dataclass(slots=True)
 class Descendant:
-    """A descendant, and the CPU seconds it had used when it was last seen."""
+    """A descendant, and its CPU seconds when it was last seen."""
 
     process: psutil.Process
     cpu_seconds: float = 0.0
@@ -36,8 +36,8 @@ class ProcessTree:
     """The descendants of this process. Used under the sampler's lock.
 
     Attributes:
-        children: those that lived at the last look, by pid.
-        ended: CPU seconds of those that ended and that nobody is known to have waited for.
+        children: those alive at the last look, by pid.
+        ended: CPU seconds of those that have ended and are not known to have been waited for.
     """
 
     process: psutil.Process = field(default_factory=psutil.Process)
@@ -45,9 +45,10 @@ class ProcessTree:
     ended: float = 0.0
 
     def look(self) -> float:
-        """Look which descendants there are and what they have used; return their memory, MB.
+        """Find the current descendants and read their CPU time; return their memory, MB.
 
-        Memory is the proportional share where the kernel tells it, for forked processes share most of theirs.
+        Memory is the proportional share where the kernel provides it, because forked processes share most of
+        theirs.
         """
         found: dict[int, Descendant] = {}
         memory = 0
@@ -72,12 +73,12 @@ class ProcessTree:
         return ended + sum(child.cpu_seconds for child in self.children.values())
 
     def pids(self) -> frozenset[int]:
-        """Return the process ids of this process and the descendants of the last look."""
+        """Return the process ids of this process and of the descendants at the last look."""
         return frozenset((self.process.pid, *self.children))
 
 
 def descendants(process: psutil.Process) -> Iterator[int]:
-    """Return the process ids of all descendants that live."""
+    """Return the process ids of all living descendants."""
     if not KERNEL_LISTS:
         try:
             yield from (child.pid for child in process.children(recursive=True))
@@ -105,7 +106,7 @@ def threads_of(pid: int) -> list[Path]:
 
 
 def memory_of(process: psutil.Process) -> int:
-    """Return a process's share of memory, bytes: proportional where the kernel tells it, else resident."""
+    """Return a process's share of memory, bytes: proportional where the kernel provides it, else resident."""
     try:
         found = process.memory_full_info()
         return int(getattr(found, "pss", found.rss))
@@ -116,8 +117,8 @@ def memory_of(process: psutil.Process) -> int:
 def high_water_mb() -> float:
     """Return the highest resident memory of this process so far, MB.
 
-    On Linux by /proc: what getrusage tells begins, in a program that was started by another, with the memory
-    of that one (`setmax_mm_hiwater_rss` at exec), and no peak below it would be seen.
+    On Linux from /proc: getrusage's value starts, in a program started by another, with that program's memory
+    (`setmax_mm_hiwater_rss` at exec), and no peak below it would be seen.
     """
     try:
         with open("/proc/self/status", "rb") as status:  # noqa: PTH123 - a Path costs as much as the rest
@@ -135,7 +136,7 @@ def largest_child_mb() -> float:
 
 
 def network_bytes() -> int | None:
-    """Return the bytes the host has sent and received, loopback left out; None where they can't be read."""
+    """Return the bytes that the host has sent and received, without loopback; None if they can't be read."""
     try:
         counters = psutil.net_io_counters(pernic=True)
     except (OSError, RuntimeError):
@@ -146,5 +147,5 @@ def network_bytes() -> int | None:
 
 
 def is_loopback(interface: str) -> bool:
-    """Tell whether a network interface is the loopback: `lo` on Linux, `lo0` on macOS."""
+    """Return whether a network interface is the loopback: `lo` on Linux, `lo0` on macOS."""
     return interface in ("lo", "lo0") or interface.lower().startswith("loopback")

@@ -1,8 +1,8 @@
-"""What an evolution costs: CPU average, memory peak, GPU memory and network bytes over its whole life.
+"""Resource use over a whole evolution: CPU average, memory peak, GPU memory and network bytes.
 
 Figures are those of this process and its descendants together; network bytes are the host's, without its
-loopback. One thread samples while evolutions are under way; each also gets a reading at its start and at its
-end, so that a short one has figures too. Evolutions that overlap in one process share its figures. What can't
+loopback. One thread samples while evolutions are running; each also gets a reading at its start and at its
+end, so that a short one has figures too. Overlapping evolutions in one process share its figures. What can't
 be measured is None.
 """
 
@@ -23,9 +23,9 @@ from evometrics.producers.resources.processes import (
 )
 
 INTERVAL = 0.25
-#: CPU over less than this is noise; the reading before it is given again.
+#: CPU over a shorter span is noise; the previous reading is returned again.
 SHORTEST_CPU_SPAN = 0.02
-#: A reading serves all who ask within this many seconds: hundreds of evolutions may begin in that time.
+#: A reading serves all calls within this many seconds: hundreds of evolutions may begin in that time.
 FRESH = 0.01
 #: Descendants are looked for at most this often, seconds.
 LOOK_SPAN = 0.05
@@ -37,7 +37,7 @@ class ProcessReading:
 
     Attributes:
         at: `time.perf_counter()`.
-        cpu_percent: CPU since the reading before, percent of one core.
+        cpu_percent: CPU since the previous reading, percent of one core.
         cpu_seconds: CPU used so far.
         memory_mb: memory in use, MB (10^6 bytes).
         network_bytes: what the host has sent and received, None where that is unknown.
@@ -52,7 +52,7 @@ class ProcessReading:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one evolution used; units as in EvolutionCompleted, None = not measured."""
+    """Resources that one evolution used; units as in EvolutionCompleted, None = not measured."""
 
     cpu_percent_avg: float | None
     memory_used_mb: float | None
@@ -62,7 +62,7 @@ class Usage:
 
 @dataclass(slots=True)
 class Watch:
-    """One evolution under way."""
+    """One running evolution."""
 
     started: float
     cpu_seconds: float
@@ -91,7 +91,6 @@ class ResourceSampler:
     children_mb: float = 0.0
 
     def start(self) -> None:
-        """Start the thread."""
         self.gpu.start()
         self.stopping.clear()
         used = time.process_time() + self.tree.cpu_seconds()
@@ -111,7 +110,7 @@ class ResourceSampler:
         self.gpu.stop()
 
     def begin(self, evolution_id: str) -> ProcessReading:
-        """Watch an evolution from now on and return the present reading."""
+        """Watch an evolution from now on and return the current reading."""
         reading = self.sample()
         watch = Watch(
             time.perf_counter(),
@@ -135,13 +134,13 @@ class ResourceSampler:
                 self.wanted.clear()
 
     def usage(self, evolution_id: str) -> Usage | None:
-        """Return what an evolution has used up to now; None where it is not watched."""
+        """Return what an evolution has used so far; None where it is not watched."""
         watch = self.watches.get(evolution_id)
         if watch is None:
             return None
         reading = self.sample(since=watch.started)
         peak = max(watch.peak_mb, reading.memory_mb)
-        # The kernel's high-water marks never fall: where one rose since the start, the top was in between,
+        # The kernel's high-water marks never fall: where one rose since the start, the peak was in between,
         # and is exact even if no sample hit it.
         high_water, largest = high_water_mb(), largest_child_mb()
         if high_water > watch.high_water_mb:
@@ -161,9 +160,9 @@ class ResourceSampler:
         )
 
     def sample(self, since: float = 0.0) -> ProcessReading:
-        """Return a fresh reading; one taken before `since` (`time.perf_counter()`) is none.
+        """Return a fresh reading; one taken before `since` (`time.perf_counter()`) does not count as fresh.
 
-        Where it is taken now, the peaks of all watched evolutions are lifted to it.
+        A new reading also raises the peaks of all watched evolutions.
         """
         now, last = time.perf_counter(), self.last
         if last is not None and last.at >= max(since, now - FRESH):
@@ -184,13 +183,13 @@ class ResourceSampler:
         return reading
 
     def own_mb(self) -> float:
-        """Return this process's memory, MB: its share where it has children to share with."""
+        """Return this process's memory, MB: its proportional share where it has children to share with."""
         if self.tree.children:
             return memory_of(self.tree.process) / MB
         return float(self.tree.process.memory_info().rss) / MB
 
     def sample_gpu(self) -> None:
-        """Lift the GPU peaks of all watched evolutions."""
+        """Raise the GPU peaks of all watched evolutions."""
         used = self.gpu.read(self.tree.pids())
         if used is None:
             return
@@ -199,7 +198,7 @@ class ResourceSampler:
                 watch.gpu_peak_mb = max(used, watch.gpu_peak_mb or 0.0)
 
     def run(self) -> None:
-        """Sample until stopped; sleep without a wake-up while nothing is watched."""
+        """Sample until stopped; sleep without wake-ups while nothing is watched."""
         while not self.stopping.is_set():
             self.wanted.wait()
             if self.stopping.wait(self.interval):

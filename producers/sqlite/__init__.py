@@ -1,4 +1,4 @@
-"""SQLite files as strangers see them: whose a file is, what its errors mean, its pages.
+"""SQLite files as found on disk: whose a file is, and its pages.
 
-Imports nothing of ours.
+Imports nothing else of this package.
 """

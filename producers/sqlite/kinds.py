@@ -1,7 +1,7 @@
-"""Whose a SQLite file is, found out without a trace: nothing is locked, written, or made beside it.
+"""Whose a SQLite file is, determined without a trace: nothing is locked, written, or created beside it.
 
 A file of ours says so in its header (`application_id`, and its format in `user_version`). Those of earlier
-releases have no mark; they are known by holding one table, exactly as it was created, and nothing else.
+releases have no mark; they are recognized by having one table, exactly as it was created, and nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from evometrics.producers.sqlite.pages import page_bytes_of_wal, table_definitio
 
 
 class Whose(Enum):
-    """What stands under a name that may be ours."""
+    """What was found under a name that may be ours."""
 
     OURS = "ours"
     NEWER = "of a newer release"
@@ -36,20 +36,20 @@ class Format:
     definitions: tuple[str, ...]
 
     def marks(self) -> str:
-        """Return the statements that make an empty database one of this kind."""
+        """Return the statements that turn an empty database into one of this kind."""
         return (
             f"PRAGMA application_id = {self.application}; PRAGMA user_version = {self.version}; "
             f"{self.definitions[0]}"
         )
 
     def knows(self, tables: list[tuple[str, str]]) -> bool:
-        """Tell whether what a database defines is the table of this kind, as some release made it."""
+        """Return whether a database's definitions are the table of this kind, as some release created it."""
         known = {words(definition) for definition in self.definitions}
         return len(tables) == 1 and tables[0][0] == self.table and words(tables[0][1]) in known
 
 
 def words(definition: str) -> str:
-    """Return a definition whose blanks don't matter."""
+    """Return a definition's words, for comparison without regard to white space."""
     return " ".join(definition.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").split())
 
 
@@ -62,7 +62,7 @@ def whose(path: Path, kind: Format) -> Whose:
     if not stat.S_ISREG(mode):
         return Whose.FOREIGN
     # Not opened by Python: closing a handle would drop the locks that SQLite holds on the file elsewhere in
-    # this process. SQLite itself keeps such a handle until they are given up.
+    # this process. SQLite itself keeps such a handle until the locks are released.
     try:
         with closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
@@ -78,7 +78,7 @@ def whose(path: Path, kind: Format) -> Whose:
             raise PermissionError(str(error)) from error
         return Whose.BROKEN
     if not tables:
-        # What was not yet copied from the log into the file is in the log alone.
+        # What was not yet checkpointed is only in the WAL.
         wal = path.with_name(path.name + "-wal")
         tables = table_definitions(path, page_bytes_of_wal(wal) or page_bytes)
     if not tables and path.stat().st_size == 0:

@@ -1,7 +1,7 @@
 """Reads the rows of a SQLite table page by page, for files so damaged that SQLite itself gives up.
 
-Nothing here trusts what it reads: a page or cell that makes no sense yields no row, and whoever calls
-verifies each row. Format: https://sqlite.org/fileformat2.html
+Nothing here trusts its input: an invalid page or cell yields no row, and the caller verifies each row.
+Format: https://sqlite.org/fileformat2.html
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HEADER_BYTES = 100
 LEAF, FREE, ROOT, BRANCH = 13, 2, 1, 5
 WAL_HEADER_BYTES, FRAME_BYTES = 32, 24
 MASK = 0xFFFFFFFF
-#: A chain of overflow pages that is longer is no chain.
+#: A longer chain of overflow pages is not a valid one.
 MOST_PAYLOAD = 100_000_000
 
 Column: TypeAlias = int | float | str | bytes | None
@@ -26,12 +26,12 @@ Column: TypeAlias = int | float | str | bytes | None
 
 @dataclass(slots=True)
 class WalFrames:
-    """Where a write-ahead log has which page.
+    """Where each page is in a WAL.
 
     Attributes:
-        newest: by page number, the offset of the page in its newest frame that is whole and committed.
-        others: offsets of pages that are damaged, cut, or of a transaction whose end is missing.
-        pages: pages of the database after the last commit; 0 = the log does not say.
+        newest: by page number, the offset of the page in its newest complete and committed frame.
+        others: offsets of pages that are damaged, truncated, or of a transaction whose end is missing.
+        pages: pages of the database after the last commit; 0 = the WAL does not say.
     """
 
     newest: dict[int, int] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class WalFrames:
 
 
 def checksum(first: int, second: int, data: bytes, order: str) -> tuple[int, int]:
-    """Return a frame's checksum, continued from the one before."""
+    """Return a frame's checksum, continued from the previous one."""
     words = struct.unpack(f"{order}{len(data) // 4}I", data)
     for index in range(0, len(words), 2):
         first = (first + words[index] + second) & MASK
@@ -49,10 +49,10 @@ def checksum(first: int, second: int, data: bytes, order: str) -> tuple[int, int
 
 
 def read_wal(wal: bytes, page_bytes: int) -> WalFrames:
-    """Return the frames of a log that belong to its newest generation.
+    """Return the frames of a WAL that belong to its newest generation.
 
-    SQLite ends at the first frame whose checksum is wrong. Each checksum is continued from the one stored
-    before it, so what follows a damaged frame can be verified all the same.
+    SQLite stops at the first frame with a wrong checksum. Each checksum continues the one stored before it,
+    so the frames after a damaged one can still be verified.
     """
     found = WalFrames()
     order = "<" if wal[:4] == b"\x37\x7f\x06\x82" else ">"
@@ -61,7 +61,7 @@ def read_wal(wal: bytes, page_bytes: int) -> WalFrames:
     salts = [wal[start + 8 : start + 16] for start in starts[:2]]
     salt = salts[0] if len(set(salts)) == 1 and salts else wal[16:24]
     before = wal[24:32]
-    # Behind the last frame of this generation is what an older one left.
+    # After the last frame of this generation follow those of an older one.
     end = max((start for start in starts if wal[start + 8 : start + 16] == salt), default=0)
     pending: dict[int, int] = {}
     for start in starts:
@@ -87,13 +87,13 @@ def read_wal(wal: bytes, page_bytes: int) -> WalFrames:
             found.newest.update(pending)
             found.pages = pages
             pending = {}
-            # What a damaged commit held is in no frame that counts, so it stays among the others.
+            # The pages of a damaged commit are in no valid frame, so they stay among the others.
     found.others.extend(pending.values())
     return found
 
 
 class Pages:
-    """The pages of a database and its write-ahead log, either of which may be missing."""
+    """The pages of a database and its WAL, either of which may be missing."""
 
     def __init__(self, database: Path, wal: Path, page_bytes: int) -> None:
         self.page_bytes = page_bytes
@@ -106,13 +106,12 @@ class Pages:
         self.count = self.frames.pages or max(in_file, max(self.frames.newest, default=0))
 
     def close(self) -> None:
-        """Close the file."""
         if self.database >= 0:
             os.close(self.database)
             self.database = -1
 
     def page(self, number: int) -> bytes:
-        """Return a page's newest content, cut short or empty where it can't be read."""
+        """Return a page's newest content, truncated or empty where it can't be read."""
         start = self.frames.newest.get(number)
         if start is not None:
             return self.wal[start : start + self.page_bytes]
@@ -124,7 +123,7 @@ class Pages:
             return b""
 
     def leaves(self) -> Iterator[bytes]:
-        """Yield the pages that may hold rows: those in use, and what the log has besides."""
+        """Yield the pages that may hold rows: those in use, and others in the WAL."""
         entries = self.usable // 5
         table = b""
         for number in range(2, self.count + 1):
@@ -143,7 +142,7 @@ class Pages:
                 yield page
 
     def rows(self, page: bytes, start: int = 0) -> Iterator[tuple[int, list[Column]]]:
-        """Yield the rowid and columns of each cell of a leaf page that makes sense."""
+        """Yield the rowid and columns of each valid cell of a leaf page."""
         count = int.from_bytes(page[start + 3 : start + 5], "big")
         for index in range(min(count, self.usable // 4)):
             at = start + 8 + 2 * index
@@ -154,7 +153,7 @@ class Pages:
                 continue
 
     def cell(self, page: bytes, at: int) -> tuple[int, list[Column]]:
-        """Return one cell. Raises ValueError or IndexError where it makes no sense."""
+        """Return one cell. Raises ValueError or IndexError where it is invalid."""
         size, at = varint(page, at)
         rowid, at = varint(page, at)
         if not 0 < size <= MOST_PAYLOAD:
@@ -225,7 +224,7 @@ def column(kind: int, data: bytes) -> Column:
 
 
 def table_definitions(database: Path, page_bytes: int) -> list[tuple[str, str]]:
-    """Return name and definition of what page 1 lists, where it is in the log but not yet in the file."""
+    """Return the names and definitions that page 1 lists, where it is in the WAL but not yet in the file."""
     pages = Pages(database, database.with_name(database.name + "-wal"), page_bytes)
     try:
         found = []
@@ -238,7 +237,7 @@ def table_definitions(database: Path, page_bytes: int) -> list[tuple[str, str]]:
 
 
 def page_bytes_of_wal(wal: Path) -> int:
-    """Return the page size that a log's header names; 0 where it names none."""
+    """Return the page size in a WAL's header; 0 where there is none."""
     try:
         with wal.open("rb") as file:
             size = int.from_bytes(file.read(12)[8:12], "big")

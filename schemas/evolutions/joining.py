@@ -1,4 +1,4 @@
-"""What a completion came without and its start has: pure functions over the two events.
+"""Fields that a completion lacks and its start has: pure functions over the two events.
 
 A completion may be recorded by another process or host than its start, or by a later run, which knows neither
 baseline, nor strategy, nor when the evolution began. Whoever has both events, the stream or a node's history,
@@ -13,15 +13,15 @@ from enum import IntFlag, auto
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics, EvolutionStarted
 from evometrics.schemas.evolutions.outcome import evolution_metrics
 
-#: Types that say nothing.
+#: Types that carry no information.
 NO_TYPES = ("", "unknown")
 SECOND = 1_000_000
-#: Of a row that was joined (its start may come after it was first made).
+#: Version of a joined row (the start may arrive after the row was first made).
 JOINED_VERSION = 1
 
 
 class Lack(IntFlag):
-    """What a completion may come without and its start have; TIME is when it began and how long it took."""
+    """What a completion may lack and its start have; TIME is when it began and how long it took."""
 
     PRE_KPIS = auto()
     TYPE = auto()
@@ -35,7 +35,7 @@ class Lack(IntFlag):
 
 
 def lacking(done: EvolutionCompleted) -> int:
-    """Return what a completion came without, as bits of `Lack`; 0 for nothing."""
+    """Return what a completion lacks, as bits of `Lack`; 0 for nothing."""
     lacks = 0
     for bit, lacked in (
         (Lack.PRE_KPIS, not done.pre_kpis),
@@ -54,7 +54,7 @@ def lacking(done: EvolutionCompleted) -> int:
 
 
 def lent_by(start: EvolutionStarted) -> int:
-    """Return what a start has to lend, as bits of `Lack`."""
+    """Return what a start can provide, as bits of `Lack`."""
     lends = int(Lack.TIME)
     for bit, has in (
         (Lack.PRE_KPIS, start.pre_kpis),
@@ -72,9 +72,9 @@ def lent_by(start: EvolutionStarted) -> int:
 
 
 def joined(done: EvolutionCompleted, start: EvolutionStarted) -> EvolutionCompleted:
-    """Return a completion with what it came without from its start; of metadata, each name it does not have.
+    """Return a completion with what it lacks filled in from its start; in metadata, missing names.
 
-    A duration that is unknown is that between the two events. Where the start's clock is ahead of the
+    An unknown duration becomes the time between the two events. Where the start's clock is ahead of the
     completion's it stays unknown.
     """
     lent = lacking(done) & lent_by(start)
@@ -99,12 +99,12 @@ def joined(done: EvolutionCompleted, start: EvolutionStarted) -> EvolutionComple
 
 
 def joined_metrics(whole: EvolutionCompleted) -> EvolutionMetrics:
-    """Return the row of a completion that was joined: it takes the place of that of the completion alone."""
+    """Return the row of a joined completion: it replaces the row of the completion alone."""
     return replace(evolution_metrics(whole), version=JOINED_VERSION)
 
 
 def metrics_of(done: EvolutionCompleted, start: EvolutionStarted | None) -> EvolutionMetrics:
-    """Return the row of a completion, joined with its start where this has what it came without."""
+    """Return the row of a completion, joined with its start if that has something it lacks."""
     if start is None or not lacking(done) & lent_by(start):
         return evolution_metrics(done)
     return joined_metrics(joined(done, start))

@@ -1,6 +1,6 @@
 """What an evolution achieved and cost: pure functions of its events (design section 4).
 
-One definition for the stream, for replays and for a node's own history file, so that all give equal rows.
+One definition for the stream, for replays and for a node's own history file, so that all produce equal rows.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from evometrics.schemas.kpis import formula
 from evometrics.schemas.kpis.performance import performance
 
 ABANDONED = "abandoned"
-#: Event time after which an evolution that has started and was not heard of again counts as abandoned.
+#: Event time after which an evolution that has started and sent nothing since counts as abandoned.
 ABANDONED_AFTER_SECONDS = 86_400
-#: What the identity of a completion's row begins with; the completion's event id follows.
+#: Beginning of the identity of a completion's row; the completion's event id follows.
 METRICS_IDENTITY = "evolution_metrics"
 MICROS_PER_MINUTE = 60_000_000
-#: Figures of a completion that its row has, by the names they have there.
+#: Figures of a completion that its row has, with their names in the row.
 CARRIED = {
     "duration_seconds": "duration_minutes",
     **{
@@ -35,7 +35,7 @@ CARRIED = {
     },
 }
 EFFICIENCY = "efficiency"
-#: What efficiency is computed from, besides the gain.
+#: What efficiency is computed from besides the gain.
 COSTS = frozenset({"duration_minutes", "memory_used_mb"})
 
 
@@ -62,14 +62,14 @@ def efficiency(delta: float | None, duration_minutes: float, memory_used_mb: flo
 def unmeasured_in_row(unmeasured: Iterable[str], memory_used_mb: float) -> list[str]:
     """Return the figures that are unknown in a completion's row, from those unmeasured in the completion.
 
-    A process never takes 0 MB: earlier versions wrote it where memory was not measured.
+    A process never uses 0 MB: earlier versions wrote that where memory was not measured.
     """
     names = list(dict.fromkeys(CARRIED[name] for name in unmeasured if name in CARRIED))
     return [*names, EFFICIENCY] if memory_used_mb == 0 or not COSTS.isdisjoint(names) else names
 
 
 def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
-    """Return the row of a completion: what the evolution achieved and cost, from its completion alone."""
+    """Return the row of a completion: what the evolution achieved and cost, from the completion alone."""
     after, before = performance(done.post_kpis), performance(done.pre_kpis)
     delta = difference(after, before)
     unmeasured = unmeasured_in_row(done.unmeasured, done.memory_used_mb)
@@ -114,7 +114,7 @@ def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
 
 
 def abandoned_metrics(start: EvolutionStarted, timeout_micros: int) -> EvolutionMetrics:
-    """Return the report of an evolution that began and was not heard of again within the timeout."""
+    """Return the report of an evolution that began and sent nothing more within the timeout."""
     return EvolutionMetrics(
         event_id=derived_id("evolution_abandoned", start.event_id),
         agent_id=start.agent_id,

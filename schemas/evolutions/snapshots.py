@@ -1,8 +1,8 @@
-"""The snapshots that an evolution's KPIs before and after are.
+"""The snapshots made from an evolution's KPIs before and after it.
 
-An evolution's events name the phases of which nobody records a snapshot beside them (`snapshot_phases`). The
-stream, a node's own history and its metrics make these from the events; ids are derived from the event's, so
-that all make the same ones, however often.
+An evolution's events name the phases for which no separate snapshot is recorded (`snapshot_phases`). The
+stream, a node's own history and its metrics make these from the events; their ids are derived from the
+event's, so that each makes the same ones, however often.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from evometrics.schemas.ids import derived_id
 from evometrics.schemas.kpis.performance import KPI_NAMES, performance
 from evometrics.schemas.rules.validation import INT64, POST, PRE
 
-#: KPIs with a field of their own; any other is in `extra`.
+#: KPIs with a field of their own; all others are in `extra`.
 STANDARD = frozenset((*KPI_NAMES, "overall_performance", "confidence_interval"))
 EVALUATIONS = "evaluation_count"
 
 
 def snapshots_of(event: Event) -> Iterator[KpiSnapshot]:
-    """Yield the snapshots that an event's KPIs are, the one before the evolution first."""
+    """Yield the snapshots made from an event's KPIs, the one before the evolution first."""
     if isinstance(event, EvolutionStarted):
         if PRE in event.snapshot_phases:
             yield snapshot(event, PRE, event.occurred_at, event.pre_kpis)
@@ -32,14 +32,14 @@ def snapshots_of(event: Event) -> Iterator[KpiSnapshot]:
 
 
 def snapshot_id(source_event_id: str, phase: str) -> str:
-    """Return the id of the snapshot that an event's KPIs of a phase are."""
+    """Return the id of the snapshot made from an event's KPIs for a phase."""
     return derived_id(KpiSnapshot.record, source_event_id, phase)
 
 
 def snapshot(
     source: EvolutionStarted | EvolutionCompleted, phase: str, occurred_at: int, kpis: Mapping[str, float]
 ) -> KpiSnapshot:
-    """Return the snapshot that an evolution's KPIs are."""
+    """Return the snapshot made from an evolution's KPIs."""
     found = KpiSnapshot(
         event_id=snapshot_id(source.event_id, phase),
         agent_id=source.agent_id,
@@ -54,7 +54,7 @@ def snapshot(
 
 
 def fill(found: KpiSnapshot, kpis: Mapping[str, float]) -> None:
-    """Put KPIs into a snapshot: each into its field, or into `extra`, and the performance that they mean."""
+    """Put KPIs into a snapshot: each into its field, or into `extra`, and the resulting performance."""
     for name, value in kpis.items():
         if name in STANDARD:
             setattr(found, name, value)
@@ -67,5 +67,5 @@ def fill(found: KpiSnapshot, kpis: Mapping[str, float]) -> None:
 
 
 def is_count(value: float) -> bool:
-    """Tell whether a number is a whole one that fits 64 bits."""
+    """Return whether a number is a whole number of at most 64 bits."""
     return -INT64 <= value < INT64 and value == int(value)

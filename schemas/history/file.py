@@ -1,11 +1,11 @@
-"""A node's own history on disk: what the SQLite file holds, and how one is told from any other file.
+"""A node's own history on disk: what the SQLite file holds, and how it is told from other files.
 
-It has the specification's four tables, their columns first and in the specification's order, and `events`:
-every event as it was recorded, so that an import brings back just what a broker would have got. A row of the
-four tables carries the id of its event; none is there twice.
+It has the specification's four tables, with the specification's columns first and in its order, and `events`:
+every event as it was recorded, so that an import restores exactly what a broker would have received. A row of
+the four tables has the id of its event; no event is in a table twice.
 
-A file belongs to us where its header says so (`application_id`). Any other is left alone, down to its bytes:
-looking at the header opens no database, and so makes no journal beside a user's file.
+A file is ours if its header says so (`application_id`). Any other file stays untouched, byte for byte:
+reading the header opens no database, and so creates no journal beside a user's file.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ APPLICATION_ID = 0x45766F48
 VERSION = 1
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
-#: Where the header has `user_version` and `application_id`.
+#: Positions of `user_version` and `application_id` in the header.
 USER_VERSION_AT, APPLICATION_ID_AT = 60, 68
 BUSY_SECONDS = 2.0
 #: The columns of `evolution_metrics` that hold JSON.
 JSON_COLUMNS = ("metadata", "kpi_deltas", "fitness_trajectory", "unmeasured")
 
-#: Of `evolution_strategies` the specification's foreign key names a column that is not unique, which SQLite
-#: refuses at the first insert where foreign keys are on; the row's event is.
+#: The specification's foreign key of `evolution_strategies` names a column that is not unique, which SQLite
+#: refuses at the first insert with foreign keys enabled; the row's event id is unique.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS evolution_metrics (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -147,7 +147,7 @@ class HistoryError(EvometricsError, OSError):
 
 
 def check_file(path: Path) -> bool:
-    """Tell whether there is a history of ours, False where there is nothing at all (or an empty file).
+    """Return whether there is a history of ours; False where there is no file (or an empty one).
 
     Raises `HistoryError` where something else has the name; it is not opened as a database.
     """
@@ -178,7 +178,7 @@ def check_file(path: Path) -> bool:
 
 
 def check_free(path: Path) -> None:
-    """Raise `HistoryError` where files of a database lie beside a path at which there is none.
+    """Raise `HistoryError` where a path has no database, but files of one beside it.
 
     SQLite takes them for its own and deletes them; they may be all that is left of somebody's database.
     """
@@ -194,7 +194,7 @@ def check_free(path: Path) -> None:
 
 
 def check_version(path: Path, version: int) -> None:
-    """Raise `HistoryError` where a history is of a newer build than this."""
+    """Raise `HistoryError` where a history is of a newer build than this one."""
     if version > VERSION:
         raise HistoryError(
             f"{path} is a history of version {version}, this build knows {VERSION}: upgrade evometrics, or "
@@ -203,7 +203,7 @@ def check_version(path: Path, version: int) -> None:
 
 
 def is_history(header: bytes) -> bool:
-    """Tell from a file's first bytes whether it is a history of ours."""
+    """Return whether a file's first bytes are those of one of our histories."""
     whole = header.startswith(MAGIC) and len(header) >= HEADER_BYTES
     return whole and number_at(header, APPLICATION_ID_AT) == APPLICATION_ID
 
@@ -214,9 +214,9 @@ def number_at(header: bytes, place: int) -> int:
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
-    """Open a history, made where there is none; several processes may. Raises `HistoryError`.
+    """Open a history, creating it where there is none; several processes may. Raises `HistoryError`.
 
-    What is made is made in one transaction: a file that is there is whole, or empty.
+    It is created in one transaction: an existing file is complete, or empty.
     """
     if not check_file(path):
         check_free(path)
@@ -224,13 +224,13 @@ def open_to_write(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            # A commit survives a power loss: the outbox forgets what the history has.
+            # A commit survives a power loss: the outbox deletes what the history has.
             db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN IMMEDIATE")
             (found,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
             (owner,) = db.execute("PRAGMA application_id").fetchone()
             (version,) = db.execute("PRAGMA user_version").fetchone()
-            # What was changed since may be in the journal beside the file, not in its header yet.
+            # Recent changes may be in the journal beside the file, not yet in its header.
             if found and owner != APPLICATION_ID:
                 raise HistoryError(f"{path} is a database of someone else's; it is left as it is")
             check_version(path, version)
@@ -241,7 +241,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             db.execute("COMMIT")
             with contextlib.suppress(
                 sqlite3.OperationalError
-            ):  # another process uses it; a later start does it
+            ):  # another process uses it; a later start sets it
                 db.execute("PRAGMA journal_mode = WAL")
         except BaseException:
             db.close()
@@ -254,7 +254,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open a history that is there, for reading only. Raises `HistoryError`."""
+    """Open an existing history, for reading only. Raises `HistoryError`."""
     if not check_file(path):
         raise HistoryError(f"{path}: there is no history; a collector makes it at its first start")
     try:

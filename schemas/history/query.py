@@ -28,14 +28,14 @@ from evometrics.schemas.topics import EVOLUTION_STARTED
 from evometrics.schemas.wire.framing import WireFormat
 
 FIELDS = field_names(EvolutionMetrics)
-#: SQLite keeps a whole number in a column of integers as one; the event has numbers.
+#: SQLite stores a whole number as an integer; the event has floats.
 NUMBERS = frozenset({"memory_used_mb", "cpu_percent_avg", "gpu_memory_mb", "duration_minutes", "efficiency"})
 FLAGS = frozenset({"success", "rollback_performed"})
-#: Times are held as the specification has them, in seconds: exact to the microsecond until the year 2255.
+#: Times are stored as in the specification, in seconds: exact to the microsecond until the year 2255.
 COLUMN_OF = {"occurred_at": "timestamp"}
 TIMES = frozenset({"occurred_at", "started_at"})
 SELECT = f"SELECT {', '.join(COLUMN_OF.get(name, name) for name in FIELDS)} FROM evolution_metrics"
-#: Starts that nothing came of; found by `idx_evolution`.
+#: Starts without a completion; found by `idx_evolution`.
 OPEN_STARTS = """
 SELECT value FROM events AS started WHERE topic = :topic AND key = :agent AND evolution_id IS NOT NULL
 AND NOT EXISTS (
@@ -46,13 +46,13 @@ AND NOT EXISTS (
 
 
 class LocalMetricsQuery:
-    """Answers as `MetricsQuery` does, from the history file of one node (`history_db`).
+    """Answers like `MetricsQuery`, from the history file of one node (`history_db`).
 
         history = await LocalMetricsQuery("evolution_metrics.db").get_agent_evolution_history("agent-1")
 
     The file may be in use by collectors. An evolution that began `abandoned_after_seconds` ago and has not
     ended counts as abandoned. Every call raises `HistoryError`, naming the file, where it can't be read, and
-    `ValueError`, naming the argument, where one can't be right.
+    `ValueError`, naming the argument, where one is invalid.
     """
 
     def __init__(self, path: str | Path, *, abandoned_after_seconds: float = ABANDONED_AFTER_SECONDS) -> None:
@@ -131,7 +131,7 @@ class LocalMetricsQuery:
     async def get_resource_usage_trends(
         self, agent_id: str, metric: str = "memory_used_mb"
     ) -> dict[str, Any]:
-        """Return how much of a resource an agent's evolutions took over time, as `MetricsQuery` has it."""
+        """Return how much of a resource an agent's evolutions used over time, like `MetricsQuery`."""
         check_text("agent_id", agent_id)
         check_resource(metric)
         sql = (

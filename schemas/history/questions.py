@@ -1,5 +1,4 @@
-"""What the specification's four questions take and give, wherever the answers come from: ClickHouse, or a
-node's own history."""
+"""Arguments and results of the specification's four questions, for ClickHouse and a node's own history."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import Any
 
 from evometrics.schemas.events import micros
 
-#: What `get_resource_usage_trends` can be asked for.
+#: Resources that `get_resource_usage_trends` accepts.
 RESOURCES = (
     "memory_used_mb",
     "cpu_percent_avg",
@@ -28,14 +27,14 @@ COUNTED = frozenset(
 
 
 def check_text(name: str, value: str) -> str:
-    """Return the text; raise `ValueError` naming the argument where it is none or empty."""
+    """Return the text; raise `ValueError` naming the argument where it is not text or is empty."""
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} {value!r}: give a text that is not empty")
     return value
 
 
 def check_time(name: str, seconds: float | None) -> int | None:
-    """Return Unix seconds as microseconds; raise `ValueError` naming the argument where they are no time."""
+    """Return Unix seconds as microseconds; raise `ValueError` naming the argument if they are not a time."""
     if seconds is None:
         return None
     if not math.isfinite(seconds) or not 0 <= seconds < 10_000_000_000:
@@ -44,7 +43,7 @@ def check_time(name: str, seconds: float | None) -> int | None:
 
 
 def check_range(start_time: float | None, end_time: float | None) -> tuple[int | None, int | None]:
-    """Return a range of time in microseconds; raise `ValueError` where it is none."""
+    """Return a range of time in microseconds; raise `ValueError` where it is invalid."""
     start, end = check_time("start_time", start_time), check_time("end_time", end_time)
     if start is not None and end is not None and start > end:
         raise ValueError(f"start_time {start_time} is after end_time {end_time}")
@@ -52,7 +51,7 @@ def check_range(start_time: float | None, end_time: float | None) -> tuple[int |
 
 
 def check_top(limit: int, time_window_hours: float, now: float) -> int:
-    """Return when the window begins, microseconds; raise `ValueError` naming the argument that can't be."""
+    """Return when the window begins, microseconds; raise `ValueError` naming an invalid argument."""
     if limit < 1:
         raise ValueError(f"limit {limit}: give at least 1")
     if not 0 < time_window_hours < 10**6:
@@ -61,7 +60,7 @@ def check_top(limit: int, time_window_hours: float, now: float) -> int:
 
 
 def check_resource(metric: str) -> str:
-    """Return the name of a resource; raise `ValueError` naming those there are."""
+    """Return the name of a resource; raise `ValueError` naming the known ones."""
     if metric not in RESOURCES:
         raise ValueError(f"metric {metric!r} is unknown: give one of {', '.join(RESOURCES)}")
     return metric

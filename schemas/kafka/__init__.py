@@ -1,5 +1,5 @@
-"""What every part asks of a Kafka cluster beside consuming and producing.
+"""What every part asks of a Kafka cluster besides consuming and producing.
 
-Topics and their settings, groups' offsets and lag, ranges of offsets, partitions, and the mends that aiokafka
-needs. Imports the topics, the settings and `service`.
+Topics and their settings, groups' offsets and lag, ranges of offsets, partitions, and workarounds that
+aiokafka needs. Imports the topics, the settings and `service`.
 """

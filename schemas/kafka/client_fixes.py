@@ -1,13 +1,14 @@
-"""Mends how aiokafka finds its cluster and asks about topics; import it wherever clients are opened.
+"""Works around how aiokafka finds its cluster and asks about topics; import it wherever clients are opened.
 
-A broker that has just started answers before it knows its cluster, with no brokers. aiokafka (0.14) takes
-that for success and keeps the connection to ask again; should that connection end, it knows nobody to ask
-and never finds a broker again ("Unable to update metadata from []"). Here such an answer counts as none:
+A broker that has just started answers, with no brokers, before it knows its cluster. aiokafka (0.14) takes
+that for success and keeps the connection to ask again; if that connection ends, it has no address left to ask
+and never finds a broker again ("Unable to update metadata from []"). Here such an answer is a failure:
 `start()` raises `KafkaConnectionError`, and whoever opened the client tries again.
 
 A broker with `auto.create.topics.enable`, Kafka's default, creates whatever topic a client asks about, unless
-the client says not to, which aiokafka can't be told: the topic has one partition then, and settings that are
-none of ours. `never_create` tells it; other clients of the process, an application's own, stay as they are.
+the request forbids it, for which aiokafka has no option: the topic then has one partition and none of our
+settings. `never_create` makes the requests forbid it; other clients of the process, an application's own,
+stay as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-#: Whether a question about topics that is asked just now may create them; None for aiokafka's own way.
+#: Whether a metadata request sent now may create topics; None for aiokafka's own behaviour.
 MAY_CREATE: ContextVar[bool | None] = ContextVar("may_create", default=None)
 
 
@@ -39,7 +40,7 @@ def checked(bootstrap: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awai
 
 
 def metadata_request(topics: list[str] | None = None) -> MetadataRequest:
-    """Return the question as `MAY_CREATE` has it."""
+    """Return a metadata request according to `MAY_CREATE`."""
     return MetadataRequest(topics, MAY_CREATE.get())
 
 

@@ -1,4 +1,4 @@
-"""How far a consumer group is behind, asked of the broker: the truth that a worker's health is judged by."""
+"""A consumer group's lag, as the broker sees it: a worker's health is judged by it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ANSWER_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """Where a group stands.
+    """A group's offsets and lag.
 
     Attributes:
-        committed: the next offset by topic and partition; the first one there is where none is committed.
-        behind: offsets that are left to read, over all partitions asked for; none where they hold no message.
+        committed: the next offset by topic and partition; where none is committed, the first that exists.
+        behind: offsets left to read, over all partitions asked for; those that hold no message don't count.
     """
 
     committed: tuple[tuple[str, int, int], ...]
@@ -32,11 +32,11 @@ class Lag:
 
 
 class GroupLag:
-    """Asks the broker on connections of its own, which it makes anew after an error.
+    """Asks the broker over separate connections, which are reopened after an error.
 
     Attributes:
         away: why the broker did not answer the last question, None where it did.
-        holds: what was left to read at the last look, and whether messages are in it: None = not yet looked.
+        holds: what was left to read at the last check, and whether it has messages: None = not yet checked.
     """
 
     def __init__(self, kafka: KafkaSettings, group: str) -> None:
@@ -48,7 +48,6 @@ class GroupLag:
         self.consumer: AIOKafkaConsumer | None = None
 
     async def close(self) -> None:
-        """Disconnect."""
         admin, consumer, self.admin, self.consumer = self.admin, self.consumer, None, None
         for closing in (admin.close() if admin else None, consumer.stop() if consumer else None):
             if closing is not None:
@@ -57,7 +56,7 @@ class GroupLag:
                         await closing
 
     async def measure(self, partitions: Iterable[tuple[str, int]]) -> Lag | None:
-        """Return the group's lag on some partitions, None where the broker does not answer within seconds."""
+        """Return the group's lag on some partitions, None without an answer within `ANSWER_SECONDS`."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 lag = await self.ask([TopicPartition(*p) for p in partitions])
@@ -70,7 +69,7 @@ class GroupLag:
         return lag
 
     async def ask(self, partitions: list[TopicPartition]) -> Lag:
-        """Ask for the ends, and for what the group has committed."""
+        """Ask for the end offsets and the group's committed offsets."""
         if self.admin is None or self.consumer is None:
             named = {"bootstrap_servers": self.kafka.brokers, "client_id": f"{self.kafka.client_id}-health"}
             self.consumer = AIOKafkaConsumer(**named, isolation_level="read_committed")
@@ -81,7 +80,7 @@ class GroupLag:
         left = (await left_to_read(self.consumer, committed)).items()
         before, self.holds = self.holds, dict.fromkeys(left)
         for tp, span in left:
-            # what moves is work; what stands still is looked into, once
+            # a span that changes is progress; one that stays is checked for messages, once
             if (tp, span) in before:
                 known = before[tp, span]
                 self.holds[tp, span] = (

@@ -1,7 +1,7 @@
-"""What is left to read of a partition: not what retention has passed, nor offsets that hold no message.
+"""What is left to read of a partition, without what retention has deleted or offsets that hold no message.
 
-An offset is no message where Kafka keeps a mark of its own there, as at the end of each transaction of a
-producer that uses them. No consumer is ever given it, so that a group stays behind the end for good.
+Kafka writes markers at some offsets, for example at the end of each transaction of a transactional producer.
+No consumer ever receives them, so a group's committed offset stays behind the end permanently.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ POLL_MS = 500
 
 
 class Span(NamedTuple):
-    """Offsets of a partition from `first` up to but without `end`."""
+    """Offsets of a partition from `first` up to but not including `end`."""
 
     first: int
     end: int
@@ -24,7 +24,7 @@ class Span(NamedTuple):
 async def left_to_read(
     consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, Span]:
-    """Return what the broker still has from these offsets on, of the partitions where that is anything."""
+    """Return, for the partitions that have any, the offsets that the broker still has from these on."""
     ends = await consumer.end_offsets(list(offsets))
     behind = [tp for tp, end in ends.items() if offsets[tp] < end]
     begins = await consumer.beginning_offsets(behind) if behind else {}
@@ -33,7 +33,7 @@ async def left_to_read(
 
 
 async def holds_message(consumer: AIOKafkaConsumer, partition: TopicPartition, span: Span) -> bool:
-    """Tell whether there is a message in a span; the consumer is given the partition, and has no group."""
+    """Return whether a span contains a message; assigns the consumer, which must have no group."""
     consumer.assign([partition])
     consumer.seek(partition, span.first)
     while await consumer.position(partition) < span.end:

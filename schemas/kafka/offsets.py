@@ -1,10 +1,9 @@
-"""Mends how aiokafka reads a consumer group's committed offsets; import it wherever they are read.
+"""Works around how aiokafka reads a consumer group's committed offsets; import it wherever they are read.
 
-A coordinator that can't answer for a group, for it still loads the group's offsets after it was away or
-has moved, says so with one error for the whole answer, which holds no offsets then. aiokafka (0.14) looks
-at the errors of single partitions only, and takes such an answer for "nothing is committed": a consumer
-starts at the beginning, an admin client returns nothing. Here that error is raised, as those of single
-partitions are; it can be retried, and the consumer does so by itself.
+A coordinator that is still loading a group's offsets (after a restart or a move) returns a top-level error
+and no offsets. aiokafka (0.14) checks only the errors of single partitions, and takes such an answer for
+"nothing is committed": a consumer starts at the beginning, an admin client returns nothing. Here that error
+is raised like those of single partitions; it is retriable, and the consumer retries by itself.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import NotCoordinatorForGroupError, for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
 
-import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
+import evometrics.schemas.kafka.client_fixes  # noqa: F401 - works around how a client finds its cluster
 
 
 def checked(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return a sending method that raises the error of a whole answer to a question for offsets."""
+    """Return a sending method that raises the top-level error of an answer to an offset request."""
 
     async def send_checked(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         response = await send(self, request, *args, **kwargs)
@@ -44,10 +43,11 @@ async def next_offsets(
     partitions: list[TopicPartition],
     ids: Mapping[str, str] | None = None,
 ) -> dict[TopicPartition, int]:
-    """Return where a group goes on reading: the committed offset, else the first one there is.
+    """Return where a group resumes reading: the committed offset, else the first one that exists.
 
-    With `ids`, those of the topics that are there, an offset counts only where the metadata committed with it
-    name no other: Kafka takes commits by name, also late ones of a topic that was deleted and made anew.
+    With `ids`, the ids of the existing topics, an offset counts only where the metadata committed with it
+    name no other topic: Kafka accepts commits by name, also late ones for a topic that was deleted and
+    recreated.
     """
     committed = await committed_offsets(admin, group, partitions, ids or {})
     fresh = [tp for tp in partitions if tp not in committed]
@@ -59,7 +59,7 @@ async def next_offsets(
 async def committed_offsets(
     admin: AIOKafkaAdminClient, group: str, partitions: Iterable[TopicPartition], ids: Mapping[str, str]
 ) -> dict[TopicPartition, int]:
-    """Return the offsets that a group has committed and that count, as `next_offsets` says."""
+    """Return the offsets that a group has committed and that count, as for `next_offsets`."""
     found = await admin.list_consumer_group_offsets(group)
     known = {tp: found[tp] for tp in partitions if tp in found and found[tp].offset >= 0}
     named = {tp: topic_named(each.metadata) for tp, each in known.items()}
@@ -73,7 +73,7 @@ async def committed_offsets(
 def topic_named(metadata: str) -> str:
     """Return the id of the topic that an offset was committed for, empty where its metadata name none.
 
-    The stream commits the id alone, the sink a JSON object that holds it.
+    The stream commits the bare id, the sink a JSON object that contains it.
     """
     try:
         fields = json.loads(metadata)

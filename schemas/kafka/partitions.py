@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: one answer for every part that chooses partitions itself."""
+"""The partition of a key: one answer for every part that chooses partitions itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from aiokafka.partitioner import DefaultPartitioner
 
-#: Keys whose partitions are remembered: the hash is plain Python, and costs more than most of a message.
+#: Cached keys: the hash is plain Python, and costs more than most other work on a message.
 REMEMBERED = 262_144
 
 partitioner = DefaultPartitioner()
@@ -14,6 +14,6 @@ partitioner = DefaultPartitioner()
 
 @lru_cache(maxsize=REMEMBERED)
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of a key among so many, as Kafka's default partitioner (murmur2) does."""
+    """Return the partition of a key among this many, as Kafka's default partitioner (murmur2) does."""
     everyone = list(range(partitions))
     return int(partitioner(key, everyone, everyone))

@@ -1,4 +1,4 @@
-"""Reads a known range of one partition, beside whatever a consumer group reads of it."""
+"""Reads a known range of one partition, independently of any consumer group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evometrics.schemas.service.settings import KafkaSettings
 FETCH_BYTES = 4 * 1024 * 1024
 ANSWER_SECONDS = 30.0
 POLL_MS = 1000
-#: Offsets of a range that may be read at once, whatever they hold; a longer one is read by pages.
+#: Offsets of a range that may be read at once, whatever their size; a longer one is read in pages.
 SHORT_RANGE = 100
 
 
@@ -22,7 +22,7 @@ SHORT_RANGE = 100
 async def range_reader(
     kafka: KafkaSettings, client_id: str, fetch_bytes: int = FETCH_BYTES
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group, which fetches at most so much of a partition at a time.
+    """Open a consumer without a group, which fetches at most this many bytes of a partition at a time.
 
     Raises `KafkaError` or `TimeoutError` where no broker answers.
     """
@@ -45,9 +45,9 @@ async def range_reader(
 async def read_page(
     consumer: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int
 ) -> tuple[list[ConsumerRecord], int]:
-    """Return records from `first` up to but without `end`, as many as come at a time, and where to read on.
+    """Return one fetch of records from `first` up to `end` (exclusive), and the offset to continue from.
 
-    There are none only where the broker has none up to `end`, and reading goes on there.
+    There are none only where the broker has none before `end`; the offset is then `end`.
     """
     consumer.assign([partition])
     last = min(end, (await consumer.end_offsets([partition]))[partition])
@@ -63,7 +63,7 @@ async def read_page(
 async def read_range(
     consumer: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int
 ) -> list[ConsumerRecord]:
-    """Return all records of a short range, from `first` up to but without `end`."""
+    """Return all records of a short range, from `first` up to but not including `end`."""
     found: list[ConsumerRecord] = []
     while first < end:
         page, first = await read_page(consumer, partition, first, end)

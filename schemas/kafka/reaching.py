@@ -1,8 +1,8 @@
-"""Why a cluster can't be used: no broker answers, or one does and names addresses that can't be reached.
+"""Why a cluster can't be used: no broker answers, or one does but advertises unreachable addresses.
 
-A client asks the brokers it is told of (`brokers`) where the cluster's nodes are, and uses these addresses
-from then on: those of the nodes' `advertised.listeners`. Where these are wrong, such as the name of a
-container or of a host that the client's network does not know, a broker is there, and nothing works.
+A client asks the configured brokers (`brokers`) for the addresses of the cluster's nodes and uses only these
+from then on: the nodes' `advertised.listeners`. Where they are wrong, such as the name of a container or of a
+host that the client's network does not know, a broker answers and nothing works.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import BrokerMetadata
 
-import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
+import evometrics.schemas.kafka.client_fixes  # noqa: F401 - works around how a client finds its cluster
 
 CONNECT_SECONDS = 3.0
 ANSWER_MS = 5000
@@ -23,10 +23,10 @@ ANSWER_MS = 5000
 async def known_nodes(address: str) -> list[BrokerMetadata]:
     """Return the nodes in service as the broker at `host:port` knows them; none while it does not answer.
 
-    What it advertises is not followed.
+    The addresses that it advertises are not connected to.
     """
     try:
-        # The Kafka client logs an error for each attempt at a port where nobody listens yet.
+        # The Kafka client logs an error for each attempt at a port where nothing listens yet.
         await connect(*split(address))
         client = AIOKafkaClient(bootstrap_servers=address, request_timeout_ms=ANSWER_MS)
         try:
@@ -39,7 +39,7 @@ async def known_nodes(address: str) -> list[BrokerMetadata]:
 
 
 async def misdirected(brokers: str) -> str | None:
-    """Return which advertised addresses can't be reached though a broker answers; None where that is not so.
+    """Return which advertised addresses are unreachable although a broker answers; None where there are none.
 
     `brokers`: `host:port`, several separated by commas.
     """
@@ -59,7 +59,7 @@ async def why_unavailable(brokers: str) -> str:
 
 
 async def unreachable(node: BrokerMetadata) -> str | None:
-    """Return at which address a node can't be reached, and why; None where it can."""
+    """Return the address at which a node is unreachable, and why; None where it is reachable."""
     try:
         await connect(node.host, node.port)
     except (OSError, TimeoutError) as error:
@@ -68,7 +68,7 @@ async def unreachable(node: BrokerMetadata) -> str | None:
 
 
 def in_words(answered: str, problems: Iterable[str]) -> str | None:
-    """Return what is wrong; None without problems."""
+    """Return a description of the problems; None where there are none."""
     listed = ", ".join(problems)
     if not listed:
         return None
@@ -85,6 +85,5 @@ async def connect(host: str, port: int) -> None:
 
 
 def split(address: str) -> tuple[str, int]:
-    """Return host and port."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)

@@ -1,8 +1,8 @@
-"""Which topics a cluster has behind their names: the id of each (KIP-516), and its number of partitions.
+"""Which topics a cluster has under their names: the id of each (KIP-516), and its number of partitions.
 
-A topic that was deleted and made anew has its old name, begins at offset 0 again and is another one; its id
-says so. An id never comes back. aiokafka (0.14) asks for metadata in version 5, which tells no ids: here is
-the question in version 12 (Kafka 3.1). To an older broker it goes in version 5, and all ids are `UNKNOWN`.
+A topic that was deleted and recreated has the old name, starts at offset 0 again and is a different topic;
+its id shows that. An id is never reused. aiokafka (0.14) requests metadata in version 5, which has no ids:
+here is the request in version 12 (Kafka 3.1). An older broker is sent version 5, and all ids are `UNKNOWN`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest_v5
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
-import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
+import evometrics.schemas.kafka.client_fixes  # noqa: F401 - works around how a client finds its cluster
 from evometrics.schemas.service.settings import KafkaSettings
 
 ANSWER_SECONDS = 10.0
@@ -44,7 +44,7 @@ class UUID(AbstractType):  # type: ignore[misc]
 
 
 class MetadataResponse_v12(Response):  # type: ignore[misc] # noqa: N801 - as the library names them
-    """What the cluster has; a topic's fields are those of version 5 with its id behind its name."""
+    """The cluster's metadata; a topic's fields are those of version 5 with its id after its name."""
 
     API_KEY = 3
     API_VERSION = 12
@@ -91,7 +91,7 @@ class MetadataResponse_v12(Response):  # type: ignore[misc] # noqa: N801 - as th
 
 
 class MetadataRequest_v12(RequestStruct):  # type: ignore[misc] # noqa: N801
-    """The question: topics by id or name."""
+    """The request: topics by id or name."""
 
     FLEXIBLE_VERSION = True
     API_KEY = 3
@@ -109,7 +109,7 @@ class MetadataRequest_v12(RequestStruct):  # type: ignore[misc] # noqa: N801
 
 
 class TopicsRequest(Request[MetadataRequest_v5 | MetadataRequest_v12]):  # type: ignore[misc]
-    """Asks about topics by their names; creates none."""
+    """Asks about topics by name; creates none."""
 
     API_KEY = 3
 
@@ -117,7 +117,7 @@ class TopicsRequest(Request[MetadataRequest_v5 | MetadataRequest_v12]):  # type:
         self.names = names
 
     def build(self, request_struct_class: type[RequestStruct]) -> RequestStruct:
-        """Return the question in one of its versions."""
+        """Return the request in one of its versions."""
         if request_struct_class is MetadataRequest_v5:
             return MetadataRequest_v5(list(self.names), False)
         return MetadataRequest_v12([(NO_ID, name, {}) for name in self.names], False, False, {})
@@ -130,24 +130,24 @@ class TopicIdentity(NamedTuple):
     partitions: int
 
     def is_other_than(self, before: str) -> bool:
-        """Tell whether this is certainly not the topic that had an id."""
+        """Return whether this is certainly a different topic from the one that had an id."""
         return UNKNOWN not in (self.topic_id, before) and self.topic_id != before
 
 
 async def topic_identities(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, TopicIdentity]:
-    """Return those of the topics that are there. Raises `KafkaError`."""
+    """Return those of the topics that exist. Raises `KafkaError`."""
     response = await admin._send_request(TopicsRequest(names))
     return dict(found for found in map(identity, response.topics) if found is not None)
 
 
 def identity(entry: tuple[Any, ...]) -> tuple[str, TopicIdentity] | None:
-    """Return a topic of an answer of either version, None where it is not there. Raises `KafkaError`."""
+    """Return a topic of an answer of either version, None where it does not exist. Raises `KafkaError`."""
     with_id = isinstance(entry[2], bytes)
     error, name = for_code(entry[0]), entry[1]
     partitions = entry[4] if with_id else entry[3]
     if issubclass(error, UnknownTopicOrPartitionError):
         return None
-    # a partition's own error, no leader for the moment, says nothing against the topic
+    # a partition's own error (no leader for the moment) does not mean that the topic is missing
     if entry[0] and not partitions:
         raise error(f"topic {name}")
     topic_id = uuid.UUID(bytes=entry[2]).hex if with_id and entry[2] != NO_ID else UNKNOWN
@@ -155,7 +155,7 @@ def identity(entry: tuple[Any, ...]) -> tuple[str, TopicIdentity] | None:
 
 
 class TopicWatch:
-    """Asks about topics again and again, on a connection of its own, which it makes anew after an error.
+    """Asks about topics repeatedly, over a separate connection, which is reopened after an error.
 
     Several tasks may ask at once.
     """
@@ -167,7 +167,7 @@ class TopicWatch:
         self.starting = asyncio.Lock()
 
     async def look(self, names: Collection[str] | None = None) -> dict[str, TopicIdentity]:
-        """Return those of the topics that are there at this moment, of some of them where they are named.
+        """Return those of the topics that exist now, or of the named ones.
 
         Raises `KafkaError`, `OSError` or `TimeoutError` where no broker answers.
         """
@@ -179,7 +179,6 @@ class TopicWatch:
             raise
 
     async def connected(self) -> AIOKafkaAdminClient:
-        """Return the client, connected."""
         async with self.starting:
             if self.admin is None:
                 admin = AIOKafkaAdminClient(
@@ -194,7 +193,6 @@ class TopicWatch:
             return self.admin
 
     async def close(self) -> None:
-        """Disconnect."""
         admin, self.admin = self.admin, None
         if admin is not None:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):

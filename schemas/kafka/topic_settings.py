@@ -1,4 +1,4 @@
-"""A topic's settings: asked for, and changed one by one, although Kafka's request replaces all of them."""
+"""A topic's settings: read, and changed one by one, although Kafka's request replaces all of them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TIMESTAMP_TYPE = "message.timestamp.type"
 AFTER_MAX = "message.timestamp.after.max.ms"
 LARGEST_MESSAGE = "max.message.bytes"
 POLICY = "cleanup.policy"
-#: A message has the broker's time, whatever the clock of its sender says: Kafka deletes by it, and readers
-#: hold event time, which is in the event, against it.
+#: A message has the broker's time, whatever its sender's clock says: Kafka's retention uses it, and readers
+#: compare event time, which is in the event, with it.
 BROKER_TIME = {TIMESTAMP_TYPE: "LogAppendTime", AFTER_MAX: str(DAY_MS)}
-#: A message has the time that its sender gives it, as far ahead as validation lets an event be, not Kafka's
-#: hour.
+#: A message has its sender's time, as far ahead as validation allows, instead of Kafka's one hour.
 SENDER_TIME = BROKER_TIME | {TIMESTAMP_TYPE: "CreateTime"}
-#: What is set on a topic that exists where it has none of its own, as where a broker has made it by itself.
+#: Settings that are changed on an existing topic only if it has none of its own, for example because a broker
+#: created it automatically.
 IF_NOT_OWN = (RETENTION, LARGEST_MESSAGE, POLICY)
 #: In an answer's entry: the topic's own setting, not a default (`ConfigSource.DYNAMIC_TOPIC_CONFIG`).
 OF_TOPIC = 1
@@ -31,7 +31,7 @@ HEARD_TRIES, HEARD_SECONDS = 50, 0.1
 
 
 class Setting(NamedTuple):
-    """A setting's value, and whether it is the topic's own, not a default."""
+    """A setting's value, and whether it is the topic's own rather than a default."""
 
     value: str
     own: bool
@@ -40,7 +40,7 @@ class Setting(NamedTuple):
 async def all_settings(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, Setting]]:
     """Return all settings of each topic.
 
-    Raises `KafkaError` where the broker refuses, a topic that is missing included.
+    Raises `KafkaError` where the broker refuses, also because a topic is missing.
     """
     asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
     found: dict[str, dict[str, Setting]] = {}
@@ -56,9 +56,9 @@ async def all_settings(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dic
 
 
 async def own_settings(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the settings that each topic has of its own, and its retention wherever that comes from.
+    """Return the settings that each topic has of its own, and its retention even if that is a default.
 
-    Raises as `all_settings`.
+    Raises like `all_settings`.
     """
     found = await all_settings(admin, topics)
     return {
@@ -68,9 +68,10 @@ async def own_settings(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dic
 
 
 async def change(admin: AIOKafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]) -> None:
-    """Change settings of topics; their other own ones stay. Raises `KafkaError`.
+    """Change settings of topics, leaving their other own ones. Raises `KafkaError`.
 
-    Brokers hear of it a moment after it is decided: returns once the one that answers has, or after seconds.
+    Brokers learn of a change a moment after it is made: returns once the broker that answers has, or after a
+    few seconds.
     """
     wanted = {topic: values for topic, values in wanted.items() if values}
     if not wanted:
@@ -95,10 +96,10 @@ async def change(admin: AIOKafkaAdminClient, wanted: Mapping[str, Mapping[str, s
 async def put_right(
     admin: AIOKafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]
 ) -> dict[str, dict[str, str]]:
-    """Bring topics that exist to the settings that new ones get; return what was changed, by topic.
+    """Change existing topics to the settings that new ones get; return what was changed, by topic.
 
-    The broker's time is set whatever a topic had, the others where it has none of its own: those may be an
-    administrator's. Raises `KafkaError`.
+    The broker's time is set whatever a topic had; the others only where it has none of its own, because those
+    may be an administrator's. Raises `KafkaError`.
     """
     found = await all_settings(admin, list(wanted))
     changes: dict[str, dict[str, str]] = {}

@@ -9,7 +9,7 @@ from typing import TypeVar
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
-import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
+import evometrics.schemas.kafka.client_fixes  # noqa: F401 - works around how a client finds its cluster
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.reaching import why_unavailable
 from evometrics.schemas.kafka.topic_settings import BROKER_TIME, LARGEST_MESSAGE
@@ -28,9 +28,10 @@ class BrokerUnavailable(EvometricsError, ConnectionError):
 
 
 async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
-    """Ask the cluster, again for `CONNECT_SECONDS` where one of its brokers is away just now.
+    """Ask the cluster, retrying for `CONNECT_SECONDS` where one of its brokers is unreachable.
 
-    Raises `BrokerUnavailable` where none answers, at once, or not by then; `KafkaError` where it refuses.
+    Raises `BrokerUnavailable`: at once where no broker answers, or at the end of that time; `KafkaError`
+    where the broker refuses.
     """
     problem: KafkaError | None = None
     attempt = 0
@@ -55,13 +56,13 @@ async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Aw
 
 
 async def unavailable(kafka: KafkaSettings, error: BaseException) -> BrokerUnavailable:
-    """Return what to raise where a client has failed to reach the cluster by `error`."""
+    """Return the error to raise where a client could not reach the cluster because of `error`."""
     return BrokerUnavailable(f"{await why_unavailable(kafka.brokers)} ({error!r})")
 
 
 async def partitions_of(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:
-    """Return the number of partitions of those of the topics that are there."""
-    # asked about all topics: a question about one that is missing would create it (`bootstrap`)
+    """Return the number of partitions of each of the topics that exist."""
+    # asks about all topics: a request that names a missing one would create it (`client_fixes`)
     return {
         entry["topic"]: len(entry["partitions"])
         for entry in await admin.describe_topics()
@@ -70,10 +71,10 @@ async def partitions_of(admin: AIOKafkaAdminClient, names: Collection[str]) -> d
 
 
 def with_common(kafka: KafkaSettings, topics: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-    """Return topics' settings with those that all of ours have.
+    """Return topics' settings together with those that all our topics have.
 
-    Each takes messages of twice the size of the largest event, for framing, derived events and states, keeps
-    them by the broker's time, and all copies but one must have a write.
+    Each accepts messages of twice the size of the largest event, for framing, derived events and states,
+    stamps them with the broker's time, and needs all copies but one to confirm a write.
     """
     common = {
         LARGEST_MESSAGE: str(2 * MAX_EVENT_BYTES),
@@ -86,9 +87,9 @@ def with_common(kafka: KafkaSettings, topics: Mapping[str, Mapping[str, str]]) -
 async def create_missing(
     admin: AIOKafkaAdminClient, kafka: KafkaSettings, topics: Mapping[str, Mapping[str, str]]
 ) -> dict[str, int]:
-    """Create those of the topics, given with the settings they have besides `with_common`, that are missing.
+    """Create those of the topics that are missing, with the given settings and those of `with_common`.
 
-    Returns the number of partitions of those that were there. Raises `KafkaError` where the broker refuses.
+    Returns the number of partitions of those that existed. Raises `KafkaError` where the broker refuses.
     """
     existing = await partitions_of(admin, topics)
     missing = [
@@ -100,7 +101,7 @@ async def create_missing(
         response = await admin.create_topics(missing)
         for name, code, message in (entry[:3] for entry in response.topic_errors):
             error = for_code(code)
-            # another process may do the same at this moment
+            # another process may create it at the same moment
             if code and not issubclass(error, TopicAlreadyExistsError):
                 raise error(f"topic {name}: {message or error.__name__}")
     return existing
@@ -114,5 +115,5 @@ async def delete(admin: AIOKafkaAdminClient, names: Collection[str]) -> None:
     for name, code in response.topic_error_codes:
         if code:
             raise for_code(code)(f"topic {name}")
-    while await partitions_of(admin, names):  # noqa: ASYNC110 - Kafka tells nobody
+    while await partitions_of(admin, names):  # noqa: ASYNC110 - Kafka sends no notification
         await asyncio.sleep(POLL_SECONDS)

@@ -1,16 +1,16 @@
-# The formulas of design section 5 in C: `formula.pyx` gives them to Python, compiled modules include them.
+# The formulas of design section 5 in C: `formula.pyx` exposes them to Python, compiled modules include them.
 #
-# One definition for all: who changes it here has changed it everywhere. Nothing is rounded in between, so
-# that whoever computes gets the same bits.
+# One definition for all: a change here applies everywhere. Nothing is rounded in between, so that every
+# caller gets the same bits.
 
 from libc.math cimport isfinite
 
-#: What a response time that is absent counts as: it adds nothing.
+#: What an absent response time counts as: it adds nothing.
 DEF ABSENT_RESPONSE_TIME_MS = 10_000.0
 
 
 cdef inline double share(double x) noexcept nogil:
-    """x within 0 and 1."""
+    """x clamped to 0-1."""
     return 0.0 if not x > 0.0 else x if x < 1.0 else 1.0
 
 

@@ -1,6 +1,6 @@
 """The formulas over KPIs (design section 5, specification section 4); memory in MB, shares 0-1."""
 
-#: What a response time that is absent counts as, ms: it adds nothing.
+#: What an absent response time counts as, ms: it adds nothing.
 RESPONSE_TIME_OF_NONE: float
 
 def weighted_performance(
@@ -15,7 +15,7 @@ def weighted_performance(
 ) -> float:
     """Return the weighted performance, clamped to 0-1.
 
-    A KPI that is absent is 0, a response time that is absent `RESPONSE_TIME_OF_NONE`.
+    A KPI that is absent is 0, an absent response time `RESPONSE_TIME_OF_NONE`.
     """
 
 def efficiency(delta: float, duration_minutes: float, memory_used_mb: float) -> float:

@@ -1,5 +1,5 @@
 # cython: language_level=3, cdivision=True
-"""The formulas over KPIs for Python; `formula.pxi` has them, `formula.pyi` says what they take and return."""
+"""The formulas over KPIs for Python; `formula.pxi` defines them, `formula.pyi` has the signatures."""
 
 include "formula.pxi"
 

@@ -1,7 +1,7 @@
 """The KPIs and the formulas over them: one definition for producers, streams and replay.
 
-Source: design section 5. The weighting itself is compiled (`formula`). All functions are pure; a KPI map
-holds any names, unknown ones are ignored.
+Source: design section 5. The weighting itself is compiled (`formula`). All functions are pure; a KPI map may
+have any names, unknown ones are ignored.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class KpiThresholds:
 
 USUAL = KpiThresholds()
 
-#: What the formula takes, in its order.
+#: The formula's arguments, in order.
 FORMULA_KPIS = (
     "accuracy",
     "success_rate",
@@ -62,15 +62,15 @@ FORMULA_KPIS = (
     "reliability",
 )
 IN_FORMULA = frozenset(FORMULA_KPIS)
-#: Each with what it counts as where it is absent.
+#: Each with the value that it counts as where it is absent.
 FORMULA = tuple((name, RESPONSE_TIME_OF_NONE if name == "response_time_ms" else 0.0) for name in FORMULA_KPIS)
 
 
 def overall_performance(kpis: Mapping[str, float]) -> float | None:
-    """Return the weighted performance, clamped to 0-1; None where no KPI of the formula is there.
+    """Return the weighted performance, clamped to 0-1; None where the map has no KPI of the formula.
 
-    A KPI that is absent adds nothing: the weights of the others stay as they are, so that two maps
-    with the same names compare in the same unit.
+    An absent KPI adds nothing: the weights of the others stay the same, so that two maps with the same names
+    are comparable.
     """
     if IN_FORMULA.isdisjoint(kpis):
         return None
@@ -84,12 +84,12 @@ def performance(kpis: Mapping[str, float]) -> float | None:
 
 
 def should_retire(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> bool:
-    """Tell whether an agent is past saving; a KPI that was not measured speaks neither way."""
+    """Return whether to give an agent up; a KPI that was not measured counts neither way."""
     return past_saving(kpis, performance(kpis), thresholds or USUAL)
 
 
 def should_evolve(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> bool:
-    """Tell whether an agent that need not retire has something to gain from an evolution."""
+    """Return whether an agent that need not retire can gain from an evolution."""
     return recommendation(kpis, thresholds) == EVOLVE
 
 
@@ -101,7 +101,7 @@ def recommendation(kpis: Mapping[str, float], thresholds: KpiThresholds | None =
 def recommended(
     kpis: Mapping[str, float], overall: float | None, thresholds: KpiThresholds | None = None
 ) -> str:
-    """Return the same of KPIs whose performance is known."""
+    """Return the recommendation for KPIs whose overall performance is known."""
     t = thresholds or USUAL
     if past_saving(kpis, overall, t):
         return RETIRE
@@ -109,7 +109,6 @@ def recommended(
 
 
 def past_saving(kpis: Mapping[str, float], overall: float | None, t: KpiThresholds) -> bool:
-    """Tell whether an agent is past saving."""
     return (
         (overall is not None and overall < t.retire_below)
         or below(kpis, "success_rate", t.retire_success_rate)
@@ -119,7 +118,6 @@ def past_saving(kpis: Mapping[str, float], overall: float | None, t: KpiThreshol
 
 
 def can_gain(kpis: Mapping[str, float], overall: float | None, t: KpiThresholds) -> bool:
-    """Tell whether an agent has something to gain from an evolution."""
     return (
         (overall is not None and t.evolve_from <= overall < t.evolve_below)
         or below(kpis, "adaptation_rate", t.evolve_adaptation_rate)
@@ -129,6 +127,6 @@ def can_gain(kpis: Mapping[str, float], overall: float | None, t: KpiThresholds)
 
 
 def below(kpis: Mapping[str, float], name: str, limit: float) -> bool:
-    """Tell whether a KPI was measured and is under the limit."""
+    """Return whether a KPI was measured and is below the limit."""
     value = kpis.get(name)
     return value is not None and value < limit

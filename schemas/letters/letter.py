@@ -1,7 +1,7 @@
 """The dead letter of a message that could not be read, computed with or stored; stream and sink write them.
 
-A letter fits its topic whatever the message is: key, value and reason are cut where they are longer than
-there is room for, and the reason says so. The whole message stays in its topic.
+A letter fits its topic whatever the message is: key, value and reason are truncated where they exceed their
+room, and the reason says so. The complete message stays in its topic.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from evometrics.schemas.wire.reading import Record
 
 STREAM, SINK = "stream", "sink"
 STAGES = (STREAM, SINK)
-#: Bytes of key and value that a letter keeps: with all else it has they stay below 1,048,588, the largest
-#: message that a topic takes unless it is told otherwise (Kafka's `max.message.bytes`).
+#: Most bytes of key and value in a letter: with its other fields they stay below 1,048,588, the default size
+#: limit of a topic's messages (Kafka's `max.message.bytes`).
 ROOM_BYTES = 900_000
-#: Of these, for the key at most.
+#: Of these, most bytes of the key.
 KEY_BYTES = 100_000
 REASON_CHARACTERS = 1000
 CUT_NOTE = " (the first {kept} of its {whole} bytes are kept here)"
 KEY_NOTE = " (the first {kept} of its key's {whole} bytes are kept here)"
-#: How the reason of a letter ends whose message is not kept whole; the group is how large it was.
+#: The end of a letter's reason if its message is truncated; the group is the original size.
 CUT = re.compile(r" \(the first \d+ of its (\d+) bytes are kept here\)$")
 KEY_CUT = re.compile(r" \(the first \d+ of its key's (\d+) bytes are kept here\)")
 
@@ -31,8 +31,8 @@ KEY_CUT = re.compile(r" \(the first \d+ of its key's (\d+) bytes are kept here\)
 def dead_letter(message: Record, stage: str, reason: str, node_id: str, room: int = ROOM_BYTES) -> DeadLetter:
     """Return the letter of a message.
 
-    `stage`: `STREAM` or `SINK`; `node_id`: who gave up on the message; `room`: bytes of its key and value to
-    keep.
+    `stage`: `STREAM` or `SINK`; `node_id`: who gave up on the message; `room`: most bytes of its key and
+    value.
     """
     words = reason[:REASON_CHARACTERS].encode(errors="backslashreplace").decode()
     key, of_key = kept(message.key, min(KEY_BYTES, room), KEY_NOTE)
@@ -53,21 +53,21 @@ def dead_letter(message: Record, stage: str, reason: str, node_id: str, room: in
 
 
 def kept(whole: bytes | None, room: int, note: str) -> tuple[bytes | None, str]:
-    """Return as much of some bytes as there is room for, and the note where that is not all."""
+    """Return as many bytes as there is room for, and the note where that is not all of them."""
     if whole is None or len(whole) <= room:
         return whole, ""
     return whole[:room], note.format(kept=room, whole=len(whole))
 
 
 def letter_id(message: Record, stage: str) -> str:
-    """Return a letter's id: that of a message read again is the same."""
+    """Return a letter's id, which is the same if the message is read again."""
     place = (message.topic, message.partition, message.offset, stage)
-    # the two stages name theirs in the way in which they did before they shared this
+    # the two stages keep the ids that they used before they shared this function
     return derived_id(*place) if stage == SINK else derived_id(DeadLetter.record, *place)
 
 
 def agent_of(key: bytes | None) -> str:
-    """Return a message's key where it can be an agent's id, else an empty text."""
+    """Return a message's key if it can be an agent's id, otherwise an empty text."""
     try:
         agent = (key or b"").decode()
     except UnicodeDecodeError:

@@ -1,13 +1,13 @@
-"""How many dead letters are too many: then the part is at fault, or whoever writes to the topic.
+"""How many dead letters are too many: beyond that the part, or whoever writes to the topic, is at fault.
 
-A dead letter is for the odd bad message among good ones. Where a topic turns into dead letters (a build that
-can't read what nodes write now, a foreign program that writes there) a part stops before the letters of the
-batch at hand are sent and before its offsets move, and stays up to say why. Nothing is lost: a start after
-the fault is mended, or with a higher limit, resumes with the same batch.
+A dead letter is for the occasional bad message among good ones. Where a whole topic would become dead letters
+(a build that can't read what nodes now write, a foreign program that writes there) a part stops before the
+letters of the current batch are sent and before its offsets move, and stays up to say why. Nothing is lost: a
+start after the fault is corrected, or with a higher limit, resumes with the same batch.
 
 Counts are kept in memory and begin at zero with each start, and with each worker that a partition moves to.
-That is why a part that has stopped stays up and keeps its partitions: each new start could let as many
-letters through as the limits allow.
+That is why a part that has stopped stays up and keeps its partitions: each restart could let as many letters
+through as the limits allow.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import NamedTuple
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.service.settings import require, variable_of
 
-#: Messages of a topic that the share of dead letters is taken of: the last ones, and all of the newest batch.
+#: The share of dead letters is taken over a topic's last messages, this many and at least the newest batch.
 WINDOW_MESSAGES = 10_000
-#: They are counted together, so many or one batch at a time.
+#: They are counted in groups of this many, or one batch at a time.
 STEP_MESSAGES = WINDOW_MESSAGES // 100
 REASON_CHARACTERS = 200
 
@@ -69,26 +69,26 @@ class TooManyLetters(EvometricsError):
 
 
 class Run(NamedTuple):
-    """Dead letters in a row in a partition: the offset of the last one, and how many."""
+    """Consecutive dead letters of a partition: the offset of the last one, and their number."""
 
     last: int
     length: int
 
 
 class Seen(NamedTuple):
-    """Messages of a topic, and how many of them became dead letters."""
+    """Number of a topic's messages, and how many of them became dead letters."""
 
     messages: int
     letters: int
 
 
 class LetterCounts:
-    """What a part has counted since its start; `after` returns what it will be with one batch more.
+    """A part's counts since its start; `after` returns what they will be after one more batch.
 
-    Counts of a batch are kept once it is stored: one that is read again is counted once.
+    Counts of a batch are kept once it is stored: a batch that is read again is counted once.
 
     Args:
-        stage: whose settings `limit` is of, `stream` or `sink`.
+        stage: whose settings `limit` belongs to, `stream` or `sink`.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class LetterCounts:
     def after(self, read: Mapping[str, int], bad: Iterable[BadMessage]) -> LetterCounts:
         """Return the counts after a batch: its messages by topic, the bad ones among them.
 
-        Raises `TooManyLetters` where the batch is to be refused; no count has changed then.
+        Raises `TooManyLetters` where the batch is to be refused; the counts are then unchanged.
         """
         found = sorted(bad)
         runs = dict(self.runs)
@@ -132,7 +132,7 @@ class LetterCounts:
         return LetterCounts(self.limit, self.stage, runs, windows)
 
     def refusal(self, example: BadMessage, what: str, setting: str) -> TooManyLetters:
-        """Return the error that says what stops the part, and the way out."""
+        """Return the error that says why the part stops, and the way out."""
         reason = " ".join(example.reason.split())
         if len(reason) > REASON_CHARACTERS:
             reason = reason[: REASON_CHARACTERS - 1] + "…"
@@ -146,7 +146,7 @@ class LetterCounts:
 
 
 def moved(window: tuple[Seen, ...], newest: Seen) -> tuple[Seen, ...]:
-    """Return a window with the newest messages, less the oldest ones that it does without."""
+    """Return a window with the newest messages added and the oldest ones removed that it can do without."""
     if window and window[-1].messages + newest.messages <= STEP_MESSAGES:
         newest = Seen(window[-1].messages + newest.messages, window[-1].letters + newest.letters)
         window = window[:-1]

@@ -1,8 +1,8 @@
 # cython: language_level=3, wraparound=False
-"""A quick look at an event that tells most good ones from those that `validate` must look at, compiled.
+"""A quick, compiled check that recognizes most valid events; the others need `validate`.
 
-The types of an event are certain, and its numbers finite, once `decode_exact` has given it or `encode_exact`
-has taken it; a few comparisons are enough then. `screening.pyi` says what is taken and returned.
+Once `decode_exact` has returned an event or `encode_exact` has accepted it, its types are certain and its
+numbers finite; a few comparisons are then enough. `screening.pyi` has the signature.
 """
 
 from cpython.unicode cimport PyUnicode_Check, PyUnicode_GET_LENGTH
@@ -39,7 +39,7 @@ def surely_valid(event, now):
     if not isinstance(event, Event):
         return False
     cdef Py_ssize_t agent = characters(HEAD.get(event, 0)), node = characters(HEAD.get(event, 1))
-    # of any size: `now` may be what a message says
+    # of any size: `now` may come from a message
     cdef int64_t latest = min(max(now, -MOST_AHEAD), MOST_NOW) + MOST_AHEAD
     if not (agent and node and is_time(HEAD.get(event, 2), latest) and is_id(HEAD.get(event, 3))):
         return False
@@ -51,7 +51,7 @@ def surely_valid(event, now):
 
 
 cdef bint completed(e, int64_t latest, Py_ssize_t names) except -1:
-    """What only a completion has."""
+    """Checks for completions only."""
     cdef int i
     names = all_names(e, COMPLETED_NAMES, names)
     for i in range(len(COUNTS.names)):
@@ -69,14 +69,14 @@ cdef bint completed(e, int64_t latest, Py_ssize_t names) except -1:
 
 
 cdef bint started(e, Py_ssize_t names) except -1:
-    """What only a start has."""
+    """Checks for starts only."""
     return all_names(e, STARTED_NAMES, names) and are_phases(e.snapshot_phases)
 
 
 cdef bint all_names(e, Slots slots, Py_ssize_t others) except -1:
-    """Whether there is an evolution's id, the first, and no name is too long.
+    """Whether the first slot, an evolution's id, is not empty, and no name is too long.
 
-    All names together, `others` too, are under the limit of one: then each is.
+    The total length of all names, `others` included, is below the limit of one: then each is.
     """
     cdef Py_ssize_t own = characters(slots.get(e, 0)), names = others + own
     cdef int i
@@ -94,7 +94,7 @@ cdef bint are_phases(list phases) except -1:
 
 
 cdef bint snapshot(e, Py_ssize_t names) except -1:
-    """What only a snapshot has."""
+    """Checks for snapshots only."""
     return (
         names + characters(e.evolution_id) <= MOST_CHARACTERS
         and e.phase in PHASES
@@ -103,7 +103,7 @@ cdef bint snapshot(e, Py_ssize_t names) except -1:
 
 
 cdef Py_ssize_t characters(text) except -1:
-    """How many characters a text has; none where it is null."""
+    """Number of characters of a text; 0 where it is null."""
     if text is None:
         return 0
     if not PyUnicode_Check(text):

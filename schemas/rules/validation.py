@@ -27,11 +27,11 @@ MAX_AHEAD_MICROS = 86_400 * 1_000_000
 STATUSES = frozenset({"succeeded", "failed", "rolled_back"})
 METRIC_KINDS = frozenset({"counter", "gauge", "histogram", "summary"})
 PRE, POST = "pre_evolution", "post_evolution"
-#: Phases of an agent's KPIs of which an evolution's events have some.
+#: Phases of an agent's KPIs that an evolution's events may contain.
 EVOLUTION_PHASES = frozenset({PRE, POST})
 PHASES = EVOLUTION_PHASES | {"baseline", "continuous"}
 INT64 = 2**63
-#: Fields that others are grouped and keyed by, and how many characters they may have: a derived message
+#: Fields that others are grouped and keyed by, and their maximum number of characters: a derived message
 #: holds some of them several times.
 NAME_FIELDS = frozenset(
     {
@@ -111,12 +111,12 @@ def validate(event: Event, now: int | None = None) -> None:
 
 
 def is_uuid(value: object) -> bool:
-    """Tell whether a value is a UUID's usual text."""
+    """Return whether a value is a UUID in its usual notation."""
     return isinstance(value, str) and UUID_TEXT.fullmatch(value) is not None
 
 
 def check_kind(fail: Fail, event: Event) -> None:
-    """Check what only some records have."""
+    """Check the fields that only some records have."""
     if (
         isinstance(event, EvolutionStarted | EvolutionProgressed | EvolutionCompleted)
         and not event.evolution_id

@@ -1,4 +1,4 @@
-"""What any long-running process of ours needs: settings, health, HTTP, ending, pauses, disks.
+"""What every long-running process of this package needs: settings, health, HTTP, shutdown, backoff, disks.
 
 Knows neither events nor Kafka.
 """

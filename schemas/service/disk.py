@@ -1,4 +1,4 @@
-"""How much room the disk of a folder has, how much is to be kept, and who is warned before it is gone."""
+"""Free space of a folder's disk, how much of it is reserved, and the warning before it runs out."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 #: A full disk, and a user's or a folder's quota that is used up.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 MB = 1_000_000
-#: A warning comes while so many times what is to be kept free is still there.
+#: A warning is logged below this multiple of the reserved space.
 WARN_AT = 2.0
-#: A disk that had too little room has enough once it has so many times what is to be kept free: else each
-#: byte that leaves it would end one spell, and the next begin another.
+#: A disk that was short of space has enough again at this multiple of the reserved space: otherwise each byte
+#: that is freed would end one spell and start another.
 AGAIN_AT = 4 / 3
 
 
@@ -53,7 +53,7 @@ class DiskSettings:
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
-    """The file system that a folder is on.
+    """The file system of a folder.
 
     Attributes:
         free: bytes that this user can still write.
@@ -68,7 +68,7 @@ class DiskSpace:
 
 
 def space_of(folder: Path) -> DiskSpace:
-    """Return the space where `folder` is, or will be: its nearest parent that is there. Raises OSError."""
+    """Return the space where `folder` is, or will be: that of its nearest existing parent. Raises OSError."""
     while True:
         try:
             found = os.statvfs(folder)
@@ -81,25 +81,25 @@ def space_of(folder: Path) -> DiskSpace:
 
 
 def is_full(error: OSError) -> bool:
-    """Tell whether an error means that there is no room."""
+    """Return whether an error means that there is no room."""
     return error.errno in FULL
 
 
 def free_on(folder: Path) -> float:
-    """Return the bytes that are left on a folder's disk."""
+    """Return the bytes free on a folder's disk."""
     return float(space_of(folder).free)
 
 
 class LowDisk:
-    """Warns once a spell that a disk is about to be full."""
+    """Warns that a disk is nearly full, once per spell."""
 
     def __init__(self, what: str) -> None:
-        """`what` lies on it, in words."""
+        """`what`: the data on that disk, in words."""
         self.what = what
         self.told = False
 
     def warning(self, space: DiskSpace, kept_free: float, then: str) -> str | None:
-        """Return the line that says so, and what happens `then`, below `kept_free` bytes; else None."""
+        """Return the warning, with what happens `then` below `kept_free` bytes; None where none is due."""
         low = space.total > 0 and space.free < kept_free * WARN_AT * (AGAIN_AT if self.told else 1)
         begins, self.told = low and not self.told, low
         if not begins:
@@ -108,7 +108,7 @@ class LowDisk:
 
 
 def show_free(registry: CollectorRegistry, folders: Mapping[str, Path]) -> None:
-    """Have `/metrics` tell how much room the disks of data folders have, as far as these are there."""
+    """Add to `/metrics` the free space of the disks of those data folders that exist."""
     import prometheus_client as prometheus
 
     gauge = prometheus.Gauge(DISK_FREE.name, DISK_FREE.help, DISK_FREE.labels, registry=registry)

@@ -1,9 +1,9 @@
-"""Whether a long-running part gets on: judged from its progress, not from its being up.
+"""Liveness of a long-running process, judged by progress rather than by uptime.
 
-A part is stuck when it has work to do, everything it depends on answers, and nothing has moved for
-long. An outage of a dependency is no fault of the part: a restart would not help. The watchdog looks at
-this from a thread of its own, so that a blocked event loop is noticed too; what it finds is written to
-the log with the stacks of all threads and tasks, so that an operator sees where the part hangs.
+A part is stuck when it has work to do, everything it depends on answers, and nothing has made progress for
+long. An outage of a dependency is not the part's fault: a restart would not help. The watchdog checks this
+from a thread of its own, so that a blocked event loop is noticed too; what it finds is written to the log
+with the stacks of all threads and tasks, so that an operator sees where the part hangs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 PULSE_SECONDS = 1.0
 PROBE_SECONDS = 5.0
 PROBE_TIMEOUT_SECONDS = 20.0
-#: What a single look may add to the time without progress: the machine, or we, may have been paused.
+#: The most that one check adds to the time without progress: this process may have been suspended.
 LONGEST_STEP_SECONDS = 3 * PROBE_SECONDS
 
 
@@ -49,12 +49,12 @@ class HealthSettings:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a part stands at one moment.
+    """State of a part at one moment.
 
     Attributes:
-        progress: differs from the last look's whenever the part has got on.
-        todo: what it has to do, in words; None where there is nothing.
-        away: which of its dependencies does not answer, in words; None where all do.
+        progress: differs from the previous check's value whenever the part has made progress.
+        todo: the work that it has, in words; None where there is none.
+        away: which of its dependencies is unreachable, in words; None where all answer.
     """
 
     progress: object
@@ -63,14 +63,14 @@ class Standing:
 
 
 class StuckTime:
-    """How long a part has been without progress through its own fault; pure."""
+    """How long a part has made no progress through its own fault; pure."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.standing: Standing | None = None
 
     def observe(self, standing: Standing, elapsed: float) -> None:
-        """Take in how the part stands now, `elapsed` seconds after the last look."""
+        """Update with the part's state now, `elapsed` seconds after the previous check."""
         before, self.standing = self.standing, standing
         moved = before is None or before.progress != standing.progress
         if moved or standing.todo is None or standing.away is not None:
@@ -85,7 +85,7 @@ class Watchdog:
     Args:
         name: the part's name in the log.
         settings: when it counts as stuck.
-        look: tells how the part stands; called in the event loop every `PROBE_SECONDS`, one call at a time.
+        look: returns the part's state; called in the event loop every `PROBE_SECONDS`, one call at a time.
     """
 
     def __init__(self, name: str, settings: HealthSettings, look: Callable[[], Awaitable[Standing]]) -> None:
@@ -107,7 +107,6 @@ class Watchdog:
         await self.stop()
 
     async def start(self) -> None:
-        """Begin to watch."""
         self.loop = asyncio.get_running_loop()
         self.tasks = [
             asyncio.create_task(self.beat(), name="health-beat"),
@@ -116,12 +115,11 @@ class Watchdog:
         threading.Thread(target=self.watch, name="watchdog", daemon=True).start()
 
     async def stop(self) -> None:
-        """Stop watching."""
         self.ended.set()
         await end_tasks(self.tasks)
 
     def live(self) -> str | None:
-        """Return None while the part gets on, waits or has nothing to do, else what is wrong; any thread."""
+        """Return what is wrong; None while the part makes progress, waits or has no work. From any thread."""
         limit = self.settings.stuck_seconds
         if self.blocked >= limit:
             return f"the event loop has been blocked for {self.blocked:.0f} s"
@@ -131,20 +129,20 @@ class Watchdog:
         return None
 
     async def beat(self) -> None:
-        """Show that the event loop turns."""
+        """Show that the event loop is running."""
         while True:
             self.beats += 1
             await asyncio.sleep(PULSE_SECONDS)
 
     async def probe(self) -> None:
-        """Look at the part again and again."""
+        """Check the part's state repeatedly."""
         looked = time.monotonic()
         while True:
             try:
                 async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
                     standing = await self.look()
             except Exception as error:
-                # nothing is known, so nothing can be held against the part
+                # nothing is known, so the part is not blamed
                 standing = Standing(None, away=f"the probe failed: {error!r}")
             now = time.monotonic()
             self.stuck.observe(standing, now - looked)
@@ -156,7 +154,7 @@ class Watchdog:
         beats, told, looked = self.beats, False, time.monotonic()
         while not self.ended.wait(PULSE_SECONDS):
             now = time.monotonic()
-            # after a pause of the whole process one step is no proof: the loop has had no time to beat
+            # after a suspension of the process one missed beat proves nothing: the loop had no time for it
             self.blocked = 0.0 if self.beats != beats else self.blocked + min(now - looked, 2 * PULSE_SECONDS)
             beats, looked = self.beats, now
             wrong = self.live()
@@ -187,7 +185,7 @@ def stacks(loop: asyncio.AbstractEventLoop) -> str:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
         out.write(f"thread {names.get(ident, ident)}\n{''.join(traceback.format_stack(frame))}\n")
-    # a task may end while it is looked at
+    # a task may end while its stack is read
     with contextlib.suppress(RuntimeError):
         for task in asyncio.all_tasks(loop):
             out.write(f"task {task.get_name()}\n{''.join(waiting_in(task.get_coro()))}\n")

@@ -1,7 +1,7 @@
 """The small HTTP server of a long-running part: `/metrics`, `/health/live`, `/health/ready`.
 
-In `schemas/` because streams, sinks and producers serve it; standard library only. It runs in threads
-of its own, so that `/health/live` answers also while the part's event loop is blocked.
+In `schemas/` because streams, sinks and producers serve it; standard library only. It runs in threads of its
+own, so that `/health/live` answers even while the part's event loop is blocked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOOP_SECONDS = 4
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 PLAIN_TEXT = "text/plain; charset=utf-8"
 
-#: How the answer of a part begins that has stopped for good reason and stays up to say so.
+#: Prefix of the answers of a part that stopped deliberately and stays up to say why.
 STOPPED = "stopped: "
 
 #: Returns None where all is well, else what is wrong, in words.
@@ -52,7 +52,7 @@ class HttpAddress:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a path is answered with."""
+    """The answer for a path."""
 
     status: int
     kind: str
@@ -60,7 +60,7 @@ class Response:
 
 
 class HealthServer(ThreadingHTTPServer):
-    """A server that is listening; `close` it when the part ends."""
+    """A listening server; `close` it when the part ends."""
 
     daemon_threads = True
 
@@ -71,30 +71,24 @@ class HealthServer(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
         return self.server_port
 
     async def close(self) -> None:
-        """Stop listening."""
         await asyncio.to_thread(self.end)
 
     def end(self) -> None:
-        """Stop listening; blocking."""
         self.shutdown()
         self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a client went away or does not speak HTTP."""
+        """Log nothing: a client disconnected or does not speak HTTP."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
-
     timeout = REQUEST_SECONDS
     server: HealthServer
 
     def do_GET(self) -> None:
-        """Answer with what the path stands for."""
         try:
             answer = self.server.answer(self.path.partition("?")[0])
         except LoopBlocked as error:
@@ -112,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the base class calls it so
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing: probes come every few seconds."""
+        """Log nothing: probes come every few seconds."""
 
 
 async def serve(
@@ -125,13 +119,12 @@ async def serve(
 ) -> HealthServer:
     """Listen on an address.
 
-    `metrics` gives the Prometheus text (None = this part has none); `live` and `ready` give None (200 ok)
-    or what is wrong (503). `stopped` gives why a part does nothing on purpose: it is live then (another start
-    would not help), and not ready, and both answers say why. `notes` gives lines to follow in the answer of
-    `/health/ready`: what an operator should know, and what does not make the part unready.
-    `metrics`, `ready` and `notes` are called in the running event loop, the others in a thread of the
-    server's.
-    Raises `OSError` naming the address where it is taken.
+    `metrics` returns the Prometheus text (None = this part has none); `live` and `ready` return None (200 ok)
+    or what is wrong (503). `stopped` returns why a part deliberately does nothing: it is then live (a restart
+    would not help) but not ready, and both answers say why. `notes` returns lines that follow in the answer
+    of `/health/ready`: what an operator should know although it does not make the part unready. `metrics`,
+    `ready` and `notes` are called in the running event loop, the others in one of the server's threads.
+    Raises `OSError` naming the address where it is in use.
     """
     loop = asyncio.get_running_loop()
 
@@ -158,7 +151,7 @@ async def serve(
 
 
 def text(*lines: str) -> bytes:
-    """Return lines as a body."""
+    """Return lines as a response body."""
     return "".join(f"{line}\n" for line in lines).encode()
 
 

@@ -1,4 +1,4 @@
-"""What lets a worker process run as fast as it can: its event loops and its garbage collector."""
+"""Process-wide tuning of a worker: event loop and garbage collector."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import asyncio
 import gc
 import sys
 
-#: New objects after which the youngest are looked through. A round makes a hundred thousand, nearly all of
-#: which die with it by their reference counts; the default of 700 has the collector look at all the living.
+#: Allocations that trigger a generation-0 collection. A round of work makes a hundred thousand objects,
+#: nearly all of which are freed by reference counting when it ends; with the default of 700 the collector
+#: would scan all live objects.
 YOUNG_OBJECTS = 100_000
-#: How often the next older generation is looked through: each so many times the younger one was.
+#: Thresholds of the older generations: collections of the next younger one between two of each.
 OLDER = (20, 100)
 
 
 def set_pace() -> None:
-    """Set up a process that is about to run a worker, before its event loop is made."""
+    """Tune a process that is about to run a worker, before its event loop is made."""
     set_collector_pace()
     if sys.platform != "win32":
         import uvloop
 
-        # by policy: Faust's consumer makes an event loop of its own, in a thread
+        # as the policy: Faust's consumer makes its own event loop, in a thread
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
 def set_collector_pace() -> None:
-    """Set up the garbage collector alone, of a process that computes without an event loop."""
+    """Tune only the garbage collector, in a process that computes without an event loop."""
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, *OLDER)

@@ -1,9 +1,9 @@
 """Settings: frozen dataclasses, read once from flags, environment and file, validated by name.
 
-Each part declares one frozen dataclass (`KafkaSettings` here, `SinkSettings` in `sinks/`, ...) and
-calls `read_settings` once at its door. Where a value is given in several places, flags win over the
-environment, the environment over the file, the file over the default. Names that no part knows are
-refused: a value under a wrong name would else be one that somebody trusts and nobody reads.
+Each part declares one frozen dataclass (`KafkaSettings` here, `SinkSettings` in `sinks/`, ...) and calls
+`read_settings` once at startup. Where a value is given in several places, flags take precedence over the
+environment, the environment over the file, the file over the default. Names that no part knows are refused:
+otherwise somebody would rely on a value that is never read.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ S = TypeVar("S")
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
-#: User and password, which may have spaces in them where a URL begins before; else what is before the @.
+#: User and password, which may contain spaces where a URL begins before them; else everything before the @.
 OF_A_USER = re.compile(r"(\w+://).*@|\S*@", re.DOTALL)
-#: A parameter of a URL that gives access, by what its name has in it.
+#: A URL parameter that grants access, by parts of its name.
 SECRET_PARAMETER = re.compile(
     r"(?i)([?&](?:u|p|[^=&\s]*(?:user|pass|pwd|token|secret|key|auth|sig|cred)[^=&\s]*)=)[^&\s]*"
 )
@@ -43,12 +43,12 @@ SERVICE_LINK = re.compile(
 )
 SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
 DEFAULT = "default"
-#: What a file's value that is no text may be.
+#: Types that a file's value may have instead of text, in words.
 KINDS: Mapping[object, str] = {list: "a list", dict: "a table"}
 
 
 class SettingsError(EvometricsError, ValueError):
-    """A setting is missing or has a value it cannot have; the message names it and where it came from."""
+    """A setting is missing or has an invalid value; the message names it and where it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,9 @@ def require(holds: bool, name: str, value: object, reason: str) -> None:
 
 
 def check_url(name: str, url: str, example: str, secrets: str) -> None:
-    """Raise `SettingsError` unless `url` is that of an HTTP server, without user and password.
+    """Raise `SettingsError` unless `url` is an HTTP server's, without user and password.
 
-    `secrets` says where these are given instead.
+    `secrets` says where those belong instead.
     """
     try:
         parts = urlsplit(url)
@@ -103,7 +103,7 @@ def check_url(name: str, url: str, example: str, secrets: str) -> None:
 
 
 def masked(value: object) -> object:
-    """Return a value as it may be shown: text without the user and password, or the token, of a URL."""
+    """Return a value that can be shown: text without the user and password, or the token, of a URL."""
     if not isinstance(value, str):
         return value
     text = OF_A_USER.sub(r"\1***@", value)
@@ -123,7 +123,7 @@ class Masked:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A setting's value and where it comes from: a flag, a variable, an entry of the file, or `default`."""
+    """A setting's value and its origin: a flag, a variable, an entry of the file, or `default`."""
 
     value: Any
     source: str
@@ -139,8 +139,8 @@ def read_settings(
 ) -> S:
     """Build `cls` from flags, then `EVOMETRICS_<SECTION>_<FIELD>` variables, then the file's `[section]`.
 
-    A flag of None counts as not given. Raises `SettingsError` naming the flag, variable or file entry
-    whose value does not fit, or whose name is unknown.
+    A flag of None counts as not given. Raises `SettingsError` naming the flag, variable or file entry whose
+    value is invalid, or whose name is unknown.
     """
     found = given_settings(cls, section, flags=flags, environ=environ, file=file)
     return cls(**{name: each.value for name, each in found.items() if each.source != DEFAULT})
@@ -154,7 +154,7 @@ def given_settings(
     environ: Mapping[str, str] | None = None,
     file: Mapping[str, Any] | None = None,
 ) -> dict[str, Given]:
-    """Return each field's value, as `read_settings` takes it, and where it comes from."""
+    """Return each field's value, as `read_settings` would take it, and its origin."""
     flags, file = flags or {}, file or {}
     environ = os.environ if environ is None else environ
     names = [field.name for field in dataclasses.fields(cls)]
@@ -185,9 +185,9 @@ def variable_of(section: str, name: str) -> str:
 def check_names(
     known: Mapping[str, Collection[str] | None], environ: Mapping[str, str], file: Mapping[str, Any]
 ) -> None:
-    """Raise `SettingsError` where a section, an entry of one or a variable is unknown, with the nearest name.
+    """Raise `SettingsError` for an unknown section, entry or variable, naming the nearest known one.
 
-    `known` has the names of each section's settings, None where they are for another part to check.
+    `known`: the names of each section's settings, None where another part checks them.
     """
     for section, entries in file.items():
         if section not in known:
@@ -215,7 +215,7 @@ def check_names(
 
 
 def service_link(variable: str, value: str) -> bool:
-    """Tell whether Kubernetes set a variable."""
+    """Return whether Kubernetes set a variable."""
     linked = variable.endswith("_PORT") and value.startswith(SERVICE_SCHEMES)
     return linked or SERVICE_LINK.search(variable) is not None
 
@@ -227,7 +227,7 @@ def nearest(name: str, names: Collection[str]) -> str:
 
 
 def convert(source: str, raw: Any, wanted: Any) -> Any:
-    """Turn text or a file's value into `wanted` (str, int, float, bool, or one of these or None)."""
+    """Convert text or a file's value to `wanted` (str, int, float, bool, or one of these or None)."""
     if typing.get_origin(wanted) in (typing.Union, types.UnionType):
         inner = [a for a in typing.get_args(wanted) if a is not type(None)]
         return None if raw in (None, "") else convert(source, raw, inner[0])
@@ -247,6 +247,6 @@ def convert(source: str, raw: Any, wanted: Any) -> Any:
             kind = "a whole number" if wanted is int else "a number"
             raise SettingsError(f"{source}={masked(raw)!r}: give {kind}") from None
     if not isinstance(raw, str | int | float):
-        # Not the value: it may be the password.
+        # Without the value: it may be the password.
         raise SettingsError(f"{source}: give text in the place of {KINDS.get(type(raw), 'what is there')}")
     return str(raw)

@@ -1,6 +1,6 @@
 # Avro's binary encoding in C, for the modules that include it (`binary`, `streams.rows`).
 #
-# They bring `Unusual`, which is raised for whatever is not as writers write it; `binary.pyx` says more.
+# Those define `Unusual`, which is raised for anything that our writers would not write; see `binary.pyx`.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_CheckExact, PyDict_Next, PyDict_SetItem, PyDict_Size
@@ -20,15 +20,14 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
 
 cdef extern from *:
-    """
-    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-    #error "evometrics.schemas.wire.binary copies doubles as they are in memory, which Avro wants little-endian"
+    """#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ #error
+    "evometrics.schemas.wire.binary copies doubles as they are in memory, which Avro wants little-endian"
     #endif
     """
 
-#: Names that are remembered of a map, to know them again without decoding.
+#: Names of a map's entries that are cached, to recognize them without decoding.
 DEF MOST_NAMES = 256
-#: Bytes that any number takes at most.
+#: Most bytes of an encoded number.
 DEF VARINT = 10
 
 cdef enum Kind:
@@ -75,7 +74,7 @@ cdef inline int64_t get_long(In* source) except? -1:
 
 
 cdef inline Py_ssize_t get_length(In* source) except -1:
-    """The length of what follows, which is there as a whole; or a block's count, not more than bytes left."""
+    """The length of what follows, all of it present; or a block's count, at most the bytes left."""
     cdef uint64_t x = get_varint(source)
     if x & 1 or x >> 1 > <uint64_t>(source.size - source.place):
         raise Unusual
@@ -83,7 +82,7 @@ cdef inline Py_ssize_t get_length(In* source) except -1:
 
 
 cdef inline int get_end(In* source) except -1:
-    """The end of an array or map whose only block was read."""
+    """Pass the end of an array or map whose only block was read."""
     if source.place >= source.size or source.data[source.place]:
         raise Unusual
     source.place += 1
@@ -127,7 +126,7 @@ cdef inline bint get_boolean(In* source) except -1:
 
 
 cdef inline bint get_given(In* source) except -1:
-    """Whether a field that may be null holds anything."""
+    """Whether a nullable field has a value."""
     cdef uint64_t branch = get_varint(source)
     if branch != 0 and branch != 2:
         raise Unusual
@@ -175,7 +174,7 @@ cdef dict get_map(In* source, Kind kind, list known):
 
 
 cdef str get_name(In* source, list known, Py_ssize_t i):
-    """The name of a map's entry; the one that stood there in the map before is known by its bytes."""
+    """The name of a map's entry; recognized by its bytes if the previous map had it at this position."""
     cdef Py_ssize_t n
     cdef bytes raw
     cdef str name
@@ -213,7 +212,7 @@ cdef object get_value(In* source, Kind kind, list known):
 
 
 cdef Py_ssize_t pass_text(In* source) except -1:
-    """Pass over a text, which must be UTF-8; returns its length."""
+    """Skip a text, which must be UTF-8; returns its length."""
     cdef Py_ssize_t n = get_length(source), i
     cdef const uint8_t* text = source.data + source.place
     cdef uint8_t high = 0
@@ -226,7 +225,7 @@ cdef Py_ssize_t pass_text(In* source) except -1:
 
 
 cdef int pass_value(In* source, Kind kind) except -1:
-    """Pass over a value, which must be what reading takes."""
+    """Skip a value, which must be one that reading accepts."""
     cdef Py_ssize_t n, i
     if kind == STRING:
         pass_text(source)
@@ -260,7 +259,7 @@ cdef struct Out:
     char* data
     Py_ssize_t size
     Py_ssize_t room
-    #: Whether all doubles up to now are finite.
+    #: Whether all doubles so far are finite.
     bint finite
 
 

@@ -1,27 +1,27 @@
-"""What the compiled module takes and returns; `binary.pyx` says what it is for."""
+"""Signatures of the compiled module, which `binary.pyx` describes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-#: The kinds that a field may have, by number.
+#: The kinds of fields, by number.
 KINDS: dict[str, int]
 
 class Unusual(Exception):
-    """Not what is read or written here; fastavro decides what it is."""
+    """Not what is read or written here; fastavro decides whether it is valid."""
 
-#: What reading or writing here may raise.
+#: Exceptions that reading or writing here may raise.
 UNUSUAL: tuple[type[Exception], ...]
 
 class RecordCodec(Generic[T]):
-    """Reads and writes the datums of one record, from and to objects of a class.
+    """Reads and writes the datums of one record, as objects of a class.
 
     Args:
-        cls: the class, mostly an event's; reading sets its attributes and does not call it.
-        fields: name, kind (of `KINDS`) and whether it may be null, in the schema's order; at most 128. What a
-            field without a name holds is passed over.
-        absent: attributes that no field gives, by name.
+        cls: the class, usually an event's; reading sets its attributes and does not call it.
+        fields: name, kind (of `KINDS`) and nullability, in the schema's order; at most 128. Values of fields
+            without a name are skipped.
+        absent: attributes that come from no field, by name.
     """
 
     def __init__(
@@ -31,17 +31,17 @@ class RecordCodec(Generic[T]):
         absent: Mapping[str, Any],
     ) -> None: ...
     def read(self, b: bytes, start: int) -> T:
-        """Return the event of the datum that `b` holds from `start` to its end. Raises `UNUSUAL`.
+        """Return the event of the datum in `b` from `start` to its end. Raises `UNUSUAL`.
 
-        Numbers that are not finite are `Unusual`, in this class.
+        Numbers that are not finite are `Unusual` in this class.
         """
 
     def write(self, prefix: bytes, event: T) -> bytes:
         """Return the prefix and the event's datum.
 
-        It writes nothing but an event that reading could have given: any other type than the schema's, a
-        number of more than 64 bits, a text that UTF-8 can't hold raises one of `UNUSUAL`. So does a codec
-        with fields that have no name.
+        It writes only events that reading could have returned: any type other than the schema's, a number of
+        more than 64 bits, a text that UTF-8 can't encode raises one of `UNUSUAL`. So does a codec with
+        unnamed fields.
         """
 
 def read_long(b: bytes, p: int) -> tuple[int, int]:
@@ -50,29 +50,29 @@ def read_long(b: bytes, p: int) -> tuple[int, int]:
 def read_length(b: bytes, p: int) -> tuple[int, int]:
     """Return the length of what follows, or a block's count, and where it ends.
 
-    A length that reaches over the end is `Unusual`.
+    A length that extends beyond the end is `Unusual`.
     """
 
 def read_text(b: bytes, p: int) -> tuple[str, int]:
     """Return the text at a position, and where it ends."""
 
 def write_long(number: int) -> bytes:
-    """Return a number zigzag-coded; of at most 64 bits."""
+    """Return a number of at most 64 bits, zigzag-coded."""
 
 def write_longs(numbers: Iterable[int]) -> bytes:
-    """Return numbers one after another."""
+    """Return numbers, concatenated."""
 
 def write_block(partition: int, offset: int, timestamp: int, value: bytes, start: int, end: bytes) -> bytes:
     """Return a container's block of one record: three numbers, then `value` from `start` on, then `end`.
 
-    The last 16 bytes of `end` are the sync marker, which is no part of the record.
+    The last 16 bytes of `end` are the sync marker, which is not part of the record.
     """
 
 def write_bytes(raw: bytes) -> bytes:
-    """Return bytes with their length before them."""
+    """Return bytes prefixed by their length."""
 
 def write_text(text: str) -> bytes:
-    """Return a text with its length before it."""
+    """Return a text prefixed by its length."""
 
 def fits(kind: str, value: object) -> bool:
-    """Tell whether a value can be written as a kind (of `KINDS`) just as it is."""
+    """Return whether a value can be written unchanged as a kind (of `KINDS`)."""

@@ -1,25 +1,24 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Avro's binary encoding, compiled: what all parts do most (Avro specification, "Binary encoding").
+"""Avro's binary encoding (Avro specification, "Binary encoding"), compiled: the most frequent work of all.
 
-It knows what writers write: one block to an array or map, whole numbers of at most 64 bits, an event's
-fields in the types that reading gives them, and finite. Whatever is not like that, or is no Avro at all,
-raises one of `UNUSUAL`; the caller asks fastavro then, which knows all of Avro, and whose word counts.
-tests/schemas/test_codec.py holds both against each other. What each function takes and returns is in
-`binary.pyi`.
+It handles what our writers write: one block per array or map, integers of at most 64 bits, an event's fields
+with the types that reading returns, and finite. Anything else, or what is not Avro at all, raises one of
+`UNUSUAL`; the caller then asks fastavro, which implements all of Avro and decides.
+tests/schemas/test_codec.py compares the two. Signatures and docstrings are in `binary.pyi`.
 """
 
 class Unusual(Exception):
-    """Not what is read or written here; fastavro decides what it is."""
+    """Not what is read or written here; fastavro decides whether it is valid."""
 
 
-#: What reading or writing here may raise.
+#: Exceptions that reading or writing here may raise.
 UNUSUAL = (Unusual, LookupError, ValueError, TypeError, AttributeError, OverflowError)
 
 
 include "avro.pxi"
 include "../slots.pxi"
 
-#: Fields that a record may have.
+#: Most fields of a record.
 DEF MOST_FIELDS = 128
 #: Bytes of a container's sync marker.
 DEF SYNC = 16

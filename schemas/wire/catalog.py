@@ -17,15 +17,15 @@ from evometrics.schemas.wire.compatibility import IncompatibleSchema, check_comp
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WriterSchema:
-    """One version of one record, as some message was written with it.
+    """One version of one record: the schema that some message was written with.
 
     Attributes:
         record: the record's folder in `avro/`, e.g. `evolution_completed`.
-        version: N of `vN.avsc`; 0 for a schema that a registry knows and this package does not.
+        version: N of `vN.avsc`; 0 for a schema that a registry has and this package does not.
         fingerprint: CRC-64-AVRO of the canonical form, 8 bytes, little-endian.
         source: the schema's JSON, with docs and logical types.
-        parsed: for fastavro, without logical types: times stay whole microseconds, ids stay text.
-        readable: the same to read with; a branch that a nullable field does not have is null there.
+        parsed: for fastavro, without logical types: times stay integer microseconds, ids stay text.
+        readable: `parsed` for reading; a branch number that a nullable field does not have is read as null.
     """
 
     record: str
@@ -46,10 +46,10 @@ def writer_schema(record: str, version: int, source: dict[str, Any]) -> WriterSc
 
 
 class Branches(list[Any]):
-    """The branches of a nullable field for fastavro to read with: any that is not there is null.
+    """The branches of a nullable field for fastavro to read with: any missing branch is null.
 
-    fastavro looks a branch up in a list by its number from the message, and Python takes a negative number
-    for one from the end. The length, larger than any such number, keeps it from counting back.
+    fastavro looks a branch up in a list by its number from the message, and Python takes a negative index
+    from the end. `__len__` is huge so that no branch number can be interpreted as negative.
     """
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ class Branches(list[Any]):
 
 
 def readable(kind: Any) -> Any:
-    """Return a field's type to read with."""
+    """Return a field's type for reading."""
     return Branches(kind) if isinstance(kind, list) and "null" in kind else kind
 
 
@@ -78,7 +78,7 @@ def released() -> dict[str, tuple[WriterSchema, ...]]:
     """Return every record's versions, oldest first, read once from the package's `.avsc` files.
 
     Raises `IncompatibleSchema`, naming record, field and reason, where one breaks readers or writers of the
-    one before: no part starts with such a catalog.
+    previous one: no part starts with such a catalog.
     """
     found: dict[str, tuple[WriterSchema, ...]] = {}
     for folder in sorted((resources.files("evometrics.schemas") / "avro").iterdir(), key=lambda f: f.name):

@@ -1,6 +1,6 @@
-"""Events from and to Avro datums, by the compiled codec of each schema (`binary`).
+"""Events to and from Avro datums, by a compiled codec for each schema (`binary`).
 
-fastavro goes by way of a dict and a file object; most of what a node or a stream worker does would be that.
+fastavro needs a dict and a file object for each, which would be most of a node's or a stream worker's work.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from evometrics.schemas.wire.catalog import WriterSchema, newest
 
 T = TypeVar("T")
 
-#: Kinds that a field may have that may also be null.
+#: Kinds of fields that may also be nullable.
 NULLABLE = frozenset({"string", "long", "double", "bytes"})
 
 
 def kind_of(avro: Any) -> tuple[str, bool]:
-    """Return a field's kind, of `KINDS`, and whether it may be null. Raises `KeyError` for others."""
+    """Return a field's kind (of `KINDS`) and whether it may be null. Raises `KeyError` for other types."""
     if isinstance(avro, list):
         if len(avro) != 2 or avro[0] != "null" or not isinstance(avro[1], str) or avro[1] not in NULLABLE:
             raise KeyError(str(avro))
@@ -39,15 +39,15 @@ def fields_of(schema: WriterSchema) -> list[tuple[str, str, bool]]:
 
 
 def codec_into(schema: WriterSchema, cls: type[T]) -> RecordCodec[T] | None:
-    """Return the codec of what a schema of any version wrote, None where only fastavro can read it.
+    """Return the codec for data written with a schema of any version, None where only fastavro can read it.
 
-    It reads into a dataclass of fields of the record's newest version, an event class or one of some of
-    them: what the class does not know is passed over, what the writer did not know is the newest schema's
-    default, as Avro has it. The two schemas must be compatible (`compatibility`).
+    `cls` may be the event class, or a dataclass with any subset of the newest version's fields. Fields that
+    it does not have are skipped; fields that the writer did not have take the newest schema's defaults, as
+    Avro specifies. The two schemas must be compatible (`compatibility`).
     """
     try:
         fields = fields_of(schema)
-    except KeyError:  # a schema of a registry's may have kinds that are none of ours
+    except KeyError:  # a registry's schema may have kinds that are not among ours
         return None
     defaults = {f["name"]: f["default"] for f in newest(schema.record).parsed["fields"] if "default" in f}
     written = {name for name, _, _ in fields}
@@ -61,13 +61,13 @@ def codec_into(schema: WriterSchema, cls: type[T]) -> RecordCodec[T] | None:
 
 @cache
 def codec_of(schema: WriterSchema) -> RecordCodec[Event] | None:
-    """Return the codec of a schema's events (`codec_into`); None as well where its record is none of ours."""
+    """Return the codec of a schema's events (`codec_into`); None also where its record is not one of ours."""
     cls = EVENT_CLASSES.get(schema.record)
     return codec_into(schema, cls) if cls is not None else None
 
 
 def read_exact(reader: RecordCodec[T] | None, value: bytes, start: int) -> T | None:
-    """Return the object of the datum in `value` from `start` on; None where no codec reads it."""
+    """Return the object of the datum in `value` from `start` on; None where the codec can't read it."""
     try:
         return reader.read(value, start) if reader is not None else None
     except UNUSUAL:

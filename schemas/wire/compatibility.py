@@ -42,7 +42,7 @@ def check_compatible(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 
 def check_added(place: str, field: dict[str, Any]) -> None:
-    """Raise `IncompatibleSchema` unless a new field has a default that new readers can take for old data."""
+    """Raise `IncompatibleSchema` unless a new field has a default that new readers can use for old data."""
     if "default" not in field:
         raise IncompatibleSchema(f"{place}: added without a default; give it one")
     kind, default = field["type"], field["default"]
@@ -55,7 +55,7 @@ def check_added(place: str, field: dict[str, Any]) -> None:
 
 
 def shape(schema: Any) -> Any:
-    """Return a type in one spelling, so that two that read and write alike are equal."""
+    """Return a type in canonical form, so that types that read and write alike are equal."""
     if isinstance(schema, list):
         return ("union", frozenset(shape(branch) for branch in schema))
     if isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Reading an Avro datum: whole, or field by field, which says how far damaged bytes can be read."""
+"""Reads an Avro datum: whole, or field by field, which shows how far damaged bytes can be read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evometrics.schemas.wire.catalog import WriterSchema
 
 
 class UnreadableDatum(ValueError):
-    """Bytes that are no datum of their schema, or do not end where it does; `str()` says what is wrong."""
+    """Bytes that are not a datum of their schema, or do not end where it does; `str()` says what is wrong."""
 
 
 class FieldRead(NamedTuple):
-    """One field of a datum: its value, and where in the message its bytes are (`end` is after the last)."""
+    """One field of a datum: its value, and the place of its bytes in the message (`end` is exclusive)."""
 
     name: str
     value: Any
@@ -25,17 +25,17 @@ class FieldRead(NamedTuple):
 
 
 def read_record(schema: WriterSchema, value: bytes, start: int, reader: Any = None) -> dict[str, Any]:
-    """Return the datum that `value` holds from `start` to its end, as parsed schema `reader` has it.
+    """Return the datum that `value` holds from `start` to its end, with parsed schema `reader`.
 
-    A nullable field whose bytes name a branch that it does not have is null: ClickHouse reads it so and
-    does not tell, and what is stored must be what everybody reads. Raises `UnreadableDatum`.
+    A nullable field whose bytes name a branch that it does not have is null: ClickHouse silently reads it so,
+    and what is stored must be what every reader sees. Raises `UnreadableDatum`.
     """
     body = io.BytesIO(value)
     body.seek(start)
     try:
         record: Any = fastavro.schemaless_reader(body, schema.readable, reader)
     except Exception as error:
-        # fastavro raises whatever the bytes led to: EOFError, ValueError, UnicodeDecodeError, ...
+        # fastavro raises whatever the bytes lead to: EOFError, ValueError, UnicodeDecodeError, ...
         raise UnreadableDatum(repr(error)) from error
     if body.tell() != len(value):
         raise UnreadableDatum(f"{len(value) - body.tell()} bytes too many")
@@ -51,9 +51,9 @@ def write_record(schema: WriterSchema, record: dict[str, Any]) -> bytes:
 
 
 def read_fields(schema: WriterSchema, value: bytes, start: int) -> Iterator[FieldRead]:
-    """Return the fields of the datum in `value` from `start` on, in order; what follows it is not looked at.
+    """Return the fields of the datum in `value` from `start` on, in order; bytes after it are ignored.
 
-    Raises `UnreadableDatum` at the first field that can't be read, with its name and place.
+    Raises `UnreadableDatum` at the first field that can't be read, with its name and position.
     """
     body = io.BytesIO(value)
     body.seek(start)

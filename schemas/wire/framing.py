@@ -1,9 +1,9 @@
-"""The wire format: how a Kafka message says which schema its Avro datum was written with.
+"""The wire format: how a Kafka message identifies the schema that its Avro datum was written with.
 
 Two framings, both always read, one written per configuration:
 
-- `C3 01` + 8-byte CRC-64-AVRO fingerprint, little-endian: Avro single-object encoding (Avro
-  specification, "Single-object encoding"); the default, needs no registry.
+- `C3 01` + 8-byte CRC-64-AVRO fingerprint, little-endian: Avro single-object encoding (Avro specification,
+  "Single-object encoding"); the default, needs no registry.
 - `00` + 4-byte schema id, big-endian: Confluent framing, where a schema registry is configured.
 """
 
@@ -31,20 +31,20 @@ SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
 SINGLE_OBJECT_LENGTH = 10
 CONFLUENT_LENGTH = 5
-#: How long an id that the registry did not know is taken for unknown, and how many are remembered.
+#: Seconds for which an id that the registry did not know counts as unknown, and how many are remembered.
 UNKNOWN_SECONDS = 30.0
 MOST_UNKNOWN = 10_000
 
 
 class UnreadableMessage(ValueError):
-    """A message value that is no event; `str()` is the reason in words."""
+    """A message value that is not an event; `str()` is the reason in words."""
 
 
 class WireFormat:
-    """Turns events into message values and back.
+    """Encodes events as message values, and decodes them.
 
-    Not bound to a thread or an event loop. With a registry, an id seen for the first time is fetched
-    over HTTP (blocking, at most `RegistryClient.timeout` seconds); afterwards it is in memory.
+    Not bound to a thread or an event loop. With a registry, an id seen for the first time is fetched over
+    HTTP (blocking, at most `RegistryClient.timeout` seconds); afterwards it is in memory.
     """
 
     def __init__(self, registry: RegistryClient | None = None) -> None:
@@ -58,8 +58,8 @@ class WireFormat:
     def register(self) -> None:
         """Register every newest schema and write Confluent framing from now on; blocking.
 
-        Raises `RegistryUnavailable`; `IncompatibleSchema`, naming field and reason, where a schema does not
-        go with what the registry has.
+        Raises `RegistryUnavailable`; `IncompatibleSchema`, naming field and reason, where a schema is
+        incompatible with the registry's.
         """
         if self.registry is None:
             return
@@ -72,14 +72,14 @@ class WireFormat:
         return self.encode_exact(event) or self.encode_unusual(event)
 
     def encode_unusual(self, event: Event) -> bytes:
-        """Return what `encode` does of an event that `encode_exact` gives None for. Raises as `encode`."""
+        """Slow path of `encode`, for events that the compiled codec can't write. Raises like `encode`."""
         out = io.BytesIO()
         out.write(self.prefixes[event.record])
         fastavro.schemaless_writer(out, self.writers[event.record].parsed, event.to_record())
         return out.getvalue()
 
     def encode_exact(self, event: Event) -> bytes | None:
-        """Return the same where every field holds just what decoding would give, else None."""
+        """Return the framed value where every field is exactly what decoding would return, else None."""
         try:
             return codec.newest_codec(event.record).write(self.prefixes[event.record], event)
         except UNUSUAL:
@@ -106,7 +106,7 @@ class WireFormat:
         raise UnreadableMessage(f"unknown framing: begins with {value[:2].hex()}")
 
     async def look_up(self, values: Iterable[bytes | None]) -> None:
-        """Look up, in a thread, the schemas of values that are about to be read: reading waits for none then.
+        """Look up, in a thread, the schemas of values about to be read, so that reading need not wait.
 
         Raises `RegistryUnavailable`.
         """
@@ -114,13 +114,13 @@ class WireFormat:
             return
         for number in {confluent_id(value) for value in values}:
             if number is not None and number not in self.known_ids:
-                with suppress(UnreadableMessage):  # whoever reads it says so
+                with suppress(UnreadableMessage):  # whoever reads the message reports it
                     await asyncio.to_thread(self.by_id, number)
 
     def by_id(self, number: int) -> WriterSchema:
         """Return the schema with this registry id.
 
-        One that the registry does not know is not asked for again for `UNKNOWN_SECONDS`: it may be rubbish.
+        An id that the registry does not know is not requested again for `UNKNOWN_SECONDS`: it may be garbage.
         """
         found = self.known_ids.get(number)
         if found is None:
@@ -133,7 +133,7 @@ class WireFormat:
         return found
 
     def looked_up(self, number: int) -> WriterSchema | str:
-        """Return the schema that the registry has under an id, or why nothing can be read with it."""
+        """Return the schema that the registry has under an id, or the reason why it can't be used."""
         if self.registry is None:
             return f"schema id {number}, but no schema registry is configured (registry_url)"
         try:
@@ -154,7 +154,7 @@ class WireFormat:
     def decode(self, value: bytes | None) -> Event:
         """Return the event, read with the newest version of its record's schema.
 
-        Raises `UnreadableMessage` naming what is wrong, `RegistryUnavailable` as `locate` does.
+        Raises `UnreadableMessage` naming what is wrong; `RegistryUnavailable` like `locate`.
         """
         schema, start = self.locate(value)
         assert value is not None
@@ -162,28 +162,28 @@ class WireFormat:
 
 
 def confluent_id(value: bytes | None) -> int | None:
-    """Return the schema id of a value in Confluent framing, None where it is in no such."""
+    """Return the schema id of a value in Confluent framing, None for any other value."""
     if value is None or value[:1] != CONFLUENT or len(value) < CONFLUENT_LENGTH:
         return None
     return int.from_bytes(value[1:CONFLUENT_LENGTH], "big")
 
 
 def decode_exact(schema: WriterSchema, value: bytes, start: int) -> Event | None:
-    """Return what `decode` does where the compiled codec reads the datum: its numbers are finite then."""
+    """Fast path of `decode`: None where the compiled codec can't read the datum. Its numbers are finite."""
     return codec.read_exact(codec.codec_of(schema), value, start)
 
 
 def decode(schema: WriterSchema, value: bytes, start: int) -> Event:
     """Return the event of the datum in `value` from `start` on, read with its record's newest schema.
 
-    Raises `UnreadableMessage` where it is no such datum or does not end where `value` does.
+    Raises `UnreadableMessage` where the bytes are not such a datum or it does not end where `value` does.
     """
     event = decode_exact(schema, value, start)
     return event if event is not None else decode_unusual(schema, value, start)
 
 
 def decode_unusual(schema: WriterSchema, value: bytes, start: int) -> Event:
-    """Return what `decode` does of a datum that `decode_exact` gives None for. Raises as `decode`."""
+    """Slow path of `decode`, for datums that the compiled codec can't read. Raises like `decode`."""
     cls = EVENT_CLASSES.get(schema.record)
     if cls is None:
         raise UnreadableMessage(f"record {schema.record} is none of ours")

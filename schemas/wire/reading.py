@@ -1,9 +1,9 @@
-"""What a good message is: one answer for every part that reads, so that it is good or bad everywhere.
+"""What a valid message is: one answer for all readers, so that all accept and refuse the same ones.
 
-A message is good where its framing names a schema of its topic's record, its datum is one of that schema
-and ends where the message ends, its text is UTF-8, and, on a raw topic, its event passes `validate` at
-the time the broker gave it. The sink's tables hold the same as constraints, because ClickHouse decodes
-there; what the constraints refuse is looked at again by `read_datum`, for the reason.
+A message is valid where its framing names a schema of its topic's record, its datum conforms to that schema
+and ends where the message ends, its text is UTF-8, and, on a raw topic, its event passes `validate` at the
+time the broker gave it. The sink's tables have the same rules as constraints, because ClickHouse decodes
+there; what the constraints refuse is read again by `read_datum`, for the reason.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat, decod
 
 
 class Record(Protocol):
-    """What is read of a Kafka record; aiokafka's `ConsumerRecord` is one."""
+    """The attributes of a Kafka record that are read; aiokafka's `ConsumerRecord` has them."""
 
     topic: str
     partition: int
@@ -36,14 +36,14 @@ class Record(Protocol):
 def read_event(wire: WireFormat, message: Record) -> Event:
     """Return a message's event, read with the newest schema.
 
-    Raises `UnreadableMessage` with the reason where the message is bad, `RegistryUnavailable` as
-    `WireFormat.locate` does, `KeyError` where the topic is none of ours.
+    Raises `UnreadableMessage` with the reason where the message is invalid, `RegistryUnavailable` like
+    `WireFormat.locate`, `KeyError` where the topic is not one of ours.
     """
     return read_datum(*locate(wire, message.topic, message.value), message)
 
 
 def locate(wire: WireFormat, topic: str, value: bytes | None) -> tuple[WriterSchema, int]:
-    """Return the writer's schema and where the bare datum begins. Raises as `read_event` does."""
+    """Return the writer's schema and where the bare datum begins. Raises like `read_event`."""
     schema, position = wire.locate(value)
     expected = BY_NAME[topic].record
     if schema.record != expected:
@@ -52,7 +52,7 @@ def locate(wire: WireFormat, topic: str, value: bytes | None) -> tuple[WriterSch
 
 
 def read_datum(schema: WriterSchema, position: int, message: Record) -> Event:
-    """Return the event of a located datum. Raises `UnreadableMessage` where the message is bad."""
+    """Return the event of a located datum. Raises `UnreadableMessage` where the message is invalid."""
     assert message.value is not None, "only a message with a value has a datum"
     event = decode_exact(schema, message.value, position)
     exact = event is not None
@@ -64,8 +64,8 @@ def read_datum(schema: WriterSchema, position: int, message: Record) -> Event:
 
 
 def check(event: Event, message: Record, exact: bool) -> None:
-    """Raise `UnreadableMessage` where an event must not be taken; exact is what `decode_exact` gave."""
-    # against the broker's time, not ours: a replay must decide the same
+    """Raise `UnreadableMessage` where an event must be refused; exact: whether `decode_exact` returned it."""
+    # against the broker's time, not this machine's: a replay must decide the same
     now = message.timestamp * 1000
     if not (exact and surely_valid(event, now)):
         try:

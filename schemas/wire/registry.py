@@ -1,8 +1,8 @@
-"""A client for any schema registry with Confluent's REST API; registers and looks up, caches for good.
+"""A client for any schema registry with Confluent's REST API; registers and looks up, caches permanently.
 
-A registry that is away (`RegistryUnavailable`) is one thing: whoever asked tries again. An answer that was
-cut, or that no registry gives, means the same. That a schema can't be registered (`IncompatibleSchema`) is
-another: trying again does not help.
+Where a registry is unreachable (`RegistryUnavailable`) the caller tries again; an answer that is truncated,
+or that no registry would give, means the same. Where a schema can't be registered (`IncompatibleSchema`)
+another attempt does not help.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from evometrics.schemas.wire.catalog import WriterSchema, writer_schema
 from evometrics.schemas.wire.compatibility import IncompatibleSchema, check_compatible
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
-#: Every version with every other one, in both directions: what `check_compatible` asks of two.
+#: Every version with every other one, in both directions: what `check_compatible` checks for two.
 COMPATIBILITY = "FULL_TRANSITIVE"
-#: The registry's own "there is no such subject, version, schema", told from a path that is not its own.
+#: The registry's codes for "no such subject, version, schema", unlike a 404 for an unknown path.
 NOT_THERE = frozenset({40401, 40402, 40403})
-#: Incompatible with what is registered; no valid schema.
+#: Incompatible with what is registered; not a valid schema.
 REFUSED = frozenset({409, 422})
-#: Bytes of an answer: schemas take some thousands.
+#: Most bytes of an answer: schemas take a few thousand.
 MOST_BYTES = 10_000_000
-#: The most that a message's four bytes hold of an id, which Confluent's clients take for a signed number.
+#: The largest id that fits a message's four bytes, which Confluent's clients read as a signed number.
 MOST_ID = 2**31 - 1
-#: A registry also answers with a conflict where several parts create a subject at once.
+#: A registry also answers with a conflict while several parts create a subject at the same time.
 TRIES = 3
 
 
@@ -47,7 +47,7 @@ class UnknownSchemaId(KeyError):
 
 
 class RegistryClient:
-    """Blocking; ids and schemas never change in a registry, so each is asked for once."""
+    """Blocking; ids and schemas never change in a registry, so each is requested once."""
 
     def __init__(self, url: str, timeout: float = 5.0) -> None:
         self.url = url.rstrip("/")
@@ -58,8 +58,8 @@ class RegistryClient:
     def register(self, subject: str, schema: dict[str, Any]) -> int:
         """Register a schema under a subject (again: no change) and return its id.
 
-        A subject that gets a new version takes only fully compatible ones from then on. Raises
-        `IncompatibleSchema`, naming field and reason, where this one is not; `RegistryUnavailable`.
+        From then on the subject accepts only fully compatible versions. Raises `IncompatibleSchema`, naming
+        field and reason, where this one is not; `RegistryUnavailable`.
         """
         body = {"schema": json.dumps(schema)}
         refused: IncompatibleSchema | None = None
@@ -68,7 +68,7 @@ class RegistryClient:
             if found is not None:
                 return self.id_in(found)
             self.compare(subject, schema)
-            with suppress(IncompatibleSchema):  # somebody sets it at this very moment
+            with suppress(IncompatibleSchema):  # another process is setting it at the same moment
                 self.call(f"/config/{subject}", {"compatibility": COMPATIBILITY}, "PUT")
             try:
                 found = self.call(f"/subjects/{subject}/versions", body)
@@ -80,7 +80,7 @@ class RegistryClient:
         raise refused or RegistryUnavailable(f"{self.name} takes no schema for {subject}")
 
     def compare(self, subject: str, schema: dict[str, Any]) -> None:
-        """Raise `IncompatibleSchema`, naming the field, where the subject's latest version rules it out."""
+        """Raise `IncompatibleSchema`, naming the field, where the subject's latest version conflicts."""
         latest = self.call(f"/subjects/{subject}/versions/latest")
         if latest is None:
             return
@@ -112,13 +112,13 @@ class RegistryClient:
             try:
                 source = json.loads(answer["schema"])
                 found = writer_schema(record_folder(source["name"]), 0, source)
-            except Exception as error:  # whatever fastavro meets in what is no Avro, or no record
+            except Exception as error:  # whatever fastavro raises for what is not Avro, or not a record
                 raise UnknownSchemaId(f"{self.name}{path} is no Avro record: {error!r}") from None
             self.schemas[number] = found
         return found
 
     def call(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-        """Send one request and return the answer's JSON, None where there is no such thing.
+        """Send one request and return the answer's JSON, None where the registry has no such object.
 
         Raises `IncompatibleSchema` where the registry refuses a schema, `RegistryUnavailable`.
         """
@@ -144,7 +144,7 @@ class RegistryClient:
             raise RegistryUnavailable(
                 f"{self.name}: {shown(str(error) or repr(error))}; start it or correct registry_url"
             ) from None
-        if answer is None:  # which is not that there is no such thing
+        if answer is None:  # unlike an answer that there is no such object
             raise RegistryUnavailable(f"{self.name}{path} answers null; correct registry_url")
         return answer
 
@@ -159,7 +159,7 @@ class RegistryClient:
 
 
 def read_within(answer: Any, most: int, seconds: float) -> bytes:
-    """Read a body, at most so many bytes of it. Raises `TimeoutError` where it comes too slowly, by drops."""
+    """Read a body of at most `most` bytes. Raises `TimeoutError` where it takes longer than `seconds`."""
     deadline = time.monotonic() + seconds
     found = bytearray()
     while len(found) < most and (part := answer.read1(most - len(found))):
@@ -180,7 +180,7 @@ def text_of(error: urllib.error.HTTPError, seconds: float) -> str:
 
 
 def shown(text: str) -> str:
-    """Return what a registry says as a message may have it: in one line, without a secret."""
+    """Return a registry's text fit for a message: on one line, without secrets."""
     line = " ".join(str(masked(text)).split())
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
 
