@@ -1,4 +1,5 @@
-"""The stream worker: batches by Faust, outcomes to Kafka, states before offsets.
+"""The stream worker: Faust delivers batches, results go to Kafka, states are written before offsets are
+committed.
 
 The only room that imports Faust.
 """
