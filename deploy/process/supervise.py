@@ -23,9 +23,9 @@ LONGEST_PAUSE_SECONDS = 30.0
 RECOVERED_SECONDS = 60.0
 
 LIVE_POLL_SECONDS = 5.0
-#: Consecutive failed checks after which a part that reports itself stuck is killed,
+#: Consecutive failed checks after which a part that reports itself stuck is killed.
 STUCK_CHECKS = 3
-#: and one that does not answer at all: the machine may be busy, or the part paused.
+#: The same for one that does not answer at all: the machine may be busy, or the part paused.
 SILENT_CHECKS = 24
 
 #: How often `hold` is asked whether a part may run.
