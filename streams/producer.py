@@ -159,7 +159,6 @@ class OutputProducer:
         return total, {TopicPartition(*where): queue for where, queue in queues.items()}
 
     async def partitions_of(self, topic: str) -> int:
-        """Return a topic's number of partitions."""
         assert self.producer is not None, "start() comes first"
         producer = self.producer
         return len(await persevere(topic, lambda: producer.partitions_for(topic)))

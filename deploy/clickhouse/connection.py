@@ -157,9 +157,7 @@ def insert_from_input(connection: Any, request: Request, insert: Insert, began: 
 
 @contextlib.contextmanager
 def data_file(insert: Insert, request: Request) -> Iterator[str]:
-    """Yield the path of a file with an insert's data; it has no name in any folder, so a kill leaves nothing
-    behind.
-    """
+    """Yield the path of an unnamed file with an insert's data; a kill leaves nothing behind."""
     with tempfile.TemporaryFile(prefix="evometrics-insert-") as file:
         file.write(insert.data)
         for piece in request.data:
@@ -169,7 +167,6 @@ def data_file(insert: Insert, request: Request) -> Iterator[str]:
 
 
 def inserted(result: Any, began: float) -> Answer:
-    """Return the answer to an insert."""
     elapsed = time.monotonic() - began
     return Answer(elapsed, written_rows=result.rows_written(), written_bytes=result.bytes_written())
 

@@ -176,7 +176,6 @@ def forget(done: asyncio.Future[Answer]) -> None:
 
 
 def health_answer(wrong: str | None) -> web.Response:
-    """Return the answer of a health check."""
     return web.Response(text="ok\n" if wrong is None else f"{wrong}\n", status=200 if wrong is None else 503)
 
 

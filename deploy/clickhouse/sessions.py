@@ -40,7 +40,6 @@ class Sessions:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Drop all sessions."""
         with self._lock:
             for session in self._sessions.values():
                 session.connection.close()

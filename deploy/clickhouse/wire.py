@@ -114,9 +114,7 @@ def split(query: bytes, body: Sequence[bytes]) -> tuple[Query | Insert, Sequence
 
 
 def split_body(body: Sequence[bytes]) -> tuple[Insert, Sequence[bytes]] | None:
-    """Return an INSERT at the start of the body and the data behind it; joins only the pieces of the
-    statement.
-    """
+    """Return an INSERT at the body's start and the data behind it; joins only the statement's pieces."""
     head = b""
     for taken, piece in enumerate(body, start=1):
         head += piece

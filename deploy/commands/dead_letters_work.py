@@ -1,6 +1,4 @@
-"""`evometrics dead-letters list | show | retry`: messages that could not be read or stored, and retrying
-them.
-"""
+"""`evometrics dead-letters list | show | retry`: unreadable or unstorable messages, and retrying them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The local stack as the command line starts it: from its flags, with topics and tables, reporting each
-step.
-"""
+"""The local stack as the command line starts it: from its flags, with topics and tables."""
 
 from __future__ import annotations
 

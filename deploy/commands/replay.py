@@ -108,9 +108,7 @@ def source(args: argparse.Namespace, settings: ReplaySettings, stream: StreamSet
 
 
 def stream_settings(args: argparse.Namespace) -> StreamSettings:
-    """Return the settings of the stream's computations: those of its workers, except for
-    `--lateness-hours`.
-    """
+    """Return the stream's settings for computing: its workers' own, except for `--lateness-hours`."""
     lateness = args.lateness_hours
     given = {"allowed_lateness_seconds": None if lateness is None else round(lateness * 3600)}
     return read_settings(StreamSettings, "stream", flags=given, file=config_file(args))

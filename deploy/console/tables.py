@@ -48,7 +48,6 @@ def key_text(key: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return a value as text."""
     if isinstance(value, bytes):
         return value.rstrip(b"\0").decode(errors="backslashreplace")
     return str(value)

@@ -41,9 +41,7 @@ class NotLetIn(EvometricsError, TimeoutError):
 
 
 def roll_call(token: str, who: str, present: dict[str, str]) -> type[AbstractPartitionAssignor]:
-    """Return an assignor that distributes the list of members instead of partitions; `present` receives
-    it.
-    """
+    """Return an assignor that distributes the members' list, not partitions; `present` receives it."""
 
     class RollCall(AbstractPartitionAssignor):  # type: ignore[misc] # aiokafka ships no types
         name = "evometrics-roll-call"

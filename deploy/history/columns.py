@@ -24,9 +24,7 @@ INDEX = "__index_level_0__"
 
 
 def squashed(name: str) -> str:
-    """Return a name in the form in which it is compared: `Agent ID` becomes `agentid`, and so does
-    `agentId`.
-    """
+    """Return a name as it is compared: `Agent ID` and `agentId` both become `agentid`."""
     return BETWEEN.sub("", name).lower()
 
 
@@ -58,9 +56,7 @@ def column(name: str, place: int) -> str:
 
 
 def cells_of(columns: Sequence[str], values: Iterable[Any]) -> tuple[dict[str, Any], str]:
-    """Return a row's cells by name, and what is wrong with them: a name that occurs twice with different
-    values.
-    """
+    """Return a row's cells by name, and what is wrong with them: a name twice with different values."""
     cells: dict[str, Any] = {}
     problem = ""
     for name, value in zip(columns, values, strict=False):

@@ -203,7 +203,6 @@ def skip_to_header(lines: Lines) -> str:
 
 
 def reason_of(error: csv.Error) -> str:
-    """Return why a line can't be split."""
     if str(error).startswith(UNCLOSED):
         return "a quote that is opened in this line is not closed"
     return str(error)

@@ -68,7 +68,6 @@ class ParquetSource:
                 yield self.table.row(place, {}, f"rows {number + 1} to {before} can't be read: {error}")
 
     def row(self, number: int, values: tuple[Any, ...]) -> SourceRow:
-        """Return one row."""
         wrong = [
             f"{name}: {value.reason}"
             for name, value in zip(self.columns, values, strict=True)

@@ -94,20 +94,16 @@ class Reader:
             self.reject(earlier, SUPERSEDED)
 
     def reject(self, row: SourceRow, reason: str) -> None:
-        """Report a row."""
         self.counts[row.table].rejected += 1
         self.report.add(row, reason)
 
 
 def with_strategy(cells: Any, strategy: dict[str, Any]) -> dict[str, Any]:
-    """Return an evolution's cells with those of its strategy; if both have a value, the evolution's
-    counts.
-    """
+    """Return an evolution's cells merged with its strategy's; its own values take precedence."""
     return strategy | {name: value for name, value in cells.items() if not empty(value)}
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a row was rejected."""
     if isinstance(error, InvalidEvent):
         return f"{error.field}: {error.reason}"
     if isinstance(error, OverflowError):

@@ -1,6 +1,4 @@
-"""`evometrics import FILE`: reads it, reports the rows it can't accept, publishes the events that are
-missing.
-"""
+"""`evometrics import FILE`: reads it, reports rows it can't accept, publishes the missing events."""
 
 from __future__ import annotations
 
@@ -132,7 +130,6 @@ async def stored(kafka: KafkaSettings, sink_group: str, deadline: float) -> None
 
 
 def show(args: argparse.Namespace, counts: dict[str, TableCounts], report: Report) -> None:
-    """Print the results."""
     where = str(report.path) if report.rejected else None
     if args.json:
         tables = {name: dataclasses.asdict(found) for name, found in counts.items()}

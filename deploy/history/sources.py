@@ -82,7 +82,7 @@ class FileTable:
     record: str = ""
 
     def row(self, place: Mapping[str, int | str], cells: Mapping[str, Any], problem: str = "") -> SourceRow:
-        """Return one of its rows."""
+        """Return one of the table's rows."""
         return SourceRow(self.kind, self.name, place, cells, problem)
 
 

@@ -1,5 +1,6 @@
-"""SQLite files: a node's own history, or the specification's four tables (evolution_metrics,
-evolution_strategies, kpi_snapshots, system_events).
+"""SQLite files: a node's own history, or the specification's four tables.
+
+Those are evolution_metrics, evolution_strategies, kpi_snapshots and system_events.
 
 Our own history has each event as it was recorded in `events`, under the id that a broker would have received,
 and only that table is read. Of any other file, those of the four tables that exist are read, in one read
@@ -130,7 +131,6 @@ class SqliteSource:
                 yield from self.rows_of(db, table)
 
     def rows_of(self, db: sqlite3.Connection, table: str) -> Iterator[SourceRow]:
-        """Yield the rows of one table."""
         name, kind = quoted(self.names[table]), TABLES[table]
         number = 0
         place: dict[str, int | str] = {"number": 0}

@@ -37,8 +37,7 @@ BEGIN;
 
 
 class Staged(NamedTuple):
-    """A staged event: `value` is in Avro single-object encoding, `table` is the name its row is counted
-    under.
+    """A staged event: `value` is Avro single-object encoding, `table` the name its row is counted under.
 
     Attributes:
         strategy: whether a row of `evolution_strategies` is in it, and counts with it.

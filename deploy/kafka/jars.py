@@ -120,9 +120,7 @@ def fetch(libs: Path, progress: Progress, environ: Mapping[str, str]) -> None:
 
 
 def fetch_command(folder: Path, environ: Mapping[str, str]) -> list[str]:
-    """Return the command that fetches the jars into `folder`; raises `MissingPartError` without Maven and
-    jgo.
-    """
+    """Return the command that fetches the jars; raises `MissingPartError` without Maven and jgo."""
     maven = shutil.which("mvn", path=environ.get("PATH", ""))
     if maven:
         # Maven may write beside the pom, and the package's folder may be read-only.

@@ -36,7 +36,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Events per topic, on both sides."""
+    """Number of events per topic, recorded and stored."""
 
     recorded: dict[str, int]
     stored: dict[str, int]
@@ -48,7 +48,7 @@ class Reconciliation:
 
 
 async def mark(brokers: str, clickhouse: ClickHouseSettings) -> Baseline:
-    """Take the baseline."""
+    """Take the baseline: end offsets and row counts as they are now."""
     ends = await end_offsets(brokers, [topic.name for topic in TOPICS])
     return Baseline(ends, await counts(clickhouse))
 

@@ -33,9 +33,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def steady_ports(remembered: Path, names: list[str]) -> dict[str, int]:
-    """Return a port for each name: that of the `remembered` file if it is free, else a new one, which is
-    noted there.
-    """
+    """Return a port for each name: the one in the `remembered` file if free, else a new one, noted there."""
     try:
         known = json.loads(remembered.read_text())
     except (OSError, ValueError):

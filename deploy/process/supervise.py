@@ -1,6 +1,4 @@
-"""Supervises a child process: restarts it when it dies, kills it when it is stuck, holds it while it must not
-run.
-"""
+"""Supervises a child process: restarts it after a death, kills it when stuck, holds it on request."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A small program that replaces itself with another one, which the kernel then ends together with its parent
-(Linux).
+"""A small program that becomes another one, which the kernel ends together with its parent (Linux).
 
 Run as `python -I -S tied.py PARENT PROGRAM ARGUMENT...`. Python code between fork and exec (`preexec_fn`)
 could do the same, but if the parent has other threads a child may wait there forever for a lock that one of

@@ -53,8 +53,7 @@ class Interrupted(Exception):
 
 
 async def backup(data: Path, target: Path) -> float:
-    """Copy a stack's folder to `target`, which must not exist yet; return the seconds for which it was
-    paused.
+    """Copy a stack's folder to `target`, which must not exist yet; return how many seconds it was paused.
 
     Raises `BackupFailed`, `StackRunningError` if a stack is just starting on it, or OSError.
     """
@@ -109,8 +108,9 @@ def free_space(target: Path) -> int:
 
 @contextlib.contextmanager
 def standing_still(data: Path) -> Iterator[None]:
-    """Keep everything except nodes, with their outboxes, from writing to a stack's folder. Raises
-    `BackupFailed`.
+    """Keep all but nodes from writing to a stack's folder. Raises `BackupFailed`.
+
+    Nodes still write to their outboxes.
     """
     if read_stack(data) is None:
         lock = lock_data(data)

@@ -75,9 +75,7 @@ def for_cluster(statement: str, cluster: str) -> list[str]:
 
 
 def outline(statement: str) -> str:
-    """Return a statement with quoted text and comments blanked out; all other characters keep their
-    positions.
-    """
+    """Return a statement with quoted text and comments blanked out; all else keeps its position."""
     return OPAQUE.sub(lambda match: BLANK * len(match[0]), statement)
 
 

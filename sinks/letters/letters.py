@@ -262,8 +262,7 @@ class Letters:
     async def note_places(
         self, places: IO[str], selection: Selection, limit: int | None, oldest_first: bool
     ) -> None:
-        """Write the sources of the selected messages and their retries into a file: one line of JSON per
-        page.
+        """Write the selected messages' sources and retries into a file: one line of JSON per page.
 
         They are written as they arrive: a server gives up on a slow reader, such as one that sends each page
         to Kafka first, and in memory they would be as many as there are letters.
@@ -317,7 +316,6 @@ class Letters:
             yield [(message, by_source[message.source]) for message in page if message.source in by_source]
 
     async def rows(self, sql: str, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
-        """Return a query's rows."""
         assert self.client is not None, "enter it first"
         try:
             return (await self.client.query(sql, parameters=parameters)).result_rows

@@ -160,9 +160,7 @@ class Retrier:
         await self.producer.stop()
 
     async def send(self, messages: Sequence[tuple[DeadMessage, Bytes]]) -> None:
-        """Send the messages of a plan again and record each. Raises `RetryFailed`; some may have been sent
-        then.
-        """
+        """Send a plan's messages again and record each. Raises `RetryFailed`; some may have been sent."""
         try:
             await self.send_page(messages)
         except KafkaError as error:

@@ -140,9 +140,7 @@ class RawTables:
         return f"{where} AND r.source_event_id IS NULL" if made else where
 
     async def counts(self, begin: int) -> dict[str, int]:
-        """Return the number of events by topic, of those that were in Kafka at or after a time
-        (milliseconds).
-        """
+        """Return the number of events by topic that were in Kafka at or after a time (milliseconds)."""
         _, given = self.selection.where()
         found = {}
         for topic in self.selection.topics:
@@ -230,7 +228,6 @@ class RawTables:
             raise ClickHouseUnavailable(explain(self.settings, error)) from error
 
     async def rows(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-        """Return the rows of a query's answer."""
         assert self.client is not None
         try:
             result = await self.client.query(sql, dict(parameters))

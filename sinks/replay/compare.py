@@ -114,7 +114,6 @@ class Comparison:
         return result
 
     async def count(self, table: str, where: str) -> int:
-        """Return the number of a table's rows."""
         ((number,),) = await self.shadow.rows(
             f"SELECT count() FROM {table} AS r FINAL WHERE {where}", self.meant.where()[1]
         )
@@ -125,7 +124,7 @@ class Comparison:
         return self.shadow.name(topic, "differences")
 
     async def sampled(self, topic: Topic, kind: str, number: int) -> list[Sample]:
-        """Return some rows of a kind."""
+        """Return up to `number` rows of a kind, as they are live and as replayed."""
         sides: list[dict[str, dict[str, Any]]] = []
         names = replay_sql.columns(topic)
         for table in (f"{topic.table}_rows", self.shadow.name(topic)):

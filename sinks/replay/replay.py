@@ -208,7 +208,7 @@ class Replay:
 
     @property
     def compared(self) -> list[Topic]:
-        """The topics whose tables are compared with the live ones; snapshots first, as others derive from
+        """The topics whose tables are compared with the live ones; snapshots first: others derive from
         them.
         """
         return [topic for topic in self.shadow.topics if topic is not KPI_SNAPSHOTS or self.made]

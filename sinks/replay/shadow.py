@@ -110,7 +110,6 @@ class ShadowTables:
                 await self.command(f"DROP TABLE IF EXISTS {name} SYNC")
 
     async def drop(self) -> None:
-        """Drop this run's tables."""
         names = [self.name(topic, what) for topic in self.topics for what in KINDS_OF_TABLE]
         for name in [*names, self.read]:
             await self.command(f"DROP TABLE IF EXISTS {name} SYNC")
@@ -122,7 +121,6 @@ class ShadowTables:
             await self.raw_insert(self.read, ("id",), rows, "RowBinary", {"insert_deduplicate": 0})
 
     async def insert(self, topic: Topic, rows: Iterable[ShadowRow]) -> None:
-        """Insert rows of one topic's table."""
         fmt = container_format(newest(topic.record))
         end, blocks = block_end(topic.name), []
         for stamp, value, partition in rows:
@@ -152,14 +150,12 @@ class ShadowTables:
             raise self.trouble(error) from error
 
     async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Run a statement."""
         try:
             await self.client.command(sql, dict(parameters or {}))
         except CLICKHOUSE_ERRORS as error:
             raise self.trouble(error) from error
 
     async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
-        """Return the rows that answer a query."""
         try:
             found = await self.client.query(sql, dict(parameters or {}))
         except CLICKHOUSE_ERRORS as error:

@@ -220,8 +220,9 @@ def insert_differences(topic: Topic, shadow: str, differences: str) -> str:
 
 
 def delete_differences(topic: Topic, differences: str) -> str:
-    """Return the statement that deletes rows that are gone or of too high a version, if stored before
-    `settled`.
+    """Return the statement that deletes rows that are gone or of too high a version.
+
+    Only rows stored before `settled` are deleted.
     """
     key = ", ".join(judged(topic, "", "").key)
     return (

@@ -52,9 +52,7 @@ class Gathered:
 
 
 class Storing:
-    """Stores the results of some steps while the next ones are computed. Use it as an async context
-    manager.
-    """
+    """Stores the results of some steps while the next ones are computed; an async context manager."""
 
     def __init__(self, shadow: ShadowTables) -> None:
         self.shadow = shadow
@@ -98,7 +96,7 @@ class Storing:
         return self.rows
 
     async def store(self, gathered: Gathered) -> int:
-        """Store what was gathered."""
+        """Insert what was gathered; return the number of rows."""
         await self.shadow.note_read(gathered.ids)
         stored = 0
         for topic in self.shadow.topics:

@@ -46,7 +46,6 @@ class ProgressMark(NamedTuple):
     time: int
 
     def header(self) -> tuple[str, bytes]:
-        """Return the header."""
         return HEADER, f"{self.run}:{self.time}".encode()
 
     @classmethod
@@ -212,7 +211,6 @@ class ProgressReader:
         return isinstance(event, KpiSnapshot) and event.source_event_id is not None
 
     def event_id(self, record: ConsumerRecord) -> bytes:
-        """Return the id of a message's event."""
         try:
             return self.wire.decode(record.value).event_id.encode()
         except UnreadableMessage as error:

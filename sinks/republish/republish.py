@@ -137,7 +137,6 @@ class Republisher:
         return done
 
     async def send_all(self, progress: Progress, done: Republished) -> None:
-        """Send slice by slice."""
         bounds = await self.tables.bounds()
         if bounds is None or bounds[1] < progress.time:
             return

@@ -1,6 +1,4 @@
-"""Collects messages into a batch: rows by table and writer schema, offsets by partition, unreadable
-messages.
-"""
+"""Collects messages into a batch: rows by table and schema, offsets by partition, unreadable ones."""
 
 from __future__ import annotations
 

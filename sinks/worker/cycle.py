@@ -58,8 +58,7 @@ class FlushCancelled(RuntimeError):
 
 
 class SinkCycle:
-    """One member of the sink's consumer group. `run` returns when `stop` is set, or raises the error that
-    ended it.
+    """One member of the sink's consumer group; `run` returns when `stop` is set, or raises what ended it.
 
     Attributes:
         stopped: why nothing is read any more although the worker is up; None while it works.
@@ -201,9 +200,7 @@ class SinkCycle:
             self.start_over(batch)
 
     async def mind_topics(self, batch: Batch) -> None:
-        """Drop messages fetched from topics that have changed; the new topics are read from their
-        beginning.
-        """
+        """Drop messages of topics that have changed; the new topics are read from their beginning."""
         changed = await self.recovery.answered(self.source.look)
         self.looked = time.monotonic()
         if not changed:
@@ -257,9 +254,7 @@ class SinkCycle:
         return deduplication_token(group.table, group.schema, self.epoch, self.number)
 
     async def insert(self, batch: Batch) -> list[Rejected]:
-        """Insert each group; remove from its rows, and return, those that ClickHouse refuses. Raises
-        `Fenced`.
-        """
+        """Insert each group; remove from its rows, and return, what ClickHouse refuses. Raises `Fenced`."""
         refused: list[tuple[InsertGroup, BadData]] = []
 
         async def first_try(group: InsertGroup) -> None:
@@ -319,9 +314,7 @@ class SinkCycle:
             await end_tasks([task])
 
     def progress(self) -> object:
-        """Return a value that changes whenever a batch makes progress: offsets, and inserts that ClickHouse
-        answered.
-        """
+        """Return a value that changes as batches make progress: offsets, and inserts that were answered."""
         return tuple(sorted(self.committed.items())), self.writer.answered
 
     def ready(self) -> str | None:

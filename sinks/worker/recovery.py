@@ -80,9 +80,7 @@ class Recovery:
         self.starts = {p: start for p, start in self.starts.items() if p.topic not in topics}
 
     async def prepare(self, batch: Batch) -> None:
-        """Finish plans encountered for the first time, leave out stored rows, read offsets that the batch
-        skipped.
-        """
+        """Finish plans encountered for the first time, leave out stored rows, read what the batch skipped."""
         if self.generation != batch.generation:
             self.forget()
             self.generation = batch.generation
@@ -166,9 +164,7 @@ class Recovery:
         await self.store(batch)
 
     async def read(self, gap: Gap, generation: int) -> Batch:
-        """Return a range of messages as a batch that covers all of it; count records that Kafka has
-        deleted.
-        """
+        """Return a range of messages as a batch that covers all of it; count records Kafka has deleted."""
         batch = Batch(generation)
         messages = await self.source.read(*gap)
         await add_fetched(batch, {gap.partition: messages}, self.wire)
@@ -185,9 +181,7 @@ class Recovery:
         return sum(len(group.rows) for group in batch.groups.values())
 
     async def claim(self, group: InsertGroup, token: str) -> None:
-        """Spend a token on a group's rows, inserting as many as are accepted; the rest is found
-        afterwards.
-        """
+        """Spend a token on a group's rows, inserting all that are accepted; the rest is found afterwards."""
 
         async def same() -> str:
             return token
@@ -198,7 +192,7 @@ class Recovery:
             await self.writer.sift(group, reason, same)
 
     async def answered(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask Kafka until it has answered."""
+        """Retry a request to Kafka until it is answered."""
         attempt = 0
         while True:
             try:

@@ -161,9 +161,7 @@ class KafkaSource:
             return await read_page(reader, TopicPartition(*partition), first, end)
 
     async def read(self, partition: Partition, first: int, end: int) -> list[Record]:
-        """Return what Kafka has from `first` up to, but not including, `end`, independently of the group's
-        reading.
-        """
+        """Return Kafka's records from `first` up to, but not including, `end`, without the group."""
         async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
             return await read_range(reader, TopicPartition(*partition), first, end)
 

@@ -1,6 +1,4 @@
-"""The sink as a long-running process: waits for its dependencies, serves metrics and health, stops
-cleanly.
-"""
+"""The sink as a long-running process: waits for its servers, serves metrics and health, stops cleanly."""
 
 from __future__ import annotations
 
@@ -63,7 +61,6 @@ class SinkWorker:
         self.away: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set."""
         wire = await self.until_there("the schema registry", self.kafka.registry_url, self.open_wire)
         node = f"sink-{socket.gethostname()}-{os.getpid()}"
         tally = MetricsTally(self.collector)

@@ -173,8 +173,7 @@ class TableWriter:
     async def stored_events(
         self, table: str, partition: int, first: int, last: int
     ) -> set[tuple[int, bytes]]:
-        """Return which offsets from `first` to `last` (inclusive) of a partition the table has, with their
-        event_ids.
+        """Add the columns that the table lacks for a group's schema; return the format of its inserts.
 
         An offset has more than one event if the topic was recreated.
         """
@@ -192,7 +191,7 @@ class TableWriter:
         return found
 
     async def retrying(self, what: str, table: str, request: Request) -> None:
-        """Send a request until ClickHouse has answered it. Raises `BadData`."""
+        """Return the offsets `first` to `last` (inclusive) that the table has, with their event_ids."""
         attempt = 0
         while True:
             try:

@@ -37,9 +37,7 @@ class Losses:
         self.told, self.standing = {}, {}
 
     def report(self, partition: TopicPartition, first: int, end: int) -> None:
-        """Record that offsets from `first` up to, but not including, `end` are lost; each offset is counted
-        once.
-        """
+        """Record that offsets from `first` up to, but not including, `end` are lost; each counts once."""
         first = max(first, self.told.get(partition, 0))
         if first >= end:
             return
@@ -60,8 +58,9 @@ class Losses:
     def observe(
         self, committed: Mapping[TopicPartition, int], beginnings: Mapping[TopicPartition, int]
     ) -> None:
-        """Compare the group's committed offsets with the first offsets that Kafka still holds; called every
-        few seconds.
+        """Compare the group's committed offsets with the first ones that Kafka still holds.
+
+        Called every few seconds.
 
         On an idle partition no batch reveals the gap. Records fetched before Kafka deleted them may still be
         in progress, hence the wait for `STANDING_LOOKS` observations.

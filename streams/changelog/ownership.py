@@ -126,7 +126,6 @@ class Ownership:
         return partition in self.generations
 
     def drop(self, partition: int) -> None:
-        """Discard a partition's states and read positions."""
         self.generations.pop(partition, None)
         for tp in self.sources_of([partition]):
             self.next_offsets.pop(tp, None)

@@ -46,9 +46,7 @@ Counts = dict[int, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a success rate is about: the kind (agent, evolution_type, strategy, node or fleet) and the
-    value.
-    """
+    """What a success rate is about: kind (agent, evolution_type, strategy, node or fleet) and value."""
 
     kind: str
     value: str

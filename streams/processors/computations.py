@@ -104,7 +104,6 @@ class Computations:
         return batch, letters
 
     def read(self, record: Record) -> Sourced[Any]:
-        """Return a record's event."""
         event = read_event(self.wire, record)
         assert record.value is not None
         value = self.own_value(event, record.value)

@@ -49,7 +49,6 @@ class Sum:
     steps: dict[int, tuple[int, int]]
 
     def add(self, first: int, last: int, step: int, attempts: int, successes: int) -> None:
-        """Add attempts."""
         self.first = min(self.first, first)
         self.last = max(self.last, last)
         known = self.steps.get(step, (0, 0))

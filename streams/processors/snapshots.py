@@ -100,8 +100,7 @@ class LiveSnapshots:
 
 
 class SnapshotProcessor:
-    """Turns batches of snapshots of one partition into outcomes; pure except for the states it keeps in
-    memory.
+    """Turns batches of snapshots of one partition into outcomes; pure except for the states in memory.
 
     As in `evolutions`, these are loaded from the stored states, and dropped by `forget`.
     """

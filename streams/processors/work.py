@@ -90,7 +90,6 @@ def sized(
 
 
 def letter_messages(letters: Iterable[DeadLetter], wire: WireFormat) -> Iterable[Message]:
-    """Return the messages of dead letters."""
     for letter in letters:
         yield Message(DEAD_LETTERS.name, letter.key.encode(), wire.encode(letter))
 

@@ -162,9 +162,7 @@ cdef int take_value(In* source, Kind kind, Field* field) except -1:
 
 
 cdef class Names:
-    """The names of the last map that differed from the one before: most maps of a field have the same
-    names.
-    """
+    """The names of the last map that differed from the one before: most maps of a field share them."""
 
     cdef list wanted_names
     cdef bytes raw
@@ -405,9 +403,7 @@ cdef class SnapshotWriter:
         self.written = tuple(write_text(phase) for phase in (PRE, POST))
 
     cdef bytes of(self, const uint8_t* data, Field* fields, Kpis* kpis, Names names, bint after):
-        """Return the message value of the snapshot of the KPIs before or after; as defined by
-        `snapshots.snapshot`.
-        """
+        """Return the message value of the snapshot of either KPIs; as defined by `snapshots.snapshot`."""
         cdef Out out
         cdef Py_ssize_t i, j, n = 0
         cdef Py_ssize_t when = OCCURRED_AT if after else STARTED_AT

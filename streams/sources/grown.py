@@ -1,5 +1,4 @@
-"""Whether a topic's events are still placed as with fewer partitions: for a group without states that would
-tell.
+"""Whether topics' events are still placed as with fewer partitions, for a group without states.
 
 States are kept in as many partitions as the topics had when they were begun, which reveals partitions that
 were added since. A new group has none. But events that nodes sent earlier lie where Kafka's partitioner put

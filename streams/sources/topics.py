@@ -58,9 +58,7 @@ class TopicsMadeAnew(TopicsChanged):
 
 
 def refuse_partitions(numbers: Mapping[str, int], states: int) -> None:
-    """Raise `PartitionsAdded` if topics, given with their numbers of partitions, differ from the states'
-    number.
-    """
+    """Raise `PartitionsAdded` if topics' numbers of partitions, as given, differ from the states' number."""
     others = {name: number for name, number in numbers.items() if number != states}
     if others:
         listed = ", ".join(f"{name} has {number}" for name, number in sorted(others.items()))
@@ -89,8 +87,7 @@ class SourceTopics:
         return hashlib.blake2b(repr(sorted(self.ids.items())).encode(), digest_size=4).hexdigest()
 
     async def verify(self, names: Collection[str] | None = None) -> None:
-        """Return once the topics, or some of them, were seen to be unchanged; waits while Kafka is
-        unreachable.
+        """Return once the topics, or some, were seen to be unchanged; waits while Kafka is unreachable.
 
         Raises `TopicsChanged`.
         """

@@ -146,7 +146,6 @@ cdef class Rings:
             ring.take(number, body)
 
     cdef Ring begin(self, topic, node_id):
-        """Begin a node's ring."""
         ring = self.rings[topic, node_id] = Ring()
         self.counts[topic] = self.counts.get(topic, 0) + 1
         return ring

@@ -46,7 +46,6 @@ class Incarnation:
 
     @classmethod
     def decode(cls, value: bytes) -> Incarnation:
-        """Decode an incarnation."""
         number, _, topic_id = value.decode().partition(" ")
         return cls(int(number), topic_id)
 
@@ -74,7 +73,6 @@ class Places:
             self.begins[partition] = number << OFFSET_BITS
 
     def drop(self, partitions: Iterable[TopicPartition]) -> None:
-        """Forget partitions."""
         for partition in partitions:
             self.begins.pop(partition, None)
 

@@ -31,8 +31,7 @@ class WindowCounts:
         """
 
     def takes(self, oldest: int, newest: int, lateness_seconds: int) -> bool:
-        """Return whether all attempts are in time whose step of the first window is from `oldest` to
-        `newest`.
+        """Return whether no attempt is too late whose step of the first window is from `oldest` to `newest`.
 
         In whatever order.
         """
@@ -56,9 +55,7 @@ class WindowCounts:
         """Drop steps of a window. Raises KeyError if one is not there."""
 
     def tidy(self, lateness_seconds: int) -> bool:
-        """Do the same as `prune`, but only when the last window's newest step is a new one; return whether it
-        did.
-        """
+        """As `prune`, but only if the last window's newest step is a new one; return whether it pruned."""
 
     def pack(self) -> bytes:
         """Return the counts as bytes."""

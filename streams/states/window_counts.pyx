@@ -181,8 +181,7 @@ cdef class WindowCounts:
         return 0
 
     cdef bytes pack_part(self, int64_t part, bint alone):
-        """Return the bytes of a part: for each window the number of steps, then each with attempts and
-        successes.
+        """Return a part's bytes: for each window the number of steps, then each with attempts and successes.
 
         Steps count from the part's first. `alone` says that there are no other parts, which saves searching
         for this one's.

@@ -1,5 +1,4 @@
-"""The stream worker: Faust delivers batches, results go to Kafka, states are written before offsets are
-committed.
+"""The stream worker: batches from Faust, results to Kafka, states written before offsets are committed.
 
 The only room that imports Faust.
 """

@@ -54,9 +54,7 @@ class StreamApp(faust.App):
     sources: SourceTopics
 
     async def stale(self, partitions: Iterable[TP]) -> set[TP]:
-        """Return the partitions whose committed offset is missing or belongs to an earlier topic of that
-        name.
-        """
+        """Return the partitions without a committed offset, or with that of an earlier topic of the name."""
         group, wanted = str(self.conf.id), [TopicPartition(*tp) for tp in partitions]
         counting = await answered(
             self.kafka, lambda admin: committed_offsets(admin, group, wanted, self.sources.ids)

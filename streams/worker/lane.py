@@ -66,8 +66,7 @@ ROUND_RECORDS = 10_000
 
 
 class Lane:
-    """Runs the batches of one agent, those of several partitions together so that they share one wait for the
-    broker.
+    """Runs the batches of one agent, those of several partitions together, sharing waits for the broker.
 
     Args:
         name: the agent's name.
@@ -136,9 +135,7 @@ class Lane:
         await end_tasks(tasks)
 
     async def run(self) -> None:
-        """Process the queue until stopped; a failure ends the worker, and its successor reads the batches
-        again.
-        """
+        """Process the queue until stopped; a failure ends the worker, and its successor reads again."""
         try:
             while True:
                 events = [await self.queue.get()]
@@ -248,9 +245,7 @@ class Lane:
         return done
 
     def counted(self, done: Iterable[Done]) -> LetterCounts:
-        """Return the letter counts including these results. Raises `TooManyLetters` if they must not be
-        carried out.
-        """
+        """Return the counts including these results. Raises `TooManyLetters` if there are too many."""
         read: Counter[str] = Counter()
         for each in done:
             read.update(record.topic for record in each.records)

@@ -166,7 +166,6 @@ class StreamWorker:
                 raise
 
     def forget_parts(self) -> None:
-        """Note that no app is running."""
         self.parts = None
 
 
