@@ -1,11 +1,11 @@
 """Replay: derived tables recomputed from raw events, compared with the live ones, and repaired.
 
 1. Compute: all starts, completions and snapshots of a source (`source`), in the order of their time in Kafka,
-  go through the stream's own computations (`streams.offline`) into shadow tables (`shadow`). Snapshots that
-  evolutions call for and nobody has made are made, and count as if they had been read (`made`).
+   go through the stream's own computations (`streams.offline`) into shadow tables (`shadow`). Snapshots that
+   evolutions call for and nobody has made are made, and count as if they had been read (`made`).
 2. Compare (`compare`): which rows are added, gone or changed within the selection.
 3. Apply, only on request: the snapshots that were made, and the added and changed rows, are inserted into the
-  live tables; then the rows that are gone are deleted.
+   live tables; then the rows that are gone are deleted.
 
 The live tables are never swapped as a whole: what the sink inserts meanwhile would be lost, or the pipeline
 would have to wait. They are ReplacingMergeTree and read with FINAL, so that a changed row replaces the other
@@ -208,9 +208,7 @@ class Replay:
 
     @property
     def compared(self) -> list[Topic]:
-        """The topics whose tables are compared with the live ones; snapshots first: others derive from
-        them.
-        """
+        """The topics whose tables are compared with the live ones; snapshots first."""
         return [topic for topic in self.shadow.topics if topic is not KPI_SNAPSHOTS or self.made]
 
     async def compare(self) -> list[TableDifferences]:

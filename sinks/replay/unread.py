@@ -1,6 +1,6 @@
 """Queries for what a replay has not read, as far as the live tables show it. Pure.
 
-An event is identified by itself, or by its derived rows if Kafka and the raw tables no longer have it.
+An event is identified by its own row, or by its derived rows if Kafka or the raw tables no longer hold it.
 """
 
 from __future__ import annotations

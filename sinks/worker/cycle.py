@@ -6,7 +6,7 @@ One loop polls Kafka and collects the next batch while one task flushes the last
 1. recover: finish what an earlier worker has planned and not committed;
 2. plan: commit the batch's ranges as metadata of its first offsets; fails for a fenced worker;
 3. insert: one insert per table and writer schema, under a token derived from the plan, retried until it is
-  answered; then messages that can't be read or stored go to the dead letters;
+   answered; then messages that can't be read or stored go to the dead letters;
 4. commit: commit the next offsets; then count the events' metrics.
 
 A crash between any two steps leaves offsets uncommitted, so the same messages are delivered again. An answer

@@ -5,8 +5,8 @@ successors have now, can still reach ClickHouse at any later moment. So for each
 
 1. reads the plan's range again, and leaves out the rows that the table has;
 2. inserts the rest under the plan's own token. ClickHouse keeps tokens by partition of the table (a month):
-  if the paused worker's insert came first, ours is dropped; if ours came first, all of the other is dropped.
-  Either way the token is spent, and nothing can arrive late any more;
+   if the paused worker's insert came first, ours is dropped; if ours came first, all of the other is dropped.
+   Either way the token is spent, and nothing can arrive late any more;
 3. asks the table once more, and stores what is still missing in the ordinary steps, under a plan of its own.
 
 Should step 2 be dropped because of another successor's rows, step 3 inserts them. A crash between the steps

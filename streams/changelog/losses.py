@@ -60,10 +60,8 @@ class Losses:
     ) -> None:
         """Compare the group's committed offsets with the first ones that Kafka still holds.
 
-        Called every few seconds.
-
-        On an idle partition no batch reveals the gap. Records fetched before Kafka deleted them may still be
-        in progress, hence the wait for `STANDING_LOOKS` observations.
+        Called every few seconds: on an idle partition no batch reveals the gap. Records fetched before Kafka
+        deleted them may still be in progress, hence the wait for `STANDING_LOOKS` observations.
         """
         behind = {tp: at for tp, at in committed.items() if at < beginnings.get(tp, 0)}
         self.standing = {(tp, at): self.standing.get((tp, at), 0) + 1 for tp, at in behind.items()}
