@@ -173,7 +173,7 @@ class TableWriter:
     async def stored_events(
         self, table: str, partition: int, first: int, last: int
     ) -> set[tuple[int, bytes]]:
-        """Add the columns that the table lacks for a group's schema; return the format of its inserts.
+        """Return the offsets `first` to `last` (inclusive) that the table has, with their event_ids.
 
         An offset has more than one event if the topic was recreated.
         """
@@ -191,7 +191,7 @@ class TableWriter:
         return found
 
     async def retrying(self, what: str, table: str, request: Request) -> None:
-        """Return the offsets `first` to `last` (inclusive) that the table has, with their event_ids."""
+        """Send a request until ClickHouse has answered it. Raises `BadData`."""
         attempt = 0
         while True:
             try:
