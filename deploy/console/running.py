@@ -1,4 +1,4 @@
-"""Runs a command: checks its settings, ends it in order, reports its failures."""
+"""Runs a command: checks its settings, ends it cleanly, reports its failures."""
 
 from __future__ import annotations
 

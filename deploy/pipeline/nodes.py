@@ -99,7 +99,7 @@ async def run_node(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=LONGEST_LINE,
-        # Ctrl-C reaches only us; we end the node in order
+        # Ctrl-C reaches only us; we end the node cleanly
         start_new_session=True,
     )
     assert process.stdout is not None

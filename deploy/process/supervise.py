@@ -42,7 +42,7 @@ class SupervisedPart:
         report: called at each death, with the exit code and the end of the log, and at each return.
         restarted: called after each restart (the process id has changed).
         hold: returns why the part must not run at present, None if it may. If it is running it is then
-            stopped in order, and it is started only once it may run.
+            stopped cleanly, and it is started only once it may run.
 
     Attributes:
         held: why it does not run at present; None if nothing keeps it from running.

@@ -1,8 +1,8 @@
 """The disks of the stack's data: which parts may run on them, and a warning before they are full.
 
 Kafka dies on a full disk. Restarted there it takes its own logs for damaged, since it can't write to them,
-begins an empty metadata log, and deletes all topics as strays (seen with 4.4, one node). So it is stopped in
-order while there is still space, which keeps the nodes' events in their outboxes, and started when there is
+begins an empty metadata log, and deletes all topics as strays (seen with 4.4, one node). So it is stopped
+cleanly while there is still space, which keeps the nodes' events in their outboxes, and started when there is
 space again.
 """
 

@@ -1,8 +1,8 @@
 """The broker's time, by which evolutions count as abandoned even if no event comes.
 
 The worker's own clock may be hours wrong, and the events' times come from the nodes' clocks. The broker
-stamps records written to changelogs (`topics`); the monotonic clock measures how long ago that is. Both err
-in one direction: the broker's time is never earlier than the time returned here.
+stamps records written to changelogs (`changelog.topics`); the monotonic clock measures how long ago that is.
+Both err in one direction: the broker's time is never earlier than the time returned here.
 """
 
 from __future__ import annotations
