@@ -29,7 +29,7 @@ INSTEAD = {
 
 
 def exported_table(path: Path, columns: Iterable[str]) -> Topic | None:
-    """Return which table has these columns, None if none of ours has.
+    """Return the topic whose table has these columns; None if it is not one of our tables.
 
     Raises `SettingsError` for a table that no import can restore.
     """

@@ -87,7 +87,7 @@ class FileTable:
 
 
 def table_of(path: Path, columns: Sequence[str]) -> FileTable:
-    """Return the kind of a table's rows, by its columns. Raises `SettingsError` if it is not one of ours."""
+    """Return the kind of a table's rows, by its columns. Raises `SettingsError` for unknown ones."""
     ours = exported_table(path, columns)
     if ours is AS_EVOLUTIONS:
         return FileTable("evolution", ours.table, ours.record)
