@@ -1,4 +1,4 @@
-"""Producing what a batch led to, acknowledged by all in-sync replicas before anything else happens."""
+"""Produces a batch's results: acknowledged by all in-sync replicas before anything else happens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from evometrics.streams.sources.clock import LOG_APPEND_TIME, BrokerClock
 
 log = logging.getLogger(__name__)
 
-#: The largest key and value together: what a topic takes, less what Kafka adds to a message.
+#: The largest key and value together: what a topic accepts, less Kafka's overhead per message.
 MAX_MESSAGE_BYTES = 2 * MAX_EVENT_BYTES - 1000
 
 T = TypeVar("T")
@@ -39,12 +39,12 @@ class Message(NamedTuple):
     partition: int | None = None
 
 
-#: Messages of one partition: their numbers among all, keys and values.
+#: Messages of one partition: their position among all messages, keys and values.
 Queue: TypeAlias = list[tuple[int, bytes, bytes | None]]
 
 
 class PartitionBatch(NamedTuple):
-    """Messages of one partition as they are sent, and their numbers among all."""
+    """Messages of one partition in a record batch, and their positions among all messages."""
 
     where: TopicPartition
     records: BatchBuilder
@@ -56,7 +56,7 @@ class MessageTooLarge(ValueError):
 
 
 def check_size(message: Message) -> Message:
-    """Return the message. Raises `MessageTooLarge`."""
+    """Return the message unchanged. Raises `MessageTooLarge`."""
     size = len(message.key) + len(message.value or b"")
     if size > MAX_MESSAGE_BYTES:
         key = message.key[:100].decode(errors="replace")
@@ -67,21 +67,21 @@ def check_size(message: Message) -> Message:
 
 
 class ProducerSpent(EvometricsError, RuntimeError):
-    """The broker has refused messages of this producer: it can't go on, a new start of the worker can.
+    """The broker has refused messages of this producer: the producer can't continue, a restarted worker can.
 
-    An idempotent producer numbers a partition's batches. The numbers of what was refused are used, so that
-    the broker takes none of those that follow (`OutOfOrderSequenceNumber`), however often they are sent.
+    An idempotent producer numbers a partition's batches. The numbers of refused batches are used up, so the
+    broker accepts none of those that follow (`OutOfOrderSequenceNumber`), however often they are sent.
     """
 
 
 class OutputProducer:
     """An idempotent producer: messages of one partition arrive in order and once per `send_all`.
 
-    An outage of the broker is waited for, however long it is: the library sends a batch again until it is
-    acknowledged, and what it does not take meanwhile is handed to it again here.
+    It waits for as long as the broker is unreachable: the library resends a batch until it is acknowledged,
+    and batches that it does not accept meanwhile are handed to it again here.
 
     Args:
-        clock: is told the times that the broker gave to messages.
+        clock: notified of the times that the broker gave to messages.
     """
 
     def __init__(self, kafka: KafkaSettings, clock: BrokerClock | None = None) -> None:
@@ -90,7 +90,7 @@ class OutputProducer:
         self.producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
-        """Connect. Raises `aiokafka.errors.KafkaConnectionError` where no broker answers."""
+        """Connect. Raises `aiokafka.errors.KafkaConnectionError` if no broker answers."""
         self.producer = AIOKafkaProducer(
             bootstrap_servers=self.kafka.brokers,
             client_id=f"{self.kafka.client_id}-stream",
@@ -104,14 +104,14 @@ class OutputProducer:
         await self.producer.start()
 
     async def stop(self) -> None:
-        """Disconnect after sending what is under way."""
+        """Disconnect after sending messages in flight."""
         if self.producer is not None:
             await self.producer.stop()
 
     async def send_all(self, messages: Iterable[Message]) -> list[int]:
         """Produce messages and return their offsets once all are acknowledged.
 
-        Raises `ProducerSpent` where that can't be, however long one waits.
+        Raises `ProducerSpent` if that is impossible, however long one waits.
         """
         try:
             return await self.acknowledged(messages)
@@ -119,15 +119,16 @@ class OutputProducer:
             raise ProducerSpent(f"the broker refused messages for good: {error!r}{hint(error)}") from error
 
     async def acknowledged(self, messages: Iterable[Message]) -> list[int]:
-        """As `send_all`. Raises `KafkaError` where the broker refuses for good."""
+        """As `send_all`. Raises `KafkaError` if the broker refuses permanently."""
         total, queues = await self.by_partition(messages)
         batches = [self.batches(where, waiting) for where, waiting in queues.items()]
         sent: list[tuple[PartitionBatch, asyncio.Future[RecordMetadata]]] = []
-        # A partition takes its next batch once the one before is on its way: the first of all come first.
+        # A partition takes its next batch once the previous one is in flight: the first batches of all
+        # partitions go first.
         for each in zip_longest(*batches):
             sent += [(batch, await self.hand_over(batch)) for batch in each if batch is not None]
         if sent:
-            # not gather: a cancelled wait must not cancel messages that are on their way
+            # not gather: a cancelled wait must not cancel messages that are in flight
             await asyncio.wait([acknowledged for _, acknowledged in sent])
         offsets = [-1] * total
         for batch, acknowledged in sent:
@@ -140,7 +141,7 @@ class OutputProducer:
         return offsets
 
     async def by_partition(self, messages: Iterable[Message]) -> tuple[int, dict[TopicPartition, Queue]]:
-        """Return how many messages there are, and each partition's in order, with their numbers."""
+        """Return the number of messages, and each partition's in order, with their positions."""
         queues: dict[tuple[str, int], Queue] = {}
         partitions: dict[str, int] = {}
         total = 0
@@ -158,7 +159,6 @@ class OutputProducer:
         return total, {TopicPartition(*where): queue for where, queue in queues.items()}
 
     async def partitions_of(self, topic: str) -> int:
-        """Return how many partitions a topic has."""
         assert self.producer is not None, "start() comes first"
         producer = self.producer
         return len(await persevere(topic, lambda: producer.partitions_for(topic)))
@@ -166,13 +166,13 @@ class OutputProducer:
     def batches(self, where: TopicPartition, queue: Queue) -> list[PartitionBatch]:
         """Return a partition's messages in record batches."""
         assert self.producer is not None, "start() comes first"
-        # where topics take their senders' times: those of the broker's clock, as soon as that is known
+        # for topics that keep their senders' times: the broker's clock, as soon as it is known
         known = self.clock.now() if self.clock is not None else None
         now = time.time_ns() // 1_000_000 if known is None else known // 1000
         found: list[PartitionBatch] = []
         records: BatchBuilder | None = None
         for number, key, value in queue:
-            # a new batch takes its first message, whatever its size
+            # a new batch accepts its first message, whatever its size
             while records is None or records.append(timestamp=now, key=key, value=value) is None:
                 records = self.producer.create_batch()
                 found.append(PartitionBatch(where, records, []))
@@ -182,14 +182,14 @@ class OutputProducer:
         return found
 
     async def hand_over(self, batch: PartitionBatch) -> asyncio.Future[RecordMetadata]:
-        """Hand a batch to the library, again and again while it has no room or knows no leader."""
+        """Hand a batch to the library, repeatedly while it has no room or knows no leader."""
         assert self.producer is not None, "start() comes first"
         producer, (topic, partition) = self.producer, batch.where
         return await persevere(topic, lambda: producer.send_batch(batch.records, topic, partition=partition))
 
 
 def hint(error: KafkaError) -> str:
-    """Return what may have led to an error, and the way out."""
+    """Return the likely cause of an error, and the way out."""
     if isinstance(error, InvalidTimestampError):
         return (
             ". A topic takes its senders' times, and this worker's clock is far from the broker's: set the "
@@ -199,13 +199,13 @@ def hint(error: KafkaError) -> str:
 
 
 async def persevere(topic: str, ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask the library until it can. Raises `KafkaError` where waiting mends nothing."""
+    """Repeat a request to the library until it succeeds. Raises `KafkaError` if waiting can't help."""
     attempt = 0
     while True:
         try:
             return await ask()
         except KafkaError as error:
-            # a timeout of the library's own queue is not marked as one that can be retried, but is
+            # a timeout of the library's own queue is not marked retriable, but is
             if not (error.retriable or isinstance(error, KafkaTimeoutError)):
                 raise
             attempt += 1

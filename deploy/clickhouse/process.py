@@ -10,7 +10,7 @@ from evometrics.deploy.process.readiness import answers, live_at
 
 
 def clickhouse_process(folder: Path, port: int, log: Path) -> ProcessSpec:
-    """The server of the chDB folder on a loopback port; it listens once its engine has answered."""
+    """Return the server of the chDB folder on a loopback port; it listens once its engine has answered."""
     at = ("--path", str(folder), "--host", HOST, "--port", str(port))
     return ProcessSpec(
         name="clickhouse",

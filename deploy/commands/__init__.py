@@ -1,4 +1,4 @@
-"""One module a command: its flags (`add`) and its work (`run`), loaded when the command is called."""
+"""One module per command: its flags (`add`) and its work (`run`), loaded when the command is called."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What the command line knows of a command before it loads its module.
+    """A command's entry on the command line, known before its module is loaded.
 
     Attributes:
         module: its module in this package.

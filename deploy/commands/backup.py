@@ -16,7 +16,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Copy the folder; the stack stands still meanwhile."""
+    """Copy the folder; the stack is paused meanwhile."""
     from evometrics.deploy.stack.backup import backup
 
     seconds = await backup(Path(args.data), args.target)

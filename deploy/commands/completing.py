@@ -14,7 +14,7 @@ SHELLS = ("bash", "zsh", "fish", "powershell")
 
 
 def complete(root: argparse.ArgumentParser) -> None:
-    """Answer the shell and exit; only the command's module that is being typed is loaded."""
+    """Answer the shell and exit; loads only the module of the command that is being typed."""
     typed = os.environ.get("COMP_LINE", "").split()
     for action in root._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -25,5 +25,5 @@ def complete(root: argparse.ArgumentParser) -> None:
 
 
 def script(shell: str) -> str:
-    """Return what a shell evaluates to complete `evometrics`."""
+    """Return the script that a shell evaluates to complete `evometrics`."""
     return shellcode(["evometrics"], shell=shell)

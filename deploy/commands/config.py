@@ -28,7 +28,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Print each setting with its value, where that comes from, and the variable that sets it."""
+    """Print each setting with its value, its origin, and the variable that sets it."""
     from evometrics.deploy.console.tables import QueryResult, table
 
     found = rows(args)
@@ -42,7 +42,7 @@ async def run(args: argparse.Namespace) -> int:
 
 
 def rows(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return the settings of all sections as commands on `--data` have them. Raises `SettingsError`."""
+    """Return the settings of all sections as commands on `--data` see them. Raises `SettingsError`."""
     from evometrics.producers.settings import CollectorSettings
 
     file = config_file(args)
@@ -50,7 +50,7 @@ def rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     found_here = {}
     if stack is not None:
         found_here = {("kafka", "brokers"): stack.brokers, ("clickhouse", "url"): stack.clickhouse_url}
-    clickhouse_settings(args), kafka_settings(args)  # what contradicts itself is said, not listed
+    clickhouse_settings(args), kafka_settings(args)  # contradictory ones raise an error
     found = []
     for section, cls in sorted({**LOCAL, "collector": CollectorSettings}.items()):
         flags = {"data": f"{args.data}/stream"} if cls is StreamSettings else {}

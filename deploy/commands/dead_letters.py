@@ -1,4 +1,4 @@
-"""`evometrics dead-letters`: what could not be read or stored, and sending it again."""
+"""`evometrics dead-letters`: messages that could not be read or stored, and sending them again."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """List, show or send again what could not be read or stored."""
+    """List, show or resend messages that could not be read or stored."""
     from evometrics.deploy.commands.dead_letters_work import run
 
     return await run(args)

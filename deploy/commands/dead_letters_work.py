@@ -1,4 +1,4 @@
-"""`evometrics dead-letters list | show | retry`: what could not be read or stored, and sending it again."""
+"""`evometrics dead-letters list | show | retry`: unreadable or unstorable messages, and retrying them."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from evometrics.sinks.letters.show import dump, reading
 
 DUMP_BYTES = 1024
 LISTED = ["event_id", "topic", "partition", "offset", "stages", "time", "bytes", "state", "reason"]
-#: Reasons that are told in words where a retry leaves messages; the others are counted.
+#: Reasons that are written out if a retry leaves messages; the others are counted.
 LEFT_SHOWN = 10
 
 
 def wire_of(kafka: KafkaSettings) -> WireFormat:
-    """Return what reads messages; nothing is registered."""
+    """Return the wire format that reads messages; nothing is registered."""
     return WireFormat(RegistryClient(kafka.registry_url) if kafka.registry_url else None)
 
 
 def selection(args: argparse.Namespace, **more: Any) -> Selection:
-    """Return which messages are meant."""
+    """Return which messages are selected."""
     return Selection(topic=source_topic(args.topic) if args.topic else None, stage=args.stage, **more)
 
 
@@ -47,7 +47,7 @@ async def run(args: argparse.Namespace) -> int:
 
 
 async def run_list(args: argparse.Namespace) -> int:
-    """List the messages that are dead letters, as they arrive."""
+    """List the dead messages, as they arrive."""
     meant = selection(args, since=args.since)
     columns = None
     async with Letters(clickhouse_settings(args)) as letters:
@@ -136,7 +136,7 @@ def print_value(message: DeadMessage, content: Bytes) -> None:
 
 
 async def run_retry(args: argparse.Namespace) -> int:
-    """Send messages again; 1 where one that was named by id can't be."""
+    """Send messages again; return 1 if one that was named by id can't be."""
     if bool(args.event_ids) == args.all:
         raise SettingsError(
             "name what to send again: ids of dead letters, or --all for every open one (of a --topic or "
@@ -171,7 +171,7 @@ async def run_retry(args: argparse.Namespace) -> int:
 
 
 class RetrySummary:
-    """What a retry did, as far as it is told; of any number of messages it keeps a few in memory.
+    """A retry's result, for its report; keeps only a few messages in memory, however many there are.
 
     Attributes:
         sent, left: how many messages were sent again, or would be, and how many were not.
@@ -192,7 +192,7 @@ class RetrySummary:
             file.close()
 
     def add(self, plan: RetryPlan, *, as_documents: bool) -> None:
-        """Take in what became of some messages."""
+        """Add the results of some messages."""
         for message, _ in plan.send:
             self.sent += 1
             self.ends = [*self.ends[:1], message]
@@ -207,7 +207,7 @@ class RetrySummary:
                 self.shown.append(f"left: {message.letters[0].event_id} ({message.source}) {reason}")
 
     def tell(self, args: argparse.Namespace, seen: bool) -> None:
-        """Print it."""
+        """Print the summary."""
         if args.json:
             sent, left = self.files
             parts: list[str | IO[str]] = ['{"sent": [', "" if args.dry_run else sent, '], "to_send": [']
@@ -239,7 +239,7 @@ def registered(wire: WireFormat) -> WireFormat:
 
 
 def as_json(message: DeadMessage) -> dict[str, Any]:
-    """Return what is known of a message, but for its bytes."""
+    """Return a message's data except its bytes."""
     return {
         "event_id": message.letters[0].event_id,
         "source": message.source._asdict(),
@@ -259,5 +259,5 @@ def moment(at: int) -> str:
 
 
 def readable(value: Any) -> Any:
-    """Return a field's value as JSON has it: bytes as hex."""
+    """Return a field's value as JSON represents it: bytes as hex."""
     return value.hex() if isinstance(value, bytes) else value

@@ -26,7 +26,7 @@ from evometrics.streams.settings import StreamSettings
 
 DRAIN_SECONDS = 120.0
 
-#: What an analyst would ask first; docs/tutorials/first-run.md shows the same queries.
+#: An analyst's first questions; docs/tutorials/first-run.md shows the same queries.
 REPORTS: tuple[tuple[str, str], ...] = (
     (
         "Success rate per strategy",
@@ -60,7 +60,7 @@ FROM success_rates WHERE scope = 'fleet' ORDER BY window_end DESC, hours LIMIT 1
 async def run_demo(args: argparse.Namespace, running: StackAddresses | None) -> int:
     """Run the demo on the running local stack, or on one of its own that ends with it.
 
-    Returns the exit code: `FAILED` where ClickHouse does not hold what was recorded.
+    Returns the exit code: `FAILED` if a topic is not reconciled.
     """
     if args.agents < args.nodes or args.evolutions < args.nodes:
         raise SettingsError(
@@ -112,7 +112,7 @@ async def stack_for(
 
 async def evolve(args: argparse.Namespace, addresses: StackAddresses) -> list[NodeResult]:
     """Run the orchestrator nodes, with a progress bar each."""
-    # a name that no earlier run had: agents of another run are other agents
+    # a name that no earlier run had: another run's agents are different agents
     run = f"{int(time.time()):x}"
     plans = [
         NodePlan(f"node-{number + 1}-{run}", agents, evolutions, args.seed + number)

@@ -1,4 +1,4 @@
-"""`evometrics import`: history that existed before."""
+"""`evometrics import`: history recorded elsewhere or earlier."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Bring in the history of a file."""
+    """Import the history in a file."""
     from evometrics.deploy.history.run import run
 
     return await run(args)

@@ -1,4 +1,4 @@
-"""The local stack as the command line starts it: flags in, topics and tables made, a line a step."""
+"""The local stack as the command line starts it: from its flags, with topics and tables."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
                 tell(f"topic {state.name}: {state.words}")
         clickhouse = clickhouse_settings(args, addresses.clickhouse_url)
         if settings.external_clickhouse is None:
-            clickhouse = dataclasses.replace(clickhouse, cluster="")  # the one started here is no cluster
+            clickhouse = dataclasses.replace(clickhouse, cluster="")  # the one started here is not a cluster
         await migrate(clickhouse)
 
     return LocalStack(settings, prepare, tell, worker_flags(args, replication))
 
 
 def replication_for(args: argparse.Namespace, settings: StackSettings) -> int:
-    """Return how many copies of each topic to keep: as given, else as many as the brokers started here can.
+    """Return the number of copies of each topic: as given, else as many as the brokers started here allow.
 
-    Raises `SettingsError` where more are asked for than brokers are started.
+    Raises `SettingsError` if more are requested than brokers are started.
     """
     given = kafka_settings(args).replication
     if settings.external_brokers:
@@ -64,7 +64,7 @@ def replication_for(args: argparse.Namespace, settings: StackSettings) -> int:
 
 
 def worker_flags(args: argparse.Namespace, replication: int) -> dict[str, list[str]]:
-    """Return the flags that stream workers and sinks are to have as well; they inherit the environment."""
+    """Return the additional flags of stream workers and sinks; they inherit the environment."""
     config = [] if args.config is None else ["--config", str(args.config.resolve())]
-    # The stream makes topics too: the changelogs of its tables.
+    # The stream creates topics too: the changelogs of its tables.
     return {"stream": [*config, "--replication", str(replication)], "sink": config}

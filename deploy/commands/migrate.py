@@ -1,4 +1,4 @@
-"""`evometrics migrate`: apply the migrations, or show what would run, or how each one stands."""
+"""`evometrics migrate`: applies the migrations, or shows what would run, or each one's state."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Do what the flags ask for."""
+    """Apply or show, as the flags ask."""
     from evometrics.sinks.migrations.migrate import migrate, planned, status
 
     settings = clickhouse_settings(args)
@@ -88,7 +88,7 @@ def show_planned(settings: ClickHouseSettings, found: Sequence[Planned], *, as_j
 
 
 def show_status(settings: ClickHouseSettings, found: Sequence[Status], *, as_json: bool) -> None:
-    """Print how each migration stands."""
+    """Print each migration's state."""
     from evometrics.deploy.console.tables import QueryResult, table
 
     if as_json:

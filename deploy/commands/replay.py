@@ -1,4 +1,4 @@
-"""`evometrics replay`: derived tables computed again; the flags, and the settings they become."""
+"""`evometrics replay`: recomputes derived tables; the flags, and the settings they become."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Compute derived tables again, show what differs, and put it right where that is asked for."""
+    """Recompute derived tables, show the differences, and repair them if requested."""
     from evometrics.deploy.commands.replay_work import run_replay
 
     return await run_replay(args)
 
 
 def replay_settings(args: argparse.Namespace) -> ReplaySettings:
-    """Return what is to be replayed. Raises `SettingsError`."""
+    """Return the selection to replay. Raises `SettingsError`."""
     if args.since is not None and args.until is not None:
         require(args.since < args.until, "--to", args.until, "must be after --from")
     meant = RawSelection(args.tables or DERIVED_TOPICS, args.since, args.until, args.agents)
@@ -110,7 +110,7 @@ def source(args: argparse.Namespace, settings: ReplaySettings, stream: StreamSet
 
 
 def stream_settings(args: argparse.Namespace) -> StreamSettings:
-    """Return how the stream computes: as its workers are set, but for `--lateness-hours`."""
+    """Return the stream's settings for computing: its workers' own, except for `--lateness-hours`."""
     lateness = args.lateness_hours
     given = {"allowed_lateness_seconds": None if lateness is None else round(lateness * 3600)}
     return read_settings(StreamSettings, "stream", flags=given, file=config_file(args))

@@ -1,4 +1,4 @@
-"""`evometrics replay`: derived tables computed again from what was recorded, compared, and put right."""
+"""`evometrics replay`: derived tables recomputed from recorded events, compared, and repaired."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MEANINGS = {
 
 
 async def run_replay(args: argparse.Namespace) -> int:
-    """Compute and compare; put right where that is asked for. Returns the exit code."""
+    """Compute and compare; repair if requested. Returns the exit code."""
     clickhouse, settings, stream = clickhouse_settings(args), replay_settings(args), stream_settings(args)
     began = time.monotonic()
     async with replaying(clickhouse, settings, stream, source(args, settings, stream)) as replay:
@@ -65,7 +65,7 @@ async def run_replay(args: argparse.Namespace) -> int:
 
 
 def conclusion(number: int) -> str:
-    """Return what a dry run comes to."""
+    """Return the conclusion of a dry run."""
     if number:
         return f"{number} rows differ; nothing was changed. --apply puts them right"
     return "nothing to put right: the live tables hold what the events come to"
@@ -74,7 +74,7 @@ def conclusion(number: int) -> str:
 def as_json(
     computed: Computed, found: Sequence[TableDifferences], applied: bool, made: int, left: int
 ) -> dict[str, Any]:
-    """Return a run as a program reads it; `made` are the snapshots that are missing."""
+    """Return a run's result for a program; `made`: the number of missing snapshots."""
     return {
         "computed": dataclasses.asdict(computed),
         "tables": {each.table: dataclasses.asdict(each) for each in found},
@@ -98,7 +98,7 @@ def report(found: Sequence[TableDifferences]) -> str:
 
 
 def shown(sample: Sample) -> str:
-    """Return one row that differs."""
+    """Return one differing row as text."""
     live, replayed = sample.live, sample.replayed
     if live is not None and replayed is not None:
         changes = (f"{n} {cell(live[n])} -> {cell(replayed[n])}" for n in live if n != "event_id")

@@ -1,4 +1,4 @@
-"""`evometrics republish`: the events of the raw tables to Kafka again."""
+"""`evometrics republish`: sends the events of the raw tables to Kafka again."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ async def run(args: argparse.Namespace) -> int:
 
 
 def selection(args: argparse.Namespace) -> RawSelection:
-    """Return which events are meant."""
+    """Return which events are selected."""
     return RawSelection(args.tables or RAW_TOPICS, args.since, args.until, args.agents)
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Parse words between commas."""
+    """Parse comma-separated words."""
     found = tuple(word.strip() for word in text.split(",") if word.strip())
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} names nothing")
@@ -65,9 +65,9 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def tables_among(topics: Sequence[Topic], kind: str, others: str) -> Callable[[str], tuple[Topic, ...]]:
-    """Return what parses names of tables and returns their topics, in the order of `topics`.
+    """Return a parser of table names that returns their topics, in the order of `topics`.
 
-    `kind` and `others` say in an error what the tables are, and what became of those that are not among them.
+    `kind` and `others` describe, in an error, the tables, and why other tables are not among them.
     """
     known = {topic.table: topic for topic in topics}
 

@@ -23,7 +23,7 @@ from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
 
 
 async def run_republish(args: argparse.Namespace) -> int:
-    """Send the events meant, or say what would be sent."""
+    """Send the selected events, or report what would be sent."""
     kafka, meant = kafka_settings(args), selection(args)
     stream = read_settings(
         StreamSettings, "stream", flags={"group": args.stream_group}, file=config_file(args)
@@ -52,7 +52,7 @@ async def run_republish(args: argparse.Namespace) -> int:
 
 
 def say(line: str) -> None:
-    """Tell the operator; results go to standard output."""
+    """Print a line for the operator; results go to standard output."""
     tqdm.write(line, file=sys.stderr)
 
 

@@ -39,7 +39,7 @@ async def run(args: argparse.Namespace) -> int:
     settings = read_settings(SinkSettings, "sink", file=config_file(args))
     kafka, clickhouse = kafka_settings(args), clickhouse_settings(args)
     health = read_settings(HealthSettings, "health", file=config_file(args))
-    disks = {name: Path(args.data) / name for name in ("kafka", "clickhouse")}  # of a stack that runs here
+    disks = {name: Path(args.data) / name for name in ("kafka", "clickhouse")}  # of a stack on this machine
     return await until_terminated(
         lambda stop: run_sink(kafka, clickhouse, settings, http_address(args), stop, health, disks)
     )

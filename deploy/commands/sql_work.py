@@ -1,4 +1,4 @@
-"""SQL for a person at a terminal: one query, its rows as they arrive."""
+"""SQL at a terminal: one query, its rows as they arrive."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from evometrics.schemas.errors import EvometricsError
 from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, open_client
 from evometrics.sinks.settings import ClickHouseSettings
 
-#: Rows that are kept until they are given on, and by which columns are made as wide as they are. ClickHouse
-#: sends as many at a time: 65,000 of its own accord, which are gigabytes where they are wide.
+#: Rows that are held before they are passed on; they determine the widths of the columns. ClickHouse sends as
+#: many at a time: its default of 65,000 would be gigabytes if the rows are wide.
 PAGE_ROWS = 2000
 BLOCK_SETTING = "max_block_size"
 
@@ -27,8 +27,8 @@ class QueryFailed(EvometricsError, ValueError):
 async def query(settings: ClickHouseSettings, text: str) -> QueryResult:
     """Run one query in the settings' database; return all of its rows.
 
-    Raises `QueryFailed` with ClickHouse's reason, `ClickHouseUnavailable` within seconds where it does
-    not answer.
+    Raises `QueryFailed` with ClickHouse's reason, `ClickHouseUnavailable` within seconds if it does not
+    answer.
     """
     columns: list[str] = []
     rows: list[tuple[Any, ...]] = []
@@ -39,9 +39,9 @@ async def query(settings: ClickHouseSettings, text: str) -> QueryResult:
 
 
 async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[QueryResult]:
-    """Run one query; give its rows as they arrive, by pages, of which the last may be empty.
+    """Run one query; yield its rows as they arrive, by pages, of which the last may be empty.
 
-    Of a statement that has no result there is none. Raises as `query` does.
+    A statement without a result yields none. Raises as `query` does.
     """
     text = text.strip().rstrip(";")
     if not text:
@@ -55,7 +55,7 @@ async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[QueryR
     try:
         context = client.create_query_context(text)
         if context.is_command:
-            await client.query(context=context)  # what it answers is about itself, and no rows
+            await client.query(context=context)  # the answer describes the statement, and holds no rows
             return
         found = QueryResult([], [])
         async with await client.query_row_block_stream(text, settings=block_settings(client)) as blocks:
@@ -78,7 +78,7 @@ async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[QueryR
 
 
 def block_settings(client: AsyncClient) -> dict[str, Any]:
-    """Return the settings of a query whose result comes in small blocks; none for a user who may set none."""
+    """Return the settings of a query whose result comes in small blocks; none if the user may not set any."""
     known = client.server_settings.get(BLOCK_SETTING)
     return {BLOCK_SETTING: PAGE_ROWS} if known is not None and not known.readonly else {}
 
@@ -90,6 +90,6 @@ def without_comments(text: str) -> str:
 
 
 def names_outfile(text: str) -> bool:
-    """Tell whether a statement asks for a file on the client's side, of which a server knows nothing."""
+    """Return whether a statement asks for a file on the client's side, which a server can't write."""
     words = [(token["word"] or b"").upper() for token in TOKEN.finditer(text.encode()) if not token["gap"]]
     return (b"INTO", b"OUTFILE") in itertools.pairwise(words)

@@ -1,4 +1,4 @@
-"""`evometrics topics`: the topics created, put right, and listed."""
+"""`evometrics topics`: creates, corrects and lists the topics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Create the topics that are missing, put the others right, and list all."""
+    """Create the topics that are missing, correct the others, and list all."""
     from evometrics.deploy.pipeline.topics import create_topics, reset_retention
 
     if args.anew:

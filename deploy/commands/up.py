@@ -27,7 +27,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Run the embedded stack until terminated; a terminal that is closed does not end it."""
+    """Run the embedded stack until terminated; closing the terminal does not end it."""
     from evometrics.deploy.commands.local import local_stack
     from evometrics.deploy.console.running import needs_stack
     from evometrics.deploy.process.signals import terminated

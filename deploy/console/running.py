@@ -1,4 +1,4 @@
-"""Running a command: its settings checked, its end in order, its failures told."""
+"""Runs a command: checks its settings, ends it cleanly, reports its failures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command that the flags name; return its exit code."""
     try:
         check_settings(args)
-        never_create(AIOKafkaClient)  # topics are made by `topics` alone; Faust's clients ask as well
+        never_create(AIOKafkaClient)  # only `topics` creates topics; Faust's clients would too
         args.prepare()
         return tasks.run(ending_in_order(args.run(args)))
     except KeyboardInterrupt:
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def ending_in_order(work: Coroutine[None, None, int]) -> int:
-    """Run a command; SIGTERM ends it as Ctrl-C does: what it has begun it cleans up."""
+    """Run a command; SIGTERM ends it like Ctrl-C: the command cleans up what it has begun."""
     task = asyncio.current_task()
     assert task is not None
     with contextlib.suppress(RuntimeError, ValueError, NotImplementedError):  # not in the main thread
@@ -61,7 +61,7 @@ async def ending_in_order(work: Coroutine[None, None, int]) -> int:
 
 
 def failed(args: argparse.Namespace, error: Exception) -> int:
-    """Say why the command failed: in one line where a person can put it right, else with the traceback."""
+    """Report why the command failed: in one line if the user can fix it, else with the traceback."""
     line = way_out(args, error)
     if line is None or args.traceback:
         tell("".join(traceback.format_exception(error)).rstrip())
@@ -70,18 +70,18 @@ def failed(args: argparse.Namespace, error: Exception) -> int:
 
 
 def way_out(args: argparse.Namespace, error: Exception) -> str | None:
-    """Return the line that says how to get out of it; None where it is a fault of the program."""
+    """Return the line that says what to do; None for a fault of the program."""
     if isinstance(error, EvometricsError):
         return str(error) + (held(args) if isinstance(error, ConnectionError) else "")
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
-        return str(error)  # the system's: it names the file or the address
+        return str(error)  # an error of the system: it names the file or the address
     return unreachable(args, error)
 
 
 def unreachable(args: argparse.Namespace, error: Exception) -> str | None:
-    """Return what to do where Kafka or ClickHouse did not serve us; None where it is something else.
+    """Return what to do if Kafka or ClickHouse did not serve us; None for any other error.
 
-    The clients are looked for among what is loaded: a command without them can't fail by them.
+    Only clients that are loaded are considered: without them their errors can't occur.
     """
     if "aiokafka.errors" in sys.modules:
         from aiokafka.errors import KafkaError
@@ -106,7 +106,7 @@ def unreachable(args: argparse.Namespace, error: Exception) -> str | None:
 
 
 def held(args: argparse.Namespace) -> str:
-    """Return why the local stack's Kafka may not run, as the end of a message; empty where it may."""
+    """Return why the local stack's Kafka may not run, as the end of a message; empty if it may."""
     if getattr(args, "data", None) is None or running_stack(args) is None:
         return ""
     settings = read_settings(DiskSettings, "disk", file=config_file(args))
@@ -115,18 +115,18 @@ def held(args: argparse.Namespace) -> str:
 
 
 def needs(*modules: str) -> None:
-    """Raise `ModuleNotFoundError` where a module is missing that a process started here would need."""
+    """Raise `ModuleNotFoundError` if a module is missing that a process started here would need."""
     from importlib.util import find_spec
 
     for name in modules:
-        # what is loaded is asked for first: Faust puts an object without a spec in its own place
+        # loaded modules are checked first: Faust replaces itself by an object without a spec
         found = sys.modules[name] is not None if name in sys.modules else find_spec(name) is not None
         if not found:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def needs_stack(args: argparse.Namespace) -> None:
-    """Raise `ModuleNotFoundError` where a module is missing that a part of the local stack would need."""
+    """Raise `ModuleNotFoundError` if a module is missing that a part of the local stack would need."""
     needs("faust", "clickhouse_connect")
     if args.clickhouse_url is None:
         needs("chdb")

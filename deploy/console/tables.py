@@ -1,4 +1,4 @@
-"""Rows as a person reads them, in aligned columns, and as a program does, as JSON."""
+"""Rows for people, in aligned columns, and for programs, as JSON."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class QueryResult:
 
 
 def to_json(value: Any) -> str:
-    """Return a value as one line of JSON, whatever is in it."""
+    """Return any value as one line of JSON."""
     return json.dumps(as_json(value), ensure_ascii=False, allow_nan=False)
 
 
 def as_json(value: Any) -> Any:
-    """Return a value as JSON has it.
+    """Return a value as JSON represents it.
 
-    What is no number (NaN, infinities) is null, the keys of a map are text, and so is all that JSON has
-    nothing for. Bytes are what a FixedString holds, without the zeros that fill it.
+    NaN, infinities and anything else without a JSON form are null, and the keys of a map are text. Bytes are
+    the value of a FixedString, without its padding of zeros.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -42,20 +42,19 @@ def as_json(value: Any) -> Any:
 
 
 def key_text(key: Any) -> str:
-    """Return the key of a map as JSON has it."""
+    """Return the key of a map as JSON represents it."""
     found = as_json(key)
     return found if isinstance(found, str) else json.dumps(found)
 
 
 def plain(value: Any) -> str:
-    """Return a value as text."""
     if isinstance(value, bytes):
         return value.rstrip(b"\0").decode(errors="backslashreplace")
     return str(value)
 
 
 class Columns:
-    """How columns are shown: numbers to the right, each as wide as the widest cell of the rows given."""
+    """The layout of columns: numbers to the right, each as wide as the widest cell of the given rows."""
 
     def __init__(self, found: QueryResult) -> None:
         cells = [found.columns, *(map(cell, row) for row in found.rows)]
@@ -69,7 +68,7 @@ class Columns:
         return f"{self.line(self.names)}\n{'  '.join('-' * width for width in self.widths)}"
 
     def line(self, row: Sequence[Any]) -> str:
-        """Return a row; its long cells are cut."""
+        """Return a row; long cells are truncated."""
         parts = [
             text.rjust(width) if to_right else text.ljust(width)
             for text, width, to_right in zip(map(cell, row), self.widths, self.right, strict=True)
@@ -84,7 +83,7 @@ def table(found: QueryResult) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return a value as it is shown, in one line: what a terminal would obey is written as an escape."""
+    """Return a value as it is shown, in one line: control characters are escaped."""
     if value is None:
         return "-"
     text = f"{value:.4g}" if isinstance(value, float) else plain(value)

@@ -1,4 +1,4 @@
-"""From a history of ours to the events in it: they are there as they were recorded."""
+"""The events in one of our own histories, exactly as they were recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evometrics import FILE`: read it, report what can't be taken, publish what is not there yet."""
+"""`evometrics import FILE`: reads it, reports rows it can't accept, publishes the missing events."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ROWS_AT_ONCE = 500
 
 
 def opened(path: Path, kind: str | None) -> HistoryFile:
-    """Return a file's source. Raises `SettingsError` where there is none or it is not what it should be."""
+    """Return a file's source. Raises `SettingsError` if there is no file or it is of another kind."""
     try:
         check_file(path)
         return READERS[kind or kind_of(path)](path)
@@ -59,12 +59,12 @@ def opened(path: Path, kind: str | None) -> HistoryFile:
 
 
 def report_path(path: Path, given: Path | None) -> Path:
-    """Return where the rows go that are not taken."""
+    """Return the path of the report of rejected rows."""
     return given or path.with_name(f"{path.name}.rejected.jsonl")
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Import a file; return 0 where all its rows were taken, 1 where some are in the report."""
+    """Import a file; return 0 if all its rows were accepted, 1 if some are in the report."""
     path: Path = args.file
     if not args.node_id or len(args.node_id) > NAME_CHARACTERS:
         raise SettingsError(f"--node-id: give a name of 1 to {NAME_CHARACTERS} characters")
@@ -131,7 +131,6 @@ async def stored(kafka: KafkaSettings, sink_group: str, deadline: float) -> None
 
 
 def show(args: argparse.Namespace, counts: dict[str, TableCounts], report: Report) -> None:
-    """Print what came of the rows."""
     where = str(report.path) if report.rejected else None
     if args.json:
         tables = {name: dataclasses.asdict(found) for name, found in counts.items()}

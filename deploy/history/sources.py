@@ -1,4 +1,4 @@
-"""The files that history can be in, and what a reader of one gives."""
+"""The kinds of history files, and the rows that their readers yield."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evometrics.schemas.events import Event
 from evometrics.schemas.service.settings import SettingsError
 
 STRATEGY = "strategy"
-#: How a row becomes an event, by its kind; a strategy becomes a part of its evolution's.
+#: Conversion of a row to an event, by its kind; a strategy becomes a part of its evolution's event.
 CONVERSIONS: Mapping[str, Callable[[Mapping[str, Any], str], Event]] = {
     "evolution": evolution_completed,
     "snapshot": kpi_snapshot,
@@ -24,7 +24,7 @@ CONVERSIONS: Mapping[str, Callable[[Mapping[str, Any], str], Event]] = {
     "event": recorded_event,
     **{f"exported {record}": conversion for record, conversion in EXPORTED.items()},
 }
-#: The tables that rows of CSV, JSON lines or Parquet are counted under, if it is no export of ours.
+#: The tables under which rows of CSV, JSON lines or Parquet are counted, except our own exports.
 EVOLUTIONS, SNAPSHOTS, EVENTS = "evolutions", "kpi_snapshots", "system_events"
 #: The table whose rows become a part of an evolution's event.
 STRATEGIES = "evolution_strategies"
@@ -32,14 +32,14 @@ STRATEGIES = "evolution_strategies"
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One row as a file has it.
+    """One row of a file.
 
     Attributes:
         kind: a key of `CONVERSIONS`, or `STRATEGY`.
-        table: what it is counted and reported under.
+        table: the name it is counted and reported under.
         place: where it is, by one name: `line` (CSV, JSON lines), `number` (Parquet, and SQLite tables that
             have no rowid), `rowid` (SQLite) or `path` (JSON).
-        problem: why its cells can't be told; empty where they can.
+        problem: why its cells can't be determined; empty if they can.
     """
 
     kind: str
@@ -50,11 +50,11 @@ class SourceRow:
 
 
 class HistoryFile(Protocol):
-    """A file of history. Making one raises `SettingsError` where the file is none of its kind.
+    """A history file. Its constructor raises `SettingsError` if the file is not of its kind.
 
     Attributes:
         tables: every table that `rows` may name, in the order in which they are shown.
-        total: how many rows there are; None where only reading tells.
+        total: number of rows; None if it is unknown before reading.
     """
 
     tables: tuple[str, ...]
@@ -63,18 +63,18 @@ class HistoryFile(Protocol):
     def rows(self) -> Iterator[SourceRow]:
         """Yield the rows in the file's order, an evolution's strategies before it; holds a few at a time.
 
-        Where the file is damaged, a row that says so stands for those that can't be read.
+        If the file is damaged, a row that says so stands for those that can't be read.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class FileTable:
-    """What the rows of a CSV or Parquet file, or of JSON lines, are.
+    """The kind of the rows of a CSV or Parquet file, or of JSON lines.
 
     Attributes:
         kind: a key of `CONVERSIONS`.
         name: the table that they are counted under.
-        record: of which record it is the table, where ClickHouse has written it; else empty.
+        record: the record whose table it is, if ClickHouse exported it; else empty.
     """
 
     kind: str
@@ -82,12 +82,12 @@ class FileTable:
     record: str = ""
 
     def row(self, place: Mapping[str, int | str], cells: Mapping[str, Any], problem: str = "") -> SourceRow:
-        """Return one of its rows."""
+        """Return one of the table's rows."""
         return SourceRow(self.kind, self.name, place, cells, problem)
 
 
 def table_of(path: Path, columns: Sequence[str]) -> FileTable:
-    """Return what the rows of a table are, by its columns. Raises `SettingsError` where none of ours."""
+    """Return the kind of a table's rows, by its columns. Raises `SettingsError` for unknown ones."""
     ours = exported_table(path, columns)
     if ours is AS_EVOLUTIONS:
         return FileTable("evolution", ours.table, ours.record)

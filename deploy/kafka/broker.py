@@ -1,7 +1,8 @@
 """Kafka nodes of the embedded stack: KRaft, loopback, broker and controller in one process each.
 
-A cluster of three keeps three copies of everything and takes a write once two have it: it goes on, and
-loses nothing, while one node is away. With two away it takes nothing until one of them is back.
+A cluster of three keeps three copies of everything and acknowledges a write once two have it: while one node
+is unreachable it continues, and loses nothing. With two unreachable it accepts nothing until one of them is
+back.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from evometrics.deploy.process.ports import HOST, steady_ports
 from evometrics.schemas.kafka.reaching import known_nodes
 from evometrics.schemas.service.settings import require
 
-CLUSTER_ID = "ZXZvbWV0cmljcy1sb2NhbA"  # base64 of 16 bytes, as Kafka wants a cluster's id
-# The quick compiler alone: for minutes after a start the other one would take as much of the processor as
-# the broker itself. One node may cache more; three share a machine, and idle at 3 % of a core each.
+CLUSTER_ID = "ZXZvbWV0cmljcy1sb2NhbA"  # base64 of 16 bytes, as Kafka requires for a cluster's id
+# Only the quick compiler: for minutes after a start the other one would use as much CPU as the broker itself.
+# One node may cache more; three share a machine, and idle at 3 % of a core each.
 QUICK_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
 ONE_NODE_JVM = ("-Xms512m", "-Xmx512m", *QUICK_JVM)
 CLUSTER_JVM = ("-Xms128m", "-Xmx384m", *QUICK_JVM)
 PROPERTIES, LOG4J = "server.properties", "log4j2.properties"
-# In the C locale the JVM can open no file below a folder whose name is not ASCII.
+# In the C locale the JVM can't open files below a folder whose name is not ASCII.
 NAMES_AS_UTF8 = {"LC_ALL": "C.UTF-8"} if sys.platform == "linux" else {}
 MESSAGE_MAX_BYTES = 2 * 1024 * 1024
 START_SECONDS = 90
@@ -42,8 +43,8 @@ class KafkaNode:
         port: where it listens for clients and for the other members.
         controller_port: where it listens for the controllers' quorum.
         folder: its files.
-        advertised_port: where clients and the other members are told to reach it instead of at `port`:
-            that of a TCP proxy in front of it.
+        advertised_port: the port that clients and the other members are told to use instead of `port`: that
+            of a TCP proxy in front of it.
     """
 
     number: int
@@ -59,15 +60,15 @@ class KafkaNode:
 
     @property
     def listener(self) -> str:
-        """`host:port` the node itself listens on."""
+        """`host:port` on which the node itself listens."""
         return f"{HOST}:{self.port}"
 
 
 def plan_nodes(folder: Path, count: int = 1) -> tuple[KafkaNode, ...]:
-    """The members of a cluster of `count` under `folder`, on the ports they had before where still free.
+    """Return the members of a cluster of `count` under `folder`, on their previous ports if still free.
 
-    Raises `SettingsError` where `folder` holds a cluster of another size: its members' logs would be left
-    out, or outvoted by empty ones.
+    Raises `SettingsError` if `folder` holds a cluster of another size: its members' logs would be left out,
+    or outvoted by empty ones.
     """
     before = cluster_size(folder)
     reason = f"{folder} holds a cluster of {before}: start as many, or give another folder with --data"
@@ -81,12 +82,12 @@ def plan_nodes(folder: Path, count: int = 1) -> tuple[KafkaNode, ...]:
 
 
 def copies(brokers: int) -> int:
-    """How many copies of each partition a cluster of that many brokers is to keep."""
+    """Return how many copies of each partition a cluster of that many brokers should keep."""
     return min(3, brokers)
 
 
 def cluster_size(folder: Path) -> int:
-    """How many voters the cluster was formed with whose storage is under `folder`; 0 for none."""
+    """Return the number of voters with which the cluster under `folder` was formed; 0 if there is none."""
     for formatted in folder.glob("node-*/log/meta.properties"):
         for line in (formatted.parents[1] / PROPERTIES).read_text().splitlines():
             name, _, value = line.partition("=")
@@ -96,12 +97,12 @@ def cluster_size(folder: Path) -> int:
 
 
 def bootstrap(nodes: tuple[KafkaNode, ...]) -> str:
-    """The `brokers` setting of the cluster's clients."""
+    """Return the `brokers` setting of the cluster's clients."""
     return ",".join(node.address for node in nodes)
 
 
 def server_properties(node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> str:
-    """The node's server.properties: small, durable, quick to form a group, no topics made by accident."""
+    """Return the node's server.properties: small, durable, quick to form a group, no automatic topics."""
     replication = copies(len(nodes))
     in_sync = max(1, replication - 1)
     settings = {
@@ -112,7 +113,7 @@ def server_properties(node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> str:
         "advertised.listeners": f"PLAINTEXT://{node.address}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        # Below the folder it runs in: a comma would end a path here, and \ or é would come to mean others.
+        # Relative to the folder it runs in: a comma would end a path here, and \ or é would be misread.
         "log.dirs": "log",
         "auto.create.topics.enable": "false",
         "default.replication.factor": replication,
@@ -126,21 +127,21 @@ def server_properties(node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> str:
         "share.coordinator.state.topic.min.isr": in_sync,
         "share.coordinator.state.topic.num.partitions": 4,
         "group.initial.rebalance.delay.ms": 0,
-        # A killed broker may register again only once its old registration has run out (default 9 s).
+        # A killed broker may register again only once its old registration has expired (default 9 s).
         "broker.session.timeout.ms": 4000,
         "broker.heartbeat.interval.ms": 500,
-        # Lets a killed member be missed in seconds; the default floor is what clients ask for anyway.
+        # Lets a killed member be missed within seconds; the default minimum is what clients ask for anyway.
         "group.min.session.timeout.ms": 1000,
-        # The group's offsets outlive a stack that stays down for a while; topics set their own retention.
+        # The group's offsets survive a stack that stays down for a while; topics set their own retention.
         "offsets.retention.minutes": 60 * 24 * 30,
         "log.retention.hours": 24 * 7,
         "log.segment.bytes": 256 * 1024 * 1024,
         "message.max.bytes": MESSAGE_MAX_BYTES,
         "replica.fetch.max.bytes": MESSAGE_MAX_BYTES,
         # The nodes of a stack end together: nobody is left to hand leadership to, and a node whose
-        # controllers are gone would wait for their leave.
+        # controllers are gone would wait for their permission.
         "controlled.shutdown.enable": "false",
-        # Each record of an idle controller is written and synced by every node (default: twice a second).
+        # Every node writes and syncs each record of an idle controller (default: twice a second).
         "metadata.max.idle.interval.ms": 5000,
         "num.network.threads": 2,
         "num.io.threads": 4,
@@ -154,9 +155,9 @@ def server_properties(node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> str:
 async def prepare_node(
     node: KafkaNode, nodes: tuple[KafkaNode, ...], logs: Path, progress: Progress
 ) -> ProcessSpec:
-    """Write the node's files, format its storage if that was never done, and say how to run it.
+    """Write the node's files, format its storage if that was never done, and return how to run it.
 
-    Raises `MissingPartError` without Java or jars, `ProcessFailedError` where formatting fails.
+    Raises `MissingPartError` without Java or jars, `ProcessFailedError` if formatting fails.
     """
     java, libs = await asyncio.to_thread(lambda: (find_java().absolute(), kafka_libs(progress).absolute()))
     node.folder.mkdir(parents=True, exist_ok=True)
@@ -184,7 +185,7 @@ async def prepare_node(
 
 
 def format_storage(base: tuple[str, ...], folder: Path) -> None:
-    """Prepare an empty log folder for KRaft in a node's folder."""
+    """Format an empty log folder in a node's folder for KRaft."""
     command = [base[0], "-XX:TieredStopAtLevel=1", *base[1:], "kafka.tools.StorageTool", "format"]
     command += ["-t", CLUSTER_ID, "-c", PROPERTIES, "--ignore-formatted"]
     environ = {**os.environ, **NAMES_AS_UTF8}
@@ -194,9 +195,9 @@ def format_storage(base: tuple[str, ...], folder: Path) -> None:
 
 
 async def registered_brokers(address: str) -> frozenset[int]:
-    """The ids of the brokers in service as the one at `address` knows them; empty while it does not answer.
+    """Return the ids of the brokers in service as seen by the one at `address`; empty if it does not answer.
 
     A KRaft broker is listed once it is registered and unfenced. One that lists itself serves clients, while
-    others of its cluster may be away.
+    others of its cluster may be unreachable.
     """
     return frozenset(node.nodeId for node in await known_nodes(address))

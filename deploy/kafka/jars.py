@@ -1,6 +1,6 @@
 """Kafka's jars, fetched from Maven Central once: by Maven, or without it by the Python package jgo.
 
-`KAFKA_HOME` (an unpacked Kafka) takes the place of the fetched jars.
+`KAFKA_HOME` (an unpacked Kafka) is used instead of the fetched jars.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evometrics.deploy.kafka.java import MissingPartError
 KAFKA_FILES = Path(__file__).parent
 POM = KAFKA_FILES / "pom.xml"
 FETCH_SECONDS = 600
-# Each artifact by itself: log4j's parent would put its own older Kafka client in the place of ours.
+# Each artifact separately: log4j's parent would replace our Kafka client by its own older one.
 JGO_PROGRAM = """
 import pathlib, sys, jgo
 for artifact in sys.argv[2:]:
@@ -34,14 +34,14 @@ Progress = Callable[[str], None]
 
 
 def kafka_version() -> str:
-    """The Kafka version that `pom.xml` pins."""
+    """Return the Kafka version that `pom.xml` pins."""
     version = ET.parse(POM).findtext(".//{*}kafka.version")
     assert version, f"{POM} names no kafka.version"
     return version
 
 
 def artifacts() -> list[str]:
-    """What `pom.xml` asks for, as `group:artifact:version`."""
+    """Return the artifacts in `pom.xml`, as `group:artifact:version`."""
     pom = ET.parse(POM)
     versions = {
         f"${{{element.tag.partition('}')[2]}}}": element.text for element in pom.find("{*}properties") or ()
@@ -62,10 +62,10 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def kafka_libs(progress: Progress, environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder that holds Kafka's jars; fetches them at the first call on a machine.
+    """Return the folder that holds Kafka's jars; fetches them at the first call on a machine.
 
-    The folder appears whole or not at all, and of several processes one fetches while the others wait.
-    Raises `MissingPartError` where KAFKA_HOME holds no Kafka, Maven is missing or the download fails.
+    The folder appears complete or not at all, and of several processes one fetches while the others wait.
+    Raises `MissingPartError` if KAFKA_HOME holds no Kafka, Maven is missing or the download fails.
     """
     if environ.get("KAFKA_HOME"):
         libs = Path(environ["KAFKA_HOME"]) / "libs"
@@ -87,7 +87,7 @@ def kafka_libs(progress: Progress, environ: Mapping[str, str] = os.environ) -> P
 
 
 def fetch(libs: Path, progress: Progress, environ: Mapping[str, str]) -> None:
-    """Bring Kafka and what it needs into `libs`."""
+    """Fetch Kafka and its dependencies into `libs`."""
     progress(f"fetching Kafka {kafka_version()} into {libs} (once, about 45 MB)")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=libs.parent, prefix=f"{libs.name}-") as scratch:
@@ -120,7 +120,7 @@ def fetch(libs: Path, progress: Progress, environ: Mapping[str, str]) -> None:
 
 
 def fetch_command(folder: Path, environ: Mapping[str, str]) -> list[str]:
-    """What brings the jars into `folder`; raises `MissingPartError` where neither Maven nor jgo is here."""
+    """Return the command that fetches the jars; raises `MissingPartError` without Maven and jgo."""
     maven = shutil.which("mvn", path=environ.get("PATH", ""))
     if maven:
         # Maven may write beside the pom, and the package's folder may be read-only.
@@ -138,7 +138,7 @@ def fetch_command(folder: Path, environ: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold `path` locked against other processes; the system lets go of it if this one dies."""
+    """Hold `path` locked against other processes; the system releases it if this one dies."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

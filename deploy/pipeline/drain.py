@@ -1,4 +1,4 @@
-"""Waiting until the pipeline has caught up: every consumer group at the end of what it reads."""
+"""Waits until the pipeline has caught up: every consumer group is at the end of what it reads."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from evometrics.schemas.topics import DEAD_LETTERS, TOPICS
 from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
 
 POLL_SECONDS = 0.3
-#: What a stream worker reads, in the order in which one stage feeds the next: what evolutions lead to is
-#: snapshots and counts per scope.
+#: The topics of a stream worker, in the order in which one stage feeds the next: evolutions lead to snapshots
+#: and to counts per scope.
 STREAM_STAGES: tuple[tuple[str, ...], ...] = (EVOLUTION_TOPICS, SNAPSHOT_TOPICS, SCOPE_TOPICS)
-#: What a sink reads; what it can't store comes back to it as dead letters.
+#: The topics of a sink; what it can't store comes back to it as dead letters.
 SINK_STAGES: tuple[tuple[str, ...], ...] = (tuple(topic.name for topic in TOPICS), (DEAD_LETTERS.name,))
 
 
 class DrainTimeout(EvometricsError, TimeoutError):
-    """The pipeline did not catch up; the message names group, topic and what was left."""
+    """The pipeline did not catch up; the message names group, topic and the number left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ async def end_offsets(brokers: str, topics: Sequence[str]) -> dict[TopicPartitio
 async def drain(brokers: str, groups: Sequence[ConsumerGroup], timeout_seconds: float) -> None:
     """Return once each group has committed everything it was given, one after the other.
 
-    What a group reads must no longer grow when its turn comes: producers are done before this is
-    called. Raises `DrainTimeout`.
+    A group's topics must no longer grow when its turn comes: producers must have finished before the call.
+    Raises `DrainTimeout`.
     """
     deadline = time.monotonic() + timeout_seconds
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
@@ -84,9 +84,9 @@ async def group_offsets(
     ids: Mapping[str, str],
     deadline: float,
 ) -> dict[TopicPartition, int]:
-    """Return what a group has committed for the topics of these ids, not for others of their names.
+    """Return a group's committed offsets for the topics of these ids, not for other topics of their names.
 
-    A coordinator that is away is asked again until the deadline.
+    An unreachable coordinator is asked again until the deadline.
     """
     while True:
         try:
@@ -100,7 +100,7 @@ async def group_offsets(
 async def drain_stage(
     admin: AIOKafkaAdminClient, brokers: str, group: str, topics: Sequence[str], deadline: float
 ) -> None:
-    """Wait until a group has committed the ends of some topics, as they are now."""
+    """Wait until a group has committed the present ends of some topics."""
     ends = await end_offsets(brokers, topics)
     kafka = KafkaSettings(brokers=brokers)
     found = await answered(kafka, lambda admin: topic_identities(admin, topics))

@@ -1,7 +1,7 @@
-"""Making all topics anew, with any number of partitions: empty, to be filled from ClickHouse (`republish`).
+"""Recreates all topics, with any number of partitions: empty, to be filled from ClickHouse (`republish`).
 
-A topic's partitions can be added to, but an agent's further events would come into another one than those
-before. So the topics are deleted and made, and with them the states that the stream has of what was in them.
+Partitions can be added to a topic, but an agent's further events would go to another one than its earlier
+ones. So the topics are deleted and recreated, together with the stream's states of their contents.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from evometrics.schemas.kafka.topics import answered, delete, partitions_of
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import TOPICS
 
-#: How many partitions are named that hold what is not stored.
+#: How many partitions with unstored messages are named.
 NAMED = 5
 
 
@@ -26,24 +26,24 @@ class NotStored(EvometricsError, RuntimeError):
 
 
 async def make_anew(kafka: KafkaSettings, sink_group: str, stream_group: str) -> list[TopicState]:
-    """Delete the topics, and the changelogs of a stream's group; make the topics with `kafka.partitions`.
+    """Delete the topics, and the changelogs of a stream's group; create the topics with `kafka.partitions`.
 
-    Killed in between, the same again goes on. What a node sends between the look at what is stored and the
-    end is lost: let them rest. Raises `NotStored` with nothing deleted, `BrokerUnavailable` within seconds,
-    `KafkaError` where the broker refuses.
+    After a kill in between, the same call continues. What a node sends between the check of what is stored
+    and the end is lost: keep nodes idle. Raises `NotStored` with nothing deleted, `BrokerUnavailable` within
+    seconds, `KafkaError` if the broker refuses.
     """
     await refuse_unless_stored(kafka, sink_group)
     every = await answered(kafka, lambda admin: admin.list_topics())
     changelogs = [n for n in every if n.startswith(f"{stream_group}-") and n.endswith("-changelog")]
     there = await answered(kafka, lambda admin: partitions_of(admin, [*retention(), *changelogs]))
-    # the states go last: a stream that begins meanwhile must not begin with those of other topics
+    # the states go last: a stream that starts meanwhile must not start with those of other topics
     await answered(kafka, lambda admin: delete(admin, [name for name in there if name not in changelogs]))
     await answered(kafka, lambda admin: delete(admin, [name for name in there if name in changelogs]))
     return await create_topics(kafka)
 
 
 async def refuse_unless_stored(kafka: KafkaSettings, group: str) -> None:
-    """Raise `NotStored` unless a sink's group has committed all there is in the topics."""
+    """Raise `NotStored` unless a sink's group has committed everything in the topics."""
     numbers = await answered(kafka, lambda admin: partitions_of(admin, [topic.name for topic in TOPICS]))
     places = [TopicPartition(name, n) for name, number in numbers.items() for n in range(number)]
     async with range_reader(kafka, f"{kafka.client_id}-topics") as consumer:

@@ -17,17 +17,17 @@ from evometrics.schemas.service.tasks import end_tasks
 
 #: How long a node may take to end: it waits for its outbox to be sent, up to its `stop_timeout`.
 END_SECONDS = 30.0
-#: Bytes of a line of its output.
+#: Maximum length of a line of its output, bytes.
 LONGEST_LINE = 2**24
 
 
 class NodeFailed(EvometricsError, RuntimeError):
-    """An orchestrator process ended without its report; the message ends with what it said last."""
+    """An orchestrator process ended without its report; the message ends with its last output."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """What one node does: how many agents and evolutions, from which seed; where its health is served."""
+    """The work of one node: number of agents and evolutions, seed; where its health is served."""
 
     node_id: str
     agents: int
@@ -38,10 +38,10 @@ class NodePlan:
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """What one node did.
+    """The result of one node.
 
     Attributes:
-        recorded: events that its collector took, by topic.
+        recorded: events that its collector accepted, by topic.
         report: the night's report: evolutions, succeeded, rolled_back, failed, retired, agents, seconds.
     """
 
@@ -63,7 +63,7 @@ async def run_nodes(
     on_evolution: Callable[[dict[str, Any]], None] | None = None,
     echo_json: bool = False,
 ) -> list[NodeResult]:
-    """Run all nodes side by side until they are done; where one fails, end the others.
+    """Run all nodes concurrently until they are done; if one fails, end the others.
 
     Raises `NodeFailed`.
     """
@@ -99,7 +99,7 @@ async def run_node(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=LONGEST_LINE,
-        # Ctrl-C reaches us alone; we end the node in order
+        # Ctrl-C reaches only us; we end the node cleanly
         start_new_session=True,
     )
     assert process.stdout is not None
@@ -109,7 +109,7 @@ async def run_node(
     try:
         async for line in process.stdout:
             message = progress(line)
-            if message is None:  # a library's
+            if message is None:  # a library's output
                 tell(line.decode(errors="replace").rstrip())
                 continue
             if echo_json:
@@ -128,7 +128,7 @@ async def run_node(
 
 
 def progress(line: bytes) -> dict[str, Any] | None:
-    """Return what a node says of its progress in a line of its output; None where it is something else."""
+    """Return a node's progress report in a line of its output; None if the line is something else."""
     try:
         message = json.loads(line)
     except ValueError:
@@ -137,14 +137,14 @@ def progress(line: bytes) -> dict[str, Any] | None:
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """Ask a node to end, and wait until it has: killed where it takes longer than it may."""
+    """Ask a node to end, and wait until it has; kill it if it exceeds its time."""
     if process.returncode is not None:
         return
     assert process.stdout is not None
     process.terminate()
     try:
         async with asyncio.timeout(END_SECONDS):
-            await process.stdout.read()  # one whose output nobody takes would wait for that
+            await process.stdout.read()  # a process whose output nobody reads would block on it
             await process.wait()
     except TimeoutError:
         pass

@@ -1,9 +1,9 @@
 """Does ClickHouse hold what was recorded? Counts per topic, from independent sources.
 
-- recorded, raw topics: what the collectors say they took; of snapshots also those that the stream made of
-  evolutions' KPIs, counted as those of derived topics.
+- recorded, raw topics: what the collectors report to have accepted; of snapshots also those that the stream
+  made of evolutions' KPIs, counted as those of derived topics.
 - recorded, derived topics: distinct event ids on the topic, read by a plain Kafka client with fastavro.
-- stored: what SQL counts in the names that analysts use.
+- stored: SQL counts over the names that analysts use.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
 
 READ_SECONDS = 60.0
-#: Ids that ClickHouse is asked for at a time.
+#: Ids per query to ClickHouse.
 IDS_ASKED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """How things stood before a run: end offsets, and rows per raw topic."""
+    """The state before a run: end offsets, and rows per raw topic."""
 
     ends: Mapping[TopicPartition, int]
     rows: Mapping[str, int]
@@ -36,7 +36,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Events per topic, on both sides."""
+    """Number of events per topic, recorded and stored."""
 
     recorded: dict[str, int]
     stored: dict[str, int]
@@ -48,7 +48,7 @@ class Reconciliation:
 
 
 async def mark(brokers: str, clickhouse: ClickHouseSettings) -> Baseline:
-    """Note how things stand."""
+    """Take the baseline: end offsets and row counts as they are now."""
     ends = await end_offsets(brokers, [topic.name for topic in TOPICS])
     return Baseline(ends, await counts(clickhouse))
 
@@ -95,14 +95,14 @@ async def reconcile(
 
 
 def made_by_stream(event: Event) -> bool:
-    """Tell whether an event is a snapshot that the stream has made of another."""
+    """Return whether an event is a snapshot that the stream has made from another event."""
     return isinstance(event, KpiSnapshot) and event.source_event_id is not None
 
 
 async def ids_since(
     brokers: str, topic: str, before: Baseline, meant: Callable[[Event], bool] = lambda event: True
 ) -> set[str]:
-    """Return the ids of the events that a topic has received since `before`, of those that are meant."""
+    """Return the ids of the selected events that a topic has received since `before`."""
     wire = WireFormat()
     ends = await end_offsets(brokers, [topic])
     left = {tp: end for tp, end in ends.items() if end > before.ends.get(tp, 0)}

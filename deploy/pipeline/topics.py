@@ -1,7 +1,7 @@
-"""Creating the topics: partitions, copies and settings as `schemas/topics.py` and the settings say.
+"""Creates the topics: partitions, copies and settings as given by `schemas/topics.py` and the settings.
 
-Topics that are there are brought to it: what a broker has made by itself, and an earlier version of this
-package, keeps messages by their senders' clocks.
+Existing topics are brought to this state: those created automatically by a broker, or by an earlier version
+of this package, keep messages by their senders' clocks.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from evometrics.schemas.topics import SCOPE_COUNTS, SCOPE_COUNTS_RETENTION_MS, T
 
 
 class TopicMismatch(EvometricsError, ValueError):
-    """A topic is there with other partitions than the settings ask for, and holds messages."""
+    """A topic exists with other partitions than the settings ask for, and holds messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as it is on the broker.
+    """A topic's state on the broker.
 
     Attributes:
         created: whether it was created just now.
-        instead_of: where it was there, empty, with another number of partitions: that number.
+        instead_of: if it existed, empty, with another number of partitions: that number.
         changes: settings that were changed just now.
     """
 
@@ -42,7 +42,7 @@ class TopicState:
 
     @property
     def words(self) -> str:
-        """What was done, for the operator."""
+        """Return what was done, for the operator."""
         if self.instead_of is not None:
             return f"created again: it was empty, with {self.instead_of} partitions"
         if self.created:
@@ -57,14 +57,14 @@ def retention() -> dict[str, int]:
 
 
 async def create_topics(kafka: KafkaSettings) -> list[TopicState]:
-    """Create the topics that are missing, and put right those that are there.
+    """Create missing topics, and correct existing ones.
 
-    What was never written to is made again where it has another number of partitions, as a broker's own
-    doing has. Settings are changed as `put_right` says.
+    A topic that was never written to is recreated if it has another number of partitions, as one created
+    automatically by a broker has. Settings are changed as described at `put_right`.
 
-    Raises `BrokerUnavailable` within seconds where no broker answers, `TopicMismatch` where a topic that
-    was written to has another number of partitions (one agent's events would no longer be in order),
-    `KafkaError` where the broker refuses.
+    Raises `BrokerUnavailable` within seconds if no broker answers, `TopicMismatch` if a topic that was
+    written to has another number of partitions (one agent's events would no longer be in order), `KafkaError`
+    if the broker refuses.
     """
     topics = {name: {RETENTION: str(ms)} for name, ms in retention().items()}
     found = await answered(kafka, lambda admin: partitions_of(admin, topics))
@@ -104,7 +104,7 @@ def refuse_others(others: Mapping[str, int], kafka: KafkaSettings) -> None:
 
 
 async def never_written(kafka: KafkaSettings, partitions: Mapping[str, int]) -> Collection[str]:
-    """Return those of the topics, given with the number of their partitions, that never held a message."""
+    """Return those of the topics, given with their numbers of partitions, that never held a message."""
     places = [TopicPartition(name, each) for name, number in partitions.items() for each in range(number)]
     async with range_reader(kafka, f"{kafka.client_id}-topics") as consumer:
         ends = await consumer.end_offsets(places)
@@ -112,8 +112,8 @@ async def never_written(kafka: KafkaSettings, partitions: Mapping[str, int]) -> 
 
 
 async def reset_retention(kafka: KafkaSettings) -> None:
-    """Let every topic keep messages as long as when it was made, its other settings as they are.
+    """Reset every topic's retention to its initial value, leaving its other settings.
 
-    Raises `BrokerUnavailable` within seconds, `KafkaError` where the broker refuses or a topic is missing.
+    Raises `BrokerUnavailable` within seconds, `KafkaError` if the broker refuses or a topic is missing.
     """
     await answered(kafka, lambda admin: keep_for(admin, retention()))

@@ -1,4 +1,4 @@
-"""Child processes: started, watched, ended by id.
+"""Child processes: started, watched, and ended by their id.
 
 Imports `schemas.service`.
 """

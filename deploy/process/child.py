@@ -29,18 +29,18 @@ class ProcessFailedError(EvometricsError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """What to run and how to tell that it works.
+    """What to run and how to check that it works.
 
     Attributes:
         name: the part's name in messages and log files.
         argv: program and arguments.
         log: the file its output is appended to.
-        ready: answers True once the part does its work; False or an error means not yet.
+        ready: returns True once the part does its work; False or an error means not yet.
         env: variables added to those of this process.
         cwd: the folder it runs in; None = that of this process.
         ready_timeout: seconds it may take to become ready.
         grace: seconds between SIGTERM and SIGKILL.
-        live: tells whether it gets on, from when it is ready; None = its death alone counts.
+        live: liveness check, used once it is ready; None = only its death counts.
     """
 
     name: str
@@ -57,9 +57,9 @@ class ProcessSpec:
 class ChildProcess:
     """Runs a `ProcessSpec`; may be started again after it ended.
 
-    The child leads its own session, so a Ctrl-C in the terminal reaches this process alone, which then
-    ends its children in order. Where this process is killed the kernel kills the child (Linux; elsewhere
-    the next `evometrics up` ends it by the id noted in stack.json).
+    The child leads its own session, so a Ctrl-C in the terminal reaches only this process, which then ends
+    its children in order. If this process is killed the kernel kills the child (on Linux; elsewhere the next
+    `evometrics up` ends it by the id noted in stack.json).
 
     The kernel ties the child to the *thread* that started it: call `start` from one that lives as long.
     """
@@ -85,7 +85,7 @@ class ChildProcess:
         return self._process is not None and self._process.poll() is None
 
     async def start(self) -> None:
-        """Start it and wait until it is ready; ends it and raises `ProcessFailedError` where that fails."""
+        """Start it and wait until it is ready; on failure end it and raise `ProcessFailedError`."""
         assert not self.running, f"{self.spec.name} already runs"
         self._spawn()
         deadline = time.monotonic() + self.spec.ready_timeout
@@ -106,7 +106,7 @@ class ChildProcess:
         self._last_error = None
         try:
             return await asyncio.wait_for(self.spec.ready(), timeout=10) and self.running
-        except Exception as error:  # Whatever a check meets while its part comes up, it is asked again.
+        except Exception as error:  # Whatever error a check raises while its part starts, it is repeated.
             self._last_error = error
             return False
 
@@ -129,14 +129,14 @@ class ChildProcess:
                 raise ProcessFailedError(f"{self.spec.name} could not be started: {error}") from error
 
     async def wait(self) -> int:
-        """Wait until it ends; its exit code."""
+        """Wait until it ends; return its exit code."""
         while self.running:  # noqa: ASYNC110 - nothing tells a loop of a child's end on every platform
             await asyncio.sleep(EXIT_POLL_SECONDS)
         assert self._process is not None
         return self._process.returncode
 
     async def stop(self) -> None:
-        """Ask it to end, wait for its grace, then kill it with all it started."""
+        """Send SIGTERM, wait for its grace period, then kill it and everything it started."""
         if self._process is None:
             return
         if self.running:
@@ -146,7 +146,7 @@ class ChildProcess:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to the child and everything in its session; returns when it is gone."""
+        """Send SIGKILL to the child and everything in its session; return once it has ended."""
         if self._process is None:
             return
         # Nobody of the group may be left (macOS answers "not permitted" for a group of zombies).
@@ -155,7 +155,7 @@ class ChildProcess:
         self._process.wait()
 
     def describe_exit(self) -> str:
-        """How it ended, in words for an operator."""
+        """Return how it ended, in words for an operator."""
         code = self.exit_code
         if code is None:
             return "is running"
@@ -164,7 +164,7 @@ class ChildProcess:
         return f"ended with exit code {code}"
 
     def log_tail(self, lines: int = TAIL_LINES) -> str:
-        """The last lines it wrote."""
+        """Return the last lines it wrote."""
         try:
             with self.spec.log.open("rb") as log:
                 size = log.seek(0, os.SEEK_END)
@@ -176,12 +176,12 @@ class ChildProcess:
 
 
 def python(module: str) -> list[str]:
-    """Return what runs a module of ours; never one that lies in the current folder under its name."""
+    """Return the command that runs one of our modules, never a module of that name in the current folder."""
     return [sys.executable, "-P", "-m", module]
 
 
 def tie_to_parent() -> list[str]:
-    """Return what a command begins with so that it does not outlive this process (Linux only)."""
+    """Return the command prefix that ends a program together with this process (Linux only)."""
     if sys.platform != "linux":
         return []
     return [sys.executable, "-I", "-S", tied.__file__, str(os.getpid())]

@@ -1,4 +1,4 @@
-"""Free ports on loopback, the same ones again at the next start where they are still free."""
+"""Free ports on loopback; a restart gets the same ones if they are still free."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HOST = "127.0.0.1"
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+    """Return whether a server could listen on the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -21,7 +21,7 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """That many different ports nobody listens on."""
+    """Return that many different ports on which nobody listens."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -33,7 +33,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def steady_ports(remembered: Path, names: list[str]) -> dict[str, int]:
-    """A port for each name: that of the `remembered` file where it is free, else a new one, noted there."""
+    """Return a port for each name: the one in the `remembered` file if free, else a new one, noted there."""
     try:
         known = json.loads(remembered.read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Whether a part that serves HTTP does its work."""
+"""Readiness and liveness checks of parts that serve HTTP."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """What a part says about itself.
+    """A part's own report on its liveness.
 
     Attributes:
         answered: whether it answered at all.
-        wrong: why it is not live, None where it is or did not answer.
-        stopped: why it is up and does nothing, None where it works.
+        wrong: why it is not live; None if it is or did not answer.
+        stopped: why it is up without working; None while it works.
     """
 
     answered: bool
@@ -28,7 +28,7 @@ class Liveness:
 
 
 def answers(url: str) -> Callable[[], Awaitable[bool]]:
-    """A check that `url` answers 200; False while nobody listens there or the answer is another one."""
+    """Return a check that `url` answers 200; False if nobody listens there or the answer is another one."""
 
     async def check() -> bool:
         try:
@@ -41,7 +41,7 @@ def answers(url: str) -> Callable[[], Awaitable[bool]]:
 
 
 def at_work(url: str) -> Callable[[], Awaitable[bool]]:
-    """A check of a part's `/health/ready`; a part that has stopped on purpose has started all right."""
+    """Return a check of a part's `/health/ready`; a part that has stopped on purpose counts as started."""
 
     async def check() -> bool:
         try:
@@ -54,7 +54,7 @@ def at_work(url: str) -> Callable[[], Awaitable[bool]]:
 
 
 def live_at(url: str) -> Callable[[], Awaitable[Liveness]]:
-    """A check of a part's `/health/live`."""
+    """Return a check of a part's `/health/live`."""
 
     async def check() -> Liveness:
         try:

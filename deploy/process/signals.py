@@ -1,4 +1,4 @@
-"""Ending on SIGTERM and Ctrl-C."""
+"""Handling of SIGTERM and Ctrl-C."""
 
 from __future__ import annotations
 

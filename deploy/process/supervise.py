@@ -1,4 +1,4 @@
-"""A child process that is started again when it dies, ended when it is stuck, held where it may not run."""
+"""Supervises a child process: restarts it after a death, kills it when stuck, holds it on request."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from evometrics.schemas.service.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-#: Longest pause before a part that has died is started again.
+#: Longest pause before a part that has died is restarted.
 LONGEST_PAUSE_SECONDS = 30.0
-# A part that ran this long has recovered; its next death is met with the first pause again.
+# A part that ran this long has recovered; after its next death the pauses begin with the shortest again.
 RECOVERED_SECONDS = 60.0
 
 LIVE_POLL_SECONDS = 5.0
-#: Failed checks in a row after which a part that says it is stuck is ended,
+#: Consecutive failed checks after which a part that reports itself stuck is killed.
 STUCK_CHECKS = 3
-#: and one that does not answer at all: the machine may be busy, or the part paused.
+#: The same for one that does not answer at all: the machine may be busy, or the part paused.
 SILENT_CHECKS = 24
 
-#: How often it is asked whether a part may run.
+#: How often `hold` is asked whether a part may run.
 HOLD_POLL_SECONDS = 1.0
 
 Report = Callable[[str], None]
@@ -35,17 +35,17 @@ Report = Callable[[str], None]
 class SupervisedPart:
     """Keeps a child process running between `start` and `stop`, and reports its deaths.
 
-    A part that is not live check after check is killed, and so started again.
+    A part that fails its liveness checks repeatedly is killed, and so restarted.
 
     Args:
         child: the process.
-        report: is told of each death, with the exit code and the end of the log, and of each return.
-        restarted: is called after each new start (the process id has changed).
-        hold: tells why the part must not run just now, None where it may. One that runs is then stopped in
-            good order, and it is started only once it may run.
+        report: called at each death, with the exit code and the end of the log, and at each return.
+        restarted: called after each restart (the process id has changed).
+        hold: returns why the part must not run at present, None if it may. If it is running it is then
+            stopped cleanly, and it is started only once it may run.
 
     Attributes:
-        held: why it does not run just now, None where nothing keeps it from running.
+        held: why it does not run at present; None if nothing keeps it from running.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SupervisedPart:
             except ProcessFailedError as error:
                 self._report(str(error))
                 continue
-            except Exception as error:  # no room for its log, no process left: it is tried again
+            except Exception as error:  # no space for its log, no process left: retried
                 log.exception("%s could not be started", name)
                 self._report(f"{name} could not be started: {error!r}")
                 continue
@@ -109,7 +109,7 @@ class SupervisedPart:
             self._report(f"{name} is ready again")
 
     async def _run_out(self) -> bool:
-        """Wait until the child has ended; tell whether it was stopped because it may no longer run."""
+        """Wait until the child has ended; return whether it was stopped because it may no longer run."""
         while self.child.running:
             if (why := self._hold()) is not None:
                 self._ready = False
@@ -123,7 +123,7 @@ class SupervisedPart:
         return False
 
     async def _until_allowed(self) -> None:
-        """Wait until the part may run, and say why it may not."""
+        """Wait until the part may run, and report why it may not."""
         name = self.child.spec.name
         while (why := self._hold()) is not None:
             if self.held is None:
@@ -135,7 +135,7 @@ class SupervisedPart:
             self._report(f"{name} may run again; starting it")
 
     def _report(self, line: str) -> None:
-        """Tell of it; whatever becomes of those who hear it, the part is kept running."""
+        """Report a line; if reporting fails, the part is kept running all the same."""
         try:
             self._tell(line)
         except Exception:

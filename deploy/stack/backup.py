@@ -1,10 +1,11 @@
-"""Copies the folder of the local stack so that the copy is whole, also while the stack runs.
+"""Copies the folder of the local stack consistently, even while the stack runs.
 
-A copy file by file of parts that go on is none: one part's files are then of an earlier time than another's,
-and ClickHouse lacks what Kafka says is stored, or has what Kafka has never heard of. So all parts stand still
-(SIGSTOP) while their files are copied: the copy is what would be there had all been killed at that moment,
-and from that they recover. Orchestrator nodes go on: what they record meanwhile waits in their outboxes, for
-the broker stands still as well. Whatever was recorded before is in the broker's files or in its outbox.
+Copying the files of running parts one by one is no backup: one part's files would be older than another's,
+and ClickHouse would lack what Kafka says is stored, or have what Kafka has never heard of. So all parts are
+paused (SIGSTOP) while their files are copied: the copy is what would be there had all been killed at that
+moment, and from that they recover. Orchestrator nodes keep running: what they record meanwhile waits in their
+outboxes, because the broker is paused as well. Whatever was recorded before is in the broker's files or in
+its outbox.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from evometrics.deploy.stack.copying import copy_folder, size_on_disk
 from evometrics.deploy.stack.stackfile import LOCK_FILE, STACK_FILE, ProcessMark, load, lock_data, read_stack
 from evometrics.schemas.errors import EvometricsError
 
-#: What tells of a stack that runs; none runs on the copy.
+#: Files that describe a running stack; none runs on the copy.
 OF_THE_RUNNING = frozenset({STACK_FILE, LOCK_FILE})
 STORES = ("kafka", "clickhouse")
 STOP_SECONDS = 10.0
-#: Lets parts go on should this process be killed: it waits for the end of its input.
+#: Resumes the parts should this process be killed: it waits for the end of its input.
 GUARD = """
 import os, signal, sys
 sys.stdin.read()
@@ -44,7 +45,7 @@ for pid in sys.argv[1:]:
 
 
 class BackupFailed(EvometricsError, RuntimeError):
-    """There is no whole copy; the message says why, and the way out."""
+    """There is no complete copy; the message says why, and the way out."""
 
 
 class Interrupted(Exception):
@@ -52,9 +53,9 @@ class Interrupted(Exception):
 
 
 async def backup(data: Path, target: Path) -> float:
-    """Copy a stack's folder to `target`, which must not be there yet; return how many seconds it stood still.
+    """Copy a stack's folder to `target`, which must not exist yet; return how many seconds it was paused.
 
-    Raises `BackupFailed`, `StackRunningError` where a stack is just starting on it, or OSError.
+    Raises `BackupFailed`, `StackRunningError` if a stack is just starting on it, or OSError.
     """
     ended = threading.Event()
 
@@ -73,7 +74,7 @@ async def backup(data: Path, target: Path) -> float:
 
 
 def copy(data: Path, target: Path, check: Callable[[], None]) -> float:
-    """As `backup`; `check` raises where it is to end."""
+    """As `backup`; `check` raises if it is to end."""
     data, target = data.resolve(), target.resolve()
     if not data.is_dir():
         raise BackupFailed(f"{data} is no folder of a stack: name it with --data")
@@ -100,14 +101,17 @@ def copy(data: Path, target: Path, check: Callable[[], None]) -> float:
 
 
 def free_space(target: Path) -> int:
-    """Return how many bytes there is room for where a folder is to be made."""
+    """Return the number of free bytes where a folder is to be created."""
     there = next(parent for parent in target.parents if parent.is_dir())
     return shutil.disk_usage(there).free
 
 
 @contextlib.contextmanager
 def standing_still(data: Path) -> Iterator[None]:
-    """Have nothing write to a stack's folder but nodes to their outboxes. Raises `BackupFailed`."""
+    """Keep all but nodes from writing to a stack's folder. Raises `BackupFailed`.
+
+    Nodes still write to their outboxes.
+    """
     if read_stack(data) is None:
         lock = lock_data(data)
         try:
@@ -130,7 +134,7 @@ def standing_still(data: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def paused(parts: Mapping[str, ProcessMark]) -> Iterator[None]:
-    """Let processes and what they have started stand still; they go on whatever becomes of this one."""
+    """Pause processes and those they have started; they resume whatever happens to this one."""
     command = [sys.executable, "-I", "-S", "-c", GUARD, *(str(mark.pid) for mark in parts.values())]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as guard:
         assert guard.stdin is not None
@@ -143,7 +147,7 @@ def paused(parts: Mapping[str, ProcessMark]) -> Iterator[None]:
 
 
 def stop(name: str, mark: ProcessMark) -> None:
-    """Stop a part; returns once it stands still. Raises `BackupFailed` where it does not run."""
+    """Pause a part; return once it is stopped. Raises `BackupFailed` if it does not run."""
     deadline = time.monotonic() + STOP_SECONDS
     process = mark.process()
     with contextlib.suppress(OSError, psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""Copies a folder whose files may be in use: SQLite's as SQLite copies them, all others with their holes."""
+"""Copies a folder whose files may be in use: SQLite files through SQLite, all others with their holes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SQLITE = b"SQLite format 3\0"
-#: What lies beside a SQLite file: its log, the log's index, and the lock of an outbox.
+#: Suffixes of the files beside a SQLite file: its log, the log's index, and the lock of an outbox.
 LOG, INDEX, LOCK = "-wal", "-shm", ".lock"
 CHUNK_BYTES = 1024 * 1024
-#: What `st_blocks` counts in, whatever the file system's blocks are.
+#: The unit of `st_blocks`, whatever the file system's block size.
 BLOCK_BYTES = 512
 
 
 def size_on_disk(folder: Path, left_out: frozenset[str]) -> int:
-    """Return how many bytes the files of a folder take."""
+    """Return the bytes that a folder's files take on disk."""
     total = 0
     for path in files(folder, left_out):
         with contextlib.suppress(FileNotFoundError):
@@ -29,10 +29,10 @@ def size_on_disk(folder: Path, left_out: frozenset[str]) -> int:
 
 
 def copy_folder(source: Path, target: Path, left_out: frozenset[str], check: Callable[[], None]) -> None:
-    """Copy a folder but for some names at its top.
+    """Copy a folder except some names at its top level.
 
-    `check` is called before each file, and ends the copy by what it raises. A file that its owner deletes
-    meanwhile is left out, as if it had been deleted before.
+    `check` is called before each file, and ends the copy by raising. A file that its owner deletes meanwhile
+    is left out, as if it had been deleted before.
     """
     for folder in folders(source, left_out):
         (target / folder.relative_to(source)).mkdir(parents=True)
@@ -43,7 +43,8 @@ def copy_folder(source: Path, target: Path, left_out: frozenset[str], check: Cal
         with contextlib.suppress(FileNotFoundError):
             if database_of(path) in databases:  # by their names they come after it
                 if path.name.endswith(LOCK):
-                    # it counts what the outbox holds, which has changed meanwhile: an empty one says nothing
+                    # it counts the outbox's contents, which have changed meanwhile: an empty one makes no
+                    # claim
                     to.touch(mode=0o600)
             elif is_database(path) and copy_database(path, to):
                 databases.add(path)
@@ -52,7 +53,7 @@ def copy_folder(source: Path, target: Path, left_out: frozenset[str], check: Cal
 
 
 def files(folder: Path, left_out: frozenset[str]) -> Iterator[Path]:
-    """Yield everything in and below a folder that is no folder, each folder's in order of their names."""
+    """Yield everything in and below a folder except folders, each folder's in order of their names."""
     for parent in folders(folder, left_out):
         with os.scandir(parent) as entries:
             names = sorted(entry.name for entry in entries if not entry.is_dir(follow_symlinks=False))
@@ -68,7 +69,7 @@ def folders(folder: Path, left_out: frozenset[str]) -> Iterator[Path]:
 
 
 def database_of(path: Path) -> Path | None:
-    """Return the SQLite file that a file goes along with, None where its name is not such a one's."""
+    """Return the SQLite file that a file belongs to, None if its name does not match."""
     for ending in (LOG, INDEX, LOCK):
         if path.name.endswith(ending) and path.name != ending:
             return path.with_name(path.name.removesuffix(ending))
@@ -76,7 +77,7 @@ def database_of(path: Path) -> Path | None:
 
 
 def is_database(path: Path) -> bool:
-    """Tell whether a file is a SQLite database."""
+    """Return whether a file is a SQLite database."""
     if not stat.S_ISREG(path.lstat().st_mode):
         return False
     with path.open("rb") as file:
@@ -84,7 +85,7 @@ def is_database(path: Path) -> bool:
 
 
 def copy_database(source: Path, target: Path) -> bool:
-    """Copy a database as it is at one moment, whoever writes to it; False where SQLite can't read it."""
+    """Copy a database as of one moment, whoever writes to it; return False if SQLite can't read it."""
     try:
         with (
             contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as one,
@@ -99,7 +100,7 @@ def copy_database(source: Path, target: Path) -> bool:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file, or a link as it is; what is neither, as a socket, is left out."""
+    """Copy a file, or a link as a link; anything else, such as a socket, is left out."""
     kind = source.lstat().st_mode
     if stat.S_ISLNK(kind):
         target.symlink_to(source.readlink())
@@ -109,7 +110,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def copy_bytes(source: Path, target: Path) -> None:
-    """Copy what a file holds; what was never written of it takes no space in the copy either."""
+    """Copy a file's contents; its holes stay holes in the copy."""
     with source.open("rb", buffering=0) as file, target.open("xb", buffering=0) as copy:
         number, size, at = file.fileno(), os.fstat(file.fileno()).st_size, 0
         while at < size:
@@ -123,6 +124,6 @@ def copy_bytes(source: Path, target: Path) -> None:
             copy.seek(at)
             while at < end and (part := os.pread(number, min(CHUNK_BYTES, end - at), at)):
                 at += copy.write(part)
-            if at < end:  # it was cut meanwhile
+            if at < end:  # it was truncated meanwhile
                 break
         copy.truncate(size)

@@ -1,9 +1,9 @@
-"""The disks of the stack's data: who may run on them, and a warning before they are full.
+"""The disks of the stack's data: which parts may run on them, and a warning before they are full.
 
-Kafka on a full disk dies. Started there again it takes its own logs for damaged, since it can't write to
-them, begins an empty metadata log, and deletes all topics as strays (seen with 4.4, one node). So it is
-stopped in good order while there is still room, which keeps the nodes' events in their outboxes, and started
-when there is room again.
+Kafka dies on a full disk. Restarted there it takes its own logs for damaged, since it can't write to them,
+begins an empty metadata log, and deletes all topics as strays (seen with 4.4, one node). So it is stopped
+cleanly while there is still space, which keeps the nodes' events in their outboxes, and started when there is
+space again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ POLL_SECONDS = 1.0
 
 
 class Reserve:
-    """The room that the disk of a part's folder must have for the part to run."""
+    """The free space that the disk of a part's folder must have for the part to run."""
 
     def __init__(self, folder: Path, settings: DiskSettings) -> None:
         self.folder = folder
@@ -30,7 +30,7 @@ class Reserve:
         self.lacking = False
 
     def lacks(self) -> str | None:
-        """Return why the part must not run just now; None where it may, or the system does not say."""
+        """Return why the part must not run at present; None if it may, or the system does not say."""
         try:
             space = space_of(self.folder)
         except OSError:
@@ -46,7 +46,7 @@ class Reserve:
         )
 
     async def until_there(self, name: str, tell: Callable[[str], None]) -> None:
-        """Wait until there is room, and say what is waited for."""
+        """Wait until there is enough space, reporting the wait."""
         told = False
         while (why := self.lacks()) is not None:
             if not told:
@@ -56,12 +56,12 @@ class Reserve:
 
 
 class DiskWatch:
-    """Warns before the disks of folders are full, each disk once a spell.
+    """Warns before the disks of folders are full, once per disk until it has recovered.
 
     Args:
         folders: by the name of the part whose data they hold.
-        settings: what is kept free.
-        tell: is told.
+        settings: the space to keep free.
+        tell: receives the warnings.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class DiskWatch:
         self.low: dict[int, LowDisk] = {}
 
     async def run(self) -> None:
-        """Look for ever; whatever becomes of a look, another follows."""
+        """Check forever; an error in one check does not prevent the next."""
         while True:
             try:
                 self.look()
@@ -82,7 +82,7 @@ class DiskWatch:
             await asyncio.sleep(WATCH_SECONDS)
 
     def look(self) -> None:
-        """Look at each disk once."""
+        """Check each disk once."""
         disks: dict[int, list[str]] = {}
         for name, folder in self.folders.items():
             if folder.is_dir():

@@ -57,7 +57,7 @@ class StackSettings:
     disk: DiskSettings = field(default_factory=DiskSettings)
 
     def __post_init__(self) -> None:
-        # Of two, the quorum of controllers is gone with either one.
+        # With two, the loss of either one ends the controllers' quorum.
         reason = "a local cluster has 1 broker or 3"
         require(self.nodes in (1, 3), "local_brokers", self.local_brokers, reason)
         if self.external_brokers is not None:
@@ -71,7 +71,7 @@ class StackSettings:
 
     @property
     def nodes(self) -> int:
-        """Kafka nodes that a stack without another Kafka runs."""
+        """Number of Kafka nodes in a stack without an external Kafka."""
         return 1 if self.local_brokers is None else self.local_brokers
 
 
@@ -80,13 +80,13 @@ class LocalStack:
 
     Args:
         settings: what to run.
-        prepare: makes topics, database and tables once broker and ClickHouse answer.
-        progress: is told a line for each step, and of each part that dies with the end of its log.
-        worker_flags: further flags of the workers' command lines, by `stream` and `sink`.
+        prepare: creates topics, database and tables once broker and ClickHouse answer.
+        progress: called with a line for each step, and, when a part dies, with the end of its log.
+        worker_flags: additional flags of the workers' command lines, by `stream` and `sink`.
 
     After `start` the addresses are in `addresses` and in `<data>/stack.json`. `start` raises
-    `StackRunningError`, `MissingPartError`, `ProcessFailedError` or what `prepare` raises, and leaves
-    nothing running then.
+    `StackRunningError`, `MissingPartError`, `ProcessFailedError` or what `prepare` raises; in that case
+    nothing is left running.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class LocalStack:
     def children(self) -> dict[str, ChildProcess]:
         """The process of each part, by name: `kafka` or `kafka-1` to `kafka-3`, `clickhouse`, `stream-1`, ...
 
-        One that dies is started again by the stack.
+        A process that dies is restarted by the stack.
         """
         return {part.child.spec.name: part.child for part in [*self._stores, *self._workers]}
 
@@ -183,12 +183,12 @@ class LocalStack:
                     "to have a broker started here."
                 )
             self._progress(f"kafka at {brokers} answers")
-        # All at a time: a node is in service once most of them have found each other.
+        # All at once: a node is in service only once most of them have found each other.
         await all_of(*(self._start_node(node, nodes) for node in nodes))
 
     async def _start_node(self, node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> None:
         reserve = Reserve(node.folder, self._settings.disk)
-        await reserve.until_there("kafka", self._progress)  # to prepare it writes as well
+        await reserve.until_there("kafka", self._progress)  # preparing it writes as well
         spec = await prepare_node(node, nodes, self._data / "logs", self._progress)
         await self._start_part(spec, self._stores, f" on {node.address}", reserve.lacks)
 
@@ -216,7 +216,7 @@ class LocalStack:
         if kind == "sink":
             argv += ["--clickhouse-url", self.addresses.clickhouse_url]
         else:
-            # Its name in the group, the same after a restart: it gets its partitions back at once.
+            # The same name in the group after a restart: the worker gets its partitions back at once.
             argv += ["--instance", name]
         argv += self._worker_flags.get(kind, ())
         return ProcessSpec(
@@ -254,7 +254,7 @@ class LocalStack:
 
 
 async def all_of(*starts: Coroutine[None, None, None]) -> None:
-    """Await all at a time; where one fails the others are cancelled and its error is raised."""
+    """Await all concurrently; if one fails, cancel the others and raise its error."""
     tasks = [asyncio.create_task(start) for start in starts]
     try:
         await asyncio.gather(*tasks)

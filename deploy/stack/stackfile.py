@@ -24,12 +24,12 @@ class StackRunningError(EvometricsError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class StackAddresses:
-    """Where the parts of a running stack answer.
+    """Addresses of the parts of a running stack.
 
     Attributes:
         brokers: `host:port` of the broker, several separated by commas.
         clickhouse_url: ClickHouse's HTTP interface.
-        metrics_urls: Prometheus text of each stream worker and sink, by the part's name.
+        metrics_urls: URL of the Prometheus metrics of each stream worker and sink, by the part's name.
         data: the stack's folder.
     """
 
@@ -41,18 +41,18 @@ class StackAddresses:
 
 @dataclass(frozen=True, slots=True)
 class ProcessMark:
-    """A process for certain: its id alone may have passed on to another."""
+    """Identifies a process beyond doubt: an id alone may have been reused."""
 
     pid: int
     started: float
 
     @classmethod
     def of(cls, pid: int) -> ProcessMark:
-        """The mark of a running process; raises `psutil.NoSuchProcess`."""
+        """Return the mark of a running process; raises `psutil.NoSuchProcess`."""
         return cls(pid, psutil.Process(pid).create_time())
 
     def process(self) -> psutil.Process | None:
-        """The process, None where it has ended."""
+        """The process, None if it has ended."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < START_TOLERANCE_SECONDS
@@ -64,7 +64,7 @@ class ProcessMark:
 def lock_data(data: Path) -> int:
     """Take the data folder for this process, until the descriptor is closed or the process ends.
 
-    Raises `StackRunningError` where a live stack has it.
+    Raises `StackRunningError` if a live stack has it.
     """
     data.mkdir(parents=True, exist_ok=True)
     lock = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
@@ -81,7 +81,7 @@ def lock_data(data: Path) -> int:
 
 
 def write_stack(addresses: StackAddresses, parts: Mapping[str, int], ready: bool) -> None:
-    """Note the stack of this process: its addresses and the process ids of its parts. Whole or not at all."""
+    """Write the addresses of this process's stack and the process ids of its parts, atomically."""
     marks = {}
     for name, pid in parts.items():
         try:
@@ -102,7 +102,7 @@ def write_stack(addresses: StackAddresses, parts: Mapping[str, int], ready: bool
 
 
 def read_stack(data: Path) -> StackAddresses | None:
-    """The addresses of the stack that runs on `data`; None where none does or it is still starting."""
+    """Return the addresses of the stack that runs on `data`; None if none does or it is still starting."""
     noted = load(data)
     if not noted.get("ready") or ProcessMark(**noted["owner"]).process() is None:
         return None
@@ -110,7 +110,7 @@ def read_stack(data: Path) -> StackAddresses | None:
 
 
 def end_leftovers(data: Path) -> list[str]:
-    """Kill what a killed stack left running (where the kernel does not); the names of these parts."""
+    """Kill what a killed stack left running (where the kernel does not); return the names of these parts."""
     ended = []
     for name, mark in load(data).get("parts", {}).items():
         process = ProcessMark(**mark).process()
@@ -123,12 +123,12 @@ def end_leftovers(data: Path) -> list[str]:
 
 
 def remove_stack(data: Path) -> None:
-    """Forget the stack that ran here."""
+    """Remove the stack's entry once it has ended."""
     (data / STACK_FILE).unlink(missing_ok=True)
 
 
 def load(data: Path) -> dict[str, Any]:
-    """What `stack.json` holds, nothing where there is none."""
+    """Return the content of `stack.json`, empty if there is none."""
     try:
         noted = json.loads((data / STACK_FILE).read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A connection to ClickHouse: sessions, clusters, inserts by blocks.
+"""Access to ClickHouse: clients, clusters, inserts by blocks.
 
 Imports the settings and the contract.
 """

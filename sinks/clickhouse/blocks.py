@@ -1,15 +1,15 @@
 """Joins Avro datums into a container that ClickHouse decodes itself: no event is decoded in Python.
 
 A record's encoding is its fields' encodings one after another, so `varint(partition) varint(offset)
-varint(timestamp)` before a datum is a record of a wrapper schema with three fields more. A container is
-a header (schema, sync marker) and blocks of `count, size, records, sync marker` (Avro specification,
-"Object Container Files"). Here each message has a block of its own: size and marker then hold a reader
-to the message's end, so a damaged message can't be read into its neighbour, any choice of blocks is a
-container, and ClickHouse reads as many rows per second as from large blocks.
+varint(timestamp)` before a datum is a record of a wrapper schema with three additional fields. A container is
+a header (schema, sync marker) and blocks of `count, size, records, sync marker` (Avro specification, "Object
+Container Files"). Here each message has a block of its own: size and marker then confine a reader to the
+message, so a damaged message can't be read into its neighbour, any choice of blocks is a container, and
+ClickHouse reads as many rows per second as from large blocks.
 
-After the datum comes the topic's name, as the column `_topic`: a reader takes what follows the fields it
-knows without a word, so a datum that is shorter or longer than its message shows in that column, which
-the tables' constraint compares.
+After the datum comes the topic's name, as the column `_topic`: a reader silently takes whatever follows the
+fields it knows, so a datum that is shorter or longer than its message shows in that column, which the tables'
+constraint compares.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ END: list[dict[str, Any]] = [{"name": "_topic", "type": "string"}]
 
 @dataclass(frozen=True, slots=True)
 class ContainerFormat:
-    """What the containers of one writer schema have in common.
+    """The common parts of the containers of one writer schema.
 
     Attributes:
         header: the container's beginning, up to its first block.
@@ -56,7 +56,7 @@ def container_format(schema: WriterSchema) -> ContainerFormat:
 
 
 def block_end(topic: str) -> bytes:
-    """Return what comes after the datum in each block (`write_block`) of a topic."""
+    """Return the end of a topic's blocks, after the datum (`write_block`)."""
     return write_text(topic) + SYNC
 
 

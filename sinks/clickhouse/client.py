@@ -1,4 +1,4 @@
-"""Opens ClickHouse clients and tells what a ClickHouse error means for the one who gets it."""
+"""Opens ClickHouse clients and explains ClickHouse's errors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from evometrics.sinks.settings import ClickHouseSettings
 
 CONNECT_SECONDS = 5
 REQUEST_SECONDS = 300
-#: What a request can fail with: refused by ClickHouse, or not answered at all.
+#: Errors of a request: refused by ClickHouse, or not answered at all.
 CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError)
 
-#: ClickHouse error codes that say that the data of an insert is at fault, so that trying again can't
-#: help (src/Common/ErrorCodes.cpp). Every other error, known or not, is tried again.
+#: ClickHouse error codes for an insert whose data are at fault, so that a retry can't help
+#: (src/Common/ErrorCodes.cpp). All other errors, known or not, are retried.
 BAD_DATA_CODES = frozenset(
     {
         6,  # CANNOT_PARSE_TEXT
@@ -43,19 +43,19 @@ BAD_DATA_CODES = frozenset(
         1001,  # STD_EXCEPTION: what the Avro library throws
     }
 )
-#: In the text where the Avro library refuses the bytes, under whichever code the server sends it.
+#: Part of the error text if the Avro library refuses the bytes, whatever code the server sends.
 AVRO_EXCEPTION = "avro::Exception"
 
 
 class ClickHouseUnavailable(EvometricsError, ConnectionError):
-    """ClickHouse can't be used just now; the message names its address and a way out."""
+    """ClickHouse can't be used at present; the message names its address and a way out."""
 
 
 async def open_client(settings: ClickHouseSettings, *, database: str | None = None) -> AsyncClient:
     """Return a connected client for `settings.database` (or another one); close it when done.
 
-    The client may be used by several tasks at once. Raises `ClickHouseUnavailable` within seconds where
-    nothing answers, the user is refused or the database is not there.
+    The client may be used by several tasks at once. Raises `ClickHouseUnavailable` within seconds if nothing
+    answers, the user is refused or the database does not exist.
     """
     parts = urlsplit(settings.url)
     name = settings.database if database is None else database
@@ -94,7 +94,7 @@ def explain(settings: ClickHouseSettings, error: BaseException) -> str:
 
 
 def remedy(error: BaseException, settings: ClickHouseSettings) -> str | None:
-    """Return what to do about an error that ClickHouse answered with; None where nobody can tell."""
+    """Return what to do about an error that ClickHouse answered with; None if unknown."""
     code = error_code(error)
     if code in (516, 192, 194):
         return f"user {settings.user!r} was refused: set EVOMETRICS_CLICKHOUSE_USER and _PASSWORD"
@@ -113,11 +113,11 @@ def remedy(error: BaseException, settings: ClickHouseSettings) -> str | None:
 
 
 def error_code(error: BaseException) -> int | None:
-    """Return ClickHouse's error number, None where the error is not ClickHouse's."""
+    """Return ClickHouse's error number, None if the error is not ClickHouse's."""
     return error.code if isinstance(error, DatabaseError) else None
 
 
 def is_bad_data(error: BaseException) -> bool:
-    """Tell whether an insert failed because of what was in it."""
+    """Return whether an insert failed because of its data."""
     code = error_code(error)
     return code in BAD_DATA_CODES or (code is not None and AVRO_EXCEPTION in str(error))

@@ -1,13 +1,13 @@
-"""Makes a statement for one ClickHouse server into those that do the same on a cluster.
+"""Translates a statement for one ClickHouse server into statements that do the same on a cluster.
 
 A storage table `<table>_rows` becomes two. Each shard keeps its part of the rows in `<table>_rows_local`, a
 replicated table; `<table>_rows` is a Distributed table over all of them, through which the views read and the
-sink inserts, so that neither has to know of the cluster. What belongs to storage (constraints, settings,
-codecs, TTL) goes to the local tables alone; what changes a column's name or type goes to both.
+sink inserts, so that neither has to know of the cluster. Whatever concerns storage (constraints, settings,
+codecs, TTL) goes only to the local tables; changes of a column's name or type go to both.
 
 ReplacingMergeTree replaces rows, and FINAL picks among them, within a shard. So all copies of an event must
-be on one: the sharding key is the agent where the table is sorted by it first, as every copy names the same
-one, else the event's id.
+be on one: the sharding key is the agent if the table is sorted by it first, as every copy names the same one,
+else the event's id.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 
 from evometrics.schemas.errors import EvometricsError
 
-#: What stands for itself and is no syntax: quoted text and comments.
+#: Text that is not parsed: quoted text and comments.
 OPAQUE = re.compile(r"'(?:[^'\\]|\\.|'')*'|`[^`]*`|--[^\n]*", re.DOTALL)
 BLANK = "\0"
 START = r"[\s\0]*"
@@ -34,16 +34,16 @@ SORTED_BY_AGENT = re.compile(r"^ORDER BY \(agent_id\b", re.MULTILINE)
 TABLE_COMMENT = re.compile(r"^COMMENT (?P<text>\0+)", re.MULTILINE)
 WINDOW = re.compile(r"\bnon_(?=replicated_deduplication_window\b)")
 
-#: Commands of ALTER TABLE that concern storage alone.
+#: Commands of ALTER TABLE that concern only storage.
 LOCAL_COMMAND = re.compile(
     START
     + r"(?:(?:ADD|DROP) (?:CONSTRAINT|INDEX)\b|MODIFY (?:SETTING|TTL|COMMENT)\b|MODIFY COLUMN \w+ CODEC\()"
 )
-#: Those that change what can be read and inserted.
+#: Commands that change what can be read and inserted.
 COLUMN_COMMAND = re.compile(START + r"(?:ADD|MODIFY|COMMENT) COLUMN\b")
 
 SHARD_PATH = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'"
-#: Of a table of which every server of the cluster, whatever its shard, keeps a copy.
+#: Replication path of a table of which every server of the cluster, whatever its shard, keeps a copy.
 SHARED_PATH = "'/clickhouse/tables/{database}/{table}', '{shard}-{replica}'"
 
 
@@ -52,10 +52,10 @@ class UnknownStatement(EvometricsError, ValueError):
 
 
 def for_cluster(statement: str, cluster: str) -> list[str]:
-    """Return what to run on a cluster in the place of a statement for one server.
+    """Return the statements to run on a cluster instead of a statement for one server.
 
-    `{database}`, `{table}`, `{shard}` and `{replica}` in what comes back are macros, which each server fills
-    in: put the database's name in the place of the project's own `{database}` before.
+    `{database}`, `{table}`, `{shard}` and `{replica}` in the result are macros, which each server fills in:
+    substitute the project's own `{database}` beforehand.
 
     Raises `UnknownStatement`.
     """
@@ -75,17 +75,17 @@ def for_cluster(statement: str, cluster: str) -> list[str]:
 
 
 def outline(statement: str) -> str:
-    """Return a statement with quoted text and comments blanked out, each character at its place."""
+    """Return a statement with quoted text and comments blanked out; all else keeps its position."""
     return OPAQUE.sub(lambda match: BLANK * len(match[0]), statement)
 
 
 def on(cluster: str) -> str:
-    """Return the clause that has each server of the cluster run the statement."""
+    """Return the clause that runs the statement on each server of the cluster."""
     return f" ON CLUSTER '{cluster}'"
 
 
 def inserted(text: str, position: int, more: str) -> str:
-    """Return a text with more in it, from a position on."""
+    """Return a text with more text inserted at a position."""
     return text[:position] + more + text[position:]
 
 
@@ -106,7 +106,7 @@ def replicated(statement: str, path: str) -> str:
 
 
 def distributed(statement: str, shape: str, kind: re.Match[str], cluster: str) -> str:
-    """Return the CREATE TABLE of the table over all shards of a storage table."""
+    """Return the CREATE TABLE of the Distributed table over all shards of a storage table."""
     database, table = kind["database"], kind["table"]
     key = "agent_id" if SORTED_BY_AGENT.search(shape) else "event_id"
     comment = TABLE_COMMENT.search(shape)
@@ -118,7 +118,7 @@ def distributed(statement: str, shape: str, kind: re.Match[str], cluster: str) -
 
 
 def altered(statement: str, shape: str, kind: re.Match[str], cluster: str) -> list[str]:
-    """Return the ALTER TABLE of the local tables and, where columns change, that of the Distributed one."""
+    """Return the ALTER TABLE of the local tables and, if columns change, that of the Distributed one."""
     columns = []
     for start, end in commands(shape, kind.end()):
         if LOCAL_COMMAND.match(shape, start, end):
@@ -151,6 +151,6 @@ def commands(shape: str, start: int) -> list[tuple[int, int]]:
 
 
 def first_line(statement: str) -> str:
-    """Return the first line of a statement that is no comment."""
+    """Return the first line of a statement that is not a comment."""
     lines = (line.strip() for line in statement.splitlines())
     return next((line for line in lines if line and not line.startswith("--")), "")

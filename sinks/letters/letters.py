@@ -1,7 +1,7 @@
-"""Reads the dead letters as an operator sees them: by source message, with what was retried.
+"""Reads the dead letters as an operator sees them: by source message, with its retries.
 
-What the stream and the sink say of one message are two letters of one `MessageSource`. A retry is recorded
-as a system event of type `dead_letter_retried`; no stored row is ever changed.
+The reports of stream and sink on one message are two letters of one `MessageSource`. A retry is recorded as a
+system event of type `dead_letter_retried`; no stored row is ever changed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from evometrics.sinks.settings import ClickHouseSettings
 RETRIED = "dead_letter_retried"
 #: Messages that are read at a time, without their bytes.
 LISTED_MESSAGES = 5000
-#: Messages that are read at a time with their bytes, and how many of these.
+#: Limits for messages that are read at a time with their bytes: number, and total size.
 PAGE_MESSAGES = 2000
 PAGE_BYTES = 8_000_000
 
-#: What a retry was of.
+#: The message that a retry was of.
 SOURCE_OF_RETRY = """JSONExtractString(data, 'source_topic') AS source_topic,
         JSONExtract(data, 'source_partition', 'Int32') AS source_partition,
         JSONExtract(data, 'source_offset', 'Int64') AS source_offset"""
-#: The messages meant, of which only what is small is read. `place` orders them: ascending, the newest first.
+#: The selected messages; reads only small columns. `place` orders them: ascending, the newest first.
 SOURCES_SQL = """
 SELECT source_topic, source_partition, source_offset, max(toUnixTimestamp64Micro(occurred_at)) AS at,
     (-at, source_topic, source_partition, -source_offset) AS place
@@ -89,7 +89,7 @@ class MessageSource(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """What one stage said of a message."""
+    """One stage's report on a message."""
 
     stage: str
     event_id: str
@@ -98,7 +98,7 @@ class Letter(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """That a message was sent again: when (microseconds), by whom, and where it went in its topic."""
+    """A retry of a message: when (microseconds), by whom, and its new place in the topic."""
 
     at: int
     node_id: str
@@ -112,9 +112,9 @@ class DeadMessage:
 
     Attributes:
         source: where it was read.
-        agent_id: its key as text, empty where it has none or it is no text.
+        agent_id: its key as text, empty if it has none or it is not text.
         at: its broker timestamp, microseconds since 1970.
-        size: bytes of its value that are kept; None where it has no value.
+        size: bytes of its value that are kept; None if it has no value.
         letters: one for each stage that gave up on it.
         retries: when it was sent again, oldest first.
     """
@@ -133,13 +133,13 @@ class DeadMessage:
 
     @property
     def whole_size(self) -> int | None:
-        """How large the message was, where only its beginning is kept; else None."""
+        """The message's original size if only its beginning is kept; else None."""
         found = [int(cut[1]) for letter in self.letters if (cut := CUT.search(letter.reason))]
         return found[0] if found and found[0] != self.size else None
 
     @property
     def whole_key(self) -> int | None:
-        """How large the message's key was, where only its beginning is kept; else None."""
+        """The key's original size if only its beginning is kept; else None."""
         found = [int(cut[1]) for letter in self.letters if (cut := KEY_CUT.search(letter.reason))]
         return found[0] if found else None
 
@@ -152,7 +152,7 @@ class Bytes(NamedTuple):
 
 
 class LetterTotals(NamedTuple):
-    """How many messages there are, and how many of them were sent again."""
+    """Number of messages, and of those that were sent again."""
 
     messages: int
     retried: int
@@ -160,14 +160,14 @@ class LetterTotals(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which messages are meant; those that fit all that is given.
+    """Which messages are selected: those that match every given condition.
 
     Attributes:
         topic: their source topic.
-        stage: `stream` or `sink`, whichever else gave up on them too.
+        stage: `stream` or `sink`, even if the other one gave up on them too.
         since: only those that reached the broker at or after this, microseconds since 1970.
         event_ids: ids of letters; any letter of a message stands for the message.
-        open_only: leave out what was sent again.
+        open_only: leave out messages that were sent again.
     """
 
     topic: str | None = None
@@ -177,7 +177,7 @@ class Selection:
     open_only: bool = False
 
     def sources(self) -> tuple[str, dict[str, Any]]:
-        """Return the query for the messages meant, and its parameters."""
+        """Return the query for the selected messages, and its parameters."""
         where, having, given = ["1"], ["1"], dict[str, Any](retried=RETRIED)
         if self.topic is not None:
             where.append("source_topic = {topic:String}")
@@ -200,8 +200,8 @@ class Selection:
 class Letters:
     """The dead letters in ClickHouse.
 
-    Use it as an async context manager. Every call raises `ClickHouseUnavailable`, naming address and way
-    out, where ClickHouse does not answer.
+    Use it as an async context manager. Every call raises `ClickHouseUnavailable`, naming address and way out,
+    if ClickHouse does not answer.
     """
 
     def __init__(self, settings: ClickHouseSettings) -> None:
@@ -217,9 +217,9 @@ class Letters:
             await self.client.close()
 
     async def find(self, selection: Selection) -> list[DeadMessage]:
-        """Return the messages meant, newest first: for a selection of few.
+        """Return the selected messages, newest first; for selections of few messages.
 
-        Raises `NoSuchLetter` where an id is given that no letter has (or not with the other conditions).
+        Raises `NoSuchLetter` if an id is given that no letter has (or not with the other conditions).
         """
         found = [message async for page in self.pages(selection) for message in page]
         known = {letter.event_id for message in found for letter in message.letters}
@@ -231,7 +231,7 @@ class Letters:
         return found
 
     async def count(self, selection: Selection) -> LetterTotals:
-        """Count the messages meant."""
+        """Count the selected messages."""
         sources, given = selection.sources()
         sql = (
             f"SELECT count(), countIf((source_topic, source_partition, source_offset) IN ({RETRIED_SQL})) "
@@ -243,10 +243,10 @@ class Letters:
     async def pages(
         self, selection: Selection, limit: int | None = None, *, oldest_first: bool = False
     ) -> AsyncIterator[list[DeadMessage]]:
-        """Return up to `limit` of the messages meant, newest first, `LISTED_MESSAGES` at a time.
+        """Yield up to `limit` of the selected messages, newest first, `LISTED_MESSAGES` at a time.
 
-        Which these are is asked once: what becomes a dead letter later is not among them, and each page
-        costs the same however many there are.
+        They are determined once: later dead letters are not among them, and each page costs the same however
+        many there are.
         """
         with TemporaryFile("w+", encoding="utf-8") as places:
             await self.note_places(places, selection, limit, oldest_first)
@@ -262,10 +262,10 @@ class Letters:
     async def note_places(
         self, places: IO[str], selection: Selection, limit: int | None, oldest_first: bool
     ) -> None:
-        """Write the sources of the messages meant into a file, with their retries: a line of JSON a page.
+        """Write the selected messages' sources and retries into a file: one line of JSON per page.
 
-        They are written as they arrive, for a server gives up on a reader who takes his time, as one does
-        who sends each page to Kafka first; and in memory they would be as many as there are letters.
+        They are written as they arrive: a server gives up on a slow reader, such as one that sends each page
+        to Kafka first, and in memory they would be as many as there are letters.
         """
         sources, given = selection.sources()
         sql = PLACES_SQL.replace("{sources}", sources).replace("{source_of_retry}", SOURCE_OF_RETRY)
@@ -287,7 +287,7 @@ class Letters:
             places.write(json.dumps(page) + "\n")
 
     async def about(self, page: Mapping[MessageSource, tuple[Retry, ...]]) -> list[DeadMessage]:
-        """Return what is known of messages but for their bytes, given with their retries, in that order."""
+        """Return messages without their bytes, given with their retries, in that order."""
         wanted, given = wanted_sources(page)
         found = {
             source: DeadMessage(
@@ -298,11 +298,11 @@ class Letters:
             )
             if (source := MessageSource(*place)) in page
         }
-        # a row may run out (retention) between the two questions
+        # a row may expire (retention) between the two queries
         return [found[source] for source in page if source in found]
 
     async def messages(self, found: Sequence[DeadMessage]) -> AsyncIterator[list[tuple[DeadMessage, Bytes]]]:
-        """Return the messages with their bytes, in the same order, some megabytes at a time."""
+        """Yield the messages with their bytes, in the same order, some megabytes at a time."""
         for page in parts(found):
             wanted, given = wanted_sources([message.source for message in page])
             by_source = {
@@ -316,7 +316,6 @@ class Letters:
             yield [(message, by_source[message.source]) for message in page if message.source in by_source]
 
     async def rows(self, sql: str, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
-        """Return a query's rows."""
         assert self.client is not None, "enter it first"
         try:
             return (await self.client.query(sql, parameters=parameters)).result_rows
@@ -344,7 +343,7 @@ def wanted_sources(sources: Iterable[MessageSource]) -> tuple[str, dict[str, Any
 
 
 def parts(found: Sequence[DeadMessage]) -> list[list[DeadMessage]]:
-    """Return the messages in parts whose bytes fit into memory."""
+    """Split the messages into parts whose bytes fit into memory."""
     made: list[list[DeadMessage]] = []
     size = 0
     for message in found:
@@ -371,7 +370,7 @@ def retried_data(message: DeadMessage, partition: int, offset: int) -> str:
 
 
 def source_topic(name: str) -> str:
-    """Return a topic's name as given. Raises `SettingsError` naming those there are."""
+    """Return a topic's name as given. Raises `SettingsError` naming the existing ones."""
     try:
         return topic_named(name).name
     except KeyError as error:

@@ -1,8 +1,8 @@
-"""Sends dead messages again to where they came from, once the cause is gone.
+"""Sends dead messages again to their topics, once the cause is repaired.
 
-A message keeps its key and its bytes, so its event keeps its id: whatever of it was stored or computed
-before stays what it is, and the rest is added. What was sent again is recorded after Kafka has it: a
-crash in between leaves a message that is sent once more, which changes nothing that analysts see.
+A message keeps its key and its bytes, so its event keeps its id: whatever was stored or computed of it before
+remains, and the rest is added. A retry is recorded after Kafka has the message: a crash in between leaves a
+message that is sent once more, which changes nothing that analysts see.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RECORDED_SECONDS = 20.0
 
 
 class RetryFailed(EvometricsError, RuntimeError):
-    """Kafka did not take a message; the message names it and says what was done until then."""
+    """Kafka did not accept a message; the error names it and says what was done until then."""
 
 
 @dataclass(slots=True)
@@ -59,8 +59,8 @@ class RetryPlan:
     """What a retry does with each of some messages.
 
     Attributes:
-        send: what is sent again, with its bytes.
-        left: what is not, and why.
+        send: messages to send again, with their bytes.
+        left: messages to leave, and why.
     """
 
     send: list[tuple[DeadMessage, Bytes]]
@@ -70,10 +70,10 @@ class RetryPlan:
 async def plan_retry(letters: Letters, wire: WireFormat, selection: Selection) -> AsyncIterator[RetryPlan]:
     """Decide what to send again, oldest first, some messages at a time; changes nothing.
 
-    A message named by one of its ids is sent whatever became of it. Of the others, those that were sent
-    again are left, and those that would only become dead letters again. A message of which only the
-    beginning is kept can't be sent at all. What becomes a dead letter after the first plan is not among them:
-    a message that is sent again and is still bad would come again and again.
+    A message named by one of its ids is sent whatever its state. Of the others, those that were sent before
+    are left, and those that would only become dead letters again. A message of which only the beginning is
+    kept can't be sent at all. Letters that arrive after the first plan are not included: otherwise a message
+    that is still bad would be sent endlessly.
 
     Raises as `Letters.find`, and `RegistryUnavailable`.
     """
@@ -86,7 +86,7 @@ async def plan_retry(letters: Letters, wire: WireFormat, selection: Selection) -
 
 
 def plan_page(page: Sequence[tuple[DeadMessage, Bytes]], wire: WireFormat, by_id: bool) -> RetryPlan:
-    """Decide what to send again of some messages; blocking, for it may ask the registry."""
+    """Decide which of some messages to send again; blocking, as it may ask the registry."""
     plan = RetryPlan([], [])
     for message, content in page:
         reason = refusal(message, content, wire, by_id)
@@ -98,7 +98,7 @@ def plan_page(page: Sequence[tuple[DeadMessage, Bytes]], wire: WireFormat, by_id
 
 
 def refusal(message: DeadMessage, content: Bytes, wire: WireFormat, by_id: bool) -> str | None:
-    """Return why a message is not sent again, None where it is."""
+    """Return why a message is not sent again; None if it is."""
     if message.whole_size is not None or message.whole_key is not None:
         kept = f"only {message.size} of its {message.whole_size} bytes are"
         if message.whole_size is None:
@@ -117,7 +117,7 @@ def refusal(message: DeadMessage, content: Bytes, wire: WireFormat, by_id: bool)
 
 
 def unreadable(message: DeadMessage, content: Bytes, wire: WireFormat) -> str | None:
-    """Return why a message would be a dead letter again if it were sent now, None where it would not."""
+    """Return why a message would become a dead letter again if sent now; None if it would not."""
     if message.source.topic not in BY_NAME:
         return None
     try:
@@ -130,7 +130,7 @@ def unreadable(message: DeadMessage, content: Bytes, wire: WireFormat) -> str | 
 class Retrier:
     """Sends messages again and records it. Use it as an async context manager.
 
-    Entering raises `RetryFailed` where no broker answers within seconds.
+    Entering raises `RetryFailed` if no broker answers within seconds.
 
     Attributes:
         sent: how many messages were sent and recorded.
@@ -160,7 +160,7 @@ class Retrier:
         await self.producer.stop()
 
     async def send(self, messages: Sequence[tuple[DeadMessage, Bytes]]) -> None:
-        """Send messages of a plan again and record each. Raises `RetryFailed`; some may be sent then."""
+        """Send a plan's messages again and record each. Raises `RetryFailed`; some may have been sent."""
         try:
             await self.send_page(messages)
         except KafkaError as error:
@@ -171,7 +171,7 @@ class Retrier:
         self.sent += len(messages)
 
     async def send_page(self, page: Sequence[tuple[DeadMessage, Bytes]]) -> None:
-        """Send some messages, wait for Kafka to have them, then record them. Raises `KafkaError`."""
+        """Send some messages, wait until Kafka has them, then record them. Raises `KafkaError`."""
         waiting = []
         for message, content in page:
             partition = await self.partition(message, content)
@@ -195,7 +195,7 @@ class Retrier:
         await asyncio.gather(*recorded)
 
     async def partition(self, message: DeadMessage, content: Bytes) -> int | None:
-        """Return where a message without a key goes: its old partition. Others go where their key says."""
+        """Return a keyless message's old partition; None for other messages, whose key decides."""
         if content.key is not None:
             return None
         known = await self.producer.partitions_for(message.source.topic)
@@ -205,8 +205,8 @@ class Retrier:
 async def recorded(letters: Letters, messages: Sequence[DeadMessage], before: int) -> bool:
     """Wait until `Letters` shows messages as sent again after `before` (microseconds), or too long.
 
-    Until the sink has stored that they were, another retry would not know. Of many, give the first and the
-    last.
+    Until the sink has stored the retries, another retry would not know of them. Of many messages, pass the
+    first and the last.
     """
     ids = tuple(message.letters[0].event_id for message in messages)
     deadline = time.monotonic() + RECORDED_SECONDS
@@ -216,4 +216,4 @@ async def recorded(letters: Letters, messages: Sequence[DeadMessage], before: in
             return True
         if time.monotonic() > deadline:
             return False
-        await asyncio.sleep(0.2)  # waits for the sink, which is no retry: nothing failed
+        await asyncio.sleep(0.2)  # a wait for the sink, not a retry: nothing failed

@@ -1,4 +1,4 @@
-"""What a dead message's bytes are: a hex dump, which schema they name, and how far they can be read."""
+"""The bytes of a dead message: a hex dump, the schema that they name, and how far they can be read."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class LetterReading:
     """How far a value can be read.
 
     Attributes:
-        schema: `<record> v<number>` that its framing names; None where that can't be told.
+        schema: `<record> v<number>` that its framing names; None if that can't be determined.
         fields: the fields that were read, in order, by name.
         read_bytes: how many bytes of the value they and the framing take.
-        problem: what is wrong with what follows; None where nothing follows.
+        problem: what is wrong with the remaining bytes; None if there are none.
     """
 
     schema: str | None
@@ -31,7 +31,7 @@ class LetterReading:
 
 
 def reading(wire: WireFormat, value: bytes | None) -> LetterReading:
-    """Read a value as far as that goes. Raises `RegistryUnavailable` as `WireFormat.locate` does."""
+    """Read a value as far as possible. Raises `RegistryUnavailable` as `WireFormat.locate` does."""
     try:
         schema, position = wire.locate(value)
     except UnreadableMessage as error:
@@ -41,7 +41,7 @@ def reading(wire: WireFormat, value: bytes | None) -> LetterReading:
 
 
 def datum_reading(schema: WriterSchema, value: bytes, position: int) -> LetterReading:
-    """Read a located datum as far as that goes."""
+    """Read a located datum as far as possible."""
     name = f"{schema.record} v{schema.version}" if schema.version else f"{schema.record}, from the registry"
     fields: dict[str, Any] = {}
     problem = None
@@ -57,7 +57,7 @@ def datum_reading(schema: WriterSchema, value: bytes, position: int) -> LetterRe
 
 
 def dump(value: bytes, limit: int) -> Iterator[str]:
-    """Return the lines of a hex dump of the first `limit` bytes: place, bytes, text."""
+    """Yield the lines of a hex dump of the first `limit` bytes: position, bytes, text."""
     for place in range(0, min(len(value), limit), DUMP_WIDTH):
         part = value[place : min(place + DUMP_WIDTH, limit)]
         text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in part)

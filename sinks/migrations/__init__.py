@@ -1,4 +1,4 @@
-"""Tables as they are to be: numbered SQL files, and how they are applied, once.
+"""The tables' definition: numbered SQL files, and how they are applied, once each.
 
 Imports `clickhouse`.
 """

@@ -1,8 +1,7 @@
-"""Which column a field of an Avro record has in ClickHouse, where a table has none for it yet.
+"""The ClickHouse column of an Avro field, for a table that has none for it yet.
 
 The types are those of the tables that ship with the package, without their codecs, so that a migration finds
-what it would have made. A field whose values a column could not hold, or not with its default, is refused by
-name.
+what it would have created. A field whose values, or default, a column could not hold is refused by name.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ PRIMITIVES = {
     "string": "String",
     "bytes": "String",
 }
-#: By type and logical type; other logical types are as their type, but for decimals.
+#: By type and logical type; other logical types are treated as their type, except decimals.
 LOGICAL = {
     ("string", "uuid"): "UUID",
     ("int", "date"): "Date32",
     ("long", "timestamp-millis"): "DateTime64(3, 'UTC')",
     ("long", "timestamp-micros"): "DateTime64(6, 'UTC')",
 }
-#: What makes a value of such a type of the number that Avro has.
+#: Conversion of Avro's number to a value of such a type.
 FROM_NUMBER = {
     "Date32": "toDate32({})",
     "DateTime64(3, 'UTC')": "fromUnixTimestamp64Milli({}, 'UTC')",
@@ -39,10 +38,10 @@ FROM_NUMBER = {
 
 
 class Column(NamedTuple):
-    """A column to be.
+    """A column to add.
 
     Attributes:
-        default: the SQL of its default; empty where that is the type's own (null, 0, nothing).
+        default: the SQL of its default; empty if that is the type's own (null, 0, nothing).
     """
 
     name: str
@@ -52,13 +51,13 @@ class Column(NamedTuple):
 
     @property
     def definition(self) -> str:
-        """Return it as `ALTER TABLE ... ADD COLUMN` takes it."""
+        """Return the column as `ALTER TABLE ... ADD COLUMN` takes it."""
         default = f" DEFAULT {self.default}" if self.default else ""
         return f"`{self.name}` {self.type}{default} COMMENT {quoted(self.comment)}"
 
 
 def column_of(record: str, field: Mapping[str, Any]) -> Column:
-    """Return a field's column. Raises `IncompatibleSchema`, naming the field, where it can't have one."""
+    """Return a field's column. Raises `IncompatibleSchema`, naming the field, if it can't have one."""
     name = str(field["name"])
     if not NAME.fullmatch(name):
         raise IncompatibleSchema(
@@ -73,7 +72,7 @@ def column_of(record: str, field: Mapping[str, Any]) -> Column:
 
 
 def column_type(avro: Any, nested: bool = False) -> str:
-    """Return the column type of an Avro type. Raises `ValueError` with the reason where there is none."""
+    """Return the column type of an Avro type. Raises `ValueError` with the reason if there is none."""
     if isinstance(avro, list):
         others = [branch for branch in avro if branch != "null"]
         if len(others) != 1 or len(avro) != 2:
@@ -98,7 +97,7 @@ def column_type(avro: Any, nested: bool = False) -> str:
 
 
 def literal(kind: str, default: Any) -> str:
-    """Return the SQL of a field's default, empty where it is the column type's own."""
+    """Return the SQL of a field's default, empty if it is the column type's own."""
     nullable = kind.startswith("Nullable(")
     if default is None or (not default and not nullable):
         return ""
@@ -108,7 +107,7 @@ def literal(kind: str, default: Any) -> str:
 
 
 def value(default: Any) -> str:
-    """Return JSON's value in SQL."""
+    """Return a JSON value in SQL."""
     match default:
         case bool():
             return "true" if default else "false"
@@ -124,6 +123,6 @@ def value(default: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text in SQL."""
+    """Return a text as an SQL literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

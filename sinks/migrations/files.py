@@ -41,7 +41,7 @@ class Migration:
     def statements(self, settings: ClickHouseSettings) -> list[str]:
         """Return the statements, ready to run on one server or on the cluster that the settings name.
 
-        Raises `UnknownStatement` where one can't be made into the cluster's.
+        Raises `UnknownStatement` if one can't be translated for the cluster.
         """
         parts = (part.strip() for part in STATEMENT_END.split(self.sql))
         found = [part.replace("{database}", settings.database) for part in parts if part]

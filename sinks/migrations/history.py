@@ -1,7 +1,7 @@
-"""What a database remembers of its migrations.
+"""A database's record of its migrations.
 
-A migration is noted as begun before its first statement and as applied after its last. One that is begun and
-not applied was interrupted, or is under way.
+A migration is recorded as begun before its first statement and as applied after its last. One that is begun
+and not applied was interrupted, or is in progress.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STATE = (
     "state LowCardinality(String) DEFAULT 'applied' COMMENT 'applied, or begun: then applied_at is when it "
     "was begun, and checksum is empty.'"
 )
-#: The checksum of a begun one is empty so that a build that knows no states refuses to go on from there.
+#: The checksum of a begun one is empty so that a build without states refuses to continue from there.
 HISTORY = f"""CREATE TABLE IF NOT EXISTS {{database}}.schema_migrations
 (
     number UInt32 COMMENT 'Number of the file in sinks/migrations.',
@@ -38,14 +38,14 @@ HISTORY = f"""CREATE TABLE IF NOT EXISTS {{database}}.schema_migrations
 ENGINE = ReplacingMergeTree
 ORDER BY number
 COMMENT 'Migrations applied to this database.'"""
-#: Brings a history that was made before there were states to the present form.
+#: Upgrades a history that was made before there were states.
 UPGRADE = f"ALTER TABLE {{database}}.schema_migrations ADD COLUMN IF NOT EXISTS {STATE}"
 
 BEGUN = "begun"
 APPLIED = "applied"
 
-#: What a request with the settings of `consistency` may meet while another one is on its way through a
-#: cluster (src/Common/ErrorCodes.cpp). Nothing that is written with them does harm when written twice.
+#: Errors that a request with the settings of `consistency` may meet while another one is spreading through a
+#: cluster (src/Common/ErrorCodes.cpp). Everything written with these settings may safely be written twice.
 DISAGREEMENTS = frozenset(
     {
         286,  # UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
@@ -60,10 +60,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class MigrationHistory:
-    """What a database remembers.
+    """The contents of a database's history.
 
     Attributes:
-        recorded: the rows by number; none where there is no database.
+        recorded: the rows by number; empty if there is no database.
         exists: whether there is a history.
         current: whether it has the present form.
     """
@@ -74,7 +74,7 @@ class MigrationHistory:
 
 
 async def agreed(request: Callable[[], Awaitable[T]]) -> T:
-    """Return what a request answers, asked again for a while where a cluster's replicas don't agree yet."""
+    """Return a request's answer, retrying for a while if a cluster's replicas don't agree yet."""
     deadline = time.monotonic() + AGREE_SECONDS
     attempt = 0
     while True:
@@ -88,7 +88,7 @@ async def agreed(request: Callable[[], Awaitable[T]]) -> T:
 
 
 def consistency(settings: ClickHouseSettings) -> dict[str, Any]:
-    """Return the query settings with which an answered insert is seen by every later SELECT."""
+    """Return the query settings with which every later SELECT sees an acknowledged insert."""
     if not settings.cluster:
         return {"async_insert": 0}
     return {
@@ -100,9 +100,9 @@ def consistency(settings: ClickHouseSettings) -> dict[str, Any]:
 
 
 async def read_history(client: AsyncClient, settings: ClickHouseSettings) -> MigrationHistory:
-    """Return what the database remembers; changes nothing.
+    """Return the database's history; changes nothing.
 
-    Raises `MigrationError` where it was made for one server and a cluster is named, or the other way round.
+    Raises `MigrationError` if it was made for one server and a cluster is named, or the other way round.
     """
     columns = f"database = '{settings.database}' AND table = 'schema_migrations'"
     tables = f"database = '{settings.database}' AND name = 'schema_migrations'"
@@ -128,7 +128,7 @@ async def read_history(client: AsyncClient, settings: ClickHouseSettings) -> Mig
 
 
 def check_kind(settings: ClickHouseSettings, engine: str) -> None:
-    """Raise `MigrationError` where a history's engine is not the one that the settings would give it."""
+    """Raise `MigrationError` if a history's engine is not the one that the settings would give it."""
     clustered = engine.startswith("Replicated")
     if clustered and not settings.cluster:
         raise MigrationError(
@@ -148,7 +148,7 @@ def moment(milliseconds: int) -> datetime:
 
 
 async def record(client: AsyncClient, settings: ClickHouseSettings, migration: Migration, state: str) -> None:
-    """Note a migration as `BEGUN` or `APPLIED`."""
+    """Record a migration as `BEGUN` or `APPLIED`."""
     row = {
         "number": migration.number,
         "name": migration.name,

@@ -1,15 +1,15 @@
 """One run of the migrations at a time, however many nodes start one, and whatever is killed meanwhile.
 
-ClickHouse has no locks to take; it stores one of several inserts that carry the same deduplication token. So
-whoever wants the lock inserts a row for the next term under that term's token, and has it where the row that
-is then there is its own. Who has it shows that it lives by rows with a rising beat, and gives it back by one
-that says so. Where the newest row has stayed the same for `DEAD_SECONDS`, by the clock of the one who looks,
-its owner is taken for dead and the next term is open to all who wait.
+ClickHouse has no locks; but of several inserts that carry the same deduplication token it stores one. So a
+run that wants the lock inserts a row for the next term under that term's token, and has the lock if the row
+that is then stored is its own. The owner shows that it is alive by rows with a rising beat, and releases the
+lock by a row that says so. If the newest row has stayed the same for `DEAD_SECONDS`, by the clock of the
+observer, its owner is presumed dead and the next term is open to all who wait.
 
-An owner that was only stopped for so long finds before its next statement that the term is no longer its own.
-What it had sent by then may still run beside its successor's, who begins the same migration with the first
-statement. Inserts and no DDL, because many ALTERs of one table at a time can hold each other up in ClickHouse
-until its own timeout of two minutes.
+An owner that was only paused for so long finds before its next statement that the term is no longer its own.
+A statement that it had sent by then may still run beside its successor's, which begins the same migration
+with the first statement. The lock uses inserts and no DDL, because many concurrent ALTERs of one table can
+block each other in ClickHouse until its own timeout of two minutes.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ POLL_SECONDS = 0.2
 
 
 class LockLost(EvometricsError, RuntimeError):
-    """Another run has taken this one for dead and goes on in its place."""
+    """Another run has presumed this one dead and continues instead of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """The newest row: whose turn it is, and the last sign of life."""
+    """The newest row: the owner, and its last sign of life."""
 
     number: int
     owner: str
@@ -69,9 +69,9 @@ class Term:
 
 
 class MigrationLock:
-    """Holds the lock from `async with` to its end; its table must be there.
+    """Holds the lock while its `async with` block runs; its table must exist.
 
-    Entering waits as long as another run lives. What it asks raises `clickhouse_connect`'s errors.
+    Entering waits as long as another run is alive. Its requests raise `clickhouse_connect`'s errors.
     """
 
     def __init__(self, client: AsyncClient, settings: ClickHouseSettings) -> None:
@@ -111,17 +111,17 @@ class MigrationLock:
     ) -> None:
         if self.beating is not None:
             await end_tasks([self.beating])
-        with suppress(*CLICKHOUSE_ERRORS):  # else those who wait take this run for dead, in a while
+        with suppress(*CLICKHOUSE_ERRORS):  # otherwise waiting runs presume this one dead, after a while
             await self.write(self.beat + 1, ended=True)
 
     async def check(self) -> None:
-        """Return where the lock is still held. Raises `LockLost`."""
+        """Return if the lock is still held. Raises `LockLost`."""
         found = await self.newest()
         if found is None or (found.number, found.owner) != (self.term, self.owner):
             raise LockLost(f"{found.owner if found else 'nobody'} has the lock of the migrations")
 
     async def claim(self, newest: Term | None) -> bool:
-        """Try to get the term after the newest; tell whether it is this run's."""
+        """Try to get the term after the newest; return whether this run got it."""
         self.term, self.beat = (newest.number if newest else 0) + 1, 0
         await self.write(0, token=f"term-{self.term}")
         with suppress(LockLost):
@@ -160,7 +160,7 @@ class MigrationLock:
 
 
 async def newest_term(client: AsyncClient, settings: ClickHouseSettings) -> Term | None:
-    """Return the row of the highest term, None where there never was one."""
+    """Return the row of the highest term, None if there never was one."""
     sql = (
         f"SELECT term, owner, beat, ended FROM {settings.database}.schema_migrations_lock FINAL "
         "ORDER BY term DESC LIMIT 1"
@@ -172,7 +172,7 @@ async def newest_term(client: AsyncClient, settings: ClickHouseSettings) -> Term
 
 
 async def is_held(client: AsyncClient, settings: ClickHouseSettings) -> bool:
-    """Tell whether a run that lives has the lock; takes three beats where one seems to."""
+    """Return whether a live run holds the lock; takes three beats if one seems to."""
     before = await newest_term(client, settings)
     if before is None or before.ended:
         return False

@@ -1,7 +1,8 @@
 """Applies the numbered SQL files in `migrations/`: database, tables, views, comments, TTL.
 
 Any number of runs may start at a time, and any of them may be killed: one at a time has the lock, each
-statement may run again without harm, and a run begins with the migration that the one before did not finish.
+statement may run again without harm, and a run begins with the migration that the previous one did not
+finish.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Planned:
     """A statement that a run would send.
 
     Attributes:
-        number: its migration's number; None for what the run needs for its own notes.
-        label: its migration's file name, or what it is for.
+        number: its migration's number; None for the run's own tables.
+        label: its migration's file name, or its purpose.
         sql: the statement.
     """
 
@@ -48,9 +49,9 @@ class Planned:
 
 
 async def migrate(settings: ClickHouseSettings, to: int | None = None) -> list[Migration]:
-    """Bring the database to migration `to`, the newest where None; return what was applied here, in order.
+    """Bring the database to migration `to` (None: the newest); return what was applied here, in order.
 
-    Returns once the database is there, also where another run has brought it there meanwhile. Raises
+    Returns once the database is there, even if another run has brought it there meanwhile. Raises
     `ClickHouseUnavailable` or `MigrationError`.
     """
     known, done = migrations(), list[Migration]()
@@ -93,7 +94,7 @@ async def planned(settings: ClickHouseSettings, to: int | None = None) -> list[P
 
 
 async def status(settings: ClickHouseSettings) -> list[Status]:
-    """Return how each migration stands; changes nothing. Raises what `migrate` raises."""
+    """Return each migration's state; changes nothing. Raises what `migrate` raises."""
     async with connected(settings) as client:
         history = await read_history(client, settings)
         found = statuses(migrations(), history.recorded)
@@ -105,7 +106,7 @@ async def status(settings: ClickHouseSettings) -> list[Status]:
 
 @asynccontextmanager
 async def connected(settings: ClickHouseSettings) -> AsyncIterator[AsyncClient]:
-    """Give a client that needs no database; what it raises becomes `ClickHouseUnavailable`."""
+    """Yield a client that needs no database; its errors become `ClickHouseUnavailable`."""
     client = await open_client(settings, database="default")
     try:
         yield client
@@ -118,7 +119,7 @@ async def connected(settings: ClickHouseSettings) -> AsyncIterator[AsyncClient]:
 
 
 def own_tables(settings: ClickHouseSettings) -> list[str]:
-    """Return the statements that make what a run needs for itself."""
+    """Return the statements that create a run's own tables."""
     made = ["CREATE DATABASE IF NOT EXISTS {database}", HISTORY, LOCK]
     statements = [text.replace("{database}", settings.database) for text in made]
     if not settings.cluster:
@@ -127,7 +128,7 @@ def own_tables(settings: ClickHouseSettings) -> list[str]:
 
 
 def upgrades(settings: ClickHouseSettings, history: MigrationHistory) -> list[str]:
-    """Return the statement that brings the history of an earlier build to the present form, if needed."""
+    """Return the statement that upgrades an earlier build's history to the present form, if needed."""
     if history.current or not history.exists:
         return []
     return [UPGRADE.replace("{database}", settings.database)]
@@ -136,7 +137,7 @@ def upgrades(settings: ClickHouseSettings, history: MigrationHistory) -> list[st
 async def apply(
     client: AsyncClient, settings: ClickHouseSettings, migration: Migration, lock: MigrationLock
 ) -> None:
-    """Note a migration as begun, run it, note it as applied. Raises `LockLost` or `MigrationError`."""
+    """Record a migration as begun, run it, record it as applied. Raises `LockLost` or `MigrationError`."""
     statements = migration.statements(settings)
     await lock.check()
     await record(client, settings, migration, BEGUN)

@@ -1,12 +1,12 @@
-"""Gives a table the columns of a schema before the first insert of messages that were written with it.
+"""Adds a schema's columns to a table before the first insert of messages that were written with it.
 
-A newer producer may send fields that a table does not have: of a version that ships with this build, where
-the database was not migrated yet, or of one that only the registry knows. Either way the storage table gets
+A newer producer may send fields that a table does not have: of a version that ships with this build, if the
+database was not migrated yet, or of one that only the registry knows. Either way the storage table gets
 columns for them, then the view that analysts read.
 
-Sinks and migrations take turns by the lock of the migrations, and each looks again once it has it. Each
-statement may run again without harm: after a kill between table and view, whoever next meets the schema finds
-the column missing in the view and goes on there.
+Sinks and migrations take turns by the lock of the migrations, and each checks again once it has it. Each
+statement may run again without harm: after a kill between table and view, the next one to meet the schema
+finds the column missing in the view and continues there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LOW_CARDINALITY = re.compile(r"LowCardinality\((\w+)\)")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view as it is: each column's type and comment, its query, its comment."""
+    """An existing view: each column's type and comment, its query, its comment."""
 
     columns: Mapping[str, tuple[str, str]]
     query: str
@@ -49,7 +49,7 @@ class TableShape:
 
     Attributes:
         columns: the table's columns, name and type.
-        view: None where there is none yet.
+        view: None if there is none yet.
         cluster: the cluster that it is distributed over, empty for none.
     """
 
@@ -59,9 +59,10 @@ class TableShape:
 
 
 async def fit(client: AsyncClient, settings: ClickHouseSettings, table: str, schema: WriterSchema) -> None:
-    """Return once table and view have a column for each field of a schema.
+    """Ensure that the table and its view have a column for every field of a schema.
 
-    Raises `IncompatibleSchema`, naming field and reason, where they can't; `clickhouse_connect`'s errors.
+    Raises `IncompatibleSchema`, naming field and reason, if that is impossible; `clickhouse_connect`'s
+    errors.
     """
     shape = await read_shape(client, settings, table)
     if not changes(settings, table, schema, shape):
@@ -83,7 +84,7 @@ async def fit(client: AsyncClient, settings: ClickHouseSettings, table: str, sch
 
 
 async def read_shape(client: AsyncClient, settings: ClickHouseSettings, table: str) -> TableShape:
-    """Return what a table and its view are like."""
+    """Return the columns of a table and its view."""
     where = f"database = '{settings.database}'"
     found = await client.query(
         f"SELECT table, name, type, comment FROM system.columns WHERE {where} "
@@ -102,9 +103,9 @@ async def read_shape(client: AsyncClient, settings: ClickHouseSettings, table: s
 
 
 def changes(settings: ClickHouseSettings, table: str, schema: WriterSchema, shape: TableShape) -> list[str]:
-    """Return the statements after which table and view have a column for each field; none where they have.
+    """Return the statements after which table and view have a column for each field; empty if they have.
 
-    Raises `IncompatibleSchema` where a name is taken by a column of another kind.
+    Raises `IncompatibleSchema` if a name is taken by a column of another kind.
     """
     record, fields = schema.source["name"], schema.source["fields"]
     before = {field["name"]: earlier for field, earlier in zip(fields[1:], fields, strict=False)}
@@ -133,7 +134,7 @@ def changes(settings: ClickHouseSettings, table: str, schema: WriterSchema, shap
 
 
 def check_free(record: str, field: Mapping[str, Any], table: str, shape: TableShape) -> None:
-    """Raise `IncompatibleSchema` where the name of a field that no released version has is taken."""
+    """Raise `IncompatibleSchema` if the name of an unreleased field is taken by something else."""
     column = column_of(record, field)
     there = shape.columns.get(column.name)
     if there is not None and LOW_CARDINALITY.sub(r"\1", there) != column.type:
@@ -153,7 +154,7 @@ def shown(record: str, field: Mapping[str, Any], shape: TableShape) -> Column:
 
 
 def wider_view(database: str, table: str, view: View, more: list[Column]) -> str:
-    """Return the statement that makes a view anew, with more columns."""
+    """Return the statement that recreates a view with additional columns."""
     columns = {**view.columns, **{column.name: (column.type, column.comment) for column in more}}
     lines = [f"`{name}` {kind} COMMENT {quoted(comment)}" for name, (kind, comment) in columns.items()]
     source = re.search(rf"\s+FROM\s+\S*\b{table}_rows\b", view.query)

@@ -1,4 +1,4 @@
-"""What is to be applied, and how each migration stands: from this build's files and a database's history."""
+"""The migrations to apply, and each one's state: from this build's files and a database's history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MigrationError(EvometricsError, RuntimeError):
 
 
 class MigrationState(StrEnum):
-    """How a migration stands in a database."""
+    """A migration's state in a database."""
 
     APPLIED = "applied"
     PENDING = "pending"
@@ -33,7 +33,7 @@ class Recorded:
     Attributes:
         number: the migration's number.
         name: its name.
-        checksum: that of its text when it was applied; empty where it was only begun.
+        checksum: that of its text when it was applied; empty if it was only begun.
         at: when it was applied, or begun.
         begun: whether it was begun and not applied.
     """
@@ -52,7 +52,7 @@ class Status:
     Attributes:
         number: its number.
         name: its name.
-        state: how it stands.
+        state: its state.
         since: when it was applied, or begun; None while it is pending.
     """
 
@@ -65,7 +65,7 @@ class Status:
 def statuses(
     known: Sequence[Migration], recorded: Mapping[int, Recorded], *, running: bool = False
 ) -> list[Status]:
-    """Return how each migration stands, by number; `running` tells whether a run is under way."""
+    """Return each migration's state, by number; `running`: whether a run is in progress."""
     files = {migration.number: migration for migration in known}
     found = []
     for number in sorted(files.keys() | recorded.keys()):
@@ -76,7 +76,7 @@ def statuses(
 
 
 def state_of(file: Migration | None, row: Recorded | None, running: bool) -> MigrationState:
-    """Return how a migration stands, from the file that this build has and the row that the database has."""
+    """Return a migration's state, from this build's file and the database's row."""
     if row is None:
         return MigrationState.PENDING
     if file is None:
@@ -89,10 +89,10 @@ def state_of(file: Migration | None, row: Recorded | None, running: bool) -> Mig
 def plan(
     known: Sequence[Migration], recorded: Mapping[int, Recorded], to: int | None = None
 ) -> list[Migration]:
-    """Return what is to be applied, in order, up to number `to`; an interrupted one is applied again.
+    """Return the migrations to apply, in order, up to number `to`; an interrupted one is applied again.
 
-    Raises `MigrationError` where an applied file has another text now, where the database is ahead, and
-    where `to` is no migration or lies below one that is applied or begun.
+    Raises `MigrationError` if an applied file has another text now, if the database is ahead, and if `to` is
+    not a migration or lies below one that is applied or begun.
     """
     found = statuses(known, recorded)
     for status in found:
@@ -113,7 +113,7 @@ def plan(
 
 
 def check_target(to: int, numbers: Sequence[int], reached: int) -> None:
-    """Raise `MigrationError` where one can't go to a number from the highest one applied or begun."""
+    """Raise `MigrationError` if `to` can't be reached from the highest number applied or begun."""
     if to not in numbers:
         raise MigrationError(
             f"--to {to}: there is no migration {to:04d}, they go from {min(numbers)} to {max(numbers)}"

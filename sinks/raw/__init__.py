@@ -1,4 +1,4 @@
-"""Recorded events read back from the raw tables.
+"""Recorded events, read back from the raw tables.
 
-What replay and republish share. Imports `clickhouse`.
+Shared by replay and republish. Imports `clickhouse`.
 """

@@ -1,4 +1,4 @@
-"""What the compiled module takes and returns; `raw_event.pyx` says what it is for."""
+"""Signatures of the compiled module; its purpose is explained in `event.pyx`."""
 
 #: Bytes before each datum of a container: the message's time in Kafka (milliseconds, 8 bytes), its event time
 #: (microseconds, 8), its partition (4) and its offset there (8), little-endian.
@@ -11,8 +11,8 @@ class RawEvent:
         timestamp: the message's time in Kafka, milliseconds.
         occurred_at: event time, microseconds.
         value: the message value, framed.
-        partition, offset: the partition it came from at first, and its offset there, 0 where nobody asks; a
-            stream offline gives it another offset (`OfflineStream`).
+        partition, offset: its original partition and offset, 0 if they are not needed; a stream offline gives
+            it another offset (`OfflineStream`).
     """
 
     timestamp: int
@@ -38,8 +38,8 @@ class RawEvent:
 def read_head(value: bytes, position: int) -> tuple[bytes, bytes, int]:
     """Return the id, the key and the event time (microseconds) of the datum at a position.
 
-    Of any version: all begin with ids of event, agent and node, and the time. Raises `binary.Unusual` where
-    they are not there.
+    Of any version: all begin with ids of event, agent and node, and the time. Raises `binary.Unusual` if they
+    are missing.
     """
 
 def cut_events(container: bytes, place: int, topic: str, prefix: bytes) -> list[RawEvent]:
@@ -48,5 +48,5 @@ def cut_events(container: bytes, place: int, topic: str, prefix: bytes) -> list[
     They are in the order of time, partition and offset.
 
     Each record is a head of `HEAD_BYTES`, then a datum of the topic's schema, which `prefix` frames. Raises
-    `ValueError` where a block holds more or is cut, `binary.Unusual` where a record is something else.
+    `ValueError` if a block holds more or is cut, `binary.Unusual` if a record is something else.
     """

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Raw events on their way out of ClickHouse or Kafka, cut out of what they came in, compiled.
+"""Raw events on their way out of ClickHouse or Kafka, cut out of their containers, compiled.
 
-There is one for each event that is replayed or republished. It refers to nothing that could refer back, so the
-garbage collector leaves it alone. What everything takes, returns and raises is in `raw_event.pyi`.
+There is one object for each event that is replayed or republished. It refers to nothing that could refer
+back, so the garbage collector does not track it. Arguments, results and errors are described in `event.pyi`.
 """
 
 from evometrics.schemas.wire.binary import Unusual
@@ -64,7 +64,7 @@ cdef inline bytes part(In* source, Py_ssize_t begin, Py_ssize_t size):
 
 
 cdef bytes take_key(In* source):
-    """The key of the event whose agent and node come next: the agent, else the node."""
+    """Return the key of the event whose agent and node come next: the agent, else the node."""
     cdef Py_ssize_t agent = get_length(source), begin = source.place, node
     source.place += agent
     node = get_length(source)
@@ -75,7 +75,7 @@ cdef bytes take_key(In* source):
 
 
 cdef bytes take_id(In* source):
-    """The id that comes next."""
+    """Return the id that comes next."""
     cdef Py_ssize_t begin
     if get_length(source) != UUID_BYTES:
         raise Unusual
@@ -103,14 +103,14 @@ def cut_events(bytes container not None, Py_ssize_t place, str topic not None, b
         end = source.place + size
         if count > 1 or source.size - end < SYNC:
             raise ValueError("ClickHouse put more than one row into a block of its Avro container, or cut it")
-        if count:  # of no rows there is a block as well
+        if count:  # there is a block even for zero rows
             found.append(event_of(&source, end, topic, prefix))
         source.place = end + SYNC
     return in_order(found)
 
 
 cdef struct Placed:
-    #: What an event is sorted by, and which of all it is.
+    #: The sort key of an event, and its index.
     int64_t at
     int32_t partition
     int64_t offset
@@ -119,7 +119,7 @@ cdef struct Placed:
 
 
 cdef list in_order(list events):
-    """The same by time, partition, offset and id, without those that come twice."""
+    """Return the events sorted by time, partition, offset and id, without duplicates."""
     cdef Py_ssize_t i, n = len(events)
     cdef RawEvent event
     cdef list found = []
@@ -141,7 +141,7 @@ cdef list in_order(list events):
 
 
 cdef int compare(const void* one, const void* other) noexcept nogil:
-    """Below, at or above 0 as the one event comes before, with or after the other."""
+    """Return a number below, at or above 0 if the one event comes before, with or after the other."""
     cdef const Placed* a = <const Placed*>one
     cdef const Placed* b = <const Placed*>other
     if a.at != b.at:
@@ -154,7 +154,7 @@ cdef int compare(const void* one, const void* other) noexcept nogil:
 
 
 cdef RawEvent event_of(In* source, Py_ssize_t end, str topic, bytes prefix):
-    """The event of the record that ends at a place: a head, then a datum."""
+    """Return the event of the record that ends at a position: a head, then a datum."""
     cdef RawEvent event = RawEvent.__new__(RawEvent)
     cdef const uint8_t* head = source.data + source.place
     cdef Py_ssize_t framing = PyBytes_GET_SIZE(prefix), datum

@@ -1,11 +1,11 @@
 """Raw tables as events again: each once, in the order in which Kafka had them, ready to be sent.
 
-ClickHouse encodes them. The columns of a table, in the order of the newest Avro schema, come out of
-`FORMAT Avro` as the very bytes that `WireFormat` would write: a record's encoding is its fields' encodings
-one after another, and there is one way to encode each (the union's null comes first on both sides). So no
-field passes through Python, a double keeps its bits, and what is left to do for a row is to cut it out of
-the container and to put the framing before it. The container names the schema it was written with, and
-`check_columns` holds that against ours each time.
+ClickHouse encodes them. The columns of a table, in the order of the newest Avro schema, come out of `FORMAT
+Avro` as the very bytes that `WireFormat` would write: a record's encoding is its fields' encodings one after
+another, and there is one way to encode each (the union's null comes first on both sides). So no field passes
+through Python, a double keeps its bits, and the only work left per row is to cut it out of the container and
+to prepend the framing. The container names the schema it was written with, and `check_columns` compares that
+with ours each time.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from evometrics.sinks.raw.event import HEAD_BYTES
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
-#: Each row in a block of its own, which says how long it is: no row is shorter than this many bytes.
+#: Each row in a block of its own, which gives its length: no row is shorter than this many bytes.
 FORMAT = (
     "FORMAT Avro SETTINGS output_format_avro_codec = 'null', output_format_avro_sync_interval = 32, "
     "output_format_avro_string_column_pattern = '.*', "
-    # of larger ones ClickHouse asks the system for memory again and again
+    # for larger ones ClickHouse repeatedly allocates memory from the system
     "max_block_size = 8192, "
     # an event's duplicates have its event time, so they are in its partition of the table
     "do_not_merge_across_partitions_select_final = 1"
@@ -39,11 +39,11 @@ class TableMismatch(EvometricsError, RuntimeError):
 
 
 def select_events(topic: Topic, where: str) -> str:
-    """Return the query for a topic's events from `begin` up to but without `end`, ms, in any order.
+    """Return the query for a topic's events from `begin` up to, but not including, `end`, ms, in any order.
 
-    `first` and `last` are the bounds of their event times (microseconds). Which rows are meant is found in
-    what is small of them, and only those are read whole: FINAL would read every column of the whole table.
-    On a cluster that is found once for all shards. A message that was stored twice may come twice; to sort
+    `first` and `last` are the bounds of their event times (microseconds). The selection is made on small
+    columns, and only the selected rows are read whole: FINAL would read every column of the whole table. On a
+    cluster the selection is made once for all shards. A message that was stored twice may come twice; to sort
     such rows and to look for these costs ClickHouse half as much again as the rest, and `cut_events` little.
     """
     columns = []
@@ -77,7 +77,7 @@ WHERE ({row}) GLOBAL IN (SELECT {row} FROM {topic.table}_rows AS r FINAL WHERE {
 
 
 def branches(kind: Any) -> list[Any]:
-    """Return a field's types: more than one where it may be null."""
+    """Return a field's types: more than one if it may be null."""
     return kind if isinstance(kind, list) else [kind]
 
 
@@ -94,7 +94,7 @@ def check_columns(record: str, written: Mapping[str, Any]) -> None:
 
 
 def check_known_columns(record: str, columns: Iterable[str]) -> None:
-    """Raise `TableMismatch` where a table has columns that the newest schema has no field for."""
+    """Raise `TableMismatch` if a table has columns that the newest schema has no field for."""
     known = {field["name"] for field in newest(record).source["fields"]}
     more = sorted(name for name in columns if name not in known and not name.startswith("_"))
     if more:
@@ -115,7 +115,7 @@ def kind_of(avro: Any) -> Any:
 def read_header(container: bytes) -> tuple[Any, int]:
     """Return the schema that a container was written with, and where its blocks begin.
 
-    Raises `ValueError` where it is no container.
+    Raises `ValueError` if it is not a container.
     """
     if container[: len(MAGIC)] != MAGIC:
         raise ValueError(f"ClickHouse sent no Avro container, but {container[:100]!r}")

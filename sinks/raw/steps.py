@@ -1,10 +1,10 @@
-"""How far republishing runs ahead: events in steps, and how much of them the stream must have read first.
+"""How far republishing runs ahead: events in steps, and what the stream must have read before each.
 
 The stream closes a window once it has seen events of its scope that are `allowed_lateness_seconds` younger.
-It reads each partition at its own pace: where all of a long history lies before it, it may be days of event
-time further in one partition than in another, and count what it reads there last as too late. Nodes that
-recorded the events were never more than their outage apart. So a step is sent only when the stream has read
-whatever is further back in event time than a few hours.
+It reads each partition at its own pace: with all of a long history before it, it may be days of event time
+further in one partition than in another, and count what it reads in the latter as too late. Nodes that
+recorded the events were never further apart than their outages. So a step is sent only when the stream has
+read everything that is more than a few hours of event time older.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ P = TypeVar("P", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Events that are sent at a time.
+    """Events that are sent together.
 
     Attributes:
         watermark: the largest event time among them and all before them, microseconds.
@@ -34,8 +34,8 @@ class Step:
 def steps(events: Sequence[RawEvent], watermark: int | None, limit: int, span: int) -> Iterator[Step]:
     """Cut events, in their order, into steps of at most `limit` events.
 
-    A step ends before an event that brings the watermark more than `span` further than it was where the step
-    began; `watermark` is that of the events before, None where there are none.
+    A step ends before an event that moves the watermark more than `span` beyond its value at the step's
+    beginning; `watermark` is that of the events before, None if there are none.
     """
     first = 0
     began = reached = watermark
@@ -70,7 +70,7 @@ class Ahead(Generic[P]):
         self.sent.append((watermark, ends))
 
     def to_read(self, watermark: int) -> dict[P, int]:
-        """Return what must be read before a step with a watermark is sent; it is taken for read then."""
+        """Return what must be read before a step with a watermark is sent; it then counts as read."""
         wanted: dict[P, int] = {}
         while self.sent and self.sent[0][0] < watermark - self.span:
             wanted |= self.sent.popleft()[1]

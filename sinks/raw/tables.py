@@ -1,10 +1,10 @@
 """The raw tables of a database, seen through a selection and read in slices of Kafka's time.
 
-The tables are sorted by agent, Kafka was by time: what is read at a time is a slice of Kafka's time with so
-many events, sorted by ClickHouse. Each slice looks at the times of all rows, and at what is small of those
-that may lie in it, so larger ones cost less and take more memory. A slice ends between two milliseconds. It
-depends on `_timestamp` and `event_id` alone, which stay what they are when a sink stores the same event again
-from another offset.
+The tables are sorted by agent, Kafka was by time: each read is a slice of Kafka's time with a given number of
+events, sorted by ClickHouse. Each slice scans the times of all rows, and the small columns of those that may
+lie in it, so larger slices cost less in total and take more memory. A slice ends between two milliseconds. It
+depends only on `_timestamp` and `event_id`, which stay the same when a sink stores the same event again from
+another offset.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from evometrics.sinks.raw.sql import check_columns, check_known_columns, read_he
 from evometrics.sinks.settings import ClickHouseSettings
 
 OF_EVOLUTIONS = {EVOLUTION_STARTED.table, EVOLUTION_COMPLETED.table}
-#: What Kafka had at or after `begin`.
+#: Condition for what was in Kafka at or after `begin`.
 SINCE = "r._timestamp >= fromUnixTimestamp64Milli({begin:Int64})"
 
 
 class Slice(NamedTuple):
-    """Events that are read at a time.
+    """Events that are read together.
 
     Attributes:
-        begin, end: what Kafka had from the one up to but without the other, milliseconds.
+        begin, end: their times in Kafka, from `begin` up to, but not including, `end`, milliseconds.
         first, last: the bounds of their event times, microseconds, by which a table is partitioned.
     """
 
@@ -47,12 +47,12 @@ class Slice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RawSelection:
-    """Which events are meant; those that fit all that is given.
+    """Which events are selected: those that match every given condition.
 
     Attributes:
         topics: their topics.
-        since, until: event time, from the first and up to but without the second, microseconds.
-        agents: whose; empty for all, and what is about no agent.
+        since, until: event time, from the first up to, but not including, the second, microseconds.
+        agents: whose; empty for all, including events without an agent.
     """
 
     topics: tuple[Topic, ...] = RAW_TOPICS
@@ -75,21 +75,21 @@ class RawSelection:
         return " AND ".join(conditions), given
 
     def identity(self) -> list[Any]:
-        """Return what tells this selection from others."""
+        """Return the values that distinguish this selection from others."""
         return [sorted(t.name for t in self.topics), self.since, self.until, sorted(set(self.agents))]
 
 
 class RawTables:
     """The raw tables of one database, seen through a selection.
 
-    Use it as an async context manager. Every call raises `ClickHouseUnavailable`, naming address and way
-    out, where ClickHouse does not answer or refuses.
+    Use it as an async context manager. Every call raises `ClickHouseUnavailable`, naming address and way out,
+    if ClickHouse does not answer or refuses.
 
     Args:
-        made_again: the snapshots that the stream makes of evolutions' KPIs go with their events: where these
-            are sent to it again, it makes them again, and they are left out here.
+        made_again: leave out the snapshots that the stream makes of evolutions' KPIs: if these events are
+            sent to it again, it makes the snapshots again.
 
-    What is selected must not grow at its older end while it is read: an event that is stored with a time in
+    The selection must not grow at its older end while it is read: an event that is stored with a time in
     Kafka that was read already is not seen.
     """
 
@@ -116,7 +116,7 @@ class RawTables:
             await self.client.close()
 
     async def identity(self) -> str:
-        """Return what tells these events from those of any other database or selection, 16 hex digits."""
+        """Return a fingerprint of these events' database and selection, 16 hex digits."""
         found = await self.rows(
             "SELECT toString(uuid) FROM system.databases WHERE name = currentDatabase()", {}
         )
@@ -124,7 +124,7 @@ class RawTables:
         return hashlib.blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
 
     async def check_known(self) -> None:
-        """Raise `TableMismatch` where a table has columns of a newer version, which its events would lack."""
+        """Raise `TableMismatch` if a table has columns of a newer version, which its events would lack."""
         for topic in self.selection.topics:
             sql = (
                 "SELECT name FROM system.columns WHERE database = currentDatabase() "
@@ -140,7 +140,7 @@ class RawTables:
         return f"{where} AND r.source_event_id IS NULL" if made else where
 
     async def counts(self, begin: int) -> dict[str, int]:
-        """Return the number of events by topic, of those that Kafka had at or after a time (milliseconds)."""
+        """Return the number of events by topic that were in Kafka at or after a time (milliseconds)."""
         _, given = self.selection.where()
         found = {}
         for topic in self.selection.topics:
@@ -149,16 +149,16 @@ class RawTables:
         return found
 
     async def bounds(self) -> tuple[int, int] | None:
-        """Return when Kafka had the first and the last event, milliseconds; None where there is none."""
+        """Return the first and the last event's time in Kafka, milliseconds; None if there are no events."""
         _, given = self.selection.where()
         sql = f"SELECT count(), min(at), max(at) FROM ({self.times()})"
         ((number, first, last),) = await self.rows(sql, given | {"begin": 0})
         return (int(first), int(last)) if number else None
 
     async def next_slice(self, begin: int, events: int) -> Slice | None:
-        """Return the slice that begins at a time: up to the millisecond after so many events.
+        """Return the slice that begins at a time: up to the millisecond after `events` events.
 
-        None where there are no events from then on.
+        None if there are no events from then on.
         """
         _, given = self.selection.where()
         first = f"SELECT * FROM ({self.times()}) ORDER BY at LIMIT {{events:UInt64}} WITH TIES"
@@ -168,7 +168,7 @@ class RawTables:
         return Slice(begin, at + 1, oldest, newest) if number else None
 
     def times(self) -> str:
-        """Return the query for the times of all rows from `begin` on, duplicates and all."""
+        """Return the query for the times of all rows from `begin` on, including duplicates."""
         at, occurred = "toUnixTimestamp64Milli(r._timestamp)", "toUnixTimestamp64Micro(r.occurred_at)"
         times = f"{at} AS at, {occurred} AS occurred"
         return " UNION ALL ".join(
@@ -189,14 +189,14 @@ class RawTables:
             schema, place = read_header(container)
             check_columns(topic.record, schema)
             found += cut_events(container, place, topic.name, self.wire.prefixes[topic.record])
-        found.sort(key=attrgetter("timestamp"))  # keeps the order of what is equal
+        found.sort(key=attrgetter("timestamp"))  # keeps the order of equal times
         return found
 
     async def slices(self, begin: int, end: int, number: int) -> AsyncGenerator[list[RawEvent], None]:
-        """Yield the events from a time up to but without another, so many at a time.
+        """Yield the events from a time up to, but not including, another, `number` at a time.
 
-        While one slice is worked on, the next one is read: two are in memory. Close it where it is left early
-        (`contextlib.aclosing`). Raises as `read` does.
+        While one slice is processed, the next one is read: two are in memory. Close the generator if you
+        leave it early (`contextlib.aclosing`). Raises as `read` does.
         """
         reading = asyncio.create_task(self.slice(begin, end, number))
         try:
@@ -212,7 +212,7 @@ class RawTables:
             await asyncio.gather(reading, return_exceptions=True)
 
     async def slice(self, begin: int, end: int, number: int) -> tuple[list[RawEvent], int]:
-        """Return the events of the slice that begins at a time, and where the next one does."""
+        """Return the events of the slice that begins at a time, and where the next one begins."""
         part = await self.next_slice(begin, number)
         if part is None:
             return [], end
@@ -220,7 +220,7 @@ class RawTables:
         return await self.read(part), part.end
 
     async def ask(self, sql: str, parameters: Mapping[str, Any]) -> bytes:
-        """Return the bytes that answer a query."""
+        """Return the bytes of a query's answer."""
         assert self.client is not None
         try:
             return await self.client.raw_query(sql, dict(parameters))
@@ -228,7 +228,6 @@ class RawTables:
             raise ClickHouseUnavailable(explain(self.settings, error)) from error
 
     async def rows(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-        """Return the rows that answer a query."""
         assert self.client is not None
         try:
             result = await self.client.query(sql, dict(parameters))

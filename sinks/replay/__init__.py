@@ -1,4 +1,4 @@
-"""Derived tables computed again from what was recorded, compared, and put right.
+"""Derived tables recomputed from recorded events, compared with the live ones, and repaired.
 
 Imports `raw`, and the stream's own computations.
 """

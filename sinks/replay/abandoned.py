@@ -1,13 +1,13 @@
-"""Which evolutions were reported as abandoned though their completions had come in time. Pure.
+"""Evolutions that were reported as abandoned although their completions had come in time. Pure.
 
-A stream that reads everything reports none of these; one that retention has passed does, where the start was
-read and the completion was not. Which completions came in time the raw tables say, and that depends on no
-batch where both hold:
+A stream that reads everything reports none of these; one that has lost records to retention does, if the
+start was read and the completion was not. The raw tables show which completions came in time; the answer is
+independent of batch boundaries if both hold:
 
 - By events: no completion of the deadline's time or later had come to the partition before. The stream counts
   an evolution as abandoned when both topics have reached its deadline, and a batch's completions come first.
 - By the clock: it came before the broker's clock could reach the deadline, which is that of the start's
-  arrival where the start came late.
+  arrival if the start came late.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DOUBTED = "abandoned AND in_live AND NOT in_shadow"
 
 
 def completed_in_time(found: str) -> str:
-    """Return the query for these evolutions, agent and name, among a table `found` (`replay_sql`)."""
+    """Return the query for these evolutions, agent and name, among a table `found` (`sql`)."""
 
     def of(table: str, what: str) -> str:
         return (

@@ -1,4 +1,4 @@
-"""Holds a replay's shadow tables against the live ones: how many rows differ, how, and a sample of them."""
+"""Compares a replay's shadow tables with the live ones: how many rows differ, how, and a sample of them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class ReadFrom:
 
     Attributes:
         begun: when it began to read, by ClickHouse's clock, milliseconds.
-        settled: rows stored before then were there for certain, milliseconds.
-        complete_from, all_snapshots: what the source says of them (`replay_source`).
+        settled: rows stored before then were certainly there, milliseconds.
+        complete_from, all_snapshots: as reported by the source (`source`).
         reached: up to when evolutions were reported as abandoned by the clock, microseconds.
     """
 
@@ -36,7 +36,7 @@ class ReadFrom:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A row that differs: its columns as they are live and as they were replayed, None where there is none.
+    """A row that differs: its columns as they are live and as they were replayed, None if there is none.
 
     Of a changed row only the columns that differ, and `event_id`.
     """
@@ -48,11 +48,11 @@ class Sample:
 
 @dataclass(slots=True)
 class TableDifferences:
-    """How one table differs.
+    """The differences of one table.
 
     Attributes:
         live, replayed: rows in the range; of snapshots, those in the table and those that were made.
-        counts: rows by kind (`replay_sql`).
+        counts: rows by kind (`sql`).
     """
 
     table: str
@@ -63,12 +63,12 @@ class TableDifferences:
 
     @property
     def to_apply(self) -> int:
-        """Rows that applying puts right."""
+        """Number of rows that applying repairs."""
         return sum(self.counts[kind] for kind in APPLIED)
 
 
 class Comparison:
-    """Compares one run's tables, of the rows meant, and keeps what it found in tables of the run."""
+    """Compares one run's tables, within the selected rows, and keeps the result in tables of the run."""
 
     def __init__(self, shadow: ShadowTables, meant: RawSelection, read: ReadFrom) -> None:
         self.shadow = shadow
@@ -77,7 +77,7 @@ class Comparison:
         self.given: dict[str, Any] | None = None
 
     async def parameters(self) -> dict[str, Any]:
-        """Return what the queries are asked with; ClickHouse is asked the first time."""
+        """Return the parameters of the queries; asks ClickHouse the first time."""
         if self.given is not None:
             return self.given
         given: dict[str, Any] = {"settled": self.read.settled, "reached": self.read.reached}
@@ -89,7 +89,7 @@ class Comparison:
         return given
 
     async def compare(self, topic: Topic, samples: int) -> TableDifferences:
-        """Return how a table differs from its shadow."""
+        """Return the differences between a table and its shadow."""
         shadow, live = self.shadow, f"{topic.table}_rows"
         name, found, differences = shadow.name(topic), shadow.name(topic, "found"), self.differences(topic)
         for table in (found, differences):
@@ -114,18 +114,17 @@ class Comparison:
         return result
 
     async def count(self, table: str, where: str) -> int:
-        """Return the number of a table's rows."""
         ((number,),) = await self.shadow.rows(
             f"SELECT count() FROM {table} AS r FINAL WHERE {where}", self.meant.where()[1]
         )
         return int(number)
 
     def differences(self, topic: Topic) -> str:
-        """Return the name of the table of a table's differences."""
+        """Return the name of the table that holds a table's differences."""
         return self.shadow.name(topic, "differences")
 
     async def sampled(self, topic: Topic, kind: str, number: int) -> list[Sample]:
-        """Return some rows of a kind."""
+        """Return up to `number` rows of a kind, as they are live and as replayed."""
         sides: list[dict[str, dict[str, Any]]] = []
         names = replay_sql.columns(topic)
         for table in (f"{topic.table}_rows", self.shadow.name(topic)):
@@ -143,11 +142,11 @@ def difference(event_id: str, live: Mapping[str, Any] | None, replayed: Mapping[
     """Return how a row differs."""
     if live is None or replayed is None:
         return Sample(event_id, dict(live) if live else None, dict(replayed) if replayed else None)
-    # as text: NaN equals itself then, and -0.0 is not 0.0
+    # compared as text: NaN then equals itself, and -0.0 differs from 0.0
     names = [name for name in live if name == "event_id" or repr(live[name]) != repr(replayed[name])]
     return Sample(event_id, {n: live[n] for n in names}, {n: replayed[n] for n in names})
 
 
 def total(found: Sequence[TableDifferences]) -> int:
-    """Return the number of rows that applying puts right."""
+    """Return the number of rows that applying repairs."""
     return sum(each.to_apply for each in found)

@@ -1,9 +1,9 @@
-"""Computes what raw events lead to, in this process or in several, each with some of the partitions.
+"""Computes the derived events of raw events, in this process or in several, each with some of the partitions.
 
-Partitions share nothing but the counts of their scopes, which are small and are merged here, step by step.
-An event counts for its agent's partition, the one in which the first of that agent's events lies, and not
-for the one in which it happens to lie itself: an agent's are in two where partitions were added to a topic.
-Events and rows pass through pipes. A process that computes ends when its pipe does, with whoever began it.
+Partitions share nothing except the counts of their scopes, which are small and are merged here, step by step.
+An event belongs to its agent's partition, that of the agent's first event, whatever partition the event
+itself lies in: an agent's events are in two if partitions were added to a topic. Events and rows pass through
+pipes. A computing process ends when its pipe does, together with the process that started it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Computing:
     """The stream offline, over all partitions. Use it as an async context manager.
 
     Args:
-        processes: how many compute; 1 for this one, in a thread.
+        processes: number of computing processes; 1: in this process, in a thread.
     """
 
     def __init__(self, settings: StreamSettings, wire: WireFormat, processes: int = 1) -> None:
@@ -50,23 +50,23 @@ class Computing:
 
     @property
     def unreadable(self) -> int:
-        """Events that the stream would have made dead letters of."""
+        """Number of events that the stream would have turned into dead letters."""
         return self.stream.unreadable + sum(child.unreadable for child in self.children)
 
     @property
     def cpu_seconds(self) -> float:
-        """Time of a processor that this process and the others have used."""
+        """CPU time used by this process and the others."""
         return time.process_time() + sum(child.cpu_seconds for child in self.children)
 
     async def abandon(self, now: int) -> list[Message]:
-        """Return the reports of what counts as abandoned by the clock at a time, microseconds."""
+        """Return the reports of evolutions that count as abandoned by the clock at a time, microseconds."""
         if not self.children:
             return await asyncio.to_thread(self.stream.abandon, now)
         done = await asyncio.gather(*(asyncio.to_thread(child.ask, now) for child in self.children))
         return [message for each, _ in done for message in each]
 
     async def step(self, events: Sequence[RawEvent]) -> list[Message]:
-        """Return the derived events of the next events, each agent's in their order."""
+        """Return the derived events of the next events, each agent's in order."""
         home = self.homes.setdefault
         for event in events:
             event.partition = home(event.key, event.partition)
@@ -87,10 +87,10 @@ class Computing:
 
 
 class Child:
-    """A process that computes with some of the partitions.
+    """A process that computes some of the partitions.
 
     Attributes:
-        unreadable, cpu_seconds: what it said of itself last.
+        unreadable, cpu_seconds: the figures that it reported last.
     """
 
     def __init__(self, settings: StreamSettings, wire: WireFormat) -> None:
@@ -104,9 +104,9 @@ class Child:
         self.cpu_seconds = 0.0
 
     def ask(self, events: Sequence[RawEvent] | int) -> tuple[list[Message], list[Message]]:
-        """Return what `OfflineStream.by_partition` does, for a time what `abandon` does; blocking.
+        """Return the result of `OfflineStream.by_partition`, or of `abandon` if given a time; blocking.
 
-        Raises what it raised there, and `RuntimeError` where the process is gone.
+        Raises what the process raised, and `RuntimeError` if the process has died.
         """
         try:
             self.pipe.send(events)
@@ -130,7 +130,7 @@ class Child:
 
 
 def serve(pipe: Connection, settings: StreamSettings, registry: str) -> None:
-    """Compute what comes through a pipe until it ends: a process's work."""
+    """Main function of a computing process: compute what comes through a pipe until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_collector_pace()
     stream = OfflineStream(settings, WireFormat(RegistryClient(registry) if registry else None))

@@ -1,10 +1,10 @@
-"""Snapshots that evolutions in the raw tables call for and that `kpi_snapshots` lacks, made by replay.
+"""Makes the snapshots that evolutions in the raw tables call for and that `kpi_snapshots` lacks.
 
-An evolution's event names the phases whose KPIs are its agent's snapshots (`schemas.snapshots`), and the
-stream makes these. Of an event that it never read, because Kafka's retention had passed its offsets, the sink
-may well have stored the row, and nobody has made the snapshot. What makes it here is the stream's own
-computation, so that its id and values are what they would have been; it comes right after its event, as if
-the stream had read both.
+An evolution's event names the phases whose KPIs are its agent's snapshots (`schemas.evolutions.snapshots`),
+and the stream makes these. Of an event that it never read, because Kafka's retention had deleted it, the sink
+may well have stored the row, but nobody has made the snapshot. Here the stream's own computation makes it, so
+that its id and values are what they would have been; it follows its event directly, as if the stream had read
+both.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from evometrics.sinks.raw.event import RawEvent, read_head
 from evometrics.sinks.raw.tables import SINCE, RawTables
 from evometrics.streams.offline import OfflineStream
 
-#: The phases that the stream makes snapshots of, by the events whose KPIs these are.
+#: The phases for which the stream makes snapshots, by the events that hold their KPIs.
 PHASES = {EVOLUTION_STARTED: (PRE,), EVOLUTION_COMPLETED: (PRE, POST)}
 CALLING = tuple(PHASES)
-#: What Kafka had before `end`, milliseconds.
+#: Condition for what was in Kafka before `end`, milliseconds.
 BEFORE = "r._timestamp < fromUnixTimestamp64Milli({end:Int64})"
 
 
 class MadeSnapshot(RawEvent):
-    """A snapshot that no table has, with the time in Kafka and the partition of the event it came of."""
+    """A snapshot that no table has, with the time in Kafka and the partition of its event."""
 
 
 def called_for(topic: Topic, where: str) -> str:
-    """Return the query for what events call for: their ids, and whether after the evolution."""
+    """Return the query for the snapshots that events call for: their ids, and whether after the evolution."""
     phases = ", ".join(f"'{phase}'" for phase in PHASES[topic])
     return (
         f"SELECT r.event_id AS source, "
@@ -42,9 +42,9 @@ def called_for(topic: Topic, where: str) -> str:
 
 
 def lacking(*, within: bool) -> str:
-    """Return the query for what is called for by events since `begin`, and is not there.
+    """Return the query for snapshots that events since `begin` call for and that are missing.
 
-    Within: by those before `end`, a small part of all, and the snapshots of these alone are looked for.
+    `within`: only by events before `end`, a small part of all, and only their snapshots are looked up.
     """
     where = f"{SINCE} AND {BEFORE}" if within else SINCE
     all_called_for = " UNION ALL ".join(called_for(topic, where) for topic in PHASES)
@@ -62,9 +62,9 @@ class Maker:
     Memory: those of a slice. All calls raise what `RawTables` raises.
 
     Args:
-        tables: where the events are, and the snapshots would be.
+        tables: where the events are, and where the snapshots would be.
         stream: makes them.
-        begin: time in Kafka, milliseconds, before which none are made: their rows would be kept no more.
+        begin: time in Kafka, milliseconds, before which none are made: their rows have expired.
     """
 
     def __init__(self, tables: RawTables, stream: OfflineStream, begin: int) -> None:
@@ -79,7 +79,7 @@ class Maker:
         return int(number)
 
     async def with_made(self, events: Sequence[RawEvent]) -> list[RawEvent]:
-        """Return a slice's events, which are in the order of time, each with the snapshots made of it."""
+        """Return a slice's events, in order of time, each with the snapshots made from it."""
         if not events:
             return []
         within = {"begin": max(self.begin, events[0].timestamp), "end": events[-1].timestamp + 1}
@@ -90,13 +90,13 @@ class Maker:
         if not wanted:
             return list(events)
         made = await asyncio.to_thread(self.make, events, wanted)
-        # a stable sort: an event comes before what is made of it
+        # a stable sort: an event comes before its snapshots
         return sorted([*events, *made], key=attrgetter("timestamp"))
 
     def make(
         self, events: Sequence[RawEvent], wanted: Mapping[bytes, Collection[bytes]]
     ) -> list[MadeSnapshot]:
-        """Return the snapshots that are wanted, by their events' ids."""
+        """Return the wanted snapshots, by their events' ids."""
         made = []
         for event in events:
             if event.event_id not in wanted:

@@ -1,8 +1,8 @@
-"""Brings the messages of many partitions into one order. Pure.
+"""Merges the messages of many partitions into one order. Pure.
 
-Each partition's messages stay in the order of their offsets; of the partitions whose next message is known,
-the one goes on whose next message is oldest. That is the order of time where each partition is in it, and
-where one is not, for a node delivered late, its messages come as they lie there.
+Each partition's messages stay in offset order; among the partitions whose next message is known, the oldest
+message comes next. That is the order of time as far as each partition is in it; in a partition that is not,
+because a node delivered late, messages keep their order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Timed(Protocol):
 
     @property
     def timestamp(self) -> int:
-        """Its time."""
+        """The message's time in Kafka, milliseconds."""
 
 
 P = TypeVar("P", bound=Hashable)
@@ -26,11 +26,11 @@ M = TypeVar("M", bound=Timed)
 
 
 class Merge(Generic[P, M]):
-    """Messages of partitions that are being read.
+    """Messages of the partitions that are being read.
 
     Attributes:
-        waiting: messages of each partition that is not read to its end, or has some left.
-        unread: partitions that are not read to their end.
+        waiting: messages of each partition that has some left, or has not been read to its end.
+        unread: partitions that have not been read to their end.
     """
 
     def __init__(self, partitions: Iterable[P]) -> None:
@@ -40,7 +40,7 @@ class Merge(Generic[P, M]):
         self.heap: list[tuple[int, int, P]] = []
 
     def add(self, partition: P, messages: Iterable[M]) -> None:
-        """Take in the next messages of a partition."""
+        """Add the next messages of a partition."""
         waiting = self.waiting[partition]
         was_empty = not waiting
         waiting.extend(messages)
@@ -52,15 +52,15 @@ class Merge(Generic[P, M]):
         self.unread.discard(partition)
 
     def short(self, limit: int) -> list[P]:
-        """Return the partitions to read on, for fewer messages than `limit` of them wait."""
+        """Return the partitions to read further: fewer than `limit` of their messages are waiting."""
         return [partition for partition in self.unread if len(self.waiting[partition]) < limit]
 
     def blocked(self) -> bool:
-        """Tell whether a partition's next message is not known yet."""
+        """Return whether some partition's next message is not known yet."""
         return any(not self.waiting[partition] for partition in self.unread)
 
     def take(self, number: int) -> list[M]:
-        """Return the next messages, at most so many: up to where one is missing."""
+        """Return at most `number` of the next messages, up to where a partition's next one is unknown."""
         taken: list[M] = []
         if self.blocked():
             return taken

@@ -1,36 +1,34 @@
-"""Replay: derived tables computed again from raw events, compared with the live ones, and put right.
+"""Replay: derived tables recomputed from raw events, compared with the live ones, and repaired.
 
-1. Compute: all starts, completions and snapshots of a source (`replay_source`), in the order of their time in
-   Kafka, go through the stream's own computations (`streams.offline`) into shadow tables (`shadow`).
-   Snapshots that evolutions call for and nobody has made are made, and count as if they had been read
-   (`replay_made`).
-2. Compare (`replay_compare`): which rows are added, gone or changed within the rows meant.
-3. Apply, only where it is asked for: the snapshots that were made, the added and the changed rows are
-   inserted into the live tables, then what is gone is deleted.
+1. Compute: all starts, completions and snapshots of a source (`source`), in the order of their time in Kafka,
+   go through the stream's own computations (`streams.offline`) into shadow tables (`shadow`). Snapshots that
+   evolutions call for and nobody has made are made, and count as if they had been read (`made`).
+2. Compare (`compare`): which rows are added, gone or changed within the selection.
+3. Apply, only on request: the snapshots that were made, and the added and changed rows, are inserted into the
+   live tables; then the rows that are gone are deleted.
 
 The live tables are never swapped as a whole: what the sink inserts meanwhile would be lost, or the pipeline
 would have to wait. They are ReplacingMergeTree and read with FINAL, so that a changed row replaces the other
-at the moment it is inserted: whoever asks sees the old one or the new one, never none and never both. A row
-of a version that arrived meanwhile wins. What is deleted was there before the replay began to read. Only a
-row whose sorting key was wrong is there twice for a moment: inserted under the right one, then deleted under
+at the moment it is inserted: a reader sees the old one or the new one, never none and never both. A row with
+a newer version that arrived meanwhile wins. Deleted rows were there before the replay began to read. Only a
+row whose sorting key was wrong is there twice for a moment: inserted under the right key, then deleted under
 the other.
 
 The source is the raw tables, which reach back further, or Kafka, which has what no sink has stored yet.
 Nothing is changed in Kafka: no group, no offset, no topic, and the stream's states stay as they are.
 
-Killed at any moment: the same command again computes anew, compares anew and applies what is left; the tables
-of the run that was killed are dropped. There is nothing to resume from, on purpose: states as of some offset
-would be a second kind of truth. Two replays at once: the later one ends the earlier.
+If it is killed at any moment, the same command computes and compares from the start and applies what is left;
+the tables of the killed run are dropped. Deliberately, there is nothing to resume from: states as of some
+offset would be a second source of truth. If two replays run at once, the later one ends the earlier.
 
 What a replay can't know. Of an event that was sent twice the raw tables keep the message stored last, and its
-time in Kafka decides where it comes; ids are computed from the event, so rows are the same. From Kafka it
-comes twice, and counts once, by the stream's own memory of ids. An event that came too late for the stream's
-windows comes too late here as well, unless more lateness is allowed; from the raw tables, where nodes
-delivered after an outage, the messages' own times bring them earlier than they came, and more may count. Rows
-whose raw events are gone or were not read are left alone (`replay_sql`). What the stream reports
-as abandoned by the clock is reported here up to the time of the last message read. The stream goes on from
-its own states: where these are wrong, and not only the rows, it makes wrong rows until the windows have
-passed.
+time in Kafka decides its position; ids are computed from the event, so rows are the same. From Kafka it comes
+twice, and counts once, by the stream's own memory of ids. An event that came too late for the stream's
+windows is too late here as well, unless more lateness is allowed; from the raw tables, if nodes delivered
+after an outage, the messages' own times bring them earlier than they came, and more may count. Rows whose raw
+events are gone or were not read are left alone (`sql`). Evolutions that the stream reports as abandoned by
+the clock are reported here up to the time of the last message read. The stream continues from its own states:
+if these are wrong, and not only the rows, it makes wrong rows until the windows have passed.
 """
 
 from __future__ import annotations
@@ -59,7 +57,7 @@ from evometrics.streams.producer import Message
 from evometrics.streams.settings import StreamSettings
 
 HOUR = 3600 * SECOND
-#: Event time that goes through the computations at once, at most: well below the stream's lateness.
+#: The most event time that is computed at once: well below the stream's lateness.
 SPAN = 6 * HOUR
 
 
@@ -93,18 +91,18 @@ class ReplaySettings:
         require(self.samples >= 0, "samples", self.samples, "must not be negative")
 
     def sources(self) -> tuple[Topic, ...]:
-        """Return the raw topics that the tables come of."""
+        """Return the raw topics from which the tables are derived."""
         found = (topic for each in self.meant.topics for topic in replay_sql.judged(each, "", "").sources)
         return tuple(dict.fromkeys(found))
 
     def stored(self) -> tuple[Topic, ...]:
-        """Return the topics whose tables are put right: those meant, and for KPI deltas the snapshots."""
+        """Return the topics whose tables are repaired: those selected, and for KPI deltas the snapshots."""
         return (KPI_SNAPSHOTS, *self.meant.topics) if KPI_DELTAS in self.meant.topics else self.meant.topics
 
     def begin(self, stream: StreamSettings) -> int:
-        """Return from when on messages are read, by their time in Kafka, milliseconds; 0 for all.
+        """Return the time in Kafka from which messages are read, milliseconds; 0 for all.
 
-        So far before the range that each of its windows, and each evolution abandoned in it, is whole.
+        Far enough before the range that each of its windows, and each evolution abandoned in it, is complete.
         """
         if self.meant.since is None:
             return 0
@@ -115,13 +113,13 @@ class ReplaySettings:
 
 @dataclass(slots=True)
 class Computed:
-    """What the first step did.
+    """The result of the first step.
 
     Attributes:
         events: raw events read.
         rows: rows written to the shadow tables, corrected ones counted again.
-        unreadable: events that the stream makes dead letters of.
-        seconds, cpu_seconds: what it took, and this process's time of a processor.
+        unreadable: events that the stream turns into dead letters.
+        seconds, cpu_seconds: time taken, and this process's CPU time.
     """
 
     events: int = 0
@@ -157,11 +155,11 @@ class Replay:
 
     @property
     def events(self) -> int:
-        """About how many events will be read."""
+        """The approximate number of events that will be read."""
         return self.source.events
 
     async def compute(self, done: Callable[[int], object]) -> Computed:
-        """Fill the shadow tables; `done` hears the number of events of each step."""
+        """Fill the shadow tables; `done` is called with the number of events of each step."""
         result, began, used = Computed(), time.monotonic(), time.process_time()
         slices = self.source.slices(self.settings.slice_events)
         async with (
@@ -192,9 +190,9 @@ class Replay:
         return result
 
     async def computed(self, computing: Computing, events: Sequence[RawEvent]) -> list[Message]:
-        """Return the derived events of a step, of the agents meant.
+        """Return the derived events of a step, restricted to the selected agents.
 
-        All agents' evolutions are computed with: those of a partition decide together what is abandoned.
+        All agents' evolutions are computed: those of a partition together decide what is abandoned.
         """
         agents = {agent.encode() for agent in self.settings.meant.agents}
         if not agents:
@@ -203,23 +201,23 @@ class Replay:
         return [message for message in await computing.step(some) if message.key in agents]
 
     async def abandoned(self, computing: Computing, now: int) -> list[Message]:
-        """Return the reports of evolutions that count as abandoned by the clock where the history ends."""
+        """Return the reports of evolutions that count as abandoned by the clock at the end of the history."""
         agents = {agent.encode() for agent in self.settings.meant.agents}
         found = await computing.abandon(now)
         return [message for message in found if not agents or message.key in agents]
 
     @property
     def compared(self) -> list[Topic]:
-        """The topics whose tables are held against the live ones; snapshots first, which others come of."""
+        """The topics whose tables are compared with the live ones; snapshots first."""
         return [topic for topic in self.shadow.topics if topic is not KPI_SNAPSHOTS or self.made]
 
     async def compare(self) -> list[TableDifferences]:
-        """Return how each table differs."""
+        """Return the differences of each table."""
         comparison = Comparison(self.shadow, self.settings.meant, self.read)
         return [await comparison.compare(topic, self.settings.samples) for topic in self.compared]
 
     async def apply(self) -> None:
-        """Put right what the last comparison found. The same again does no harm."""
+        """Repair what the last comparison found. Repeating it does no harm."""
         comparison = Comparison(self.shadow, self.settings.meant, self.read)
         for topic in self.compared:
             differences = comparison.differences(topic)
@@ -239,11 +237,11 @@ async def replaying(
     stream: StreamSettings,
     source: EventSource | None = None,
 ) -> AsyncIterator[Replay]:
-    """Open a replay; drop its tables, and those that earlier ones left, at the end.
+    """Open a replay; at the end drop its tables, and those that earlier ones left.
 
-    It reads the raw tables from the time that the settings give, or `source`. All it does raises what the
-    source raises, `ClickHouseUnavailable` or `ReplayEnded`, with nothing half done that the same again would
-    not put right.
+    It reads the raw tables from the time that the settings give, or `source`. All its methods raise what the
+    source raises, `ClickHouseUnavailable` or `ReplayEnded`; running it again completes whatever was left half
+    done.
     """
     client = await open_client(clickhouse)
     try:

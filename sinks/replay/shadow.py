@@ -1,8 +1,8 @@
-"""Shadow tables: what a replay computed, in tables like the live ones, under names that show the run.
+"""Shadow tables: the results of a replay, in tables like the live ones, under names that identify the run.
 
-They are in the live tables' database, so that ClickHouse can hold one against the other. Each run has names
-of its own and drops what earlier ones left; where two run at once, the later one ends the earlier, whose
-tables are gone, and never mixes its rows with its own.
+They are in the live tables' database, so that ClickHouse can compare the two. Each run has names of its own
+and drops what earlier ones left; if two run at once, the later one ends the earlier, whose tables are gone,
+and never mixes its rows with its own.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnav
 from evometrics.sinks.clickhouse.inserts import INSERT_SETTINGS
 from evometrics.sinks.settings import ClickHouseSettings
 
-#: Derived rows of a replay are of no partition; the snapshots that it makes are of their events'. The offsets
-#: of both are below 0: a sink that asks which of its offsets are stored must not find them.
+#: Derived rows of a replay have no partition; the snapshots that it makes have that of their events. The
+#: offsets of both are below 0: a sink that asks which of its offsets are stored must not find them.
 NO_PARTITION = -1
 KINDS_OF_TABLE = ("rows", "found", "differences")
 #: The table of the ids of the events read.
 READ = "read"
-#: Names that are a replay's, and nobody else's.
+#: Names that only a replay's tables have.
 LEFT_BEHIND = re.compile(
     rf"({'|'.join(t.table for t in (KPI_SNAPSHOTS, *DERIVED_TOPICS))})_replay_[0-9a-f]{{8}}"
     rf"_({'|'.join(KINDS_OF_TABLE)})"
@@ -40,7 +40,7 @@ UNKNOWN_TABLE = 60
 
 
 class ShadowRow(NamedTuple):
-    """A row of a table: its message value, and the time in Kafka, ms, and partition of what it came of."""
+    """A row of a table: its message value, and the time in Kafka (ms) and partition of its source."""
 
     stamp: int
     value: bytes
@@ -52,13 +52,13 @@ class ReplayEnded(EvometricsError, RuntimeError):
 
 
 class NotReplayable(EvometricsError, RuntimeError):
-    """The live tables are none that a replay can be held against; the message says why."""
+    """A replay can't be compared with the live tables; the message says why."""
 
 
 class ShadowTables:
-    """The shadow tables of one run, and all that this run asks of ClickHouse.
+    """The shadow tables of one run, and all requests that this run makes to ClickHouse.
 
-    Every call raises `ClickHouseUnavailable`, or `ReplayEnded` where another run has dropped the tables.
+    Every call raises `ClickHouseUnavailable`, or `ReplayEnded` if another run has dropped the tables.
     """
 
     def __init__(self, client: AsyncClient, settings: ClickHouseSettings, topics: Sequence[Topic]) -> None:
@@ -90,7 +90,7 @@ class ShadowTables:
             await self.command(f"CREATE TABLE {self.name(topic)} AS {topic.table}_rows")
 
     async def check_engines(self) -> None:
-        """Raise `NotReplayable` unless the live tables hold their rows themselves."""
+        """Raise `NotReplayable` unless the live tables store their rows themselves."""
         live = [f"{topic.table}_rows" for topic in self.topics]
         sql = (
             "SELECT name, engine FROM system.tables "
@@ -110,19 +110,17 @@ class ShadowTables:
                 await self.command(f"DROP TABLE IF EXISTS {name} SYNC")
 
     async def drop(self) -> None:
-        """Drop this run's tables."""
         names = [self.name(topic, what) for topic in self.topics for what in KINDS_OF_TABLE]
         for name in [*names, self.read]:
             await self.command(f"DROP TABLE IF EXISTS {name} SYNC")
 
     async def note_read(self, ids: Iterable[bytes]) -> None:
-        """Note that events were read, by their ids as text."""
-        rows = b"".join(ids)  # what is no event has an empty one
+        """Record events as read, by their ids as text."""
+        rows = b"".join(ids)  # a message that is not an event has an empty one
         if rows:
             await self.raw_insert(self.read, ("id",), rows, "RowBinary", {"insert_deduplicate": 0})
 
     async def insert(self, topic: Topic, rows: Iterable[ShadowRow]) -> None:
-        """Insert rows of one topic's table."""
         fmt = container_format(newest(topic.record))
         end, blocks = block_end(topic.name), []
         for stamp, value, partition in rows:
@@ -139,7 +137,7 @@ class ShadowTables:
     async def raw_insert(
         self, table: str, columns: Sequence[str], rows: bytes, fmt: str, settings: Mapping[str, Any]
     ) -> None:
-        """Insert rows that are encoded."""
+        """Insert encoded rows."""
         try:
             await self.client.raw_insert(
                 table=f"{self.settings.database}.{table}",
@@ -152,14 +150,12 @@ class ShadowTables:
             raise self.trouble(error) from error
 
     async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Run a statement."""
         try:
             await self.client.command(sql, dict(parameters or {}))
         except CLICKHOUSE_ERRORS as error:
             raise self.trouble(error) from error
 
     async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
-        """Return the rows that answer a query."""
         try:
             found = await self.client.query(sql, dict(parameters or {}))
         except CLICKHOUSE_ERRORS as error:
@@ -168,7 +164,7 @@ class ShadowTables:
         return rows
 
     def trouble(self, error: BaseException) -> Exception:
-        """Return what an error of ClickHouse means to this run."""
+        """Return the error to raise for an error of ClickHouse."""
         if error_code(error) == UNKNOWN_TABLE and f"_replay_{self.run}" in str(error):
             return ReplayEnded(
                 "the tables of this replay are gone: another one has begun; nothing more was done"

@@ -1,7 +1,7 @@
-"""Where a replay reads raw events from: the raw tables or Kafka, slices in the order of time either way.
+"""Where a replay reads raw events from: the raw tables or Kafka, in slices ordered by time either way.
 
-The order that decides what rows come out is that within a partition. Between partitions only the time in
-Kafka is kept, closely enough for the windows that they share (`replay.SPAN`).
+The order within a partition decides which rows result. Between partitions only the order of the time in Kafka
+is kept, closely enough for the windows that they share (`replay.SPAN`).
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from evometrics.streams.offline import OfflineStream
 from evometrics.streams.settings import StreamSettings
 
 DAY = 86_400_000_000
-#: A message's event time lies at most this much ahead of its time in Kafka (`schemas.validation`).
+#: A message's event time lies at most this much ahead of its time in Kafka (`schemas.rules.validation`).
 MAX_AHEAD = DAY
-#: Raw rows this close to the end of their time may be gone before they are read.
+#: Raw rows this close to their expiry may be gone before they are read.
 SAFETY = DAY
-#: A source that is read to its end at this moment.
+#: `reached` of a source that is read up to the present.
 NOW = 2**62
 
 
 class EventSource(Protocol):
-    """Raw events as they are at the moment it is entered, as an async context manager.
+    """Raw events as of the moment it is entered, as an async context manager.
 
     Attributes:
         events: about how many will be read.
-        complete_from: event time, microseconds, from which on all completions there ever were are read, as
-            far as the source can know; 0 for all. For certain once all slices were read.
-        reached: up to when what came to Kafka is read, microseconds of its time; `NOW` for all there is.
-        all_snapshots: whether all snapshots there ever were are read, as far as it can know.
+        complete_from: event time, microseconds, from which on all completions that ever existed are read, as
+            far as the source can know; 0 for all. Certain only once all slices were read.
+        reached: messages that reached Kafka up to this time are read, microseconds; `NOW` for all.
+        all_snapshots: whether all snapshots that ever existed are read, as far as it can know.
         wire: reads the events' values, and writes single-object framing.
     """
 
@@ -47,26 +47,26 @@ class EventSource(Protocol):
     wire: WireFormat
 
     async def __aenter__(self) -> EventSource:
-        """Find out what is there."""
+        """Determine what there is to read."""
 
     async def __aexit__(self, *_: object) -> None:
         """Close what was opened."""
 
     def slices(self, number: int) -> AsyncGenerator[list[RawEvent], None]:
-        """Yield the events, about so many at a time: each partition's in their order, all in that of time.
+        """Yield the events, about `number` at a time: each partition's in order, all in order of time.
 
-        An event may come more than once, as it was sent. Close it where it is left early.
+        An event may come more than once, as often as it was sent. Close the generator if you leave it early.
         """
 
 
 class TableSource:
     """The raw tables, which reach back further than Kafka and hold each event once.
 
-    Where snapshots are read, those that the tables' evolutions call for and nobody has made are among them
-    (`replay_made`); the evolutions are looked at for that, whether they are meant or not.
+    If snapshots are read, they include those that the tables' evolutions call for and nobody has made
+    (`made`); the evolutions are examined for that, whether they are selected or not.
 
     Args:
-        begin: time in Kafka from when on events are read, milliseconds; 0 for all.
+        begin: time in Kafka from which events are read, milliseconds; 0 for all.
 
     Attributes:
         made: about how many snapshots are made.
@@ -100,7 +100,7 @@ class TableSource:
         await self.tables.__aexit__()
 
     async def look(self) -> None:
-        """Find out what is there."""
+        """Determine what there is to read."""
         await self.mind_retention()
         if KPI_SNAPSHOTS in self.topics:
             self.made = await self.maker.count()
@@ -118,7 +118,7 @@ class TableSource:
         self.events = self.made + sum(counts[topic.name] for topic in self.topics)
 
     async def mind_retention(self) -> None:
-        """Take into account that rows run out."""
+        """Take into account that rows expire."""
         assert self.tables.client is not None
         days = await days_of(self.tables.client, self.settings.database)
         kept = days.get(f"{EVOLUTION_COMPLETED.table}_rows")

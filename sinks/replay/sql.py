@@ -1,27 +1,28 @@
-"""What a replay asks ClickHouse: which rows differ, and which of them the replay may judge. Pure.
+"""A replay's queries to ClickHouse: which rows differ, and which of them the replay may judge. Pure.
 
 Two steps, each a table of the run. `found`: the rows by sorting key that the live table and the shadow table
 do not both have with the same values, bit by bit (a 128-bit hash over the analysts' columns). `differences`:
 what each of them is, one of
 
-- `added`, `gone`, `changed`: what applying puts right;
+- `added`, `gone`, `changed`: repaired by applying;
 - `newer`: the live row was written or corrected while the replay ran, and knows more: left alone;
-- `kept`: the replay can't know better, because what the row was computed from was not all read: left alone.
+- `kept`: the replay can't know better, because not everything that the row was computed from was read: left
+  alone.
 
 A table of the run holds the ids of all events read. A row is `gone`, or taken back to an older version, only
-where it was there (`settled`) before the replay began to read, and all that it came of was read:
+if it was there (`settled`) before the replay began to read, and all that it was computed from was read:
 
 - evolution_metrics: its event is among those read. An abandoned evolution that has completed after all stays
-  as reported, unless it had completed in time for certain (`replay_abandoned`), and is not reported anew:
-  whether it was in time depends on what the stream held in one batch. Nor is one reported anew, or taken
-  back, that began before `complete_from`: its completion may be lost. What was reported by the clock after
-  the last message read (`reached`) is left alone. A row that was joined with its start is not taken back to
-  one that was not, where the start may not have been read.
+  as reported, unless it had certainly completed in time (`abandoned`), and is not reported again: whether it
+  was in time depends on what the stream held in one batch. Nor is an evolution that began before
+  `complete_from` reported again, or taken back: its completion may be lost. Reports made by the clock after
+  the last message read (`reached`) are left alone. A row that was joined with its start is not taken back to
+  one that was not, if the start may not have been read.
 - kpi_deltas: its snapshot is among those read; for an older version also the live row's previous snapshot. A
-  missing row without a previous snapshot is only added where no snapshot can have been lost.
-- kpi_snapshots, where KPI deltas are meant: only what the replay has made is held against the table, and all
-  that comes of it is `added`.
-- success_rates: its window lies within the time of which all completions were read (`complete_from`).
+  missing row without a previous snapshot is only added if no snapshot can have been lost.
+- kpi_snapshots, if KPI deltas are selected: only the snapshots that the replay has made are compared with the
+  table, and every difference is `added`.
+- success_rates: its window lies within the time for which all completions were read (`complete_from`).
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ from evometrics.sinks.replay.abandoned import completed_in_time
 
 KINDS = ("added", "gone", "changed", "newer", "kept")
 APPLIED = ("added", "gone", "changed")
-#: Rows, and those that differ, that were stored before the replay began to read for certain; milliseconds.
+#: Condition for rows, and differing rows, that were certainly stored before the replay began to read;
+#: milliseconds.
 STORED = "_inserted_at < fromUnixTimestamp64Milli({settled:Int64})"
 SETTLED = "stored < fromUnixTimestamp64Milli({settled:Int64})"
 UNEXPIRED = "row_time > fromUnixTimestamp64Micro({expired:Int64})"
@@ -56,12 +58,12 @@ class Judged:
 
     Attributes:
         key: its sorting key.
-        sources: the raw tables its rows come of.
+        sources: the raw tables its rows are derived from.
         version, source, previous, begins, evolution, abandoned: expressions over a row `r`: its version, the
-            event it came of, the one before that, when window or evolution began, agent and evolution,
+            event it was computed from, the previous one, when window or evolution began, agent and evolution,
             whether it reports one as abandoned.
-        gone, lowered, added, changed: conditions over `found` for the replay to know better.
-        made_alone: the live table holds more than what is replayed, which is held against its own rows alone.
+        gone, lowered, added, changed: conditions over `found` under which the replay knows better.
+        made_alone: the live table holds more than what is replayed, which is compared only with its own rows.
     """
 
     key: tuple[str, ...]
@@ -80,7 +82,7 @@ class Judged:
 
 
 def among(read: str, wanted: str) -> str:
-    """Return the query for those ids that are wanted, of the events that were read."""
+    """Return the query for those of the wanted ids whose events were read."""
     return f"SELECT event_id FROM {read} WHERE event_id IN ({wanted})"
 
 
@@ -192,7 +194,7 @@ HAVING NOT in_live OR NOT in_shadow OR anyIf(hash, live) != anyIf(hash, NOT live
 
 
 def select_differences(topic: Topic, found: str, read: str) -> str:
-    """Return the query for what each row that differs is; rows before `expired` are kept no more."""
+    """Return the query that classifies each differing row; rows before `expired` are no longer kept."""
     known = judged(topic, found, read)
     return f"""SELECT {", ".join(known.key)},
     in_live AND in_shadow AND live_version > shadow_version AS lowered,
@@ -207,7 +209,7 @@ FROM {found}"""
 
 
 def insert_differences(topic: Topic, shadow: str, differences: str) -> str:
-    """Return the statement that puts the added and changed rows into the live table."""
+    """Return the statement that inserts the added and changed rows into the live table."""
     key = ", ".join(judged(topic, "", "").key)
     names = ", ".join([*columns(topic), "_topic", "_partition", "_offset", "_timestamp"])
     return (
@@ -218,7 +220,10 @@ def insert_differences(topic: Topic, shadow: str, differences: str) -> str:
 
 
 def delete_differences(topic: Topic, differences: str) -> str:
-    """Return the statement that deletes what is gone or of too high a version, if stored before `settled`."""
+    """Return the statement that deletes rows that are gone or of too high a version.
+
+    Only rows stored before `settled` are deleted.
+    """
     key = ", ".join(judged(topic, "", "").key)
     return (
         f"DELETE FROM {topic.table}_rows WHERE ({key}) IN (SELECT {key} FROM {differences} "

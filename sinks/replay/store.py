@@ -1,4 +1,4 @@
-"""Stores what a replay computed: ClickHouse inserts what some steps came to while the next are computed."""
+"""Stores a replay's results: ClickHouse inserts those of some steps while the next are computed."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from evometrics.sinks.replay.made import MadeSnapshot
 from evometrics.sinks.replay.shadow import ShadowRow, ShadowTables
 from evometrics.streams.producer import Message
 
-#: Rows are inserted when there are so many: of fewer, ClickHouse merges more.
+#: Rows per insert: smaller inserts give ClickHouse more parts to merge.
 INSERT_ROWS = 100_000
-#: Where a derived message's event_id lies: after the framing and the length of its text.
+#: Position of a derived message's event_id: after the framing and the length of its text.
 ID = slice(SINGLE_OBJECT_LENGTH + 1, SINGLE_OBJECT_LENGTH + 37)
 
 
 @dataclass(slots=True)
 class Gathered:
-    """What some steps came to.
+    """The results of some steps.
 
     Attributes:
-        ids: of the events read, as text; empty for what is no event.
-        rows: of each topic stored, under their numbers, or their ids where a later one replaces an earlier.
+        ids: of the events read, as text; empty for messages that are not events.
+        rows: of each topic stored, under their numbers, or their ids if a later one replaces an earlier.
     """
 
     rows: dict[str, dict[bytes | int, ShadowRow]]
     ids: list[bytes] = field(default_factory=list)
 
     def __len__(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return sum(map(len, self.rows.values()))
 
     def add(self, events: Sequence[RawEvent], messages: Sequence[Message], stamp: int) -> None:
-        """Take a step in: of several rows of one success rate the last, which knows the most."""
+        """Add a step: of several rows of one success rate the last, which knows the most."""
         self.ids += [event.event_id for event in events]
         snapshots = self.rows.get(KPI_SNAPSHOTS.name)
         if snapshots is not None:
@@ -52,7 +52,7 @@ class Gathered:
 
 
 class Storing:
-    """Stores what some steps came to while the next ones are computed. Use it as an async context manager."""
+    """Stores the results of some steps while the next ones are computed; an async context manager."""
 
     def __init__(self, shadow: ShadowTables) -> None:
         self.shadow = shadow
@@ -61,7 +61,7 @@ class Storing:
         self.rows = 0
 
     def nothing(self) -> Gathered:
-        """Return a place for the rows of the tables meant."""
+        """Return an empty `Gathered` for the selected tables."""
         return Gathered({topic.name: {} for topic in self.shadow.topics})
 
     async def __aenter__(self) -> Storing:
@@ -72,23 +72,23 @@ class Storing:
             await end_tasks([self.under_way])
 
     async def put(self, events: Sequence[RawEvent], messages: Sequence[Message], stamp: int) -> None:
-        """Take a step's events and their derived ones; waits where two inserts' rows are there.
+        """Add a step's events and their derived ones; waits while the rows of two inserts are pending.
 
-        `stamp` is the time in Kafka, milliseconds, of what these came of.
+        `stamp` is the time in Kafka, milliseconds, of the source.
         """
         self.gathered.add(events, messages, stamp)
         if max(len(self.gathered), len(self.gathered.ids)) >= INSERT_ROWS:
             await self.begin()
 
     async def begin(self) -> None:
-        """Begin to store what was gathered, once that before is stored. Raises what storing that raised."""
+        """Start storing what was gathered, once the previous insert is done. Raises what that one raised."""
         if self.under_way is not None:
             self.rows += await self.under_way
         self.under_way = asyncio.create_task(self.store(self.gathered))
         self.gathered = self.nothing()
 
     async def end(self) -> int:
-        """Store all; return how many rows were. Raises what storing raised."""
+        """Store the rest; return the number of rows stored. Raises what storing raised."""
         await self.begin()
         assert self.under_way is not None
         self.rows += await self.under_way
@@ -96,7 +96,7 @@ class Storing:
         return self.rows
 
     async def store(self, gathered: Gathered) -> int:
-        """Store what was gathered."""
+        """Insert what was gathered; return the number of rows."""
         await self.shadow.note_read(gathered.ids)
         stored = 0
         for topic in self.shadow.topics:

@@ -1,8 +1,8 @@
-"""Kafka's raw topics as a replay's source: read without a group, up to where they end at the start.
+"""Kafka's raw topics as a replay's source: read without a group, up to their ends at the start.
 
-Nothing is committed, nobody is told: to the broker this is a reader like any other. What lies before a
-partition's first offset, because Kafka has deleted it or another beginning was asked for, is not read; the
-comparison leaves alone what came of it (`replay_sql`).
+Nothing is committed: to the broker this is a reader like any other. What lies before a partition's first
+offset, because Kafka has deleted it or another beginning was requested, is not read; the comparison leaves
+the rows derived from it alone (`sql`).
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from evometrics.sinks.raw.event import RawEvent, read_head
 from evometrics.sinks.replay.merge import Merge
 from evometrics.sinks.replay.source import MAX_AHEAD, NOW
 
-#: Messages of a partition that wait for others' before no more of it is read; what one fetch brings comes
-#: on top of that.
+#: Messages of a partition that wait for other partitions' before no more of it is read; one fetch may exceed
+#: it.
 WAITING = 4096
 POLL_MS = 500
-#: What is fetched of a partition at a time: aiokafka copies what is left of a fetch for each record batch in
-#: it, and nodes send small ones.
+#: Bytes fetched per partition at a time: for each record batch in a fetch aiokafka copies the rest of the
+#: fetch, and nodes send small batches.
 FETCH_BYTES = 512 * 1024
-#: A broker that gives nothing for so long is away.
+#: A broker that returns nothing for this long counts as unreachable.
 STUCK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Where reading begins; in each partition where the later of the two lies.
+    """Where reading begins: in each partition at the later of the two.
 
     Attributes:
         since: messages' time in Kafka, milliseconds; 0 for the first message there is.
-        offsets: the first offset to read by topic and partition; those not named begin with their first one.
+        offsets: the first offset to read by topic and partition; others begin at their first offset.
     """
 
     since: int = 0
@@ -51,15 +51,15 @@ class Beginning:
 
 
 class TopicSource:
-    """The raw topics of one cluster, as they are at the moment it is entered.
+    """The raw topics of one cluster, as of the moment it is entered.
 
-    Entering raises `BrokerUnavailable` or `KafkaError` where the cluster does not answer, `SettingsError`
-    where topics or offsets are not there; reading raises the first two.
+    Entering raises `BrokerUnavailable` or `KafkaError` if the cluster does not answer, `SettingsError` if
+    topics or offsets do not exist; reading raises the first two.
 
     Attributes:
-        bounds: by partition, the offset that is read first, and the one after the last.
-        cut: partitions of completions that begin later than they did; how old what is gone was, their first
-            message tells, which is not read yet.
+        bounds: by partition, the first offset to read, and the one after the last.
+        cut: partitions of completions that begin later than they once did; their first message, not read yet,
+            shows the age of what was lost.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class TopicSource:
         await self.stack.aclose()
 
     async def look(self, partitions: list[TopicPartition]) -> None:
-        """Find out where to begin and to end."""
+        """Determine where to begin and to end."""
         since, asked = self.beginning.since, self.beginning.offsets
         ends = await self.consumer.end_offsets(partitions)
         there = await self.consumer.beginning_offsets(partitions)
@@ -126,7 +126,7 @@ class TopicSource:
         self.events = sum(end - first for first, end in self.bounds.values())
 
     async def slices(self, number: int) -> AsyncGenerator[list[RawEvent], None]:
-        """Yield the events, as the protocol says; messages that are no events have no id."""
+        """Yield the events, as the protocol says; messages that are not events have no id."""
         left = {partition: end for partition, (first, end) in self.bounds.items() if first < end}
         if not left:
             return
@@ -149,7 +149,7 @@ class TopicSource:
     async def fetch(
         self, merge: Merge[TopicPartition, ConsumerRecord], ends: dict[TopicPartition, int]
     ) -> None:
-        """Read on, once something has come or a partition has ended."""
+        """Read on, until something has come or a partition has ended."""
         deadline = time.monotonic() + STUCK_SECONDS
         while True:
             wanted = merge.short(WAITING)
@@ -159,7 +159,7 @@ class TopicSource:
                 merge.add(partition, (record for record in records if record.offset < ends[partition]))
             moved = bool(fetched)
             for partition in wanted:
-                # what lies between the last message and the end may be a mark of a transaction
+                # a transaction marker may lie between the last message and the end
                 if await self.consumer.position(partition) >= ends[partition]:
                     merge.end(partition)
                     moved = True
@@ -173,13 +173,13 @@ class TopicSource:
                 )
 
     def note_first(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
-        """Take into account what is not there before a partition's first message."""
+        """Take into account what is missing before a partition's first message."""
         if partition in self.cut and records:
             self.cut.discard(partition)
             self.complete_from = max(self.complete_from, records[0].timestamp * 1000 + MAX_AHEAD)
 
     def event(self, record: ConsumerRecord) -> RawEvent:
-        """Return a message's event; one without an id where it is none."""
+        """Return a message's event, without an id if the message is not an event."""
         value = record.value or b""
         try:
             _, position = self.wire.locate(value)

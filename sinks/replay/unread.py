@@ -1,6 +1,6 @@
-"""What a replay has not read, as the live tables tell: the queries for it. Pure.
+"""Queries for what a replay has not read, as far as the live tables show it. Pure.
 
-An event is known by itself, or by its derived rows where Kafka or the raw tables keep it no more.
+An event is identified by its own row, or by its derived rows if Kafka or the raw tables no longer hold it.
 """
 
 from __future__ import annotations

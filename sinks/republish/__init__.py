@@ -1,4 +1,4 @@
-"""The events of the raw tables to Kafka again.
+"""The events of the raw tables, sent to Kafka again.
 
 Imports `raw`.
 """

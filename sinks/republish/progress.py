@@ -1,4 +1,4 @@
-"""How far republishing has come, read from the topics: they are all the memory that it has.
+"""The progress of republishing, read from the topics: no other record of it is kept.
 
 Each message has a header that names the run it belongs to (one source, one selection) and a mark: a time in
 Kafka before which every event of the run had been acknowledged when the message was sent.
@@ -23,35 +23,34 @@ from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 from evometrics.sinks.raw.event import RawEvent
 
 HEADER = "evometrics-republished"
-#: The ends of the topics count as final when they have stayed the same for so long: what a killed process had
-#: handed to the network is in by then.
+#: The ends of the topics count as final once they have been unchanged for this long: everything that a killed
+#: process had handed to the network has arrived by then.
 SETTLE_SECONDS = 1.0
 SETTLE_ROUNDS = 10
-#: Messages that are read at a time where this run's are looked for before others.
+#: Messages read at a time when looking for this run's among others.
 MOST_READ = 4096
 
 
 class RepublishError(EvometricsError, RuntimeError):
-    """Republishing can't begin or go on; the message says what was done and the way out."""
+    """Republishing can't begin or continue; the message says what was done and the way out."""
 
 
 class OtherEvents(RepublishError):
-    """Topics hold what this run did not send; the message names one."""
+    """Topics hold messages that this run did not send; the error names one."""
 
 
 class ProgressMark(NamedTuple):
-    """What a message's header says: its run, and a time (milliseconds) before which all was acknowledged."""
+    """A message's header: its run, and a time (milliseconds) before which everything was acknowledged."""
 
     run: str
     time: int
 
     def header(self) -> tuple[str, bytes]:
-        """Return the header."""
         return HEADER, f"{self.run}:{self.time}".encode()
 
     @classmethod
     def of(cls, record: ConsumerRecord) -> ProgressMark | None:
-        """Return a message's mark, None where it has none."""
+        """Return a message's mark, None if it has none."""
         for name, value in record.headers:
             run, separator, at = (value or b"").decode(errors="replace").partition(":")
             if name == HEADER and separator and at.isdecimal():
@@ -64,9 +63,9 @@ class Progress:
     """How far a run has come.
 
     Attributes:
-        time: every event that Kafka had at first before this is there, milliseconds.
+        time: every event whose original time in Kafka is before this is there, milliseconds.
         there: ids of the events from then on that are there, by topic.
-        ends: the offsets after what is there.
+        ends: the offsets after the messages that are there.
     """
 
     time: int = 0
@@ -104,13 +103,13 @@ class ProgressReader:
     async def read(self) -> Progress:
         """Return how far the run has come; may take seconds.
 
-        Of the newest messages of the run in each partition, the one with the latest mark tells from where on
-        an event may be missing, in whatever partition: all before were acknowledged. What is there from then
-        on is read, event by event, so an event is sent again only where it is not. Partitions are filled in
-        the order of time, so this is found at their ends.
+        Of the run's newest messages in each partition, the one with the latest mark shows from where on an
+        event may be missing, in whatever partition: all earlier ones were acknowledged. From there on the
+        topics are read, event by event, so an event is sent again only if it is missing. Partitions are
+        filled in the order of time, so this position is found at their ends.
 
-        Raises `OtherEvents` where a newest message is not of this run, unless `among_others`: then this run's
-        are looked for before it.
+        Raises `OtherEvents` if a newest message is not of this run, unless `among_others`: in that case this
+        run's are looked for before it.
         """
         async with range_reader(self.kafka, f"{self.kafka.client_id}-republish-range") as consumer:
             own: dict[TopicPartition, int] = {}
@@ -142,7 +141,7 @@ class ProgressReader:
     async def final_bounds(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, tuple[int, int]]:
         """Return the first offset and the end of each partition, once the ends stay the same.
 
-        Raises `OtherEvents` where they do not, unless `among_others`.
+        Raises `OtherEvents` if they do not, unless `among_others`.
         """
         partitions = [TopicPartition(t, n) for t, number in self.partitions.items() for n in range(number)]
         ends: dict[TopicPartition, int] = {}
@@ -164,18 +163,18 @@ class ProgressReader:
         return {partition: (firsts[partition], ends[partition]) for partition in partitions}
 
     def settling(self, partitions: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
-        """Return those of the partitions that show whether a killed process's messages are in.
+        """Return those of the partitions that show whether a killed process's messages have arrived.
 
-        The stream still writes snapshots of what it has read of these.
+        The stream may still be writing to the snapshots' partitions.
         """
         return [place for place in partitions if place.topic != KPI_SNAPSHOTS.name] or partitions
 
     async def newest_mark(
         self, consumer: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int
     ) -> ProgressMark | None:
-        """Return the mark of this run's newest message in a partition; None where it has sent none there.
+        """Return the mark of this run's newest message in a partition; None if it has sent none there.
 
-        The snapshots that the stream makes of what it reads are nobody else's messages.
+        Snapshots that the stream makes from what it reads do not count as other messages.
         """
         number = 1
         while end > first:
@@ -190,7 +189,7 @@ class ProgressReader:
         return None
 
     def other_events(self, record: ConsumerRecord, mark: ProgressMark | None) -> str:
-        """Return in words that a topic holds others' messages."""
+        """Return the error text for a topic that holds other messages."""
         sender = (
             "that a producer recorded"
             if mark is None
@@ -204,7 +203,7 @@ class ProgressReader:
         )
 
     def is_made(self, record: ConsumerRecord) -> bool:
-        """Tell whether the stream has made a message of another."""
+        """Return whether the stream has made a message from another one."""
         try:
             event = self.wire.decode(record.value)
         except UnreadableMessage:
@@ -212,7 +211,6 @@ class ProgressReader:
         return isinstance(event, KpiSnapshot) and event.source_event_id is not None
 
     def event_id(self, record: ConsumerRecord) -> bytes:
-        """Return the id of a message's event."""
         try:
             return self.wire.decode(record.value).event_id.encode()
         except UnreadableMessage as error:

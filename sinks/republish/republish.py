@@ -1,25 +1,25 @@
 """Raw tables back onto Kafka topics: an empty cluster or a second environment, filled from ClickHouse alone.
 
 Each event is sent under its own key, id and Kafka time, encoded with the newest schema, all topics together
-in the order in which Kafka had them at first. The streams then make what is derived.
+in the order that Kafka originally had them in. The streams then make what is derived.
 
-Topics have Kafka give messages its own time. A run sets those that it fills to take times with the messages,
-and back at its end; after a kill the next run, `evometrics topics` or `evometrics up` does. What nodes send
-meanwhile (`among_others`) has the broker's time all the same: they ask it
+Topics normally have Kafka give messages its own time. A run sets those that it fills to accept the messages'
+times, and back at its end; after a kill the next run, `evometrics topics` or `evometrics up` does. What nodes
+send meanwhile (`among_others`) still has the broker's time: they ask the broker for it
 (`producers/publisher/broker_clock.py`).
 
-Snapshots that the stream has made of evolutions' KPIs are not sent with these: the stream that reads them
+Snapshots that the stream has made of evolutions' KPIs are not sent: the stream that reads the evolutions
 makes them again.
 
-Guaranteed: after a kill at any moment the same command goes on with what is missing, and every event is in
-the topics once. What is there is the only mark of progress (`republish_progress`), nothing is kept elsewhere.
+Guaranteed: after a kill at any moment the same command continues with what is missing, and every event is in
+the topics once. The topics' content is the only record of progress (`progress`), nothing is kept elsewhere.
 
 Not guaranteed: two of these commands at once, into the same topics, send events twice. An event that is
-stored with an old time in Kafka while the command runs, from a source that still grows, may be passed over.
-Of an event that was sent twice at first, the message that was stored last gives the time. An event that came
-too late for a success rate at first may count now, and the other way round, where partitions were further
-apart than the stream's lateness allows. An evolution whose completion came after its deadline in event time
-is reported as abandoned or not as the stream's batches fall, here as at first.
+stored with an old time in Kafka while the command runs, from a source that is still growing, may be skipped.
+If an event was originally sent twice, the message stored last gives the time. An event that originally came
+too late for a success rate may count now, and the other way round, if partitions were further apart than the
+stream's lateness allows. Whether an evolution whose completion came after its deadline in event time is
+reported as abandoned depends on the stream's batches, here as originally.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ class RepublishSettings:
 
 @dataclass(slots=True)
 class Republished:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
         sent: events by topic.
-        from_time: where an earlier run had come to, milliseconds; 0 for the beginning.
-        retention_ms: topics that keep messages for longer now than they were set to, and how long.
+        from_time: where an earlier run had stopped, milliseconds; 0 for the beginning.
+        retention_ms: topics that now keep messages for longer than they were set to, and how long.
     """
 
     from_time: int = 0
@@ -98,8 +98,8 @@ class Republisher:
 
     Args:
         stream_topics: those of the topics that the stream reads.
-        told: hears, in words, what an operator should know meanwhile.
-        sent: hears the number of events of each step.
+        told: called, with a text, about anything an operator should know meanwhile.
+        sent: called with the number of events of each step.
     """
 
     def __init__(
@@ -121,10 +121,10 @@ class Republisher:
         self.ahead: Ahead[TopicPartition] = Ahead(settings.span)
 
     async def run(self, progress: Progress) -> Republished:
-        """Send what is missing after `progress`; the topics take times of their own meanwhile.
+        """Send what is missing after `progress`; meanwhile the topics accept the messages' times.
 
-        Raises `RepublishError`, `ClickHouseUnavailable` or `KafkaError`, with part of it sent; the same again
-        goes on.
+        Raises `RepublishError`, `ClickHouseUnavailable` or `KafkaError`, with some events sent; running it
+        again continues.
         """
         done = Republished(progress.time)
         # what an earlier run sent is read first
@@ -132,12 +132,11 @@ class Republisher:
         try:
             await self.send_all(progress, done)
         finally:
-            # also after a run that was killed: it has left them so
+            # also after a killed run, which leaves them accepting messages' times
             await self.give_times()
         return done
 
     async def send_all(self, progress: Progress, done: Republished) -> None:
-        """Send slice by slice."""
         bounds = await self.tables.bounds()
         if bounds is None or bounds[1] < progress.time:
             return
@@ -154,7 +153,7 @@ class Republisher:
                 await self.send(progress.missing(events), done)
 
     async def give_times(self) -> None:
-        """Let Kafka give messages its own time again; where it can't be told so, say who does it."""
+        """Restore Kafka's own timestamps; if that fails, say which command does it."""
         try:
             await self.target.give_times()
         except KafkaError as error:
@@ -164,7 +163,7 @@ class Republisher:
             )
 
     def note(self, watermark: int, ends: Mapping[TopicPartition, int]) -> None:
-        """Note what is in the topics up to a watermark, for the stream to read."""
+        """Note the topics' ends up to a watermark, which the stream has to read."""
         read = {place: end for place, end in ends.items() if place.topic in self.stream_topics}
         if self.settings.stream_group and read:
             self.ahead.add(watermark, read)
@@ -176,7 +175,7 @@ class Republisher:
             unread = self.ahead.to_read(step.watermark)
             if unread:
                 await self.target.until_read(self.settings.stream_group, unread, self.told)
-            # all before this step's first event is acknowledged
+            # everything before this step's first event is acknowledged
             ends = await self.target.send(step.events, step.events[0].timestamp)
             self.watermark = step.watermark
             self.note(step.watermark, ends)

@@ -29,7 +29,7 @@ CLOSE_SECONDS = 5.0
 BATCH_BYTES = 262_144
 REQUEST_BYTES = 2 * MAX_EVENT_BYTES
 POLL_SECONDS = 0.2
-#: A group that reads nothing for so long is not waited for any longer.
+#: A group that reads nothing for this long is not waited for any longer.
 STUCK_SECONDS = 120.0
 REMIND_SECONDS = 10.0
 
@@ -43,14 +43,14 @@ class TimesGiven(RepublishError):
 
 
 class StreamStuck(RepublishError):
-    """The stream does not read what it was sent."""
+    """The stream does not read the events sent to it."""
 
 
 class TopicTarget:
     """The topics that are filled. Use it as an async context manager.
 
-    Entering raises `BrokerUnavailable` where no broker answers within seconds, `RepublishError` where a topic
-    is missing.
+    Entering raises `BrokerUnavailable` if no broker answers within seconds, `RepublishError` if a topic is
+    missing.
     """
 
     def __init__(self, kafka: KafkaSettings, wire: WireFormat, run: str, topics: Sequence[str]) -> None:
@@ -99,10 +99,11 @@ class TopicTarget:
         return await ProgressReader(self.kafka, self.wire, self.run, self.partitions, among_others).read()
 
     async def take_times(self, oldest: int) -> dict[str, int]:
-        """Let the topics take messages with times of their own, as old as `oldest` (milliseconds).
+        """Let the topics accept messages with their own times, as old as `oldest` (milliseconds).
 
-        They keep those as long as new ones. Until `give_times`; Kafka gives messages its own time otherwise.
-        Returns the topics that would have deleted them, with what they are kept for now. Raises `KafkaError`.
+        Such messages are kept as long as new ones. Applies until `give_times`; otherwise Kafka gives messages
+        its own time. Returns the topics that would have deleted them, with their present retention. Raises
+        `KafkaError`.
         """
         age = max(0, time.time_ns() // 1_000_000 - oldest)
         raised = too_short(await own_settings(self.admin, self.topics), age, DAY_MS)
@@ -111,13 +112,13 @@ class TopicTarget:
         return raised
 
     async def give_times(self) -> None:
-        """Let Kafka give messages its own time, as it does but for republishing. Raises `KafkaError`."""
+        """Let Kafka give messages its own time, as it does except while republishing. Raises `KafkaError`."""
         await change(self.admin, dict.fromkeys(self.topics, BROKER_TIME))
 
     async def send(self, events: Sequence[RawEvent], mark: int) -> dict[TopicPartition, int]:
-        """Send events, each partition's in their order; return the ends after them once all are acknowledged.
+        """Send events, each partition's in order; return the ends after them once all are acknowledged.
 
-        Raises `RepublishError` where they are not, with some of them sent.
+        Raises `RepublishError` if they are not, with some of them sent.
         """
         waiting: dict[TopicPartition, list[RawEvent]] = {}
         for event in events:
@@ -145,7 +146,7 @@ class TopicTarget:
     ) -> int:
         """Send one partition's events; return the offset after the last one.
 
-        Raises `TimesGiven` where they have not kept their times.
+        Raises `TimesGiven` if they have not kept their times.
         """
         under_way: list[tuple[int, asyncio.Future[RecordMetadata]]] = []
 
@@ -180,9 +181,9 @@ class TopicTarget:
     async def until_read(
         self, group: str, ends: Mapping[TopicPartition, int], told: Callable[[str], object]
     ) -> None:
-        """Return when a group has read up to the ends; `told` hears where that takes long.
+        """Return once a group has read up to the ends; `told` is called if that takes long.
 
-        Raises `StreamStuck` where the group reads nothing for `STUCK_SECONDS`.
+        Raises `StreamStuck` if the group reads nothing for `STUCK_SECONDS`.
         """
         moved = reminded = time.monotonic()
         before = -1
@@ -206,7 +207,7 @@ class TopicTarget:
             await asyncio.sleep(POLL_SECONDS)
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
-        """Return a group's offsets; nothing where its coordinator is away just now."""
+        """Return a group's offsets, empty while its coordinator is unreachable."""
         try:
             found = await self.admin.list_consumer_group_offsets(group)
         except KafkaError as error:
@@ -217,6 +218,6 @@ class TopicTarget:
 
 
 async def closed(close: Callable[[], Awaitable[None]]) -> None:
-    """Close a client; a broker that is away is not waited for."""
+    """Close a client without waiting for an unreachable broker."""
     with contextlib.suppress(KafkaError, TimeoutError, OSError):
         await asyncio.wait_for(close(), CLOSE_SECONDS)

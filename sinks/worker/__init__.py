@@ -1,4 +1,4 @@
-"""The sink worker: each message in its table once.
+"""The sink worker: stores each message in its table once.
 
 Imports `clickhouse` and the contract.
 """

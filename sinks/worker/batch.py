@@ -1,4 +1,4 @@
-"""Collects messages into a batch: rows by table and writer schema, offsets by partition, unreadable ones."""
+"""Collects messages into a batch: rows by table and schema, offsets by partition, unreadable ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Partition(NamedTuple):
 
 
 class InsertRow(NamedTuple):
-    """One message on its way into a table: its Avro block, and where its datum begins in its value."""
+    """One message to insert into a table: its Avro block, and where its datum begins in its value."""
 
     message: Record
     position: int
@@ -38,7 +38,7 @@ class InsertRow(NamedTuple):
 
     @property
     def event_id(self) -> bytes:
-        """Its event_id as text, which every event begins with, after its length."""
+        """Its event_id as text: the first field of every event, after its length."""
         begin = self.position + 1
         return (self.message.value or b"")[begin : begin + ID_CHARACTERS].lower()
 
@@ -51,7 +51,7 @@ class Rejected(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Offsets of a partition that were not fetched: `first` up to but without `end`."""
+    """Offsets of a partition that were not fetched: from `first` up to, but not including, `end`."""
 
     partition: Partition
     first: int
@@ -80,8 +80,8 @@ class Batch:
     """Messages that are inserted and committed together.
 
     Attributes:
-        gaps: what was passed over between two fetches of the batch.
-        left_out: messages by topic that are in their tables already.
+        gaps: offsets skipped between two fetches of the batch.
+        left_out: number of messages, by topic, that are in their tables already.
     """
 
     def __init__(self, generation: int = 0) -> None:
@@ -95,10 +95,10 @@ class Batch:
         self.size = 0
 
     def add(self, fetched: Mapping[Partition, Sequence[Record]], wire: WireFormat) -> None:
-        """Add what one poll fetched: messages by partition, in offset order.
+        """Add the messages of one poll, by partition, in offset order.
 
-        A message that can't be read is set aside in `rejected`; `RegistryUnavailable` of `wire` passes
-        through, and then the batch is to be dropped.
+        A message that can't be read is set aside in `rejected`; `RegistryUnavailable` raised by `wire` passes
+        through, and the batch must then be dropped.
         """
         for (topic_name, number), messages in fetched.items():
             if not messages:
@@ -129,7 +129,7 @@ class Batch:
             self.extend(Partition(topic_name, number), messages[0].offset, messages[-1].offset)
 
     def extend(self, partition: Partition, first: int, last: int) -> None:
-        """Let the batch stand for these offsets of a partition too, some of which may hold no message."""
+        """Extend the batch's range of a partition to these offsets, some of which may hold no message."""
         known = self.ranges.setdefault(partition, OffsetRange(first, last))
         if first > known.last + 1:
             self.gaps.append(Gap(partition, known.last + 1, first))
@@ -144,7 +144,7 @@ class Batch:
         return group
 
     def join(self, other: Batch) -> None:
-        """Take over what another batch holds."""
+        """Merge another batch into this one."""
         for (topic, _), group in other.groups.items():
             self.group(topic, group.schema).rows += group.rows
         self.rejected += other.rejected
@@ -153,7 +153,7 @@ class Batch:
             self.extend(partition, known.first, known.last)
 
     def begin_at(self, firsts: Mapping[Partition, int]) -> None:
-        """Drop what lies before these offsets, from partitions that began before them."""
+        """Drop everything before these offsets, in partitions whose range begins before them."""
         late = {p: first for p, first in firsts.items() if p in self.ranges and self.ranges[p].first < first}
         if not late:
             return
@@ -171,7 +171,7 @@ class Batch:
                 del self.ranges[partition]
 
     def without(self, topics: AbstractSet[str]) -> int:
-        """Drop all there is of some topics; return how many messages that were."""
+        """Drop everything that belongs to some topics; return the number of messages dropped."""
         before = self.count
         self.groups = {key: group for key, group in self.groups.items() if group.topic not in topics}
         self.ranges = {p: known for p, known in self.ranges.items() if p.topic not in topics}
@@ -182,7 +182,7 @@ class Batch:
         return before - self.count
 
     def take_before(self, partition: Partition, offset: int) -> Batch:
-        """Return a batch of what lies before an offset of one of its partitions, which it loses."""
+        """Split off, as a batch, whatever lies before an offset of one of the partitions."""
         taken = Batch(self.generation)
 
         def goes(message: Record) -> bool:
@@ -200,9 +200,9 @@ class Batch:
         return taken
 
     def leave_out(self, partition: Partition, stored: AbstractSet[tuple[int, bytes]]) -> None:
-        """Drop the rows of a partition that are in its table already, by their offsets and event_ids.
+        """Drop the rows of a partition that are already in its table, by their offsets and event_ids.
 
-        Offsets alone would not tell: another topic of that name may have had them before.
+        Offsets alone are not enough: an earlier topic of that name may have used them.
         """
         offsets = {offset for offset, _ in stored}
         for group in self.groups.values():
@@ -219,7 +219,7 @@ class Batch:
                 group.rows = rows
 
     def read(self) -> Counter[str]:
-        """Return how many messages the batch has, by topic."""
+        """Return the number of the batch's messages, by topic."""
         read = self.left_out + Counter(rejected.message.topic for rejected in self.rejected)
         for group in self.groups.values():
             read[group.topic] += len(group.rows)
@@ -227,12 +227,12 @@ class Batch:
 
 
 def bad_messages(rejected: Iterable[Rejected]) -> list[BadMessage]:
-    """Return messages as what they count as."""
+    """Return rejected messages in the form in which they are counted."""
     return [BadMessage(m.topic, m.partition, m.offset, reason) for m, reason in rejected]
 
 
 async def add_fetched(batch: Batch, fetched: Mapping[Partition, Sequence[Record]], wire: WireFormat) -> None:
-    """Do as `Batch.add`, while the event loop goes on: a registry may take seconds for each unknown id."""
+    """As `Batch.add`, without blocking the event loop: a registry may take seconds for each unknown id."""
     if wire.registry is None:
         batch.add(fetched, wire)
     else:

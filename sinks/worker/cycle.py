@@ -2,18 +2,19 @@
 
 One loop polls Kafka and collects the next batch while one task flushes the last. A flush:
 
-0. look at the topics: what was fetched of one that was deleted, or made anew since, is dropped;
-1. recover: what an earlier worker has planned and not committed is finished first;
-2. plan: the batch's ranges are committed as metadata of its first offsets; fails for a fenced worker;
-3. insert: one insert per table and writer schema, under a token made of the plan, tried until it is
-   answered; then what can't be read or stored goes to the dead letters;
-4. commit: the next offsets; then the events' metrics are counted.
+0. check the topics: messages fetched from a topic that was since deleted or recreated are dropped;
+1. recover: finish what an earlier worker has planned and not committed;
+2. plan: commit the batch's ranges as metadata of its first offsets; fails for a fenced worker;
+3. insert: one insert per table and writer schema, under a token derived from the plan, retried until it is
+   answered; then messages that can't be read or stored go to the dead letters;
+4. commit: commit the next offsets; then count the events' metrics.
 
-A crash between any two steps leaves offsets uncommitted, so the same messages come again. What ClickHouse
-has answered is certain once the commit after it is through: only then nobody has spent its token meanwhile.
+A crash between any two steps leaves offsets uncommitted, so the same messages are delivered again. An answer
+by ClickHouse is certain only once the commit after it has succeeded: only then has nobody else spent its
+token meanwhile.
 
-A batch with more dead letters than the limit allows (`schemas.letter_limit`) goes no further than to them:
-the worker keeps its partitions, reads nothing more and says why, until it is stopped.
+A batch with more dead letters than the limit allows (`schemas.letters.limit`) stops before they are sent: the
+worker keeps its partitions, reads nothing more and says why, until it is stopped.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
 BUSY_SECONDS = 0.05
-#: The topics are looked at with each flush, and at least so often.
+#: The topics are checked with each flush, and at least this often.
 LOOK_SECONDS = 10.0
-#: How long a rebalance or a stop waits for the flush under way before it is dropped.
+#: How long a rebalance or a stop waits for the flush in progress before it is dropped.
 FINISH_SECONDS = 15.0
 
 
@@ -57,10 +58,10 @@ class FlushCancelled(RuntimeError):
 
 
 class SinkCycle:
-    """One member of the sink's consumer group. `run` returns when `stop` is set, or raises what broke it.
+    """One member of the sink's consumer group; `run` returns when `stop` is set, or raises what ended it.
 
     Attributes:
-        stopped: why nothing is read any more though the worker is up, None while it works.
+        stopped: why nothing is read any more although the worker is up; None while it works.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class SinkCycle:
         self.registry_trouble: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set; then flush what is collected, as far as `FINISH_SECONDS` allow."""
+        """Work until `stop` is set; then flush the collected batch, as far as `FINISH_SECONDS` allow."""
         self.batch = Batch(self.source.generation)
         try:
             while not stop.is_set():
@@ -116,7 +117,7 @@ class SinkCycle:
             await self.source.poll(IDLE_SECONDS, 0)
 
     async def close(self) -> None:
-        """Leave the group and close what is open, dropping a flush under way."""
+        """Leave the group and close all resources, dropping a flush in progress."""
         await self.drop_flush()
         await self.source.close()
         await self.dead_letters.close()
@@ -149,16 +150,16 @@ class SinkCycle:
         return max(0.0, self.born + self.sink.batch_seconds - time.monotonic())
 
     def due(self) -> bool:
-        """Tell whether the batch is old or large enough to be flushed, or the topics are to be looked at."""
+        """Return whether the batch is due, by age or size, or the topics need checking."""
         batch = self.batch
         if not batch.count:
-            # also where nothing comes, for it may be of a topic made anew that nothing is fetched
+            # also when nothing arrives: the reason may be that a topic was recreated
             return time.monotonic() - self.looked >= LOOK_SECONDS
         large = batch.count >= self.sink.batch_rows or batch.size >= self.sink.batch_bytes
         return large or time.monotonic() - self.born >= self.sink.batch_seconds
 
     async def collect(self, fetched: Mapping[Partition, list[Record]]) -> None:
-        """Add what a poll fetched to the batch."""
+        """Add fetched messages to the batch."""
         batch = self.batch
         if batch.generation != self.source.generation:
             batch = self.batch = Batch(self.source.generation)
@@ -169,7 +170,7 @@ class SinkCycle:
         except RegistryUnavailable as error:
             firsts = {p: batch.ranges[p].first for p in batch.ranges}
             firsts |= {Partition(*p): m[0].offset for p, m in fetched.items() if p not in firsts}
-            if batch.generation == self.source.generation:  # else the group has said where to read
+            if batch.generation == self.source.generation:  # otherwise the group has said where to read
                 self.source.rewind(firsts)
             self.batch = Batch(self.source.generation)
             self.registry_failures += 1
@@ -184,7 +185,7 @@ class SinkCycle:
             self.committed.setdefault(Partition(topic, number), messages[0].offset)
 
     def start_flush(self) -> None:
-        """Begin to flush the batch and collect a new one."""
+        """Start flushing the batch and collect a new one."""
         batch, self.batch = self.batch, Batch(self.source.generation)
         self.flushing = asyncio.create_task(self.flush(batch), name="flush")
 
@@ -199,12 +200,12 @@ class SinkCycle:
             self.start_over(batch)
 
     async def mind_topics(self, batch: Batch) -> None:
-        """Drop what was fetched of topics that are others now; they are read from their beginning."""
+        """Drop messages of topics that have changed; the new topics are read from their beginning."""
         changed = await self.recovery.answered(self.source.look)
         self.looked = time.monotonic()
         if not changed:
             return
-        # what is collected meanwhile is dropped as well, by `step`: it may be in another thread's hands
+        # `step` drops what is collected meanwhile as well: another thread may be working on it
         self.changed |= changed
         dropped = batch.without(changed)
         self.recovery.forget_topics(changed)
@@ -249,11 +250,11 @@ class SinkCycle:
         )
 
     def token(self, group: InsertGroup) -> str:
-        """Return the token of an insert of a group's rows under the plan committed last."""
+        """Return the token for inserting a group's rows under the plan committed last."""
         return deduplication_token(group.table, group.schema, self.epoch, self.number)
 
     async def insert(self, batch: Batch) -> list[Rejected]:
-        """Insert each group; take from its rows, and return, what ClickHouse refuses. Raises `Fenced`."""
+        """Insert each group; remove from its rows, and return, what ClickHouse refuses. Raises `Fenced`."""
         refused: list[tuple[InsertGroup, BadData]] = []
 
         async def first_try(group: InsertGroup) -> None:
@@ -265,7 +266,7 @@ class SinkCycle:
         async with asyncio.TaskGroup() as tasks:
             for group in batch.groups.values():
                 tasks.create_task(first_try(group))
-        # one after the other: a plan names one insert, and no other may be on its way when it changes
+        # one after the other: a plan names one insert, and no other may be in flight when it changes
         rejected = []
         for group, reason in refused:
             bad = await self.writer.sift(group, reason, self.next_token(batch, group))
@@ -274,7 +275,7 @@ class SinkCycle:
         return rejected
 
     def next_token(self, batch: Batch, group: InsertGroup) -> NextToken:
-        """Return what plans the next insert of some of a group's rows."""
+        """Return the function that plans the next insert of some of a group's rows."""
 
         async def planned() -> str:
             await self.plan(batch, [p for p in batch.ranges if p.topic == group.topic])
@@ -283,23 +284,23 @@ class SinkCycle:
         return planned
 
     def start_over(self, batch: Batch) -> None:
-        """After a fenced flush without a rebalance yet: read the same messages again if they stay ours."""
+        """After a fenced flush without a rebalance so far: read the same messages again if they stay ours."""
         self.recovery.forget()
         if batch.generation == self.source.generation:
-            # what was collected meanwhile is dropped as well, and may be of other partitions
+            # drops what was collected meanwhile as well, which may be of other partitions
             collected, self.batch = self.batch, Batch(self.source.generation)
             firsts = {p: r.first for p, r in collected.ranges.items()}
             self.source.rewind(firsts | {p: r.first for p, r in batch.ranges.items()})
 
     async def let_go(self) -> None:
-        """Called before partitions change hands: finish the flush under way, drop what is only collected."""
+        """Called before partitions are reassigned: finish the flush in progress, drop the collected batch."""
         await self.finish_flush()
         self.batch = Batch(self.source.generation + 1)
         self.committed.clear()
         self.registry_trouble = None
 
     async def finish_flush(self) -> None:
-        """Wait for the flush under way, up to `FINISH_SECONDS`, then drop it."""
+        """Wait for the flush in progress, up to `FINISH_SECONDS`, then drop it."""
         if self.flushing is not None:
             await asyncio.wait({self.flushing}, timeout=FINISH_SECONDS)
             if not self.flushing.done():
@@ -307,17 +308,17 @@ class SinkCycle:
             await self.drop_flush()
 
     async def drop_flush(self) -> None:
-        """Cancel the flush under way; its plan tells the next worker what may be stored."""
+        """Cancel the flush in progress; its plan tells the next worker what may be stored."""
         task, self.flushing = self.flushing, None
         if task is not None:
             await end_tasks([task])
 
     def progress(self) -> object:
-        """Return what changes whenever a batch gets on: offsets, and inserts that ClickHouse answered."""
+        """Return a value that changes as batches make progress: offsets, and inserts that were answered."""
         return tuple(sorted(self.committed.items())), self.writer.answered
 
     def ready(self) -> str | None:
-        """Return None while messages can be read and stored, else what is wrong."""
+        """Return None while messages can be read and stored, otherwise what is wrong."""
         if trouble := self.writer.trouble or self.dead_letters.trouble or self.registry_trouble:
             return trouble
         if self.source.assigned is None:
@@ -326,6 +327,6 @@ class SinkCycle:
 
 
 def leave_out(group: InsertGroup, rejected: Iterable[Rejected]) -> None:
-    """Drop bad messages from a group's rows."""
+    """Remove bad messages from a group's rows."""
     bad = {(r.message.partition, r.message.offset) for r in rejected}
     group.rows = [r for r in group.rows if (r.message.partition, r.message.offset) not in bad]

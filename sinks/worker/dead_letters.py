@@ -1,4 +1,4 @@
-"""Sends messages that can't be read or stored to the dead letters topic, with bytes and reason."""
+"""Sends messages that can't be read or stored to the dead letters topic, with their bytes and the reason."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from evometrics.sinks.worker.batch import Rejected
 
 log = logging.getLogger(__name__)
 
-#: Where the topic takes less than a letter has, its room is halved, down to this.
+#: If the topic accepts less than a letter's size, the room for its bytes is halved, down to this.
 LEAST_ROOM = 1000
 REQUEST_BYTES = 2 * ROOM_BYTES
 STOP_SECONDS = 5.0
 
 
 class DeadLetters:
-    """The sink's producer of dead letters; starts when the first one comes.
+    """The sink's producer of dead letters; started when the first one is sent.
 
     Attributes:
-        trouble: why letters are not sent just now, None where they are.
+        trouble: why letters can't be sent at the moment; None while they can.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class DeadLetters:
         self.trouble: str | None = None
 
     async def send(self, rejected: Sequence[Rejected]) -> None:
-        """Return when Kafka has acknowledged a dead letter for each message, however long that takes.
+        """Return once Kafka has acknowledged a dead letter for each message, however long that takes.
 
-        A message of the dead letters topic itself is logged and left: it must not breed.
+        A bad message of the dead letters topic itself is only logged: it must not produce further letters.
         """
         for item in rejected:
             message = item.message
@@ -76,10 +76,10 @@ class DeadLetters:
                 attempt, self.trouble = 0, None
 
     async def produce(self, letters: Sequence[tuple[Rejected, int]]) -> list[tuple[Rejected, int]]:
-        """Produce the letters of messages, each with so much room for key and value.
+        """Produce the letters of messages, each with its maximum length of key and value.
 
-        Returns those that the topic takes no messages of that size of, with less room. Raises `KafkaError`
-        where Kafka is away.
+        Returns the letters that are too large for the topic, with less room. Raises `KafkaError` if Kafka is
+        unreachable.
         """
         producer = await self.started()
         under_way = []
@@ -103,7 +103,7 @@ class DeadLetters:
         return again
 
     async def started(self) -> AIOKafkaProducer:
-        """Return the producer, started at the first call. Raises `KafkaError`."""
+        """Return the producer, starting it at the first call. Raises `KafkaError`."""
         if self.producer is None:
             producer = AIOKafkaProducer(
                 bootstrap_servers=self.kafka.brokers,
@@ -120,23 +120,22 @@ class DeadLetters:
         return self.producer
 
     async def begin_anew(self) -> None:
-        """Have the next letters sent by a new producer."""
+        """Replace the producer: the next letters are sent by a new one."""
         producer, self.producer = self.producer, None
         if producer is not None:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
                 await asyncio.wait_for(producer.stop(), STOP_SECONDS)
 
     async def close(self) -> None:
-        """Stop the producer."""
         if self.producer is not None:
             await self.producer.stop()
             self.producer = None
 
 
 def is_spent(error: Exception) -> bool:
-    """Tell whether an error has used up an idempotent producer.
+    """Return whether an error has made an idempotent producer unusable.
 
-    What was refused has used numbers of its partition: the broker takes none that follow, however often they
-    are sent (`OutOfOrderSequenceNumber`). Only a new producer can go on.
+    A refused batch has used up sequence numbers of its partition: the broker then accepts no later ones,
+    however often they are sent (`OutOfOrderSequenceNumber`). Only a new producer can continue.
     """
     return isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaTimeoutError))

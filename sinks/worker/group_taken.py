@@ -1,4 +1,4 @@
-"""What to say where the sink's consumer group has workers of another kind."""
+"""The error message for a sink whose consumer group has workers of another kind."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from aiokafka.errors import InconsistentGroupProtocolError
 def group_taken(error: BaseException | None, group: str) -> str | None:
     """Return why the sink can't join its group, and the way out; None for other errors.
 
-    Stream and sink share out partitions by protocols of their own: Kafka refuses whoever comes second,
-    with an error that names neither, and the client wraps that into one of its own.
+    Stream and sink assign partitions by protocols of their own: Kafka refuses the second one to join, with an
+    error that names neither, and the client wraps it in one of its own.
     """
     while error is not None and not isinstance(error, InconsistentGroupProtocolError):
         error = error.__cause__

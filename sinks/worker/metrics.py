@@ -1,7 +1,7 @@
 """The metrics of evolutions and agents, as a Prometheus collector over plain numbers.
 
-Plain dicts and not `prometheus_client` objects: finding one of those by its labels takes longer than all else
-that is done about an evolution's row.
+Plain dicts instead of `prometheus_client` objects: looking one of those up by its labels takes longer than
+all other work on an evolution's row.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from evometrics.schemas.metrics import (
     MetricDef,
 )
 
-#: When something was measured: event time in microseconds, then the event's id where times are equal.
+#: When something was measured: event time in microseconds; the event's id breaks ties.
 Moment = tuple[int, str]
 BOUNDS = EVOLUTION_DURATION.buckets
 
 
 class Newest:
-    """The newest value by name: a value with an older moment than the one there is left out."""
+    """The newest value by name: a value with an older moment than the present one is ignored."""
 
     def __init__(self) -> None:
         self.values: dict[str, tuple[Moment, float]] = {}
 
     def offer(self, name: str, moment: Moment, value: float) -> None:
-        """Take the value where it is the newest."""
+        """Keep the value if it is the newest."""
         known = self.values.get(name)
         if known is None or moment >= known[0]:
             self.values[name] = (moment, value)
@@ -51,10 +51,10 @@ class Newest:
 
 @dataclass(slots=True)
 class Durations:
-    """How long evolutions took.
+    """Durations of evolutions.
 
     Attributes:
-        counts: by the least of `BOUNDS` that is not below; the last, what is above all.
+        counts: per bucket (`le` semantics); the last entry is the +Inf bucket.
         seconds: their sum.
     """
 
@@ -63,7 +63,7 @@ class Durations:
 
 
 class EvolutionPrometheusCollector(Collector):
-    """Holds what was counted and serves it at each scrape."""
+    """Holds the counts and serves them at each scrape."""
 
     def __init__(self) -> None:
         self.attempts: dict[tuple[str, str, str], int] = {}
@@ -74,12 +74,12 @@ class EvolutionPrometheusCollector(Collector):
         self.kpis: dict[str, tuple[Moment, Mapping[str, float]]] = {}
 
     def add_attempt(self, agent: str, kind: str, status: str) -> None:
-        """Count an evolution that ended."""
+        """Count an evolution that has ended."""
         key = (agent, kind, status)
         self.attempts[key] = self.attempts.get(key, 0) + 1
 
     def add_duration(self, agent: str, kind: str, seconds: float) -> None:
-        """Count how long an evolution took."""
+        """Count an evolution's duration."""
         known = self.durations.get((agent, kind))
         if known is None:
             known = self.durations[agent, kind] = Durations()
@@ -87,7 +87,7 @@ class EvolutionPrometheusCollector(Collector):
         known.seconds += seconds
 
     def offer_kpis(self, agent: str, moment: Moment, kpis: Mapping[str, float]) -> None:
-        """Take a snapshot's KPIs where it is the agent's newest."""
+        """Keep a snapshot's KPIs where they are the agent's newest."""
         known = self.kpis.get(agent)
         if known is None or moment >= known[0]:
             self.kpis[agent] = (moment, kpis)

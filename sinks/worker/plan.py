@@ -1,9 +1,9 @@
 """The plan of an insert, kept in Kafka as offset metadata so that a successor knows what may be stored.
 
-Before rows are inserted, the first offset of each of their partitions is committed with the plan as
-metadata; after the insert the next offset is committed. The plan names the insert: its token, under which
-ClickHouse stores rows once, is made of the plan alone. Whoever takes a partition over in between finds the
-plan, and so the token (see `recovery`).
+Before rows are inserted, the first offset of each of their partitions is committed with the plan as metadata;
+after the insert the next offset is committed. The plan names the insert: its token, under which ClickHouse
+stores rows once, is derived from the plan alone. Whoever takes a partition over in between finds the plan,
+and so the token (see `recovery`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class InsertPlan:
     Attributes:
         first: first offset.
         last: last offset, inclusive.
-        epoch: names the worker's run that made the plan.
-        number: counts the inserts planned in that run; no two that hold different rows have the same one.
+        epoch: identifies the worker's run that made the plan.
+        number: counts the inserts planned in that run; inserts of different rows never share a number.
     """
 
     first: int
@@ -37,11 +37,11 @@ class InsertPlan:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> InsertPlan | None:
-        """Return the plan that offset metadata holds, None where they hold none."""
+        """Return the plan in offset metadata, None if there is none."""
         if "epoch" not in fields:
             return None
         try:
-            number = int(fields.get("number", 0))  # version 0.1 had none
+            number = int(fields.get("number", 0))  # absent in version 0.1
             return cls(int(fields["first"]), int(fields["last"]), str(fields["epoch"]), number)
         except (ValueError, KeyError, TypeError, AttributeError):
             log.warning("offset metadata is no plan and is ignored: %.200r", fields)
@@ -49,9 +49,9 @@ class InsertPlan:
 
 
 def metadata(plan: InsertPlan | None, topic_id: str) -> str:
-    """Return what is committed with an offset: the plan from there on, if any, and the id of its topic.
+    """Return the metadata to commit with an offset: the plan that begins there, if any, and its topic's id.
 
-    Well below Kafka's limit of 4096 bytes. Version 0.1 reads it, too, and knows no topics.
+    Well below Kafka's limit of 4096 bytes. Version 0.1 can read it, too, and ignores the topic.
     """
     fields: dict[str, Any] = {}
     if plan is not None:
@@ -62,7 +62,7 @@ def metadata(plan: InsertPlan | None, topic_id: str) -> str:
 
 
 def read_metadata(text: str | None) -> Mapping[str, Any]:
-    """Return the fields of what was committed with an offset; none where it is of somebody else's."""
+    """Return the fields of committed metadata; none if another program wrote it."""
     if not text:
         return {}
     try:
@@ -76,9 +76,9 @@ def read_metadata(text: str | None) -> Mapping[str, Any]:
 
 
 def deduplication_token(table: str, schema: WriterSchema, epoch: str, number: int) -> str:
-    """Return the token of one planned insert: the same for each try of it, whoever makes it.
+    """Return the token of one planned insert: the same for each attempt at it, whoever makes it.
 
-    An insert that holds rows of many partitions of Kafka has one token; a successor that has only some of
-    them makes the same token, from the plan of any.
+    An insert that holds rows of many Kafka partitions has one token; a successor that has only some of them
+    derives the same token from the plan of any.
     """
     return f"{table}:{schema.fingerprint.hex()}:{epoch}:{number}"

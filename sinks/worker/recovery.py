@@ -1,20 +1,19 @@
 """Finishes what a worker before this one has planned and not committed, so that each row is stored once.
 
-That worker may be dead, or only paused: then its insert, whose rows may be of partitions that several
-successors have now, can still reach ClickHouse at any later moment. So for each of its partitions a
-successor
+That worker may be dead, or only paused: in that case its insert, whose rows may be of partitions that several
+successors have now, can still reach ClickHouse at any later moment. So for each of its partitions a successor
 
-1. reads the plan's range again, and leaves out what the table has;
+1. reads the plan's range again, and leaves out the rows that the table has;
 2. inserts the rest under the plan's own token. ClickHouse keeps tokens by partition of the table (a month):
-   where the paused worker's insert came first, ours is dropped, where ours came first, all of the other is
-   dropped. Either way the token is spent, and nothing can come late any more;
+   if the paused worker's insert came first, ours is dropped; if ours came first, all of the other is dropped.
+   Either way the token is spent, and nothing can arrive late any more;
 3. asks the table once more, and stores what is still missing in the ordinary steps, under a plan of its own.
 
-Should step 2 be dropped because of another successor's rows, step 3 inserts them. A crash between the
-steps leaves the same plan, and the next successor does the same.
+Should step 2 be dropped because of another successor's rows, step 3 inserts them. A crash between the steps
+leaves the same plan, and the next successor does the same.
 
-Besides, each batch is held against where its partitions' last ones ended: what was passed over in between,
-for whatever reason, is read here.
+In addition, each batch is compared with the end of its partitions' previous ones: offsets skipped in between,
+for whatever reason, are read here.
 """
 
 from __future__ import annotations
@@ -45,14 +44,14 @@ T = TypeVar("T")
 
 
 class Recovery:
-    """Knows, for the present assignment, where each partition goes on.
+    """Knows, for the present assignment, where each partition resumes.
 
     Args:
         store: stores a batch in the cycle's ordinary steps.
 
     Attributes:
-        generation: the assignment that `starts` is about.
-        starts: the first offset that is not stored, by partition met since.
+        generation: the assignment that `starts` belongs to.
+        starts: the first offset that is not stored, by partition encountered since.
     """
 
     def __init__(
@@ -72,16 +71,16 @@ class Recovery:
         self.starts: dict[Partition, int] = {}
 
     def forget(self) -> None:
-        """Read the plans anew before the next batch: what was committed last is not certain."""
+        """Reread the plans before the next batch: what was committed last is uncertain."""
         self.generation = -1
         self.starts = {}
 
     def forget_topics(self, topics: AbstractSet[str]) -> None:
-        """Forget where the partitions of some topics go on: they are others now."""
+        """Forget where the partitions of some topics resume: the topics have changed."""
         self.starts = {p: start for p, start in self.starts.items() if p.topic not in topics}
 
     async def prepare(self, batch: Batch) -> None:
-        """Finish plans met for the first time, leave out what is stored, read what the batch passed over."""
+        """Finish plans encountered for the first time, leave out stored rows, read what the batch skipped."""
         if self.generation != batch.generation:
             self.forget()
             self.generation = batch.generation
@@ -94,10 +93,10 @@ class Recovery:
             for partition, position in found.items():
                 if position.plan is not None:
                     await self.finish(partition, position.plan, batch.generation)
-                # what is committed is stored, whatever made the consumer begin before it
+                # committed offsets are stored, whatever made the consumer begin before them
                 self.starts[partition] = position.plan.last + 1 if position.plan else position.offset
         batch.begin_at(self.starts)
-        # a partition's from the first on: what lies before a long one is stored before it
+        # each partition's gaps in order: a batch's messages before a long gap are stored before it
         gaps = [Gap(p, self.starts[p], r.first) for p, r in batch.ranges.items()] + batch.gaps
         batch.gaps = []
         for partition, first, end in gaps:
@@ -106,9 +105,9 @@ class Recovery:
                 await self.fill(batch, gap)
 
     async def fill(self, batch: Batch, gap: Gap) -> None:
-        """Read what a batch passed over, and count what Kafka has no more.
+        """Read the offsets that a batch skipped, and count those that Kafka has deleted.
 
-        A long gap is stored by pages, each as a batch of its own, after what the batch has before it.
+        A long gap is stored by pages, each as a batch of its own, after the batch's messages before it.
         """
         if gap.end - gap.first > SHORT_RANGE:
             if batch.ranges[gap.partition].first < gap.first:
@@ -124,7 +123,7 @@ class Recovery:
         batch.join(late)
 
     async def store_by_pages(self, gap: Gap, generation: int) -> None:
-        """Store what Kafka has of a gap, of which a page is in memory at a time."""
+        """Store what Kafka still has of a gap, one page in memory at a time."""
         partition, first, end = gap
         number = 0
         while first < end:
@@ -134,7 +133,7 @@ class Recovery:
         log.warning("%s[%d] from offset %d: %d messages were read late", *partition, gap.first, number)
 
     async def page(self, partition: Partition, first: int, end: int, generation: int) -> Batch:
-        """Return the beginning of a range as a batch that stands for it; count what Kafka has no more."""
+        """Return the beginning of a range as a batch that covers it; count records that Kafka has deleted."""
         messages, following = await self.source.page(partition, first, end)
         batch = Batch(generation)
         await add_fetched(batch, {partition: messages}, self.wire)
@@ -144,7 +143,7 @@ class Recovery:
         return batch
 
     async def finish(self, partition: Partition, plan: InsertPlan, generation: int) -> None:
-        """Store what is missing of a plan's range, and commit its end."""
+        """Store the missing rows of a plan's range, and commit its end."""
         batch = await self.answered(lambda: self.read(Gap(partition, plan.first, plan.last + 1), generation))
         planned = sum(len(group.rows) for group in batch.groups.values())
         before = await self.missing(partition, plan, batch)
@@ -165,7 +164,7 @@ class Recovery:
         await self.store(batch)
 
     async def read(self, gap: Gap, generation: int) -> Batch:
-        """Return a range of messages as a batch that stands for all of it; count what Kafka has no more."""
+        """Return a range of messages as a batch that covers all of it; count records Kafka has deleted."""
         batch = Batch(generation)
         messages = await self.source.read(*gap)
         await add_fetched(batch, {gap.partition: messages}, self.wire)
@@ -175,14 +174,14 @@ class Recovery:
         return batch
 
     async def missing(self, partition: Partition, plan: InsertPlan, batch: Batch) -> int:
-        """Drop from a batch the rows that the table has; return how many are left."""
+        """Drop from a batch the rows that the table has; return the number left."""
         table = BY_NAME[partition.topic].table
         stored = await self.writer.stored_events(table, partition.partition, plan.first, plan.last)
         batch.leave_out(partition, stored)
         return sum(len(group.rows) for group in batch.groups.values())
 
     async def claim(self, group: InsertGroup, token: str) -> None:
-        """Spend a token on a group's rows, as many of them as go in; what does not is seen afterwards."""
+        """Spend a token on a group's rows, inserting all that are accepted; the rest is found afterwards."""
 
         async def same() -> str:
             return token
@@ -193,7 +192,7 @@ class Recovery:
             await self.writer.sift(group, reason, same)
 
     async def answered(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask Kafka until it has answered."""
+        """Retry a request to Kafka until it is answered."""
         attempt = 0
         while True:
             try:
@@ -205,7 +204,7 @@ class Recovery:
                 await asyncio.sleep(pause)
 
     async def report_gone(self, gap: Gap) -> None:
-        """Count those offsets of a gap that Kafka has no more; others in it were never given out."""
+        """Count those offsets of a gap that Kafka has deleted; others in it never held a message."""
         beginning = (await self.source.beginnings([gap.partition]))[gap.partition]
         gone = min(beginning, gap.end) - gap.first
         if gone > 0:

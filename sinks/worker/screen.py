@@ -1,8 +1,8 @@
-"""Looks at the messages of a batch that ClickHouse refused, one by one; never used otherwise.
+"""Examines the messages of a batch that ClickHouse refused, one by one; never used otherwise.
 
-What is bad is decided by `schemas.reading`, as in the stream, and not by ClickHouse. ClickHouse refuses
-bytes that other readers take (a truth value that is neither 0 nor 1, a number in more bytes than it
-needs): such an event is written anew, as everybody else has read it.
+Whether a message is bad is decided by `schemas.wire.reading`, as in the stream, and not by ClickHouse.
+ClickHouse refuses bytes that other readers accept (a boolean that is neither 0 nor 1, a number in more bytes
+than it needs): such an event is re-encoded, as everyone else has read it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def screen(schema: WriterSchema, rows: Sequence[InsertRow]) -> tuple[list[Insert
 
 
 def written_anew(schema: WriterSchema, row: InsertRow) -> InsertRow:
-    """Return a good message's row with its datum encoded as the Avro specification has it."""
+    """Return a good message's row with its datum re-encoded as the Avro specification has it."""
     message = row.message
     assert message.value is not None, "a row's message has a value"
     datum = write_record(schema, read_record(schema, message.value, row.position))

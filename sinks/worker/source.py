@@ -1,4 +1,4 @@
-"""The sink's side of Kafka: polling, plans and offsets in the consumer group, what happens at a rebalance."""
+"""The sink's side of Kafka: polling, plans and offsets in the consumer group, and handling of rebalances."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from evometrics.sinks.worker.plan import InsertPlan, metadata, read_metadata
 log = logging.getLogger(__name__)
 
 FETCH_BYTES = 32_000_000
-#: aiokafka copies what is left of a partition's fetch for each record batch in it, twice.
+#: For each record batch in a partition's fetch aiokafka copies the rest of the fetch, twice.
 PARTITION_FETCH_BYTES = 524_288
 METADATA_AGE_MS = 10_000
 
 
 class Fenced(RuntimeError):
-    """The group gave the partitions to another worker; what was not committed is that worker's to insert."""
+    """The group gave the partitions to another worker, which now inserts whatever was not committed."""
 
 
 class Position(NamedTuple):
-    """What is committed for a partition: the next offset, and the plan from there on, if any."""
+    """What is committed for a partition: the next offset, and the plan that begins there, if any."""
 
     offset: int
     plan: InsertPlan | None
@@ -45,7 +45,7 @@ class KafkaSource:
     Attributes:
         generation: counts assignments; a batch of an older one must be dropped.
         assigned: the partitions this worker has now; None before the first assignment.
-        ids: the id of each topic, as it was when it was last looked at.
+        ids: the id of each topic when it was last checked.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class KafkaSource:
         self.admin: Any = None
 
     async def start(self) -> None:
-        """Connect and join the group. Raises `KafkaError` or `OSError` where no broker answers."""
+        """Connect and join the group. Raises `KafkaError` or `OSError` if no broker answers."""
         self.admin = AIOKafkaAdminClient(
             bootstrap_servers=self.kafka.brokers, client_id=f"{self.kafka.client_id}-sink-admin"
         )
@@ -114,7 +114,7 @@ class KafkaSource:
         return fetched
 
     async def positions(self, partitions: Iterable[Partition]) -> dict[Partition, Position]:
-        """Return what the group has committed for these partitions; those without a commit are left out."""
+        """Return the committed positions of these partitions; those without a commit are left out."""
         wanted = [TopicPartition(*p) for p in partitions]
         found = await self.admin.list_consumer_group_offsets(self.sink.group, partitions=wanted)
         return {
@@ -126,18 +126,18 @@ class KafkaSource:
         }
 
     def is_of_the_topic(self, name: str, fields: Mapping[str, Any]) -> bool:
-        """Tell whether what was committed is of the topic that is there, as far as both say which they are.
+        """Return whether committed metadata belongs to the present topic, as far as both name its id.
 
-        Kafka takes commits by name, also late ones of a topic that was deleted and made anew.
+        Kafka accepts commits by name, including late ones for a topic that was deleted and recreated.
         """
         committed, known = fields.get("topic"), self.ids.get(name)
         return not committed or not known or committed == known
 
     async def look(self) -> set[str]:
-        """Return the topics that are others than when this was last asked, or not there any more.
+        """Return the topics that have been recreated or deleted since the last call.
 
-        What was fetched before is of the topics that were there then, of all others. Raises `KafkaError` or
-        `OSError` where no broker answers.
+        Messages of all other topics that were fetched before the call are of the present topics. Raises
+        `KafkaError` or `OSError` if no broker answers.
         """
         found = await self.watch.look()
         missing = self.ids.keys() - found.keys()
@@ -156,12 +156,12 @@ class KafkaSource:
         return changed
 
     async def page(self, partition: Partition, first: int, end: int) -> tuple[list[Record], int]:
-        """Return the beginning of what Kafka has from `first` on, and where it goes on (`read_page`)."""
+        """Return the beginning of what Kafka has from `first` on, and where to continue (`read_page`)."""
         async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
             return await read_page(reader, TopicPartition(*partition), first, end)
 
     async def read(self, partition: Partition, first: int, end: int) -> list[Record]:
-        """Return what Kafka has from `first` up to but without `end`, beside the group's reading."""
+        """Return Kafka's records from `first` up to, but not including, `end`, without the group."""
         async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
             return await read_range(reader, TopicPartition(*partition), first, end)
 
@@ -173,7 +173,7 @@ class KafkaSource:
     async def commit(self, positions: Mapping[Partition, Position]) -> None:
         """Commit offsets with their plans.
 
-        Raises `Fenced` where the partitions are another worker's, or not there any more.
+        Raises `Fenced` if the partitions now belong to another worker, or no longer exist.
         """
         offsets = {
             TopicPartition(*partition): OffsetAndMetadata(
@@ -187,7 +187,7 @@ class KafkaSource:
             raise Fenced(str(error)) from error
 
     def rewind(self, offsets: Mapping[Partition, int]) -> None:
-        """Read these partitions again from these offsets, where they are still ours."""
+        """Read these partitions again from these offsets, as far as they are still ours."""
         for partition, offset in offsets.items():
             if self.assigned is not None and partition in self.assigned:
                 self.consumer.seek(TopicPartition(*partition), offset)
@@ -201,18 +201,18 @@ class KafkaSource:
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Lets the worker finish or drop what is under way before partitions change hands."""
+    """Lets the worker finish or drop work in progress before partitions are reassigned."""
 
     def __init__(self, source: KafkaSource) -> None:
         self.source = source
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Called before the group rebalances; heartbeats go on meanwhile."""
+        """Called before the group rebalances; heartbeats continue meanwhile."""
         await self.source.on_revoked()
         self.source.assigned = frozenset()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Called when this worker knows its partitions."""
+        """Called when this worker learns its partitions."""
         self.source.generation += 1
         self.source.assigned = frozenset(Partition(*tp) for tp in assigned)
         log.info("assigned %d partitions of group %s", len(self.source.assigned), self.source.sink.group)

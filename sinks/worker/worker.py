@@ -1,4 +1,4 @@
-"""The sink as a long-running part: waits for what it needs, serves metrics and health, stops cleanly."""
+"""The sink as a long-running process: waits for its servers, serves metrics and health, stops cleanly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: A client that has not joined its group after so many seconds may wait for an address nobody is at.
+#: A client that has not joined its group after this time may be waiting for an address where nobody answers.
 HANGS_SECONDS = 5.0
 
 
@@ -43,8 +43,8 @@ class SinkWorker:
     """One sink process: the cycle, its metrics and its health.
 
     Attributes:
-        waiting_for: what it can't begin without, in words; None once it works.
-        away: which of Kafka and ClickHouse did not answer the last look, in words.
+        waiting_for: in words, the dependency it is waiting for at the start; None once it works.
+        away: in words, which of Kafka and ClickHouse did not answer the last check.
     """
 
     def __init__(self, kafka: KafkaSettings, clickhouse: ClickHouseSettings, sink: SinkSettings) -> None:
@@ -61,7 +61,6 @@ class SinkWorker:
         self.away: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set."""
         wire = await self.until_there("the schema registry", self.kafka.registry_url, self.open_wire)
         node = f"sink-{socket.gethostname()}-{os.getpid()}"
         tally = MetricsTally(self.collector)
@@ -78,11 +77,10 @@ class SinkWorker:
             await cycle.close()
 
     async def open_wire(self) -> WireFormat:
-        """Open the wire format."""
         return await open_wire(self.kafka)
 
     async def until_there(self, name: str, address: str, start: Callable[[], Awaitable[T]]) -> T:
-        """Call `start` until it succeeds, saying what is waited for."""
+        """Call `start` until it succeeds, reporting what it is waiting for."""
         self.waiting_for = f"{name} at {address}"
         attempt = 0
         while True:
@@ -100,7 +98,7 @@ class SinkWorker:
                 await asyncio.sleep(pause)
 
     async def join(self, cycle: SinkCycle) -> None:
-        """Connect to Kafka and join the group; find out why where that hangs, for the client does not say."""
+        """Connect to Kafka and join the group; if that hangs, find out why, for the client does not say."""
         joining = asyncio.create_task(cycle.source.start())
         try:
             while not (await asyncio.wait({joining}, timeout=HANGS_SECONDS))[0]:
@@ -113,7 +111,7 @@ class SinkWorker:
             await end_tasks([joining])
 
     def metrics(self) -> bytes:
-        """Return the Prometheus text."""
+        """Return the metrics in Prometheus' text format."""
         if self.cycle is not None:
             lag = self.instruments.gauge(CONSUMER_LAG)
             lag.clear()
@@ -124,7 +122,7 @@ class SinkWorker:
         return generate_latest(self.registry)
 
     async def look(self) -> Standing:
-        """Return how the worker stands; asks Kafka for the group's lag, and ClickHouse whether it answers."""
+        """Return the worker's health; asks Kafka for the group's lag, and ClickHouse whether it answers."""
         if self.cycle is None or self.waiting_for is not None:
             return Standing(None, away=self.waiting_for)
         if (stopped := self.stopped()) is not None:
@@ -141,11 +139,11 @@ class SinkWorker:
         return Standing((lag and lag.committed, self.cycle.progress()), todo, self.away)
 
     def stopped(self) -> str | None:
-        """Return why the worker has stopped and stays up, None while it works."""
+        """Return why the worker has stopped and stays up; None while it works."""
         return self.cycle.stopped if self.cycle is not None else None
 
     def ready(self) -> str | None:
-        """Return None while events flow, else what is waited for."""
+        """Return None while events flow, otherwise what the worker is waiting for."""
         if self.cycle is None or self.waiting_for is not None:
             return self.waiting_for or "starting"
         return self.cycle.ready() or self.away
@@ -160,12 +158,12 @@ async def run_sink(
     health: HealthSettings | None = None,
     disks: Mapping[str, Path] | None = None,
 ) -> None:
-    """Run a sink worker until `stop` is set; serve metrics and health at `listen` (None = not at all).
+    """Run a sink worker until `stop` is set; serve metrics and health at `listen` (None: not at all).
 
-    `disks`: data folders by name, whose free space the metrics tell as far as they are on this machine.
-    Parts that are away are waited for, with a log that names them. Raises `OSError` where the port is
-    taken, `IncompatibleSchema` where the registry refuses a schema, and whatever makes the worker unable to
-    go on: then a supervisor starts it again.
+    `disks`: data folders by name, whose free space the metrics report if they are on this machine.
+    Unreachable dependencies are waited for, with a log line that names them. Raises `OSError` if the port is
+    taken, `IncompatibleSchema` if the registry refuses a schema, and any error that makes the worker unable
+    to continue: a supervisor then restarts it.
     """
     worker = SinkWorker(kafka, clickhouse, sink)
     show_free(worker.registry, disks or {})

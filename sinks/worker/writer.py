@@ -1,7 +1,7 @@
-"""Inserts a batch's groups into ClickHouse: tries again while it must, bisects where rows are bad.
+"""Inserts a batch's groups into ClickHouse: retries while it must, bisects if rows are bad.
 
-A call returns when ClickHouse has taken or refused the rows; else it fails only when it is cancelled. What
-it leaves behind then is found by whoever takes up the plan (`recovery`).
+A call returns once ClickHouse has accepted or refused the rows; it fails only if it is cancelled. What it
+leaves behind in that case is found by whoever takes up the plan (`recovery`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NextToken: TypeAlias = Callable[[], Awaitable[str]]
 
 
 class BadData(ValueError):
-    """ClickHouse says that what is in the insert is at fault; `str()` is its reason."""
+    """ClickHouse reports that the data of the insert are at fault; `str()` is its reason."""
 
 
 class Unstorable(BadData):
@@ -48,11 +48,11 @@ class Unstorable(BadData):
 
 
 class TableWriter:
-    """The sink's way into ClickHouse.
+    """Writes the sink's rows to ClickHouse.
 
     Attributes:
-        trouble: why the last try failed, None while ClickHouse takes what it is given.
-        answered: requests that ClickHouse has taken or refused for what was in them.
+        trouble: why the last attempt failed; None while ClickHouse accepts the inserts.
+        answered: number of requests that ClickHouse has accepted, or refused for their data.
     """
 
     def __init__(self, settings: ClickHouseSettings, instruments: Instruments) -> None:
@@ -65,14 +65,14 @@ class TableWriter:
         self.formats: dict[bytes, ContainerFormat] = {}
 
     async def connection(self) -> AsyncClient:
-        """Return the client, opened at the first call. Raises `ClickHouseUnavailable`."""
+        """Return the client, opening it at the first call. Raises `ClickHouseUnavailable`."""
         async with self.opening:
             if self.client is None:
                 self.client = await open_client(self.settings)
             return self.client
 
     async def away(self) -> str | None:
-        """Ask ClickHouse whether it is there; return None where it is, else what is wrong."""
+        """Ask ClickHouse whether it is reachable; return None if it is, otherwise what is wrong."""
         try:
             client = await self.connection()
         except CLICKHOUSE_ERRORS as error:
@@ -80,22 +80,21 @@ class TableWriter:
         return None if await client.ping() else f"ClickHouse at {self.settings.url} does not answer"
 
     async def close(self) -> None:
-        """Close the client."""
         if self.client is not None:
             await self.client.close()
             self.client = None
 
     async def reach(self) -> None:
-        """Return when ClickHouse answers and the tables are there, however long that takes."""
+        """Return once ClickHouse answers and the tables exist, however long that takes."""
         await self.retrying(
             "the check of its tables", "", lambda c: c.query("SELECT 1 FROM dead_letters LIMIT 0")
         )
 
     async def sift(self, group: InsertGroup, reason: BadData, next_token: NextToken) -> list[Rejected]:
-        """Insert the good ones of rows that ClickHouse has refused; return the others, with the reason.
+        """Insert the good ones of the rows that ClickHouse refused; return the others, with the reason.
 
-        Each insert on the way holds other rows than the one before and has a token of its own, from
-        `next_token`; what that raises passes through.
+        Each insert on the way holds other rows than the previous one and has a token of its own, from
+        `next_token`; whatever that raises passes through.
         """
         if isinstance(reason, Unstorable):
             log.warning("%s takes none of %d rows: %s", group.table, len(group.rows), reason)
@@ -121,7 +120,7 @@ class TableWriter:
         return first + await self.bisect(group, rows[middle:], next_token)
 
     async def insert_anew(self, group: InsertGroup, row: InsertRow, next_token: NextToken) -> list[Rejected]:
-        """Insert the row of a good message that ClickHouse refused, written anew; return it if that fails."""
+        """Insert the re-encoded row of a good message that ClickHouse refused; return it if that fails."""
         try:
             await self.insert(group, [written_anew(group.schema, row)], await next_token())
             return []
@@ -129,9 +128,9 @@ class TableWriter:
             return [Rejected(row.message, str(error))]
 
     async def insert(self, group: InsertGroup, rows: Sequence[InsertRow], token: str) -> None:
-        """Insert rows as one block, trying until ClickHouse has answered. Raises `BadData`.
+        """Insert rows as one block, retrying until ClickHouse has answered. Raises `BadData`.
 
-        Under a token that was used before, ClickHouse stores nothing, and says nothing about it.
+        Under a token that was used before, ClickHouse stores nothing, and does not report it.
         """
         if not rows:
             return
@@ -157,7 +156,7 @@ class TableWriter:
         self.instruments.counter(BATCHES_INSERTED).labels(group.table).inc()
 
     async def fitted(self, group: InsertGroup) -> ContainerFormat:
-        """Give the table what columns it lacks for a group's schema; return the format of its inserts.
+        """Add the columns that the table lacks for a group's schema; return the format of its inserts.
 
         Raises `Unstorable`.
         """
@@ -174,9 +173,9 @@ class TableWriter:
     async def stored_events(
         self, table: str, partition: int, first: int, last: int
     ) -> set[tuple[int, bytes]]:
-        """Return offsets `first` to `last` inclusive of a partition that the table has, with their event_ids.
+        """Return the offsets `first` to `last` (inclusive) that the table has, with their event_ids.
 
-        There is more than one event of an offset where the topic was made anew.
+        An offset has more than one event if the topic was recreated.
         """
         sql = (
             f"SELECT _offset, toString(event_id) FROM {table}_rows WHERE _partition = {partition:d} "

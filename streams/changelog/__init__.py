@@ -1,4 +1,4 @@
-"""States in changelog topics, and who owns which partition's.
+"""State tables in changelog topics, and ownership of their partitions.
 
 Imports the states and Kafka.
 """

@@ -1,6 +1,7 @@
-"""What Kafka has deleted before the stream read it: named, counted, and shown in the worker's health.
+"""Records that Kafka deleted before the stream read them: logged, counted, and shown in the worker's health.
 
-Derived rows lack what came of it. The raw tables mostly have it, and `evometrics replay` puts the rows right.
+Derived rows lack their contribution. The raw tables usually have the events, and `evometrics replay` repairs
+the rows.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from evometrics.schemas.metrics import OFFSETS_GONE, Instruments
 
 log = logging.getLogger(__name__)
 
-#: A group that stands at the same offset for so many looks has nothing from before in its hands.
+#: Observations of an unchanged committed offset after which nothing earlier can still be in memory.
 STANDING_LOOKS = 4
 
 
 class Losses:
-    """The offsets that a worker's partitions lack.
+    """Offsets deleted by Kafka before this worker's partitions were read.
 
     Attributes:
-        spans: what is lacking by partition: the first offset, the one after the last, and how many in all.
+        spans: lost offsets by partition: the first, the one after the last, and the number lost.
     """
 
     def __init__(self, instruments: Instruments) -> None:
@@ -32,11 +33,11 @@ class Losses:
         self.standing: dict[tuple[TopicPartition, int], int] = {}
 
     def begin(self) -> None:
-        """Begin anew with topics that may be others than before."""
+        """Start over for topics that may have been recreated."""
         self.told, self.standing = {}, {}
 
     def report(self, partition: TopicPartition, first: int, end: int) -> None:
-        """Take in that offsets from `first` up to but without `end` are gone; those reported count once."""
+        """Record that offsets from `first` up to, but not including, `end` are lost; each counts once."""
         first = max(first, self.told.get(partition, 0))
         if first >= end:
             return
@@ -57,10 +58,10 @@ class Losses:
     def observe(
         self, committed: Mapping[TopicPartition, int], beginnings: Mapping[TopicPartition, int]
     ) -> None:
-        """Take in where the group stands and where Kafka's partitions begin, every few seconds.
+        """Compare the group's committed offsets with the first ones that Kafka still holds.
 
-        Where nothing new comes no batch tells that something was passed over. What was fetched before Kafka
-        deleted it is still being computed for some time.
+        Called every few seconds: on an idle partition no batch reveals the gap. Records fetched before Kafka
+        deleted them may still be in progress, hence the wait for `STANDING_LOOKS` observations.
         """
         behind = {tp: at for tp, at in committed.items() if at < beginnings.get(tp, 0)}
         self.standing = {(tp, at): self.standing.get((tp, at), 0) + 1 for tp, at in behind.items()}
@@ -69,7 +70,7 @@ class Losses:
                 self.report(tp, at, beginnings[tp])
 
     def notes(self) -> Iterable[str]:
-        """Return a line for each partition that lacks something."""
+        """Return a line for each partition that has lost records."""
         for partition, (first, end, number) in sorted(self.spans.items()):
             yield (
                 f"{partition.topic}[{partition.partition}] offsets {first} to {end - 1}: {number} records "

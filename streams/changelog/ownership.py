@@ -1,8 +1,8 @@
-"""Which partitions a lane owns: their states are taken over before its first batch is computed.
+"""Partition ownership: a lane takes over the states of its partitions before computing their first batch.
 
-Faust tells which partitions a worker has, and brings batches; around rebalances it brings some twice and
-passes over others. So each batch is held against where its partition's last one ended, or the committed
-offset: what was read before is dropped, what lies between is read here, and what Kafka has no more of it is
+Faust reports which partitions a worker has and delivers batches; around rebalances it delivers some twice and
+skips others. So each batch is compared with the end of its partition's previous one, or with the committed
+offset: records already read are dropped, skipped ones are read here, and those that Kafka has deleted are
 counted (`losses`).
 """
 
@@ -35,7 +35,7 @@ ANSWER_SECONDS = 30.0
 
 
 class NotConfirmed(RuntimeError):
-    """The group has gone on without this worker, or another one has marked a changelog meanwhile."""
+    """The group has moved on without this worker, or another worker has marked a changelog meanwhile."""
 
 
 class GroupMember(Protocol):
@@ -43,10 +43,10 @@ class GroupMember(Protocol):
 
     @property
     def generation(self) -> int:
-        """The group's generation, as far as the worker knows."""
+        """The group's generation, as last seen by this worker."""
 
     async def confirm(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Commit offsets; tell whether the broker took them, which it does from present members alone."""
+        """Commit offsets; return whether the broker accepted them (only from current members)."""
 
 
 class Ownership:
@@ -56,19 +56,21 @@ class Ownership:
         kafka: the broker.
         group: the consumer group whose committed offsets count.
         member: this worker in the group.
-        topics: what the lane reads.
-        incarnations: the table of which topics the states are of (`incarnations`).
+        topics: the topics that the lane reads.
+        incarnations: the table that records which incarnation of its topic each state belongs to
+            (`incarnations`).
         tables: its other tables, in the order in which a batch's states are written.
         producer: writes the markers.
-        forget: drops what a computation, one that failed too, has left in memory about a partition.
-        sources: the topics as they are.
-        places: is told where the partitions' places begin.
-        losses: is told what Kafka has no more.
+        forget: discards in-memory state of a partition, including that of a failed computation.
+        sources: the source topics and their current ids.
+        places: notified of where the partitions' places begin.
+        losses: notified of records that Kafka has deleted.
 
     Attributes:
-        tables: all its tables, that of the incarnations first: it is written before any state.
-        mine: partitions that the worker was assigned last.
-        loaded: moves while partitions are taken over, but not where a try only repeats the one before.
+        tables: all its tables, starting with that of the incarnations, which is written before any state.
+        mine: the partitions of the last assignment.
+        loaded: progress counter of taking over; a retry that repeats what earlier attempts read does not move
+            it.
         loading: partitions whose states are being taken over.
     """
 
@@ -101,14 +103,14 @@ class Ownership:
         self.next_offsets: dict[TopicPartition, int] = {}
         self.mine: frozenset[int] = frozenset()
         self.loaded = 0
-        # how far some try has read the changelogs of partitions that are not taken over yet, and where they
-        # ended at the first: each try adds to them
+        # furthest offset that any attempt has read in the changelogs being taken over, and their ends at the
+        # first attempt: progress adds up over attempts
         self.furthest: dict[TopicPartition, int] = {}
         self.first_ends: dict[TopicPartition, int] = {}
         self.loading: frozenset[int] = frozenset()
 
     def assigned(self, partitions: Iterable[int]) -> None:
-        """Called when the worker learns its partitions: keep those that it had in the generation before."""
+        """Handle a new assignment: keep the partitions owned in the previous generation, drop the others."""
         mine, generation = frozenset(partitions), self.member.generation
         self.mine = mine
         for tp in [tp for tp in self.first_ends if tp.partition not in mine]:
@@ -120,11 +122,10 @@ class Ownership:
                 self.drop(partition)
 
     def owns(self, partition: int) -> bool:
-        """Tell whether the states of a partition are here."""
+        """Return whether this worker holds the states of a partition."""
         return partition in self.generations
 
     def drop(self, partition: int) -> None:
-        """Forget a partition."""
         self.generations.pop(partition, None)
         for tp in self.sources_of([partition]):
             self.next_offsets.pop(tp, None)
@@ -134,9 +135,9 @@ class Ownership:
         self.forget(partition)
 
     async def take_over(self, partitions: Iterable[int]) -> None:
-        """Own partitions that the worker was assigned; a broker that is away is waited for.
+        """Take over assigned partitions, retrying while the broker is unreachable.
 
-        Should the worker lose them meanwhile, it does not own them afterwards.
+        Partitions that are revoked meanwhile are not owned afterwards.
         """
         generation = self.member.generation
         wanted = sorted({p for p in partitions if self.generations.get(p) != generation})
@@ -158,10 +159,11 @@ class Ownership:
         self.loading = frozenset()
 
     async def load(self, partitions: list[int]) -> None:
-        """Read the changelogs, mark them as ours, and note where the sources were committed.
+        """Read the changelogs, write this worker's markers, and note the committed offsets of the sources.
 
-        The order matters. Whoever is a member after the changelogs' ends were read marks them before the
-        next owner does, or with a term that is not above that one's, and does not count then.
+        The order matters. A worker confirmed as a member after the changelogs' ends were read either writes
+        its markers before the next owner does, or with a term that is not higher than the next owner's, and
+        then they do not count.
         """
         for partition in partitions:
             self.drop(partition)
@@ -178,8 +180,8 @@ class Ownership:
             if not await self.member.confirm(committed):
                 raise NotConfirmed("the group has gone on without this worker")
             markers: dict[TopicPartition, int] = {}
-            # The last table written is marked first: of an earlier owner's batch a reader then takes a
-            # beginning of its writes, never an end without the beginning.
+            # The table that is written last is marked first: a reader then sees the beginning of an earlier
+            # owner's batch of writes, never its end without its beginning.
             for table in reversed(self.tables):
                 mine = [tp for tp in tps if tp.topic == table.topic]
                 marks = [marker(tp.topic, replays[tp].term + 1, tp.partition) for tp in mine]
@@ -199,11 +201,11 @@ class Ownership:
             self.losses.report(tp, first, end)
 
     def sources_of(self, partitions: Iterable[int]) -> list[TopicPartition]:
-        """Return the sources of some partitions."""
+        """Return the source partitions with these numbers."""
         return [TopicPartition(topic, number) for topic in self.topics for number in partitions]
 
     async def note_incarnations(self, partitions: Iterable[int]) -> None:
-        """Find out which topics the partitions' places are of; write what has changed of it."""
+        """Determine which incarnation of its topic each partition's places are of; store what has changed."""
         writes: dict[int, dict[bytes, bytes | None]] = {}
         for tp in self.sources_of(partitions):
             stored = self.incarnations.partition(tp.partition).get(tp.topic.encode())
@@ -224,22 +226,22 @@ class Ownership:
     async def pass_over_gone(
         self, consumer: AIOKafkaConsumer, committed: dict[TopicPartition, int]
     ) -> list[tuple[TopicPartition, int, int]]:
-        """Let reading go on where Kafka still has something; return what lies before and is gone."""
+        """Skip to the first offset Kafka still holds; return the spans that were deleted before it."""
         beginnings = await consumer.beginning_offsets(list(committed))
         gone = [(tp, offset, beginnings[tp]) for tp, offset in committed.items() if offset < beginnings[tp]]
         committed |= {tp: end for tp, _, end in gone}
         return gone
 
     def note_read(self, changelog: TopicPartition, offset: int) -> None:
-        """Take in that a changelog was read up to an offset."""
-        # 0 where the partition was given away while its changelogs are still being read
+        """Note that a changelog was read up to an offset."""
+        # 0 if the partition was revoked while its changelogs were still being read
         offset = min(offset, self.first_ends.get(changelog, 0))
         if offset > self.furthest.get(changelog, 0):
             self.furthest[changelog] = offset
             self.loaded += 1
 
     def forget_tries(self, changelog: TopicPartition) -> None:
-        """Forget how far a changelog was read: it is taken over, or another worker's."""
+        """Reset a changelog's progress, once it is taken over or belongs to another worker."""
         self.first_ends.pop(changelog, None)
         self.furthest.pop(changelog, None)
 
@@ -249,7 +251,7 @@ class Ownership:
         replays: dict[TopicPartition, ChangelogReplay],
         ends: dict[TopicPartition, int],
     ) -> None:
-        """Read on in changelogs, up to but without these offsets."""
+        """Read the changelogs up to, but not including, these offsets."""
         unread = {tp for tp, end in ends.items() if await consumer.position(tp) < end}
         while unread:
             for tp, records in (await consumer.getmany(*unread, timeout_ms=1000)).items():
@@ -261,7 +263,7 @@ class Ownership:
     async def committed(
         self, consumer: AIOKafkaConsumer, partitions: Iterable[int]
     ) -> dict[TopicPartition, int]:
-        """Return where the group goes on reading the sources of these partitions."""
+        """Return the offsets from which the group continues to read the sources of these partitions."""
         wanted = self.sources_of(partitions)
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.brokers, client_id=self.kafka.client_id)
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -272,10 +274,10 @@ class Ownership:
                 await admin.close()
 
     async def read_to_the_end(self, partitions: Iterable[int]) -> list[int]:
-        """Return those partitions of which everything was read that the topics hold at this moment.
+        """Return those partitions of which everything the topics currently hold has been read.
 
-        None where the group has gone on without this worker, or the broker is away. What is read here was
-        carried out, as long as the lane asks between two batches.
+        The list is empty if the group has moved on without this worker or the broker is unreachable. Records
+        that have been read have also been carried out, provided the lane asks between two batches.
         """
         offsets = {
             tp: self.next_offsets[tp]
@@ -303,9 +305,9 @@ class Ownership:
         return sorted({tp.partition for tp in offsets if self.owns(tp.partition)})
 
     async def late(self, records: Sequence[ConsumerRecord]) -> AsyncIterator[list[ConsumerRecord]]:
-        """Yield by pages what lies before one partition's next records, while it is a long gap.
+        """Yield, page by page, the unread records before one partition's next records, while the gap is long.
 
-        What is left is for `unread`. A page counts as read once the next one is asked for.
+        The remainder is left to `unread`. A page counts as read once the next one is requested.
         """
         tp = TopicPartition(records[0].topic, records[0].partition)
         while (following := self.next_offsets.get(tp)) is not None:
@@ -315,7 +317,7 @@ class Ownership:
                 page, end = await read_page(consumer, tp, following, records[0].offset)
                 beginning = (await consumer.beginning_offsets([tp]))[tp]
             self.losses.report(tp, following, min(beginning, page[0].offset if page else end))
-            # what was read here was so after the topic was looked at
+            # verified after reading, so that the records are known to be of this topic
             await self.sources.verify([tp.topic])
             log.warning(
                 "%s[%s]: of %s offsets after %s, %s were read late",
@@ -330,10 +332,10 @@ class Ownership:
                 self.next_offsets[tp] = max(following, end)
 
     async def unread(self, records: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
-        """Return what one partition's next records are: these, less what was read, with what lies before."""
+        """Return one partition's next records, without those already read, with any skipped before them."""
         tp = TopicPartition(records[0].topic, records[0].partition)
         following = self.next_offsets.get(tp)
-        if following is None:  # given away while we waited
+        if following is None:  # revoked while we waited
             return []
         between: list[ConsumerRecord] = []
         if records[0].offset > following:
@@ -346,7 +348,7 @@ class Ownership:
             )
             read_from = between[0].offset if between else records[0].offset
             self.losses.report(tp, following, min(beginning, read_from))
-            # what was read here was so after the topic was looked at
+            # verified after reading, so that the records are known to be of this topic
             await self.sources.verify([tp.topic])
         if tp in self.next_offsets:
             self.next_offsets[tp] = max(following, records[-1].offset + 1)

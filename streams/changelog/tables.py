@@ -1,20 +1,19 @@
 """State tables: bytes by partition and key, kept in changelog topics; a partition has one owner at a time.
 
-Faust's own tables are not used: their recovery loses states across rebalances and says nothing. Here a
-partition's owner reads its changelogs itself, before it computes anything (`ownership`).
+Faust's own tables are not used: their recovery silently loses states across rebalances. Here a partition's
+owner reads its changelogs itself, before it computes anything (`ownership`).
 
-A worker that was paused, and wakes up after its partitions were given away, may still write to their
-changelogs. So an owner begins with a marker in each of them, and the keys that it writes there begin with
-the marker's offset, its epoch. Whoever reads a changelog passes over what comes after a marker but is of
-another epoch: all readers agree on what counts, from the order in the log alone. A marker may be late
-as well; each has a term, one above the last that its writer had read, and counts only where it is higher
-than all before it.
+A worker that was paused and wakes up after its partitions were reassigned may still write to their
+changelogs. So an owner begins by writing a marker to each of them, and prefixes the keys that it writes with
+the marker's offset, its epoch. Readers ignore records that follow a marker but carry another epoch: all
+readers agree on what counts, from the order in the log alone. A marker may be late as well; each has a term,
+one above the last that its writer had read, and counts only if it is higher than all before it.
 
-Nor may compaction keep a value that is passed over in place of the one that counts. What an owner wrote
-has another key than what came late, and a tombstone deletes what no longer counts. Until the owner has
-written a key again, a late value may follow the one that counts under the same key; but late values come
-of batches that were not committed, so the owner is about to come to them, and compaction leaves the
-newest records alone for longer than that takes (`changelogs`).
+Nor may compaction keep an ignored value instead of the one that counts. An owner's keys differ from those of
+late writes, and a tombstone deletes what no longer counts. Until the owner has rewritten a key, a late value
+may follow the one that counts under the same key; but late values come from uncommitted batches, so the owner
+is about to process them, and compaction leaves the newest records untouched for longer than that takes
+(`topics`).
 
 A tombstone of the present owner's epoch deletes a key. One of any other epoch only tidies up.
 """
@@ -28,23 +27,23 @@ from evometrics.streams.producer import Message, OutputProducer
 
 #: Key of the markers; shorter than any other.
 MARKER = b"owner"
-#: Length of the epoch before a key, an offset, and of a marker's value, its term; both big-endian.
+#: Length in bytes of the epoch (an offset) that prefixes keys, and of the term in a marker's value; both
+#: big-endian.
 EPOCH_BYTES = 8
 
 
 def changelog_key(epoch: int, key: bytes) -> bytes:
-    """Return the key that a state of some epoch has in the changelog."""
+    """Return the changelog key of a state written in an epoch."""
     return epoch.to_bytes(EPOCH_BYTES, "big") + key
 
 
 def marker(topic: str, term: int, partition: int) -> Message:
-    """Return an owner's marker."""
     return Message(topic, MARKER, term.to_bytes(EPOCH_BYTES, "big"), partition)
 
 
 @dataclass(slots=True)
 class ChangelogReplay:
-    """One partition's changelog as it is read from the beginning; pure.
+    """Replays one partition's changelog from the beginning; pure.
 
     Attributes:
         values: the values that count, by key.
@@ -61,7 +60,7 @@ class ChangelogReplay:
     obsolete: set[bytes] = field(default_factory=set)
 
     def add(self, offset: int, key: bytes, value: bytes | None) -> None:
-        """Take in the next record; a value of None is a tombstone."""
+        """Apply the next record; a value of None is a tombstone."""
         if key == MARKER:
             term = int.from_bytes(value or b"", "big")
             if term > self.term:
@@ -82,7 +81,7 @@ class ChangelogReplay:
             self.epochs[name] = epoch
 
     def delete(self, name: bytes, epoch: int) -> None:
-        """Take in that the owner of an epoch has deleted a key."""
+        """Apply a deletion by the owner of an epoch."""
         known = self.epochs.pop(name, -1)
         self.values.pop(name, None)
         if -1 < known < epoch:
@@ -90,17 +89,16 @@ class ChangelogReplay:
 
 
 class PartitionView:
-    """One partition of a table, to read from."""
+    """Read access to one partition of a table."""
 
     def __init__(self, values: Mapping[bytes, bytes]) -> None:
         self.values = values
 
     def get(self, key: bytes) -> bytes | None:
-        """Return a value, None where there is none."""
+        """Return a value, or None if there is none."""
         return self.values.get(key)
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
-        """Return all keys and values."""
         return self.values.items()
 
 
@@ -117,38 +115,38 @@ class StateTable:
         self.topic = topic
         self.data: dict[int, dict[bytes, bytes]] = {}
         self.epochs: dict[int, int] = {}
-        # epochs of the keys not yet written in ours
+        # epochs of keys that have not been rewritten in our own epoch yet
         self.earlier: dict[int, dict[bytes, int]] = {}
 
     def partition(self, number: int) -> PartitionView:
-        """Return one partition's values. Raises KeyError where this worker does not own it."""
+        """Return one partition's values. Raises KeyError if this worker does not own it."""
         return PartitionView(self.data[number])
 
     async def adopt(self, producer: OutputProducer, number: int, replay: ChangelogReplay) -> None:
-        """Own a partition from now on; delete what does not count from its changelog."""
+        """Start owning a partition; delete from its changelog whatever does not count."""
         await producer.send_all(Message(self.topic, key, None, number) for key in sorted(replay.obsolete))
         self.data[number] = replay.values
         self.earlier[number] = replay.epochs
         self.epochs[number] = replay.marker
 
     def drop(self, number: int) -> None:
-        """Forget a partition that is another worker's now; what is being written to it stays of our epoch."""
+        """Drop a partition that now belongs to another worker; writes under way keep our epoch."""
         self.data.pop(number, None)
         self.earlier.pop(number, None)
 
     async def write(
         self, producer: OutputProducer, writes: Iterable[tuple[int, Mapping[bytes, bytes | None]]]
     ) -> None:
-        """Write values to the changelog, wait until the broker has them, then take them over.
+        """Write values to the changelog, wait for the broker's acknowledgement, then apply them in memory.
 
-        A partition's values arrive in their order; None deletes a key.
+        A partition's values arrive in order; None deletes a key.
         """
         writes = list(writes)
         await producer.send_all(
             message for partition, values in writes for message in self.messages(partition, values)
         )
         for partition, values in writes:
-            # it may have been given away meanwhile
+            # may have been revoked meanwhile
             data = self.data.get(partition)
             if data is not None:
                 for key, value in values.items():
@@ -158,7 +156,7 @@ class StateTable:
                         data[key] = value
 
     def messages(self, partition: int, values: Mapping[bytes, bytes | None]) -> Iterable[Message]:
-        """Return what is to be written: each value, and a tombstone for the one of an earlier epoch."""
+        """Yield the messages to write: each value, and a tombstone for its key of an earlier epoch."""
         epoch = self.epochs[partition].to_bytes(EPOCH_BYTES, "big")
         earlier = self.earlier.get(partition, {})
         for key, value in values.items():

@@ -1,4 +1,4 @@
-"""The tables' changelog topics: made before a worker joins its group."""
+"""Changelog topics of the tables, created before a worker joins its group."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from evometrics.schemas.kafka.topic_settings import POLICY, put_right
 from evometrics.schemas.kafka.topics import answered, create_missing, with_common
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError
 
-#: Time for a partition's new owner to come to what the one before had not committed (see `tables`).
+#: Time for a partition's new owner to process what the previous one had not committed (see `tables`).
 COMPACTION_LAG_MS = 10 * 60 * 1000
 
 
 async def create_changelogs(kafka: KafkaSettings, names: Iterable[str]) -> None:
-    """Create those topics that are missing, each with `kafka.partitions` partitions; put the others right.
+    """Create missing topics, each with `kafka.partitions` partitions; correct the settings of existing ones.
 
-    Raises `SettingsError` where one is there with another number of partitions (its states would be
-    looked for in the wrong ones), `BrokerUnavailable` where no broker answers, `KafkaError` where it refuses.
+    Raises `SettingsError` if one exists with another number of partitions (its states would be looked up in
+    the wrong ones), `BrokerUnavailable` if no broker answers, `KafkaError` if it refuses.
     """
-    # by the broker's time (`create_missing`), which tells the worker what time it is (`clock`)
+    # stamped with the broker's time (`create_missing`), from which the worker takes the time (`clock`)
     compacted = {POLICY: "compact", "min.compaction.lag.ms": str(COMPACTION_LAG_MS)}
     topics = dict.fromkeys(names, compacted)
     existing = await answered(kafka, lambda admin: create_missing(admin, kafka, topics))

@@ -1,4 +1,4 @@
-"""What derived rows must be: windows and calculations, without state or I/O.
+"""The definition of derived rows: windows and calculations, without state or I/O.
 
-Imports the contract alone.
+Imports only the contract.
 """

@@ -1,7 +1,7 @@
-"""What is computed from KPI snapshots and attempts: pure functions (design section 4).
+"""Calculations on KPI snapshots and attempts: pure functions (design section 4).
 
-Used by the stream and by replay alike, so that both give equal rows. What is computed of an evolution is in
-`schemas.outcome`.
+Used by both the stream and replay, so that they give equal rows. Calculations on evolutions are in
+`schemas.evolutions.outcome`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ values_of = attrgetter(*KPI_NAMES)
 
 
 class Measured(NamedTuple):
-    """A snapshot as it is compared with the ones before and after it.
+    """A snapshot in the form in which it is compared with its predecessor and successor.
 
     Attributes:
-        kpis: what it measured (`kpis_of`).
+        kpis: its measurements (`kpis_of`).
         overall: its performance.
     """
 
@@ -35,7 +35,7 @@ class Measured(NamedTuple):
 
 
 def kpis_of(snapshot: KpiSnapshot) -> dict[str, float]:
-    """Return what a snapshot measured, by name, the extra KPIs and overall_performance included."""
+    """Return a snapshot's measurements by name, including the extra KPIs and overall_performance."""
     kpis = dict(snapshot.extra)
     for name, value in zip(KPI_NAMES, values_of(snapshot), strict=True):
         if value is not None:
@@ -52,7 +52,7 @@ def measured(snapshot: KpiSnapshot) -> Measured:
 
 
 def kpi_delta(now: Measured, before: Measured | None, thresholds: KpiThresholds | None = None) -> KpiDelta:
-    """Return a snapshot minus the agent's snapshot before it in event time (None for its first)."""
+    """Return a snapshot minus the agent's previous snapshot in event time (None for its first)."""
     snapshot, kpis, overall = now
     previous = before.snapshot if before is not None else None
     return KpiDelta(
@@ -75,7 +75,7 @@ def kpi_delta(now: Measured, before: Measured | None, thresholds: KpiThresholds 
 def wilson_interval(successes: int, attempts: int) -> tuple[float, float]:
     """Return the Wilson 95 % score interval of a proportion (E. B. Wilson, JASA 22, 1927).
 
-    Raises ValueError without at least one attempt.
+    Raises ValueError unless there is at least one attempt.
     """
     if attempts <= 0:
         raise ValueError("a success rate needs at least one attempt")

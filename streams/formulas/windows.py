@@ -1,9 +1,9 @@
-"""Rolling success rates over windows of event time, from counts per step (design section 4; `counts`).
+"""Rolling success rates over windows of event time, from counts per step (design section 4; `window_counts`).
 
-A window ends at the end of a step. For every step that holds an attempt there is one row: attempts
-and successes in the window that ends with that step. Counts only ever grow, so the row that knows
-more attempts is the right one, whatever the order in which rows arrive: `version` = attempts. For the
-same reason counts of several source partitions merge by taking, per partition and step, the larger.
+A window ends at the end of a step. For every step that holds an attempt there is one row: attempts and
+successes in the window that ends with that step. Counts only ever grow, so the row with more attempts is the
+right one, whatever the order in which rows arrive: `version` = attempts. For the same reason counts of
+several source partitions are merged by taking, per partition and step, the larger.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from evometrics.streams.formulas.calculations import wilson_interval
 from evometrics.streams.states.window_counts import affected_steps, within
 
 SECOND = 1_000_000
-#: What the identity of a success rate begins with; scope, window and end follow.
+#: Prefix of a success rate's identity; scope, window and end follow.
 RATE_IDENTITY = "success_rate"
 
 
@@ -34,7 +34,7 @@ class Window:
 
     @property
     def steps(self) -> int:
-        """How many steps a window spans."""
+        """Number of steps in a window."""
         return self.seconds // self.step_seconds
 
 
@@ -46,7 +46,7 @@ Counts = dict[int, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a success rate is about: agent, evolution_type, strategy, node or fleet, and which."""
+    """What a success rate is about: kind (agent, evolution_type, strategy, node or fleet) and value."""
 
     kind: str
     value: str
@@ -69,7 +69,7 @@ SHARED_SCOPES = frozenset({"evolution_type", "strategy", "node", FLEET.kind})
 
 
 def affected_rows(scope: Scope, window: Window, totals: Counts, changed: Iterable[int]) -> list[SuccessRate]:
-    """Return the rows that `changed` steps take part in, one for each occupied step.
+    """Return the rows that contain a `changed` step, one for each occupied step.
 
     `totals` holds attempts and successes by step, for all steps that the rows reach back to.
     """

@@ -1,9 +1,9 @@
-"""From a partition's records to what they lead to: one method per lane.
+"""From a partition's records to their results: one method per lane.
 
-First what can fail because of one record: it is read, and what it leads to by itself is computed and
-encoded. A record whose data are at fault (`AT_FAULT`) becomes a dead letter, and nothing of it has touched a
-state. Then the processors bring the rest and the states together. Whatever else is raised is a fault of ours,
-not the record's: it stops the worker before an offset moves.
+The steps that can fail because of a single record come first: it is read, and the results that depend on it
+alone are computed and encoded. A record whose data are at fault (`AT_FAULT`) becomes a dead letter without
+having touched a state. Then the processors combine the rest with the states. Any other exception is a fault
+in the program, not in the record: it stops the worker before an offset moves.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from evometrics.streams.states.live import Outcome, ReadableTable, ReadStates, S
 T = TypeVar("T")
 
 LANES = ("evolutions", "snapshots", "scopes")
-#: All tables: those that the computations keep their states in, and which topics these are of.
+#: All tables: those that hold the computations' states, and those that record which topics these belong to.
 TABLES = (*EVOLUTION_TABLES, *SNAPSHOT_TABLES, SCOPES, *map(sources_table, LANES))
 
 
 class Computations:
-    """Reads records and hands them to the processors.
+    """Reads records and passes them to the processors.
 
-    `clock` tells when a start came, `places` where in its topic a record is.
+    `clock` gives the arrival time of a start, `places` a record's place in its topic.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class Computations:
         self.scopes_processor = ScopeProcessor(settings, wire)
 
     def evolutions(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
-        """Starts and completions of one partition; starts first, so that completions find them."""
-        # a stable sort: offsets stay in order within their topic
+        """Process starts and completions of one partition; starts first, so that completions find them."""
+        # a stable sort: within a topic the order of offsets is kept
         records.sort(key=lambda record: record.topic == EVOLUTION_COMPLETED.name)
         batch, letters = self.each(records, self.evolution)
         stored = self.stored(EVOLUTION_TABLES, partition)
         return self.evolutions_processor.process(partition, batch, stored), letters
 
     def overdue(self, partition: int, now: int) -> bool:
-        """Tell whether evolutions of a partition may count as abandoned at a time of the broker's clock."""
+        """Return whether evolutions of a partition may count as abandoned at a time of the broker's clock."""
         return self.evolutions_processor.overdue(partition, now, self.stored(EVOLUTION_TABLES, partition))
 
     def abandon(self, partition: int, now: int) -> Outcome:
@@ -77,23 +77,23 @@ class Computations:
         return self.evolutions_processor.abandon(partition, now, self.stored(EVOLUTION_TABLES, partition))
 
     def snapshots(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
-        """KPI snapshots of one partition."""
+        """Process KPI snapshots of one partition."""
         batch, letters = self.each(records, self.read)
         stored = self.stored(SNAPSHOT_TABLES, partition)
         return self.snapshots_processor.process(partition, batch, stored), letters
 
     def scopes(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
-        """Scope counts of one partition."""
+        """Process scope counts of one partition."""
         batch, letters = self.each(records, self.scope_message)
         stored = self.stored((SCOPES,), partition)
         return self.scopes_processor.process(partition, batch, stored[SCOPES]), letters
 
     def stored(self, names: tuple[str, ...], partition: int) -> Mapping[str, ReadStates]:
-        """Return a partition of some tables."""
+        """Return one partition of each of the named tables."""
         return {name: self.tables[name].partition(partition) for name in names}
 
     def each(self, records: list[Record], make: Callable[[Record], T]) -> tuple[list[T], list[DeadLetter]]:
-        """Return what is made of records; those whose data are at fault become dead letters."""
+        """Apply `make` to records; those whose data are at fault become dead letters."""
         batch: list[T] = []
         letters: list[DeadLetter] = []
         for record in records:
@@ -104,14 +104,13 @@ class Computations:
         return batch, letters
 
     def read(self, record: Record) -> Sourced[Any]:
-        """Return a record's event."""
         event = read_event(self.wire, record)
         assert record.value is not None
         value = self.own_value(event, record.value)
         return Sourced(record.topic, record.partition, self.places.of(record), event, value)
 
     def evolution(self, record: Record) -> Sourced[Any]:
-        """Return a start, or a completion and what it leads to by itself."""
+        """Return a start, or a completion with the results that depend on it alone."""
         if record.topic != EVOLUTION_COMPLETED.name:
             start = self.read(record)
             start.snapshots = snapshot_messages(
@@ -127,7 +126,7 @@ class Computations:
         return Sourced(record.topic, record.partition, place, done, record.value, output, snapshots)
 
     def scope_message(self, record: Record) -> ScopeMessage:
-        """Return a record of the scope-counts topic. Raises where somebody else wrote it."""
+        """Decode a record of the scope-counts topic. Raises if another program wrote it."""
         if record.key is None or record.value is None:
             raise UnreadableMessage("counts without a key or a value")
         try:
@@ -136,12 +135,12 @@ class Computations:
             counts.check(self.scopes_processor.windows)
             if scope.kind not in SHARED_SCOPES:
                 raise ValueError(f"a scope of the kind {scope.kind:.100}")
-        except Exception as error:  # whatever decoding meets in bytes that no stream has written
+        except Exception as error:  # any error that decoding arbitrary bytes can raise
             raise UnreadableMessage(f"no counts of a stream's: {error!r}") from error
         return ScopeMessage(self.places.of(record), scope, counts)
 
     def own_value(self, event: Event, value: bytes) -> bytes:
-        """Return an event's message value as this worker writes it, which mostly is how it came."""
+        """Return an event's message value as this worker writes it, usually identical to the one received."""
         return value if value.startswith(self.wire.prefixes[event.record]) else self.wire.encode(event)
 
 

@@ -41,8 +41,8 @@ WAITING = "waiting"
 #: The lane's tables in the order in which they are written.
 EVOLUTION_TABLES = (WAITING, PARTIALS, EVOLUTIONS, PROGRESS, EVOLUTION_IDS)
 PROGRESS_KEY = "partition"
-#: A start that comes so long after its time (a tenth of the time-out where that is less) came late:
-#: when it came is kept with the agent's state. Microseconds.
+#: A start that arrives this much later than its own time (or a tenth of the time-out, if that is less) is
+#: late: its arrival time is kept with the agent's state. Microseconds.
 LATE_START = 60 * SECOND
 
 Evolution = Sourced[EvolutionStarted | Completion]
@@ -50,13 +50,13 @@ Evolution = Sourced[EvolutionStarted | Completion]
 
 @dataclass(slots=True)
 class LiveEvolutions:
-    """What is kept in memory about a partition.
+    """In-memory state of a partition.
 
     Attributes:
-        lent: partial counts of what starts lent, beside `scopes` in the same table.
+        lent: partial counts in scopes lent by starts, stored in the same table as `scopes`.
         deadlines: when open evolutions count as abandoned.
         carried_out: last offsets of starts and of completions before the present batch, -1 for none.
-        reached: those with the present batch.
+        reached: the same, including the present batch.
     """
 
     agents: LiveStates[EvolutionState]
@@ -72,11 +72,11 @@ class LiveEvolutions:
 
 @dataclass(slots=True)
 class NewAttempts:
-    """What a batch's attempts are counted by.
+    """A batch's attempts, as they are to be counted.
 
     Attributes:
-        new: attempts that had not been counted, by their completions.
-        lent: those that count in more scopes by what their starts lent.
+        new: attempts that had not been counted yet, by their completions.
+        lent: attempts that count in additional scopes, lent by their starts.
     """
 
     new: list[Attempt] = field(default_factory=list)
@@ -84,10 +84,10 @@ class NewAttempts:
 
 
 class EvolutionProcessor:
-    """Turns batches of one partition into outcomes; pure but for the states it keeps in memory.
+    """Turns batches of one partition into outcomes; pure except for the states it keeps in memory.
 
-    They are made from a partition's stored states when it is first seen, and changed in place from there.
-    Where a batch's outcome is not carried out, and where a partition moves, `forget` drops them.
+    They are loaded from a partition's stored states when it is first seen, and changed in place from then on.
+    If a batch's outcome is not carried out, or a partition moves, `forget` drops them.
     """
 
     def __init__(
@@ -103,13 +103,13 @@ class EvolutionProcessor:
         self.live: dict[int, LiveEvolutions] = {}
 
     def forget(self, partition: int) -> None:
-        """Forget what is kept in memory about a partition: it is made anew from its stored states."""
+        """Drop the in-memory state of a partition; it is rebuilt from the stored states."""
         self.live.pop(partition, None)
 
     def process(
         self, partition: int, batch: Iterable[Evolution], stored: Mapping[str, ReadStates]
     ) -> Outcome:
-        """Return what a batch of one partition leads to; each topic's events are in offset order."""
+        """Process a batch of one partition; each topic's events are in offset order."""
         live = self.live_of(partition, stored)
         reached = live.times.change(PROGRESS_KEY)
         live.carried_out = live.reached
@@ -141,9 +141,9 @@ class EvolutionProcessor:
     ) -> list[tuple[str, int, Mapping[bytes, bytes | None]]]:
         """Return the states that have changed.
 
-        The partial counts come before the agents' states: should we be killed between the two, these still
-        decide in the same way which events are new, and the counts' own fences skip what they hold. The ids
-        come last, for the same reason (see `rings`); the waiting completions first (see `waiting`).
+        The partial counts come before the agents' states: after a crash between the two, these still decide
+        in the same way which events are new, and the counts' own fences skip what they already hold. The ids
+        come last, for the same reason (see `id_rings`); the waiting completions first (see `waiting`).
         """
         return [
             (WAITING, partition, live.waiting.writes()),
@@ -154,13 +154,13 @@ class EvolutionProcessor:
         ]
 
     def overdue(self, partition: int, now: int, stored: Mapping[str, ReadStates]) -> bool:
-        """Tell whether evolutions of a partition may count as abandoned by the clock."""
+        """Return whether evolutions of a partition may count as abandoned by the clock."""
         return self.live_of(partition, stored).deadlines.any_by_clock(now)
 
     def abandon(self, partition: int, now: int, stored: Mapping[str, ReadStates]) -> Outcome:
-        """Report the evolutions whose time has run out by the clock; `now` is the broker's time.
+        """Report the evolutions that have timed out by the clock; `now` is the broker's time.
 
-        Ask where both topics were read to their ends alone: a completion may wait there.
+        Call it only once both topics have been read to their ends: a completion may still be waiting there.
         """
         live = self.live_of(partition, stored)
         outcome = Outcome()
@@ -176,8 +176,8 @@ class EvolutionProcessor:
         found: NewAttempts,
         outcome: Outcome,
     ) -> None:
-        """Note that an evolution is open, unless its completion came first."""
-        # also of what is fenced: its id may not have been written
+        """Record an evolution as open, unless its completion came first."""
+        # fenced events are looked up as well: their ids may not have been written
         new = live.rings.new(item.topic, event.node_id, event.event_id, item.offset)
         state = live.agents.get(event.agent_id)
         if item.offset <= state.started_applied:
@@ -205,7 +205,7 @@ class EvolutionProcessor:
     def complete(
         self, item: Evolution, event: Completion, live: LiveEvolutions, found: NewAttempts, outcome: Outcome
     ) -> bool:
-        """Report an evolution, once; tell whether it is new."""
+        """Report a completed evolution, once; return whether it is new."""
         new = live.rings.new(item.topic, event.node_id, event.event_id, item.offset)
         state = live.agents.get(event.agent_id)
         if item.offset <= state.completed_applied:
@@ -246,9 +246,9 @@ class EvolutionProcessor:
         found: NewAttempts,
         outcome: Outcome,
     ) -> bool:
-        """Emit the row of a completion joined with its start; False where it is too large for a message.
+        """Emit the row of a completion joined with its start; return False if it is too large for a message.
 
-        `offset` is the completion's, `started` one that the start's is not above.
+        `offset` is the completion's; `started` is at or above the start's.
         """
         joined = self.joiner.join(done, start)
         row = Message(EVOLUTION_METRICS.name, joined.row.key.encode(), self.wire.encode(joined.row))
@@ -267,7 +267,7 @@ class EvolutionProcessor:
         found: NewAttempts,
         outcome: Outcome,
     ) -> None:
-        """Emit the row of a completion again, that came before its start and without what this has."""
+        """Emit a corrected row for a completion that came before its start and lacked what the start has."""
         waiting = live.waiting.get(event.agent_id, event.evolution_id)
         if waiting is None:
             return
@@ -293,7 +293,7 @@ class EvolutionProcessor:
             counts.tidy(self.lateness)
 
     def count(self, counts: WindowCounts, events: list[Completion], outcome: Outcome) -> list[set[int]]:
-        """Count an agent's attempts, in their order; return the steps changed, by window."""
+        """Count an agent's attempts, in order; return the changed steps, by window."""
         changed: list[set[int]] | None = None
         for event in events:
             steps = counts.add(event.occurred_at, event.success, self.lateness)
@@ -309,7 +309,7 @@ class EvolutionProcessor:
     def report_scopes(
         self, partition: int, found: NewAttempts, live: LiveEvolutions, outcome: Outcome
     ) -> None:
-        """Count attempts for their scopes, and emit the counts that changed, to be merged elsewhere."""
+        """Count attempts for their scopes, and emit the changed counts, which are merged elsewhere."""
         tally = ScopeTally(live.scopes, live.lent, live.carried_out, self.lateness)
         tally.count(found.new, self.windows[0].step_seconds)
         tally.count_lent(found.lent)
@@ -318,7 +318,7 @@ class EvolutionProcessor:
             outcome.messages.append(ScopeCounts(partition, tally.newest(scope)).message(scope))
 
     def live_of(self, partition: int, stored: Mapping[str, ReadStates]) -> LiveEvolutions:
-        """Return what is in memory about a partition, from its stored states where it is not yet."""
+        """Return a partition's in-memory state, loading it from the stored states if necessary."""
         live = self.live.get(partition)
         if live is None:
             windows = self.windows
@@ -350,7 +350,7 @@ class EvolutionProcessor:
         return live
 
     def deadlines_of(self, stored: ReadStates) -> Deadlines:
-        """Return the deadlines of all open evolutions, late ones in the order in which they came."""
+        """Return the deadlines of all open evolutions, late ones in order of arrival."""
         deadlines = Deadlines(self.timeout)
         late: list[tuple[int, tuple[str, str], int]] = []
         for key, value in stored.items():
@@ -368,7 +368,7 @@ class EvolutionProcessor:
         return deadlines
 
     def report_abandoned(self, due: Iterable[Deadline], live: LiveEvolutions, outcome: Outcome) -> None:
-        """Emit a report for each evolution that is still open, and close it."""
+        """Emit a report for each due evolution that is still open, and close it."""
         for deadline in due:
             state = live.agents.get(deadline.agent_id)
             value = state.open.get(deadline.evolution_id)
@@ -376,7 +376,7 @@ class EvolutionProcessor:
                 continue
             start = self.wire.decode(value)
             assert isinstance(start, EvolutionStarted)
-            # it may have a second start
+            # it may have had a second start
             if start.occurred_at + self.timeout != deadline.at:
                 continue
             live.agents.changed.add(deadline.agent_id)

@@ -12,7 +12,7 @@ from evometrics.schemas.topics import SCOPE_COUNTS
 from evometrics.streams.formulas.windows import Counts, Scope, Window
 from evometrics.streams.producer import Message
 
-#: The last time that a row can have in ClickHouse, the end of the year 2299.
+#: The latest time that a row can have in ClickHouse, the end of the year 2299.
 LATEST_SECONDS = 10_413_792_000
 
 AVRO = fastavro.parse_schema(
@@ -34,7 +34,7 @@ AVRO = fastavro.parse_schema(
 class ScopeCounts:
     """The newest counts of one scope in one source partition, by window.
 
-    Holds the steps that changed, with their full counts (not increments): reading one twice, or an
+    Holds the steps that changed, with their full counts (not increments): reading a message twice, or an
     older one after a newer one, changes nothing.
     """
 
@@ -42,7 +42,7 @@ class ScopeCounts:
     counts: list[Counts]
 
     def message(self, scope: Scope) -> Message:
-        """Return the message; in it each window is a flat list: step, attempts, successes, step, ..."""
+        """Return the message; each window is a flat list in it: step, attempts, successes, step, ..."""
         packed = [[n for step, (a, s) in window.items() for n in (step, a, s)] for window in self.counts]
         out = io.BytesIO()
         fastavro.schemaless_writer(out, AVRO, {"source_partition": self.source_partition, "counts": packed})
@@ -50,7 +50,7 @@ class ScopeCounts:
 
     @classmethod
     def decode(cls, value: bytes) -> ScopeCounts:
-        """Return the counts of a message's value. Raises whatever bytes that are none lead to."""
+        """Decode a message's value. Raises whatever decoding invalid bytes leads to."""
         data = io.BytesIO(value)
         record = fastavro.schemaless_reader(data, AVRO, None)
         assert isinstance(record, dict)
@@ -62,7 +62,7 @@ class ScopeCounts:
         return cls(record["source_partition"], unpacked)
 
     def check(self, windows: Sequence[Window]) -> None:
-        """Raise `ValueError` where no stream has counted so, though the bytes can be read."""
+        """Raise `ValueError` if no stream can have produced these counts, although the bytes can be read."""
         if self.source_partition < 0 or len(self.counts) != len(windows):
             raise ValueError(f"has {len(self.counts)} windows of partition {self.source_partition}")
         for window, counts in zip(windows, self.counts, strict=True):

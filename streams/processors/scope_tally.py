@@ -1,8 +1,8 @@
-"""A batch's attempts per scope, counted once for the batch instead of event by event.
+"""Counts a batch's attempts per scope once for the whole batch instead of event by event.
 
-Counting is a sum: where no attempt of the batch can be too late for a scope, whatever their order, and
-none was counted before a restart, the batch's sums by step lead to the same counts. Only where that is
-not certain is a scope counted event by event, in the order of the offsets.
+Counting is a sum: if no attempt of the batch can be too late for a scope, in whatever order, and none was
+counted before a restart, the batch's sums by step lead to the same counts. Only if that is not certain is a
+scope counted event by event, in the order of the offsets.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Attempt = tuple[int, Completion]
 
 
 class Lent(NamedTuple):
-    """An attempt that counts in a scope by what its start has lent.
+    """An attempt that counts in a scope lent by its start.
 
     Attributes:
         offset: its completion's.
-        started: the start's, or a later one of the agent's starts.
+        started: the start's, or that of a later one of the agent's starts.
     """
 
     offset: int
@@ -49,7 +49,6 @@ class Sum:
     steps: dict[int, tuple[int, int]]
 
     def add(self, first: int, last: int, step: int, attempts: int, successes: int) -> None:
-        """Add attempts."""
         self.first = min(self.first, first)
         self.last = max(self.last, last)
         known = self.steps.get(step, (0, 0))
@@ -57,9 +56,9 @@ class Sum:
 
 
 def scopes_of(event: Completion) -> list[Scope]:
-    """Return the scopes besides the agent's own that an evolution counts in, by its completion alone.
+    """Return the scopes, besides the agent's own, in which a completion counts by itself.
 
-    One of unknown type or strategy has no such scope: its start may still say which (`Lent`).
+    If its type or strategy is unknown it has no such scope: its start may still supply it (`Lent`).
     """
     found = [Scope("node", event.node_id), FLEET]
     if event.evolution_type not in NO_TYPES:
@@ -95,7 +94,7 @@ def sums(batch: Iterable[Attempt], step_seconds: int) -> dict[Scope, Sum]:
     return found
 
 
-#: Before the keys of what was counted by what starts lent; no scope's kind begins so.
+#: Prefix of the keys of counts in lent scopes; no scope's kind begins with it.
 LENT = "+"
 #: Kinds of scope that a start can lend.
 LENDABLE = ("evolution_type", "strategy")
@@ -105,13 +104,14 @@ class ScopeTally:
     """Counts a batch in the partial counts of one partition.
 
     Args:
-        states: what is counted by completions alone.
-        lent: what is counted by what starts lent; under the scopes' keys with `LENT` before them.
-        carried_out: offsets of starts and of completions up to which everything was, their states included.
+        states: counts by completions alone.
+        lent: counts in scopes lent by starts; under the scopes' keys prefixed with `LENT`.
+        carried_out: offsets of starts and of completions up to which everything was carried out, including
+            the writing of their states.
 
     Attributes:
         too_late: attempts that came too late for a scope.
-        changed: the steps changed by scope, for each window.
+        changed: the changed steps by scope, for each window.
     """
 
     def __init__(
@@ -129,7 +129,6 @@ class ScopeTally:
         self.changed: dict[Scope, list[set[int]]] = {}
 
     def count(self, batch: Sequence[Attempt], step_seconds: int) -> None:
-        """Count a batch."""
         for scope, total in sums(batch, step_seconds).items():
             state = self.states.get(scope.key)
             if total.last <= state.applied:
@@ -144,7 +143,7 @@ class ScopeTally:
                 self.count_each(scope, state, batch)
 
     def count_each(self, scope: Scope, state: PartialState, batch: Iterable[Attempt]) -> None:
-        """Count those attempts of a batch that are a scope's, one by one."""
+        """Count those attempts of a batch that belong to a scope, one by one."""
         for offset, event in batch:
             if offset <= state.applied or scope not in scopes_of(event):
                 continue
@@ -156,7 +155,7 @@ class ScopeTally:
             self.change(scope, steps)
 
     def count_lent(self, lent: Iterable[Lent]) -> None:
-        """Count what starts have lent."""
+        """Count attempts in the scopes that their starts have lent."""
         touched: set[Scope] = set()
         for offset, started, scope, occurred_at, success in lent:
             state = self.lent.change(LENT + scope.key)
@@ -173,13 +172,13 @@ class ScopeTally:
                 self.change(scope, steps)
 
     def change(self, scope: Scope, steps: list[set[int]]) -> None:
-        """Note steps as changed, by window."""
+        """Mark steps as changed, by window."""
         known = self.changed.setdefault(scope, [set() for _ in steps])
         for mine, new in zip(known, steps, strict=True):
             mine |= new
 
     def newest(self, scope: Scope) -> list[Counts]:
-        """Return the full counts of a scope's changed steps; forget old steps."""
+        """Return the full counts of a scope's changed steps; drop old steps."""
         sides = [self.states.get(scope.key).counts]
         if scope.kind in LENDABLE:
             sides.append(self.lent.get(LENT + scope.key).counts)

@@ -1,7 +1,7 @@
 """Partial counts of all source partitions -> success rates of evolution types, strategies, nodes, fleet.
 
-What is kept of each scope and source partition has a key and a fence of its own: a message changes one of
-them. The sums over source partitions are kept in memory alone, and follow each change.
+The state of each scope and source partition has a key and a fence of its own: a message changes one of them.
+The totals over source partitions are kept in memory only, and follow each change.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class ScopeMessage:
 
 @dataclass(slots=True)
 class Merged:
-    """One scope's counts: by source partition, and the sums over them."""
+    """One scope's counts: by source partition, and their totals."""
 
     total: WindowCounts
     partitions: dict[int, PartialState] = field(default_factory=dict)
 
 
 def state_key(scope: Scope, source_partition: int) -> bytes:
-    """Return the key of what is kept of a scope and source partition."""
+    """Return the state's key of a scope and source partition."""
     return f"{source_partition}|{scope.key}".encode()
 
 
 class ScopeProcessor:
-    """Merges partial counts per scope; pure but for the counts it keeps in memory, as `evolutions` does."""
+    """Merges partial counts per scope; pure except for the counts it keeps in memory, as in `evolutions`."""
 
     def __init__(
         self, settings: StreamSettings, wire: WireFormat, windows: tuple[Window, ...] = WINDOWS
@@ -55,11 +55,11 @@ class ScopeProcessor:
         self.live: dict[int, dict[Scope, Merged]] = {}
 
     def forget(self, partition: int) -> None:
-        """Forget what is kept in memory about a partition: it is made anew from its stored states."""
+        """Drop the in-memory state of a partition; it is rebuilt from the stored states."""
         self.live.pop(partition, None)
 
     def process(self, partition: int, batch: Iterable[ScopeMessage], stored: ReadStates) -> Outcome:
-        """Return what a batch of one partition, in offset order, leads to."""
+        """Process a batch of one partition, in offset order."""
         scopes = self.live.get(partition)
         if scopes is None:
             scopes = self.live[partition] = self.load(stored)
@@ -104,7 +104,7 @@ class ScopeProcessor:
         return scopes
 
     def report(self, scope: Scope, merged: Merged, changed: list[set[int]], outcome: Outcome) -> None:
-        """Emit the rows that changed steps take part in, but for those that are final; forget old steps."""
+        """Emit the rows that contain changed steps, except those that are final; drop old steps."""
         total = merged.total
         changes = []
         for number, (window, steps) in enumerate(zip(self.windows, changed, strict=True)):
@@ -117,14 +117,14 @@ class ScopeProcessor:
 
 
 def forget_others(merged: Merged) -> None:
-    """Forget the steps of each source partition that the sums have not any more."""
+    """Drop, from every source partition, the steps that have been pruned from the totals."""
     for state in merged.partitions.values():
         for number, (counts, kept) in enumerate(zip(state.counts.counts, merged.total.counts, strict=True)):
             state.counts.forget(number, [step for step in counts if step not in kept])
 
 
 def merge(merged: Merged, state: PartialState, message: ScopeCounts) -> list[set[int]]:
-    """Take over the counts that know more attempts; return the steps changed, by window."""
+    """Adopt counts that include more attempts; return the changed steps, by window."""
     changed: list[set[int]] = []
     for number, newer in enumerate(message.counts):
         known = state.counts.counts[number]

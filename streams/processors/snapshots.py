@@ -1,16 +1,15 @@
-"""KPI snapshots -> differences to the snapshot before, in event time, and what they recommend.
+"""KPI snapshots -> differences from the previous snapshot, in event time, and what they recommend.
 
-Each remembered snapshot has a key of its own, in the order of event time, and each agent a state with its
-fence and whether older snapshots were dropped. A batch writes new snapshots first, then the agents'
-states, then tombstones for what is dropped. A crash between any two of these writes changes no row:
+Each remembered snapshot has a key of its own, in the order of event time; each agent has a state with its
+fence and whether older snapshots were dropped. A batch writes new snapshots first, then the agents' states,
+then tombstones for dropped snapshots. A crash between any two of these writes changes no row:
 
-- Before an agent's state is written its snapshots are computed with again, and some are there already. A
-  snapshot that is there is not inserted twice, and its rows are made with the neighbours it has now: later
-  ones than the first time, or the same. A row's version is its predecessor's time, so the closest
-  predecessor ever known wins, which is what the first time led to as well. Nothing that the rows need was
-  deleted.
-- After it, what was dropped may still be there. `forgotten` says so, and what is loaded is held against
-  the limits at once: they depend on the snapshots alone, so the same ones are dropped.
+- Before an agent's state is written its snapshots are computed again, and some of them are stored already. A
+  stored snapshot is not inserted twice, and its rows are made with its present neighbours: the same as the
+  first time, or closer ones. A row's version is its predecessor's time, so the closest predecessor ever known
+  wins, which is the result of the first time as well. Nothing that the rows need was deleted.
+- After it, dropped snapshots may still be stored. `forgotten` says so, and loaded snapshots are checked
+  against the limits immediately: the limits depend on the snapshots alone, so the same ones are dropped.
 """
 
 from __future__ import annotations
@@ -36,33 +35,33 @@ SNAPSHOTS = "snapshots"
 SNAPSHOT_IDS = "snapshot-ids"
 #: The lane's tables in the order in which they are written.
 SNAPSHOT_TABLES = (SNAPSHOTS, SNAPSHOT_IDS)
-#: Snapshots remembered per agent, to find the one before a late one.
+#: Snapshots remembered per agent, to find the predecessor of a late one.
 SNAPSHOT_LIMIT = 128
-#: How keys begin.
+#: First bytes of the keys of agents' states and of snapshots.
 AGENT, ENTRY = b"a", b"s"
-#: A snapshot's time, big-endian, and its event_id; the agent follows.
+#: Length of a snapshot's time (big-endian) and of its event_id in a key; the agent follows.
 TIME_BYTES, ID_BYTES = 8, 36
 
 
 def entry_key(event: KpiSnapshot) -> bytes:
-    """Return a snapshot's key: an agent's are in the order of event time; event_id breaks ties."""
+    """Return a snapshot's key: an agent's keys are in the order of event time; event_id breaks ties."""
     at = event.occurred_at.to_bytes(TIME_BYTES, "big")
     return b"".join((ENTRY, at, event.event_id.encode(), event.agent_id.encode()))
 
 
 def agent_of(key: bytes) -> str:
-    """Return the agent of a snapshot's key."""
+    """Return the agent in a snapshot's key."""
     return key[1 + TIME_BYTES + ID_BYTES :].decode()
 
 
 def time_of(key: bytes) -> int:
-    """Return the time of a snapshot's key."""
+    """Return the time in a snapshot's key."""
     return int.from_bytes(key[1 : 1 + TIME_BYTES], "big")
 
 
 @dataclass(slots=True)
 class Agent:
-    """What is kept in memory about an agent.
+    """In-memory state of an agent.
 
     Attributes:
         entries: the keys of its snapshots, oldest first.
@@ -74,10 +73,10 @@ class Agent:
 
 @dataclass(slots=True)
 class LiveSnapshots:
-    """What is kept in memory about a partition.
+    """In-memory state of a partition.
 
     Attributes:
-        dropped: keys of snapshots that are stored and beyond the limits.
+        dropped: keys of stored snapshots that are beyond the limits.
         unwritten: the batch's snapshots by key.
         newest: the last snapshots of some agents.
     """
@@ -90,7 +89,7 @@ class LiveSnapshots:
     newest: dict[str, Measured] = field(default_factory=dict)
 
     def snapshot(self, key: bytes, agent: Agent, wire: WireFormat) -> Measured:
-        """Return an agent's snapshot of a key."""
+        """Return an agent's snapshot by key."""
         if key == agent.entries[-1]:
             newest = self.newest.get(agent_of(key))
             if newest is not None:
@@ -101,9 +100,9 @@ class LiveSnapshots:
 
 
 class SnapshotProcessor:
-    """Turns batches of snapshots of one partition into outcomes; pure but for what it keeps in memory.
+    """Turns batches of snapshots of one partition into outcomes; pure except for the states in memory.
 
-    As in `evolutions`, that is made from the stored states, and dropped by `forget`.
+    As in `evolutions`, these are loaded from the stored states, and dropped by `forget`.
     """
 
     def __init__(
@@ -115,13 +114,13 @@ class SnapshotProcessor:
         self.live: dict[int, LiveSnapshots] = {}
 
     def forget(self, partition: int) -> None:
-        """Forget what is kept in memory about a partition: it is made anew from its stored states."""
+        """Drop the in-memory state of a partition; it is rebuilt from the stored states."""
         self.live.pop(partition, None)
 
     def process(
         self, partition: int, batch: Iterable[Sourced[KpiSnapshot]], stored: Mapping[str, ReadStates]
     ) -> Outcome:
-        """Return what a batch of one partition, in offset order, leads to."""
+        """Process a batch of one partition, in offset order."""
         live = self.live.get(partition)
         if live is None:
             live = self.live[partition] = self.load(stored)
@@ -133,7 +132,7 @@ class SnapshotProcessor:
             del live.newest[name]
         for item in batch:
             event = item.event
-            # also of what is fenced: its id may not have been written
+            # fenced events are looked up as well: their ids may not have been written
             new = live.rings.new(item.topic, event.node_id, event.event_id, item.offset)
             agent = live.agents.get(event.agent_id)
             if agent is None:
@@ -159,7 +158,7 @@ class SnapshotProcessor:
         return outcome
 
     def insert(self, item: Sourced[KpiSnapshot], agent: Agent, live: LiveSnapshots, outcome: Outcome) -> None:
-        """Put a snapshot into its place in event time; emit its delta and its successor's corrected one."""
+        """Insert a snapshot at its place in event time; emit its delta and its successor's corrected one."""
         now, entries = measured(item.event), agent.entries
         key = entry_key(item.event)
         place = bisect.bisect_left(entries, key)
@@ -179,12 +178,12 @@ class SnapshotProcessor:
             live.unwritten[key] = item.value
 
     def emit(self, now: Measured, before: Measured | None, outcome: Outcome) -> None:
-        """Emit a snapshot's difference to the one before."""
+        """Emit a snapshot's difference from the previous one."""
         delta = kpi_delta(now, before, self.thresholds)
         outcome.messages.append(Message(KPI_DELTAS.name, delta.key.encode(), self.wire.encode(delta)))
 
     def drop_old(self, agent: Agent) -> list[bytes]:
-        """Forget an agent's snapshots beyond the limits; return their keys."""
+        """Drop an agent's snapshots beyond the limits; return their keys."""
         entries = agent.entries
         horizon = time_of(entries[-1]) - self.lateness if entries else 0
         number = max(0, len(entries) - SNAPSHOT_LIMIT)
@@ -197,7 +196,7 @@ class SnapshotProcessor:
         return dropped
 
     def load(self, stored: Mapping[str, ReadStates]) -> LiveSnapshots:
-        """Return what is in memory about a partition from its stored states."""
+        """Return a partition's in-memory state, loaded from its stored states."""
         agents: dict[str, Agent] = {}
         for key, value in stored[SNAPSHOTS].items():
             if key.startswith(ENTRY):

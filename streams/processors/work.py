@@ -1,4 +1,4 @@
-"""What a lane does with one partition's records: from records to the messages and states they lead to."""
+"""What a lane does with one partition's records: turns them into messages and states."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ from evometrics.schemas.wire.reading import Record
 from evometrics.streams.producer import MAX_MESSAGE_BYTES, Message, MessageTooLarge, check_size
 from evometrics.streams.states.live import Outcome
 
-#: What is raised where a record's data are at fault: it can't be read, or leads to more than a topic takes.
+#: Raised if a record's data are at fault: it can't be read, or leads to a message larger than its topic
+#: accepts.
 AT_FAULT = (UnreadableMessage, MessageTooLarge)
 Compute: TypeAlias = Callable[[int, list[Record]], tuple[Outcome, list[DeadLetter]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What records of a partition led to.
+    """The results of some records of a partition.
 
     Attributes:
         records: the records.
         outcome: what was computed from them.
         letters: dead letters of those that could not be read.
-        messages: all that is to be produced, ready to be sent.
+        messages: all messages to produce, ready to be sent.
     """
 
     partition: int
@@ -50,11 +51,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a lane does.
+    """A lane's computation.
 
     Attributes:
-        compute: returns what a partition's records lead to, and the dead letters; does not change the tables,
-            but what is kept in memory of them, which is to be forgotten where it raises.
+        compute: returns the outcome of a partition's records, and the dead letters; leaves the tables
+            unchanged, but not the states in memory, which must be dropped if it raises.
         node_id: this worker's name in dead letters.
     """
 
@@ -62,7 +63,7 @@ class Work:
     node_id: str
 
     def do(self, partition: int, records: list[Record], wire: WireFormat) -> Done:
-        """Compute; what comes out can be produced for certain. Raises where a record is at fault."""
+        """Compute; the results are certain to fit into their topics. Raises if a record is at fault."""
         outcome, letters = self.compute(partition, records)
         return sized(partition, records, outcome, letters, letter_messages(letters, wire))
 
@@ -74,9 +75,9 @@ def sized(
     letters: Sequence[DeadLetter] = (),
     more: Iterable[Message] = (),
 ) -> Done:
-    """Return what records led to, with the messages of their dead letters.
+    """Return the results of records, with the messages of their dead letters.
 
-    Raises `MessageTooLarge` where a message or a state is larger than a topic takes.
+    Raises `MessageTooLarge` if a message or a state is larger than its topic accepts.
     """
     for message in outcome.messages:
         if len(message[1]) + len(message[2] or b"") > MAX_MESSAGE_BYTES:
@@ -89,24 +90,23 @@ def sized(
 
 
 def letter_messages(letters: Iterable[DeadLetter], wire: WireFormat) -> Iterable[Message]:
-    """Return the messages of dead letters."""
     for letter in letters:
         yield Message(DEAD_LETTERS.name, letter.key.encode(), wire.encode(letter))
 
 
 def letter_of(record: Record, reason: Exception, node_id: str) -> DeadLetter:
-    """Return the dead letter of a message that the stream could not read or compute with."""
+    """Return the dead letter of a message that the stream could not read or compute."""
     words = str(reason) if isinstance(reason, UnreadableMessage) else repr(reason)
     return dead_letter(record, STREAM, words, node_id)
 
 
 def bad_messages(letters: Iterable[DeadLetter]) -> list[BadMessage]:
-    """Return the messages of dead letters as what they count as."""
+    """Return dead letters in the form in which they are counted."""
     return [BadMessage(x.source_topic, x.source_partition, x.source_offset, x.reason) for x in letters]
 
 
 def count(instruments: Instruments, lane: str, done: Iterable[Done]) -> None:
-    """Add what was done to the worker's metrics."""
+    """Add the results to the worker's metrics."""
     counter = instruments.counter
     events: Counter[str] = Counter()
     outputs: Counter[str] = Counter()
@@ -121,5 +121,5 @@ def count(instruments: Instruments, lane: str, done: Iterable[Done]) -> None:
     for topic, number in events.items():
         counter(STREAM_EVENTS).labels(topic).inc(number)
     for topic, number in outputs.items():
-        if topic in BY_NAME:  # the counts that the stream sends itself are no derived events
+        if topic in BY_NAME:  # the stream's own counts are not derived events
             counter(STREAM_OUTPUTS).labels(topic).inc(number)

@@ -1,6 +1,6 @@
-"""Message values of completions joined with those of their starts, as `schemas.joining` says.
+"""Joins message values of completions with those of their starts, as defined by `schemas.evolutions.joining`.
 
-Whether a completion is joined depends on the two alone, not on which comes first.
+Whether a completion is joined depends only on the two, not on which comes first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evometrics.streams.rows.rows import StartReader
 
 
 class Joined(NamedTuple):
-    """A completion with what its start has, and the row that it leads to."""
+    """A completion with what its start supplies, and the resulting row."""
 
     done: EvolutionCompleted
     row: EvolutionMetrics
@@ -34,7 +34,7 @@ class Joiner:
         self.reader = StartReader(codec.fields_of(newest(EvolutionStarted.record)))
 
     def lends(self, value: bytes) -> int:
-        """Return what the start of a message value has to lend."""
+        """Return what the start in a message value has to lend."""
         if value.startswith(self.prefix):
             try:
                 return self.reader.lends(value, len(self.prefix))
@@ -43,29 +43,29 @@ class Joiner:
         return lent_by(self.start(value))
 
     def lacks(self, value: bytes) -> int:
-        """Return what the completion of a message value came without."""
+        """Return what the completion in a message value lacks."""
         return lacking(self.completion(value))
 
     def completion(self, value: bytes) -> EvolutionCompleted:
-        """Return the completion of a message value."""
+        """Return the completion in a message value."""
         done = self.wire.decode(value)
         assert isinstance(done, EvolutionCompleted)
         return done
 
     def start(self, value: bytes) -> EvolutionStarted:
-        """Return the start of a message value."""
+        """Return the start in a message value."""
         start = self.wire.decode(value)
         assert isinstance(start, EvolutionStarted)
         return start
 
     def join(self, done: bytes, start: bytes) -> Joined:
-        """Return a completion joined with its start, both message values."""
+        """Return a completion joined with its start; both are message values."""
         whole = joined(self.completion(done), self.start(start))
         return Joined(whole, joined_metrics(whole))
 
 
 def scopes_lent(lacks: int, done: EvolutionCompleted) -> Iterator[Scope]:
-    """Yield the scopes that a completion counts in by what its start has lent: those it came without."""
+    """Yield the scopes that its start has lent to a completion: those it lacked."""
     if lacks & Lack.TYPE and done.evolution_type not in NO_TYPES:
         yield Scope("evolution_type", done.evolution_type)
     if lacks & Lack.STRATEGY and done.strategy_used:

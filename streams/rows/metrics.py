@@ -1,8 +1,8 @@
-"""Completions as the stream needs them: what it counts by, and what each leads to by itself.
+"""Completions as the stream needs them: the fields it counts by, and the results of each by itself.
 
-Nearly all are read by the compiled reader, which puts the row together from the datum's own bytes. What it
-does not take is read by the functions that everybody reads with, and its row is what
-`outcome.evolution_metrics` says. The tests hold the one against the other.
+Nearly all are read by the compiled reader, which assembles the row from the datum's own bytes. Those that it
+does not accept are read by the functions that all readers share, and their row is defined by
+`outcome.evolution_metrics`. The tests compare the two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.reading import Record, read_event
 from evometrics.streams.rows.rows import Completion, CompletionReader, SnapshotWriter
 
-#: KPIs that the compiled reader looks for: first the formula's, then others that it knows by their place.
+#: KPIs that the compiled reader looks for: first the formula's, then others identified by their position.
 IN_PLACE = (*FORMULA_KPIS, "performance", "overall_performance", "evaluation_count", "confidence_interval")
 WANTED = (*IN_PLACE, *(name for name in KPI_NAMES if name not in FORMULA_KPIS))
 
@@ -64,7 +64,7 @@ class MetricsRows:
         return Completion(event, lacking(event), self.wire.encode(evolution_metrics(event)), snapshots)
 
     def quickly(self, value: bytes | None, now: int) -> Completion | None:
-        """Return the completion of a value that the compiled reader takes."""
+        """Return the completion in a value that the compiled reader accepts, else None."""
         if value is None or not value.startswith(self.prefix):
             return None
         try:

@@ -1,10 +1,10 @@
-"""The messages of success rates: what `windows.success_rate` says, put together in C (`rows.ScopeRows`).
+"""The messages of success rates: defined by `windows.success_rate`, assembled in C (`rows.ScopeRows`).
 
 A batch leads to at least three rows for each of its agents, which makes them most of what is produced. An
-Avro record's encoding is its fields' encodings one after another (design section 8), and most of them are
-the same in many rows: a scope's names, the figures of the same counts. So a scope's names are encoded once
-for a batch, the figures are kept, and a row is put together of both. The test holds each row against the one
-of `success_rate`.
+Avro record's encoding is its fields' encodings one after another (design section 8), and most of them are the
+same in many rows: a scope's names, the figures of the same counts. So a scope's names are encoded once for a
+batch, the figures are cached, and a row is assembled from both. A test compares each row with that of
+`success_rate`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from evometrics.streams.producer import Message
 from evometrics.streams.rows.rows import ScopeRows
 from evometrics.streams.states.window_counts import affected_steps, within
 
-#: Figures kept.
+#: Number of encoded figures that are cached.
 REMEMBERED = 65_536
 #: The fields in the order in which the pieces hold them.
 FIELDS = [
@@ -36,7 +36,7 @@ FIELDS = [
 
 
 class RateWriter:
-    """Makes the messages of success rates."""
+    """Writes the messages of success rates."""
 
     def __init__(self, wire: WireFormat) -> None:
         names = [field["name"] for field in newest(SuccessRate.record).parsed["fields"]]
@@ -48,7 +48,7 @@ class RateWriter:
         scope: Scope,
         changes: Iterable[tuple[Window, Counts, Iterable[int]]],
     ) -> list[Message]:
-        """Return the messages of one scope's rows: of each window, with its totals and changed steps."""
+        """Return the messages of one scope's rows: for each window, its totals and changed steps."""
         kind, value = scope.kind, scope.value
         agent, node = value if kind == "agent" else "", value if kind == "node" else ""
         key = (agent or scope.key).encode()
@@ -70,6 +70,6 @@ class RateWriter:
 
 @lru_cache(REMEMBERED)
 def figures(attempts: int, successes: int) -> bytes:
-    """Return the fields from attempts to version."""
+    """Return the encoded fields from attempts to version."""
     numbers = (successes / attempts, *wilson_interval(successes, attempts))
     return write_longs((attempts, successes)) + struct.pack("<3d", *numbers) + write_long(attempts)

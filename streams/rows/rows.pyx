@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""What a stream worker makes most: rows of metrics and snapshots, of completions, and rows of success rates.
+"""The rows that a stream worker makes most: metrics and snapshots of completions, and success rates.
 
-Of a completion neither an event nor a map is made. Its datum is walked through once; what the stream counts by
-is taken out, the figures are computed, and the row is put together, most of it from the datum's own bytes.
-Whatever is not as writers write it, and whatever `screening.surely_valid` would not pass, raises `Unusual`:
-the caller asks the slow functions then, which say the same of all that is read here (`metrics_rows`).
-`rows.pyi` says what everything takes and returns.
+No event or map object is made of a completion. Its datum is walked through once; the fields that the stream
+counts by are taken out, the figures are computed, and the row is assembled, most of it from the datum's own
+bytes. Anything that is not encoded as writers write it, and anything that `screening.surely_valid` would not
+pass, raises `Unusual`: the caller then uses the slow functions, which agree with everything that is read here
+(`metrics`). Arguments and results are described in `rows.pyi`.
 """
 
 
@@ -30,7 +30,7 @@ DEF L_GENERATION = 64
 DEF L_METADATA = 128
 DEF L_TIME = 256
 
-#: The completion's fields, as `COMPLETION` names them.
+#: The completion's fields, in the order of `COMPLETION`.
 cdef enum:
     EVENT_ID, AGENT_ID, NODE_ID, OCCURRED_AT, EVOLUTION_ID, STARTED_AT, EVOLUTION_TYPE, GENERATION,
     STRATEGY_USED, RISK_LEVEL, TARGET_GAIN, TRIGGER_REASON, PRE_KPIS, POST_KPIS, SUCCESS, STATUS,
@@ -38,7 +38,7 @@ cdef enum:
     NETWORK_BYTES_TRANSFERRED, ROLLBACK_PERFORMED, CONVERGENCE_ITERATIONS, FITNESS_TRAJECTORY, INSIGHTS,
     METADATA, PARENT_AGENT_ID, COST_USD, UNMEASURED, PROGRESS_SHARE, SNAPSHOT_PHASES, FIELDS
 
-#: The start's fields, as `START` names them.
+#: The start's fields, in the order of `START`.
 cdef enum:
     S_EVENT_ID, S_AGENT_ID, S_NODE_ID, S_OCCURRED_AT, S_EVOLUTION_ID, S_EVOLUTION_TYPE, S_GENERATION, S_STRATEGY,
     S_RISK_LEVEL, S_TARGET_GAIN, S_TRIGGER_REASON, S_PRE_KPIS, S_CPU_PERCENT, S_MEMORY_MB, S_METADATA,
@@ -74,16 +74,16 @@ SNAPSHOT = (
 ).split()
 
 
-#: The bits by which this module knows what `Lack` names.
+#: This module's bits for the members of `Lack`.
 LACKS = (L_PRE_KPIS, L_TYPE, L_STRATEGY, L_RISK, L_TARGET, L_REASON, L_GENERATION, L_METADATA, L_TIME)
 if tuple(map(int, Lack)) != LACKS:
     raise ValueError("Lack has other bits than the compiled readers")
 
 
-#: Lists of unmeasured figures whose meaning is remembered.
+#: Number of lists of unmeasured figures whose meaning is cached.
 DEF MOST_LISTS = 256
-#: The KPIs that are looked for: first the formula's, in the order in which it takes them; from
-#: `OVERALL_PERFORMANCE` on those that have fields of their own in a snapshot, besides these.
+#: The KPIs that are looked for: first the formula's, in the order of its arguments; from
+#: `OVERALL_PERFORMANCE` on those that also have fields of their own in a snapshot.
 DEF IN_FORMULA = 8
 DEF RESPONSE_TIME_MS = 2
 DEF OUTPUT_QUALITY = 6
@@ -92,11 +92,11 @@ DEF OVERALL_PERFORMANCE = 9
 DEF EVALUATION_COUNT = 10
 DEF CONFIDENCE_INTERVAL = 11
 DEF WANTED = 20
-#: A snapshot's KPIs, and which of its fields is the first.
+#: Number of a snapshot's KPIs, and the index of the first of these fields.
 DEF KPIS = 16
 DEF FIRST_KPI = 6
 DEF INT64 = 9223372036854775808.0
-#: Entries of a map of KPIs.
+#: Most entries of a map of KPIs.
 DEF MOST_KPIS = 64
 DEF SECOND = 1_000_000
 
@@ -105,7 +105,7 @@ cdef struct Field:
     #: Where its bytes begin and end.
     Py_ssize_t begin
     Py_ssize_t end
-    #: What it holds: a text's bytes, a long or boolean, a double; and whether it holds anything.
+    #: Its value: a text's bytes, a long or boolean, a double; and whether it has one.
     Py_ssize_t text
     Py_ssize_t length
     int64_t number
@@ -115,11 +115,11 @@ cdef struct Field:
 
 cdef struct Kpis:
     Py_ssize_t count
-    #: Each entry's name, with its length before it as it is written.
+    #: Each entry's name, preceded by its length as encoded.
     const uint8_t* names[MOST_KPIS]
     Py_ssize_t sizes[MOST_KPIS]
     double values[MOST_KPIS]
-    #: Which entry each of those that are looked for is, -1 where there is none.
+    #: The entry of each wanted KPI, -1 if there is none.
     Py_ssize_t wanted[WANTED]
 
 
@@ -146,7 +146,7 @@ cdef inline Maybe known(double value) noexcept:
 
 
 cdef int take_value(In* source, Kind kind, Field* field) except -1:
-    """A value of any kind; what is no number nor text is only passed."""
+    """Read a value of any kind; other kinds than numbers and texts are only skipped."""
     if kind == STRING:
         field.length = pass_text(source)
         field.text = source.place - field.length
@@ -162,14 +162,14 @@ cdef int take_value(In* source, Kind kind, Field* field) except -1:
 
 
 cdef class Names:
-    """The names of the last map that was not like the one before: most maps of a field have the same."""
+    """The names of the last map that differed from the one before: most maps of a field share them."""
 
     cdef list wanted_names
     cdef bytes raw
     cdef Py_ssize_t count
     cdef Py_ssize_t sizes[MOST_KPIS]
     cdef Py_ssize_t wanted[WANTED]
-    #: Which of those looked for an entry is, -1 where it is none.
+    #: The wanted KPI that an entry is, -1 if it is not one.
     cdef Py_ssize_t which[MOST_KPIS]
 
     def __init__(self, names):
@@ -184,7 +184,7 @@ cdef class Names:
             self.wanted[i] = -1
 
     cdef int read(self, In* source, Kpis* kpis) except -1:
-        """A map of KPIs."""
+        """Read a map of KPIs."""
         cdef Py_ssize_t n = get_length(source), begin = source.place
         if n > MOST_KPIS:
             raise Unusual
@@ -198,7 +198,7 @@ cdef class Names:
         return 0
 
     cdef bint same(self, In* source, Kpis* kpis) except -1:
-        """Whether the names are the known ones; reads the values then."""
+        """Return whether the names are the known ones; reads the values if so."""
         cdef const char* name = PyBytes_AS_STRING(self.raw)
         cdef Py_ssize_t i, size
         for i in range(self.count):
@@ -213,7 +213,7 @@ cdef class Names:
         return True
 
     cdef int learn(self, In* source, Kpis* kpis) except -1:
-        """Read names and values, and know the names from now on."""
+        """Read names and values, and remember the names."""
         cdef Py_ssize_t i, j, begin
         cdef bytes raw = b"", name
         self.forget()
@@ -223,7 +223,7 @@ cdef class Names:
             kpis.names[i] = source.data + begin
             kpis.sizes[i] = source.place - begin
             for j in range(i):
-                if same_name(kpis, i, kpis, j):  # the later one counts, where there are two
+                if same_name(kpis, i, kpis, j):  # the later one counts if there are two
                     raise Unusual
             kpis.values[i] = get_double(source)
             raw += PyBytes_FromStringAndSize(<const char*>kpis.names[i], kpis.sizes[i])
@@ -258,7 +258,7 @@ cdef double wanted(Kpis* kpis, Py_ssize_t which, double absent) noexcept:
 
 
 cdef Maybe performance(Kpis* kpis) noexcept:
-    """As `kpis.performance` has it."""
+    """As defined by `kpis.performance`."""
     cdef Py_ssize_t i
     if kpis.wanted[PERFORMANCE] >= 0:
         return known(kpis.values[kpis.wanted[PERFORMANCE]])
@@ -292,7 +292,7 @@ cdef int put_maybe(Out* out, Maybe x) except -1:
 
 
 cdef int put_deltas(Out* out, Kpis* after, Kpis* before) except -1:
-    """As `outcome.kpi_differences` has it."""
+    """As defined by `outcome.kpi_differences`."""
     cdef Py_ssize_t pairs[MOST_KPIS]
     cdef Py_ssize_t i, j, n = 0
     for i in range(after.count):
@@ -315,7 +315,7 @@ cdef int put_deltas(Out* out, Kpis* after, Kpis* before) except -1:
 
 
 cdef int put_uuid5(Out* out, bytes digest) except -1:
-    """The text of a UUIDv5, from the hash of its name (RFC 9562, 5.5)."""
+    """Write the text of a UUIDv5, from the hash of its name (RFC 9562, 5.5)."""
     reserve(out, UUID_TEXT)
     put_uuid(out.data + out.size, <const uint8_t*>PyBytes_AS_STRING(digest), 5)
     out.size += UUID_TEXT
@@ -353,9 +353,9 @@ cdef class Completion:
 
 
 cdef class Unmeasured:
-    """What a list of unmeasured figures means.
+    """The meaning of a list of unmeasured figures.
 
-    `row` and `row_without` are the row's own list as it is written, without where memory is 0.
+    `row` and `row_without` are the row's own encoded list; the latter for a memory of 0.
     """
 
     cdef bytes row
@@ -386,9 +386,9 @@ cdef bytes written_texts(list texts):
 cdef class SnapshotWriter:
     cdef bytes prefix
     cdef object named
-    #: Which of the KPIs that are looked for each KPI of a snapshot is.
+    #: For each KPI of a snapshot, its index among the wanted ones.
     cdef Py_ssize_t kpis[KPIS]
-    #: The two phases, as parts of an id's name and as they are written.
+    #: The two phases, as parts of an id's name and as encoded.
     cdef tuple names
     cdef tuple written
 
@@ -403,7 +403,7 @@ cdef class SnapshotWriter:
         self.written = tuple(write_text(phase) for phase in (PRE, POST))
 
     cdef bytes of(self, const uint8_t* data, Field* fields, Kpis* kpis, Names names, bint after):
-        """The message value of the snapshot that the KPIs before or after are; as `snapshots.snapshot` has it."""
+        """Return the message value of the snapshot of either KPIs; as defined by `snapshots.snapshot`."""
         cdef Out out
         cdef Py_ssize_t i, j, n = 0
         cdef Py_ssize_t when = OCCURRED_AT if after else STARTED_AT
@@ -451,18 +451,18 @@ cdef class SnapshotWriter:
 
 
 cdef inline int put_kpi(Out* out, Kpis* kpis, Py_ssize_t which) except -1:
-    """A KPI that may be absent."""
+    """Write a KPI that may be absent."""
     cdef Py_ssize_t i = kpis.wanted[which]
     return put_maybe(out, nothing() if i < 0 else known(kpis.values[i]))
 
 
 cdef inline bint is_count(double value) noexcept:
-    """As `snapshots.is_count` has it."""
+    """As defined by `snapshots.is_count`."""
     return -INT64 <= value < INT64 and value == <double><int64_t>value
 
 
 cdef inline bint is_extra(Kpis* kpis, Py_ssize_t i, Py_ssize_t which) noexcept:
-    """Whether an entry has no field of its own in a snapshot."""
+    """Return whether an entry has no field of its own in a snapshot."""
     return which < 0 or which == PERFORMANCE or (which == EVALUATION_COUNT and not is_count(kpis.values[i]))
 
 
@@ -553,7 +553,7 @@ cdef class CompletionReader:
         return done
 
     cdef list snapshots_of(self, In* source, Field* fields, Kpis* before, Kpis* after):
-        """As `snapshots.snapshots_of` has it."""
+        """As defined by `snapshots.snapshots_of`."""
         cdef In there
         cdef bytes raw
         cdef list found = []
@@ -588,7 +588,7 @@ cdef class CompletionReader:
         return found
 
     cdef int check(self, const uint8_t* data, Field* fields, int64_t now) except -1:
-        """As `screening.surely_valid` has it; names count in bytes, no fewer than characters."""
+        """As defined by `screening.surely_valid`; names count in bytes, never fewer than characters."""
         cdef int64_t latest = now + self.ahead
         cdef bytes status
         cdef Py_ssize_t names = (
@@ -631,7 +631,7 @@ cdef class CompletionReader:
         Kpis* after,
         Unmeasured unmeasured,
     ) except -1:
-        """The row, its fields in the order of `ROW`; as `outcome.evolution_metrics` has it."""
+        """Write the row, its fields in the order of `ROW`; as defined by `outcome.evolution_metrics`."""
         cdef Maybe now = performance(after), earlier = performance(before)
         cdef Maybe delta = known(now.value - earlier.value) if now.given and earlier.given else nothing()
         cdef Maybe relative = nothing(), quality = nothing()
@@ -715,12 +715,12 @@ cdef class StartReader:
 
 
 cdef inline bint says_something(const uint8_t* data, Field* kind) noexcept:
-    """Whether an evolution's type is one."""
+    """Return whether an evolution's type is given."""
     return kind.length and not (kind.length == 7 and memcmp(data + kind.text, b"unknown", 7) == 0)
 
 
 cdef int lacks_of(const uint8_t* data, Field* fields, Kpis* before, Unmeasured unmeasured) noexcept:
-    """As `joining.lacking` has it."""
+    """As defined by `joining.lacking`."""
     cdef int lacks = 0
     if not before.count:
         lacks |= L_PRE_KPIS
@@ -750,7 +750,7 @@ cdef inline str text_of(const uint8_t* data, Field* field):
 cdef inline int put_fields(
     Out* out, const uint8_t* data, Field* fields, Py_ssize_t first, Py_ssize_t last
 ) except -1:
-    """The bytes of fields that follow each other, as they came."""
+    """Copy the bytes of consecutive fields unchanged."""
     return put_raw(out, <const char*>data + fields[first].begin, fields[last].end - fields[first].begin)
 
 

@@ -1,4 +1,4 @@
-"""The topics that a stream reads, as they are: their ids, their growth, and the broker's clock.
+"""The present state of the topics that a stream reads: their ids, their growth, and the broker's clock.
 
 Imports the contract and Kafka.
 """

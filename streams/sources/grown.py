@@ -1,8 +1,9 @@
-"""Whether events lie in topics as they did with fewer partitions: for a group that has no states to tell it.
+"""Whether topics' events are still placed as with fewer partitions, for a group without states.
 
-States lie in as many partitions as the topics had as they were begun, which tells of partitions that were
-added since. A group that begins now has none. But what nodes sent before lies where Kafka's partitioner put
-it with fewer partitions, all of it by the same number. What another partitioner has put anywhere does not.
+States are kept in as many partitions as the topics had when they were begun, which reveals partitions that
+were added since. A new group has none. But events that nodes sent earlier lie where Kafka's partitioner put
+them with fewer partitions, all of them by the same number. Events that another partitioner has placed
+anywhere do not.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from evometrics.schemas.kafka.partitions import partition_of
 from evometrics.schemas.kafka.ranges import range_reader
 from evometrics.schemas.service.settings import KafkaSettings
 
-#: Records that are looked at, the first of each partition.
+#: Records that are examined, the first of each partition.
 SAMPLE = 100
-#: Keys that must lie as with fewer partitions: that few do so by chance is not seen in a thousand years.
+#: Keys that must be placed as with fewer partitions: by chance that many are not seen in a thousand years.
 ENOUGH = 4
 ANSWER_SECONDS = 30.0
 POLL_MS = 1000
 
 
 def grown_from(places: Iterable[tuple[bytes, int]], partitions: int) -> int | None:
-    """Return the number of partitions that a topic had as some keys came to lie in theirs; pure.
+    """Return the number of partitions that a topic had when some keys were placed; pure.
 
-    None where all lie as they do with its present number, or by no number.
+    None if all are placed as with its present number, or consistent with no number.
     """
     elsewhere = {(key, place) for key, place in places if partition_of(key, partitions) != place}
     if len(elsewhere) < ENOUGH:
@@ -41,7 +42,7 @@ def grown_from(places: Iterable[tuple[bytes, int]], partitions: int) -> int | No
 async def grown_topics(kafka: KafkaSettings, numbers: Mapping[str, int]) -> dict[str, int]:
     """Return those of the topics, given with their numbers of partitions, that had fewer, and how many.
 
-    Raises `KafkaError` or `TimeoutError` where no broker answers.
+    Raises `KafkaError` or `TimeoutError` if no broker answers.
     """
     found: dict[str, int] = {}
     async with range_reader(kafka, f"{kafka.client_id}-topics") as consumer, asyncio.timeout(ANSWER_SECONDS):

@@ -1,9 +1,9 @@
-"""What the stream reads: topics that must be there, with one number of partitions, and stay as they are.
+"""The stream's source topics: they must exist, have one number of partitions, and stay as they are.
 
-States lie in as many partitions as the topics had when they were begun. Where partitions are added, an
-agent's further events come into another partition than its states; where a topic was deleted and made anew,
-its offsets begin again. So no batch is computed before the topics were seen, after it was fetched, to be
-those that the worker began with.
+States are kept in as many partitions as the topics had when they were begun. If partitions are added, an
+agent's further events go to another partition than its states; if a topic is deleted and recreated, its
+offsets begin again. So no batch is computed before the topics were checked, after it was fetched, to be those
+that the worker began with.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ SNAPSHOT_TOPICS = (KPI_SNAPSHOTS.name,)
 SCOPE_TOPICS = (SCOPE_COUNTS,)
 SOURCE_TOPICS = (*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS, *SCOPE_TOPICS)
 
-#: How often a worker looks at the topics while no batch comes.
+#: How often a worker checks the topics while no batch comes.
 LOOK_SECONDS = 5.0
-#: What becomes of events, and how partitions are come by all the same.
+#: The consequence for events, and how to get more partitions nevertheless.
 REFUSED = (
     "An agent's events may lie in two partitions now, so none is computed; they are kept in Kafka, and the "
     "sinks store them. Way out: let the nodes rest, make the topics anew with as many partitions as are "
@@ -50,15 +50,15 @@ class PartitionsAdded(TopicsChanged):
 
 
 class SourceTopicsGone(TopicsChanged):
-    """Topics are not there any more."""
+    """Topics no longer exist."""
 
 
 class TopicsMadeAnew(TopicsChanged):
-    """Topics were deleted and made anew: a worker that starts now reads them from their beginning."""
+    """Topics were deleted and recreated: a worker that starts now reads them from their beginning."""
 
 
 def refuse_partitions(numbers: Mapping[str, int], states: int) -> None:
-    """Raise `PartitionsAdded` where topics, given with their numbers of partitions, have not the states'."""
+    """Raise `PartitionsAdded` if topics' numbers of partitions, as given, differ from the states' number."""
     others = {name: number for name, number in numbers.items() if number != states}
     if others:
         listed = ", ".join(f"{name} has {number}" for name, number in sorted(others.items()))
@@ -72,8 +72,8 @@ class SourceTopics:
     """The source topics as a worker found them when it began.
 
     Attributes:
-        ids: the id of each, `topic_identity.UNKNOWN` where the broker gives none.
-        partitions: how many each has.
+        ids: the id of each, `topic_identity.UNKNOWN` if the broker gives none.
+        partitions: number of partitions of each.
     """
 
     def __init__(self, kafka: KafkaSettings, found: Mapping[str, TopicIdentity], partitions: int) -> None:
@@ -83,11 +83,11 @@ class SourceTopics:
 
     @property
     def digest(self) -> str:
-        """What tells these topics from others of the same names, 8 hex digits."""
+        """Identifies these topics among others of the same names, 8 hex digits."""
         return hashlib.blake2b(repr(sorted(self.ids.items())).encode(), digest_size=4).hexdigest()
 
     async def verify(self, names: Collection[str] | None = None) -> None:
-        """Return once the topics, or some of them, were seen to be what they were; an outage is waited for.
+        """Return once the topics, or some, were seen to be unchanged; waits while Kafka is unreachable.
 
         Raises `TopicsChanged`.
         """
@@ -103,7 +103,7 @@ class SourceTopics:
         self.check(found, names or self.ids)
 
     def check(self, found: Mapping[str, TopicIdentity], names: Iterable[str]) -> None:
-        """Hold topics as they are now against how they were. Raises `TopicsChanged`."""
+        """Compare the topics' present state with the original one. Raises `TopicsChanged`."""
         missing = [name for name in names if name not in found]
         if missing:
             raise SourceTopicsGone(
@@ -119,7 +119,7 @@ class SourceTopics:
         refuse_partitions({name: each.partitions for name, each in found.items()}, self.partitions)
 
     async def keep_watch(self, failed: Callable[[BaseException], None]) -> None:
-        """Verify every `LOOK_SECONDS`; tell of the `TopicsChanged` that ends it."""
+        """Verify every `LOOK_SECONDS`; report the `TopicsChanged` that ends it."""
         try:
             while True:
                 await asyncio.sleep(LOOK_SECONDS)
@@ -128,14 +128,13 @@ class SourceTopics:
             failed(change)
 
     async def close(self) -> None:
-        """Disconnect."""
         await self.watch.close()
 
 
 async def source_topics(kafka: KafkaSettings) -> dict[str, TopicIdentity]:
     """Return the topics that the stream reads.
 
-    Raises `BrokerUnavailable` within seconds, `SettingsError` where one is missing.
+    Raises `BrokerUnavailable` within seconds, `SettingsError` if one is missing.
     """
     found = await answered(kafka, lambda admin: topic_identities(admin, SOURCE_TOPICS))
     missing = [name for name in SOURCE_TOPICS if name not in found]
@@ -145,10 +144,11 @@ async def source_topics(kafka: KafkaSettings) -> dict[str, TopicIdentity]:
 
 
 async def begin_with(kafka: KafkaSettings, changelogs: Collection[str]) -> SourceTopics:
-    """Return the topics as they are, for states that lie in some changelogs or are begun now.
+    """Return the topics as they are, for states in existing changelogs, or for new states.
 
-    Raises `PartitionsAdded` where the topics have not as many partitions as these, or not all as many, or
-    hold events of when they had fewer (`grown`); `SourceTopicsGone`; `BrokerUnavailable` within seconds.
+    Raises `PartitionsAdded` if the topics' number of partitions differs from the changelogs', or among the
+    topics, or they hold events from when they had fewer (`grown`); `SourceTopicsGone`; `BrokerUnavailable`
+    within seconds.
     """
     try:
         found = await source_topics(kafka)

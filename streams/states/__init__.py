@@ -1,4 +1,4 @@
-"""What is remembered about agents and scopes, and its bytes.
+"""The remembered states of agents and scopes, and their encodings.
 
 Imports the formulas and the contract.
 """

@@ -1,6 +1,6 @@
-"""What the stream remembers, and the bytes it is kept as in changelog topics (see `tables`).
+"""The stream's states, and their encodings in changelog topics (see `tables`).
 
-Every state knows the last source offsets applied to it, its fence: what it holds is not counted again.
+Every state holds the last source offsets applied to it, its fence: events up to there are not counted again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NONE_APPLIED = -1
 
 
 def closed_mark(evolution_id: str) -> bytes:
-    """Return what a completed evolution is known by: its id may be long, and there may be many."""
+    """Return the mark that identifies a completed evolution: its id may be long, and there may be many."""
     return hashlib.blake2b(evolution_id.encode(), digest_size=MARK_BYTES).digest()
 
 
@@ -31,10 +31,10 @@ class EvolutionState:
     Attributes:
         counts: attempts and successes of the agent, by window and step.
         started_applied, completed_applied: last offsets applied, by topic.
-        open: evolutions begun and not completed: their EvolutionStarted as message values.
-        closed: evolutions completed whose start has not come yet, as `closed_mark` has them.
-        arrivals: when the starts of open evolutions came, by the broker's stamp, microseconds; of those that
-            came late alone.
+        open: evolutions started and not completed: their EvolutionStarted as message values.
+        closed: evolutions completed whose start has not come yet, by `closed_mark`.
+        arrivals: when the starts of open evolutions arrived, by the broker's stamp, microseconds; only of
+            those that arrived late.
     """
 
     counts: WindowCounts
@@ -55,7 +55,7 @@ class EvolutionState:
         arrivals = self.arrivals
         for name, value in self.open.items():
             if arrivals and name in arrivals:
-                # a length below 0 tells that an arrival follows: states without one are as they always were
+                # a negative length announces an arrival: the encoding of states without one is unchanged
                 parts += (write_text(name), write_long(~len(value)), write_long(arrivals[name]), value)
             else:
                 parts += (write_text(name), write_long(len(value)), value)
@@ -63,7 +63,7 @@ class EvolutionState:
 
     @classmethod
     def decode(cls, windows: tuple[Window, ...], value: bytes) -> Self:
-        """Return the state of these bytes."""
+        """Return the state in these bytes."""
         started, place = read_long(value, 0)
         completed, place = read_long(value, place)
         number, place = read_length(value, place)
@@ -86,14 +86,14 @@ class EvolutionState:
 
 @dataclass(slots=True)
 class ProgressState:
-    """How far event time has come in one partition, by topic, microseconds; 0 before the first event."""
+    """Progress of event time in one partition, by topic, microseconds; 0 before the first event."""
 
     started: int = 0
     completed: int = 0
 
     @property
     def watermark(self) -> int:
-        """Event time that both topics have reached: one that is read behind holds it back."""
+        """Event time that both topics have reached: the one that is behind holds it back."""
         return min(self.started, self.completed)
 
     def encode(self) -> bytes:
@@ -101,7 +101,7 @@ class ProgressState:
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
-        """Return the state of these bytes."""
+        """Return the state in these bytes."""
         started, place = read_long(value, 0)
         return cls(started, read_long(value, place)[0])
 
@@ -112,8 +112,8 @@ class PartialState:
 
     Attributes:
         counts: attempts and successes by window and step.
-        applied: last offset applied: of the completions where they are counted, of the scope-counts topic
-            where they are merged.
+        applied: last offset applied: of the completions while counting, of the scope-counts topic while
+            merging.
     """
 
     counts: WindowCounts
@@ -124,28 +124,28 @@ class PartialState:
 
     @classmethod
     def decode(cls, windows: tuple[Window, ...], value: bytes) -> Self:
-        """Return the state of these bytes."""
+        """Return the state in these bytes."""
         applied, place = read_long(value, 0)
         return cls(WindowCounts(windows, value[place:]), applied)
 
 
 @dataclass(slots=True)
 class LentState:
-    """Counts of one scope within one source partition: of completions that came without the scope.
+    """Counts of one scope within one source partition, for completions that came without the scope.
 
-    Their start lends it, which may be read before or after them, so that no last offset says which are
-    counted: they are known one by one, until their agents' states are sure to be written.
+    Their start lends it, and may be read before or after them, so that no last offset tells which are
+    counted: they are remembered one by one, until their agents' states are certainly written.
 
     Attributes:
         counts: attempts and successes by window and step.
-        counted: offsets of completions that are counted, each with one that its start's is not above.
+        counted: offsets of counted completions, each with an offset at or above its start's.
     """
 
     counts: WindowCounts
     counted: dict[int, int] = field(default_factory=dict)
 
     def forget(self, started: int, completed: int) -> None:
-        """Forget the completions that are not looked at again: both topics were carried out beyond them."""
+        """Forget completions that are not read again: both topics were carried out beyond them."""
         self.counted = {c: s for c, s in self.counted.items() if c > completed or s > started}
 
     def encode(self) -> bytes:
@@ -154,7 +154,7 @@ class LentState:
 
     @classmethod
     def decode(cls, windows: tuple[Window, ...], value: bytes) -> Self:
-        """Return the state of these bytes."""
+        """Return the state in these bytes."""
         number, place = read_length(value, 0)
         counted = {}
         for _ in range(number):
@@ -165,7 +165,7 @@ class LentState:
 
 @dataclass(slots=True)
 class SnapshotState:
-    """What is known of one agent's snapshots as a whole.
+    """The state of one agent's snapshots as a whole.
 
     Attributes:
         applied: last offset applied.
@@ -180,6 +180,6 @@ class SnapshotState:
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
-        """Return the state of these bytes."""
+        """Return the state in these bytes."""
         applied, place = read_long(value, 0)
         return cls(applied, value[place] == 1)

@@ -1,10 +1,10 @@
-"""What the compiled module takes and returns; `rings.pyx` says what it is for."""
+"""Signatures of the compiled module; its purpose is explained in `id_rings.pyx`."""
 
 from collections.abc import Mapping
 
 from evometrics.streams.states.live import ReadStates
 
-#: Ids in a segment: what a single event rewrites.
+#: Ids in a segment: the unit that a single event rewrites.
 SEGMENT_IDS: int
 #: Segments of a ring: 4,096 ids, and one segment more, which is being filled.
 SEGMENTS: int
@@ -13,7 +13,7 @@ SEGMENTS: int
 RING_LIMIT: int
 
 def id_number(event_id: str) -> int:
-    """Return the 64 bits that an id is known by. Raises ValueError where it is no UUID."""
+    """Return the 64 bits that identify an id. Raises ValueError if it is not a UUID."""
 
 class Ring:
     """The newest ids of one node.
@@ -35,19 +35,19 @@ class Rings:
     """The rings of one partition.
 
     Args:
-        stored: their segments, as they were written last.
+        stored: their segments as last written.
 
     Attributes:
         rings: by source topic and node.
 
-    Raises ValueError or `struct.error` where a segment's bytes are none.
+    Raises ValueError or `struct.error` if a segment's bytes are invalid.
     """
 
     def __init__(self, stored: ReadStates) -> None: ...
     @property
     def rings(self) -> Mapping[tuple[str, str], Ring]: ...
     def new(self, topic: str, node_id: str, event_id: str, offset: int) -> bool:
-        """Tell whether a message's event is new, and remember it. Raises ValueError as `id_number` does."""
+        """Return whether a message's event is new, and remember it. Raises ValueError as `id_number` does."""
 
     def writes(self) -> dict[bytes, bytes | None]:
-        """Return what has changed since this was last asked: segments by slot, None for those to delete."""
+        """Return the changes since the last call: segments by slot, None for those to delete."""

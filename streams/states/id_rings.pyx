@@ -1,21 +1,21 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Which event ids were seen: a ring of the newest for each node, so that a duplicate is known by its id.
+"""Remembers which event ids were seen: a ring of each node's newest ids, by which duplicates are recognised.
 
-A producer sends an event again where it did not hear that the broker has it. Its publisher has at most
-4,000 events in its hands that the broker may have without its outbox knowing, so a duplicate lies within
-the newest 4,000 ids of its node, in whatever partition and however long the node was away. A ring holds
-that many and some more, and there is one for each node and source topic of a partition.
+A producer resends an event if it did not hear that the broker has it. Its publisher holds at most 4,000
+events that the broker may have without its outbox knowing, so a duplicate lies within the newest 4,000 ids of
+its node, in whatever partition and however long the node was unreachable. A ring holds that many and some
+more, and there is one for each node and source topic of a partition.
 
-An id is kept with the offset it was first seen at, and an event is a duplicate where its id is known with
-another offset. The same offset is the same message again, after a crash: it counts as new, and the fences
-of the states that it changes say what of it they hold already. So ids may be written before or after those
-states. They are written after them: a batch longer than a ring pushes out ids that its own first events
-are duplicates of, and must find them again where it is computed again.
+An id is kept with the offset it was first seen at, and an event is a duplicate if its id is known with
+another offset. The same offset is the same message again, after a crash: it counts as new, and the fences of
+the states that it changes show which of its effects they already hold. So ids may be written before or after
+those states. They are written after them: a batch longer than a ring pushes out ids that its own first events
+are duplicates of, and must find them again when it is computed again.
 
-In the changelog a ring is a number of segments in as many slots; a batch writes those it changed. A
-segment carries its running number, by which the newest is found again.
+In the changelog a ring is a number of segments in as many slots; a batch writes those it changed. A segment
+carries its running number, by which the newest is found again.
 
-Compiled, for each event is looked up; `rings.pyi` says what everything takes and returns.
+Compiled, because every event is looked up; arguments and results are described in `id_rings.pyi`.
 """
 
 import struct
@@ -41,7 +41,7 @@ cdef Py_ssize_t HELD = (SEGMENTS - 1) * SEGMENT_IDS
 
 
 cdef struct Entry:
-    #: An id's number and its offset, as they are written: little-endian.
+    #: An id's number and its offset, as encoded: little-endian.
     uint64_t event
     int64_t offset
 
@@ -83,8 +83,8 @@ cdef class Ring:
     """The newest ids of one node.
 
     known: the offset of each id, oldest first. number: of the segment that is being filled; `filled` of its
-    entries are there. used: offset of the last event that was looked up. touched: whether it was changed
-    since it was written.
+    entries are used. used: offset of the last event that was looked up. touched: whether it was changed since
+    it was written.
     """
 
     cdef readonly dict known
@@ -99,7 +99,7 @@ cdef class Ring:
         self.used = -1
 
     cdef take(self, int64_t number, bytes body):
-        """Take in a segment as it was written; the segments come in the order of their numbers."""
+        """Load a segment as written; segments come in the order of their numbers."""
         if len(body) > IDS * sizeof(Entry):
             raise ValueError(f"a segment of {len(body)} bytes; one of {IDS} ids is no longer")
         self.number, self.filled = number, 0
@@ -113,7 +113,7 @@ cdef class Ring:
         self.filled += 1
 
     cdef bytes value(self):
-        """The bytes of the segment that is being filled."""
+        """Return the bytes of the segment that is being filled."""
         return NUMBER.pack(self.number) + PyBytes_FromStringAndSize(
             <const char*>self.entries, self.filled * sizeof(Entry)
         )
@@ -146,7 +146,6 @@ cdef class Rings:
             ring.take(number, body)
 
     cdef Ring begin(self, topic, node_id):
-        """Begin a node's ring."""
         ring = self.rings[topic, node_id] = Ring()
         self.counts[topic] = self.counts.get(topic, 0) + 1
         return ring
@@ -174,11 +173,11 @@ cdef class Rings:
         return True
 
     cdef write(self, tuple whose, Ring ring):
-        """Take the bytes of the segment that is being filled."""
+        """Store the bytes of the segment that is being filled."""
         self.changed[segment_key(whose[0], whose[1], ring.number % SEGMENTS)] = ring.value()
 
     cdef forget_one(self, topic):
-        """Forget the ring of a topic that is longest unused."""
+        """Drop a topic's least recently used ring."""
         cdef Ring ring
         oldest, used = None, 0
         for whose, ring in self.rings.items():

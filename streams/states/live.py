@@ -1,4 +1,4 @@
-"""What goes into a batch processor and what comes out: values, no Faust, no I/O."""
+"""Inputs and results of a batch processor: values, no Faust, no I/O."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from evometrics.streams.producer import Message
 
 E_co = TypeVar("E_co", covariant=True)
 
-#: States of a table's partition that are kept decoded; the others are bytes until they are needed.
+#: States of a table's partition that are kept decoded; the others stay bytes until they are needed.
 LIVE_LIMIT = 20_000
 
 
 @dataclass(slots=True)
 class Sourced(Generic[E_co]):
-    """An event, where it was read, and what was made of it alone.
+    """An event, where it was read, and the results that depend on it alone.
 
     Attributes:
-        offset: the message's place (`incarnations`): its offset, but for a topic that was made anew.
+        offset: the message's place (`incarnations`): its offset, except for a topic that was recreated.
         value: the event's message value, as this worker would write it.
         output: the message that the event leads to whatever came before it.
-        snapshots: messages of the snapshots that its KPIs are.
-        arrived: when it came to the broker, microseconds; of starts.
+        snapshots: messages of the snapshots made from its KPIs.
+        arrived: when it arrived at the broker, microseconds; of starts.
     """
 
     topic: str
@@ -38,42 +38,42 @@ class Sourced(Generic[E_co]):
 
 
 class ReadStates(Protocol):
-    """One partition of a state table, to read from."""
+    """Read access to one partition of a state table."""
 
     def get(self, key: bytes) -> bytes | None:
-        """Return a state's bytes, None where there is none."""
+        """Return a state's bytes, None if there is none."""
 
     def items(self) -> Iterable[tuple[bytes, bytes]]:
         """Return all keys and states of the partition."""
 
 
 class ReadableTable(Protocol):
-    """A state table, to read from."""
+    """Read access to a state table."""
 
     def partition(self, number: int) -> ReadStates:
-        """Return one partition of it."""
+        """Return one partition."""
 
 
 class State(Protocol):
     """A value of a state table."""
 
     def encode(self) -> bytes:
-        """Return its bytes."""
+        """Return the value's encoding."""
 
 
 S = TypeVar("S", bound=State)
 
 
 class LiveStates(Generic[S]):
-    """States of one partition, decoded on first use and changed in place; knows which were changed.
+    """States of one partition, decoded on first use and changed in place; tracks which were changed.
 
-    They hold what the batches up to now led to, the stored bytes what was written of it. Where a batch is
-    not carried out, this object is to be thrown away, and another one made from the stored bytes.
+    They reflect the batches up to now; the stored bytes reflect what was written. If a batch is not carried
+    out, this object must be discarded, and another one made from the stored bytes.
 
     Args:
         new: returns the state of a key that has none.
-        decode: returns the state of bytes.
-        stored: the states as they were written last.
+        decode: decodes a state.
+        stored: the states as last written.
     """
 
     def __init__(self, new: Callable[[], S], decode: Callable[[bytes], S], stored: ReadStates) -> None:
@@ -84,7 +84,7 @@ class LiveStates(Generic[S]):
         self.changed: set[str] = set()
 
     def get(self, key: str) -> S:
-        """Return the state of a key, a new one where there is none."""
+        """Return the state of a key, a new one if there is none."""
         state = self.live.get(key)
         if state is None:
             value = self.stored.get(key.encode())
@@ -97,24 +97,24 @@ class LiveStates(Generic[S]):
         return self.get(key)
 
     def writes(self) -> dict[bytes, bytes | None]:
-        """Return the bytes, by key, of the states changed since this was last asked."""
+        """Return the bytes, by key, of the states changed since the last call."""
         changed, self.changed = self.changed, set()
         return {key.encode(): self.live[key].encode() for key in changed}
 
     def trim(self) -> None:
-        """Keep no more than `LIVE_LIMIT` decoded; all there are must have been written."""
+        """Keep no more than `LIVE_LIMIT` decoded; all states must have been written."""
         for key in list(islice(self.live, max(0, len(self.live) - LIVE_LIMIT))):
             del self.live[key]
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a batch led to.
+    """The results of a batch.
 
     Attributes:
         messages: derived events and partial counts, to be produced and acknowledged first.
-        writes: then state, in this order: each entry is a table's name, a partition and values by key,
-            None for a key to delete.
+        writes: the states to write next, in this order: each entry is a table's name, a partition and values
+            by key, None for a key to delete.
         applied: events that counted.
         duplicates: events skipped because their event_id was known.
         fenced: events skipped because their offset was applied before a restart.

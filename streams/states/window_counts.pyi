@@ -1,4 +1,4 @@
-"""What the compiled module takes and returns; `counts.pyx` says what it is for."""
+"""Signatures of the compiled module; its purpose is explained in `window_counts.pyx`."""
 
 from collections.abc import Iterable
 
@@ -9,13 +9,13 @@ class WindowCounts:
 
     Args:
         windows: at most 4; each one's steps lie within those of the next.
-        packed: the counts to begin with, as `pack` gave them.
+        packed: the initial counts, as returned by `pack`.
 
-    Raises ValueError where the windows are others, or the bytes are none of theirs.
+    Raises ValueError if the windows are unsuitable, or the bytes do not belong to them.
 
     Attributes:
         counts: one `Counts` for each window, in their order; not to be changed from outside.
-        newest: the newest step of each, -1 where there is none.
+        newest: the newest step of each, -1 if there is none.
     """
 
     counts: list[Counts]
@@ -24,22 +24,22 @@ class WindowCounts:
     @property
     def newest(self) -> list[int]: ...
     def add(self, at_micros: int, success: bool, lateness_seconds: int) -> list[set[int]] | None:
-        """Count an attempt; return the steps changed, by window, or None where it came too late.
+        """Count an attempt; return the changed steps, by window, or None if it came too late.
 
-        Too late is what lies further behind the newest attempt than `lateness_seconds` in any
-        window: its rows are final, only a replay corrects them.
+        An attempt is too late if it lies further behind the newest one than `lateness_seconds` in any window:
+        its rows are final, only a replay corrects them.
         """
 
     def takes(self, oldest: int, newest: int, lateness_seconds: int) -> bool:
-        """Tell whether no attempt is too late whose step of the first window is from `oldest` to `newest`.
+        """Return whether no attempt is too late whose step of the first window is from `oldest` to `newest`.
 
-        Whatever their order.
+        In whatever order.
         """
 
     def add_steps(self, added: dict[int, tuple[int, int]]) -> list[set[int]]:
         """Count attempts and successes by step of the first window, which `takes` allows.
 
-        Leads to what `add` does, one attempt after the other in any order. Returns the same.
+        Equivalent to `add`, one attempt after the other in any order. Returns the same.
         """
 
     def count(self, number: int, step: int, attempts: int, successes: int) -> None:
@@ -49,13 +49,13 @@ class WindowCounts:
         """Return the oldest step of a window whose row late events may still change."""
 
     def prune(self, lateness_seconds: int) -> list[list[int]]:
-        """Forget the steps that no open window reaches back to; return them, by window."""
+        """Drop the steps that no open window reaches back to; return them, by window."""
 
     def forget(self, number: int, steps: Iterable[int]) -> None:
-        """Forget steps of a window. Raises KeyError where one is not there."""
+        """Drop steps of a window. Raises KeyError if one is not there."""
 
     def tidy(self, lateness_seconds: int) -> bool:
-        """Do what `prune` does where the last window's newest step is a new one, seldom; tell whether."""
+        """As `prune`, but only if the last window's newest step is a new one; return whether it pruned."""
 
     def pack(self) -> bytes:
         """Return the counts as bytes."""

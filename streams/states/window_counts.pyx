@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Attempts and successes by window and step, compiled: each completion counts in five scopes' windows.
 
-As bytes the counts come in parts, one for each step of the last window, with all windows' steps that lie
-within it. A busy scope holds hundreds of steps and a batch changes a few: a part's bytes are kept until one of
-its steps changes. `counts.pyi` says what everything takes and returns.
+Counts are encoded in parts, one for each step of the last window, with all windows' steps that lie within it.
+A busy scope holds hundreds of steps and a batch changes a few: a part's bytes are kept until one of its steps
+changes. Arguments and results are described in `window_counts.pyi`.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -15,18 +15,18 @@ from libc.string cimport memcpy
 
 DEF MOST_WINDOWS = 4
 DEF SECOND = 1_000_000
-#: A part's bytes begin with its step of the last window, bytes of a number (1, 4 or 8), how many numbers.
+#: A part's bytes begin with: its step of the last window, bytes per number (1, 4 or 8), count of numbers.
 DEF HEAD = 11
 DEF MOST_NUMBERS = 65_535
 
 
 cdef class Shape:
-    """Windows, as the counts of all scopes know them."""
+    """The geometry of the windows, shared by the counts of all scopes."""
 
     cdef tuple windows
     cdef Py_ssize_t size
-    #: Of each window: a step's seconds, a window's steps; steps of the first in one of its own, of its own in
-    #: one of the last.
+    #: Of each window: seconds per step, steps per window; steps of the first window in one of its own, of its
+    #: own in one of the last.
     cdef int64_t seconds[MOST_WINDOWS]
     cdef int64_t spans[MOST_WINDOWS]
     cdef int64_t of_first[MOST_WINDOWS]
@@ -166,7 +166,7 @@ cdef class WindowCounts:
         return newest + (-lateness_seconds) // self.shape.seconds[i]
 
     cdef int change(self, Py_ssize_t i, int64_t step, int64_t attempts, int64_t successes) except -1:
-        """Add to one step of one window; its part's bytes no longer hold."""
+        """Add to one step of one window; invalidates its part's bytes."""
         cdef dict counts = <dict>self.counts[i]
         cdef object key = step
         cdef PyObject* known = PyDict_GetItem(counts, key)
@@ -181,9 +181,10 @@ cdef class WindowCounts:
         return 0
 
     cdef bytes pack_part(self, int64_t part, bint alone):
-        """The bytes of a part: for each window how many steps, then each with attempts and successes.
+        """Return a part's bytes: for each window the number of steps, then each with attempts and successes.
 
-        Steps count from the part's first. `alone` says that there are no others, and spares looking for its.
+        Steps count from the part's first. `alone` says that there are no other parts, which saves searching
+        for this one's.
         """
         cdef Py_ssize_t i, n = 0, begin, room = self.shape.size
         cdef int64_t first, step
@@ -224,7 +225,7 @@ cdef class WindowCounts:
             PyMem_Free(numbers)
 
     cdef int unpack(self, bytes packed) except -1:
-        """Take in the bytes of parts."""
+        """Load the bytes of parts."""
         cdef const char* data = PyBytes_AS_STRING(packed)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(packed), place = 0, i, at, end
         cdef int64_t part, step, steps
@@ -269,7 +270,7 @@ cdef inline Py_ssize_t put_step(int64_t* numbers, Py_ssize_t n, int64_t step, tu
 
 
 cdef bytes packed_numbers(int64_t part, int64_t* numbers, Py_ssize_t n):
-    """A part's bytes, of numbers that are not negative; all in as many bytes as the largest needs."""
+    """Return a part's bytes, from non-negative numbers; all in as many bytes as the largest needs."""
     cdef int64_t largest = 0
     cdef Py_ssize_t i
     cdef uint8_t width

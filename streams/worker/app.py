@@ -1,4 +1,4 @@
-"""The Faust app: its agents, their tables, and which computation is whose."""
+"""The Faust app: its agents, their tables, and the computation each one runs."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from evometrics.streams.worker.lane import Lane
 from evometrics.streams.worker.timer import AbandonedTimer
 from evometrics.streams.worker.transport import BatchConsumer, BatchTransport
 
-#: What is fetched of a partition at a time, some 450 full completions: aiokafka copies what is left of a
-#: fetch for each record batch in it, twice.
+#: Bytes fetched per partition at a time, some 450 full completions: for each record batch in a fetch aiokafka
+#: copies the rest of the fetch, twice.
 FETCH_BYTES = 512 * 1024
-#: Batches that Faust holds ready for a lane besides those that wait in it.
+#: Batches that Faust holds ready for a lane, in addition to those queued in it.
 BUFFERED_BATCHES = 16
 
 
@@ -54,7 +54,7 @@ class StreamApp(faust.App):
     sources: SourceTopics
 
     async def stale(self, partitions: Iterable[TP]) -> set[TP]:
-        """Return those of the partitions that have no committed offset of the topic that is there."""
+        """Return the partitions without a committed offset, or with that of an earlier topic of the name."""
         group, wanted = str(self.conf.id), [TopicPartition(*tp) for tp in partitions]
         counting = await answered(
             self.kafka, lambda admin: committed_offsets(admin, group, wanted, self.sources.ids)
@@ -66,7 +66,7 @@ class StreamApp(faust.App):
 
 
 class FaustMember:
-    """The app's worker in its consumer group."""
+    """The app's worker as a member of its consumer group."""
 
     def __init__(self, app: StreamApp) -> None:
         self.app = app
@@ -77,7 +77,7 @@ class FaustMember:
         return int(self.app.consumer_generation_id)
 
     async def confirm(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Commit offsets; False where the group has gone on without this worker."""
+        """Commit offsets; return False if the group has moved on without this worker."""
         consumer = self.app.consumer
         assert isinstance(consumer, BatchConsumer)
         return await consumer.confirm(offsets)
@@ -101,7 +101,7 @@ def build(
     sources: SourceTopics,
     losses: Losses,
 ) -> StreamParts:
-    """Build the app, its tables and agents; `failed` hears of an error that a restart must mend."""
+    """Build the app, its tables and agents; `failed` receives errors that only a restart can resolve."""
     brokers = [f"kafka://{broker.strip()}" for broker in kafka.brokers.split(",")]
     data = Path(settings.data)
     data.mkdir(parents=True, exist_ok=True)
@@ -112,15 +112,16 @@ def build(
         topic_partitions=kafka.partitions,
         topic_replication_factor=kafka.replication,
         topic_disable_leader=True,
-        topic_allow_declare=False,  # all topics are there by now
+        topic_allow_declare=False,  # all topics exist by now
         web_enabled=False,
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=settings.session_timeout_seconds / 5,
-        # with other topics it is another member: Kafka gives one that comes back what its name had before
+        # with other topics the name differs: Kafka gives a returning member the assignment its name had
+        # before
         consumer_group_instance_id=f"{settings.instance}-{sources.digest}" if settings.instance else None,
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=1.0,
-        # a backlog comes in thousands of events at a time, as few large messages
+        # a backlog arrives thousands of events at a time, as few large messages
         consumer_max_fetch_size=FETCH_BYTES,
         stream_buffer_maxsize=BUFFERED_BATCHES,
         stream_wait_empty=False,
@@ -167,7 +168,7 @@ def build(
 
     async def assigned(_: Any, partitions: set[TP], **__: Any) -> None:
         for lane in parts.lanes:
-            # what is above has no states, and is about to be refused
+            # partitions beyond the configured number have no states, and are about to be refused
             mine = {
                 tp.partition
                 for tp in partitions

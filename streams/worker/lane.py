@@ -1,25 +1,24 @@
 """A lane takes one Faust agent's batches through the steps of design section 7, in order.
 
-1. See that the topics are what they were (`sources`); read and compute (a processor's pure function).
-2. Produce the outputs, wait until they are acknowledged.
-3. Write the changed states, wait until they are acknowledged.
+1. Check that the topics are still the same (`sources`); read and compute (a processor's pure function).
+2. Produce the outputs and wait until they are acknowledged.
+3. Write the changed states and wait until they are acknowledged.
 4. Acknowledge the batch to Faust, which commits its offset.
 
-A crash between any two steps leads to the same outputs, with the same ids, when the batch is read again;
-what was written to state is skipped then by its fence.
+After a crash between any two steps the batch is read again and leads to the same outputs, with the same ids;
+what was already written to state is then skipped by its fence.
 
-Between two rounds a lane may have something to do that no event asks for (`timer`); it goes through steps 2
-and 3.
+Between two rounds a lane may have time-driven work (`timer`); it goes through steps 2 and 3.
 
-A record whose data are at fault goes to the dead letters (`computations`): no event stops its partition.
-Where records and states together lead to more than a topic takes, what is kept in memory of the states is
-forgotten, for it may be half changed; the partition's records are taken through the steps in halves upon the
-states as they were written, and what fails alone goes to the dead letters. Any other failure is one of ours:
-it is logged with its traceback and ends the worker, no offset has moved, and a mended one goes on there.
+A record whose data are at fault goes to the dead letters (`computations`): no event blocks its partition. If
+records and states together produce something larger than a topic accepts, the in-memory states are discarded,
+as they may be half changed; the partition's records are processed again in halves from the stored states, and
+records that fail on their own go to the dead letters. Any other failure is a fault in the program: it is
+logged with its traceback and ends the worker; no offset has moved, and a fixed version resumes there.
 
-Where records lead to more dead letters than the limit allows (`schemas.letter_limit`) the lane stops before
-any of them is sent, and the worker stays up to say why. It keeps its partitions: a successor would only empty
-them into the dead letters.
+If records lead to more dead letters than the limit allows (`schemas.letters.limit`) the lane stops before any
+of them is sent, and the worker stays up to say why. It keeps its partitions: a successor would only send them
+to the dead letters.
 """
 
 from __future__ import annotations
@@ -56,31 +55,31 @@ from evometrics.streams.worker.transport import BatchMessage
 
 log = logging.getLogger(__name__)
 
-#: Batches waiting in a lane before Faust is held back; each is what one fetch brought of a partition.
+#: Batches waiting in a lane before Faust is held back; each is one fetch from one partition.
 LANE_DEPTH = 16
-#: In the queue in place of an event: time has passed.
+#: Queued instead of an event: time has passed.
 TICK = object()
-#: What ends a worker though nothing in it is wrong: no traceback helps.
+#: Failures that end a worker without a fault in the program; they are logged without a traceback.
 EXPECTED = (KafkaError, ProducerSpent, RegistryUnavailable, NotConfirmed)
-#: Records after which a round takes no further batch: what it leads to is in memory until it is acknowledged.
+#: Records after which a round takes no further batch: its outputs stay in memory until acknowledged.
 ROUND_RECORDS = 10_000
 
 
 class Lane:
-    """Runs batches of one agent, several partitions together so that one wait for the broker serves all.
+    """Runs the batches of one agent, those of several partitions together, sharing waits for the broker.
 
     Args:
         name: the agent's name.
-        work: what is computed.
-        tables: what the states are kept in, by name.
+        work: the computation.
+        tables: the tables that hold the states, by name.
         ownership: the partitions whose states this worker holds.
-        failed: hears of an error that only a new start of the worker can mend.
+        failed: receives errors that only a restart of the worker can resolve.
         letters: counts dead letters, and refuses too many.
 
     Attributes:
-        stopped: why nothing is computed any more though the worker is up, None while it works.
-        timer: what is asked between rounds, every `timer.TICK_SECONDS`; None for nothing.
-        steps: counts what was carried out; a lane that works moves it.
+        stopped: why the lane computes nothing although the worker is up; None while it works.
+        timer: time-driven work, checked between rounds every `timer.TICK_SECONDS`; None for none.
+        steps: progress counter; moves while the lane works.
     """
 
     def __init__(
@@ -111,32 +110,32 @@ class Lane:
         self.steps = 0
 
     def start(self) -> None:
-        """Run until stopped; called when the worker learns its partitions, again and again."""
+        """Run until stopped; called at every assignment."""
         if self.task is None:
             self.task = asyncio.create_task(self.run(), name=f"lane-{self.name}")
             if self.timer is not None:
                 self.ticker = asyncio.create_task(self.tick(), name=f"lane-{self.name}-ticker")
 
     async def put(self, event: Any) -> None:
-        """Take a Faust event whose message is a `BatchMessage`; waits while the lane is full."""
+        """Queue a Faust event whose message is a `BatchMessage`; waits while the lane is full."""
         self.start()
         await self.queue.put(event)
 
     async def tick(self) -> None:
-        """Wake the lane every now and then; not while batches wait, as there is a backlog then."""
+        """Wake the lane periodically, but not while batches are queued: there is a backlog then."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             if self.queue.empty():
                 self.queue.put_nowait(TICK)
 
     async def stop(self) -> None:
-        """Stop; what was not acknowledged is read again by the next worker."""
+        """Stop; batches that were not acknowledged are read again by the next worker."""
         tasks = [task for task in (self.ticker, self.task) if task is not None]
         self.task = self.ticker = None
         await end_tasks(tasks)
 
     async def run(self) -> None:
-        """Process what is queued until stopped; a failure ends the worker, whose successor reads again."""
+        """Process the queue until stopped; a failure ends the worker, and its successor reads again."""
         try:
             while True:
                 events = [await self.queue.get()]
@@ -155,7 +154,7 @@ class Lane:
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and cancelled():
                 raise
-            if isinstance(error, TopicsChanged):  # the worker says what it does about it
+            if isinstance(error, TopicsChanged):  # the worker logs what it does about it
                 self.failed(error)
                 return
             expected = isinstance(error, EXPECTED)
@@ -168,23 +167,23 @@ class Lane:
             self.failed(error)
 
     async def do_by_the_clock(self, timer: AbandonedTimer) -> None:
-        """Carry out what is to be done though no event came."""
+        """Carry out time-driven work."""
         done = await timer.look()
         if done:
             await self.carry_out(done)
             self.count(done)
 
     def is_ours(self, event: Any) -> bool:
-        """Tell whether a batch was fetched since the partitions were last assigned."""
+        """Return whether a batch was fetched since the last assignment."""
         return bool(event.message.generation_id == self.ownership.member.generation)
 
     async def process(self, events: list[Any]) -> None:
         """Take Faust events through the four steps."""
-        # what was fetched before is of the topics that the states are of
+        # verified after the fetch, so that the batches are of the topics that the states belong to
         await self.ownership.sources.verify(self.ownership.topics)
         events = [event for event in events if self.is_ours(event)]
         await self.ownership.take_over({event.message.partition for event in events})
-        # partitions may have moved meanwhile; who has them now reads these batches again
+        # partitions may have been reassigned meanwhile; their new owner reads these batches again
         events = [event for event in events if self.is_ours(event)]
         records: dict[int, list[Record]] = {}
         for event in events:
@@ -199,18 +198,18 @@ class Lane:
                 records.setdefault(message.partition, []).extend(unread)
         done = await self.settle(records)
         for event in events:
-            # the committed offset of a partition that has moved is for its next owner to move
+            # after a reassignment only the new owner may move a partition's committed offset
             if self.is_ours(event):
                 event.ack()
         self.count(done)
 
     async def settle(self, records: dict[int, list[Record]]) -> list[Done]:
-        """Take records of some partitions through the first three steps; return what they led to."""
+        """Take records of some partitions through the first three steps; return the results."""
         done: list[Done] = []
         failed: list[tuple[int, list[Record], Exception]] = []
         for partition, batch in records.items():
             await self.wire.look_up(record.value for record in batch)
-            # given away while we waited: its next owner reads these records
+            # revoked while we waited: its next owner reads these records
             if not self.ownership.owns(partition):
                 continue
             try:
@@ -218,7 +217,7 @@ class Lane:
             except AT_FAULT as reason:
                 self.ownership.forget(partition)
                 failed.append((partition, batch, reason))
-            # a backlog's round takes a second: whoever else has something to do comes in between
+            # a round over a backlog takes a second: let other tasks run in between
             await asyncio.sleep(0)
         if done:
             letters = self.counted(done)
@@ -229,9 +228,9 @@ class Lane:
         return done
 
     async def settle_failed(self, partition: int, batch: list[Record], error: Exception) -> list[Done]:
-        """Settle records one of which can't be computed with."""
+        """Process records among which at least one can't be computed."""
         if len(batch) > 1:
-            # one after the other: the second half is computed upon the first half's states
+            # one after the other: the second half is computed from the states that the first half leaves
             middle = len(batch) // 2
             first = await self.settle({partition: batch[:middle]})
             return first + await self.settle({partition: batch[middle:]})
@@ -246,21 +245,21 @@ class Lane:
         return done
 
     def counted(self, done: Iterable[Done]) -> LetterCounts:
-        """Return the counts after this was carried out. Raises `TooManyLetters` where it must not be."""
+        """Return the counts including these results. Raises `TooManyLetters` if there are too many."""
         read: Counter[str] = Counter()
         for each in done:
             read.update(record.topic for record in each.records)
         return self.letters.after(read, bad_messages(letter for each in done for letter in each.letters))
 
     async def carry_out(self, done: list[Done]) -> None:
-        """Produce what was computed, then write the states."""
+        """Produce the outputs, then write the states."""
         await self.producer.send_all(message for each in done for message in each.messages)
-        # every processor lists its tables in the same order, and that order matters (see there)
+        # every processor lists its tables in the same order, and that order matters (explained there)
         for writes in zip(*(each.outcome.writes for each in done), strict=True):
             table = self.tables[writes[0][0]]
             await table.write(self.producer, [(partition, values) for _, partition, values in writes])
             self.steps += 1
 
     def count(self, done: Iterable[Done]) -> None:
-        """Add what was done to the worker's metrics."""
+        """Add the results to the worker's metrics."""
         count(self.instruments, self.name, done)

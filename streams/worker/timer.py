@@ -1,8 +1,8 @@
-"""Reports abandoned evolutions by the clock, between a lane's batches.
+"""Reports evolutions that are abandoned by the clock, between a lane's batches.
 
 A report is emitted and the evolution closed in the lane's ordinary steps: after a crash between them the same
-report is emitted again, with the same id. Its state is the agent's, with the fences it had, in the owner's
-epoch (`tables`): what an earlier owner writes late does not count.
+report is emitted again, with the same id. The change belongs to the agent's state, with its fences, in the
+owner's epoch (`tables`): late writes by an earlier owner do not count.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from evometrics.streams.changelog.ownership import Ownership
 from evometrics.streams.processors.computations import Computations
 from evometrics.streams.processors.work import Done, sized
 
-#: How often a lane looks.
+#: How often a lane checks.
 TICK_SECONDS = 5.0
 
 
 class AbandonedTimer:
-    """What a lane asks between its batches."""
+    """Finds abandoned evolutions for a lane, between its batches."""
 
     def __init__(self, computations: Computations, ownership: Ownership) -> None:
         self.computations = computations
@@ -24,9 +24,10 @@ class AbandonedTimer:
         self.ownership = ownership
 
     async def look(self) -> list[Done]:
-        """Take over the partitions that the worker was assigned; report the overdue evolutions in them.
+        """Take over the worker's assigned partitions; report the overdue evolutions in them.
 
-        Only of partitions that were read to the end of both topics: a backlog may hold the completion.
+        Covers only partitions in which both topics have been read to the end: a backlog may hold the
+        completion.
         """
         ownership = self.ownership
         await ownership.take_over(ownership.mine)
@@ -41,7 +42,7 @@ class AbandonedTimer:
         done = []
         for number in await ownership.read_to_the_end(due) if due else ():
             outcome = self.computations.abandon(number, now)
-            # none where all that was due has been completed
+            # empty if everything due has been completed
             if outcome.messages:
                 done.append(sized(number, [], outcome))
         return done

@@ -1,18 +1,17 @@
 """Kafka transport for Faust that delivers one message per fetched partition batch (design section 8).
 
-Faust's cost per message is paid once per batch. The batch message carries the last record's offset, so
-Faust acknowledges, commits and rebalances as ever. There are no other messages: the app has no tables of
-Faust's.
+Faust's cost per message is paid once per batch. The batch message carries the last record's offset, so Faust
+acknowledges, commits and rebalances as usual. There are no other messages: the app has no tables of Faust's.
 
-Two things are replaced. Both rest on this: batches of a partition are taken in order and without gaps,
-from the committed offset on (`ownership`).
+Two things are replaced. Both rely on batches of a partition being taken in order and without gaps, starting
+at the committed offset (`ownership`).
 
-- Faust holds a commit back until every offset before it was acknowledged, and takes the offsets inside a
-  batch for gaps. Its bookkeeping of gaps counts a batch's last offset twice, and then stops committing a
-  partition for good. Here the newest acknowledged offset is what to commit.
-- While a group rebalances Faust fetches records and drops them, and its seek to the committed offsets
-  comes after the first records were let through, or not at all where nothing is committed. Here nothing is
-  fetched before that seek, and it goes to the beginning where nothing is committed.
+- Faust delays a commit until every earlier offset was acknowledged, and takes the offsets inside a batch for
+  gaps. Its gap bookkeeping counts a batch's last offset twice, and then stops committing a partition
+  permanently. Here the newest acknowledged offset is the one to commit.
+- While a group rebalances Faust fetches records and drops them, and it seeks to the committed offsets only
+  after the first records were let through, or not at all if nothing is committed. Here nothing is fetched
+  before that seek, and it goes to the beginning if nothing is committed.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
-import evometrics.schemas.kafka.offsets  # noqa: F401 - mends what the driver reads
+import evometrics.schemas.kafka.offsets  # noqa: F401 - repairs the driver's reading of offsets
 
 NOTHING_TO_FETCH_SECONDS = 0.1
 SEEK_SECONDS = 30.0
 
 
 class SeekTimedOut(RuntimeError):
-    """The broker did not tell the committed offsets; a restart asks it again."""
+    """The broker did not return the committed offsets in time; a restart asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +59,9 @@ class BatchConsumer(driver.Consumer):
     """Yields one `BatchMessage` per partition and fetch.
 
     Attributes:
-        revocations: how often partitions were revoked.
-        assigned_at, sought_at: what that was as partitions were last assigned, and last sought to their
-            committed offsets.
+        revocations: number of times partitions were revoked.
+        assigned_at, sought_at: the value of `revocations` when partitions were last assigned, and when they
+            were last sought to their committed offsets.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -72,7 +71,7 @@ class BatchConsumer(driver.Consumer):
         self.sought_at = -1
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        # the library takes no partitions for all
+        # the library takes an empty set for all partitions
         if not active_partitions or self.sought_at != self.revocations:
             await self.sleep(NOTHING_TO_FETCH_SECONDS)
             return {}
@@ -87,12 +86,12 @@ class BatchConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Called when the worker knows its partitions."""
+        """Called when the worker learns its partitions."""
         self.assigned_at = self.revocations
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
-        """Read on from the committed offsets; from the beginning where there is none, or none that counts."""
+        """Seek to the committed offsets, or to the beginning where there is none that counts."""
         revocations = self.revocations
         try:
             async with asyncio.timeout(SEEK_SECONDS):
@@ -103,23 +102,23 @@ class BatchConsumer(driver.Consumer):
                 if fresh:
                     await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
         except TimeoutError as error:
-            # Faust would take it for a stop of its recovery, and never work again
+            # Faust would mistake it for a stop of its recovery, and never resume work
             await self.app.crash(SeekTimedOut(f"no committed offsets within {SEEK_SECONDS} s"))
             raise SeekTimedOut from error
         except (AssertionError, IllegalStateError):
-            # partitions that were revoked meanwhile can't be sought; the next assignment's seek counts
+            # partitions revoked meanwhile can't be sought; the next assignment's seek counts
             if revocations == self.revocations:
                 raise
         if self.assigned_at == revocations:
             self.sought_at = revocations
 
     async def confirm(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Commit offsets at once; False where the broker refuses, as it does after a rebalance."""
+        """Commit offsets immediately; return False if the broker refuses, as it does after a rebalance."""
         confirmed: bool = await self._thread.call_thread(self._confirm, offsets)
         return confirmed
 
     async def _confirm(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """In the consumer's thread."""
+        """Runs in the consumer's thread."""
         try:
             await self._thread._ensure_consumer().commit(self.named(offsets))
         except (CommitFailedError, IllegalStateError):
@@ -127,7 +126,7 @@ class BatchConsumer(driver.Consumer):
         return True
 
     def named(self, offsets: Mapping[Any, int]) -> dict[TopicPartition, OffsetAndMetadata]:
-        """Return offsets to commit, each with the id of the topic that it is of (`next_offsets`)."""
+        """Return offsets to commit, each with its topic's id (`next_offsets`)."""
         ids = self.app.sources.ids
         return {
             driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, ids.get(tp.topic, ""))
@@ -139,7 +138,7 @@ class BatchConsumer(driver.Consumer):
         return committed
 
     async def _commit_named(self, offsets: Mapping[TP, int]) -> bool:
-        """In the consumer's thread, as the driver's own but for the ids."""
+        """The driver's own method except for the topic ids; runs in the consumer's thread."""
         assigned = self._thread.assignment()
         mine = {tp: offset for tp, offset in offsets.items() if tp in assigned}
         self._thread.tp_last_committed_at.update(dict.fromkeys(mine, time.monotonic()))
@@ -155,20 +154,20 @@ class BatchConsumer(driver.Consumer):
         return True
 
     def leave_for_good(self) -> None:
-        """Have the consumer leave its group as it stops, though its place there is kept for its name.
+        """Make the consumer leave its group when it stops, giving up its static membership.
 
-        A static member is given the assignment that it had before, in which topics may lack that are there.
+        A static member that returns gets its previous assignment, which may lack topics created since.
         """
         self._thread._ensure_consumer()._coordinator._group_instance_id = None
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """The offsets between two messages are the batch's own."""
+        """Ignore gaps: the offsets between two messages are the batch's own."""
 
     def _new_offset(self, tp: TP) -> int | None:
         acked = self._acked[tp]
         if not acked:
             return None
-        # kept until something newer is acknowledged: a commit that failed is tried again
+        # kept until a newer one is acknowledged: a failed commit is retried
         newest: int = max(acked)
         acked[:] = [newest]
         self._acked_index[tp] = {newest}

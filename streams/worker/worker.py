@@ -1,4 +1,4 @@
-"""A stream worker: the Faust app as a long-running part with health and metrics."""
+"""A stream worker: the Faust app as a long-running process with health and metrics."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ from evometrics.streams.worker.transport import BatchConsumer
 
 log = logging.getLogger("evometrics.stream")
 
-#: How often a worker that computes nothing says why.
+#: How often an idle worker repeats why it computes nothing.
 REMIND_SECONDS = 60.0
 
 
 class StreamFailed(RuntimeError):
-    """The worker can't go on; its cause says why. A restart reads on from the last committed offset."""
+    """The worker can't continue; its cause says why. A restart resumes at the last committed offset."""
 
 
 class StreamLost(EvometricsError, StreamFailed):
-    """The same where its broker, or the registry, is the cause, and nothing in the program."""
+    """The worker can't continue because of its broker or the registry; nothing in the program is at fault."""
 
 
 async def run_stream(
@@ -62,13 +62,13 @@ async def run_stream(
     stop: asyncio.Event,
     health: HealthSettings | None = None,
 ) -> None:
-    """Run a stream worker until `stop` is set; serve metrics and health at `listen` (None = not at all).
+    """Run a stream worker until `stop` is set; serve metrics and health at `listen` (None: not at all).
 
-    The topics must be there: their number of partitions is the state's. Where that is another one, or they
-    are deleted under the worker, it computes nothing, says so in its log and its readiness, and goes on by
-    itself once they are right. Raises `SettingsError` where they are not there from the beginning,
-    `BrokerUnavailable` where no broker answers, `RegistryUnavailable` where a configured schema registry does
-    not, `StreamFailed` where the worker can't go on (broker lost for good, a fault in a computation).
+    The topics must exist: their number of partitions is the state's. If the number differs, or the topics are
+    deleted while the worker runs, it computes nothing, says so in its log and readiness, and resumes on its
+    own once they are right. Raises `SettingsError` if they do not exist at the start, `BrokerUnavailable` if
+    no broker answers, `RegistryUnavailable` if a configured schema registry does not, `StreamFailed` if the
+    worker can't continue (broker lost permanently, a fault in a computation).
     """
     registry = CollectorRegistry()
     wire = await open_wire(kafka)
@@ -94,12 +94,12 @@ async def run_stream(
 
 
 class StreamWorker:
-    """Runs the Faust app, anew whenever the topics that it reads were made anew.
+    """Runs the Faust app, and rebuilds it whenever the topics that it reads were recreated.
 
     Attributes:
-        parts: the app that runs and what belongs to it, None where none does.
-        refused: why nothing is computed though all parts are there, in words; None where it is.
-        losses: what Kafka had no more.
+        parts: the running app and what belongs to it, None if none is running.
+        refused: in words, why nothing is computed although all parts are reachable; None while it computes.
+        losses: records that Kafka deleted before they were read.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class StreamWorker:
         self.said = -REMIND_SECONDS
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set. Raises as `run_stream`."""
+        """Work until `stop` is set. Raises the same errors as `run_stream`."""
         while not stop.is_set():
             try:
                 await self.work(stop)
@@ -127,7 +127,7 @@ class StreamWorker:
                     await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
 
     def refuse(self, reason: str) -> None:
-        """Say why nothing is computed: at once, and now and then while it lasts."""
+        """Report why nothing is computed: immediately, and periodically while it lasts."""
         now = time.monotonic()
         if reason != self.refused or now >= self.said + REMIND_SECONDS:
             log.error("nothing is computed: %s", reason)
@@ -135,7 +135,7 @@ class StreamWorker:
         self.refused = reason
 
     async def work(self, stop: asyncio.Event) -> None:
-        """Work with the topics as they are now. Raises `TopicsChanged` once they are others."""
+        """Work with the topics as they are now. Raises `TopicsChanged` once they have changed."""
         failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
         def failed(error: BaseException) -> None:
@@ -166,7 +166,6 @@ class StreamWorker:
                 raise
 
     def forget_parts(self) -> None:
-        """Note that no app runs."""
         self.parts = None
 
 
@@ -176,9 +175,9 @@ async def until_over(
     failure: asyncio.Future[BaseException],
     stop: asyncio.Event,
 ) -> None:
-    """Wait until the worker is told to stop.
+    """Wait until the worker is asked to stop.
 
-    Raises `TopicsChanged` where it can't go on with these topics, `StreamFailed` where it can't go on.
+    Raises `TopicsChanged` if it can't continue with these topics, `StreamFailed` if it can't continue.
     """
     stopping = asyncio.ensure_future(stop.wait())
     try:
@@ -198,13 +197,13 @@ async def until_over(
 
 
 def failed_by(what: str, error: BaseException | None) -> StreamFailed:
-    """Return the error of a worker that can't go on for another one."""
+    """Return the error to raise for a worker that another error has stopped."""
     kind = StreamLost if isinstance(error, EXPECTED) else StreamFailed
     return kind(f"{what}: {error!r}")
 
 
 async def stop_app(parts: StreamParts) -> None:
-    """Stop Faust, then the lanes; what was not acknowledged is read again by a successor."""
+    """Stop Faust, then the lanes; batches that were not acknowledged are read again by a successor."""
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(parts.app.stop(), timeout=15)
     for lane in parts.lanes:
@@ -212,14 +211,14 @@ async def stop_app(parts: StreamParts) -> None:
 
 
 class StreamHealth:
-    """How a worker stands: what it is doing in its group, and what the group's offsets say."""
+    """Health of a stream worker: group membership, state loading and consumer lag."""
 
     def __init__(self, worker: StreamWorker, lag: GroupLag) -> None:
         self.worker = worker
         self.lag = lag
 
     async def look(self) -> Standing:
-        """Return how the worker stands."""
+        """Return the worker's current health."""
         if (stopped := self.stopped()) is not None:
             return Standing(None, away=stopped)
         parts = self.worker.parts
@@ -235,16 +234,16 @@ class StreamHealth:
         return Standing((lag and lag.committed, steps), todo, self.lag.away)
 
     async def look_for_losses(self, lag: Lag | None) -> None:
-        """Have counted what Kafka has deleted in front of the group."""
+        """Count the records that Kafka deleted before the group read them."""
         if lag is None or self.lag.consumer is None:
             return
         committed = {TopicPartition(topic, number): offset for topic, number, offset in lag.committed}
-        with contextlib.suppress(KafkaError, OSError, TimeoutError):  # the next look asks again
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):  # the next check asks again
             beginnings = await self.lag.consumer.beginning_offsets(list(committed))
             self.worker.losses.observe(committed, beginnings)
 
     def joining(self, parts: StreamParts) -> str | None:
-        """Return what the worker has to do before it can work, None where it works."""
+        """Return what the worker still has to do before it can work; None once it works."""
         app = parts.app
         if not app.started:
             return "Faust is starting"
@@ -256,20 +255,20 @@ class StreamHealth:
         return f"the states of partitions {sorted(loading)} are being read" if loading else None
 
     def stopped(self) -> str | None:
-        """Return why the worker computes nothing and stays up, None while it works."""
+        """Return why the worker stays up without computing; None while it works."""
         if self.worker.refused is not None:
             return self.worker.refused
         lanes = self.worker.parts.lanes if self.worker.parts is not None else []
         return next((lane.stopped for lane in lanes if lane.stopped is not None), None)
 
     def not_ready(self) -> str | None:
-        """Return why the worker is not ready, None where it is."""
+        """Return why the worker is not ready; None if it is."""
         parts = self.worker.parts
         return "starting" if parts is None else self.joining(parts) or self.lag.away
 
 
 def leave_for_good(app: StreamApp) -> None:
-    """Have a worker leave its group as it stops, where it has joined it."""
+    """Make a worker leave its group as it stops, if it has joined it."""
     with contextlib.suppress(ConsumerNotStarted):
         consumer = app.consumer
         assert isinstance(consumer, BatchConsumer)
@@ -277,7 +276,7 @@ def leave_for_good(app: StreamApp) -> None:
 
 
 def assigned(app: StreamApp) -> set[TP]:
-    """Return the partitions a worker has now."""
+    """Return the worker's current partitions."""
     try:
         return set(app.consumer.assignment())
     except ConsumerNotStarted:
