@@ -2,9 +2,9 @@
 
     python -m tests.faults.fuzz --messages 100000 --seed 1 --json
 
-Good events go through real topics as collectors send them; the fuzzed ones are made from the seed. What is
-good is said by how a message was made, or, where a random change decides, by `schemas.reading`, the function
-that the parts must agree with. Nothing may restart, and every derived row must be the model's.
+Good events go through real topics as collectors send them; the fuzzed ones are made from the seed. How a
+message was made says whether it is good, or, where a random change decides, `schemas.wire.reading`, the
+function that the parts must agree with. Nothing may restart, and every derived row must be the model's.
 """
 
 from __future__ import annotations

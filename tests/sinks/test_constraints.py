@@ -1,4 +1,4 @@
-"""The tables' constraints and `schemas.reading` say the same of every message, however it is damaged."""
+"""The tables' constraints and `schemas.wire.reading` say the same of every message, however it is damaged."""
 
 from __future__ import annotations
 
