@@ -8,7 +8,7 @@ setup: .venv/bin/python  ## everything that developing needs; compiles the modul
 	.venv/bin/pip install -q -c constraints.txt -e '.[dev,docs]'
 
 test:  ## ten to fifteen minutes
-	.venv/bin/pytest -n 3 --dist loadfile
+	.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint:
 	.venv/bin/ruff check .
