@@ -1,4 +1,4 @@
-"""What a command says at a terminal, or into a pipe whose reader may have gone."""
+"""Output of a command to a terminal, or into a pipe whose reader may have gone."""
 
 from __future__ import annotations
 
@@ -7,30 +7,27 @@ import os
 import select
 import sys
 
-#: Exit code where whoever read the output has gone: as a shell has it of a program that SIGPIPE ended.
-READER_GONE = 141
-
 
 def tell(line: str) -> None:
-    """Print a step for the person who waits; results go to standard output.
+    """Print a step for the waiting user; results go to standard output.
 
-    Where the terminal is closed there is nobody to tell, and the work goes on.
+    If the terminal has been closed nobody can be told, and the work continues.
     """
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
 
 
 def reader_gone() -> bool:
-    """Tell whether the reader of standard output or of standard error has gone, as `| head` does."""
+    """Return whether the reader of standard output or of standard error has gone, as with `| head`."""
     watched = select.poll()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or no file
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or not a file
             watched.register(stream.fileno(), 0)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in watched.poll(0))
 
 
 def hush() -> None:
-    """Let Python's own last flush of what nobody reads go nowhere."""
+    """Discard Python's own last flush of output that nobody reads."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):

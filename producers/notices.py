@@ -1,4 +1,4 @@
-"""What is said once, or once a minute, though it is met again and again."""
+"""Messages that are logged once, or once a minute, although their cause is met repeatedly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 REMIND_EVERY = 60.0
-#: A file under a name is told from another that takes the name later.
+#: By path, inode and message: another file that later has the same name is told again.
 TOLD: set[tuple[str, int, str]] = set()
 
 
@@ -26,19 +26,19 @@ def tell_once(path: Path, message: str, level: int = logging.WARNING) -> None:
 
 
 class Reminders:
-    """Logs each thing at first, and then once a minute as long as it lasts."""
+    """Logs each thing when it first happens, then once a minute as long as it lasts."""
 
     def __init__(self, log: logging.Logger) -> None:
         self.log = log
         self.said: dict[str, float] = {}
 
     def say(self, about: str, words: str, *arguments: object, level: int = logging.WARNING) -> None:
-        """Log what is about one thing, unless it was within the last minute."""
+        """Log a message about one thing, unless that was done within the last minute."""
         now = time.monotonic()
         if about not in self.said or now - self.said[about] > REMIND_EVERY:
             self.said[about] = now
             self.log.log(level, words, *arguments)
 
     def over(self, about: str) -> None:
-        """Note that a thing is over: it is logged at once where it comes again."""
+        """Note that a thing has ended: if it happens again it is logged at once."""
         self.said.pop(about, None)

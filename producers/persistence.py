@@ -1,7 +1,7 @@
-"""The specification's `MetricsPersistence`: its backends, composed by the config's keys, usable by itself.
+"""The specification's `MetricsPersistence`: its backends, selected by the config's keys, usable on its own.
 
-What is stored is durable at once in the outbox, as with the collector, and goes from there to the broker, or
-to the history where none is named; Pushgateway and InfluxDB get their copies beside it.
+What is stored is durable at once in the outbox, as with the collector, and is delivered from there to the
+broker, or to the history where none is configured; Pushgateway and InfluxDB get copies.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evometrics.producers.cells import Unreadable
-from evometrics.producers.encoder import Encoder
-from evometrics.producers.exporters import Exporter
-from evometrics.producers.journal import Journal
-from evometrics.producers.left_out import LeftOut
-from evometrics.producers.metric_row import evolution_completed
-from evometrics.producers.outbox import Outbox
-from evometrics.producers.sending import Sending
+from evometrics.producers.collector.background import Sending
+from evometrics.producers.collector.journal import Journal
+from evometrics.producers.events.cells import Unreadable
+from evometrics.producers.events.encoder import Encoder
+from evometrics.producers.events.left_out import LeftOut
+from evometrics.producers.events.metric_row import evolution_completed
+from evometrics.producers.exporters.exporter import Exporter
+from evometrics.producers.outbox.outbox import Outbox
 from evometrics.producers.settings import collector_settings
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionMetrics
+from evometrics.schemas.rules.validation import InvalidEvent
 from evometrics.schemas.topics import RAW_TOPICS
-from evometrics.schemas.validation import InvalidEvent
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +35,10 @@ class MetricsPersistence:
     """Keeps metrics in every backend that a config names: `initialize`, then `store_metric`, then `close`.
 
     The config is the collector's: `db_path`, `history_db`, `retention_days`, `brokers`, `prometheus_gateway`,
-    `influxdb_url` and the others. Without `brokers` the history is where metrics end.
+    `influxdb_url` and the others. Without `brokers`, metrics are delivered to the history.
 
     Attributes:
-        backends: what gets the metrics beside the broker: the history, Pushgateway, InfluxDB.
+        backends: recipients of the metrics besides the broker: the history, Pushgateway, InfluxDB.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
@@ -57,12 +57,12 @@ class MetricsPersistence:
 
     @property
     def backends(self) -> list[Exporter]:
-        """The backends beside the broker, the history first."""
+        """The backends besides the broker, the history first."""
         history = self.sending.history
         return [*([history] if history else []), *(e for e in self.sending.exporters if e is not history)]
 
     async def initialize(self) -> None:
-        """Open the outbox and begin to bring what is in it to the backends; no server need be there.
+        """Open the outbox and start delivering to the backends; no server need be reachable.
 
         Raises `OutboxError` where `db_path` can't be written.
         """
@@ -72,7 +72,7 @@ class MetricsPersistence:
             await asyncio.to_thread(self.sending.start)
 
     async def store_metric(self, metric: object) -> str | None:
-        """Keep a metric; return its event's id once it is on disk, None where the outbox had no room.
+        """Store a metric; return its event's id once it is on disk, None where the outbox had no room.
 
         `metric`: a recorded event, or any object or mapping with the fields of the specification's
         `EvolutionMetrics` (agent_id, timestamp, success or status, performance_score, improvement_delta, …).
@@ -82,7 +82,7 @@ class MetricsPersistence:
         return event.event_id if await self.journal.put(event, LeftOut()) else None
 
     async def close(self) -> None:
-        """Bring what is left to the backends, for up to `stop_timeout` seconds; the rest waits on disk."""
+        """Deliver what is left to the backends, for up to `stop_timeout` seconds; the rest waits on disk."""
         if not self.running:
             return
         self.running = False
@@ -93,7 +93,7 @@ class MetricsPersistence:
             await asyncio.to_thread(self.journal.close)
 
     def event_of(self, metric: object) -> Event:
-        """Return the event that a metric is. Raises `InvalidEvent`."""
+        """Return a metric as an event. Raises `InvalidEvent`."""
         if isinstance(metric, Event) and metric.record in RAW_RECORDS:
             return metric
         try:
@@ -103,11 +103,11 @@ class MetricsPersistence:
             raise InvalidEvent(EvolutionCompleted.record, field, reason) from None
 
     async def record_system_event(self, event_type: str, data: Any = None) -> str | None:
-        """Keep what the background has to report."""
+        """Store what the background has to report."""
         return await self.store_metric(self.encoder.system_event(event_type, data, LeftOut()))
 
     async def record_health(self) -> None:
-        """Keep what was done so far and what waits, as the SystemEvent `collector_health`."""
+        """Store what was done so far and what waits, as the SystemEvent `collector_health`."""
         health = {"outbox_depth": self.sending.depth, "published": dict(self.sending.published)}
         await self.record_system_event("collector_health", health)
 

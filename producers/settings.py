@@ -1,4 +1,4 @@
-"""What a collector can be told: the specification's config keys, ours, and the broker's."""
+"""A collector's settings: the specification's config keys, ours, and the broker's."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from evometrics.producers.progress import ProgressSampling
-from evometrics.schemas.settings import KafkaSettings, Masked, read_settings, require
-from evometrics.schemas.validation import NAME_CHARACTERS
+from evometrics.producers.events.progress import ProgressSampling
+from evometrics.schemas.rules.validation import NAME_CHARACTERS
+from evometrics.schemas.service.settings import KafkaSettings, Masked, read_settings, require
 
 logger = logging.getLogger(__name__)
 
@@ -29,27 +29,29 @@ class CollectorSettings(Masked):
     """How one collector records.
 
     Attributes:
-        buffer_size: events that wait for each other at most: the outbox commits at once where this many are
-            there, else a few milliseconds after its last commit. A commit takes all that are there.
-        flush_interval: seconds between two `collector_health` events, exports and looks for dead outboxes.
-        db_path: names the outbox files: `evometrics.db` gives `evometrics-<pid>-<n>.db` beside it.
-        history_db: SQLite file with this node's own history, for `LocalMetricsQuery`. Empty: `db_path` itself
-            where no broker is named, which is where events end then; else none.
-        retention_days: days that the history keeps what was written, and that a message the broker refused
-            for good is kept for inspection. A message that is still to be sent is kept for any length of
-            time, a sent one is in the broker.
+        buffer_size: number of waiting events at which the outbox commits at once; with fewer it commits a
+            few milliseconds after its last commit. A commit takes all events that wait.
+        flush_interval: seconds between two `collector_health` events, between two exports, and between two
+            searches for outboxes that dead processes left.
+        db_path: name of the outbox files: `evometrics.db` gives `evometrics-<pid>-<n>.db` in the same folder.
+        history_db: SQLite file with this node's own history, for `LocalMetricsQuery`. Empty = `db_path`
+            itself if no broker is named (events end there), else no history.
+        retention_days: days for which the history keeps what was written, and for which a message that the
+            broker refused permanently is kept for inspection. A message that is not sent yet is kept for any
+            length of time.
         prometheus_gateway: address of a Pushgateway; empty = none.
-        influxdb_url: InfluxDB, 1.x with `?db=`, else 2.x and 3.x (`?bucket=`, in 3.x the database, and
-            `&org=`); empty = none.
+        influxdb_url: URL of InfluxDB: for 1.x with `?db=`, for 2.x with `?bucket=` and `&org=`, for 3.x with
+            the database as `?bucket=`; empty = none.
         influxdb_token: API token for InfluxDB 2.x and 3.x.
-        node_id: this node's name in every event; the host's name where none is given.
-        outbox_max_mb: size of the outbox, MB of 10^6 bytes, from which events are shed, progress first.
+        node_id: this node's name in every event; empty = the host's name.
+        outbox_max_mb: size of the outbox, MB (10^6 bytes), above which events are shed, progress first.
         stop_timeout: seconds that `stop()` waits for the outbox to drain.
-        strict: raise `InvalidEvent` where a value can't be kept or an event can't be recorded.
-        progress_interval: which progress reports become events: seconds between two (`5`), or one in so many
-            (`every 10`); the last always does. Empty = all.
-        prometheus_port: where this node serves its own `/metrics`; 0 = any free port, None = nowhere.
-        prometheus_host: the address to bind for it; loopback unless a scraper is to reach it.
+        strict: raise `InvalidEvent` if a value can't be kept or an event can't be recorded.
+        progress_interval: which progress reports become events: seconds between two (`5`), or one in every N
+            (`every 10`); the last one always does. Empty = all.
+        prometheus_port: port on which this node serves its own `/metrics`; 0 = any free port, none = not
+            served.
+        prometheus_host: address to bind for `prometheus_port`; loopback unless a scraper must reach it.
     """
 
     buffer_size: int = 100
@@ -75,7 +77,7 @@ class CollectorSettings(Masked):
         require(0 <= self.stop_timeout < 1e6, "stop_timeout", self.stop_timeout, "must not be negative")
         require(bool(Path(self.db_path).name), "db_path", self.db_path, "name a file, e.g. evolution.db")
         for name in ("db_path", "history_db"):
-            if path := getattr(self, name):  # the process may change its folder
+            if path := getattr(self, name):  # the process may change its working directory
                 object.__setattr__(self, name, str(Path(path).expanduser().absolute()))
         for name in ("prometheus_gateway", "influxdb_url"):
             check_address(name, getattr(self, name), scheme_needed=name == "influxdb_url")
@@ -90,7 +92,7 @@ class CollectorSettings(Masked):
 
 OWN_KEYS = frozenset(f.name for f in dataclasses.fields(CollectorSettings))
 KAFKA_KEYS = frozenset(f.name for f in dataclasses.fields(KafkaSettings))
-#: What a collector's config may say.
+#: Keys that a collector's config may have.
 CONFIG_KEYS = OWN_KEYS | KAFKA_KEYS
 
 
@@ -114,10 +116,10 @@ def collector_settings(
 ) -> tuple[CollectorSettings, KafkaSettings | None]:
     """Read a collector's `config`: the fields of `CollectorSettings` and of `KafkaSettings`, by name.
 
-    What the config leaves out is read from `EVOMETRICS_COLLECTOR_<NAME>` and `EVOMETRICS_KAFKA_<NAME>`;
-    an entry of None counts as left out. Where neither names `brokers` there is no broker (None), and events
-    end in `history_db`, which is `db_path` then unless another is named. Keys that are none of ours are an
-    orchestrator's own: they are named in one warning. Raises `SettingsError` naming a bad value.
+    What the config leaves out is read from `EVOMETRICS_COLLECTOR_<NAME>` and `EVOMETRICS_KAFKA_<NAME>`; an
+    entry of None counts as left out. Where neither names `brokers` there is no broker (None), and events are
+    delivered to `history_db`, by default `db_path`. Unknown keys are the orchestrator's own: they are named
+    in one warning. Raises `SettingsError` naming a bad value.
     """
     given = {str(key): value for key, value in (config or {}).items() if value is not None}
     if unknown := sorted(set(given) - CONFIG_KEYS):
@@ -134,14 +136,14 @@ def collector_settings(
 
 
 def suggested(unknown: Iterable[str], known: Collection[str]) -> Iterator[str]:
-    """Give each unknown name, with the setting it may be a misspelling of."""
+    """Yield each unknown name, with the setting that it may be a misspelling of."""
     for name in unknown:
         near = get_close_matches(name.lower(), known, n=1, cutoff=0.75)
         yield f"{name} (did you mean {near[0]}?)" if near else name
 
 
 def read(cls: type[S], section: str, given: dict[str, Any]) -> S:
-    """Read one class: what is given in code wins over the environment."""
+    """Read one class; values given in code take precedence over the environment."""
     hidden = {f"EVOMETRICS_{section}_{name}".upper() for name in given}
     environ = {name: value for name, value in os.environ.items() if name not in hidden}
     return read_settings(cls, section, environ=environ, file={section: given})

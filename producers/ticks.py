@@ -1,4 +1,4 @@
-"""The clock that durations within a process come from: it is never set, and counts a machine's sleep."""
+"""The clock for durations within a process: it is never set, and includes the time a machine is suspended."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""What all errors of ours have in common."""
+"""The base class of all errors of this package."""
 
 from __future__ import annotations
 
 
 class EvometricsError(Exception):
-    """What a person can put right: its message names what is wrong and the way out.
+    """An error that a person can correct: its message names what is wrong and the way out.
 
-    The command line prints it in one line. Whatever else is raised is a fault of the program, and keeps its
+    The command line prints it on one line. Any other exception is a fault of the program, and keeps its
     traceback.
     """

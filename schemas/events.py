@@ -1,7 +1,7 @@
 """The event classes, one for each Avro record in `avro/`; field meanings and units are in the `.avsc` docs.
 
-Times are whole microseconds since the Unix epoch, UTC. Classes are plain data: `validation.validate`
-checks one before it is recorded, `wire` turns one into bytes.
+Times are integer microseconds since the Unix epoch, UTC. Classes are plain data: `rules.validation.validate`
+checks one before it is recorded, `wire` encodes it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 
 def now_micros() -> int:
-    """Return the present time in microseconds since the Unix epoch."""
+    """Return the current time in microseconds since the Unix epoch."""
     return time.time_ns() // 1000
 
 
@@ -24,7 +24,7 @@ def micros(seconds: float) -> int:
 
 @dataclass(slots=True, kw_only=True)
 class Event:
-    """What every event starts with."""
+    """Fields that every event begins with."""
 
     record: ClassVar[str] = ""
 
@@ -52,7 +52,7 @@ _names: dict[type[Any], tuple[str, ...]] = {}
 
 
 def field_names(cls: type[Any]) -> tuple[str, ...]:
-    """Return the names of a dataclass's fields, an event's mostly, in order."""
+    """Return the names of a dataclass's fields, usually an event's, in order."""
     names = _names.get(cls)
     if names is None:
         names = _names[cls] = tuple(f.name for f in dataclasses.fields(cls))
@@ -97,7 +97,7 @@ class EvolutionProgressed(Event):
 
 @dataclass(slots=True, kw_only=True)
 class EvolutionCompleted(Event):
-    """An evolution has ended; stands alone."""
+    """An evolution has ended; self-contained."""
 
     record: ClassVar[str] = "evolution_completed"
 
@@ -233,7 +233,7 @@ class EvolutionMetrics(Event):
 
 @dataclass(slots=True, kw_only=True)
 class KpiDelta(Event):
-    """A KPI snapshot minus the one before it in event time."""
+    """The difference between a KPI snapshot and the previous one in event time."""
 
     record: ClassVar[str] = "kpi_delta"
 
@@ -268,7 +268,7 @@ class SuccessRate(Event):
 
     @property
     def key(self) -> str:
-        """The agent for the scope agent, else scope and value."""
+        """The agent for the scope agent, otherwise scope and value."""
         return self.agent_id or f"{self.scope}|{self.scope_value}"
 
 
@@ -288,7 +288,7 @@ class DeadLetter(Event):
 
     @property
     def key(self) -> str:
-        """Where it came from, so that one partition's dead letters stay in order."""
+        """The message's origin, so that one partition's dead letters stay in order."""
         return f"{self.source_topic}|{self.source_partition}"
 
 

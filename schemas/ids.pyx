@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Event ids: UUIDv7 for what is recorded, UUIDv5 for what is derived (RFC 9562); `ids.pyi` says more."""
+"""Event ids: UUIDv7 for recorded events, UUIDv5 for derived ones (RFC 9562); `ids.pyi` has the signatures."""
 
 import hashlib
 import os
@@ -14,23 +14,23 @@ from libc.string cimport memcpy
 cdef extern from "Python.h":
     str PyUnicode_DecodeASCII(const char* text, Py_ssize_t size, const char* errors)
 
-#: Bytes that are random in a UUIDv7.
+#: Random bytes in a UUIDv7.
 DEF RANDOM = 10
-#: One system call gives the random bytes of so many ids.
+#: One system call gives the random bytes of this many ids.
 DEF RANDOM_AHEAD = 1024
 DEF MOST_MILLISECONDS = 0xFFFF_FFFF_FFFF
 
 DERIVED_NAMESPACE = uuid.UUID("6f0f1d5e-52a5-5c39-9d0b-6f9a2f2f7a11")
-#: Begun with the namespace's bytes; each id goes on with a copy.
+#: Initialized with the namespace's bytes; each id updates a copy.
 cdef object HASH = hashlib.sha1(DERIVED_NAMESPACE.bytes, usedforsecurity=False)
 
-#: Random bytes for ids to come, and how many of them were given.
+#: Random bytes for future ids, and how many of them were used.
 cdef bytes ahead = b""
 cdef Py_ssize_t given = 0
 
 
 def forget():
-    """In a forked child: it must not give the ids that its parent gives."""
+    """In a forked child: it must not return the same ids as its parent."""
     global ahead, given
     ahead, given = b"", 0
 
@@ -39,11 +39,11 @@ os.register_at_fork(after_in_child=forget)
 
 
 cdef int take_random(uint8_t* raw) except -1:
-    """Random bytes that nobody else gets."""
+    """Random bytes that no other caller gets."""
     global ahead, given
     if given + RANDOM > len(ahead):
         fresh = os.urandom(RANDOM * RANDOM_AHEAD)
-        ahead, given = fresh, 0  # and no other thread comes in between from here on
+        ahead, given = fresh, 0  # from here on no other thread can interfere
     memcpy(raw, <const char*>ahead + given, RANDOM)
     given += RANDOM
     return 0
@@ -69,7 +69,7 @@ def new_event_id(now_ms=None):
 
 def derived_id(*identity):
     cdef uint8_t raw[UUID_SIZE]
-    cdef bytes digest = name_hash(*map(str, identity)).digest()  # what `uuid.uuid5` does, without its detours
+    cdef bytes digest = name_hash(*map(str, identity)).digest()  # `uuid.uuid5` without its overhead
     memcpy(raw, <const char*>digest, UUID_SIZE)
     return text_of(raw, 5)
 

@@ -1,29 +1,25 @@
-# Attributes of slotted objects by where they lie, for the modules that include it (`binary`, `screening`).
+# Access to attributes of slotted objects by position, for modules that include it (`binary`, `screening`).
 #
-# Python's own way to one, by its name's descriptor in the class, costs as much as what is done with the value.
+# Python's own access, by the descriptor of the name in the class, costs as much as the work with the value.
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
 from types import MemberDescriptorType
 
-#: Attributes that `Slots` may have.
+#: Most attributes of a `Slots`.
 DEF MOST_SLOTS = 8
 
 cdef extern from *:
-    """
-    #include <structmember.h>
-    static Py_ssize_t evometrics_place(PyObject* descriptor)
-    {
-        PyMemberDef* member = ((PyMemberDescrObject*)descriptor)->d_member;
-        return member->type == T_OBJECT_EX ? member->offset : -1;
-    }
+    """#include <structmember.h> static Py_ssize_t evometrics_place(PyObject* descriptor) { PyMemberDef*
+    member = ((PyMemberDescrObject*)descriptor)->d_member; return member->type == T_OBJECT_EX ? member->offset
+    : -1; }
     """
     Py_ssize_t evometrics_place(object descriptor)
 
 
 cdef Py_ssize_t place_of(cls, str name) except -2:
-    """Where an attribute lies in the objects of a class; -1 where it has no slot there."""
+    """Position of an attribute in a class's objects; -1 where the class has no slot for it."""
     descriptor = getattr(cls, name, None)
     return evometrics_place(descriptor) if type(descriptor) is MemberDescriptorType else -1
 
@@ -33,14 +29,14 @@ cdef inline PyObject** slot_at(event, Py_ssize_t place) noexcept:
 
 
 cdef inline object get_slot(event, Py_ssize_t place, str name):
-    """The attribute of an object of the class that the place was found in, or of one derived from it."""
+    """The attribute of an object of the class that the position was determined for, or of a subclass."""
     if place >= 0 and slot_at(event, place)[0] != NULL:
         return <object>slot_at(event, place)[0]
     return getattr(event, name)
 
 
 cdef inline int set_slot(event, Py_ssize_t place, str name, value) except -1:
-    """Set the attribute of an object that has just been made, and of just that class."""
+    """Set the attribute of an object that was just created, of exactly that class."""
     if place >= 0 and slot_at(event, place)[0] == NULL:
         Py_INCREF(value)
         slot_at(event, place)[0] = <PyObject*>value
@@ -50,9 +46,9 @@ cdef inline int set_slot(event, Py_ssize_t place, str name, value) except -1:
 
 
 cdef class Slots:
-    """Some attributes of a class's objects, to be asked for by number.
+    """Some attributes of a class's objects, accessed by number.
 
-    The objects may be of a class derived from it.
+    The objects may be of a subclass.
     """
 
     cdef tuple names

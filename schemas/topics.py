@@ -1,4 +1,4 @@
-"""Every topic in one place: its record, its ClickHouse table, how long it is kept."""
+"""Every topic in one place: its record, its ClickHouse table, its retention."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ BY_RECORD = {t.record: t for t in TOPICS}
 
 #: Partial counts per source partition, keyed by scope and value; read and written by streams only.
 SCOPE_COUNTS = "evometrics.internal.scope-counts"
-#: Partial counts are merged within seconds; a week leaves room for an outage of the merging side.
+#: Partial counts are merged within seconds; a week covers an outage of the merging part.
 SCOPE_COUNTS_RETENTION_MS = 7 * DAY_MS
 
 
 def topic_named(name: str) -> Topic:
-    """Return the topic, or raise `KeyError` naming it and the topics there are."""
+    """Return the topic; raises `KeyError` naming it and the existing topics."""
     try:
         return BY_NAME[name]
     except KeyError:

@@ -1,8 +1,9 @@
-# The text of UUIDs (RFC 9562) in C, for the modules that include it (`ids`, `screening`, `streams.rows`).
+# The text form of UUIDs (RFC 9562) in C, for the modules that include it (`ids`, `screening`,
+# `streams.rows`).
 
 from libc.stdint cimport uint8_t
 
-#: A UUID in bytes, and the characters of its text.
+#: Size of a UUID in bytes, and of its text in characters.
 DEF UUID_SIZE = 16
 DEF UUID_TEXT = 36
 
@@ -12,7 +13,7 @@ cdef enum:
 
 
 cdef inline bint is_uuid(const uint8_t* text, Py_ssize_t length) noexcept:
-    """Whether a text is one, as `validation.UUID_TEXT` has it."""
+    """Whether a text matches `validation.UUID_TEXT`."""
     cdef Py_ssize_t i
     cdef uint8_t c
     if length != UUID_TEXT:

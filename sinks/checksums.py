@@ -1,8 +1,8 @@
-"""Do two databases hold the same? A checksum for each table, over what analysts see.
+"""A checksum for each table, over the columns that analysts see, to compare two databases.
 
-It is the number of rows and the sum of their hashes, so the order of rows does not matter, and a row that is
-there twice shows. Storage columns (offsets, when a row was inserted) are left out, and of dead letters the
-process that gave up on the message: another one does when tables are built again.
+It is the number of rows and the sum of their hashes, so the order of rows does not matter, and a duplicate
+row shows. Storage columns (offsets, when a row was inserted) are left out, and of dead letters the process
+that gave up on the message: when tables are rebuilt it is another one.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from evometrics.schemas.catalog import newest
 from evometrics.schemas.topics import DEAD_LETTERS, TOPICS, Topic
-from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.schemas.wire.catalog import newest
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.settings import ClickHouseSettings
 
 
 class Checksum(NamedTuple):
-    """What a table holds: equal where tables hold the same rows.
+    """A table's checksum: equal if tables hold the same rows.
 
     Attributes:
         hashes: the sum of the rows' 64-bit hashes, modulo 2^64; 0 for an empty table.
@@ -32,15 +32,15 @@ def checksum_query(topic: Topic) -> str:
     names = [field["name"] for field in newest(topic.record).source["fields"]]
     if topic is DEAD_LETTERS:
         names.remove("node_id")
-    # a tuple: the hash of a value that is null would be null by itself
+    # a tuple: the hash of a null value would itself be null
     return f"SELECT count(), sum(cityHash64(tuple({', '.join(names)}))) FROM {topic.table}"
 
 
 async def checksums(settings: ClickHouseSettings, topics: Sequence[Topic] = TOPICS) -> dict[str, Checksum]:
     """Return the checksum of each topic's table, by the table's name.
 
-    Raises `ClickHouseUnavailable`, naming address and way out, where ClickHouse does not answer or a table
-    is missing.
+    Raises `ClickHouseUnavailable`, naming address and way out, if ClickHouse does not answer or a table is
+    missing.
     """
     client = await open_client(settings)
     try:
@@ -56,5 +56,5 @@ async def checksums(settings: ClickHouseSettings, topics: Sequence[Topic] = TOPI
 
 
 def differing(one: dict[str, Checksum], other: dict[str, Checksum]) -> list[str]:
-    """Return the tables that do not hold the same, by name."""
+    """Return the names of the tables whose contents differ."""
     return sorted(table for table in one.keys() | other.keys() if one.get(table) != other.get(table))

@@ -11,8 +11,8 @@ from typing import Any, Self
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.events import EvolutionMetrics, field_names
-from evometrics.schemas.local_query import LocalMetricsQuery
-from evometrics.schemas.trends import (
+from evometrics.schemas.history.query import LocalMetricsQuery
+from evometrics.schemas.history.questions import (
     COUNTED,
     check_range,
     check_resource,
@@ -21,7 +21,7 @@ from evometrics.schemas.trends import (
     rate,
     trend,
 )
-from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.settings import ClickHouseSettings
 
 UUIDS = frozenset({"event_id", "source_event_id"})
@@ -31,7 +31,7 @@ TIMES = frozenset({"occurred_at", "started_at"})
 def selected(name: str) -> str:
     """Return the expression that reads a field of `EvolutionMetrics` as the event class holds it.
 
-    What the view shows as NULL is 0 there where the class has no None, and named in `unmeasured`.
+    A NULL of the view becomes 0 if the field can't be None in the class; its name is in `unmeasured`.
     """
     if name in COUNTED:
         return f"ifNull(m.{name}, 0)"
@@ -50,8 +50,8 @@ class MetricsQuery:
         async with MetricsQuery(ClickHouseSettings(url="http://127.0.0.1:8123")) as query:
             history = await query.get_agent_evolution_history("agent-1")
 
-    Each evolution counts once. Every call raises `ClickHouseUnavailable`, naming address and way out,
-    where ClickHouse does not answer, and `ValueError`, naming the argument, where one can't be right.
+    Each evolution counts once. Every call raises `ClickHouseUnavailable`, naming address and way out, if
+    ClickHouse does not answer, and `ValueError`, naming the argument, if an argument is invalid.
     """
 
     def __init__(self, settings: ClickHouseSettings) -> None:
@@ -60,7 +60,7 @@ class MetricsQuery:
 
     @staticmethod
     def local(path: str | Path) -> LocalMetricsQuery:
-        """Return the same four questions, asked of the history file of one node; ClickHouse is not needed."""
+        """Return the same interface for the history file of one node; ClickHouse is not needed."""
         return LocalMetricsQuery(path)
 
     async def __aenter__(self) -> Self:
@@ -84,7 +84,7 @@ class MetricsQuery:
     async def get_agent_evolution_history(
         self, agent_id: str, start_time: float | None = None, end_time: float | None = None
     ) -> list[EvolutionMetrics]:
-        """Return an agent's evolutions, oldest first, abandoned ones too.
+        """Return an agent's evolutions, oldest first, including abandoned ones.
 
         `start_time` and `end_time` are Unix seconds, both inclusive; an evolution's time is its end.
         """
@@ -105,7 +105,7 @@ class MetricsQuery:
     async def get_top_performing_evolutions(
         self, limit: int = 10, time_window_hours: int = 24
     ) -> list[EvolutionMetrics]:
-        """Return the `limit` evolutions of the last hours with the highest performance after them."""
+        """Return the `limit` evolutions of the time window with the highest performance after them."""
         since = check_top(limit, time_window_hours, time.time())
         sql = (
             f"{SELECT} WHERE m.occurred_at >= fromUnixTimestamp64Micro({{since:Int64}}, 'UTC') "
@@ -118,9 +118,9 @@ class MetricsQuery:
     async def get_evolution_success_rate(
         self, agent_id: str | None = None, evolution_type: str | None = None
     ) -> float:
-        """Return successes / completed evolutions (0-1), of one agent or type where named.
+        """Return successes / completed evolutions (0-1), of one agent or type if given.
 
-        NaN where none was completed: there is no rate then. Abandoned evolutions are left out.
+        NaN if none was completed: the rate is undefined. Abandoned evolutions are left out.
         """
         conditions, values = ["status != 'abandoned'"], dict[str, Any]()
         if agent_id is not None:
@@ -137,11 +137,11 @@ class MetricsQuery:
     async def get_resource_usage_trends(
         self, agent_id: str, metric: str = "memory_used_mb"
     ) -> dict[str, Any]:
-        """Return how much of a resource an agent's evolutions took over time.
+        """Return an agent's usage of a resource over time, by evolution.
 
         Keys: `agent_id`, `metric`, `count`, `mean`, `min`, `max`, `first`, `last`, `slope_per_day` (least
         squares, in the metric's unit per day) and `points`, oldest first, each with `timestamp` (Unix
-        seconds), `evolution_id` and `value`. Figures are None where there are too few points for them;
+        seconds), `evolution_id` and `value`. Figures are None if there are too few points for them;
         evolutions for which the metric is unknown are left out.
         """
         check_text("agent_id", agent_id)

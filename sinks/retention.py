@@ -1,8 +1,8 @@
 """How long tables keep their rows: ClickHouse's TTL, shown and changed.
 
 A row's time is when its event happened or arrived in Kafka, whichever is later, so that history which is
-imported late is kept as long as what is new. Rows that are past it go when ClickHouse next merges their
-parts, within hours.
+imported late is kept as long as new rows. Expired rows are deleted when ClickHouse next merges their parts,
+within hours.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ from datetime import UTC, datetime
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from evometrics.schemas.settings import require
+from evometrics.schemas.service.settings import require
 from evometrics.schemas.topics import TOPICS
-from evometrics.sinks.client import open_client
-from evometrics.sinks.cluster import for_cluster
+from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.clickhouse.cluster import for_cluster
 from evometrics.sinks.settings import ClickHouseSettings
 
 TABLES = tuple(topic.table for topic in TOPICS)
-#: What the hourly and daily sums are computed from.
+#: The table from which the hourly and daily sums are computed.
 SUMMED = "evolution_metrics"
 ROW_TIME = "toDateTime(greatest(occurred_at, _timestamp))"
-#: In a table's definition, as ClickHouse writes it.
+#: The TTL in a table's definition, as ClickHouse writes it.
 TTL_DAYS = re.compile(r"TTL toDateTime\(greatest\(occurred_at, _timestamp\)\) \+ toIntervalDay\((\d+)\)")
-#: ClickHouse keeps a row's end as 32 bits of seconds: until 2106.
+#: ClickHouse stores a row's expiry as 32 bits of seconds: until 2106.
 MOST_DAYS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long a table keeps its rows, and what it holds.
+    """A table's retention, and its contents.
 
     Attributes:
         table: its name for analysts.
-        days: how long, None where for ever.
-        rows: rows on disk, copies that are not merged yet included.
-        expired: of these, rows that go with the next merges.
-        oldest: time of the oldest row, None where there is none.
+        days: how long, None if forever.
+        rows: rows on disk, including copies that are not merged yet.
+        expired: those of them that the next merges delete.
+        oldest: time of the oldest row, None if there is none.
         bytes: on the disk of the server that was asked, compressed.
     """
 
@@ -51,7 +51,7 @@ class Retention:
 
 
 async def show(settings: ClickHouseSettings) -> list[Retention]:
-    """Return what each table keeps. Raises `ClickHouseUnavailable`."""
+    """Return each table's retention. Raises `ClickHouseUnavailable`."""
     client = await open_client(settings)
     try:
         days = await days_of(client, settings.database)
@@ -69,7 +69,7 @@ async def show(settings: ClickHouseSettings) -> list[Retention]:
 
 
 async def held(client: AsyncClient, table: str, days: int | None, size: int) -> Retention:
-    """Return what one table holds."""
+    """Return the retention and contents of one table."""
     expired = "0" if days is None else f"countIf({ROW_TIME} + INTERVAL {days} DAY <= now())"
     answer = await client.query(
         f"SELECT count(), {expired}, toUnixTimestamp(min({ROW_TIME})) FROM {table}_rows"
@@ -89,9 +89,10 @@ async def days_of(client: AsyncClient, database: str) -> dict[str, int]:
 
 
 async def keep(settings: ClickHouseSettings, table: str, days: int) -> None:
-    """Have a table keep its rows for so many days from now on; later migrations leave it so.
+    """Set a table's retention in days; later migrations leave it unchanged.
 
-    Raises `SettingsError` where there is no such table or the days make no sense, `ClickHouseUnavailable`.
+    Raises `SettingsError` if there is no such table or the number of days is invalid,
+    `ClickHouseUnavailable`.
     """
     require(table in TABLES, "table", table, f"is none of {', '.join(TABLES)}")
     require(0 < days <= MOST_DAYS, "days", days, f"must be from 1 to {MOST_DAYS}")

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from evometrics.schemas.letter_limit import LetterLimit
-from evometrics.schemas.settings import check_url, require
+from evometrics.schemas.letters.limit import LetterLimit
+from evometrics.schemas.service.settings import check_url, require
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 SECRETS = ": EVOMETRICS_CLICKHOUSE_USER and EVOMETRICS_CLICKHOUSE_PASSWORD take them"
@@ -19,12 +19,12 @@ class ClickHouseSettings:
     """How to reach ClickHouse over HTTP.
 
     Attributes:
-        url: `http://host:port` or `https://host:port` of the HTTP interface.
+        url: `http://host:port` or `https://host:port` of the HTTP interface, without user and password.
         user: ClickHouse user.
-        password: its password.
+        password: the user's password.
         database: where tables and views live; `evometrics migrate` creates it.
-        cluster: the cluster on whose servers `evometrics migrate` makes them, by the name it has in their
-            configuration, or the macro that holds it, as `{cluster}`; empty = one server.
+        cluster: the ClickHouse cluster on whose servers `evometrics migrate` creates them: its name in the
+            servers' configuration, or a macro that holds it, such as `{cluster}`; empty = one server.
     """
 
     url: str = "http://127.0.0.1:8123"
@@ -53,13 +53,13 @@ class SinkSettings(LetterLimit):
     """How the sink worker groups messages into inserts.
 
     A batch is flushed when it is old enough or large enough; while one is being inserted the next one
-    is collected, so at most two batches are in memory. Further attributes: `LetterLimit`.
+    is collected, so at most two batches are in memory.
 
     Attributes:
         group: Kafka consumer group; workers with the same one share the partitions.
         batch_rows: messages after which a batch is flushed.
         batch_bytes: bytes of message values after which a batch is flushed.
-        batch_seconds: age of its first message at which a batch is flushed.
+        batch_seconds: seconds after its first message at which a batch is flushed; at most 60.
     """
 
     group: str = "evometrics-sink"

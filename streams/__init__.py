@@ -1,1 +1,1 @@
-"""Stream processing: the pure calculations, the Faust app that runs them, the record-batch transport."""
+"""Stream processing: pure calculations, the Faust app that runs them, and a record-batch transport."""

@@ -1,12 +1,12 @@
 """The stream without Kafka and Faust: the same computations over states in memory.
 
-Whoever has a partition's events in their order gets the rows that the stream makes of them, ids and versions
-included. Partial counts come back at once and are merged in a single partition, which changes no sum. States
-take as much memory as in a stream worker that has all partitions.
+Given a partition's events in their order, it returns the rows that the stream makes of them, including ids
+and versions. Partial counts are fed back immediately and merged in a single partition, which changes no sum.
+States take as much memory as in a stream worker that has all partitions.
 
-What a batch holds does not matter for metrics, KPI deltas and the agents' success rates. Where partial counts
-are merged, a batch that reaches over more event time than `allowed_lateness_seconds` would close windows
-before their rows are written: feed less at a time.
+The composition of batches does not matter for metrics, KPI deltas and the agents' success rates. Where
+partial counts are merged, a batch that spans more event time than `allowed_lateness_seconds` would close
+windows before their rows are written: feed less at a time.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from collections.abc import Iterable, Mapping
 
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.schemas.reading import Record
 from evometrics.schemas.topics import DEAD_LETTERS, KPI_SNAPSHOTS, SCOPE_COUNTS
-from evometrics.schemas.wire import WireFormat
-from evometrics.streams.batches import Outcome
-from evometrics.streams.clock import HistoryClock
-from evometrics.streams.computations import TABLES, Computations
-from evometrics.streams.evolutions import EVOLUTIONS
-from evometrics.streams.incarnations import Places
-from evometrics.streams.outputs import Message, check_size
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.schemas.wire.reading import Record
+from evometrics.streams.changelog.tables import StateTable
+from evometrics.streams.processors.computations import TABLES, Computations
+from evometrics.streams.processors.evolutions import EVOLUTIONS
+from evometrics.streams.processors.work import AT_FAULT, Compute, Work
+from evometrics.streams.producer import Message, check_size
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
-from evometrics.streams.tables import StateTable
-from evometrics.streams.work import AT_FAULT, Compute, Work
+from evometrics.streams.sources.clock import HistoryClock
+from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
+from evometrics.streams.states.incarnations import Places
+from evometrics.streams.states.live import Outcome
 
-#: What a history that is computed again has of its own: letters, and the snapshots that evolutions' KPIs are.
+#: Topics that a recomputed history contains itself: letters, and the snapshots made from evolutions' KPIs.
 NOT_DERIVED = frozenset({DEAD_LETTERS.name, KPI_SNAPSHOTS.name})
 
 
 def record_of(
     topic: str, partition: int, offset: int, key: bytes, value: bytes, stamp: int
 ) -> ConsumerRecord:
-    """Return a message as a consumer gets it; `stamp` is its time in Kafka, milliseconds."""
+    """Return a message as a consumer would receive it; `stamp` is its time in Kafka, milliseconds."""
     return ConsumerRecord(
         topic, partition, offset, stamp, 0, key, value, None, len(key), len(value or b""), ()
     )
@@ -46,12 +46,12 @@ def record_of(
 class OfflineStream:
     """The stream's computations, states in memory, and offsets of its own.
 
-    Offsets are given here, over those that records have, so that a partition's only ever grow, wherever its
-    events come from: several clusters one after the other, or tables that kept the later one of an event's
-    messages.
+    Offsets are assigned here, replacing those of the records, so that a partition's only ever grow, wherever
+    its events come from: several clusters one after the other, or tables that kept the later one of an
+    event's messages.
 
     Attributes:
-        unreadable: events that the stream would have made dead letters of.
+        unreadable: events that the stream would have turned into dead letters.
     """
 
     def __init__(self, settings: StreamSettings, wire: WireFormat) -> None:
@@ -65,16 +65,16 @@ class OfflineStream:
         self.restart()
 
     def restart(self) -> None:
-        """Forget what a worker keeps in memory besides its tables."""
+        """Drop what a worker keeps in memory besides its tables."""
         self.computations = Computations(self.settings, self.wire, self.tables, HistoryClock(), Places())
 
     def feed(self, records: Iterable[Record]) -> list[Message]:
-        """Return the derived events of records, each partition's in their order."""
+        """Return the derived events of records, each partition's in order."""
         derived, counts = self.by_partition(records)
         return derived + self.merge(counts)
 
     def by_partition(self, records: Iterable[Record]) -> tuple[list[Message], list[Message]]:
-        """Return what comes of records by their partitions alone: derived events, and partial counts."""
+        """Return what the records' own partitions suffice for: derived events, and partial counts."""
         lanes: dict[tuple[Compute, int], list[Record]] = {}
         queues: dict[tuple[str, int], list[Record]] = {}
         ends = self.ends
@@ -95,14 +95,14 @@ class OfflineStream:
         return derived, counts
 
     def snapshots(self, record: Record) -> list[Message]:
-        """Return the snapshots that a start's or a completion's KPIs are; none of what is a dead letter."""
+        """Return the snapshots made from the KPIs of a start or a completion; none for a dead letter."""
         try:
             return [check_size(message) for message in self.computations.evolution(record).snapshots]
         except AT_FAULT:
             return []
 
     def abandon(self, now: int) -> list[Message]:
-        """Return the reports of evolutions that count as abandoned at a time, microseconds, by the clock."""
+        """Return the reports of evolutions that are abandoned by the clock at a time, microseconds."""
         derived: list[Message] = []
         for partition in sorted(self.tables[EVOLUTIONS].data):
             if self.computations.overdue(partition, now):
@@ -127,9 +127,9 @@ class OfflineStream:
         raise KeyError(f"the stream reads no topic {topic}")
 
     def settle(self, compute: Compute, partition: int, records: list[Record]) -> list[Message]:
-        """Return what records of one partition lead to, and write the states; as a lane does (`lane`)."""
+        """Return the results of records of one partition, and write the states; as a lane does (`lane`)."""
         try:
-            done = Work(compute, self.tables, "").do(partition, records, self.wire)
+            done = Work(compute, "").do(partition, records, self.wire)
         except AT_FAULT:
             for each in (
                 self.computations.evolutions_processor,
@@ -148,13 +148,12 @@ class OfflineStream:
         return [message for message in done.messages if message.topic not in NOT_DERIVED]
 
     def write(self, outcome: Outcome) -> None:
-        """Write an outcome's states."""
         for name, number, values in outcome.writes:
             put(self.tables[name].data[number], values)
 
 
 def put(data: dict[bytes, bytes], values: Mapping[bytes, bytes | None]) -> None:
-    """Take over values by key; None deletes a key."""
+    """Apply values by key; None deletes a key."""
     for key, value in values.items():
         if value is None:
             data.pop(key, None)

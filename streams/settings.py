@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evometrics.schemas.letter_limit import LetterLimit
-from evometrics.schemas.outcome import ABANDONED_AFTER_SECONDS
-from evometrics.schemas.settings import require
+from evometrics.schemas.evolutions.outcome import ABANDONED_AFTER_SECONDS
+from evometrics.schemas.letters.limit import LetterLimit
+from evometrics.schemas.service.settings import require
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings(LetterLimit):
     """How a stream worker runs and computes.
 
-    What it remembers has fixed limits besides: `rings.SEGMENTS` and `rings.RING_LIMIT` (event ids, to know
-    duplicates), `snapshots.SNAPSHOT_LIMIT`, `state.CLOSED_LIMIT`, `batches.LIVE_LIMIT` (states kept
-    decoded), `lane.ROUND_RECORDS` (records computed at a time). Further attributes: `LetterLimit`.
-
     Attributes:
-        group: consumer group and prefix of the changelog topics; workers of one group share the work.
-        instance: name of this worker within the group, the same after a restart (static membership:
-            a worker that comes back in time gets its partitions back without a rebalance).
-        abandoned_after_seconds: event time after which a started evolution counts as abandoned.
-        allowed_lateness_seconds: how far an event may lie behind the newest of its scope and still
-            correct success rates and KPI deltas.
-        session_timeout_seconds: how long the broker waits for a silent worker.
+        group: consumer group, and prefix of the changelog topics; workers of one group share the work.
+        instance: name of this worker within its group, the same after a restart (static membership): a
+            worker that is back within `session_timeout_seconds` keeps its partitions without a rebalance.
+            Empty = the worker joins as a new member with each start.
+        abandoned_after_seconds: seconds of event time after which an evolution that started and did not end
+            counts as abandoned.
+        allowed_lateness_seconds: seconds of event time that an event may lie behind the newest of its scope
+            and still correct success rates and KPI deltas.
+        session_timeout_seconds: seconds without a heartbeat after which the broker gives the worker's
+            partitions to others; at least 6.
         data: folder for Faust's own files.
     """
+
+    # What a worker remembers has fixed limits: `id_rings.SEGMENTS` and `RING_LIMIT` (event ids, to recognise
+    # duplicates), `snapshots.SNAPSHOT_LIMIT`, `agent_states.CLOSED_LIMIT`, `live.LIVE_LIMIT` (states kept
+    # decoded), `lane.ROUND_RECORDS` (records computed at a time).
 
     group: str = "evometrics-stream"
     instance: str = ""

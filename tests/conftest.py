@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.deploy.broker import KafkaNode, bootstrap, plan_nodes, prepare_node
 from evometrics.deploy.clickhouse.process import clickhouse_process
-from evometrics.deploy.ports import free_ports
-from evometrics.deploy.process import ChildProcess
-from evometrics.schemas.health import stacks
+from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, prepare_node
+from evometrics.deploy.process.child import ChildProcess
+from evometrics.deploy.process.ports import free_ports
+from evometrics.schemas.service.health import stacks
 from tests.java_classes import use_class_archive
 from tests.registry.server import RegistryServer
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.schemas.disk import space_of
+from evometrics.schemas.service.disk import space_of
 
 CHUNK = 64 * 1024
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
-from evometrics.deploy.jars import cache_folder, exclusive, kafka_libs
-from evometrics.deploy.java import MissingPartError, find_java
-from evometrics.deploy.process import ChildProcess, ProcessFailedError
-from evometrics.deploy.topics import create_topics
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.deploy.kafka.broker import bootstrap, plan_nodes, prepare_node
+from evometrics.deploy.kafka.jars import cache_folder, exclusive, kafka_libs
+from evometrics.deploy.kafka.java import MissingPartError, find_java
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.deploy.process.child import ChildProcess, ProcessFailedError
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 
 #: Every JVM reads its options from here, whoever starts it.

@@ -8,8 +8,8 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-from evometrics.producers.collector import EvolutionMetricsCollector
-from evometrics.producers.left_out import LeftOut
+from evometrics.producers.collector.collector import EvolutionMetricsCollector
+from evometrics.producers.events.left_out import LeftOut
 from evometrics.schemas.events import Event
 from evometrics.schemas.topics import BY_RECORD
 from tests.generator import Load, generate

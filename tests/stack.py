@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from evometrics.deploy.drain import drain, pipeline_groups
+from evometrics.deploy.pipeline.drain import drain, pipeline_groups
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import clickhouse_connect
 
-from evometrics.schemas.catalog import newest
 from evometrics.schemas.topics import BY_RECORD
+from evometrics.schemas.wire.catalog import newest
 
 
 def client(url: str, database: str = "evometrics") -> Any:

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.deploy.broker import plan_nodes
-from evometrics.deploy.ports import HOST, free_ports
+from evometrics.deploy.kafka.broker import plan_nodes
+from evometrics.deploy.process.ports import HOST, free_ports
 from evometrics.producers import EvolutionMetricsCollector
-from evometrics.schemas.lag import GroupLag
-from evometrics.schemas.reaching import misdirected, why_unavailable
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import BrokerUnavailable, answered, partitions_of
-from evometrics.sinks.migrate import migrate
+from evometrics.schemas.kafka.lag import GroupLag
+from evometrics.schemas.kafka.reaching import misdirected, why_unavailable
+from evometrics.schemas.kafka.topics import BrokerUnavailable, answered, partitions_of
+from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.worker import SinkWorker
+from evometrics.sinks.worker.worker import SinkWorker
 from tests.conftest import start_node
 from tests.producers.outbox_tools import config, until
 
@@ -54,7 +54,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Misdirecting]:
 async def test_a_command_names_both_addresses_and_what_to_set(
     broker: Misdirecting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evometrics.schemas.topic_admin.CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("evometrics.schemas.kafka.topics.CONNECT_SECONDS", 1.0)
     with pytest.raises(BrokerUnavailable) as raised:
         await answered(KafkaSettings(brokers=broker.address), lambda admin: partitions_of(admin, ["any"]))
     assert broker.named_in(str(raised.value))
@@ -63,7 +63,7 @@ async def test_a_command_names_both_addresses_and_what_to_set(
 async def test_a_node_names_them_and_keeps_its_events(
     broker: Misdirecting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evometrics.producers.publisher.CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr("evometrics.producers.publisher.publisher.CONNECT_TIMEOUT", 1.0)
     collector = EvolutionMetricsCollector(config(tmp_path, brokers=broker.address))
     await collector.start()
     await collector.record_system_event("waits", {})
@@ -83,7 +83,7 @@ async def test_a_workers_health_names_them(broker: Misdirecting) -> None:
 async def test_a_sink_that_starts_names_them(
     broker: Misdirecting, clickhouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evometrics.sinks.worker.HANGS_SECONDS", 0.5)
+    monkeypatch.setattr("evometrics.sinks.worker.worker.HANGS_SECONDS", 0.5)
     database = ClickHouseSettings(url=clickhouse, database="advertised")
     await migrate(database)
     worker = SinkWorker(KafkaSettings(brokers=broker.address), database, SinkSettings())

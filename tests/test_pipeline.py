@@ -20,9 +20,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.partitioner import murmur2
 
-from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS, TOPICS
+from evometrics.schemas.wire.catalog import newest
 from tests.generator import Load, generate, history
 from tests.load import send_all
 from tests.model import SECOND, Expected, differences, expected

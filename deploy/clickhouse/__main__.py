@@ -14,8 +14,8 @@ from pathlib import Path
 from evometrics.deploy.clickhouse.folder import FolderInUseError
 from evometrics.deploy.clickhouse.server import ClickHouseServer
 from evometrics.deploy.clickhouse.settings import ServerSettings
-from evometrics.deploy.signals import terminated
-from evometrics.schemas.settings import SettingsError, read_settings
+from evometrics.deploy.process.signals import terminated
+from evometrics.schemas.service.settings import SettingsError, read_settings
 
 
 async def serve(settings: ServerSettings) -> None:

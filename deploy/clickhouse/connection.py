@@ -1,15 +1,15 @@
 """One statement on one chDB connection.
 
-Tried with chDB 4.4: a connection opens in 0.1 ms and holds its own settings, current database and temporary
-tables; statements of different connections run side by side and let go of the interpreter lock. An insert's
-data go by way of a file without a name, as fast as chDB's streaming insert (`send_insert`), and one block
-too. That one is not used: it hears of no error that comes after parsing (a violated constraint, a full disk,
-a limit) and reports rows as written that were not.
+Tested with chDB 4.4: a connection opens in 0.1 ms and holds its own settings, current database and temporary
+tables; statements of different connections run concurrently and release the interpreter lock. An insert's
+data go through an unnamed file, as fast as through chDB's streaming insert (`send_insert`), and also as one
+block. The streaming insert is not used: it misses any error after parsing (a violated constraint, a full
+disk, a limit) and reports rows as written that were not.
 
-A result is fetched block by block, and what is large of it goes to a file: `query` holds it in memory three
-times over. Whoever asked gets it when it is complete, with its error in the place of a part of it, as from
-ClickHouse with `wait_end_of_query=1`. Of some formats the blocks are not the whole result (names, brackets,
-a footer); these are made in memory still.
+A result is fetched block by block, and a large one goes to a file: `query` holds it in memory three times
+over. The client gets it when it is complete, with its error instead of a part of it, as from ClickHouse with
+`wait_end_of_query=1`. In some formats the blocks are not the whole result (names, brackets, a footer); these
+are still made in memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from evometrics.deploy.clickhouse.statement import INPUT_CALL, Insert, Query
 
 NATIVE: Any = importlib.import_module("chdb._chdb")
 
-# Columns an Avro writer does not have take the table's DEFAULT. There is no queue for async inserts here.
+# Columns that an Avro writer lacks take the table's DEFAULT. There is no queue for async inserts here.
 BASE_SETTINGS = {"input_format_avro_allow_missing_fields": "1", "async_insert": "0"}
 # A body is one block, so one part per partition of the table, under one deduplication token.
 ONE_BLOCK = {
@@ -38,26 +38,26 @@ ONE_BLOCK = {
     "min_insert_block_size_bytes": str(64 * 1024**3),
 }
 
-#: Formats in which a result is its blocks' bytes one after the other.
+#: Formats whose results are their blocks' bytes, concatenated.
 BY_BLOCKS = frozenset(
     {"Native", "RowBinary", "JSONEachRow", "JSONLines", "NDJSON", "TabSeparated", "TSV", "TabSeparatedRaw"}
     | {"TSVRaw", "CSV", "LineAsString"}
 )
-#: Of others, such as SHOW, chDB gives the whole result alone.
+#: For other statements, such as SHOW, chDB returns only the whole result.
 SELECTS = re.compile(r"[\s(]*(SELECT|WITH)\b", re.IGNORECASE)
-#: Of a result so much is kept in memory.
+#: Bytes of a result that are kept in memory.
 KEPT_BYTES = 16_000_000
 
 
 def open_connection(folder: str) -> Any:
-    """A connection to the folder's engine, with the settings every statement starts from."""
+    """Return a connection to the folder's engine, with the settings every statement starts from."""
     connection = chdb.connect(folder)
     apply_settings(connection, BASE_SETTINGS)
     return connection
 
 
 def run(connection: Any, request: Request) -> Answer:
-    """Run the request; its settings and database stay on the connection. Raises what chDB raises."""
+    """Run the request; its settings and database stay on the connection. Raises chDB's errors."""
     began = time.monotonic()
     statement = request.statement
     if request.database:
@@ -76,7 +76,7 @@ def run(connection: Any, request: Request) -> Answer:
 
 
 def run_query(connection: Any, request: Request, query: Query, began: float) -> Answer:
-    """Run a statement that carries all it needs."""
+    """Run a statement that needs no further data."""
     told = connection._conn.classify_query(query.sql)
     reads = told["query_class"] == NATIVE.query_class.READ_ONLY
     parses = told["query_class"] != NATIVE.query_class.UNKNOWN
@@ -103,7 +103,7 @@ def run_query(connection: Any, request: Request, query: Query, began: float) -> 
 
 
 def run_by_blocks(connection: Any, request: Request, query: Query, began: float) -> Answer:
-    """Run a statement that reads, and take its result in block by block."""
+    """Run a reading statement, and collect its result block by block."""
     kept: list[bytes] = []
     size = rows = read_rows = read_bytes = 0
     with contextlib.ExitStack() as stack:
@@ -140,14 +140,14 @@ def run_by_blocks(connection: Any, request: Request, query: Query, began: float)
 
 
 def insert_data(connection: Any, request: Request, insert: Insert, began: float) -> Answer:
-    """Insert the data that came with the statement; all of them are stored or none."""
+    """Insert the data that came with the statement: all of them are stored or none."""
     with data_file(insert, request) as path:
         result = connection.query(insert.reading(quote(path), request.format))
     return inserted(result, began)
 
 
 def insert_from_input(connection: Any, request: Request, insert: Insert, began: float) -> Answer:
-    """INSERT ... SELECT ... FROM input()."""
+    """Run INSERT ... SELECT ... FROM input()."""
     with data_file(insert, request) as path:
         source = f"file({quote(path)}, {quote(insert.format or request.format)}, "
         sql = INPUT_CALL.sub(lambda _: source, insert.sql)
@@ -157,7 +157,7 @@ def insert_from_input(connection: Any, request: Request, insert: Insert, began: 
 
 @contextlib.contextmanager
 def data_file(insert: Insert, request: Request) -> Iterator[str]:
-    """Path of a file with an insert's data; it has no name in any folder, so a kill leaves nothing behind."""
+    """Yield the path of an unnamed file with an insert's data; a kill leaves nothing behind."""
     with tempfile.TemporaryFile(prefix="evometrics-insert-") as file:
         file.write(insert.data)
         for piece in request.data:
@@ -167,7 +167,6 @@ def data_file(insert: Insert, request: Request) -> Iterator[str]:
 
 
 def inserted(result: Any, began: float) -> Answer:
-    """The answer to an insert."""
     elapsed = time.monotonic() - began
     return Answer(elapsed, written_rows=result.rows_written(), written_bytes=result.bytes_written())
 
@@ -182,12 +181,12 @@ def apply_settings(connection: Any, settings: Mapping[str, str]) -> None:
 
 
 def quote(text: str, mark: str = "'") -> str:
-    """A SQL literal or, with a backtick, an identifier."""
+    """Return an SQL literal or, with a backtick, an identifier."""
     return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
 
 
 def read_only_error() -> EngineError:
-    """What ClickHouse says to a GET that would change something."""
+    """Return ClickHouse's error for a GET that would change something."""
     return EngineError.named(
         164,
         "READONLY",

@@ -1,4 +1,4 @@
-"""chDB as a server's engine: one folder, many statements at a time, each on a connection of its own."""
+"""chDB as a server's engine: one folder, many concurrent statements, each on a connection of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evometrics.deploy.clickhouse.sessions import Sessions
 class Engine:
     """Opens a folder and runs requests on it. `run` and `cancel` may be called from any thread.
 
-    Raises `FolderInUseError` where another process has the folder open.
+    Raises `FolderInUseError` if another process has the folder open.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,16 +40,16 @@ class Engine:
                 connection.close()
         except EngineError:
             raise
-        except OSError as error:  # a file of ours could not be written
+        except OSError as error:  # one of our own files could not be written
             raise EngineError.named(243, "NOT_ENOUGH_SPACE", str(error)) from None
         except (RuntimeError, chdb.ChdbError) as error:
             raise EngineError.of(str(error)) from None
         except UnicodeDecodeError as error:
-            # chDB takes each error's text for UTF-8, but it may show a value that is not
+            # chDB assumes that each error's text is UTF-8, but it may contain a value that is not
             raise EngineError.of(error.object.decode(errors="replace")) from None
 
     def cancel(self, tag: str) -> None:
-        """End the running statement of that tag, if there is one."""
+        """End the running statement with that tag, if there is one."""
         self._kill(f"Settings['log_comment'] = {quote(tag)}")
 
     def cancel_all(self) -> None:

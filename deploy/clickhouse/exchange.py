@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes out: a request, an answer, an error."""
+"""The engine's inputs and results: a request, an answer, an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ERROR = re.compile(r"Code: (\d+)\. DB::Exception: .*", re.DOTALL)
 
 
 class EngineError(RuntimeError):
-    """A statement was refused: ClickHouse's code, and the text that ClickHouse sends as the message."""
+    """A refused statement: ClickHouse's code, and the text that ClickHouse sends as the message."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -23,19 +23,19 @@ class EngineError(RuntimeError):
 
     @classmethod
     def of(cls, text: str) -> EngineError:
-        """Read the code from what chDB said; UNKNOWN_EXCEPTION where it holds none."""
+        """Read the code from chDB's message; UNKNOWN_EXCEPTION if it holds none."""
         match = ERROR.search(text)
         return cls(int(match.group(1)), match.group(0)) if match else cls(UNKNOWN_EXCEPTION, text)
 
     @classmethod
     def named(cls, code: int, name: str, message: str) -> EngineError:
-        """An error of our own in ClickHouse's words."""
+        """Return an error of our own in ClickHouse's format."""
         return cls(code, f"Code: {code}. DB::Exception: {message}. ({name})")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A statement with all that came with it.
+    """A statement with everything that came with it.
 
     Attributes:
         statement: what to run.
@@ -64,12 +64,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A statement's result and what it took, in rows, bytes and seconds.
+    """A statement's result, and its cost in rows, bytes and seconds.
 
     Attributes:
-        payload: the result, or its beginning where there is more of it in `rest`.
-        rest: what follows the payload of a large result, a file to be read from its beginning and closed.
-        format: None where the statement has no result set.
+        payload: the result, or its beginning if there is more of it in `rest`.
+        rest: the remainder of a large result, a file to be read from its beginning and closed.
+        format: None if the statement has no result set.
     """
 
     elapsed: float

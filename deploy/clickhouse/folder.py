@@ -1,4 +1,4 @@
-"""One process per chDB folder, told before the engine is asked."""
+"""One process per chDB folder, checked before the engine is asked."""
 
 from __future__ import annotations
 

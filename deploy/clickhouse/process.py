@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evometrics.deploy.ports import HOST
-from evometrics.deploy.process import ProcessSpec, python
-from evometrics.deploy.readiness import answers, live_at
+from evometrics.deploy.process.child import ProcessSpec, python
+from evometrics.deploy.process.ports import HOST
+from evometrics.deploy.process.readiness import answers, live_at
 
 
 def clickhouse_process(folder: Path, port: int, log: Path) -> ProcessSpec:
-    """The server of the chDB folder on a loopback port; it listens once its engine has answered."""
+    """Return the server of the chDB folder on a loopback port; it listens once its engine has answered."""
     at = ("--path", str(folder), "--host", HOST, "--port", str(port))
     return ProcessSpec(
         name="clickhouse",

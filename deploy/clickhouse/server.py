@@ -22,13 +22,13 @@ from evometrics.deploy.clickhouse.wire import (
     http_status,
     read_request,
 )
-from evometrics.schemas.health import HealthSettings, Standing, Watchdog
+from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
 
 READERS = 16
 WRITERS = 16
 SHUTDOWN_SECONDS = 5.0
 PING_SECONDS = 5.0
-#: Of a result in a file so much is sent at a time.
+#: Bytes sent at a time from a result that is in a file.
 PIECE_BYTES = 1_000_000
 
 
@@ -38,7 +38,7 @@ PING = Request(Query("SELECT 1"))
 class ClickHouseServer:
     """Serves a chDB folder over HTTP; `start` opens it, `stop` closes it.
 
-    Reads and writes have threads of their own, so that slow SELECTs never keep an insert waiting.
+    Reads and writes have threads of their own, so that slow SELECTs never delay an insert.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ClickHouseServer:
         self._headers: dict[str, str] = {}
 
     async def start(self) -> None:
-        """Open the folder and listen; raises `FolderInUseError`, or `OSError` where the port is taken."""
+        """Open the folder and listen; raises `FolderInUseError`, or `OSError` if the port is taken."""
         self._engine = await asyncio.to_thread(Engine, self._folder)
         facts = self._engine.run(Request(Query("SELECT displayName(), timezone()"))).payload.decode()
         name, timezone = facts.rstrip("\n").split("\t")
@@ -73,7 +73,7 @@ class ClickHouseServer:
         app.router.add_get("/health/ready", self._ready)
         app.router.add_get("/", self._handle)
         app.router.add_post("/", self._handle)
-        # Handlers are cancelled when their client goes away: a SELECT nobody waits for is ended.
+        # Handlers are cancelled when their client disconnects: a SELECT nobody waits for is ended.
         self._runner = web.AppRunner(app, handler_cancellation=True, auto_decompress=False, access_log=None)
         await self._runner.setup()
         await web.TCPSite(
@@ -84,7 +84,7 @@ class ClickHouseServer:
         await self._watchdog.start()
 
     async def stop(self) -> None:
-        """Finish what is under way for a few seconds, end the rest, close the folder."""
+        """Finish requests in progress for a few seconds, end the rest, close the folder."""
         if self._runner is not None:
             await self._watchdog.stop()
             await self._runner.cleanup()
@@ -97,7 +97,7 @@ class ClickHouseServer:
         return web.Response(text="Ok.\n", headers=self._headers)
 
     async def _look(self) -> Standing:
-        """Ask the engine something on a thread of its own: whoever queues for the others' is no measure."""
+        """Query the engine on a separate thread: queueing for the others' threads would distort the check."""
         if self._ping is None or self._ping.done():
             self._ping = asyncio.get_running_loop().run_in_executor(self._pinger, self._engine.run, PING)
         done, _ = await asyncio.wait({self._ping}, timeout=PING_SECONDS)
@@ -142,7 +142,7 @@ class ClickHouseServer:
             parameters |= {name: value for name, value in form.items() if isinstance(value, str)}
             body = []
         else:
-            # The pieces are kept as they arrive, and an insert begins only when all of them are here.
+            # The pieces are kept as they arrive, and an insert begins only when all of them have arrived.
             body = [piece async for piece in http.content.iter_any()]
         encoding = http.headers.get("Content-Encoding", "")
         if encoding:
@@ -170,13 +170,12 @@ class ClickHouseServer:
 
 
 def forget(done: asyncio.Future[Answer]) -> None:
-    """Drop the answer, or the error, of a statement whose client has gone."""
+    """Drop the answer, or the error, of a statement whose client has disconnected."""
     if not done.cancelled() and done.exception() is None and (rest := done.result().rest) is not None:
         rest.close()
 
 
 def health_answer(wrong: str | None) -> web.Response:
-    """Return the answer of a health check."""
     return web.Response(text="ok\n" if wrong is None else f"{wrong}\n", status=200 if wrong is None else 503)
 
 
@@ -184,7 +183,7 @@ READING = ("SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "U
 
 
 def changes_data(request: Request) -> bool:
-    """Whether the statement may write; only chooses the threads it runs on."""
+    """Return whether the statement may write; only chooses the threads it runs on."""
     statement = request.statement
     if not isinstance(statement, Query):
         return True

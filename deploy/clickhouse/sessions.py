@@ -40,14 +40,13 @@ class Sessions:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Drop all sessions."""
         with self._lock:
             for session in self._sessions.values():
                 session.connection.close()
             self._sessions.clear()
 
     def run(self, request: Request) -> Answer:
-        """Run a request in its session; as in ClickHouse a second one at the same time is refused."""
+        """Run a request in its session; as in ClickHouse a second concurrent one is refused."""
         session = self._take(request.session)
         try:
             answer = run(session.connection, request)
@@ -78,7 +77,7 @@ class Sessions:
                 self._sessions.pop(name).connection.close()
 
     def _restore(self, session: Session, request: Request) -> None:
-        """A request's own settings do not stay in the session, those it SET do."""
+        """Undo a request's own settings in the session; those it SET remain."""
         names = [name for name in {**ONE_BLOCK, **request.settings, "log_comment": ""} if name.isidentifier()]
         try:
             session.connection.query("SET " + ", ".join(f"{name} = DEFAULT" for name in names))

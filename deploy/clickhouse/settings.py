@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from evometrics.schemas.settings import require
+from evometrics.schemas.service.settings import require
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where to listen and what to serve; an empty password lets everybody in."""
+    """The embedded ClickHouse of the local stack: where it listens and what it serves.
+
+    `evometrics up` and `evometrics demo` give it a folder and a port of their own choice.
+
+    Attributes:
+        path: folder of the data.
+        host: address to listen on.
+        port: TCP port of the HTTP interface.
+        password: password that clients must send; empty = none is needed.
+    """
 
     path: str = ".evometrics/clickhouse"
     host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""Where a statement ends and an INSERT's data begin, in what a client sent over ClickHouse's HTTP interface.
+"""Separates a statement from an INSERT's data, in requests to ClickHouse's HTTP interface.
 
 A request's statement is its `query` parameter followed by its body, and either may hold the first bytes of
 the data (https://clickhouse.com/docs/interfaces/http); chDB wants the two apart.
@@ -19,19 +19,19 @@ TOKEN = re.compile(
 LAST_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*(?:SETTINGS\b[^;]*)?;?\s*\Z", re.IGNORECASE)
 INPUT_CALL = re.compile(r"\binput\s*\(", re.IGNORECASE)
 
-# A statement longer than the engine's max_query_size is refused there; data may follow it at any length.
+# A statement longer than the engine's max_query_size is refused there; data of any length may follow it.
 LONGEST_STATEMENT = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A statement that carries all it needs."""
+    """A statement that needs no further data."""
 
     sql: str
 
     @property
     def format(self) -> str | None:
-        """The output format it names itself."""
+        """The output format that it names itself."""
         match = LAST_FORMAT.search(self.sql[-4096:])
         return match.group(1) if match else None
 
@@ -42,8 +42,8 @@ class Insert:
 
     Attributes:
         sql: the statement up to FORMAT (`INSERT INTO t (a, b) SETTINGS ...`).
-        format: the data's format; None where the statement names none.
-        data: what of the data was found behind the statement; the rest of the request follows it.
+        format: the data's format; None if the statement names none.
+        data: the part of the data that was found behind the statement; the rest of the request follows it.
     """
 
     sql: str
@@ -56,7 +56,7 @@ class Insert:
         return INPUT_CALL.search(self.sql) is not None
 
     def reading(self, path: str, default_format: str) -> str:
-        """The statement that takes its data from a file; `path` is quoted."""
+        """Return the statement that takes its data from a file; `path` is quoted."""
         text, position, depth = self.sql.encode(), 0, 0
         before_settings = len(text)
         while position < len(text) and before_settings == len(text):
@@ -72,10 +72,10 @@ class Insert:
 
 
 def parse(text: bytes) -> Query | Insert:
-    """Take the statement at the start of `text` apart from its data.
+    """Separate the statement at the start of `text` from its data.
 
-    Only INSERTs with FORMAT or VALUES outside of any brackets have data. Raises `UnicodeDecodeError`
-    where the statement itself is not UTF-8.
+    Only INSERTs with FORMAT or VALUES outside of any brackets have data. Raises `UnicodeDecodeError` if the
+    statement itself is not UTF-8.
     """
     depth, position, words = 0, 0, []
     limit = min(len(text), LONGEST_STATEMENT)

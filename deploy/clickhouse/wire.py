@@ -56,7 +56,7 @@ STATUS_OF = {code: status for status, codes in STATUS_CODES.items() for code in 
 
 
 def http_status(code: int) -> int:
-    """The HTTP status that goes with ClickHouse's error code."""
+    """Return the HTTP status that goes with ClickHouse's error code."""
     return STATUS_OF.get(code, 500)
 
 
@@ -67,9 +67,9 @@ def read_request(
     body: Sequence[bytes],
     query_id: str,
 ) -> Request | None:
-    """Make an engine's request of an HTTP request; None where it has no query (which is answered `Ok.`).
+    """Return the engine's request for an HTTP request; None if it has no query (which is answered `Ok.`).
 
-    `body` is already decompressed. Raises `EngineError` for what this server does not speak.
+    `body` is already decompressed. Raises `EngineError` for features that this server lacks.
     """
     for name in ("compress", "decompress"):
         if parameters.get(name, "0") not in ("0", "false"):
@@ -100,7 +100,7 @@ def read_request(
 
 
 def split(query: bytes, body: Sequence[bytes]) -> tuple[Query | Insert, Sequence[bytes]]:
-    """The statement of a request and the data that follow it; the data's pieces are handed on as they are."""
+    """Return a request's statement and the data that follow it; the data's pieces are passed on unchanged."""
     try:
         if query.strip():
             statement = parse(query)
@@ -114,7 +114,7 @@ def split(query: bytes, body: Sequence[bytes]) -> tuple[Query | Insert, Sequence
 
 
 def split_body(body: Sequence[bytes]) -> tuple[Insert, Sequence[bytes]] | None:
-    """An INSERT at the start of the body and the data behind it; joins only the pieces of the statement."""
+    """Return an INSERT at the body's start and the data behind it; joins only the statement's pieces."""
     head = b""
     for taken, piece in enumerate(body, start=1):
         head += piece
@@ -122,7 +122,7 @@ def split_body(body: Sequence[bytes]) -> tuple[Insert, Sequence[bytes]] | None:
             statement = parse(head)
         except UnicodeDecodeError:  # The piece ends within a character.
             statement = None
-        # Where next to nothing follows, the word before may go on in the next piece.
+        # If next to nothing follows, the last word may continue in the next piece.
         complete = isinstance(statement, Insert) and (len(statement.data) > 1 or taken == len(body))
         if isinstance(statement, Insert) and complete:
             return statement, body[taken:]
@@ -132,7 +132,7 @@ def split_body(body: Sequence[bytes]) -> tuple[Insert, Sequence[bytes]] | None:
 
 
 def session_seconds(parameters: Mapping[str, str]) -> float:
-    """How long a session outlives its last request."""
+    """Return how long a session outlives its last request."""
     text = parameters.get("session_timeout", "")
     if not text:
         return SESSION_SECONDS
@@ -142,12 +142,12 @@ def session_seconds(parameters: Mapping[str, str]) -> float:
 
 
 def not_implemented(what: str) -> EngineError:
-    """The error for a part of the interface that is not here."""
+    """Return the error for a part of the interface that is not implemented here."""
     return EngineError.named(48, "NOT_IMPLEMENTED", f"This server does not take {what}")
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:
-    """The headers that tell what a statement did."""
+    """Return the headers that describe a statement's execution."""
     summary = {
         "read_rows": answer.read_rows,
         "read_bytes": answer.read_bytes,
@@ -165,7 +165,7 @@ def answer_headers(answer: Answer) -> dict[str, str]:
 
 
 def content_type(format_name: str | None) -> str:
-    """The media type of a result."""
+    """Return the media type of a result."""
     name = format_name or ""
     if name.startswith(("JSONEachRow", "JSONLines", "JSONCompactEachRow", "JSONStringsEachRow")):
         return "application/x-ndjson; charset=UTF-8"
@@ -181,7 +181,7 @@ def content_type(format_name: str | None) -> str:
 
 
 def credentials(parameters: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:
-    """User and password from wherever a client put them; ("default", "") where it gave none."""
+    """Return user and password from wherever a client put them; ("default", "") if it gave none."""
     if "X-ClickHouse-User" in headers or "X-ClickHouse-Key" in headers:
         return headers.get("X-ClickHouse-User", "default"), headers.get("X-ClickHouse-Key", "")
     authorization = headers.get("Authorization", "")
@@ -208,7 +208,7 @@ def decompress(body: Sequence[bytes], encoding: str) -> Sequence[bytes]:
 
 
 def inflate(body: Sequence[bytes], encoding: str) -> Iterable[bytes]:
-    """The body's pieces in clear."""
+    """Yield the body's pieces decompressed."""
     whole = b"".join(body)
     if encoding == "gzip":
         yield gzip.decompress(whole)
@@ -217,7 +217,7 @@ def inflate(body: Sequence[bytes], encoding: str) -> Iterable[bytes]:
     elif encoding == "lz4":
         yield importlib.import_module("lz4.frame").decompress(whole)
     elif encoding == "zstd":
-        # Part of Python from 3.14 on; clickhouse-connect brings the backport where it is not.
+        # In Python's standard library from 3.14 on; clickhouse-connect depends on the backport before that.
         module = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
         yield importlib.import_module(module).decompress(whole)
     else:

@@ -1,4 +1,4 @@
-"""One module a command: its flags (`add`) and its work (`run`), loaded when the command is called."""
+"""One module per command: its flags (`add`) and its work (`run`), loaded when the command is called."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What the command line knows of a command before it loads its module.
+    """A command's entry on the command line, known before its module is loaded.
 
     Attributes:
         module: its module in this package.
@@ -25,7 +25,9 @@ COMMANDS = {
         "demo", "Run the whole pipeline on agents that truly evolve, and show it.", extra="local"
     ),
     "up": Command("up", "Run Kafka, ClickHouse, stream worker and sink here until Ctrl-C.", extra="local"),
-    "backup": Command("backup", "Copy the local stack's folder, whole, also while it runs.", extra="local"),
+    "backup": Command(
+        "backup", "Copy the whole folder of the local stack, which may be running.", extra="local"
+    ),
     "orchestrate": Command("orchestrate", "Run one orchestrator node with demo agents.", extra="local"),
     "stream": Command("stream", "Run a stream worker.", extra="streams"),
     "sink": Command("sink", "Run a sink worker.", extra="sinks"),
@@ -39,25 +41,25 @@ COMMANDS = {
     ),
     "import": Command(
         "import_history",
-        "Bring in history from SQLite, the KPI engine's state, CSV or Parquet; twice changes nothing.",
+        "Import history from SQLite, the KPI engine's state, CSV or Parquet; a second time changes nothing.",
         extra="import",
     ),
     "republish": Command(
         "republish",
-        "Send the events of the raw tables to Kafka again; streams and sink there make all tables of them.",
+        "Send the events of the raw tables to Kafka again, where stream workers and sinks process them.",
         extra="sinks",
     ),
     "replay": Command(
         "replay",
-        "Compute derived tables again from raw events, show what differs, and put it right (--apply).",
+        "Compute derived tables again from raw events, show what differs, and correct it (--apply).",
         extra="sinks",
     ),
     "checksums": Command(
         "checksums",
-        "Print rows and a checksum of each table: equal where two databases hold the same.",
+        "Print row count and checksum of each table; they are equal if two databases hold the same.",
         extra="sinks",
     ),
     "sql": Command("sql", "Run one SQL query in ClickHouse and print its rows.", extra="sinks"),
     "config": Command("config", "Show the settings in force, and where each comes from."),
-    "completion": Command("completion", "Print what makes a shell complete commands and flags."),
+    "completion": Command("completion", "Print the script that makes a shell complete commands and flags."),
 }

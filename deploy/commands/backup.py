@@ -6,18 +6,18 @@ import argparse
 import shlex
 from pathlib import Path
 
-from evometrics.deploy.options import add_common
+from evometrics.deploy.console.options import add_common
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
-    sub.add_argument("target", type=Path, metavar="DIR", help="where to; a folder that is not there yet")
+    sub.add_argument("target", type=Path, metavar="DIR", help="folder to copy to; it must not exist yet")
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Copy the folder; the stack stands still meanwhile."""
-    from evometrics.deploy.backup import backup
+    """Copy the folder; the stack is paused meanwhile."""
+    from evometrics.deploy.stack.backup import backup
 
     seconds = await backup(Path(args.data), args.target)
     print(f"{args.target} is a whole copy of {args.data}, which stood still for {seconds:.1f} s")

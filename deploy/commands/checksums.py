@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.options import add_server, clickhouse_settings
-from evometrics.deploy.tables import to_json
+from evometrics.deploy.console.options import add_server, clickhouse_settings
+from evometrics.deploy.console.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Print rows and a checksum of each table."""
-    from evometrics.deploy.tables import Found, table
+    from evometrics.deploy.console.tables import QueryResult, table
     from evometrics.sinks.checksums import checksums
 
     found = await checksums(clickhouse_settings(args))
@@ -24,5 +24,5 @@ async def run(args: argparse.Namespace) -> int:
         print(to_json({name: each._asdict() for name, each in found.items()}))
     else:
         rows = [(name, each.rows, f"{each.hashes:016x}") for name, each in found.items()]
-        print(table(Found(["table", "rows", "checksum"], list(rows))))
+        print(table(QueryResult(["table", "rows", "checksum"], list(rows))))
     return 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.completing import SHELLS, script
-from evometrics.deploy.options import add_common
+from evometrics.deploy.commands.completing import SHELLS, script
+from evometrics.deploy.console.options import add_common
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
-    text = 'the shell; in ~/.bashrc: eval "$(evometrics completion bash)"'
+    text = 'the shell, e.g. in ~/.bashrc: eval "$(evometrics completion bash)"'
     sub.add_argument("shell", choices=SHELLS, help=text)
 
 

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from typing import Any
 
-from evometrics.deploy.options import (
+from evometrics.deploy.console.options import (
     LOCAL,
     add_common,
     clickhouse_settings,
@@ -14,8 +14,8 @@ from evometrics.deploy.options import (
     kafka_settings,
     running_stack,
 )
-from evometrics.deploy.tables import to_json
-from evometrics.schemas.settings import DEFAULT, given_settings, masked, variable_of
+from evometrics.deploy.console.tables import to_json
+from evometrics.schemas.service.settings import DEFAULT, given_settings, masked, variable_of
 from evometrics.streams.settings import StreamSettings
 
 HIDDEN = "***"
@@ -28,8 +28,8 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Print each setting with its value, where that comes from, and the variable that sets it."""
-    from evometrics.deploy.tables import Found, table
+    """Print each setting with its value, its origin, and the variable that sets it."""
+    from evometrics.deploy.console.tables import QueryResult, table
 
     found = rows(args)
     if args.json:
@@ -37,12 +37,12 @@ async def run(args: argparse.Namespace) -> int:
         return 0
     columns = ["setting", "value", "from", "variable"]
     shown = [tuple("" if each is None else str(each) for each in row.values()) for row in found]
-    print(table(Found(columns, list(shown))))
+    print(table(QueryResult(columns, list(shown))))
     return 0
 
 
 def rows(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return the settings of all sections as commands on `--data` have them. Raises `SettingsError`."""
+    """Return the settings of all sections as commands on `--data` see them. Raises `SettingsError`."""
     from evometrics.producers.settings import CollectorSettings
 
     file = config_file(args)
@@ -50,7 +50,7 @@ def rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     found_here = {}
     if stack is not None:
         found_here = {("kafka", "brokers"): stack.brokers, ("clickhouse", "url"): stack.clickhouse_url}
-    clickhouse_settings(args), kafka_settings(args)  # what contradicts itself is said, not listed
+    clickhouse_settings(args), kafka_settings(args)  # contradictory ones raise an error
     found = []
     for section, cls in sorted({**LOCAL, "collector": CollectorSettings}.items()):
         flags = {"data": f"{args.data}/stream"} if cls is StreamSettings else {}

@@ -1,13 +1,13 @@
-"""`evometrics dead-letters`: what could not be read or stored, and sending it again."""
+"""`evometrics dead-letters`: messages that could not be read or stored, and sending them again."""
 
 from __future__ import annotations
 
 import argparse
 import uuid
 
-from evometrics.deploy.options import add_servers, iso_time, positive
-from evometrics.schemas.dead_letters import STAGES
+from evometrics.deploy.console.options import add_servers, iso_time, positive
 from evometrics.schemas.events import now_micros
+from evometrics.schemas.letters.letter import STAGES
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -16,25 +16,31 @@ def add(sub: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="list the messages that are dead letters, newest first")
     listing.add_argument("--limit", type=positive, default=50, help="how many to list (default 50)")
     listing.add_argument("--since", type=since, metavar="TIME", help="an ISO time, or seconds before now")
-    showing = actions.add_parser("show", help="show one with its bytes, and how far they can be read")
-    showing.add_argument("event_id", type=event_id, metavar="EVENT_ID", help="id of one of its letters")
+    showing = actions.add_parser("show", help="show one message with its bytes, and how far they can be read")
+    showing.add_argument(
+        "event_id", type=event_id, metavar="EVENT_ID", help="event id of one of the message's dead letters"
+    )
     retrying = actions.add_parser("retry", help="send messages again to where they came from, after a fix")
     retrying.add_argument(
-        "event_ids", type=event_id, nargs="*", metavar="EVENT_ID", help="send these, whatever became of them"
+        "event_ids",
+        type=event_id,
+        nargs="*",
+        metavar="EVENT_ID",
+        help="send these, even those that were sent before",
     )
-    retrying.add_argument("--all", action="store_true", help="send all that were not sent again yet")
+    retrying.add_argument("--all", action="store_true", help="send all that were not sent again before")
     retrying.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
     for action in (listing, showing, retrying):
         action.add_argument("--json", action="store_true", help="print JSON")
         if action is not showing:
             action.add_argument("--topic", help="only messages of this topic")
-            action.add_argument("--stage", choices=STAGES, help="only what this part gave up on")
+            action.add_argument("--stage", choices=STAGES, help="only what this part could not process")
         add_servers(action)
 
 
 async def run(args: argparse.Namespace) -> int:
-    """List, show or send again what could not be read or stored."""
-    from evometrics.deploy.dead_letters import run
+    """List, show or resend messages that could not be read or stored."""
+    from evometrics.deploy.commands.dead_letters_work import run
 
     return await run(args)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.options import add_common, add_layout, add_local, positive, running_stack
+from evometrics.deploy.console.options import add_common, add_layout, add_local, positive, running_stack
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
     sub.add_argument("--nodes", type=positive, default=2, help="orchestrator processes (default 2)")
-    sub.add_argument("--agents", type=positive, default=20, help="agents, over all nodes (default 20)")
-    sub.add_argument("--evolutions", type=positive, default=200, help="evolutions, over all (default 200)")
-    sub.add_argument("--seed", type=int, default=0, help="of every random draw (default 0)")
+    sub.add_argument("--agents", type=positive, default=20, help="agents, all nodes together (default 20)")
+    sub.add_argument(
+        "--evolutions", type=positive, default=200, help="evolutions, all nodes together (default 200)"
+    )
+    sub.add_argument("--seed", type=int, default=0, help="seed of all random draws (default 0)")
     sub.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     add_local(sub)
     add_layout(sub)
@@ -21,8 +23,8 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run the demo on the running local stack, or on one of its own that ends with it."""
-    from evometrics.deploy.demo import run_demo
-    from evometrics.deploy.running import needs, needs_stack
+    from evometrics.deploy.commands.demo_work import run_demo
+    from evometrics.deploy.console.running import needs, needs_stack
 
     needs("sklearn")
     running = running_stack(args)

@@ -1,11 +1,11 @@
-"""`evometrics import`: history that existed before."""
+"""`evometrics import`: history recorded elsewhere or earlier."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from evometrics.deploy.options import add_servers, filled, positive
+from evometrics.deploy.console.options import add_servers, filled, positive
 
 FORMATS = ("csv", "jsonl", "parquet", "sqlite", "state")
 
@@ -15,23 +15,37 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "file", type=Path, metavar="FILE", help="SQLite, evolution_state.json, CSV, JSON lines or Parquet"
     )
-    sub.add_argument("--format", choices=FORMATS, help="what the file is (default: as it begins)")
     sub.add_argument(
-        "--node-id", type=filled, default="import", help="node of events that name none (default import)"
+        "--format", choices=FORMATS, help="format of the file (default: judged by its first bytes)"
     )
     sub.add_argument(
-        "--report", type=Path, metavar="FILE", help="rows not taken (default: beside it, .rejected.jsonl)"
+        "--node-id",
+        type=filled,
+        default="import",
+        help="node_id of events that name no node (default import)",
     )
-    sub.add_argument("--dry-run", action="store_true", help="read and report; publish nothing, ask no server")
     sub.add_argument(
-        "--wait", type=positive, default=600, metavar="SECONDS", help="for the sink to catch up (default 600)"
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="where to list rejected rows (default: beside the file, as .rejected.jsonl)",
+    )
+    sub.add_argument(
+        "--dry-run", action="store_true", help="read and report; publish nothing and contact no server"
+    )
+    sub.add_argument(
+        "--wait",
+        type=positive,
+        default=600,
+        metavar="SECONDS",
+        help="how long to wait for the sink to catch up (default 600)",
     )
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_servers(sub)
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Bring in the history of a file."""
+    """Import the history in a file."""
     from evometrics.deploy.history.run import run
 
     return await run(args)

@@ -1,4 +1,4 @@
-"""`evometrics migrate`: apply the migrations, or show what would run, or how each one stands."""
+"""`evometrics migrate`: applies the migrations, or shows what would run, or each one's state."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from evometrics.deploy.options import add_server, clickhouse_settings, positive
-from evometrics.deploy.tables import to_json
-from evometrics.schemas.settings import SettingsError
+from evometrics.deploy.console.options import add_server, clickhouse_settings, positive
+from evometrics.deploy.console.tables import to_json
+from evometrics.schemas.service.settings import SettingsError
 from evometrics.sinks.settings import ClickHouseSettings
 
 if TYPE_CHECKING:
-    from evometrics.sinks.migrate import Planned
-    from evometrics.sinks.migration_files import Migration
-    from evometrics.sinks.migration_plan import Status
+    from evometrics.sinks.migrations.files import Migration
+    from evometrics.sinks.migrations.migrate import Planned
+    from evometrics.sinks.migrations.plan import Status
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -38,8 +38,8 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Do what the flags ask for."""
-    from evometrics.sinks.migrate import migrate, planned, status
+    """Apply or show, as the flags ask."""
+    from evometrics.sinks.migrations.migrate import migrate, planned, status
 
     settings = clickhouse_settings(args)
     if args.status:
@@ -55,7 +55,7 @@ async def run(args: argparse.Namespace) -> int:
         logging.basicConfig(
             level=logging.WARNING, format="evometrics migrate: %(message)s", stream=sys.stderr
         )
-        logging.getLogger("evometrics.sinks.migration_lock").setLevel(logging.INFO)
+        logging.getLogger("evometrics.sinks.migrations.lock").setLevel(logging.INFO)
         show_applied(settings, await migrate(settings, args.to), as_json=args.json)
     return 0
 
@@ -88,8 +88,8 @@ def show_planned(settings: ClickHouseSettings, found: Sequence[Planned], *, as_j
 
 
 def show_status(settings: ClickHouseSettings, found: Sequence[Status], *, as_json: bool) -> None:
-    """Print how each migration stands."""
-    from evometrics.deploy.tables import Found, table
+    """Print each migration's state."""
+    from evometrics.deploy.console.tables import QueryResult, table
 
     if as_json:
         rows = [
@@ -104,7 +104,7 @@ def show_status(settings: ClickHouseSettings, found: Sequence[Status], *, as_jso
         print(to_json({"database": settings.database, "migrations": rows}))
         return
     cells = [(f"{s.number:04d}", s.name.replace("_", " "), s.state, shown(s.since)) for s in found]
-    print(table(Found(["number", "name", "state", "since"], list(cells))))
+    print(table(QueryResult(["number", "name", "state", "since"], list(cells))))
 
 
 def shown(at: datetime | None) -> str | None:

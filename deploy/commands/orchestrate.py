@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.options import add_common, add_kafka, filled, kafka_settings, port, positive
+from evometrics.deploy.console.options import add_common, add_kafka, filled, kafka_settings, port, positive
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
-    sub.add_argument("--node-id", type=filled, required=True, help="this node's name, no other node's")
-    sub.add_argument("--agents", type=positive, default=10, help="agents (default 10)")
-    sub.add_argument("--evolutions", type=positive, default=100, help="evolutions (default 100)")
-    sub.add_argument("--seed", type=int, default=0, help="of every random draw (default 0)")
+    sub.add_argument(
+        "--node-id", type=filled, required=True, help="name of this node, which no other node may have"
+    )
+    sub.add_argument("--agents", type=positive, default=10, help="number of agents (default 10)")
+    sub.add_argument("--evolutions", type=positive, default=100, help="number of evolutions (default 100)")
+    sub.add_argument("--seed", type=int, default=0, help="seed of all random draws (default 0)")
     sub.add_argument("--json", action="store_true", help="print one JSON line for each evolution")
     sub.add_argument("--http-port", type=port, help="serve /health here (default: not at all)")
     add_kafka(sub)
@@ -21,8 +23,8 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run one orchestrator node with demo agents until its evolutions are done."""
-    from evometrics.deploy.nodes import NodePlan, run_nodes
-    from evometrics.deploy.running import needs
+    from evometrics.deploy.console.running import needs
+    from evometrics.deploy.pipeline.nodes import NodePlan, run_nodes
 
     needs("sklearn")
     plan = NodePlan(args.node_id, args.agents, args.evolutions, args.seed, args.http_port)

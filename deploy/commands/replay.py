@@ -1,19 +1,25 @@
-"""`evometrics replay`: derived tables computed again; the flags, and the settings they become."""
+"""`evometrics replay`: recomputes derived tables; the flags, and the settings they become."""
 
 from __future__ import annotations
 
 import argparse
 
+from evometrics.deploy.commands.dead_letters_work import wire_of
 from evometrics.deploy.commands.republish import moment, tables_among, words
-from evometrics.deploy.dead_letters import wire_of
-from evometrics.deploy.options import add_servers, clickhouse_settings, config_file, kafka_settings, positive
-from evometrics.schemas.pace import set_pace
-from evometrics.schemas.settings import SettingsError, read_settings, require
+from evometrics.deploy.console.options import (
+    add_servers,
+    clickhouse_settings,
+    config_file,
+    kafka_settings,
+    positive,
+)
+from evometrics.schemas.service.pace import set_pace
+from evometrics.schemas.service.settings import SettingsError, read_settings, require
 from evometrics.schemas.topics import DERIVED_TOPICS
-from evometrics.sinks.raw_tables import RawSelection
-from evometrics.sinks.replay import ReplaySettings
-from evometrics.sinks.replay_source import Source, TableSource
-from evometrics.sinks.replay_topics import Beginning, TopicSource
+from evometrics.sinks.raw.tables import RawSelection
+from evometrics.sinks.replay.replay import ReplaySettings
+from evometrics.sinks.replay.source import EventSource, TableSource
+from evometrics.sinks.replay.topics import Beginning, TopicSource
 from evometrics.streams.settings import StreamSettings
 
 TABLES, KAFKA = "tables", "kafka"
@@ -25,53 +31,55 @@ def add(sub: argparse.ArgumentParser) -> None:
     defaults = ReplaySettings()
     names = ", ".join(topic.table for topic in DERIVED_TOPICS)
     parse = tables_among(DERIVED_TOPICS, "derived", "the others were recorded")
-    text = f"only these, by commas (default: {names}); kpi_deltas bring missing snapshots of evolutions' KPIs"
+    text = (
+        f"only these tables, separated by commas (default: {names}); kpi_deltas also makes missing snapshots"
+    )
     sub.add_argument("--tables", type=parse, help=text)
     sub.add_argument("--from", type=moment, dest="since", metavar="TIME", help="rows since then (ISO time)")
     sub.add_argument("--to", type=moment, dest="until", metavar="TIME", help="rows before then (ISO time)")
-    text = "only rows of these agents, by commas; no success rates but the agents' own"
+    text = "only rows of these agents, separated by commas; success rates of the agents only"
     sub.add_argument("--agents", type=words, default=(), help=text)
-    sub.add_argument("--apply", action="store_true", help="put the rows right that differ")
+    sub.add_argument("--apply", action="store_true", help="correct the rows that differ")
     sub.add_argument(
         "--lateness-hours",
         type=float,
         metavar="HOURS",
-        help="let late events correct success rates and KPI deltas this long (default: as the stream does)",
+        help="how late an event may still correct success rates and KPI deltas (default: as the stream does)",
     )
     sub.add_argument(
         "--settle-seconds",
         type=float,
         default=defaults.settle_seconds,
         metavar="SECONDS",
-        help="delete no rows that were stored later than so long before the replay began, nor take them back "
-        "to an older version (default 60)",
+        help="leave rows alone that were stored less than this long before the replay began: delete none of "
+        "them, and replace none by an older version (default 60)",
     )
-    text = f"rows to show of each kind of difference (default {defaults.samples})"
+    text = f"number of rows to show of each kind of difference (default {defaults.samples})"
     sub.add_argument("--samples", type=int, default=defaults.samples, metavar="NUMBER", help=text)
-    text = f"where raw events are read from: ClickHouse's raw {TABLES} (default), or {KAFKA}'s topics"
+    text = f"where raw events are read from: ClickHouse's raw {TABLES} (default), or Kafka's topics ({KAFKA})"
     sub.add_argument("--source", choices=(TABLES, KAFKA), default=TABLES, help=text)
     sub.add_argument(
         "--offsets",
         type=first_offsets,
         default={},
         metavar="TOPIC:PARTITION=OFFSET[,...]",
-        help="with --source kafka: begin these partitions at these offsets, not where Kafka does",
+        help="with --source kafka: offsets at which to begin these partitions, instead of their first ones",
     )
-    text = "processes that compute, each with some of the partitions (default: this one alone)"
+    text = "number of processes that compute, each some of the partitions (default: this one alone)"
     sub.add_argument("--processes", type=positive, default=defaults.processes, metavar="NUMBER", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_servers(sub)
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Compute derived tables again, show what differs, and put it right where that is asked for."""
-    from evometrics.deploy.replay import run_replay
+    """Recompute derived tables, show the differences, and repair them if requested."""
+    from evometrics.deploy.commands.replay_work import run_replay
 
     return await run_replay(args)
 
 
 def replay_settings(args: argparse.Namespace) -> ReplaySettings:
-    """Return what is to be replayed. Raises `SettingsError`."""
+    """Return the selection to replay. Raises `SettingsError`."""
     if args.since is not None and args.until is not None:
         require(args.since < args.until, "--to", args.until, "must be after --from")
     meant = RawSelection(args.tables or DERIVED_TOPICS, args.since, args.until, args.agents)
@@ -90,7 +98,7 @@ def first_offsets(text: str) -> dict[tuple[str, int], int]:
     return found
 
 
-def source(args: argparse.Namespace, settings: ReplaySettings, stream: StreamSettings) -> Source:
+def source(args: argparse.Namespace, settings: ReplaySettings, stream: StreamSettings) -> EventSource:
     """Return where events are read from. Raises `SettingsError`."""
     begin = settings.begin(stream)
     if args.source == TABLES:
@@ -102,7 +110,7 @@ def source(args: argparse.Namespace, settings: ReplaySettings, stream: StreamSet
 
 
 def stream_settings(args: argparse.Namespace) -> StreamSettings:
-    """Return how the stream computes: as its workers are set, but for `--lateness-hours`."""
+    """Return the stream's settings for computing: its workers' own, except for `--lateness-hours`."""
     lateness = args.lateness_hours
     given = {"allowed_lateness_seconds": None if lateness is None else round(lateness * 3600)}
     return read_settings(StreamSettings, "stream", flags=given, file=config_file(args))

@@ -1,24 +1,28 @@
-"""`evometrics republish`: the events of the raw tables to Kafka again."""
+"""`evometrics republish`: sends the events of the raw tables to Kafka again."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
 
-from evometrics.deploy.options import add_servers, iso_time
+from evometrics.deploy.console.options import add_servers, iso_time
 from evometrics.schemas.topics import RAW_TOPICS, Topic
-from evometrics.sinks.raw_tables import RawSelection
-from evometrics.sinks.republish import RepublishSettings
+from evometrics.sinks.raw.tables import RawSelection
+from evometrics.sinks.republish.republish import RepublishSettings
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags; ClickHouse is the source, Kafka the target."""
     names = ", ".join(topic.table for topic in RAW_TOPICS)
     parse = tables_among(RAW_TOPICS, "raw", "streams make the others")
-    sub.add_argument("--tables", type=parse, help=f"only these, by commas (default: {names})")
+    sub.add_argument(
+        "--tables", type=parse, help=f"only these tables, separated by commas (default: {names})"
+    )
     sub.add_argument("--from", type=moment, dest="since", metavar="TIME", help="events since then (ISO time)")
     sub.add_argument("--to", type=moment, dest="until", metavar="TIME", help="events before then (ISO time)")
-    sub.add_argument("--agents", type=words, default=(), help="only of these agents, by commas")
+    sub.add_argument(
+        "--agents", type=words, default=(), help="only events of these agents, separated by commas"
+    )
     sub.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
     sub.add_argument(
         "--among-others", action="store_true", help="send into topics that hold other events as well"
@@ -33,29 +37,27 @@ def add(sub: argparse.ArgumentParser) -> None:
         type=hours,
         default=RepublishSettings().ahead_hours,
         metavar="HOURS",
-        help="event time to send before the stream has read it, well below its lateness (default 6)",
+        help="hours of event time to send ahead of the stream, well below its allowed lateness (default 6)",
     )
-    sub.add_argument(
-        "--no-wait", action="store_true", help="send without waiting for the stream, as where none runs"
-    )
+    sub.add_argument("--no-wait", action="store_true", help="do not wait for the stream, for when none runs")
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_servers(sub)
 
 
 async def run(args: argparse.Namespace) -> int:
     """Send the events of the raw tables to Kafka again."""
-    from evometrics.deploy.republish import run_republish
+    from evometrics.deploy.commands.republish_work import run_republish
 
     return await run_republish(args)
 
 
 def selection(args: argparse.Namespace) -> RawSelection:
-    """Return which events are meant."""
+    """Return which events are selected."""
     return RawSelection(args.tables or RAW_TOPICS, args.since, args.until, args.agents)
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Parse words between commas."""
+    """Parse comma-separated words."""
     found = tuple(word.strip() for word in text.split(",") if word.strip())
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} names nothing")
@@ -63,9 +65,9 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def tables_among(topics: Sequence[Topic], kind: str, others: str) -> Callable[[str], tuple[Topic, ...]]:
-    """Return what parses names of tables and returns their topics, in the order of `topics`.
+    """Return a parser of table names that returns their topics, in the order of `topics`.
 
-    `kind` and `others` say in an error what the tables are, and what became of those that are not among them.
+    `kind` and `others` describe, in an error, the tables, and why other tables are not among them.
     """
     known = {topic.table: topic for topic in topics}
 

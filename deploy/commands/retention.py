@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from evometrics.deploy.options import add_server, clickhouse_settings, positive
-from evometrics.deploy.tables import to_json
+from evometrics.deploy.console.options import add_server, clickhouse_settings, positive
+from evometrics.deploy.console.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the two actions."""
     actions = sub.add_subparsers(dest="action", required=True, metavar="show|set")
     showing = actions.add_parser("show", help="show what each table keeps, and what it holds")
-    setting = actions.add_parser("set", help="keep a table's rows for so many days from now on")
-    setting.add_argument("table", metavar="TABLE", help="a table's name for analysts")
+    setting = actions.add_parser("set", help="change how many days a table keeps its rows")
+    setting.add_argument("table", metavar="TABLE", help="name of the table, such as evolution_completed")
     setting.add_argument(
-        "days", type=positive, metavar="DAYS", help="after an event, or its arrival if later"
+        "days",
+        type=positive,
+        metavar="DAYS",
+        help="days from the event, or from its arrival in Kafka if that is later",
     )
     for action in (showing, setting):
         action.add_argument("--json", action="store_true", help="print JSON")
@@ -25,7 +28,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Show, or change and show, how long tables keep their rows."""
-    from evometrics.deploy.tables import Found, table
+    from evometrics.deploy.console.tables import QueryResult, table
     from evometrics.sinks.retention import SUMMED, keep, show
 
     settings = clickhouse_settings(args)
@@ -35,7 +38,7 @@ async def run(args: argparse.Namespace) -> int:
     if args.json:
         print(to_json(found))
         return 0
-    print(table(Found(list(found[0]), [tuple(each.values()) for each in found])))
+    print(table(QueryResult(list(found[0]), [tuple(each.values()) for each in found])))
     if args.action == "set" and args.table == SUMMED:
         print(f"\nevolution_hourly and evolution_daily are computed from {SUMMED}: they reach back as far.")
     return 0

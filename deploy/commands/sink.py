@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from evometrics.deploy.commands.workers import log_to_stderr, until_terminated
-from evometrics.deploy.options import (
+from evometrics.deploy.console.options import (
     add_clickhouse,
     add_common,
     add_http,
@@ -16,9 +16,9 @@ from evometrics.deploy.options import (
     http_address,
     kafka_settings,
 )
-from evometrics.schemas.health import HealthSettings
-from evometrics.schemas.pace import set_pace
-from evometrics.schemas.settings import read_settings
+from evometrics.schemas.service.health import HealthSettings
+from evometrics.schemas.service.pace import set_pace
+from evometrics.schemas.service.settings import read_settings
 from evometrics.sinks.settings import SinkSettings
 
 
@@ -33,13 +33,13 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run a sink worker until terminated."""
-    from evometrics.sinks.worker import run_sink
+    from evometrics.sinks.worker.worker import run_sink
 
     log_to_stderr()
     settings = read_settings(SinkSettings, "sink", file=config_file(args))
     kafka, clickhouse = kafka_settings(args), clickhouse_settings(args)
     health = read_settings(HealthSettings, "health", file=config_file(args))
-    disks = {name: Path(args.data) / name for name in ("kafka", "clickhouse")}  # of a stack that runs here
+    disks = {name: Path(args.data) / name for name in ("kafka", "clickhouse")}  # of a stack on this machine
     return await until_terminated(
         lambda stop: run_sink(kafka, clickhouse, settings, http_address(args), stop, health, disks)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from evometrics.deploy.options import add_server, clickhouse_settings
+from evometrics.deploy.console.options import add_server, clickhouse_settings
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -17,8 +17,8 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run one query and print its rows as they arrive."""
-    from evometrics.deploy.sql import pages
-    from evometrics.deploy.tables import Columns, to_json
+    from evometrics.deploy.commands.sql_work import pages
+    from evometrics.deploy.console.tables import Columns, to_json
 
     text = sys.stdin.read() if args.query == "-" else args.query
     columns = None

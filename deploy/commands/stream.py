@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from evometrics.deploy.commands.workers import log_to_stderr, until_terminated
-from evometrics.deploy.options import (
+from evometrics.deploy.console.options import (
     add_common,
     add_http,
     add_kafka,
@@ -15,9 +15,9 @@ from evometrics.deploy.options import (
     http_address,
     kafka_settings,
 )
-from evometrics.schemas.health import HealthSettings
-from evometrics.schemas.pace import set_pace
-from evometrics.schemas.settings import read_settings
+from evometrics.schemas.service.health import HealthSettings
+from evometrics.schemas.service.pace import set_pace
+from evometrics.schemas.service.settings import read_settings
 from evometrics.streams.settings import StreamSettings
 
 
@@ -35,7 +35,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run a stream worker until terminated."""
-    from evometrics.streams.worker import run_stream
+    from evometrics.streams.worker.worker import run_stream
 
     log_to_stderr()
     given = {"instance": args.instance, "data": f"{args.data}/stream"}

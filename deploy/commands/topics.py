@@ -1,22 +1,22 @@
-"""`evometrics topics`: the topics created, put right, and listed."""
+"""`evometrics topics`: creates, corrects and lists the topics."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 
-from evometrics.deploy.options import add_common, add_kafka, add_layout, config_file, kafka_settings
-from evometrics.deploy.tables import to_json
+from evometrics.deploy.console.options import add_common, add_kafka, add_layout, config_file, kafka_settings
+from evometrics.deploy.console.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
-    text = "let each topic keep messages as long as a new one does (`republish` may have prolonged it)"
+    text = "reset every topic's retention to that of a new topic (`republish` may have extended it)"
     sub.add_argument("--reset-retention", action="store_true", help=text)
     text = (
-        "delete all topics and the stream's states, once the sinks have stored what the topics hold, and "
-        "make them with --partitions; then `republish` fills them. Let the nodes rest meanwhile"
+        "once the sinks have stored what the topics hold, delete all topics and the stream's states, and "
+        "create them with --partitions; `republish` then fills them. Stop the nodes first"
     )
     sub.add_argument("--anew", action="store_true", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
@@ -25,12 +25,12 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Create the topics that are missing, put the others right, and list all."""
-    from evometrics.deploy.topics import create_topics, reset_retention
+    """Create the topics that are missing, correct the others, and list all."""
+    from evometrics.deploy.pipeline.topics import create_topics, reset_retention
 
     if args.anew:
-        from evometrics.deploy.new_topics import make_anew
-        from evometrics.schemas.settings import read_settings
+        from evometrics.deploy.pipeline.new_topics import make_anew
+        from evometrics.schemas.service.settings import read_settings
         from evometrics.sinks.settings import SinkSettings
         from evometrics.streams.settings import StreamSettings
 

@@ -6,31 +6,31 @@ import argparse
 import contextlib
 import signal
 
-from evometrics.deploy.options import (
+from evometrics.deploy.console.options import (
     add_common,
     add_layout,
     add_local,
     clickhouse_settings,
     positive,
 )
-from evometrics.deploy.tables import to_json
+from evometrics.deploy.console.tables import to_json
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
-    sub.add_argument("--streams", type=positive, default=1, help="stream workers (default 1)")
-    sub.add_argument("--sinks", type=positive, default=1, help="sinks (default 1)")
+    sub.add_argument("--streams", type=positive, default=1, help="number of stream workers (default 1)")
+    sub.add_argument("--sinks", type=positive, default=1, help="number of sink workers (default 1)")
     sub.add_argument("--json", action="store_true", help="print the addresses as one JSON line")
     add_local(sub)
     add_layout(sub)
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Run the embedded stack until terminated; a terminal that is closed does not end it."""
-    from evometrics.deploy.local import local_stack
-    from evometrics.deploy.running import needs_stack
-    from evometrics.deploy.signals import terminated
+    """Run the embedded stack until terminated; closing the terminal does not end it."""
+    from evometrics.deploy.commands.local import local_stack
+    from evometrics.deploy.console.running import needs_stack
+    from evometrics.deploy.process.signals import terminated
 
     needs_stack(args)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

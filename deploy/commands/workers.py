@@ -1,4 +1,4 @@
-"""What the commands of long-running workers share."""
+"""Shared by the commands of long-running workers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 
-from evometrics.deploy.signals import terminated
+from evometrics.deploy.process.signals import terminated
 
-#: Of these we want to hear what goes wrong, not each step they take.
-CHATTY = ("faust", "mode", "aiokafka", "evometrics.streams.app", "evometrics.streams.tables", "asyncio")
+#: Modules of which only warnings and errors are logged, not each step.
+FAUST = ("evometrics.streams.worker.app", "evometrics.streams.changelog.tables")
+CHATTY = ("faust", "mode", "aiokafka", "asyncio", *FAUST)
 
 
 def log_to_stderr() -> None:
@@ -23,7 +24,7 @@ def log_to_stderr() -> None:
 
 
 async def until_terminated(run: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Run a worker; SIGTERM and Ctrl-C set the event that tells it to end. Returns the exit code."""
+    """Run a worker; SIGTERM and Ctrl-C set the event that stops it. Returns the exit code."""
     stop = asyncio.Event()
 
     async def wait() -> None:

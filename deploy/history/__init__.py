@@ -1,1 +1,1 @@
-"""Bringing in the history that existed before: `evometrics import`."""
+"""Imports history recorded elsewhere or earlier: `evometrics import`."""

@@ -1,8 +1,8 @@
 """At most one import at a time, on whatever machine: a consumer group whose members get no partitions.
 
-Who joins learns from the group's leader who else is in it. An import goes on only where it is alone; one that
-comes later finds it there and ends. A member that was killed is in the group until the broker has missed it
-for `SESSION_SECONDS`, and joining waits for that. By then nothing that it sent is still on its way.
+A member that joins learns from the group's leader who else is in it. An import continues only while it is
+alone; a later one finds it there and ends. A killed member stays in the group until the broker has missed it
+for `SESSION_SECONDS`, and joining waits for that. By then nothing that it sent is still in flight.
 """
 
 from __future__ import annotations
@@ -20,47 +20,47 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 
-import evometrics.schemas.bootstrap  # noqa: F401 - mends how a client finds its cluster
+import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import SYSTEM_EVENTS
 
 GROUP = "evometrics-import"
 SESSION_SECONDS = 6.0
 HEARTBEAT_SECONDS = 1.0
-#: How long a broker may take to let us in: a killed member's session, and the pause before a new group.
+#: How long a broker may take to admit us: a killed member's session, and the pause before a new group.
 JOIN_SECONDS = 60.0
 
 
 class NotAlone(EvometricsError, RuntimeError):
-    """Another import runs, or ran while this one was away; the message names it and a way out."""
+    """Another import is running, or ran while this one was cut off; the message names it and a way out."""
 
 
 class NotLetIn(EvometricsError, TimeoutError):
-    """The broker did not take this import into its group in time."""
+    """The broker did not admit this import to its group in time."""
 
 
 def roll_call(token: str, who: str, present: dict[str, str]) -> type[AbstractPartitionAssignor]:
-    """Return an assignor that gives out the list of members, no partitions; `present` gets that list."""
+    """Return an assignor that distributes the members' list, not partitions; `present` receives it."""
 
     class RollCall(AbstractPartitionAssignor):  # type: ignore[misc] # aiokafka ships no types
         name = "evometrics-roll-call"
 
         @classmethod
         def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
-            """Say who we are."""
+            """Announce this member."""
             return ConsumerProtocolMemberMetadata(0, list(topics), json.dumps([token, who]).encode())
 
         @classmethod
         def assign(cls, cluster: Any, members: Mapping[str, Any]) -> dict[str, Any]:
-            """Tell each member, as the leader, who the members are."""
+            """As the leader, send each member the list of members."""
             called = dict(json.loads(member.user_data) for member in members.values())
             told = ConsumerProtocolMemberAssignment(0, [], json.dumps(called).encode())
             return dict.fromkeys(members, told)
 
         @classmethod
         def on_assignment(cls, assignment: Any) -> None:
-            """Take down who the members are."""
+            """Receive the list of members."""
             present.clear()
             present.update(json.loads(assignment.user_data))
 
@@ -70,7 +70,7 @@ def roll_call(token: str, who: str, present: dict[str, str]) -> type[AbstractPar
 class Alone:
     """Holds the right to import. Use it as an async context manager.
 
-    Entering raises `NotAlone` where another import runs, `NotLetIn` where the broker does not let us in.
+    Entering raises `NotAlone` if another import is running, `NotLetIn` if the broker does not admit us.
     """
 
     def __init__(self, kafka: KafkaSettings) -> None:
@@ -118,11 +118,11 @@ class Alone:
 
     @property
     def member_id(self) -> str:
-        """The id that the broker knows us by now; it gives another one to who was away for too long."""
+        """Our present id at the broker, which gives a new one to a member that was missing for too long."""
         return str(self.consumer._coordinator.member_id)
 
     def check(self) -> None:
-        """Raise `NotAlone` where the broker has missed us, so that another import may have begun."""
+        """Raise `NotAlone` if the broker has missed us, so that another import may have begun."""
         if self.member_id != self.member:
             raise NotAlone(
                 f"this import was out of the broker's reach for over {SESSION_SECONDS:.0f} s; another "

@@ -1,4 +1,4 @@
-"""The columns of a table of history: which are meant, whatever case and spacing their names have."""
+"""Recognises the columns of a history table, whatever case and spacing their names have."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from evometrics.producers.metric_row import TIME_COLUMNS
+from evometrics.producers.events.metric_row import TIME_COLUMNS
 from evometrics.schemas.events import EVENT_CLASSES, field_names
-from evometrics.schemas.kpis import KPI_NAMES
+from evometrics.schemas.kpis.performance import KPI_NAMES
 
-#: Names beside those of our events' fields that a column may have (`producers/metric_row.py`).
+#: Column names accepted in addition to those of our events' fields (`producers/events/metric_row.py`).
 OTHER_NAMES = (
     *("id", "timestamp", "completed_at", "last_updated", "strategy_name", "applied_at", "actual_gain"),
     *("pre_evolution_kpis", "post_evolution_kpis"),
 )
 KPI_COLUMNS = (*KPI_NAMES, "overall_performance", "evaluation_count", "confidence_interval")
 PREFIXES = ("pre_", "post_")
-#: What stands between the words of a name.
+#: Separators between the words of a name.
 BETWEEN = re.compile(r"[\s_.-]+")
-#: pandas' name of a column of row numbers, which it leaves empty in a CSV.
+#: pandas' name of its column of row numbers, whose name is empty in a CSV.
 INDEX = "__index_level_0__"
 
 
 def squashed(name: str) -> str:
-    """Return a name as it is compared: `Agent ID` is `agentid`, and so is `agentId`."""
+    """Return a name as it is compared: `Agent ID` and `agentId` both become `agentid`."""
     return BETWEEN.sub("", name).lower()
 
 
@@ -39,12 +39,12 @@ KNOWN = {
 
 
 def named(header: Sequence[str]) -> list[str]:
-    """Return what the columns of a header are called here; one without a name is called by its place."""
+    """Return our names of a header's columns; a column without a name is named after its position."""
     return [column(name.strip("\ufeff").strip(), place) for place, name in enumerate(header, start=1)]
 
 
 def column(name: str, place: int) -> str:
-    """Return what one column is called."""
+    """Return our name of one column."""
     if not name:
         return INDEX if place == 1 else f"column {place}"
     if found := KNOWN.get(squashed(name)):
@@ -56,7 +56,7 @@ def column(name: str, place: int) -> str:
 
 
 def cells_of(columns: Sequence[str], values: Iterable[Any]) -> tuple[dict[str, Any], str]:
-    """Return a row's cells by name, and what is wrong with them: a name twice, with one value and another."""
+    """Return a row's cells by name, and what is wrong with them: a name twice with different values."""
     cells: dict[str, Any] = {}
     problem = ""
     for name, value in zip(columns, values, strict=False):
@@ -69,11 +69,11 @@ def cells_of(columns: Sequence[str], values: Iterable[Any]) -> tuple[dict[str, A
 
 
 def empty(value: object) -> bool:
-    """Tell whether a cell holds nothing."""
+    """Return whether a cell holds nothing."""
     return value is None or value == ""
 
 
 def has_evolutions(columns: Iterable[str]) -> bool:
-    """Tell whether a table of these columns can be one of evolutions."""
+    """Return whether a table of these columns can be one of evolutions."""
     found = set(columns)
     return "agent_id" in found and not found.isdisjoint(TIME_COLUMNS)

@@ -1,4 +1,4 @@
-"""What a file is, by how it begins; text and JSON may be compressed by gzip."""
+"""Determines a file's kind from its beginning; text and JSON may be gzipped."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TextIO
 
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 
 GZIP = b"\x1f\x8b"
 BEGINNING = 4096
-#: Characters that a cell, and a line, may have: some times what an event may.
+#: Maximum length of a cell, and of a line, in characters: several times that of an event.
 MOST_CHARACTERS = 16_000_000
-#: How the files begin that a reader of ours takes as they are.
+#: Beginnings of files that one of our readers accepts as they are.
 TAKEN = {b"SQLite format 3\0": "sqlite", b"PAR1": "parquet"}
-#: How others begin, what they are, and how what is in them can be had.
+#: Beginnings of other files, what they are, and how to get at their content.
 NAMED = {
     b"PK\x03\x04": ("a zip archive, or an Excel workbook", "unpack it; of a workbook save the sheet as CSV"),
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an Excel workbook", "save its sheet as CSV"),
@@ -37,7 +37,7 @@ NAMED = {
     b"\x80\x04\x95": ("a Python pickle", "write its rows as CSV or Parquet"),
     b"\x80\x05\x95": ("a Python pickle", "write its rows as CSV or Parquet"),
 }
-#: What begins a text in an encoding other than UTF-8; the longer ones first.
+#: Byte order marks; the longer ones first.
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -46,29 +46,29 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 JSON_LIST = re.compile(r"\[\s*[{\]]")
-#: How the KPI engine's state begins, where it is one line.
+#: Beginning of the KPI engine's state, if it is on one line.
 STATE = re.compile(
     r'\s*\{\s*"(active_agents|retired_agents|evolution_history|population_stats|last_|expert_)'
 )
-#: What reading a file on can raise where it is cut or damaged.
+#: Errors that reading a truncated or damaged file can raise.
 DAMAGE = (OSError, EOFError, zlib.error, UnicodeError)
 
 
 def open_bytes(path: Path) -> BufferedReader | gzip.GzipFile:
-    """Open a file to read, decompressed where it is compressed by gzip. Raises `OSError`."""
+    """Open a file for reading, decompressed if it is gzipped. Raises `OSError`."""
     with path.open("rb") as file:
         compressed = file.read(len(GZIP)) == GZIP
     return gzip.open(path) if compressed else path.open("rb")
 
 
 def check_file(path: Path) -> None:
-    """Raise `SettingsError` where a path leads to what can't be read twice, `OSError` where to nothing."""
+    """Raise `SettingsError` if a path can't be read twice, `OSError` if there is nothing."""
     if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
         raise SettingsError(f"{path}: is a pipe or a device, and is read twice: write it to a file first")
 
 
 def beginning_of(path: Path) -> bytes:
-    """Return a file's first bytes, decompressed. Raises `SettingsError` where they can't be read."""
+    """Return a file's first bytes, decompressed. Raises `SettingsError` if they can't be read."""
     try:
         with open_bytes(path) as file:
             return file.read1(BEGINNING)
@@ -78,7 +78,7 @@ def beginning_of(path: Path) -> bytes:
 
 
 def kind_of(path: Path) -> str:
-    """Return which reader takes a file. Raises `SettingsError` where none does, with what it is."""
+    """Return which reader accepts a file. Raises `SettingsError`, with the file's kind, if none does."""
     start = beginning_of(path)
     if not start:
         raise SettingsError(f"{path}: is empty")
@@ -103,14 +103,14 @@ def kind_of(path: Path) -> str:
 
 
 def open_text(path: Path) -> TextIO:
-    """Open a text; what its encoding does not have comes through as what `cells.text` refuses."""
+    """Open a text; undecodable bytes become characters that `cells.text` refuses."""
     encoding = encoding_of(beginning_of(path))
     errors = "surrogateescape" if encoding.startswith("utf-8") else "surrogatepass"
     return io.TextIOWrapper(open_bytes(path), encoding, errors, newline="")
 
 
 def has_json_lines(path: Path) -> bool:
-    """Tell whether a text that begins as a JSON object has one in each line, by its first two."""
+    """Return whether a text that begins as a JSON object has one in each line, judging by its first two."""
     with open_text(path) as file:
         try:
             first = list(itertools.islice(filter(str.strip, file), 2))
@@ -122,7 +122,7 @@ def has_json_lines(path: Path) -> bool:
 
 
 def is_json(text: str) -> bool:
-    """Tell whether a text is JSON, whole; numbers too long to be read are."""
+    """Return whether a text is complete JSON; numbers too long to be read are accepted."""
     try:
         json.loads(text, parse_int=str)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""CSV files: evolutions of any recorder, the specification's tables, exports of ours."""
+"""CSV files: evolutions of any recorder, the specification's tables, our own exports."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from evometrics.deploy.history.columns import cells_of, has_evolutions, named
 from evometrics.deploy.history.contents import DAMAGE, MOST_CHARACTERS, open_text
 from evometrics.deploy.history.exported import texts_of
 from evometrics.deploy.history.sources import SourceRow, table_of
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 
 DELIMITERS = ",;\t|"
 #: ClickHouse's NULL, and MySQL's.
 NULL = r"\N"
-#: Of a line that can't be split, what the report shows.
+#: Number of characters of an unsplittable line that the report shows.
 SHOWN = 2000
-#: What ClickHouse writes in a text between tabs for what would end it, and for what can't be seen.
+#: ClickHouse's escapes, in tab-separated text, of delimiters and invisible characters.
 ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 UNCLOSED = ("unexpected end of data", "field larger than field limit")
 
 
 class Lines:
-    """A text file's lines, of which those that were taken since `begin` can be given back.
+    """A text file's lines; those taken since `begin` can be given back.
 
     Attributes:
         number: lines taken so far.
@@ -57,7 +57,7 @@ class Lines:
         return self.number + 1
 
     def give_back(self) -> None:
-        """Give back all lines of the row but its first."""
+        """Give back all lines of the row except its first."""
         self.again.extendleft(reversed(self.taken[1:]))
         self.number -= len(self.taken) - 1
         del self.taken[1:]
@@ -66,8 +66,8 @@ class Lines:
 class CsvSource:
     """A CSV file with a header, quotes as in RFC 4180, and commas, semicolons, tabs or bars between cells.
 
-    UTF-8, UTF-16 or UTF-32, also compressed by gzip. A line that can't be split is reported, and what follows
-    it is read from the next line on: a quote that is never closed costs the row that it is in.
+    UTF-8, UTF-16 or UTF-32, optionally gzipped. A line that can't be split is reported, and reading resumes
+    at the next line: a quote that is never closed costs only the row that it is in.
     """
 
     total: int | None = None
@@ -75,7 +75,7 @@ class CsvSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         csv.field_size_limit(MOST_CHARACTERS)
-        #: Columns whose texts are escaped as ClickHouse does it between tabs, where it quotes nothing.
+        #: Columns whose texts have ClickHouse's tab-separated escapes; it quotes nothing there.
         self.escaped: frozenset[str] = frozenset()
         self.delimiter, self.spaced, header = self.layout()
         self.columns = named(header)
@@ -86,10 +86,10 @@ class CsvSource:
         self.tables: tuple[str, ...] = (self.table.name,)
 
     def layout(self) -> tuple[str, bool, list[str]]:
-        """Return what is between cells, whether with a space behind it, and the header.
+        """Return the delimiter, whether a space follows it, and the header.
 
-        It is that with which the header is one of evolutions, or has most columns. Who puts a space behind
-        each comma of the header does so in the rows.
+        The layout chosen is the one with which the header is one of evolutions, or has most columns. A file
+        with a space after each comma of its header has it in the rows too.
         """
         try:
             with open_text(self.path) as file:
@@ -112,13 +112,13 @@ class CsvSource:
         return max(found, key=likelihood)
 
     def reader(self, lines: Lines, delimiter: str, spaced: bool) -> Iterator[list[str]]:
-        """Return what splits lines into cells."""
+        """Return a reader that splits lines into cells."""
         if self.escaped:
             return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, quotechar=None)
         return csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced, strict=True)
 
     def cells(self, values: list[str]) -> Iterator[str | None]:
-        """Yield a row's values as they were before they were written, None for NULL."""
+        """Yield a row's original values, None for NULL."""
         for name, value in zip(self.columns, values, strict=False):
             if value == NULL:
                 yield None
@@ -157,7 +157,7 @@ class CsvSource:
     def unsplit(
         self, place: dict[str, int | str], lines: Lines, problem: str, values: list[str] | None = None
     ) -> SourceRow:
-        """Return a row whose cells can't be told; what it has taken beyond its line is read again."""
+        """Return a row whose cells can't be determined; lines taken beyond its first are read again."""
         cells: dict[str, Any] = {"cells": values}
         if values is None or len(lines.taken) > 1:
             cells = {"text": lines.taken[0][:SHOWN]}
@@ -166,7 +166,7 @@ class CsvSource:
 
 
 def check_header(path: Path, columns: list[str]) -> None:
-    """Raise `SettingsError` where a header is no text, of a file that is none or has another encoding."""
+    """Raise `SettingsError` if a header is not text, as in a binary file or one in another encoding."""
     wrong = [name for name in columns if not name.isprintable()]
     if wrong and has_evolutions(columns):
         raise SettingsError(f"{path}: the column {wrong[0]!r:.100} is not UTF-8: save the file as UTF-8")
@@ -178,19 +178,19 @@ def check_header(path: Path, columns: list[str]) -> None:
 
 
 def unescaped(text: str) -> str:
-    """Return a text that ClickHouse has escaped."""
+    """Undo ClickHouse's escapes in a text."""
     return ESCAPE.sub(lambda found: ESCAPES.get(found[1], found[1]), text) if "\\" in text else text
 
 
 def likelihood(layout: tuple[str, bool, list[str]]) -> tuple[bool, int, int]:
-    """Return how likely a layout is the right one, as what compares."""
+    """Return a sort key for how likely a layout is the right one."""
     _, spaced, header = layout
     plain = not any(name.startswith(" ") for name in header)
     return has_evolutions(named(header)), len(header), 1 if spaced else 2 * plain
 
 
 def skip_to_header(lines: Lines) -> str:
-    """Skip empty lines, and the one with which Excel is told what is between cells; return what it tells."""
+    """Skip empty lines, and the line that tells Excel the delimiter; return that delimiter."""
     told = ""
     for line in lines:
         if line.lower().startswith("sep=") and len(line.strip("\r\n")) == 5:
@@ -203,7 +203,6 @@ def skip_to_header(lines: Lines) -> str:
 
 
 def reason_of(error: csv.Error) -> str:
-    """Return why a line can't be split."""
     if str(error).startswith(UNCLOSED):
         return "a quote that is opened in this line is not closed"
     return str(error)

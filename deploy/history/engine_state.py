@@ -1,8 +1,8 @@
-"""The KPI engine's `evolution_state.json`: what it keeps, and which events that gives.
+"""The KPI engine's `evolution_state.json`: its contents, and the events made from them.
 
 The engine writes one JSON object: `active_agents` and `retired_agents` by agent, `evolution_history` (its
-last 100), `population_stats`, `last_evolution_time`, and `expert_knowledge` (no history; left out). Times are
-Unix seconds.
+last 100), `population_stats`, `last_evolution_time`, and `expert_knowledge` (not history; left out). Times
+are Unix seconds.
 
 | what | becomes |
 |---|---|
@@ -12,10 +12,10 @@ Unix seconds.
 | `population_stats` | SystemEvent `population_stats` at `last_evolution_time` |
 | an entry of `evolution_history` | EvolutionCompleted |
 
-The history's entries are objects, or what Python prints of the engine's `EvolutionResult`, for the engine
-leaves their writing to `str`. They hold no time. An agent's `last_evolution` is when its last success ended,
-which places that entry; other entries without a time of their own are reported. Their improvements are gains
-by name, not KPIs, and go into the metadata.
+The history's entries are objects, or Python's printed form of the engine's `EvolutionResult`, because the
+engine serializes them with `str`. They hold no time. An agent's `last_evolution` is when its last success
+ended, which dates that entry; other entries without a time of their own are reported. Their improvements are
+gains by name, not KPIs, and go into the metadata.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from typing import Any
 
 from evometrics.deploy.history.contents import BEGINNING, DAMAGE, encoding_of, open_bytes
 from evometrics.deploy.history.sources import SourceRow
-from evometrics.producers.cells import bounded_int
-from evometrics.producers.metric_row import TIME_COLUMNS
-from evometrics.schemas.settings import SettingsError
+from evometrics.producers.events.cells import bounded_int
+from evometrics.producers.events.metric_row import TIME_COLUMNS
+from evometrics.schemas.service.settings import SettingsError
 
 AGENTS = ("active_agents", "retired_agents")
-#: What of an agent never changes while it lives, so that a later state gives the same event.
+#: Fields of an agent that never change while it lives, so that a later state gives the same event.
 LASTING = ("agent_type", "generation", "parent_id", "template_path")
 RETIREMENT = (
     "agent_type",
@@ -45,7 +45,7 @@ RETIREMENT = (
     "successor_id",
     "distilled_knowledge",
 )
-#: How Python prints an enumeration's member.
+#: Python's printed form of an enumeration's member.
 MEMBER = re.compile(r"<\w+\.\w+: ('[^'\\]*')>")
 NO_TIME = (
     "has no time: the engine keeps none in its history, and only an agent's last success can be placed, "
@@ -63,7 +63,7 @@ class EngineState:
         try:
             with open_bytes(path) as file:
                 raw = file.read()
-            # A number of thousands of digits, which Python refuses to read, costs its row alone.
+            # A number of thousands of digits, which Python refuses to read, costs only its row.
             text = raw.decode(encoding_of(raw[:BEGINNING]), "surrogateescape")
             state = json.loads(text, parse_int=bounded_int)
         except (*DAMAGE, ValueError, RecursionError) as error:
@@ -76,7 +76,7 @@ class EngineState:
         self.state = state
 
     def rows(self) -> Iterator[SourceRow]:
-        """Yield what the state tells, section by section."""
+        """Yield the state's rows, section by section."""
         for section in AGENTS:
             found = self.state.get(section)
             if not isinstance(found, Mapping):
@@ -110,12 +110,12 @@ class EngineState:
 
 
 def broken(table: str, path: str, found: object, reason: str) -> SourceRow:
-    """Return what can't be read."""
+    """Return a row for something that can't be read."""
     return SourceRow("system_event", table, {"path": path}, {"value": found}, reason)
 
 
 def agent_rows(section: str, name: str, agent: object) -> Iterator[SourceRow]:
-    """Yield what an agent's entry tells: one row for the section it is in, and its last KPIs."""
+    """Yield the rows of an agent's entry: one for the section it is in, and its last KPIs."""
     path = f"{section}.{name}"
     if not isinstance(agent, Mapping):
         yield broken(section, path, agent, "is no object")
@@ -153,7 +153,7 @@ def history_rows(history: list[Any], last_evolutions: Mapping[str, Any]) -> Iter
 
 
 def entry_of(entry: object) -> dict[str, Any] | None:
-    """Return an entry's fields: of an object as they are, of a printed `EvolutionResult` as it says them."""
+    """Return an entry's fields: of an object as they are, of a printed `EvolutionResult` parsed."""
     if isinstance(entry, Mapping):
         return dict(entry)
     if not isinstance(entry, str):

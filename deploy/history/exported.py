@@ -1,8 +1,8 @@
-"""Tables of ours that ClickHouse has written to a file: which one it is, and each row's event, as it was.
+"""Our own tables, exported by ClickHouse to a file: which table it is, and each row's original event.
 
 `SELECT * FROM evolution_completed FORMAT CSVWithNames` (or Parquet), of any raw table or its `_rows`. Ids are
-kept, so what is there already is not published again. Derived tables are what the stream computes: only
-`evolution_metrics` is taken, as the evolutions that it is about.
+kept, so existing events are not published again. Derived tables are computed by the stream: only
+`evolution_metrics` is accepted, as the evolutions that its rows are about.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from evometrics.producers.cells import Cells, Unreadable, number, text
-from evometrics.schemas.catalog import released
+from evometrics.producers.events.cells import Cells, Unreadable, number, text
 from evometrics.schemas.events import EVENT_CLASSES, Event
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.rules.validation import TIME_FIELDS
+from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.topics import BY_RECORD, EVOLUTION_METRICS, RAW_TOPICS, Topic
-from evometrics.schemas.validation import TIME_FIELDS
+from evometrics.schemas.wire.catalog import released
 
 IDS = frozenset({"event_id", "source_event_id"})
-#: What is to be imported in the place of a table that can't be.
+#: What to import instead of a table that can't be imported.
 INSTEAD = {
     "kpi_delta": "the stream computes it: import kpi_snapshots",
     "success_rate": "the stream computes it: import evolution_completed",
@@ -29,9 +29,9 @@ INSTEAD = {
 
 
 def exported_table(path: Path, columns: Iterable[str]) -> Topic | None:
-    """Return whose table has these columns, None where none of ours has.
+    """Return the topic whose table has these columns; None if it is not one of our tables.
 
-    Raises `SettingsError` for one that no import can bring back.
+    Raises `SettingsError` for a table that no import can restore.
     """
     there = set(columns)
     matching = [
@@ -48,7 +48,7 @@ def exported_table(path: Path, columns: Iterable[str]) -> Topic | None:
 
 
 def exported_event(cls: type[Event]) -> Callable[[Mapping[str, Any], str], Event]:
-    """Return how a row of a record's table becomes its event, field by field."""
+    """Return the function that converts a row of a record's table to its event, field by field."""
     fields = dataclasses.fields(cls)
 
     def event(row: Mapping[str, Any], node_id: str) -> Event:
@@ -60,7 +60,7 @@ def exported_event(cls: type[Event]) -> Callable[[Mapping[str, Any], str], Event
             if value is not None:
                 values[field.name] = value
             elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-                # NULL in the table where it was not measured; in its event that is 0, and named.
+                # Unmeasured values are NULL in the table; in the event they are 0, and named.
                 if field.name not in cells.items("unmeasured"):
                     raise Unreadable(f"{field.name}: is missing")
                 values[field.name] = 0.0
@@ -70,14 +70,14 @@ def exported_event(cls: type[Event]) -> Callable[[Mapping[str, Any], str], Event
 
 
 def cell(cells: Cells, name: str, kind: str) -> Any:
-    """Return a field's value by its type; None where the cell holds none."""
+    """Return a field's value by its type; None if the cell holds none."""
     if name in IDS:
         return cells.identity(name)
     if name in TIME_FIELDS:
         return cells.moment(name)
     match kind:
         case "str":
-            # An empty text is one, where other files have nothing.
+            # An empty text is a value here; in other files it means nothing.
             return "" if cells.row.get(name) == "" else cells.text(name)
         case "bool":
             return cells.flag(name)
@@ -97,14 +97,14 @@ READERS: Mapping[str, Callable[[Cells, str], Any]] = {
     "int": Cells.whole,
     "float": Cells.number,
 }
-#: By record, the tables that are read field by field.
+#: Converters, by record, of the tables that are read field by field.
 EXPORTED = {topic.record: exported_event(EVENT_CLASSES[topic.record]) for topic in RAW_TOPICS}
-#: The one derived table whose rows are taken, as evolutions.
+#: The one derived table whose rows are accepted, as evolutions.
 AS_EVOLUTIONS = EVOLUTION_METRICS
 
 
 def texts_of(record: str) -> frozenset[str]:
-    """Return the columns of a record's table that hold one text, and neither list nor map."""
+    """Return the columns of a record's table that hold a single text, neither list nor map."""
     return frozenset(
         field.name
         for field in dataclasses.fields(EVENT_CLASSES[record])

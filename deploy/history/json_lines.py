@@ -10,19 +10,19 @@ from typing import Any
 from evometrics.deploy.history.columns import cells_of, named
 from evometrics.deploy.history.contents import DAMAGE, MOST_CHARACTERS, open_text
 from evometrics.deploy.history.sources import SourceRow, table_of
-from evometrics.producers.cells import bounded_int
-from evometrics.schemas.settings import SettingsError
+from evometrics.producers.events.cells import bounded_int
+from evometrics.schemas.service.settings import SettingsError
 
-#: Lines by whose names it is told what the rows are: a recorder may leave out what a row has not.
+#: Lines whose names decide the kind of the rows: a recorder may omit fields that a row lacks.
 LOOKED_AT = 1000
-#: Of a line that is no object, what the report shows.
+#: Number of characters shown in the report of a line that is not an object.
 SHOWN = 2000
 
 
 class JsonLinesSource:
-    """A file with a JSON object in each line, in UTF-8, UTF-16 or UTF-32, also compressed by gzip.
+    """A file with a JSON object in each line, in UTF-8, UTF-16 or UTF-32, optionally gzipped.
 
-    A line that is none is reported, and the next one is read.
+    A line that is not an object is reported, and the next one is read.
     """
 
     total: int | None = None
@@ -44,7 +44,7 @@ class JsonLinesSource:
         self.tables: tuple[str, ...] = (self.table.name,)
 
     def lines(self) -> Iterator[tuple[str, dict[str, Any] | Exception]]:
-        """Yield each line, and the object that it is or why it is none; blank lines too."""
+        """Yield each line, and its object or the error; blank lines too."""
         with open_text(self.path) as file:
             while True:
                 try:
@@ -55,7 +55,7 @@ class JsonLinesSource:
                 if not line:
                     return
                 try:
-                    # A number of thousands of digits, which Python refuses to read, costs its row alone.
+                    # A number of thousands of digits, which Python refuses to read, costs only its row.
                     found = json.loads(line, parse_int=bounded_int) if line.strip() else {}
                 except (ValueError, RecursionError) as error:
                     yield line, ValueError(f"is no JSON: {error}")

@@ -1,8 +1,8 @@
-"""Which events ClickHouse has already.
+"""Finds the events that ClickHouse has already.
 
-Asked are the raw table, which keeps events for 90 days after they were stored, and what was computed from
-them, which is kept for two years. A snapshot that the stream makes of an evolution's event is there where
-that event is: it may be on its way still.
+The queries go to the raw table, which keeps events for 90 days after they were stored, and to the table
+computed from it, which is kept for two years. A snapshot that the stream makes of an evolution's event counts
+as present if that event is: it may still be in flight.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from evometrics.schemas.topics import (
     KPI_DELTAS,
     KPI_SNAPSHOTS,
 )
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire.framing import WireFormat
 
 WIRE = WireFormat()
-#: Microseconds by which an evolution may seem to have begun after its end.
+#: Microseconds by which an evolution may appear to have begun after its end.
 CLOCKS_APART = 86_400_000_000
 
-#: Where, beside its own table, a topic's event leaves its id: table and column.
+#: Besides its own table, where a topic's event leaves its id: table and column.
 COMPUTED_FROM: Mapping[str, tuple[str, str]] = {
     EVOLUTION_COMPLETED.name: (EVOLUTION_METRICS.table, "source_event_id"),
     KPI_SNAPSHOTS.name: (KPI_DELTAS.table, "snapshot_event_id"),
@@ -35,7 +35,7 @@ COMPUTED_FROM: Mapping[str, tuple[str, str]] = {
 
 
 async def known_ids(client: AsyncClient, events: Sequence[Staged]) -> set[str]:
-    """Return the ids of the events that are in ClickHouse; at most some thousand events at once.
+    """Return the ids of the events that are in ClickHouse; at most some thousand events per call.
 
     Raises as the client does.
     """
@@ -61,7 +61,7 @@ async def made_by_the_stream(client: AsyncClient, snapshots: Sequence[Staged]) -
             sources[snapshot.event_id] = event.source_event_id
     if not sources:
         return set()
-    # A snapshot has the time of its event, or that at which the evolution of its event began.
+    # A snapshot has the time of its event, or that at which its event's evolution began.
     since = min(snapshot.at for snapshot in snapshots if snapshot.event_id in sources) - CLOCKS_APART
     there: set[str] = set()
     for topic in (EVOLUTION_COMPLETED, EVOLUTION_STARTED):
@@ -75,7 +75,7 @@ async def made_by_the_stream(client: AsyncClient, snapshots: Sequence[Staged]) -
 
 
 async def ids_in(client: AsyncClient, table: str, column: str, events: Sequence[Staged]) -> set[str]:
-    """Return the ids of events that a table has in a column; its rows have the events' times."""
+    """Return the ids of events that are in a column of a table; its rows have the events' times."""
     ids = listed(event.event_id for event in events)
     first, last = min(event.at for event in events), max(event.at for event in events)
     result = await client.query(
@@ -87,5 +87,5 @@ async def ids_in(client: AsyncClient, table: str, column: str, events: Sequence[
 
 
 def listed(ids: Iterable[str]) -> str:
-    """Return ids as SQL lists them."""
+    """Return ids as an SQL list."""
     return ", ".join(f"'{each}'" for each in ids)

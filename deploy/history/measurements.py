@@ -1,8 +1,8 @@
 """From rows of KPI snapshots and system events to their events. Pure.
 
-A row that has an `event_id` keeps it. Otherwise ids are derived from all that makes a row what it is: a
+A row that has an `event_id` keeps it. Otherwise ids are derived from everything that identifies a row: a
 snapshot's from agent, time and values, a system event's from node, time, type, agent and data. Two rows that
-are equal in all of that are one event.
+are equal in all of these are one event.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from evometrics.producers.cells import Cells, Unreadable, as_text, loads, number, text
+from evometrics.producers.events.cells import Cells, Unreadable, as_text, loads, number, text
 from evometrics.schemas.events import KpiSnapshot, SystemEvent
 from evometrics.schemas.ids import derived_id
-from evometrics.schemas.kpis import KPI_NAMES
+from evometrics.schemas.kpis.performance import KPI_NAMES
 
-#: Columns that have a snapshot's time.
+#: Columns that may hold a snapshot's time.
 SNAPSHOT_TIMES = ("timestamp", "occurred_at", "last_updated")
-#: Columns that number the rows.
+#: Columns of row numbers.
 ROW_NUMBERS = ("id", "__index_level_0__")
 NUMBER_COLUMNS = (*KPI_NAMES, "overall_performance", "confidence_interval")
 
@@ -27,7 +27,7 @@ NUMBER_COLUMNS = (*KPI_NAMES, "overall_performance", "confidence_interval")
 def kpi_snapshot(row: Mapping[str, Any], node_id: str) -> KpiSnapshot:
     """Return a snapshot's event. Raises `Unreadable`.
 
-    A column that is no standard KPI goes into `extra` where it holds a number, else into `metadata`.
+    A column that is not a standard KPI goes into `extra` if it holds a number, else into `metadata`.
     """
     cells = Cells(row)
     agent, at = cells.text("agent_id"), cells.moment(*SNAPSHOT_TIMES)
@@ -67,7 +67,7 @@ def kpi_snapshot(row: Mapping[str, Any], node_id: str) -> KpiSnapshot:
 
 
 def is_number(value: object) -> bool:
-    """Tell whether a cell is meant as a number: it is one, or a text of one."""
+    """Return whether a cell is a number, or the text of one."""
     if isinstance(value, str):
         try:
             float(value)

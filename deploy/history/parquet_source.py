@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 
 from evometrics.deploy.history.columns import cells_of, named
 from evometrics.deploy.history.sources import SourceRow, table_of
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 
 BATCH_ROWS = 2000
 UUID_BYTES = 16
-#: Microseconds in a timestamp's unit; the other way round for nanoseconds, which Python's times do not have.
+#: Microseconds per unit of a timestamp; nanoseconds, which Python's times lack, are divided instead.
 MICROS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 NANOS = 1_000
 
 
 class NoValue(NamedTuple):
-    """Stands for a cell that Python has no value for."""
+    """Stands for a cell that has no Python value."""
 
     reason: str
 
@@ -29,8 +29,8 @@ class NoValue(NamedTuple):
 class ParquetSource:
     """A Parquet file; KPI maps may be maps, structs or JSON.
 
-    A cell that is not a number (NaN) counts as missing: it is what pandas writes for one. Of a row group that
-    can't be read on, a row says so, and the next one is read.
+    A NaN counts as a missing cell: it is what pandas writes for one. If a row group can't be read to its end,
+    a row reports it, and the next group is read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,7 +68,6 @@ class ParquetSource:
                 yield self.table.row(place, {}, f"rows {number + 1} to {before} can't be read: {error}")
 
     def row(self, number: int, values: tuple[Any, ...]) -> SourceRow:
-        """Return one row."""
         wrong = [
             f"{name}: {value.reason}"
             for name, value in zip(self.columns, values, strict=True)
@@ -80,7 +79,7 @@ class ParquetSource:
 
 
 def values_of(column: Any) -> list[Any]:
-    """Return a column's cells as Python has them; `NoValue` for one that it has no value for."""
+    """Return a column's cells as Python values; `NoValue` for cells that have none."""
     import pyarrow as pa
 
     kind = column.type
@@ -99,7 +98,7 @@ def values_of(column: Any) -> list[Any]:
 
 
 def value_of(scalar: Any) -> Any:
-    """Return one cell; which of a column's can't be had is told by trying each."""
+    """Return one cell; trying each shows which of a column's cells have no value."""
     try:
         return plain(scalar.as_py())
     except (ValueError, OverflowError, TypeError) as error:
@@ -107,7 +106,7 @@ def value_of(scalar: Any) -> Any:
 
 
 def moment(value: int | None, kind: Any) -> datetime | str | None:
-    """Return a timestamp; as a text, which is none that an event can have, where Python's times end."""
+    """Return a timestamp; as a text, which no event accepts, if it is beyond Python's times."""
     if value is None:
         return None
     micros = value // NANOS if kind.unit == "ns" else value * MICROS[kind.unit]
@@ -119,7 +118,7 @@ def moment(value: int | None, kind: Any) -> datetime | str | None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value without NaN, and text in the place of bytes: older writers mark no text as such."""
+    """Return a value without NaN, and with text instead of bytes: older writers do not mark text as such."""
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, bytes):
@@ -132,6 +131,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(plain(item) for item in value)
     if isinstance(value, list):
-        # A missing number in a list is none that can be left out: it would move the others.
+        # A missing number in a list must not be left out: that would move the others.
         return [item if isinstance(item, float) else plain(item) for item in value]
     return value

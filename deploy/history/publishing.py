@@ -1,22 +1,22 @@
-"""From the staging area to Kafka: what is not there yet, in the order of time.
+"""From the staging area to Kafka: publishes the events that are not there yet, in the order of time.
 
 Why importing twice changes nothing. The tables know an event by its id, but the stream, which counts success
 rates, remembers only each node's last 4,096 ids: an old event that is published again would count again. So
-nothing is published that ClickHouse has, or Kafka:
+nothing is published that ClickHouse or Kafka has already:
 
-1. No other import runs, and nothing that a killed one has sent is still on its way (`alone`).
-2. Then the sink is waited for until it has stored all that the raw topics held at that moment.
-3. Then each event's id is looked up in ClickHouse (`known`), and published where it is not found.
+1. No other import is running, and nothing that a killed one has sent is still in flight (`alone`).
+2. Then it waits until the sink has stored everything that the raw topics held at that moment.
+3. Then each event's id is looked up in ClickHouse (`known`), and published if it is not found.
 
 Within a run an event is published once: staging has each id once, and an idempotent producer's repeats are
 dropped by the broker. At most `UNANSWERED` chunks wait for their acknowledgement.
 
 What this does not cover: a process that was suspended, or cut off from the broker, for over
-`alone.SESSION_SECONDS`, while another import took its place, may still send what it has in hand before it
-notices and ends: at most `UNANSWERED * CHUNK` events, of which the stream knows those that are among the last
+`alone.SESSION_SECONDS`, while another import took its place, may still send what it holds before it notices
+and ends: at most `UNANSWERED * CHUNK` events, of which the stream recognises those that are among the last
 4,096 of their node. An event of which ClickHouse has kept nothing (system events after 90 days, others after
-two years) is published again. A history file of a collector of ours has the ids under which its events were,
-or would have been, published; evolutions that another recorder wrote down beside it have other ids.
+two years) is published again. A collector's history file has the ids under which its events were, or would
+have been, published; evolutions that another recorder wrote down beside it have other ids.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.deploy.history.alone import Alone
 from evometrics.deploy.history.known import known_ids
-from evometrics.deploy.history.report import Counts
+from evometrics.deploy.history.report import TableCounts
 from evometrics.deploy.history.sources import STRATEGIES
 from evometrics.deploy.history.staging import Staged, Staging
-from evometrics.producers.framing import Framing
-from evometrics.producers.row import Row
+from evometrics.producers.outbox.row import Row
+from evometrics.producers.publisher.framing import Framing
 
-#: Events that are looked up and handed to the producer together, at most; and bytes of them.
+#: Limit of the events that are looked up and handed to the producer together; and of their bytes.
 CHUNK = 2000
 CHUNK_BYTES = 16_000_000
 UNANSWERED = 2
 BATCH_BYTES = 262_144
 
 
-class Publisher:
-    """Publishes what is staged and counts what became of it, in the counts of the tables."""
+class HistoryPublisher:
+    """Publishes staged events and counts the results, in the counts of the tables."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Publisher:
         client: AsyncClient,
         framing: Framing,
         alone: Alone,
-        counts: dict[str, Counts],
+        counts: dict[str, TableCounts],
     ) -> None:
         self.producer = producer
         self.client = client
@@ -62,10 +62,10 @@ class Publisher:
         self.counts = counts
 
     async def publish(self, staging: Staging, advance: Callable[[int], object]) -> None:
-        """Publish what is missing; `advance` hears of each part's number once it is there.
+        """Publish what is missing; `advance` is called with each part's number of events once it is there.
 
-        Raises `KafkaError`, `NotAlone`, or as ClickHouse's client does. What was acknowledged until then is
-        counted, and a next run finds it.
+        Raises `KafkaError`, `NotAlone`, or as ClickHouse's client does. Events acknowledged until then are
+        counted, and found by the next run.
         """
         waiting: deque[tuple[asyncio.Future[Any], list[Staged]]] = deque()
         try:
@@ -85,7 +85,7 @@ class Publisher:
                 answers.cancel()
 
     async def send(self, event: Staged) -> asyncio.Future[Any]:
-        """Hand an event over to the producer; the future is the broker's answer."""
+        """Hand an event to the producer; return a future of the broker's answer."""
         row = Row(0, event.topic, event.key, event.value)
         await self.framing.learn(row)
         answer: asyncio.Future[Any] = await self.producer.send(
@@ -96,13 +96,13 @@ class Publisher:
     async def answered(
         self, answers: asyncio.Future[Any], events: list[Staged], advance: Callable[[int], object]
     ) -> None:
-        """Wait until the broker has some events, and count them."""
+        """Wait until the broker has acknowledged some events, and count them."""
         await answers
         self.count(events, imported=True)
         advance(len(events))
 
     def count(self, events: Sequence[Staged], *, imported: bool) -> None:
-        """Move events, and the strategies in them, to where they are counted now."""
+        """Move events, and the strategies in them, to the count where they belong now."""
         for event in events:
             for table in (event.table, STRATEGIES) if event.strategy else (event.table,):
                 counts = self.counts[table]

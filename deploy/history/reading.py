@@ -1,6 +1,6 @@
-"""From a source to the staging area: rows are converted, validated as recorded events are, and encoded.
+"""From a source to the staging area: rows are converted, validated like recorded events, and encoded.
 
-No server is asked. Rows that give no event go to the report, and everything else goes on.
+No server is asked. Rows that give no event go to the report, and reading continues.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from evometrics.deploy.history.columns import empty
-from evometrics.deploy.history.report import Counts, Report
-from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, STRATEGY, Source, SourceRow
+from evometrics.deploy.history.report import Report, TableCounts
+from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, STRATEGY, HistoryFile, SourceRow
 from evometrics.deploy.history.staging import SameIdOtherValues, Staging
-from evometrics.producers.cells import Cells, Unreadable
-from evometrics.producers.encoder import Encoder
-from evometrics.producers.left_out import LeftOut
-from evometrics.schemas.validation import InvalidEvent
+from evometrics.producers.events.cells import Cells, Unreadable
+from evometrics.producers.events.encoder import Encoder
+from evometrics.producers.events.left_out import LeftOut
+from evometrics.schemas.rules.validation import InvalidEvent
 
-#: What a row's cells can raise: refused by name, or a number or text that no event can hold.
+#: Errors caused by a row's cells: a refusal by name, or a number or text that no event can hold.
 ROW_ERRORS = (Unreadable, InvalidEvent, SameIdOtherValues, OverflowError, UnicodeError, RecursionError)
 NO_EVOLUTION = "no evolution that could be read has its evolution_id"
 SUPERSEDED = "a later row has the same evolution_id; of an evolution's strategies the last one is kept"
@@ -27,18 +27,18 @@ class Reader:
     """Reads one source.
 
     Attributes:
-        counts: what came of the rows, by table.
+        counts: the results, by table.
     """
 
-    def __init__(self, source: Source, node_id: str, staging: Staging, report: Report) -> None:
+    def __init__(self, source: HistoryFile, node_id: str, staging: Staging, report: Report) -> None:
         self.source = source
         self.encoder = Encoder(node_id)
         self.staging = staging
         self.report = report
-        self.counts = {table: Counts() for table in source.tables}
+        self.counts = {table: TableCounts() for table in source.tables}
 
     def read(self) -> Iterator[None]:
-        """Read all rows, one for each step. Raises `SettingsError` where the report can't be written."""
+        """Read all rows, one per step. Raises `SettingsError` if the report can't be written."""
         for row in self.source.rows():
             self.counts[row.table].read += 1
             try:
@@ -94,18 +94,16 @@ class Reader:
             self.reject(earlier, SUPERSEDED)
 
     def reject(self, row: SourceRow, reason: str) -> None:
-        """Report a row."""
         self.counts[row.table].rejected += 1
         self.report.add(row, reason)
 
 
 def with_strategy(cells: Any, strategy: dict[str, Any]) -> dict[str, Any]:
-    """Return an evolution's cells with those of its strategy; where both say something, the evolution's."""
+    """Return an evolution's cells merged with its strategy's; its own values take precedence."""
     return strategy | {name: value for name, value in cells.items() if not empty(value)}
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a row was rejected."""
     if isinstance(error, InvalidEvent):
         return f"{error.field}: {error.reason}"
     if isinstance(error, OverflowError):

@@ -1,13 +1,13 @@
-"""From a history of ours to the events in it: they are there as they were recorded."""
+"""The events in one of our own histories, exactly as they were recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from evometrics.producers.cells import Unreadable
+from evometrics.producers.events.cells import Unreadable
 from evometrics.schemas.events import Event
-from evometrics.schemas.wire import UnreadableMessage, WireFormat
+from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 
 WIRE = WireFormat()
 

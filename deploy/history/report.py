@@ -1,4 +1,4 @@
-"""What came of an import: counts per table, and a report of the rows that were not taken."""
+"""The result of an import: counts per table, and a report of the rejected rows."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from evometrics.deploy.history.sources import SourceRow
-from evometrics.producers.left_out import said
-from evometrics.schemas.settings import SettingsError
+from evometrics.producers.events.left_out import said
+from evometrics.schemas.service.settings import SettingsError
 
-#: What each line of a report has.
+#: The fields of each line of a report.
 FIELDS = {"source", "table", "reason", "row"}
 BEGINNING = b'{"source": '
 MOST_CHARACTERS = 1_000_000
-#: Bytes of a line, at most: a CSV file's largest cell, each character of which may be written as an escape.
+#: Maximum length of a line in bytes: a CSV file's largest cell, each character of which may be escaped.
 LONGEST_LINE = 100_000_000
 
 
 @dataclass(slots=True)
-class Counts:
-    """What came of one table's rows; each row read is in one of the others.
+class TableCounts:
+    """The results of one table's rows; each row read is in one of the others.
 
     Attributes:
         to_import: not published yet; after a dry run those that would be, unless they are there already.
@@ -45,14 +45,14 @@ class Counts:
 class Report:
     """A file with one JSON line for each rejected row: source, table, place, reason, and the row.
 
-    Written beside its place and put there when all rows are read, also where reading ended early; where
-    nothing was rejected there is no file, and an earlier report is gone. What is no report of ours is never
-    replaced, nor deleted; a device or a pipe is written to. Use it as a context manager.
+    It is written beside its destination and moved there when all rows are read, even if reading ended early;
+    if nothing was rejected there is no file, and an earlier report is deleted. Other files are never replaced
+    or deleted; a device or a pipe is written to. Use it as a context manager.
     """
 
     def __init__(self, path: Path, source: Path) -> None:
-        """Raises `SettingsError` where something else has the name."""
-        #: A link stays one: what it leads to is written. What is no file (/dev/stdout) has this name alone.
+        """Raises `SettingsError` if the name is taken by something else."""
+        #: A link stays one: its target is written. Anything but a file (/dev/stdout) has only this name.
         self.path = path if path.exists() and not path.is_file() else path.resolve()
         self.source = str(source)
         self.file: TextIO | None = None
@@ -81,7 +81,7 @@ class Report:
             raise self.cant_be_written(failure) from None
 
     def add(self, row: SourceRow, reason: str) -> None:
-        """Write one row. Raises `SettingsError` where the report can't be written."""
+        """Write one row. Raises `SettingsError` if the report can't be written."""
         about: dict[str, Any] = {"source": self.source, "table": row.table, **row.place}
         about["reason"] = reason.encode(errors="replace").decode()
         line = f'{json.dumps(about)[:-1]}, "row": {cells_json(row.cells)}}}\n'
@@ -94,7 +94,7 @@ class Report:
         self.rejected += 1
 
     def open(self) -> TextIO:
-        """Open the file to write: beside the report's place, or what is no ordinary file itself."""
+        """Open the file to write: beside the report's destination, or the device or pipe itself."""
         if self.path.exists() and not self.path.is_file():
             return self.path.open("w", encoding="utf-8")
         number, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name[:100]}.")
@@ -113,7 +113,7 @@ class Report:
 
 
 def check_place(named: Path, path: Path, source: Path) -> None:
-    """Raise `SettingsError` where a report's place is taken by something else."""
+    """Raise `SettingsError` if a report's path is taken by something else."""
     if path == source.resolve() or (path.exists() and source.exists() and path.samefile(source)):
         raise SettingsError(f"--report {named}: is the file to import; name another")
     if path.is_dir():
@@ -123,7 +123,7 @@ def check_place(named: Path, path: Path, source: Path) -> None:
 
 
 def is_report(path: Path) -> bool:
-    """Tell whether a file is a report of ours, or empty."""
+    """Return whether a file is one of our reports, or empty."""
     try:
         with path.open("rb") as file:
             line = file.readline(LONGEST_LINE) if file.peek(1).startswith(BEGINNING) else file.read(1)
@@ -134,7 +134,7 @@ def is_report(path: Path) -> bool:
 
 
 def cells_json(cells: Mapping[str, Any]) -> str:
-    """Return a row's cells as JSON, or as JSON of their text where it has no form for one of them."""
+    """Return a row's cells as JSON, or as JSON of their text if one of them has no JSON form."""
     try:
         return json.dumps(cells, default=shown, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
@@ -142,5 +142,5 @@ def cells_json(cells: Mapping[str, Any]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a cell that JSON has no form for: bytes as hex, times as ISO 8601."""
+    """Return a cell without a JSON form as text: bytes as hex, times as ISO 8601."""
     return value.hex() if isinstance(value, bytes) else str(value)

@@ -1,4 +1,4 @@
-"""`evometrics import FILE`: read it, report what can't be taken, publish what is not there yet."""
+"""`evometrics import FILE`: reads it, reports rows it can't accept, publishes the missing events."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from evometrics.deploy.drain import drain_stage
+from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
+from evometrics.deploy.console.tables import QueryResult, table
+from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.history.alone import Alone
 from evometrics.deploy.history.contents import check_file, kind_of
 from evometrics.deploy.history.csv_source import CsvSource
 from evometrics.deploy.history.engine_state import EngineState
 from evometrics.deploy.history.json_lines import JsonLinesSource
 from evometrics.deploy.history.parquet_source import ParquetSource
-from evometrics.deploy.history.publishing import BATCH_BYTES, Publisher
+from evometrics.deploy.history.publishing import BATCH_BYTES, HistoryPublisher
 from evometrics.deploy.history.reading import Reader
-from evometrics.deploy.history.report import Counts, Report
-from evometrics.deploy.history.sources import Source
+from evometrics.deploy.history.report import Report, TableCounts
+from evometrics.deploy.history.sources import HistoryFile
 from evometrics.deploy.history.sqlite import sqlite_source
 from evometrics.deploy.history.staging import Staging
-from evometrics.deploy.options import clickhouse_settings, config_file, kafka_settings
-from evometrics.deploy.tables import Found, table
-from evometrics.producers.framing import Framing
-from evometrics.producers.kafka_session import check_topics, close, new_producer
-from evometrics.schemas.group_offsets import AIOKafkaAdminClient
-from evometrics.schemas.registry import RegistryClient
-from evometrics.schemas.settings import KafkaSettings, SettingsError, read_settings
+from evometrics.deploy.pipeline.drain import drain_stage
+from evometrics.producers.publisher.framing import Framing
+from evometrics.producers.publisher.session import check_topics, close, new_producer
+from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient
+from evometrics.schemas.rules.validation import NAME_CHARACTERS
+from evometrics.schemas.service.settings import KafkaSettings, SettingsError, read_settings
 from evometrics.schemas.topics import RAW_TOPICS
-from evometrics.schemas.validation import NAME_CHARACTERS
-from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.schemas.wire.registry import RegistryClient
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 
-READERS: dict[str, Callable[[Path], Source]] = {
+READERS: dict[str, Callable[[Path], HistoryFile]] = {
     "sqlite": sqlite_source,
     "state": EngineState,
     "csv": CsvSource,
@@ -48,8 +49,8 @@ READERS: dict[str, Callable[[Path], Source]] = {
 ROWS_AT_ONCE = 500
 
 
-def opened(path: Path, kind: str | None) -> Source:
-    """Return a file's source. Raises `SettingsError` where there is none or it is not what it should be."""
+def opened(path: Path, kind: str | None) -> HistoryFile:
+    """Return a file's source. Raises `SettingsError` if there is no file or it is of another kind."""
     try:
         check_file(path)
         return READERS[kind or kind_of(path)](path)
@@ -58,12 +59,12 @@ def opened(path: Path, kind: str | None) -> Source:
 
 
 def report_path(path: Path, given: Path | None) -> Path:
-    """Return where the rows go that are not taken."""
+    """Return the path of the report of rejected rows."""
     return given or path.with_name(f"{path.name}.rejected.jsonl")
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Import a file; return 0 where all its rows were taken, 1 where some are in the report."""
+    """Import a file; return 0 if all its rows were accepted, 1 if some are in the report."""
     path: Path = args.file
     if not args.node_id or len(args.node_id) > NAME_CHARACTERS:
         raise SettingsError(f"--node-id: give a name of 1 to {NAME_CHARACTERS} characters")
@@ -88,11 +89,11 @@ async def run(args: argparse.Namespace) -> int:
                 show(args, reader.counts, report)
                 raise
     show(args, reader.counts, report)
-    return 1 if report.rejected else 0
+    return ExitCode.FAILED if report.rejected else ExitCode.DONE
 
 
 async def publish(
-    counts: dict[str, Counts],
+    counts: dict[str, TableCounts],
     staging: Staging,
     kafka: KafkaSettings,
     clickhouse: ClickHouseSettings,
@@ -109,7 +110,7 @@ async def publish(
         await check_topics(producer)
         async with Alone(kafka) as alone:
             await stored(kafka, sink_group, deadline)
-            await Publisher(producer, client, framing, alone, counts).publish(staging, advance)
+            await HistoryPublisher(producer, client, framing, alone, counts).publish(staging, advance)
     except CLICKHOUSE_ERRORS as error:
         if isinstance(error, OSError):
             raise
@@ -129,17 +130,16 @@ async def stored(kafka: KafkaSettings, sink_group: str, deadline: float) -> None
         await admin.close()
 
 
-def show(args: argparse.Namespace, counts: dict[str, Counts], report: Report) -> None:
-    """Print what came of the rows."""
+def show(args: argparse.Namespace, counts: dict[str, TableCounts], report: Report) -> None:
     where = str(report.path) if report.rejected else None
     if args.json:
         tables = {name: dataclasses.asdict(found) for name, found in counts.items()}
         about = {"source": str(args.file), "dry_run": args.dry_run, "tables": tables, "report": where}
         print(json.dumps(about), flush=True)
         return
-    columns = ["table", *(field.name for field in dataclasses.fields(Counts))]
+    columns = ["table", *(field.name for field in dataclasses.fields(TableCounts))]
     rows = [(name, *dataclasses.astuple(found)) for name, found in counts.items()]
-    print(table(Found(columns, rows)), flush=True)
+    print(table(QueryResult(columns, rows)), flush=True)
     if args.dry_run:
         print("dry run: nothing was published, and no server was asked what is there already")
     if where:

@@ -1,4 +1,4 @@
-"""The files that history can be in, and what a reader of one gives."""
+"""The kinds of history files, and the rows that their readers yield."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from evometrics.deploy.history.columns import KPI_COLUMNS, has_evolutions
 from evometrics.deploy.history.exported import AS_EVOLUTIONS, EXPORTED, exported_table
 from evometrics.deploy.history.measurements import SNAPSHOT_TIMES, kpi_snapshot, system_event
 from evometrics.deploy.history.recorded import recorded_event
-from evometrics.producers.metric_row import TIME_COLUMNS, evolution_completed
+from evometrics.producers.events.metric_row import TIME_COLUMNS, evolution_completed
 from evometrics.schemas.events import Event
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 
 STRATEGY = "strategy"
-#: How a row becomes an event, by its kind; a strategy becomes a part of its evolution's.
+#: Conversion of a row to an event, by its kind; a strategy becomes a part of its evolution's event.
 CONVERSIONS: Mapping[str, Callable[[Mapping[str, Any], str], Event]] = {
     "evolution": evolution_completed,
     "snapshot": kpi_snapshot,
@@ -24,7 +24,7 @@ CONVERSIONS: Mapping[str, Callable[[Mapping[str, Any], str], Event]] = {
     "event": recorded_event,
     **{f"exported {record}": conversion for record, conversion in EXPORTED.items()},
 }
-#: The tables that rows of CSV, JSON lines or Parquet are counted under, if it is no export of ours.
+#: The tables under which rows of CSV, JSON lines or Parquet are counted, except our own exports.
 EVOLUTIONS, SNAPSHOTS, EVENTS = "evolutions", "kpi_snapshots", "system_events"
 #: The table whose rows become a part of an evolution's event.
 STRATEGIES = "evolution_strategies"
@@ -32,14 +32,14 @@ STRATEGIES = "evolution_strategies"
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One row as a file has it.
+    """One row of a file.
 
     Attributes:
         kind: a key of `CONVERSIONS`, or `STRATEGY`.
-        table: what it is counted and reported under.
+        table: the name it is counted and reported under.
         place: where it is, by one name: `line` (CSV, JSON lines), `number` (Parquet, and SQLite tables that
             have no rowid), `rowid` (SQLite) or `path` (JSON).
-        problem: why its cells can't be told; empty where they can.
+        problem: why its cells can't be determined; empty if they can.
     """
 
     kind: str
@@ -49,12 +49,12 @@ class SourceRow:
     problem: str = ""
 
 
-class Source(Protocol):
-    """A file of history. Making one raises `SettingsError` where the file is none of its kind.
+class HistoryFile(Protocol):
+    """A history file. Its constructor raises `SettingsError` if the file is not of its kind.
 
     Attributes:
         tables: every table that `rows` may name, in the order in which they are shown.
-        total: how many rows there are; None where only reading tells.
+        total: number of rows; None if it is unknown before reading.
     """
 
     tables: tuple[str, ...]
@@ -63,18 +63,18 @@ class Source(Protocol):
     def rows(self) -> Iterator[SourceRow]:
         """Yield the rows in the file's order, an evolution's strategies before it; holds a few at a time.
 
-        Where the file is damaged, a row that says so stands for those that can't be read.
+        If the file is damaged, a row that says so stands for those that can't be read.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """What the rows of a CSV or Parquet file, or of JSON lines, are.
+class FileTable:
+    """The kind of the rows of a CSV or Parquet file, or of JSON lines.
 
     Attributes:
         kind: a key of `CONVERSIONS`.
         name: the table that they are counted under.
-        record: of which record it is the table, where ClickHouse has written it; else empty.
+        record: the record whose table it is, if ClickHouse exported it; else empty.
     """
 
     kind: str
@@ -82,29 +82,29 @@ class Table:
     record: str = ""
 
     def row(self, place: Mapping[str, int | str], cells: Mapping[str, Any], problem: str = "") -> SourceRow:
-        """Return one of its rows."""
+        """Return one of the table's rows."""
         return SourceRow(self.kind, self.name, place, cells, problem)
 
 
-def table_of(path: Path, columns: Sequence[str]) -> Table:
-    """Return what the rows of a table are, by its columns. Raises `SettingsError` where none of ours."""
+def table_of(path: Path, columns: Sequence[str]) -> FileTable:
+    """Return the kind of a table's rows, by its columns. Raises `SettingsError` for unknown ones."""
     ours = exported_table(path, columns)
     if ours is AS_EVOLUTIONS:
-        return Table("evolution", ours.table, ours.record)
+        return FileTable("evolution", ours.table, ours.record)
     if ours is not None:
-        return Table(f"exported {ours.record}", ours.table, ours.record)
+        return FileTable(f"exported {ours.record}", ours.table, ours.record)
     found = set(columns)
     if found.isdisjoint(("success", "status")):
         if "agent_id" in found and not found.isdisjoint(KPI_COLUMNS) and not found.isdisjoint(SNAPSHOT_TIMES):
-            return Table("snapshot", SNAPSHOTS)
+            return FileTable("snapshot", SNAPSHOTS)
         if "event_type" in found and not found.isdisjoint(TIME_COLUMNS):
-            return Table("system_event", EVENTS)
+            return FileTable("system_event", EVENTS)
     if not has_evolutions(columns):
         raise SettingsError(
             f"{path}: has the columns {shown(columns)}; evolutions need agent_id and a time "
             f"({' or '.join(TIME_COLUMNS)}), and success or status"
         )
-    return Table("evolution", EVOLUTIONS)
+    return FileTable("evolution", EVOLUTIONS)
 
 
 def shown(columns: Sequence[str]) -> str:

@@ -1,9 +1,10 @@
-"""SQLite files: a node's own history, or the specification's four tables (evolution_metrics,
-evolution_strategies, kpi_snapshots, system_events).
+"""SQLite files: a node's own history, or the specification's four tables.
 
-A history of ours has in `events` each event as it was recorded, under the id that a broker would have got it
-with, and that is what is read of it. Of any other file, those of the four tables that are there are read, in
-one read transaction, so that a file in use is seen as it was at one moment. Neither is written to.
+Those are evolution_metrics, evolution_strategies, kpi_snapshots and system_events.
+
+Our own history has each event as it was recorded in `events`, under the id that a broker would have received,
+and only that table is read. Of any other file, those of the four tables that exist are read, in one read
+transaction, so that a file in use is seen as of one moment. Neither is written to.
 """
 
 from __future__ import annotations
@@ -15,26 +16,26 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.deploy.history.columns import cells_of, named
-from evometrics.deploy.history.sources import STRATEGIES, STRATEGY, Source, SourceRow
+from evometrics.deploy.history.sources import STRATEGIES, STRATEGY, HistoryFile, SourceRow
 from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, in_wal_mode, open_database, quoted
-from evometrics.schemas.history import HEADER_BYTES, HistoryError, check_file, is_history
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.history.file import HEADER_BYTES, HistoryError, check_file, is_history
+from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.topics import BY_NAME, RAW_TOPICS
 
-#: Strategies first: an evolution takes in its strategy.
+#: Strategies first: an evolution includes its strategy.
 TABLES = {
     STRATEGIES: STRATEGY,
     "evolution_metrics": "evolution",
     "kpi_snapshots": "snapshot",
     "system_events": "system_event",
 }
-#: What a history of ours has in its table of events; a copy by way of SQL has lost the mark in its header.
+#: Columns of the events table of our own history; a copy made through SQL has lost the mark in its header.
 EVENT_COLUMNS = {"event_id", "topic", "value"}
 OTHER_TOPIC = "other topics"
 
 
 class HistorySource:
-    """A history that a collector of ours has written (`evometrics.schemas.history`).
+    """A history written by one of our collectors (`evometrics.schemas.history.file`).
 
     Its events are counted under the tables that they have in ClickHouse.
     """
@@ -69,8 +70,8 @@ class HistorySource:
                 yield SourceRow("event", table, {"rowid": rowid + 1}, {}, reason)
 
 
-def sqlite_source(path: Path) -> Source:
-    """Return the source of a SQLite file, by whose it is. Raises `SettingsError`."""
+def sqlite_source(path: Path) -> HistoryFile:
+    """Return the source of a SQLite file, by its origin. Raises `SettingsError`."""
     with path.open("rb") as file:
         ours = is_history(file.read(HEADER_BYTES))
     if ours:
@@ -88,7 +89,7 @@ def sqlite_source(path: Path) -> Source:
 
 
 class SqliteSource:
-    """A SQLite file of the specification's shape; further columns are welcome."""
+    """A SQLite file of the specification's shape; additional columns are welcome."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -102,7 +103,7 @@ class SqliteSource:
                 ]
             except SQLITE_ERRORS as error:
                 raise SettingsError(f"{path}: can't be read as SQLite: {error}") from None
-            #: What the tables are called here, by their names in the specification.
+            #: The tables' names in this file, by their names in the specification.
             self.names = {name.lower(): name for name in found if name.lower() in TABLES}
             self.tables = tuple(name for name in TABLES if name in self.names)
             if not self.tables:
@@ -113,7 +114,7 @@ class SqliteSource:
             self.total = self.count(db)
 
     def count(self, db: sqlite3.Connection) -> int | None:
-        """Return how many rows there are; None where damage keeps from counting."""
+        """Return the number of rows; None if damage prevents counting."""
         try:
             return sum(
                 int(db.execute(f"SELECT count(*) FROM {quoted(self.names[table])}").fetchone()[0])
@@ -123,14 +124,13 @@ class SqliteSource:
             return None
 
     def rows(self) -> Iterator[SourceRow]:
-        """Yield the rows table by table, in the order of their rowids, or of the table where it has none."""
+        """Yield the rows table by table, in the order of their rowids, or of the table if it has none."""
         with contextlib.closing(open_database(self.path)) as db:
             db.execute("BEGIN")
             for table in self.tables:
                 yield from self.rows_of(db, table)
 
     def rows_of(self, db: sqlite3.Connection, table: str) -> Iterator[SourceRow]:
-        """Yield the rows of one table."""
         name, kind = quoted(self.names[table]), TABLES[table]
         number = 0
         place: dict[str, int | str] = {"number": 0}
@@ -151,7 +151,7 @@ class SqliteSource:
 
 
 def has_rowid(db: sqlite3.Connection, table: str) -> bool:
-    """Tell whether a table's rows are numbered; those of a view, or WITHOUT ROWID, are not."""
+    """Return whether a table's rows have rowids; those of a view, or WITHOUT ROWID, have not."""
     found: list[Any] = db.execute(
         "SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)
     ).fetchall()

@@ -1,4 +1,4 @@
-"""Opening a SQLite file of somebody else's for reading, wherever it lies."""
+"""Opens another program's SQLite file for reading, wherever it lies."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from evometrics.schemas.history import BUSY_SECONDS
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.history.file import BUSY_SECONDS
+from evometrics.schemas.service.settings import SettingsError
 
-#: Where the header says how it is read, and what it says of a file in WAL mode (sqlite.org/fileformat.html).
+#: Position of the read version in the header, and its value for a file in WAL mode
+#: (sqlite.org/fileformat.html).
 READ_VERSION_AT, WAL = 19, 2
-#: What reading a damaged file can raise; its names, and so SQLite's messages, may be no UTF-8.
+#: Errors that reading a damaged file can raise; its names, and so SQLite's messages, may not be UTF-8.
 SQLITE_ERRORS = (sqlite3.Error, UnicodeError)
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open a file for reading; text that is not UTF-8 comes through as what `cells.text` refuses.
+    """Open a file for reading; undecodable text becomes characters that `cells.text` refuses.
 
-    Reading a file in WAL mode needs a file beside it (`-shm`), which SQLite makes; in a folder that can't be
-    written to it can be read as it is where no `-wal` holds more of it. Raises `SettingsError`.
+    Reading a file in WAL mode needs a file beside it (`-shm`), which SQLite creates; in a read-only folder
+    the file can be read as it is if no `-wal` holds more of it. Raises `SettingsError`.
     """
     try:
         return opened(path, "mode=ro")
@@ -44,7 +45,7 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def opened(path: Path, how: str) -> sqlite3.Connection:
-    """Open a file and read of it. Raises one of `SQLITE_ERRORS`."""
+    """Open a file and try to read from it. Raises one of `SQLITE_ERRORS`."""
     db = sqlite3.connect(
         f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
     )
@@ -58,7 +59,7 @@ def opened(path: Path, how: str) -> sqlite3.Connection:
 
 
 def in_wal_mode(path: Path) -> bool:
-    """Tell from a file's header whether it is in WAL mode; False where it can't be read."""
+    """Return, from a file's header, whether it is in WAL mode; False if it can't be read."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         header = file.read(READ_VERSION_AT)
         return len(header) == READ_VERSION_AT and header[READ_VERSION_AT - 1] == WAL
@@ -66,5 +67,5 @@ def in_wal_mode(path: Path) -> bool:
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL takes any."""
+    """Quote a name for SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""What is to be imported, on disk: each event once, to be read in the order of time.
+"""The events to import, on disk: each event once, to be read in the order of time.
 
 A private database that SQLite deletes as it opens it (an empty name: sqlite.org/inmemorydb.html), so that a
 killed import leaves nothing behind; in SQLite's folder for temporary files (SQLITE_TMPDIR, TMPDIR). It holds
@@ -37,7 +37,7 @@ BEGIN;
 
 
 class Staged(NamedTuple):
-    """An event that waits: `value` is Avro single-object encoding, `table` what its row is counted under.
+    """A staged event: `value` is Avro single-object encoding, `table` the name its row is counted under.
 
     Attributes:
         strategy: whether a row of `evolution_strategies` is in it, and counts with it.
@@ -53,7 +53,7 @@ class Staged(NamedTuple):
 
 
 class SameIdOtherValues(ValueError):
-    """Two rows are the same event by their identity, and differ in the rest."""
+    """Two rows are the same event by their identity, but differ in the rest."""
 
 
 class Staging:
@@ -72,7 +72,7 @@ class Staging:
         self.db.close()
 
     def add(self, event: Event, value: bytes, table: str, strategy: bool) -> bool:
-        """Take in an event; False where the very same is there. Raises `SameIdOtherValues`."""
+        """Add an event; return False if an identical one is there. Raises `SameIdOtherValues`."""
         topic = BY_RECORD[event.record].name
         key = uuid.UUID(event.event_id).bytes
         row = (key, event.occurred_at, TOPIC_NUMBERS[topic], event.key, value, table, strategy)
@@ -84,13 +84,13 @@ class Staging:
         return False
 
     def prepare(self) -> int:
-        """Get ready for `ordered`, which then answers at once; return how many events there are."""
+        """Prepare for `ordered`, which then answers at once; return the number of events."""
         self.db.execute("CREATE INDEX in_time ON event (at)")
         (number,) = self.db.execute("SELECT count(*) FROM event").fetchone()
         return int(number)
 
     def ordered(self, number: int, size: int) -> Iterator[list[Staged]]:
-        """Yield the events in the order of time: so many at once, or fewer of `size` bytes together."""
+        """Yield the events in the order of time: `number` at once, or fewer of `size` bytes together."""
         chunk: list[Staged] = []
         held = 0
         for of, at, topic, key, value, table, strategy in self.db.execute(
@@ -106,7 +106,7 @@ class Staging:
             yield chunk
 
     def add_strategy(self, evolution_id: str, cells: dict[str, Any], row: SourceRow) -> SourceRow | None:
-        """Keep an evolution's strategy; return the row of the one that it takes the place of."""
+        """Keep an evolution's strategy; return the row of the one that it replaces."""
         earlier = self.db.execute(
             "SELECT place, row FROM strategy WHERE evolution = ?", (evolution_id,)
         ).fetchone()
@@ -115,17 +115,17 @@ class Staging:
         return None if earlier is None else strategy_row(*earlier)
 
     def strategy_of(self, evolution_id: str) -> tuple[dict[str, Any], bool] | None:
-        """Return an evolution's strategy, and whether it has been used; None where there is none."""
+        """Return an evolution's strategy, and whether it has been used; None if there is none."""
         found = self.db.execute("SELECT cells, used FROM strategy WHERE evolution = ?", (evolution_id,))
         row = found.fetchone()
         return None if row is None else (json.loads(row[0]), bool(row[1]))
 
     def use_strategy(self, evolution_id: str) -> None:
-        """Note that an evolution has taken in its strategy."""
+        """Mark an evolution's strategy as used."""
         self.db.execute("UPDATE strategy SET used = 1 WHERE evolution = ?", (evolution_id,))
 
     def unused_strategies(self) -> Iterator[SourceRow]:
-        """Yield the rows of the strategies that no evolution has taken in."""
+        """Yield the rows of the strategies that no evolution has used."""
         for place, row in self.db.execute("SELECT place, row FROM strategy WHERE NOT used"):
             yield strategy_row(place, row)
 

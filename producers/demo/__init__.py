@@ -1,1 +1,1 @@
-"""Demo agents that truly evolve: small scikit-learn models on the digits data set."""
+"""Demo agents that really evolve: small scikit-learn models on the digits data set."""

@@ -14,21 +14,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evometrics.producers.collector import EvolutionMetricsCollector
-from evometrics.schemas import tasks
-from evometrics.schemas.health import HealthSettings, Standing, Watchdog
-from evometrics.schemas.http import HttpAddress, serve
-from evometrics.schemas.settings import SettingsError, read_settings
+from evometrics.producers.collector.collector import EvolutionMetricsCollector
+from evometrics.schemas.service import tasks
+from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
+from evometrics.schemas.service.http import HttpAddress, serve
+from evometrics.schemas.service.settings import SettingsError, read_settings
 
 if TYPE_CHECKING:
-    from evometrics.producers.evolution import EvolutionOutcome
+    from evometrics.producers.orchestrator.evolution import EvolutionOutcome
 
-#: Each node is one process of several on the same cores; read when numpy and OpenMP are first loaded.
+#: Each node is one of several processes on the same cores; read when numpy and OpenMP are first loaded.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line's parser."""
     parse = argparse.ArgumentParser(prog="python -m evometrics.producers.demo", description=__doc__)
     parse.add_argument("--node-id", required=True, help="this node's name; another one for each node")
     parse.add_argument("--agents", type=positive, default=10, help="agents to evolve (default %(default)s)")
@@ -64,7 +63,7 @@ async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
         if args.json_progress:
             try:
                 print(json.dumps(progress_line(args, outcome, done)), flush=True)
-            except BrokenPipeError:  # whoever started this node is gone
+            except BrokenPipeError:  # whoever started this node has exited
                 stopping.set()
 
     args.outbox_dir.mkdir(parents=True, exist_ok=True)
@@ -74,7 +73,7 @@ async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
     from evometrics.producers.demo.night import run_demo_night
 
     async def look() -> Standing:
-        # sending is looked at first: evolutions go on where it hangs
+        # the state of sending is checked here first: evolutions continue even if it hangs
         if waiting := collector.outbox_depth:
             sent = sum(collector.published.values())
             return Standing(sent, f"{waiting} events are not sent", collector.sending.problem or None)

@@ -1,4 +1,4 @@
-"""A demo agent: answers which digit is on an image, and evolves how it does so."""
+"""A demo agent: recognizes the digit in an image, and evolves how it does so."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evometrics.producers.demo import data as digits
 from evometrics.producers.demo.genome import Genome, mutated, poor_genome
 from evometrics.producers.demo.kpis import measure_quality, measure_speed, retention
 from evometrics.producers.demo.model import DigitModel, fit
-from evometrics.producers.evolvable import EvolutionContext, EvolutionFailed
-from evometrics.producers.kpi import AgentKPI
-from evometrics.producers.strategies import ROBUSTNESS_TRAINING, Strategy
+from evometrics.producers.events.kpi import AgentKPI
+from evometrics.producers.orchestrator.agent import EvolutionContext, EvolutionFailed
+from evometrics.producers.orchestrator.strategies import ROBUSTNESS_TRAINING, Strategy
 
-#: Candidates tried in one evolution at most, and how many in a row may bring nothing.
+#: Most candidates tried in one evolution, and how many in a row may bring no improvement.
 CANDIDATES, PATIENCE = 5, 2
 #: Noise on the validation images when candidates compete in robustness.
 VALIDATION_NOISE = 0.25
@@ -25,7 +25,7 @@ VALIDATION_SEED = 5
 
 @dataclass(frozen=True, slots=True)
 class DigitState:
-    """All that makes an agent what it is: the trained model, and what is known of it."""
+    """An agent's complete state: the trained model, and what was measured of it."""
 
     model: DigitModel
     right_before: NDArray[np.bool_] | None
@@ -50,12 +50,11 @@ class DigitAgent:
 
     @property
     def agent_id(self) -> str:
-        """The agent's name."""
         return self._agent_id
 
     @property
     def genome(self) -> Genome:
-        """The genome it answers by now."""
+        """The agent's current genome."""
         return self._state.model.genome
 
     def answers(self, images: digits.Images) -> digits.Labels:
@@ -65,7 +64,7 @@ class DigitAgent:
     def evaluate_kpi(self) -> AgentKPI:
         """Measure all KPIs (each defined in `kpis`).
 
-        knowledge_retention compares with the evaluation before, so the first has none.
+        knowledge_retention compares with the previous evaluation, so the first has none.
         """
         state, test = self._state, self._data.test
         quality = state.quality or measure_quality(state.model, self._data)
@@ -79,18 +78,18 @@ class DigitAgent:
         )
 
     def export_state(self) -> DigitState:
-        """Return the present state; nothing in it is ever changed in place."""
+        """Return the current state; nothing in it is ever changed in place."""
         return self._state
 
     def roll_back(self, state: DigitState) -> None:
-        """Take a state back."""
+        """Restore a state."""
         self._state = state
 
     def apply_strategy(self, strategy: Strategy, context: EvolutionContext) -> list[str]:
-        """Climb from the present genome: train candidates, keep the fittest on the validation images.
+        """Hill-climb from the current genome: train candidates, keep the fittest on the validation images.
 
-        A strategy of high risk takes its best candidate even where that is less fit than the agent was;
-        any other raises `EvolutionFailed` where no candidate is fitter.
+        A high-risk strategy takes its best candidate even if that is less fit than the agent was; any other
+        raises `EvolutionFailed` where no candidate is fitter.
         """
         draw = random.Random(context.seed)
         present = self._state.model
@@ -103,7 +102,7 @@ class DigitAgent:
             try:
                 candidate = fit(genome, self._data.train)
                 fitness = self._fitness(candidate, strategy)
-            except ValueError as error:  # scikit-learn refuses what can't be trained; the next may do
+            except ValueError as error:  # scikit-learn can't train this one; the next may work
                 insights.append(f"warning: candidate {iteration + 1} can't be trained: {error}")
                 fitness = 0.0
             context.report(iteration, fitness)
@@ -132,7 +131,7 @@ class DigitAgent:
 
 
 def changed(before: Genome, after: Genome) -> str:
-    """Name the genes that differ, e.g. `members 1 -> 3`."""
+    """Return the genes that differ, e.g. `members 1 -> 3`."""
     pairs = (
         (name, getattr(before, name), getattr(after, name)) for name in Genome.__slots__ if name != "seed"
     )

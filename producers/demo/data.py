@@ -15,7 +15,7 @@ Labels: TypeAlias = NDArray[np.int64]
 SIDE = 8
 PIXELS = SIDE * SIDE
 CLASSES = 10
-#: The split is the same for every agent and node, so that their KPIs compare.
+#: The split is the same for every agent and node, so that their KPIs are comparable.
 SPLIT_SEED = 7
 TRAIN, VALIDATION, TEST, SHIFTED_TRAIN = 550, 350, 450, 150
 
@@ -30,7 +30,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class DigitData:
-    """What agents learn from and are measured on; no image is in two parts.
+    """The data that agents learn from and are measured on; no image is in two parts.
 
     Attributes:
         train: what an agent may train on.
@@ -49,7 +49,7 @@ class DigitData:
 
 @cache
 def load() -> DigitData:
-    """Return the split data set (read once in a process)."""
+    """Return the split data set (read once per process)."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)

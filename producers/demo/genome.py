@@ -1,4 +1,4 @@
-"""What a demo agent is made of, and how each strategy changes it."""
+"""The parameters of a demo agent, and how each strategy changes them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from evometrics.producers import strategies as catalogue
 from evometrics.producers.demo.data import PIXELS
+from evometrics.producers.orchestrator import strategies as catalogue
 
 Family = Literal["linear", "tree", "neighbours", "bayes", "network"]
 Features = Literal["pixels", "pool", "pca"]
@@ -16,16 +16,16 @@ Features = Literal["pixels", "pool", "pca"]
 
 @dataclass(frozen=True, slots=True)
 class Genome:
-    """The choices that, with the data, decide a model wholly.
+    """The choices that, together with the data, fully determine a model.
 
     Attributes:
         family: the kind of estimator.
-        capacity: depth of a tree, neighbours asked, or units of a network's hidden layer; else unused.
+        capacity: depth of a tree, number of neighbours, or units of a network's hidden layer; else unused.
         regularisation: weight penalty (linear, network), share of the largest variance added (bayes); else
             unused.
         features: single pixels, 2x2 pooled pixels, or principal components.
         feature_count: how many of them.
-        members: models in the ensemble; each learns from its own bootstrap where there are several.
+        members: models in the ensemble; each learns from its own bootstrap sample where there are several.
         train_share: share of the training data used (0-1].
         epochs: passes over it (linear, network); else unused.
         noise: standard deviation of the noise on a second copy of the training images, 0 = no copy.
@@ -46,7 +46,7 @@ class Genome:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What a family's capacity and regularisation may be, and where a poor start takes them from."""
+    """The allowed range of a family's capacity and regularisation, and the values of a poor start."""
 
     capacity: tuple[int, int]
     poor_capacity: tuple[int, int]
@@ -86,7 +86,7 @@ def poor_genome(draw: random.Random) -> Genome:
 
 
 def mutated(strategy: str, genome: Genome, draw: random.Random) -> Genome:
-    """Return a candidate made from `genome` by a strategy; raises `KeyError` for one it does not know."""
+    """Return a candidate made from `genome` by a strategy; raises `KeyError` for an unknown one."""
     try:
         mutation = MUTATIONS[strategy]
     except KeyError:
@@ -97,7 +97,7 @@ def mutated(strategy: str, genome: Genome, draw: random.Random) -> Genome:
 
 
 def tuned(genome: Genome, draw: random.Random) -> Genome:
-    """Scale capacity and regularisation, within what the family may have."""
+    """Scale capacity and regularisation, within the family's range."""
     limits = RANGES[genome.family]
     least, most = limits.capacity
     capacity = round(genome.capacity * draw.choice((0.4, 0.6, 1.5, 2.5)))
@@ -114,14 +114,14 @@ def trained_longer(genome: Genome, draw: random.Random) -> Genome:
 
 
 def re_featured(genome: Genome, draw: random.Random) -> Genome:
-    """Choose the kind of features anew and change their number."""
+    """Draw a new kind of features and change their number."""
     features: Features = draw.choice(("pixels", "pool", "pca"))
     count = round(genome.feature_count * draw.uniform(0.7, 2.5))
     return replace(genome, features=features, feature_count=min(MAX_FEATURES[features], max(4, count)))
 
 
 def grown(genome: Genome, draw: random.Random) -> Genome:
-    """Change the number of members, mostly upwards."""
+    """Change the number of members, usually upwards."""
     members = genome.members + draw.choice((-1, 1, 1, 2))
     return replace(genome, members=min(MAX_MEMBERS, max(1, members)))
 
@@ -132,7 +132,7 @@ def hardened(genome: Genome, draw: random.Random) -> Genome:
 
 
 def rebuilt(genome: Genome, draw: random.Random) -> Genome:
-    """Take another family, with a capacity and regularisation drawn from its whole range."""
+    """Switch to another family, with a capacity and regularisation drawn from its whole range."""
     family = draw.choice([f for f in RANGES if f != genome.family])
     limits = RANGES[family]
     low, high = limits.regularisation

@@ -1,7 +1,7 @@
 """Measures every KPI of a demo agent; none is assumed. All shares are 0-1.
 
 `measure_quality` depends on the model alone (the test images and every perturbation are fixed), so an
-unchanged model measures the same again; `measure_speed` is timed afresh at every call.
+unchanged model has the same figures again; `measure_speed` is timed at every call.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from evometrics.producers.demo.data import CLASSES, DigitData, Labels, Part
 from evometrics.producers.demo.model import DigitModel, fit
 
-#: A request succeeds where the right digit is answered with at least this probability.
+#: A request succeeds if the right digit is answered with at least this probability.
 CONFIDENCE = 0.5
-#: Single requests timed for one evaluation.
+#: Single requests timed in one evaluation.
 TIMED_REQUESTS = 20
 #: CPU milliseconds per right answer that count as an efficiency of one half.
 CPU_MS_HALF_EFFICIENT = 1.0
@@ -79,7 +79,7 @@ def measure_speed(model: DigitModel, test: Part) -> tuple[dict[str, float], Labe
     """Return the timed KPIs, and the answers to all test images.
 
     - response_time_ms: mean time of a single request; throughput_tps: answers per second in one batch.
-    - cpu_utilization: CPU time of this thread / time passed, over both.
+    - cpu_utilization: CPU time of this thread / elapsed time, over both.
     - energy_efficiency: 1 / (1 + c / `CPU_MS_HALF_EFFICIENT`), c = CPU milliseconds per right single answer:
       a stand-in for joules, which can't be read on most hosts.
     """
@@ -102,7 +102,7 @@ def measure_speed(model: DigitModel, test: Part) -> tuple[dict[str, float], Labe
 
 
 def retention(right_before: NDArray[np.bool_], right_now: NDArray[np.bool_]) -> float | None:
-    """Return the share of what was answered right before that still is; None where nothing was."""
+    """Return the share of previously right answers that still are; None where there were none."""
     known = int(right_before.sum())
     return float((right_before & right_now).sum() / known) if known else None
 
@@ -113,7 +113,7 @@ def brier(probabilities: NDArray[np.float64], y: Labels) -> float:
 
 
 def hostile(probabilities: NDArray[np.float64], test: Part, train: Part) -> Part:
-    """Return the test images moved towards the wrong digit that is likeliest to be answered."""
+    """Return the test images moved towards the wrong digit that the model finds most likely."""
     means = np.array([train.x[train.y == digit].mean(axis=0) for digit in range(CLASSES)])
     wrong = np.where(np.eye(CLASSES, dtype=bool)[test.y], -1.0, probabilities).argmax(axis=1)
     step = HOSTILE_STEP * np.sign(means[wrong] - means[test.y])

@@ -18,15 +18,15 @@ from evometrics.producers.demo.genome import Genome
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One estimator behind its features; all three kinds of features are a linear map of the pixels."""
+class Estimator:
+    """One estimator with its features; all three kinds of features are a linear map of the pixels."""
 
     centre: NDArray[np.float64]
     weights: NDArray[np.float64]
     estimator: Any
 
     def probabilities(self, x: Images) -> NDArray[np.float64]:
-        """Return one row of ten class probabilities for each image; a class never seen has 0."""
+        """Return one row of ten class probabilities per image; 0 for a class that was never seen."""
         answer = np.zeros((len(x), CLASSES))
         answer[:, self.estimator.classes_] = self.estimator.predict_proba((x - self.centre) @ self.weights)
         return answer
@@ -34,13 +34,13 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class DigitModel:
-    """A trained model; never changed after it was fitted, so keeping it is keeping the agent's state."""
+    """A trained model; never changed once fitted, so keeping it keeps the agent's state."""
 
     genome: Genome
-    members: tuple[Member, ...]
+    members: tuple[Estimator, ...]
 
     def probabilities(self, x: Images) -> NDArray[np.float64]:
-        """Return the members' mean class probabilities, one row for each image."""
+        """Return the members' mean class probabilities, one row per image."""
         if len(self.members) == 1:
             return self.members[0].probabilities(x)
         total: NDArray[np.float64] = sum(
@@ -58,7 +58,7 @@ class DigitModel:
         return float(np.mean(self.answers(part.x) == part.y))
 
     def parameter_count(self) -> int:
-        """Return how many learnt numbers its answers depend on (nodes for a tree), over all members."""
+        """Return how many learned values its answers depend on (nodes for a tree), over all members."""
         return sum(parameter_count(member.estimator) for member in self.members)
 
 
@@ -77,8 +77,8 @@ def fit(genome: Genome, train: Part) -> DigitModel:
     return DigitModel(genome, tuple(members))
 
 
-def fit_member(genome: Genome, x: Images, y: Labels, random: np.random.Generator) -> Member:
-    """Train one member on the images given, and on noisy copies of them where the genome says so."""
+def fit_member(genome: Genome, x: Images, y: Labels, random: np.random.Generator) -> Estimator:
+    """Train one member on the given images, and on noisy copies of them if the genome asks for that."""
     if genome.noise:
         x = np.vstack([x, np.clip(x + random.normal(0.0, genome.noise, x.shape), 0.0, 1.0)])
         y = np.concatenate([y, y])
@@ -86,13 +86,13 @@ def fit_member(genome: Genome, x: Images, y: Labels, random: np.random.Generator
     estimator = new_estimator(genome, int(random.integers(2**31)))
     features = (x - centre) @ weights
     if isinstance(estimator, MLPClassifier):
-        for _ in range(genome.epochs):  # epoch by epoch: `fit` warns each time it is not let converge
+        for _ in range(genome.epochs):  # epoch by epoch: `fit` warns when it stops before convergence
             estimator.partial_fit(features, y, classes=np.arange(CLASSES))
     else:
         estimator.fit(features, y)
         if isinstance(estimator, KNeighborsClassifier) and genome.capacity > len(y):
             raise ValueError(f"{genome.capacity} neighbours asked, {len(y)} images learnt")
-    return Member(centre, weights, estimator)
+    return Estimator(centre, weights, estimator)
 
 
 def feature_map(
@@ -139,7 +139,7 @@ def new_estimator(genome: Genome, seed: int) -> Any:
 
 
 def parameter_count(estimator: Any) -> int:
-    """Return the learnt numbers of one estimator; a tree's nodes, a neighbour model's stored features."""
+    """Return one estimator's number of learned values: a tree's nodes, a neighbour model's features."""
     match estimator:
         case SGDClassifier():
             return int(estimator.coef_.size + estimator.intercept_.size)

@@ -1,4 +1,4 @@
-"""Evolves a number of demo agents until a number of evolutions is done, recording all of it."""
+"""Evolves demo agents until a given number of evolutions is done, recording all of it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from itertools import count
 
 from threadpoolctl import threadpool_limits
 
-from evometrics.producers.collector import EvolutionMetricsCollector
+from evometrics.producers.collector.collector import EvolutionMetricsCollector
 from evometrics.producers.demo.agent import DigitAgent
-from evometrics.producers.evolution import EvolutionOutcome
-from evometrics.producers.night import NightReport, OrchestratorSettings
-from evometrics.producers.orchestrator import NightlyEvolutionOrchestrator
-from evometrics.schemas.settings import require
+from evometrics.producers.orchestrator.evolution import EvolutionOutcome
+from evometrics.producers.orchestrator.orchestrator import NightlyEvolutionOrchestrator
+from evometrics.producers.orchestrator.report import NightReport, OrchestratorSettings
+from evometrics.schemas.service.settings import require
 
 
 async def run_demo_night(
@@ -28,10 +28,10 @@ async def run_demo_night(
 ) -> NightReport:
     """Evolve `agents` demo agents round by round until `evolutions` are done, and report.
 
-    A retired agent gets a successor, so the pool keeps its size. Each agent's KPIs are recorded before the
-    first round (baseline), around each evolution, and after each round (continuous). Agent ids begin with
-    `node_id`, which must differ between nodes. Once `stopping` is set, the evolution under way is finished
-    and the report tells what was done until then. Raises `SettingsError` where a number is below 1.
+    A retired agent is replaced, so the pool keeps its size. Each agent's KPIs are recorded before the first
+    round (baseline), around each evolution, and after each round (continuous). Agent ids begin with
+    `node_id`, which must differ between nodes. Once `stopping` is set, the running evolution is finished and
+    the report covers what was done until then. Raises `SettingsError` where a number is below 1.
     """
     require(agents > 0, "agents", agents, "must be at least 1")
     require(evolutions > 0, "evolutions", evolutions, "must be at least 1")
@@ -42,7 +42,7 @@ async def run_demo_night(
         return DigitAgent.born(f"{node_id}-agent-{next(numbers):03d}", seed)
 
     stopping = stopping or asyncio.Event()
-    with threadpool_limits(1):  # several nodes share the cores; more threads on tiny matrices only cost
+    with threadpool_limits(1):  # several nodes share the cores; more threads on tiny matrices only cost time
         pool = await asyncio.to_thread(lambda: [born() for _ in range(agents)])
         orchestrator = NightlyEvolutionOrchestrator(
             pool, collector, OrchestratorSettings(seed=seed), replace=born, on_evolution=on_progress

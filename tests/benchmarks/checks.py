@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import Event, EvolutionMetrics, SuccessRate
-from evometrics.schemas.outcome import evolution_metrics
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.evolutions.outcome import evolution_metrics
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, SUCCESS_RATES
-from evometrics.schemas.wire import WireFormat
-from evometrics.streams.calculations import wilson_interval
-from evometrics.streams.windows import WINDOWS, Scope, Window
+from evometrics.schemas.wire.catalog import newest
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.streams.formulas.calculations import wilson_interval
+from evometrics.streams.formulas.windows import WINDOWS, Scope, Window
 from tests.benchmarks.events import CHUNK, SECOND, Events
 from tests.benchmarks.fill import StreamFill
 from tests.tables import client, logical_type

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from evometrics.deploy.drain import drain, pipeline_groups
+from evometrics.deploy.pipeline.drain import drain, pipeline_groups
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, SUCCESS_RATES, TOPICS
 from tests.benchmarks.checks import require
 from tests.benchmarks.figures import percentile, report, waits

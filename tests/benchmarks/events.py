@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evometrics.schemas.binary import write_bytes, write_long
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
-from evometrics.schemas.kpis import KPI_NAMES
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.kpis.performance import KPI_NAMES
+from evometrics.schemas.wire.binary import write_bytes, write_long
+from evometrics.schemas.wire.framing import WireFormat
 
 CHUNK = 4096
 TEMPLATES = 64

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted, KpiSnapshot
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS
 from tests.benchmarks.events import CHUNK, SECOND, Events, Made, event_id, start_of
 

@@ -8,7 +8,7 @@ import shutil
 import time
 from typing import Any
 
-from evometrics.deploy.drain import drain, pipeline_groups
+from evometrics.deploy.pipeline.drain import drain, pipeline_groups
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, TOPICS
 from tests.benchmarks.checks import Expected, check_rates, rates_of, require
 from tests.benchmarks.events import CHUNK, Events

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.producers import EvolutionMetricsCollector
-from evometrics.producers.evolution_events import EvolutionCompletionEvent
+from evometrics.producers.events.evolution_events import EvolutionCompletionEvent
 from evometrics.schemas.events import EvolutionCompleted
 from tests.benchmarks.events import Events
 from tests.benchmarks.figures import waits

@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import Any
 
-from evometrics.deploy.drain import drain, pipeline_groups
+from evometrics.deploy.pipeline.drain import drain, pipeline_groups
 from evometrics.schemas.topics import DERIVED_TOPICS, EVOLUTION_COMPLETED, EVOLUTION_METRICS, KPI_DELTAS
 from tests.benchmarks.checks import Expected, check_rates, rates_of, require
 from tests.benchmarks.end_to_end import merged

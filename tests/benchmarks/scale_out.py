@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from evometrics.deploy.drain import STREAM_STAGES, Group, drain
+from evometrics.deploy.pipeline.drain import STREAM_STAGES, ConsumerGroup, drain
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from tests.benchmarks import sink, stream
 from tests.benchmarks.checks import check_table
@@ -55,7 +55,7 @@ async def stream_span(
     await stack.renew_topics(keep=())
     names = [f"stream-{n}" for n in range(1, workers + 1)]
     await asyncio.gather(*(stack.worker("stream", group, name, **stream.PATIENT) for name in names))
-    fill, samples = await stream.worked(stack, names, Group(group, STREAM_STAGES), events, count)
+    fill, samples = await stream.worked(stack, names, ConsumerGroup(group, STREAM_STAGES), events, count)
     for name in names:
         await stack.end(name)
     return fill, whole_span(samples)
@@ -71,7 +71,7 @@ async def sink_span(stack: Stack, events: Events, fill: StreamFill, workers: int
     starts = (stack.worker("sink", group, name, EVOMETRICS_SINK_BATCH_ROWS=rows) for name in names)
     await asyncio.gather(*starts)
     ready = time.monotonic()
-    done = drain(stack.kafka.brokers, [Group(group, [[EVOLUTION_COMPLETED.name]])], sink.SECONDS)
+    done = drain(stack.kafka.brokers, [ConsumerGroup(group, [[EVOLUTION_COMPLETED.name]])], sink.SECONDS)
     samples = await sink.stored(stack, names, done)
     for name in names:
         await stack.end(name)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from evometrics.deploy.drain import POLL_SECONDS, Group, drain
+from evometrics.deploy.pipeline.drain import POLL_SECONDS, ConsumerGroup, drain
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from tests.benchmarks.checks import check_table
 from tests.benchmarks.events import Events
@@ -62,7 +62,7 @@ async def one(stack: Stack, events: Events, count: int, rows: int, name: str, gr
         argv = ["-m", "tests.benchmarks.peers.kafka_sink", name, "--brokers", stack.kafka.brokers]
         argv += ["--group", group, "--rows", str(rows), "--clickhouse-url", stack.clickhouse.url]
         await stack.python(name, argv)
-    reads = Group(group, [[EVOLUTION_COMPLETED.name]])
+    reads = ConsumerGroup(group, [[EVOLUTION_COMPLETED.name]])
     done = posted(stack) if name == "engine" else drain(stack.kafka.brokers, [reads], SECONDS)
     samples = await stored(stack, [name], done)
     await stack.end(name, quick=name != "evometrics")

@@ -14,7 +14,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from evometrics.deploy.drain import STREAM_STAGES, Group, drain
+from evometrics.deploy.pipeline.drain import STREAM_STAGES, ConsumerGroup, drain
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, EVOLUTION_STARTED, SUCCESS_RATES
 from tests.benchmarks.checks import check_stream
 from tests.benchmarks.events import Events
@@ -71,7 +71,7 @@ async def one(stack: Stack, events: Events, count: int, name: str, group: str) -
     else:
         await stack.worker("stream", group, name, **PATIENT)
         stages = STREAM_STAGES
-    _, samples = await worked(stack, [name], Group(group, stages), events, count)
+    _, samples = await worked(stack, [name], ConsumerGroup(group, stages), events, count)
     await stack.end(name)
     shutil.rmtree(stack.folder / group, ignore_errors=True)
     span, counts = whole_span(samples), samples[-1].counts
@@ -81,7 +81,7 @@ async def one(stack: Stack, events: Events, count: int, name: str, group: str) -
 
 
 async def worked(
-    stack: Stack, names: list[str], group: Group, events: Events, count: int
+    stack: Stack, names: list[str], group: ConsumerGroup, events: Events, count: int
 ) -> tuple[StreamFill, list[Sample]]:
     """Fill the topics, have stream workers process them, and check what came out.
 

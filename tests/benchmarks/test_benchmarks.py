@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from evometrics.schemas.kpis import KPI_NAMES
+from evometrics.schemas.kpis.performance import KPI_NAMES
+from evometrics.schemas.rules.validation import validate
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
-from evometrics.schemas.validation import validate
-from evometrics.streams.calculations import wilson_interval
-from evometrics.streams.counts import WindowCounts
-from evometrics.streams.windows import WINDOWS, Scope, success_rate
+from evometrics.streams.formulas.calculations import wilson_interval
+from evometrics.streams.formulas.windows import WINDOWS, Scope, success_rate
+from evometrics.streams.states.window_counts import WindowCounts
 from tests.benchmarks import __main__ as command_line
 from tests.benchmarks.checks import Expected, WorkNotDone, check_rates
 from tests.benchmarks.events import CHUNK, SECOND, TRAJECTORY, Events, start_of

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from evometrics.deploy.drain import DrainTimeout
+from evometrics.deploy.pipeline.drain import DrainTimeout
 
 POLL_SECONDS = 0.05
 #: So long nothing may have come after all offsets were committed, before it counts as the end.

@@ -13,14 +13,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from evometrics.deploy import cli
-from evometrics.deploy.process import ProcessSpec
-from evometrics.deploy.stack import LocalStack
+from evometrics.deploy.cli import main as cli
+from evometrics.deploy.process.child import ProcessSpec
+from evometrics.deploy.stack.stack import LocalStack
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics
-from evometrics.schemas.reading import Record, read_event
-from evometrics.streams import computations
-from evometrics.streams.metrics_rows import MetricsRows
-from evometrics.streams.rows import Completion
+from evometrics.schemas.wire.reading import Record, read_event
+from evometrics.streams.processors import computations
+from evometrics.streams.rows.metrics import MetricsRows
+from evometrics.streams.rows.rows import Completion
 
 FILE = "TEST_WRONG_FORMULA"
 #: What the wrong formula adds: no right efficiency of the tests is that large.

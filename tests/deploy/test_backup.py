@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from evometrics.deploy.backup import BackupFailed, paused
-from evometrics.deploy.copying import copy_folder
-from evometrics.deploy.stackfile import ProcessMark
+from evometrics.deploy.stack.backup import BackupFailed, paused
+from evometrics.deploy.stack.copying import copy_folder
+from evometrics.deploy.stack.stackfile import ProcessMark
 from evometrics.schemas.events import Event
 from tests.faults.check import check, keep_every_row
 from tests.faults.orchestrator import ENOUGH
@@ -99,8 +99,8 @@ def test_a_copy_of_a_stack_under_load_holds_all_that_was_recorded_once(
 def test_parts_go_on_though_the_copying_process_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1, start_new_session=True) as part:
         mark = ProcessMark.of(part.pid)
-        pause = "import sys; from evometrics.deploy.backup import paused; "
-        pause += "from evometrics.deploy.stackfile import ProcessMark\n"
+        pause = "import sys; from evometrics.deploy.stack.backup import paused; "
+        pause += "from evometrics.deploy.stack.stackfile import ProcessMark\n"
         pause += (
             f"with paused({{'part': ProcessMark({mark.pid}, {mark.started})}}): print('still', flush=True); "
         )
@@ -166,7 +166,7 @@ def test_files_come_over_as_they_are(tmp_path: Path) -> None:
 
 
 async def test_a_copy_that_is_ended_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from evometrics.deploy import backup as module
+    from evometrics.deploy.stack import backup as module
 
     data, copying = tmp_path / "data", asyncio.Event()
     data.mkdir()

@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from evometrics.deploy.broker import KafkaNode, bootstrap, plan_nodes, prepare_node, server_properties
-from evometrics.deploy.process import ChildProcess
+from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, prepare_node, server_properties
+from evometrics.deploy.process.child import ChildProcess
 
 
 async def create_topic(brokers: str, name: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.deploy.cli import main
+from evometrics.deploy.cli.main import main
 
 SOURCES = {"setting", "value", "from", "variable"}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.deploy.nodes import share
-from evometrics.deploy.tables import Found, table
+from evometrics.deploy.console.tables import QueryResult, table
+from evometrics.deploy.pipeline.nodes import share
 
 NOWHERE = "127.0.0.1:9"
 
@@ -75,7 +75,7 @@ def test_work_is_split_evenly() -> None:
 
 
 def test_a_table_is_aligned_and_says_what_is_null() -> None:
-    found = Found(["name", "n"], [("a", 1), ("long name", None), ("x" * 80, 12345)])
+    found = QueryResult(["name", "n"], [("a", 1), ("long name", None), ("x" * 80, 12345)])
     lines = table(found).splitlines()
     assert lines[0].startswith("name ")
     assert lines[2].endswith("    1")

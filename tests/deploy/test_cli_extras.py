@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.deploy.ports import free_ports
-from evometrics.deploy.process import ChildProcess, ProcessSpec
-from evometrics.deploy.readiness import answers
+from evometrics.deploy.process.child import ChildProcess, ProcessSpec
+from evometrics.deploy.process.ports import free_ports
+from evometrics.deploy.process.readiness import answers
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.extras import environment, needed
 from tests.sinks.support import run_statements, until_stored
@@ -21,7 +21,7 @@ from tests.sinks.support import run_statements, until_stored
 #: Runs the command lines of its arguments as one process.
 PROGRAM = """
     import json, sys
-    from evometrics.deploy.cli import main
+    from evometrics.deploy.cli.main import main
     for arguments in json.loads(sys.argv[1]):
         try:
             code = main(arguments)

@@ -15,10 +15,10 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from evometrics.deploy import terminal
-from evometrics.deploy.cli import main
+from evometrics.deploy.cli.main import main
 from evometrics.deploy.commands import topics
-from evometrics.schemas.registry import RegistryUnavailable
-from evometrics.sinks.republish_progress import OtherEvents
+from evometrics.schemas.wire.registry import RegistryUnavailable
+from evometrics.sinks.republish.progress import OtherEvents
 
 
 def failing(error: Exception) -> Callable[[argparse.Namespace], object]:
@@ -79,7 +79,7 @@ def test_sigterm_ends_a_command_in_order(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_output_that_nobody_reads_any_more_ends_a_command_quietly() -> None:
-    program = "import sys\nfrom evometrics.deploy.cli import main\nsys.exit(main(['config']))"
+    program = "import sys\nfrom evometrics.deploy.cli.main import main\nsys.exit(main(['config']))"
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, check=False)
@@ -150,7 +150,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 def test_help_loads_no_command_and_no_client() -> None:
     program = """if True:
         import sys
-        from evometrics.deploy.cli import main
+        from evometrics.deploy.cli.main import main
         try:
             main(["--help"])
         except SystemExit:
@@ -159,7 +159,8 @@ def test_help_loads_no_command_and_no_client() -> None:
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1]
-    assert loaded == "['evometrics.deploy', 'evometrics.deploy.cli', 'evometrics.deploy.commands']"
+    ours = ["deploy", "deploy.cli", "deploy.cli.main", "deploy.commands"]
+    assert loaded == str([f"evometrics.{name}" for name in ours])
 
 
 def test_a_shell_completes_commands_and_their_flags(tmp_path: Path) -> None:

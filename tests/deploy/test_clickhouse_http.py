@@ -18,8 +18,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from evometrics.deploy.clickhouse.process import clickhouse_process
-from evometrics.deploy.ports import free_ports
-from evometrics.deploy.process import ChildProcess, ProcessFailedError
+from evometrics.deploy.process.child import ChildProcess, ProcessFailedError
+from evometrics.deploy.process.ports import free_ports
 
 
 def client_of(url: str, **options: object) -> Client:

@@ -13,9 +13,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from evometrics.schemas.events import Event
-from evometrics.schemas.registry import RegistryClient
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.schemas.wire.registry import RegistryClient
 from tests.faults.fuzz_messages import around
 from tests.generator import evolution
 from tests.stack import Running, evometrics, running_stack

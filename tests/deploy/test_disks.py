@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from evometrics.deploy.disks import DiskWatch, Reserve
-from evometrics.deploy.process import ChildProcess
-from evometrics.deploy.running import way_out
-from evometrics.deploy.stackfile import StackAddresses, write_stack
-from evometrics.deploy.supervise import SupervisedPart
-from evometrics.schemas.disk import DiskSettings, DiskSpace, LowDisk, show_free, space_of
-from evometrics.schemas.settings import SettingsError
-from evometrics.schemas.topic_admin import BrokerUnavailable
+from evometrics.deploy.console.running import way_out
+from evometrics.deploy.process.child import ChildProcess
+from evometrics.deploy.process.supervise import SupervisedPart
+from evometrics.deploy.stack.disks import DiskWatch, Reserve
+from evometrics.deploy.stack.stackfile import StackAddresses, write_stack
+from evometrics.schemas.kafka.topics import BrokerUnavailable
+from evometrics.schemas.service.disk import DiskSettings, DiskSpace, LowDisk, show_free, space_of
+from evometrics.schemas.service.settings import SettingsError
 from tests.deploy.test_supervision import spec_of
 from tests.disks import fill, leave, small_disk
 
@@ -62,7 +62,7 @@ def test_a_part_may_run_again_only_once_there_is_clearly_more_room_than_is_kept(
 async def test_a_part_is_stopped_in_good_order_before_its_disk_is_full_and_starts_when_there_is_room(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evometrics.deploy.supervise.HOLD_POLL_SECONDS", 0.02)
+    monkeypatch.setattr("evometrics.deploy.process.supervise.HOLD_POLL_SECONDS", 0.02)
     told: list[str] = []
     reserve = Reserve(disk, DiskSettings())
     part = SupervisedPart(ChildProcess(spec_of(tmp_path, TIDIES)), told.append, lambda: None, reserve.lacks)
@@ -95,7 +95,7 @@ async def test_a_part_is_stopped_in_good_order_before_its_disk_is_full_and_start
 async def test_a_part_that_died_on_a_full_disk_is_held_and_not_started_on_it(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evometrics.deploy.supervise.HOLD_POLL_SECONDS", 0.02)
+    monkeypatch.setattr("evometrics.deploy.process.supervise.HOLD_POLL_SECONDS", 0.02)
     told: list[str] = []
     allowed = asyncio.Event()
     allowed.set()

@@ -10,17 +10,17 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from evometrics.deploy.broker import registered_brokers
-from evometrics.deploy.process import python
-from evometrics.deploy.stack import LocalStack, StackSettings
-from evometrics.deploy.stackfile import StackAddresses
-from evometrics.schemas.metric_defs import OF_STREAMS, Instruments
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.wire import WireFormat
-from evometrics.streams.app import build
-from evometrics.streams.losses import Losses
+from evometrics.deploy.kafka.broker import registered_brokers
+from evometrics.deploy.process.child import python
+from evometrics.deploy.stack.stack import LocalStack, StackSettings
+from evometrics.deploy.stack.stackfile import StackAddresses
+from evometrics.schemas.metrics import OF_STREAMS, Instruments
+from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.streams.changelog.losses import Losses
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.sources import SourceTopics
+from evometrics.streams.sources.topics import SourceTopics
+from evometrics.streams.worker.app import build
 
 #: Each sign means something to one of the parts: a list, an escape, options, a template, another encoding.
 NAME = "zoë's, b\\new?key=1&c {id} 50%s #x"
@@ -71,7 +71,13 @@ def test_the_streams_files_lie_in_such_a_folder_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["evometrics.deploy.cli", "evometrics.deploy.clickhouse"])
 def test_a_part_runs_no_module_of_the_folder_it_was_started_in(module: str, tmp_path: Path) -> None:
-    for name in ("argparse.py", "random.py", "chdb.py", "evometrics/__init__.py", "evometrics/deploy/cli.py"):
+    for name in (
+        "argparse.py",
+        "random.py",
+        "chdb.py",
+        "evometrics/__init__.py",
+        "evometrics/deploy/cli/main.py",
+    ):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("raise SystemExit('not a part of it')")

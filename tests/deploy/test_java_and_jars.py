@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.deploy.jars import artifacts, kafka_libs, kafka_version
-from evometrics.deploy.java import MissingPartError, find_java, java_version
+from evometrics.deploy.kafka.jars import artifacts, kafka_libs, kafka_version
+from evometrics.deploy.kafka.java import MissingPartError, find_java, java_version
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from evometrics.deploy import nodes
-from evometrics.deploy.nodes import NodeFailed, NodePlan, run_node, run_nodes
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.deploy.pipeline import nodes
+from evometrics.deploy.pipeline.nodes import NodeFailed, NodePlan, run_node, run_nodes
+from evometrics.schemas.service.settings import KafkaSettings
 
 PLAN = NodePlan("node-1", agents=1, evolutions=2, seed=0)
 SAYS = "import json, os, sys, time; say = lambda **m: print(json.dumps(m), flush=True);"
@@ -96,8 +96,8 @@ def test_a_node_dies_with_a_command_that_is_killed(tmp_path: Path) -> None:
     script.write_text(SAYS + "say(event='evolution', pid=os.getpid()); time.sleep(600)")
     program = f"""
         import asyncio, sys
-        from evometrics.deploy import nodes
-        from evometrics.schemas.settings import KafkaSettings
+        from evometrics.deploy.pipeline import nodes
+        from evometrics.schemas.service.settings import KafkaSettings
 
         nodes.python = lambda _: [sys.executable, {str(script)!r}]
         plan = nodes.NodePlan("node-1", 1, 1, 0)

@@ -21,15 +21,15 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from evometrics.deploy import cli
+from evometrics.deploy.cli import main as cli
 from evometrics.deploy.commands import replay as replay_command
-from evometrics.deploy.readiness import answers
+from evometrics.deploy.process.readiness import answers
 from evometrics.schemas.events import Event, EvolutionCompleted
-from evometrics.schemas.group_offsets import AIOKafkaAdminClient
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.partitions import partition_of
+from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient
+from evometrics.schemas.kafka.partitions import partition_of
 from evometrics.schemas.topics import BY_RECORD, DERIVED_TOPICS
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire.framing import WireFormat
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
 from tests.deploy import formula_stack

@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from evometrics.deploy.drain import drain, end_offsets, pipeline_groups
+from evometrics.deploy.pipeline.drain import drain, end_offsets, pipeline_groups
 from evometrics.schemas.events import KpiSnapshot
-from evometrics.schemas.offset_range import range_reader, read_range
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import answered
-from evometrics.schemas.topic_retention import keep_for
-from evometrics.schemas.topic_settings import own_settings
+from evometrics.schemas.kafka.ranges import range_reader, read_range
+from evometrics.schemas.kafka.retention import keep_for
+from evometrics.schemas.kafka.topic_settings import own_settings
+from evometrics.schemas.kafka.topics import answered
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_NAME, EVOLUTION_COMPLETED, KPI_SNAPSHOTS, RAW_TOPICS, TOPICS
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire.framing import WireFormat
 from tests.generator import Load, generate
 from tests.load import send_all
 from tests.model import SECOND

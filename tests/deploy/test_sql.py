@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from evometrics.deploy import sql
-from evometrics.deploy.cli import main
-from evometrics.deploy.sql import pages
+from evometrics.deploy.cli.main import main
+from evometrics.deploy.commands import sql_work as sql
+from evometrics.deploy.commands.sql_work import pages
 from evometrics.sinks.settings import ClickHouseSettings
 
 Asks = Callable[..., str]
@@ -61,7 +61,7 @@ def test_json_is_json(ask: Asks, expression: str, wanted: Any) -> None:
 
 
 def test_a_result_of_many_pages_is_printed_whole(ask: Asks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evometrics.deploy.sql.PAGE_ROWS", 1000)
+    monkeypatch.setattr("evometrics.deploy.commands.sql_work.PAGE_ROWS", 1000)
     lines = ask("SELECT number AS n FROM numbers(200000)").splitlines()
     assert lines[0].strip() == "n"
     assert [int(line) for line in lines[2:]] == list(range(200_000))

@@ -14,20 +14,20 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from evometrics.deploy.broker import plan_nodes, registered_brokers
-from evometrics.deploy.cli import parser
-from evometrics.deploy.java import MissingPartError
-from evometrics.deploy.local import local_stack
-from evometrics.deploy.ports import free_ports
-from evometrics.deploy.stack import LocalStack, StackSettings
-from evometrics.deploy.stackfile import (
+from evometrics.deploy.cli.main import parser
+from evometrics.deploy.commands.local import local_stack
+from evometrics.deploy.kafka.broker import plan_nodes, registered_brokers
+from evometrics.deploy.kafka.java import MissingPartError
+from evometrics.deploy.process.ports import free_ports
+from evometrics.deploy.stack.stack import LocalStack, StackSettings
+from evometrics.deploy.stack.stackfile import (
     ProcessMark,
     StackAddresses,
     StackRunningError,
     end_leftovers,
     read_stack,
 )
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 
 
 async def nothing(_: StackAddresses) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from evometrics.deploy import supervise
-from evometrics.deploy.process import ChildProcess, ProcessFailedError, ProcessSpec
-from evometrics.deploy.readiness import answers, at_work, live_at
-from evometrics.deploy.supervise import SupervisedPart
-from evometrics.schemas.http import HttpAddress, serve
+from evometrics.deploy.process import supervise
+from evometrics.deploy.process.child import ChildProcess, ProcessFailedError, ProcessSpec
+from evometrics.deploy.process.readiness import answers, at_work, live_at
+from evometrics.deploy.process.supervise import SupervisedPart
+from evometrics.schemas.service.http import HttpAddress, serve
 
 WAITS = "import time; print('working', flush=True); time.sleep(600)"
 IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAITS}"
@@ -164,7 +164,7 @@ def test_parts_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     program = f"""
         import asyncio, sys, time
         from pathlib import Path
-        from evometrics.deploy.process import ChildProcess, ProcessSpec
+        from evometrics.deploy.process.child import ChildProcess, ProcessSpec
 
         async def ready():
             return True

@@ -12,12 +12,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import OffsetAndMetadata
 
-from evometrics.deploy.drain import DrainTimeout, Group, drain
-from evometrics.deploy.new_topics import NotStored, make_anew
-from evometrics.deploy.topics import TopicMismatch, create_topics
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import answered, delete, partitions_of
-from evometrics.schemas.topic_settings import (
+from evometrics.deploy.pipeline.drain import ConsumerGroup, DrainTimeout, drain
+from evometrics.deploy.pipeline.new_topics import NotStored, make_anew
+from evometrics.deploy.pipeline.topics import TopicMismatch, create_topics
+from evometrics.schemas.kafka.topic_settings import (
     AFTER_MAX,
     BROKER_TIME,
     LARGEST_MESSAGE,
@@ -25,9 +23,11 @@ from evometrics.schemas.topic_settings import (
     TIMESTAMP_TYPE,
     own_settings,
 )
+from evometrics.schemas.kafka.topics import answered, delete, partitions_of
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import DAY_MS, KPI_SNAPSHOTS, SCOPE_COUNTS, SYSTEM_EVENTS, TOPICS
 from evometrics.sinks.settings import SinkSettings
-from evometrics.streams.changelogs import create_changelogs
+from evometrics.streams.changelog.topics import create_changelogs
 from tests.conftest import running_node
 from tests.sinks.support import Kafka
 
@@ -163,7 +163,7 @@ async def test_topics_and_the_streams_states_are_made_anew_once_all_is_stored_an
     await consumer.commit(places)
     await consumer.stop()
     with pytest.raises(DrainTimeout, match=f"[123] messages of {KPI_SNAPSHOTS.name}"):
-        await drain(kafka.brokers, [Group(group, ((KPI_SNAPSHOTS.name,),))], 0)
+        await drain(kafka.brokers, [ConsumerGroup(group, ((KPI_SNAPSHOTS.name,),))], 0)
     with pytest.raises(NotStored, match=rf"{group}.*{KPI_SNAPSHOTS.name}\[\d\]: [123]"):
         await make_anew(more, group, group)
     found = await answered(kafka, lambda admin: partitions_of(admin, [*NAMES, changelog]))

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from evometrics.schemas.tasks import end_tasks
+from evometrics.schemas.service.tasks import end_tasks
 from tests.faults.parts import Parts
 from tests.faults.schedule import Fault
 

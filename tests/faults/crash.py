@@ -121,8 +121,8 @@ def before(owner: Any, name: str, point: str, crasher: Crasher) -> None:
 
 
 def crash_publisher(crasher: Crasher) -> None:
-    from evometrics.producers import publisher
-    from evometrics.producers.outbox import Outbox
+    from evometrics.producers.outbox.outbox import Outbox
+    from evometrics.producers.publisher import publisher
 
     def written(_: Any, rows: list[Any], sent: list[int]) -> list[str]:
         return ["publisher:after-outbox-commit"] * bool(rows) + ["publisher:after-delete"] * bool(sent)
@@ -133,9 +133,9 @@ def crash_publisher(crasher: Crasher) -> None:
 
 
 def crash_stream(crasher: Crasher) -> None:
-    from evometrics.streams.lane import Lane
-    from evometrics.streams.ownership import Ownership
-    from evometrics.streams.tables import StateTable
+    from evometrics.streams.changelog.ownership import Ownership
+    from evometrics.streams.changelog.tables import StateTable
+    from evometrics.streams.worker.lane import Lane
 
     # Of the evolutions' batches, whose three state writes follow each other: partials, evolutions, progress.
     # Only those with a completion count: the others write no partials, nothing is halved between two writes.
@@ -163,9 +163,9 @@ def crash_stream(crasher: Crasher) -> None:
 
 
 def crash_sink(crasher: Crasher) -> None:
-    from evometrics.sinks.cycle import SinkCycle
-    from evometrics.sinks.recovery import Recovery
-    from evometrics.sinks.writer import TableWriter
+    from evometrics.sinks.worker.cycle import SinkCycle
+    from evometrics.sinks.worker.recovery import Recovery
+    from evometrics.sinks.worker.writer import TableWriter
 
     after(SinkCycle, "collect", lambda *_: ["sink:after-fetch"], crasher)
     before(TableWriter, "insert", "sink:after-plan", crasher)

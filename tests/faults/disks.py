@@ -11,8 +11,8 @@ import os
 import signal
 from pathlib import Path
 
-from evometrics.producers.outbox_file import kept_free
-from evometrics.schemas.disk import DiskSettings, space_of
+from evometrics.producers.outbox.file import kept_free
+from evometrics.schemas.service.disk import DiskSettings, space_of
 from tests.disks import fill, leave
 from tests.faults.outage import AWAY_FOR_GOOD
 from tests.faults.parts import Parts

@@ -2,9 +2,9 @@
 
     python -m tests.faults.fuzz --messages 100000 --seed 1 --json
 
-Good events go through real topics as collectors send them; the fuzzed ones are made from the seed. What is
-good is said by how a message was made, or, where a random change decides, by `schemas.reading`, the function
-that the parts must agree with. Nothing may restart, and every derived row must be the model's.
+Good events go through real topics as collectors send them; the fuzzed ones are made from the seed. How a
+message was made says whether it is good, or, where a random change decides, `schemas.wire.reading`, the
+function that the parts must agree with. Nothing may restart, and every derived row must be the model's.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
 from evometrics.schemas.events import Event, now_micros
-from evometrics.schemas.reading import read_event
 from evometrics.schemas.topics import BY_NAME, BY_RECORD, DERIVED_TOPICS, RAW_TOPICS
-from evometrics.schemas.wire import UnreadableMessage
-from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
+from evometrics.schemas.wire.framing import UnreadableMessage
+from evometrics.schemas.wire.reading import read_event
+from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
 from tests.faults.fuzz_messages import WIRE, Fuzzed, around, fuzzed
 from tests.generator import Load, generate
 from tests.model import SECOND, Row, differences, expected, made_snapshots

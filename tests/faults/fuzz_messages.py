@@ -1,7 +1,7 @@
 """Messages of every kind that a topic may be given by accident or in anger, each made from a seed.
 
 Most kinds are good or bad by construction. What a random change makes of a message is for
-`schemas.reading` to say; what matters there is that every part says the same.
+`schemas.wire.reading` to say; what matters there is that every part says the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from evometrics.schemas.events import (
     SystemEvent,
 )
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
-from evometrics.schemas.wire import SINGLE_OBJECT, SINGLE_OBJECT_LENGTH, WireFormat
+from evometrics.schemas.wire.framing import SINGLE_OBJECT, SINGLE_OBJECT_LENGTH, WireFormat
 from tests.generator import Load, event_id, evolution
 from tests.model import SECOND
 

@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
 from evometrics.deploy.clickhouse.process import clickhouse_process
-from evometrics.deploy.ports import HOST, free_ports
-from evometrics.deploy.process import ChildProcess, ProcessSpec
-from evometrics.deploy.readiness import answers
-from evometrics.deploy.topics import create_topics
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.sinks.migrate import migrate
+from evometrics.deploy.kafka.broker import bootstrap, plan_nodes, prepare_node
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.deploy.process.child import ChildProcess, ProcessSpec
+from evometrics.deploy.process.ports import HOST, free_ports
+from evometrics.deploy.process.readiness import answers
+from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.registry.server import RegistryServer
 from tests.sinks.support import Kafka, eventually, rows

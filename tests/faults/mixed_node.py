@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.producers import EvolutionMetricsCollector
-from evometrics.producers.evolution_events import EvolutionCompletionEvent, EvolutionEvent
+from evometrics.producers.events.evolution_events import EvolutionCompletionEvent, EvolutionEvent
 
 
 async def record(

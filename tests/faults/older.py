@@ -1,6 +1,6 @@
 """Runs a part of evometrics as a build would that knows the first version of each schema alone.
 
-    python -m tests.faults.older evometrics.deploy.cli sink --brokers ...
+    python -m tests.faults.older evometrics.deploy.cli.main sink --brokers ...
 
 The catalog is cut before anything else is imported. Event classes stay what they are, so this is for what
 writes events and for sinks, which decode none; not for the stream.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import runpy
 import sys
 
-from evometrics.schemas import catalog
+from evometrics.schemas.wire import catalog
 
 
 def forget_newer_versions() -> None:

@@ -16,8 +16,8 @@ import signal
 import time
 from pathlib import Path
 
-from evometrics.producers.collector import EvolutionMetricsCollector
-from evometrics.producers.left_out import LeftOut
+from evometrics.producers.collector.collector import EvolutionMetricsCollector
+from evometrics.producers.events.left_out import LeftOut
 from evometrics.schemas.events import Event
 from tests.faults.journal import Call, Journal, read_journal
 

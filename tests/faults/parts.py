@@ -11,17 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from evometrics.deploy.broker import plan_nodes, prepare_node
 from evometrics.deploy.clickhouse.process import clickhouse_process
-from evometrics.deploy.disks import Reserve
-from evometrics.deploy.ports import HOST, free_ports
-from evometrics.deploy.process import ChildProcess, ProcessSpec
-from evometrics.deploy.readiness import answers, live_at
-from evometrics.deploy.supervise import SupervisedPart
-from evometrics.deploy.topics import create_topics
-from evometrics.schemas.disk import DiskSettings
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.sinks.migrate import migrate
+from evometrics.deploy.kafka.broker import plan_nodes, prepare_node
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.deploy.process.child import ChildProcess, ProcessSpec
+from evometrics.deploy.process.ports import HOST, free_ports
+from evometrics.deploy.process.readiness import answers, live_at
+from evometrics.deploy.process.supervise import SupervisedPart
+from evometrics.deploy.stack.disks import Reserve
+from evometrics.schemas.service.disk import DiskSettings
+from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.faults.check import keep_every_row
 from tests.faults.clocks import Clocks

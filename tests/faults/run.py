@@ -13,9 +13,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evometrics.deploy.drain import drain, pipeline_groups
+from evometrics.deploy.pipeline.drain import drain, pipeline_groups
 from evometrics.schemas.events import Event
-from evometrics.schemas.tasks import end_tasks
+from evometrics.schemas.service.tasks import end_tasks
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
 from tests.disks import mounted_image

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from evometrics.deploy.topics import create_topics
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.schemas.service.settings import KafkaSettings
 from tests.faults.mixed import Mixed, mixed
 
 SECONDS = float(os.environ.get("TEST_MIXED_SECONDS", "3"))

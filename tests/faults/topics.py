@@ -19,11 +19,11 @@ from dataclasses import replace
 
 from aiokafka.admin import NewPartitions
 
-from evometrics.deploy.drain import Group, drain
-from evometrics.deploy.topics import create_topics
-from evometrics.schemas.topic_admin import answered, delete
+from evometrics.deploy.pipeline.drain import ConsumerGroup, drain
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.schemas.kafka.topics import answered, delete
 from evometrics.schemas.topics import EVOLUTION_PROGRESSED, SCOPE_COUNTS, TOPICS
-from evometrics.streams.sources import EVOLUTION_TOPICS, SNAPSHOT_TOPICS, SOURCE_TOPICS
+from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SNAPSHOT_TOPICS, SOURCE_TOPICS
 from tests.faults.disks import kill
 from tests.faults.orchestrator import REST, RESTING
 from tests.faults.parts import Parts
@@ -41,7 +41,7 @@ CALM_SECONDS, COMMAND_SECONDS = 120.0, 300.0
 POLL_SECONDS = 0.2
 
 
-async def made_anew(parts: Parts, seed: int, groups: tuple[Group, Group]) -> dict[str, float]:
+async def made_anew(parts: Parts, seed: int, groups: tuple[ConsumerGroup, ConsumerGroup]) -> dict[str, float]:
     """Delete and make anew the raw topics that the stream reads, and one that it does not; kill workers.
 
     Returns when that last one was gone, as a Unix time by its record.
@@ -119,7 +119,7 @@ def readiness(health: str) -> str:
         return ""
 
 
-async def renewed(parts: Parts, seed: int, sink: Group) -> float:
+async def renewed(parts: Parts, seed: int, sink: ConsumerGroup) -> float:
     """Make all topics anew with more partitions and fill them while the nodes rest; kill workers.
 
     Returns when all there was in the old ones was stored, as a Unix time.

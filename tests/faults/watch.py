@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from evometrics.schemas.tasks import end_tasks
+from evometrics.schemas.service.tasks import end_tasks
 from evometrics.schemas.topics import RAW_TOPICS
 from tests.faults.parts import Parts
 

@@ -47,7 +47,7 @@ GUARANTEES = {
 
 def without_fence() -> None:
     """Every event counts as new to a state, whatever offset was applied to it last."""
-    from evometrics.streams import state
+    from evometrics.streams.states import agent_states as state
 
     def forgetful(cls: Any) -> None:
         original = cls.decode
@@ -67,7 +67,7 @@ def without_fence() -> None:
 
 def without_plan() -> None:
     """A sink's successor does not learn what may be stored."""
-    from evometrics.sinks.source import KafkaSource, Position
+    from evometrics.sinks.worker.source import KafkaSource, Position
 
     original = KafkaSource.positions
 
@@ -79,7 +79,7 @@ def without_plan() -> None:
 
 def without_outbox() -> None:
     """A recorded event waits in memory for a second before it reaches the disk."""
-    from evometrics.producers.outbox import Outbox
+    from evometrics.producers.outbox.outbox import Outbox
 
     original = Outbox.append
     later: set[asyncio.Task[None]] = set()
@@ -102,8 +102,8 @@ def without_outbox() -> None:
 
 def without_insert_before_commit() -> None:
     """The sink commits a batch's end and only then inserts it."""
-    from evometrics.sinks.cycle import SinkCycle
-    from evometrics.sinks.source import Position
+    from evometrics.sinks.worker.cycle import SinkCycle
+    from evometrics.sinks.worker.source import Position
 
     original = SinkCycle.insert
 
@@ -116,8 +116,8 @@ def without_insert_before_commit() -> None:
 
 def without_deduplication() -> None:
     """The stream takes every event for new."""
-    from evometrics.streams import evolutions, snapshots
-    from evometrics.streams.rings import Rings
+    from evometrics.streams.processors import evolutions, snapshots
+    from evometrics.streams.states.id_rings import Rings
 
     class Forgetful(Rings):
         def new(self, topic: str, node_id: str, event_id: str, offset: int) -> bool:
@@ -148,7 +148,7 @@ def main() -> int:
         from tests.faults.orchestrator import main as orchestrator
 
         return orchestrator(sys.argv[2:])
-    from evometrics.deploy.cli import main as evometrics
+    from evometrics.deploy.cli.main import main as evometrics
 
     return evometrics()
 

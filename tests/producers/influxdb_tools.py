@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from evometrics.producers.influxdb import InfluxDBBackend
+from evometrics.producers.exporters.influxdb import InfluxDBBackend
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.ids import new_event_id
 

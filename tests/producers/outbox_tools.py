@@ -14,9 +14,9 @@ from aiokafka import AIOKafkaConsumer
 
 from evometrics.producers import EvolutionMetricsCollector
 from evometrics.schemas.events import Event
-from evometrics.schemas.snapshots import snapshots_of
+from evometrics.schemas.evolutions.snapshots import snapshots_of
 from evometrics.schemas.topics import RAW_TOPICS
-from evometrics.schemas.wire import UnreadableMessage, WireFormat
+from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 
 #: Nobody listens there: what is recorded stays in the outbox.
 NO_BROKER = "127.0.0.1:1"

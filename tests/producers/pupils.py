@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evometrics.producers.collector import EvolutionMetricsCollector
-from evometrics.producers.evolvable import EvolutionContext, EvolvableAgent
-from evometrics.producers.orchestrator import NightlyEvolutionOrchestrator
-from evometrics.producers.strategies import Strategy
+from evometrics.producers.collector.collector import EvolutionMetricsCollector
+from evometrics.producers.orchestrator.agent import EvolutionContext, EvolvableAgent
+from evometrics.producers.orchestrator.orchestrator import NightlyEvolutionOrchestrator
+from evometrics.producers.orchestrator.strategies import Strategy
 from evometrics.schemas.events import Event, SystemEvent
 from tests.producers.outbox_tools import config, waiting
 

@@ -28,11 +28,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evometrics.producers import EvolutionMetricsCollector
-from evometrics.producers.given import ATTRIBUTES
-from evometrics.producers.left_out import LEFT_OUT
+from evometrics.producers.events.given import ATTRIBUTES
+from evometrics.producers.events.left_out import LEFT_OUT
 from evometrics.schemas.events import Event, EvolutionCompleted, SystemEvent
-from evometrics.schemas.validation import MAX_EVENT_BYTES, validate
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.rules.validation import MAX_EVENT_BYTES, validate
+from evometrics.schemas.wire.framing import WireFormat
 from tests.producers.outbox_tools import config
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "500"))

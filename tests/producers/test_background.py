@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from evometrics.producers import background
-from evometrics.producers.background import BackgroundLoop
+from evometrics.producers.publisher import thread as background
+from evometrics.producers.publisher.thread import BackgroundLoop
 
 
 async def loses_cancellations(count: int) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.producers import outbox_file
-from evometrics.producers.backlog import Backlog, Queued
-from evometrics.producers.outbox import Outbox
+from evometrics.producers.outbox import file as outbox_file
+from evometrics.producers.outbox.outbox import Outbox
+from evometrics.producers.publisher.backlog import Backlog, Queued
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from tests.producers.outbox_tools import until
 

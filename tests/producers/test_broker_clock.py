@@ -7,8 +7,8 @@ import time
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from evometrics.producers.broker_clock import MOST_AHEAD, BrokerClock, broker_time, in_words
-from evometrics.schemas.bootstrap import never_create
+from evometrics.producers.publisher.broker_clock import MOST_AHEAD, NodeClock, broker_time, in_words
+from evometrics.schemas.kafka.client_fixes import never_create
 
 DAY = 86_400.0
 TRUE = 1_900_000_000.0
@@ -19,7 +19,7 @@ class Node:
 
     def __init__(self, ahead: float) -> None:
         self.up, self.ahead = 5000.0, ahead
-        self.clock = BrokerClock(lambda: TRUE + self.up + self.ahead, lambda: self.up)
+        self.clock = NodeClock(lambda: TRUE + self.up + self.ahead, lambda: self.up)
 
     def true(self) -> float:
         return TRUE + self.up

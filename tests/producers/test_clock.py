@@ -16,21 +16,23 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
-from evometrics.deploy.drain import end_offsets
-from evometrics.deploy.process import ChildProcess
-from evometrics.deploy.topics import create_topics
-from evometrics.producers import EvolutionMetricsCollector, convert, holding
-from evometrics.producers import publisher as publishing
-from evometrics.producers.clock_repair import NOTE
+from evometrics.deploy.kafka.broker import bootstrap, plan_nodes, prepare_node
+from evometrics.deploy.pipeline.drain import end_offsets
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.deploy.process.child import ChildProcess
+from evometrics.producers import EvolutionMetricsCollector
+from evometrics.producers.events import convert
+from evometrics.producers.publisher import holding
+from evometrics.producers.publisher import publisher as publishing
+from evometrics.producers.publisher.clock_repair import NOTE
 from evometrics.schemas.events import Event, EvolutionCompleted, SystemEvent
-from evometrics.schemas.offset_range import range_reader, read_range
-from evometrics.schemas.reading import read_event
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import answered, delete, partitions_of
-from evometrics.schemas.topic_settings import BROKER_TIME, TIMESTAMP_TYPE, change, own_settings
+from evometrics.schemas.kafka.ranges import range_reader, read_range
+from evometrics.schemas.kafka.topic_settings import BROKER_TIME, TIMESTAMP_TYPE, change, own_settings
+from evometrics.schemas.kafka.topics import answered, delete, partitions_of
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_PROGRESSED, RAW_TOPICS, SYSTEM_EVENTS
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.schemas.wire.reading import read_event
 from tests.producers.outbox_tools import arrived, until
 
 DAY = 86_400.0

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.producers.adopted import AdoptedSource
-from evometrics.producers.broker_clock import BrokerClock
-from evometrics.producers.clock_repair import NOTE, ClockRepair, put_right
-from evometrics.producers.dead_outboxes import dead_outboxes
-from evometrics.producers.outbox_file import OutboxFile
-from evometrics.producers.outbox_names import new_outbox
-from evometrics.producers.row import Row, any_later, latest_time
+from evometrics.producers.outbox.dead_outboxes import dead_outboxes
+from evometrics.producers.outbox.file import OutboxFile
+from evometrics.producers.outbox.names import new_outbox
+from evometrics.producers.outbox.row import Row, any_later, latest_time
+from evometrics.producers.publisher.adopted import AdoptedSource
+from evometrics.producers.publisher.broker_clock import NodeClock
+from evometrics.producers.publisher.clock_repair import NOTE, ClockRepair, put_right
 from evometrics.schemas.events import (
     CustomMetric,
     Event,
@@ -26,9 +26,9 @@ from evometrics.schemas.events import (
     SystemEvent,
 )
 from evometrics.schemas.ids import new_event_id
+from evometrics.schemas.rules.validation import validate
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.schemas.validation import validate
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire.framing import WireFormat
 
 SECOND, HOUR, DAY = 10**6, 3600 * 10**6, 86_400 * 10**6
 WIRE = WireFormat()
@@ -126,7 +126,7 @@ def test_of_an_earlier_process_the_last_event_was_now_and_the_others_as_long_bef
         for event in events(NOW + 3 * DAY + n * SECOND)
     ]
     source = outbox(tmp_path, [*before, *wrong])
-    clock = BrokerClock(lambda: NOW / SECOND, lambda: 77.0)
+    clock = NodeClock(lambda: NOW / SECOND, lambda: 77.0)
     clock.heard(NOW / SECOND)
     assert ClockRepair(clock).mend(source) == len(wrong)
     found = left(source)
@@ -146,7 +146,7 @@ def test_what_cannot_be_read_is_left_as_it_is_and_keeps_nothing_else_waiting(tmp
     unknown = Row(2, other.topic, other.key, b"\xc3\x01" + b"\x11" * 8 + other.value[10:])
     source = outbox(tmp_path, [])
     source.file.write([good, unknown], ())
-    clock = BrokerClock(lambda: NOW / SECOND, lambda: 77.0)
+    clock = NodeClock(lambda: NOW / SECOND, lambda: 77.0)
     clock.heard(NOW / SECOND)
     repair = ClockRepair(clock)
     assert repair.mend(source) == 1

@@ -24,7 +24,7 @@ from evometrics.producers import (
     EvolutionEvent,
     EvolutionMetricsCollector,
 )
-from evometrics.producers.outbox_names import OutboxError
+from evometrics.producers.outbox.names import OutboxError
 from evometrics.schemas.events import (
     EvolutionCompleted,
     EvolutionProgressed,

@@ -12,8 +12,8 @@ import pytest
 
 from evometrics.producers import EvolutionMetricsCollector
 from evometrics.schemas.events import EvolutionCompleted, SystemEvent
-from evometrics.schemas.settings import SettingsError
-from evometrics.schemas.validation import InvalidEvent
+from evometrics.schemas.rules.validation import InvalidEvent
+from evometrics.schemas.service.settings import SettingsError
 from tests.producers.outbox_tools import config, waiting
 
 

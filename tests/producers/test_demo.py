@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from evometrics.deploy.topics import create_topics
+from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.producers.demo import data as digits
 from evometrics.producers.demo.agent import CANDIDATES, PATIENCE, DigitAgent
 from evometrics.producers.demo.genome import (
@@ -35,10 +35,10 @@ from evometrics.producers.demo.genome import (
 )
 from evometrics.producers.demo.kpis import adaptation, hostile, measure_quality, retention, wilson_half_width
 from evometrics.producers.demo.model import fit
-from evometrics.producers.evolvable import EvolutionContext, EvolutionFailed, EvolvableAgent
-from evometrics.producers.strategies import Strategy, standard_strategies
-from evometrics.schemas.kpis import KPI_NAMES, overall_performance
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.producers.orchestrator.agent import EvolutionContext, EvolutionFailed, EvolvableAgent
+from evometrics.producers.orchestrator.strategies import Strategy, standard_strategies
+from evometrics.schemas.kpis.performance import KPI_NAMES, overall_performance
+from evometrics.schemas.service.settings import KafkaSettings
 from tests.producers.outbox_tools import NO_BROKER, arrived, left_in
 
 TIMED = {"response_time_ms", "throughput_tps", "cpu_utilization", "energy_efficiency"}

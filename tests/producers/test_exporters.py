@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from evometrics.deploy.ports import free_ports
+from evometrics.deploy.process.ports import free_ports
 from evometrics.producers import EvolutionMetricsCollector, InfluxDBBackend
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 from tests.producers import outbox_tools
 from tests.producers.outbox_tools import until, waiting
 
@@ -183,7 +183,7 @@ async def test_an_exporter_that_fails_does_not_disturb_recording(
 def test_a_pushgateway_without_its_library_is_refused_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("evometrics.producers.node_metrics.find_spec", lambda name: None)
+    monkeypatch.setattr("evometrics.producers.metrics.node.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"prometheus_gateway.*evometrics\[prometheus\]"):
         EvolutionMetricsCollector({"prometheus_gateway": "127.0.0.1:9091"})
 

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from evometrics.producers import EvolutionMetricsCollector
-from evometrics.producers.backlog import Backlog
-from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import OutboxFile
-from evometrics.producers.outbox_format import RELEASED
-from evometrics.producers.outbox_names import new_outbox
-from evometrics.producers.refused import RefusedMessages
-from evometrics.producers.row import Row
+from evometrics.producers.outbox.file import OutboxFile
+from evometrics.producers.outbox.format import RELEASED
+from evometrics.producers.outbox.names import new_outbox
+from evometrics.producers.outbox.outbox import Outbox
+from evometrics.producers.outbox.row import Row
+from evometrics.producers.publisher.backlog import Backlog
+from evometrics.producers.publisher.refused import RefusedMessages
 from evometrics.schemas.topics import SYSTEM_EVENTS
 from tests.producers.outbox_tools import config, files
 
@@ -212,7 +212,7 @@ def test_a_new_outbox_takes_no_name_of_which_anything_is_there(tmp_path: Path) -
 AS_NOBODY = """
 import logging, os, sys
 from pathlib import Path
-from evometrics.producers.dead_outboxes import dead_outboxes
+from evometrics.producers.outbox.dead_outboxes import dead_outboxes
 os.setuid(65534)
 logging.basicConfig(format="%(message)s")
 for _ in range(2):

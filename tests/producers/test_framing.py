@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from evometrics.producers.encoder import Encoder
-from evometrics.producers.framing import Framing
-from evometrics.producers.left_out import LeftOut
-from evometrics.producers.row import Row
-from evometrics.schemas.catalog import newest
-from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
+from evometrics.producers.events.encoder import Encoder
+from evometrics.producers.events.left_out import LeftOut
+from evometrics.producers.outbox.row import Row
+from evometrics.producers.publisher.framing import Framing
 from evometrics.schemas.topics import SYSTEM_EVENTS
-from evometrics.schemas.wire import UnreadableMessage, WireFormat
+from evometrics.schemas.wire.catalog import newest
+from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
+from evometrics.schemas.wire.registry import RegistryClient, RegistryUnavailable
 
 
 def row(text: str) -> Row:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.deploy.topics import create_topics
+from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.producers import EvolutionMetricsCollector
-from evometrics.producers.adopted import AdoptedSource
-from evometrics.producers.backlog import OwnSource
-from evometrics.producers.dead_outboxes import dead_outboxes
-from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_marks import SPAN, SentMarks
-from evometrics.producers.row import Row
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.producers.outbox.dead_outboxes import dead_outboxes
+from evometrics.producers.outbox.marks import SPAN, SentMarks
+from evometrics.producers.outbox.outbox import Outbox
+from evometrics.producers.outbox.row import Row
+from evometrics.producers.publisher.adopted import AdoptedSource
+from evometrics.producers.publisher.backlog import OwnSource
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from tests.disks import fill, small_disk
 from tests.producers.outbox_tools import arrived, config, files, until

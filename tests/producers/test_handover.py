@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.producers import handover
-from evometrics.producers.backlog import OwnSource
-from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import LAST_SEQ, OutboxFile
-from evometrics.producers.row import ROW_OVERHEAD, Row
+from evometrics.producers.outbox import handover
+from evometrics.producers.outbox.file import LAST_SEQ, OutboxFile
+from evometrics.producers.outbox.outbox import Outbox
+from evometrics.producers.outbox.row import ROW_OVERHEAD, Row
+from evometrics.producers.publisher.backlog import OwnSource
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_PROGRESSED
 from tests.producers.outbox_tools import until
 

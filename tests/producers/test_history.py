@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 
 from evometrics.producers import EvolutionMetricsCollector, LocalMetricsQuery, SQLiteMetricsBackend
-from evometrics.producers.copied_backlog import CopiedBacklog
-from evometrics.producers.evolution_events import EvolutionCompletionEvent, EvolutionEvent
-from evometrics.producers.outbox import Outbox
+from evometrics.producers.events.evolution_events import EvolutionCompletionEvent, EvolutionEvent
+from evometrics.producers.history.copied_backlog import CopiedBacklog
+from evometrics.producers.outbox.outbox import Outbox
 from evometrics.schemas.events import Event, EvolutionStarted
-from evometrics.schemas.history import APPLICATION_ID, HistoryError, open_to_read
+from evometrics.schemas.history.file import APPLICATION_ID, HistoryError, open_to_read
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire.framing import WireFormat
 from tests.producers.influxdb_tools import completion
 from tests.producers.outbox_tools import NO_BROKER, left_in, until
 
@@ -420,12 +420,12 @@ async def test_with_a_broker_named_and_no_history_asked_for_there_is_none(here: 
 def test_rows_go_when_their_days_are_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "h.db"
     now = time.time()
-    monkeypatch.setattr("evometrics.producers.local_history.FORGET_ROWS", 3)
-    monkeypatch.setattr("evometrics.producers.local_history.time.time", lambda: now - 91 * 86_400)
+    monkeypatch.setattr("evometrics.producers.history.store.FORGET_ROWS", 3)
+    monkeypatch.setattr("evometrics.producers.history.store.time.time", lambda: now - 91 * 86_400)
     old = [completion(number, snapshot_phases=["post_evolution"]) for number in range(10)]
     SQLiteMetricsBackend(path).store(old)
     assert counts(path)["kpi_snapshots"] == len(old)
-    monkeypatch.setattr("evometrics.producers.local_history.time.time", lambda: now)
+    monkeypatch.setattr("evometrics.producers.history.store.time.time", lambda: now)
     kept = completion(11, occurred_at=1_000_000)  # of long ago, and written just now
     SQLiteMetricsBackend(path, retention_days=90).store([kept])
     assert counts(path) == dict.fromkeys(TABLES, 1) | {"kpi_snapshots": 0, "system_events": 0}
@@ -452,7 +452,7 @@ def test_an_evolution_that_began_long_ago_and_has_not_ended_counts_as_abandoned(
 
 
 def test_a_copy_that_cant_be_written_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evometrics.producers.local_history.MOST_OBSERVED", 10)
+    monkeypatch.setattr("evometrics.producers.history.store.MOST_OBSERVED", 10)
     path = tmp_path / "h.db"
     text(path)
     backend = SQLiteMetricsBackend(path)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from evometrics.producers import EvolutionMetricsCollector, InfluxDBBackend
-from evometrics.producers.exporters import TryLater
-from evometrics.producers.influxdb import MOST_LINES, line, target_of
-from evometrics.schemas.settings import SettingsError
+from evometrics.producers.exporters.exporter import TryLater
+from evometrics.producers.exporters.influxdb import MOST_LINES, line, target_of
+from evometrics.schemas.service.settings import SettingsError
 from tests.producers.influxdb_tools import TAKEN, StandIn, completion, filled, number_of, stand_in
 from tests.producers.outbox_tools import config, until
 
@@ -190,6 +190,6 @@ async def test_a_collectors_completions_arrive(influx: StandIn, tmp_path: Path) 
 
 
 def test_without_its_library_the_setting_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evometrics.producers.influxdb.find_spec", lambda name: None)
+    monkeypatch.setattr("evometrics.producers.exporters.influxdb.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"influxdb_url.*evometrics\[influxdb\]"):
         InfluxDBBackend("http://127.0.0.1:8086")

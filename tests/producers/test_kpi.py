@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from evometrics.producers import AgentKPI
-from evometrics.schemas.kpis import KPI_NAMES
+from evometrics.schemas.kpis.performance import KPI_NAMES
 
 GOOD = AgentKPI(
     accuracy=0.9,

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from evometrics.producers import AgentKPI, EvolutionMetricsCollector
-from evometrics.producers.left_out import LEFT_OUT, LeftOut, said
+from evometrics.producers.events.left_out import LEFT_OUT, LeftOut, said
 from evometrics.schemas.events import (
     Event,
     EvolutionCompleted,
@@ -30,7 +30,7 @@ from evometrics.schemas.events import (
     KpiSnapshot,
     SystemEvent,
 )
-from evometrics.schemas.validation import MAX_EVENT_BYTES
+from evometrics.schemas.rules.validation import MAX_EVENT_BYTES
 from tests.producers.outbox_tools import waiting
 
 

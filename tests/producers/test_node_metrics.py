@@ -17,9 +17,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from evometrics.producers import EvolutionMetricsCollector
-from evometrics.producers.custom_metrics import MetricError
+from evometrics.producers.events.custom_metrics import MetricError
 from evometrics.schemas.events import CustomMetric, SystemEvent
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 from tests.producers.outbox_tools import config, waiting
 
 
@@ -79,7 +79,7 @@ async def test_a_port_that_is_taken_keeps_no_node_from_recording(
 def test_without_prometheus_client_the_setting_is_refused_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("evometrics.producers.node_metrics.find_spec", lambda name: None)
+    monkeypatch.setattr("evometrics.producers.metrics.node.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"prometheus_port.*evometrics\[prometheus\]"):
         EvolutionMetricsCollector(config(tmp_path, prometheus_port=0))
     collector = EvolutionMetricsCollector(config(tmp_path))

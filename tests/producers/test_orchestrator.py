@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evometrics.producers.collector import EvolutionMetricsCollector
-from evometrics.producers.evolvable import EvolutionFailed
+from evometrics.producers.collector.collector import EvolutionMetricsCollector
+from evometrics.producers.orchestrator.agent import EvolutionFailed
 from evometrics.schemas.events import EvolutionCompleted, KpiSnapshot
 from tests.producers.outbox_tools import with_snapshots
 from tests.producers.pupils import Pupil, orchestrator, recorded, story, strict_collector

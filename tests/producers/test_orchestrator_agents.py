@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evometrics.producers.collector import EvolutionMetricsCollector
-from evometrics.producers.evolvable import EvolutionContext
-from evometrics.producers.kpi import AgentKPI
-from evometrics.producers.pool import why_retire
-from evometrics.producers.strategies import Strategy
+from evometrics.producers.collector.collector import EvolutionMetricsCollector
+from evometrics.producers.events.kpi import AgentKPI
+from evometrics.producers.orchestrator.agent import EvolutionContext
+from evometrics.producers.orchestrator.pool import why_retire
+from evometrics.producers.orchestrator.strategies import Strategy
 from evometrics.schemas.events import EvolutionCompleted, KpiSnapshot, SystemEvent
-from evometrics.schemas.kpis import KPI_NAMES, KpiThresholds, should_retire
+from evometrics.schemas.kpis.performance import KPI_NAMES, KpiThresholds, should_retire
 from tests.producers.pupils import Pupil, orchestrator, recorded, strict_collector
 
 collector = pytest.fixture(strict_collector)

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from evometrics.producers.collector import EvolutionMetricsCollector
-from evometrics.producers.evolution import EvolutionOutcome
-from evometrics.producers.evolvable import EvolutionContext, EvolvableAgent
-from evometrics.producers.night import NightReport, OrchestratorSettings
-from evometrics.producers.strategies import Strategy
+from evometrics.producers.collector.collector import EvolutionMetricsCollector
+from evometrics.producers.orchestrator.agent import EvolutionContext, EvolvableAgent
+from evometrics.producers.orchestrator.evolution import EvolutionOutcome
+from evometrics.producers.orchestrator.report import NightReport, OrchestratorSettings
+from evometrics.producers.orchestrator.strategies import Strategy
 from evometrics.schemas.events import EvolutionCompleted, KpiSnapshot, SystemEvent
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 from tests.producers.outbox_tools import NO_BROKER, with_snapshots
 from tests.producers.pupils import Pupil, orchestrator, recorded, story, strict_collector
 
@@ -157,7 +157,7 @@ async def test_continuous_snapshots_come_between_evolutions_and_the_night_on_tim
     def next_run(schedule: object, now: datetime) -> datetime:
         return soon if now < soon else soon + timedelta(days=1)
 
-    monkeypatch.setattr("evometrics.producers.schedule.NightlySchedule.next_run", next_run)
+    monkeypatch.setattr("evometrics.producers.orchestrator.schedule.NightlySchedule.next_run", next_run)
     running = asyncio.create_task(orchestra.run())
     await asyncio.wait_for(evolved.wait(), 10)
     began = datetime.now(UTC)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.producers.dead_outboxes import dead_outboxes
-from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import PORTION, STEP, OutboxFile, portions
-from evometrics.producers.outbox_names import OutboxError, new_outbox, try_lock
-from evometrics.producers.row import ROW_OVERHEAD, Row
+from evometrics.producers.outbox.dead_outboxes import dead_outboxes
+from evometrics.producers.outbox.file import PORTION, STEP, OutboxFile, portions
+from evometrics.producers.outbox.names import OutboxError, new_outbox, try_lock
+from evometrics.producers.outbox.outbox import Outbox
+from evometrics.producers.outbox.row import ROW_OVERHEAD, Row
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_PROGRESSED, KPI_SNAPSHOTS
 from tests.producers.outbox_tools import files, left_in, until
 
@@ -185,7 +185,7 @@ async def test_what_the_publisher_holds_is_not_shed(outbox: Outbox) -> None:
 async def test_a_broken_file_costs_the_event_and_an_error_but_no_exception(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("evometrics.producers.outbox.COMMIT_PAUSE", 0)
+    monkeypatch.setattr("evometrics.producers.outbox.outbox.COMMIT_PAUSE", 0)
     with sqlite3.connect(outbox.path) as other:
         other.execute("ALTER TABLE outbox RENAME TO elsewhere")
     assert not await outbox.append(COMPLETED, "agent", b"value")

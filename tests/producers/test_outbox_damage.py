@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.producers.backlog import Backlog
-from evometrics.producers.dead_outboxes import dead_outboxes
-from evometrics.producers.outbox import Outbox
-from evometrics.producers.outbox_file import PAGE_BYTES, OutboxFile
-from evometrics.producers.outbox_names import new_outbox
-from evometrics.producers.rebuilding import Damage, rebuild
-from evometrics.producers.row import Row
+from evometrics.producers.outbox.dead_outboxes import dead_outboxes
+from evometrics.producers.outbox.file import PAGE_BYTES, OutboxFile
+from evometrics.producers.outbox.names import new_outbox
+from evometrics.producers.outbox.outbox import Outbox
+from evometrics.producers.outbox.rebuilding import Damage, rebuild
+from evometrics.producers.outbox.row import Row
+from evometrics.producers.publisher.backlog import Backlog
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from tests.producers.outbox_tools import files, until
 

@@ -18,8 +18,8 @@ from evometrics.producers import (
     SQLiteMetricsBackend,
 )
 from evometrics.schemas.events import EvolutionCompleted
+from evometrics.schemas.rules.validation import InvalidEvent
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
-from evometrics.schemas.validation import InvalidEvent
 from tests.producers.influxdb_tools import StandIn, completion, number_of, stand_in
 from tests.producers.outbox_tools import NO_BROKER, left_in
 

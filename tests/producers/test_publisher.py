@@ -20,22 +20,23 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import DefaultPartitioner
 
-from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
-from evometrics.deploy.process import ChildProcess
-from evometrics.deploy.topics import create_topics
-from evometrics.producers import EvolutionMetricsCollector, kafka_session
-from evometrics.producers import publisher as publishing
-from evometrics.producers.dead_outboxes import dead_outboxes
-from evometrics.producers.outbox_file import OutboxFile
+from evometrics.deploy.kafka.broker import bootstrap, plan_nodes, prepare_node
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.deploy.process.child import ChildProcess
+from evometrics.producers import EvolutionMetricsCollector
+from evometrics.producers.outbox.dead_outboxes import dead_outboxes
+from evometrics.producers.outbox.file import OutboxFile
+from evometrics.producers.publisher import publisher as publishing
+from evometrics.producers.publisher import session as kafka_session
 from evometrics.schemas.events import EvolutionProgressed, SystemEvent
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import (
     EVOLUTION_COMPLETED,
     EVOLUTION_PROGRESSED,
     EVOLUTION_STARTED,
     SYSTEM_EVENTS,
 )
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire.framing import WireFormat
 from tests.producers.outbox_tools import Arrived, arrived, files, left_in, until, waiting
 from tests.producers.test_outbox import RECORD_UNTIL_KILLED
 

@@ -12,9 +12,10 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from evometrics.producers import processes, resources
-from evometrics.producers.gpu import GpuMemory
-from evometrics.producers.resources import ResourceSampler
+from evometrics.producers.resources import processes
+from evometrics.producers.resources import sampler as resources
+from evometrics.producers.resources.gpu import GpuMemory
+from evometrics.producers.resources.sampler import ResourceSampler
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_memory_is_the_peak_though_it_was_given_back_before_the_end(sampler: Res
 
 
 PEAK = """
-from evometrics.producers.resources import ResourceSampler
+from evometrics.producers.resources.sampler import ResourceSampler
 sampler = ResourceSampler(interval=3600)
 sampler.start()
 reading = sampler.begin("e")

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from evometrics.producers import EvolutionCompletionEvent, EvolutionEvent, EvolutionMetricsCollector, active
-from evometrics.producers.history import HistoryEntry
-from evometrics.producers.journal import Journal
-from evometrics.producers.progress import ProgressSampling
+from evometrics.producers import EvolutionCompletionEvent, EvolutionEvent, EvolutionMetricsCollector
+from evometrics.producers.collector.history import HistoryEntry
+from evometrics.producers.collector.journal import Journal
+from evometrics.producers.events import open_evolutions as active
+from evometrics.producers.events.progress import ProgressSampling
 from evometrics.schemas.events import EvolutionProgressed
 from tests.producers.outbox_tools import waiting
 

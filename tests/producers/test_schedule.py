@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evometrics.producers.schedule import NightlySchedule
-from evometrics.schemas.settings import SettingsError
+from evometrics.producers.orchestrator.schedule import NightlySchedule
+from evometrics.schemas.service.settings import SettingsError
 
 
 def utc(text: str) -> datetime:

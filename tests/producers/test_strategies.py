@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evometrics.producers.strategies import (
+from evometrics.producers.orchestrator.strategies import (
     ARCHITECTURE_CHANGE,
     ENSEMBLE_GROWTH,
     KPI_GOALS,

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.deploy.jars import FETCH_SECONDS, cache_folder, exclusive
-from evometrics.deploy.java import find_java
-from evometrics.deploy.ports import HOST, free_ports
-from evometrics.deploy.process import ChildProcess, ProcessSpec
+from evometrics.deploy.kafka.jars import FETCH_SECONDS, cache_folder, exclusive
+from evometrics.deploy.kafka.java import find_java
+from evometrics.deploy.process.child import ChildProcess, ProcessSpec
+from evometrics.deploy.process.ports import HOST, free_ports
 
 POM = Path(__file__).with_name("pom.xml")
 JVM = ("-Xms64m", "-Xmx192m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")

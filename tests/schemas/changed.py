@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evometrics.schemas.catalog import newest
+from evometrics.schemas.wire.catalog import newest
 
 
 def with_fields(record: str, *fields: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from evometrics.schemas.events import (
     SuccessRate,
     SystemEvent,
 )
-from evometrics.schemas.kpis import KPI_NAMES
+from evometrics.schemas.kpis.performance import KPI_NAMES
 
 NOW = 1_780_000_000_000_000
 HEAD = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evometrics.schemas.backoff import backoff
+from evometrics.schemas.service.backoff import backoff
 
 
 def test_pauses_double_up_to_the_longest() -> None:

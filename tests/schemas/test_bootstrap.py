@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataResponse_v0
 
-import evometrics.schemas.bootstrap  # noqa: F401
+import evometrics.schemas.kafka.client_fixes  # noqa: F401
 
 
 async def test_a_client_does_not_start_on_an_answer_without_brokers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evometrics.schemas import codec
-from evometrics.schemas.binary import UNUSUAL, write_long
-from evometrics.schemas.catalog import WriterSchema, newest, released, writer_schema
-from evometrics.schemas.datum import UnreadableDatum, read_record
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.ids import DERIVED_NAMESPACE, derived_id
-from evometrics.schemas.wire import WireFormat, decode, decode_exact
+from evometrics.schemas.wire import codec
+from evometrics.schemas.wire.binary import UNUSUAL, write_long
+from evometrics.schemas.wire.catalog import WriterSchema, newest, released, writer_schema
+from evometrics.schemas.wire.datum import UnreadableDatum, read_record
+from evometrics.schemas.wire.framing import WireFormat, decode, decode_exact
 from tests.generator import Load, generate
 from tests.schemas.examples import EXAMPLES, NOW
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from evometrics.schemas import catalog
-from evometrics.schemas.catalog import newest, released
-from evometrics.schemas.compatibility import IncompatibleSchema, check_compatible
+from evometrics.schemas.wire import catalog
+from evometrics.schemas.wire.catalog import newest, released
+from evometrics.schemas.wire.compatibility import IncompatibleSchema, check_compatible
 
 HERE = Path(__file__).parent
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from evometrics.schemas.datum import FieldRead, UnreadableDatum, read_fields
 from evometrics.schemas.events import Event, KpiSnapshot
-from evometrics.schemas.wire import UnreadableMessage, WireFormat
+from evometrics.schemas.wire.datum import FieldRead, UnreadableDatum, read_fields
+from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 from tests.schemas.examples import EXAMPLES
 
 WIRE = WireFormat()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evometrics.schemas.dead_letters import CUT, KEY_BYTES, KEY_CUT, ROOM_BYTES, STAGES, dead_letter
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.letters.letter import CUT, KEY_BYTES, KEY_CUT, ROOM_BYTES, STAGES, dead_letter
+from evometrics.schemas.wire.framing import WireFormat
 
 WIRE = WireFormat()
 #: What a topic takes unless it is told otherwise, less a record batch's own bytes (Kafka 4.4).

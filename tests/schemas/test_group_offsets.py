@@ -12,7 +12,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupLoadInProgressError, NotCoordinatorForGroupError
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
 
-from evometrics.schemas import group_offsets
+from evometrics.schemas.kafka import offsets as group_offsets
 
 LOADING, NOT_COORDINATOR = 14, 16
 FOUND = [("t", [(0, 7, "plan", 0)])]

@@ -11,9 +11,15 @@ import urllib.request
 
 import pytest
 
-from evometrics.schemas.health import LONGEST_STEP_SECONDS, HealthSettings, Standing, StuckTime, Watchdog
-from evometrics.schemas.http import HttpAddress, serve
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.health import (
+    LONGEST_STEP_SECONDS,
+    HealthSettings,
+    Standing,
+    StuckTime,
+    Watchdog,
+)
+from evometrics.schemas.service.http import HttpAddress, serve
+from evometrics.schemas.service.settings import SettingsError
 
 
 def get(port: int, path: str) -> tuple[int, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evometrics.schemas.kpis import (
+from evometrics.schemas.kpis.performance import (
     KpiThresholds,
     overall_performance,
     performance,

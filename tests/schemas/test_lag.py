@@ -9,8 +9,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
-from evometrics.schemas.lag import GroupLag
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.kafka.lag import GroupLag
+from evometrics.schemas.service.settings import KafkaSettings
 
 
 class Topic:

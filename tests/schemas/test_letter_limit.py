@@ -6,14 +6,14 @@ import dataclasses
 
 import pytest
 
-from evometrics.schemas.letter_limit import (
+from evometrics.schemas.letters.limit import (
     WINDOW_MESSAGES,
     BadMessage,
     LetterCounts,
     LetterLimit,
     TooManyLetters,
 )
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
 

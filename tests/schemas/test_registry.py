@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from evometrics.schemas.catalog import newest, writer_schema
-from evometrics.schemas.compatibility import IncompatibleSchema
-from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import Event
-from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import KPI_SNAPSHOTS, Topic
-from evometrics.schemas.wire import UnreadableMessage, WireFormat, open_wire
+from evometrics.schemas.wire.catalog import newest, writer_schema
+from evometrics.schemas.wire.compatibility import IncompatibleSchema
+from evometrics.schemas.wire.datum import write_record
+from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat, open_wire
+from evometrics.schemas.wire.registry import RegistryClient, RegistryUnavailable
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.worker import run_sink
+from evometrics.sinks.worker.worker import run_sink
 from tests.registry.server import RegistryServer
 from tests.schemas.changed import optional, with_fields, without
 from tests.schemas.examples import EXAMPLES

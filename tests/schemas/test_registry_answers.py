@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from evometrics.schemas import wire as wire_module
-from evometrics.schemas.catalog import newest
-from evometrics.schemas.registry import RegistryClient, RegistryUnavailable, UnknownSchemaId, read_within
-from evometrics.schemas.wire import UnreadableMessage, WireFormat
+from evometrics.schemas.wire import framing as wire_module
+from evometrics.schemas.wire.catalog import newest
+from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
+from evometrics.schemas.wire.registry import RegistryClient, RegistryUnavailable, UnknownSchemaId, read_within
 
 MESSAGE = b"\0\0\0\0\7rubbish"
 
@@ -135,6 +135,6 @@ def test_an_answer_that_comes_by_drops_is_not_waited_for(monkeypatch: pytest.Mon
         def read1(self, most: int) -> bytes:
             return b"{"
 
-    monkeypatch.setattr("evometrics.schemas.registry.time.monotonic", itertools.count().__next__)
+    monkeypatch.setattr("evometrics.schemas.wire.registry.time.monotonic", itertools.count().__next__)
     with pytest.raises(TimeoutError, match="has not come to its end in 5 s"):
         read_within(Drops(), 10**6, 5)

@@ -11,7 +11,7 @@ import pytest
 
 from evometrics.producers.settings import CollectorSettings
 from evometrics.schemas.ids import derived_id, new_event_id
-from evometrics.schemas.settings import KafkaSettings, SettingsError, masked, read_settings
+from evometrics.schemas.service.settings import KafkaSettings, SettingsError, masked, read_settings
 from evometrics.sinks.settings import ClickHouseSettings
 
 

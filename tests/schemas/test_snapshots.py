@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted, KpiSnapshot, SystemEvent
-from evometrics.schemas.snapshots import fill, snapshot_id, snapshots_of
-from evometrics.schemas.validation import InvalidEvent, validate
+from evometrics.schemas.evolutions.snapshots import fill, snapshot_id, snapshots_of
+from evometrics.schemas.rules.validation import InvalidEvent, validate
 
 HEAD = {"event_id": "01912345-6789-7abc-8def-0123456789ab", "agent_id": "a", "node_id": "n"}
 STARTED = EvolutionStarted(

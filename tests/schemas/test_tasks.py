@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from evometrics.schemas.tasks import end_tasks, run
+from evometrics.schemas.service.tasks import end_tasks, run
 
 
 async def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:

@@ -11,9 +11,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import NodeNotReadyError
 
-from evometrics.schemas import topic_admin
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import BrokerUnavailable, answered, create_missing, partitions_of
+from evometrics.schemas.kafka import topics as topic_admin
+from evometrics.schemas.kafka.topics import BrokerUnavailable, answered, create_missing, partitions_of
+from evometrics.schemas.service.settings import KafkaSettings
 
 
 async def test_a_broker_that_is_away_just_now_is_asked_again_and_one_that_stays_away_is_named(

@@ -10,9 +10,9 @@ import numpy
 import pytest
 
 from evometrics.schemas.events import Event
-from evometrics.schemas.screening import surely_valid
-from evometrics.schemas.validation import MAX_AHEAD_MICROS, InvalidEvent, validate
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.rules.screening import surely_valid
+from evometrics.schemas.rules.validation import MAX_AHEAD_MICROS, InvalidEvent, validate
+from evometrics.schemas.wire.framing import WireFormat
 from tests.schemas.examples import EXAMPLES, NOW
 
 BY_RECORD = {event.record: event for event in EXAMPLES}

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evometrics.schemas.catalog import released
 from evometrics.schemas.events import EVENT_CLASSES, Event, field_names
-from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
 from evometrics.schemas.topics import TOPICS
-from evometrics.schemas.wire import UnreadableMessage, WireFormat
+from evometrics.schemas.wire.catalog import released
+from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
+from evometrics.schemas.wire.registry import RegistryClient, RegistryUnavailable
 from tests.schemas.examples import EXAMPLES
 
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import chdb
 
 from evometrics.schemas.topics import EVOLUTION_STARTED, TOPICS
-from evometrics.sinks.migrate import own_tables
-from evometrics.sinks.migration_files import migrations
-from evometrics.sinks.raw_events import select_events
+from evometrics.sinks.migrations.files import migrations
+from evometrics.sinks.migrations.migrate import own_tables
+from evometrics.sinks.raw.sql import select_events
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import INSERT_SETTINGS
+from evometrics.sinks.worker.writer import INSERT_SETTINGS
 
 CONFIG = """<clickhouse>
   <remote_servers><metrics><shard><internal_replication>true</internal_replication>

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from evometrics.deploy.topics import create_topics
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.sinks.migrate import migrate
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.support import Kafka, copy_database, run_statements, structure
 

@@ -28,14 +28,14 @@ from evometrics.schemas.events import (
     now_micros,
 )
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, TOPICS
-from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.batch import Group, Rejected
-from evometrics.sinks.client import open_client
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.worker import SinkWorker
-from evometrics.sinks.writer import BadData, TableWriter
+from evometrics.sinks.worker.batch import InsertGroup, Rejected
+from evometrics.sinks.worker.worker import SinkWorker
+from evometrics.sinks.worker.writer import BadData, TableWriter
 
 WIRE = WireFormat()
 
@@ -268,7 +268,7 @@ async def until_stored(clickhouse: ClickHouseSettings, table: str, count: int) -
     await eventually(enough, f"{count} rows in {table}")
 
 
-async def store(writer: TableWriter, group: Group) -> list[Rejected]:
+async def store(writer: TableWriter, group: InsertGroup) -> list[Rejected]:
     """Insert a group as the cycle does: as a whole, or the good ones of its rows; return the others."""
 
     async def next_token() -> str:

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.binary import write_block, write_long
-from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EVENT_CLASSES, Event
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
+from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.sinks.batch import Batch, OffsetRange, Partition, Rejected
-from evometrics.sinks.blocks import block_end, container, container_format
-from evometrics.sinks.plan import Plan, deduplication_token, metadata, read_metadata
+from evometrics.schemas.wire.binary import write_block, write_long
+from evometrics.schemas.wire.catalog import newest
+from evometrics.sinks.clickhouse.blocks import block_end, container, container_format
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import Batch, OffsetRange, Partition, Rejected
+from evometrics.sinks.worker.plan import InsertPlan, deduplication_token, metadata, read_metadata
+from evometrics.sinks.worker.writer import TableWriter
 from tests.sinks.support import WIRE, one_of_each, rows, sent
 
 EVENTS = {event.record: event for event in one_of_each("agent-1")}
@@ -127,12 +127,12 @@ def test_a_token_names_one_planned_insert() -> None:
 
 
 def test_a_plan_comes_back_from_its_metadata_and_an_older_one_without_its_number_too() -> None:
-    plan = Plan(5, 9, "run", 3)
-    assert Plan.from_fields(read_metadata(metadata(plan, "id"))) == plan
+    plan = InsertPlan(5, 9, "run", 3)
+    assert InsertPlan.from_fields(read_metadata(metadata(plan, "id"))) == plan
     older = '{"first": 5, "last": 9, "count": 4, "epoch": "run"}'
-    assert Plan.from_fields(read_metadata(older)) == Plan(5, 9, "run", 0)
+    assert InsertPlan.from_fields(read_metadata(older)) == InsertPlan(5, 9, "run", 0)
     for other in (None, "", "no plan", "[]", "{}", metadata(None, "id"), '{"epoch": "run"}'):
-        assert Plan.from_fields(read_metadata(other)) is None
+        assert InsertPlan.from_fields(read_metadata(other)) is None
 
 
 async def test_clickhouse_reads_every_record_as_it_was_written(database: ClickHouseSettings) -> None:

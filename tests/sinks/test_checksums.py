@@ -12,8 +12,8 @@ import pytest
 from evometrics.schemas.events import DeadLetter, Event, EvolutionProgressed, KpiSnapshot
 from evometrics.schemas.topics import TOPICS
 from evometrics.sinks.checksums import Checksum, checksums, differing
-from evometrics.sinks.client import ClickHouseUnavailable, open_client
-from evometrics.sinks.migrate import migrate
+from evometrics.sinks.clickhouse.client import ClickHouseUnavailable, open_client
+from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.support import one_of_each, sent
 from tests.sinks.test_raw_events import fill

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.topics import TOPICS
-from evometrics.sinks.client import open_client
-from evometrics.sinks.cluster import UnknownStatement, first_line, for_cluster
-from evometrics.sinks.migrate import own_tables
-from evometrics.sinks.migration_files import migrations
+from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.clickhouse.cluster import UnknownStatement, first_line, for_cluster
+from evometrics.sinks.migrations.files import migrations
+from evometrics.sinks.migrations.migrate import own_tables
 from evometrics.sinks.settings import ClickHouseSettings
 
 ONE = ClickHouseSettings(database="d")

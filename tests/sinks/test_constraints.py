@@ -1,4 +1,4 @@
-"""The tables' constraints and `schemas.reading` say the same of every message, however it is damaged."""
+"""The tables' constraints and `schemas.wire.reading` say the same of every message, however it is damaged."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.events import Event, now_micros
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
-from evometrics.schemas.reading import read_event
+from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD, TOPICS
-from evometrics.schemas.wire import UnreadableMessage
-from evometrics.sinks.batch import Batch, Group, Partition
+from evometrics.schemas.wire.framing import UnreadableMessage
+from evometrics.schemas.wire.reading import read_event
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import BadData, TableWriter
+from evometrics.sinks.worker.batch import Batch, InsertGroup, Partition
+from evometrics.sinks.worker.writer import BadData, TableWriter
 from tests.faults.fuzz_messages import Fuzzed, around, fuzzed
 from tests.sinks.support import WIRE, Sent, one_of_each, rows, store
 
@@ -32,7 +32,7 @@ def verdict(message: Sent) -> str | None:
     return None
 
 
-def groups_of(messages: list[Sent]) -> list[Group]:
+def groups_of(messages: list[Sent]) -> list[InsertGroup]:
     batch = Batch()
     for message in messages:
         batch.add({Partition(message.topic, message.partition): [message]}, WIRE)

@@ -9,14 +9,21 @@ from typing import Any
 
 import pytest
 
-from evometrics.schemas.dead_letters import dead_letter
 from evometrics.schemas.events import DeadLetter, Event, now_micros
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.letters.letter import dead_letter
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, SYSTEM_EVENTS
-from evometrics.sinks.letters import Counts, DeadMessage, Letters, NoSuchLetter, Selection, parts
-from evometrics.sinks.letters_retry import Plan, Retrier, RetryFailed, plan_retry, recorded
-from evometrics.sinks.letters_show import dump, reading
+from evometrics.sinks.letters.letters import (
+    DeadMessage,
+    Letters,
+    LetterTotals,
+    NoSuchLetter,
+    Selection,
+    parts,
+)
+from evometrics.sinks.letters.retry import Retrier, RetryFailed, RetryPlan, plan_retry, recorded
+from evometrics.sinks.letters.show import dump, reading
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.streams.offline import record_of
 from tests.sinks.support import (
@@ -58,9 +65,9 @@ async def stored(broker: Kafka, database: ClickHouseSettings, *letters: DeadLett
         yield found
 
 
-async def planned(letters: Letters, selection: Selection) -> Plan:
+async def planned(letters: Letters, selection: Selection) -> RetryPlan:
     """Return what a retry does with all that is meant."""
-    whole = Plan([], [])
+    whole = RetryPlan([], [])
     async for plan in plan_retry(letters, WIRE, selection):
         whole.send.extend(plan.send)
         whole.left.extend(plan.left)
@@ -148,7 +155,7 @@ async def test_what_is_sent_again_is_stored_once_and_not_sent_again_by_accident(
 async def test_any_number_of_letters_is_listed_and_planned_in_pages_each_once(
     broker: Kafka, database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evometrics.sinks.letters.LISTED_MESSAGES", 4)
+    monkeypatch.setattr("evometrics.sinks.letters.letters.LISTED_MESSAGES", 4)
     now = now_micros()
     # some at the same moment, of two topics and partitions: the order is told by more than the time
     made = [
@@ -162,7 +169,7 @@ async def test_any_number_of_letters_is_listed_and_planned_in_pages_each_once(
             oldest = [m async for page in letters.pages(selection, oldest_first=True) for m in page]
             assert newest == oldest[::-1] and len(set(map(id, newest))) == len({m.source for m in newest})
             assert [m.at for m in newest] == sorted((m.at for m in newest), reverse=True)
-            assert await letters.count(selection) == Counts(len(newest), 0)
+            assert await letters.count(selection) == LetterTotals(len(newest), 0)
             cut = [len(page) async for page in letters.pages(selection, 6)]
             assert cut == [4, 2]
         assert {tuple(m.source) for m in await letters.find(Selection())} == sources
@@ -218,7 +225,7 @@ async def test_a_page_reads_its_part_of_the_letters_however_many_there_are(
     database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All 40,000 are looked through once; each of 20 pages reads the two granules it lies in at most."""
-    monkeypatch.setattr("evometrics.sinks.letters.LISTED_MESSAGES", 2000)
+    monkeypatch.setattr("evometrics.sinks.letters.letters.LISTED_MESSAGES", 2000)
     await run_statements(database, [made_of_numbers(database, 40_000, 10)])
     async with Letters(database) as letters:
         read = watched(letters, "read_rows")
@@ -231,7 +238,7 @@ async def test_what_becomes_a_dead_letter_during_a_retry_is_not_sent_by_it(
     database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a message that is sent again and is still bad would be sent again without end."""
-    monkeypatch.setattr("evometrics.sinks.letters.LISTED_MESSAGES", 2)
+    monkeypatch.setattr("evometrics.sinks.letters.letters.LISTED_MESSAGES", 2)
     await run_statements(database, [made_of_numbers(database, 5, 10)])
     seen = 0
     async with Letters(database) as letters:

@@ -8,11 +8,11 @@ import pytest
 from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
+from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import DEAD_LETTERS
-from evometrics.sinks import dead_letters
-from evometrics.sinks.batch import Rejected
-from evometrics.sinks.dead_letters import DeadLetters
+from evometrics.sinks.worker import dead_letters
+from evometrics.sinks.worker.batch import Rejected
+from evometrics.sinks.worker.dead_letters import DeadLetters
 from tests.sinks.support import WIRE, Kafka, one_of_each, sent
 
 

@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 from evometrics.deploy.clickhouse.process import clickhouse_process
-from evometrics.deploy.ports import HOST, free_ports
-from evometrics.deploy.process import ChildProcess
-from evometrics.sinks.migrate import migrate
+from evometrics.deploy.process.child import ChildProcess
+from evometrics.deploy.process.ports import HOST, free_ports
+from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.disks import fill, small_disk
 from tests.producers.outbox_tools import until

@@ -6,15 +6,15 @@ import asyncio
 from pathlib import Path
 
 from evometrics.deploy.clickhouse.process import clickhouse_process
-from evometrics.deploy.ports import free_ports
-from evometrics.deploy.process import ChildProcess
-from evometrics.deploy.readiness import answers, live_at
-from evometrics.schemas.health import HealthSettings, Watchdog
-from evometrics.schemas.http import HttpAddress
-from evometrics.sinks.batch import Rejected
-from evometrics.sinks.migrate import migrate
+from evometrics.deploy.process.child import ChildProcess
+from evometrics.deploy.process.ports import free_ports
+from evometrics.deploy.process.readiness import answers, live_at
+from evometrics.schemas.service.health import HealthSettings, Watchdog
+from evometrics.schemas.service.http import HttpAddress
+from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.worker import run_sink
+from evometrics.sinks.worker.batch import Rejected
+from evometrics.sinks.worker.worker import run_sink
 from tests.sinks.support import Kafka, eventually, one_of_each, running, until_stored
 
 

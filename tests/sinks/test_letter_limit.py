@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from evometrics.deploy.ports import free_ports
-from evometrics.deploy.readiness import answers, at_work, live_at
+from evometrics.deploy.process.ports import free_ports
+from evometrics.deploy.process.readiness import answers, at_work, live_at
 from evometrics.schemas.events import EvolutionProgressed
-from evometrics.schemas.health import HealthSettings
-from evometrics.schemas.http import HttpAddress
+from evometrics.schemas.service.health import HealthSettings
+from evometrics.schemas.service.http import HttpAddress
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
-from evometrics.sinks import batch as batch_module
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.worker import run_sink
+from evometrics.sinks.worker import batch as batch_module
+from evometrics.sinks.worker.worker import run_sink
 from tests.sinks.support import WIRE, Kafka, common, eventually, rows, running, until_stored
 
 PROGRESSED = BY_RECORD["evolution_progressed"]

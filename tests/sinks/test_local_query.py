@@ -12,18 +12,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from evometrics.producers import EvolutionMetricsCollector, LocalMetricsQuery, SQLiteMetricsBackend
-from evometrics.producers.evolution_events import EvolutionCompletionEvent, EvolutionEvent
+from evometrics.producers.events.evolution_events import EvolutionCompletionEvent, EvolutionEvent
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionMetrics, EvolutionStarted
-from evometrics.schemas.history import HistoryError, open_to_read
+from evometrics.schemas.evolutions.joining import metrics_of
+from evometrics.schemas.evolutions.outcome import ABANDONED_AFTER_SECONDS, abandoned_metrics
+from evometrics.schemas.history.file import HistoryError, open_to_read
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.joining import metrics_of
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
-from evometrics.schemas.outcome import ABANDONED_AFTER_SECONDS, abandoned_metrics
+from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import EVOLUTION_METRICS
-from evometrics.sinks.batch import Batch, Partition
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import Batch, Partition
+from evometrics.sinks.worker.writer import TableWriter
 from tests.producers.influxdb_tools import completion
 from tests.sinks.support import WIRE, sent, store
 

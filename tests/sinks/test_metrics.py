@@ -9,17 +9,17 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import Event, KpiSnapshot, SystemEvent
-from evometrics.schemas.http import HttpAddress, serve
-from evometrics.schemas.metric_defs import EVOLUTION_DURATION, METRICS, OF_STREAMS, Instruments
+from evometrics.schemas.metrics import EVOLUTION_DURATION, METRICS, OF_STREAMS, Instruments
+from evometrics.schemas.service.http import HttpAddress, serve
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, WireFormat
-from evometrics.sinks.batch import Group, Row
-from evometrics.sinks.evolution_metrics import EvolutionMetricsCollector
+from evometrics.schemas.wire.catalog import newest
+from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH, WireFormat
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.tally import Ended, SeenIds, Tally, read_ended
-from evometrics.sinks.worker import SinkWorker
+from evometrics.sinks.worker.batch import InsertGroup, InsertRow
+from evometrics.sinks.worker.metrics import EvolutionPrometheusCollector
+from evometrics.sinks.worker.tally import EndedEvolution, MetricsTally, SeenIds, read_ended
+from evometrics.sinks.worker.worker import SinkWorker
 from evometrics.streams.offline import record_of
 from tests.sinks.support import Kafka, common, eventually, evolution, rows, running, until_stored
 
@@ -136,19 +136,19 @@ def test_every_declared_metric_is_served_by_its_part(broker: Kafka, database: Cl
         assert f"# TYPE {name} {definition.kind}" in served, name
 
 
-def group(record: str, *values: bytes) -> Group:
+def group(record: str, *values: bytes) -> InsertGroup:
     topic = BY_RECORD[record]
-    made = Group(topic.name, topic.table, newest(record))
+    made = InsertGroup(topic.name, topic.table, newest(record))
     for offset, value in enumerate(values):
         message = record_of(topic.name, 0, offset, b"k", value, 0)
-        made.rows.append(Row(message, SINGLE_OBJECT_LENGTH, b""))
+        made.rows.append(InsertRow(message, SINGLE_OBJECT_LENGTH, b""))
     return made
 
 
 def test_what_can_not_be_read_is_passed_over_and_named(caplog: pytest.LogCaptureFixture) -> None:
-    collector = EvolutionMetricsCollector()
+    collector = EvolutionPrometheusCollector()
     one, other = (WIRE.encode(evolution("a", status="succeeded")) for _ in range(2))
-    Tally(collector).count(
+    MetricsTally(collector).count(
         [group("evolution_metrics", one, one[:-1], other), group("success_rate", b"rubbish")]
     )
     assert collector.attempts == {("a", "nightly", "succeeded"): 2}
@@ -157,12 +157,12 @@ def test_what_can_not_be_read_is_passed_over_and_named(caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("data", ["{", "[]", "{}", '{"outbox_depth": "deep"}', '{"outbox_depth": null}'])
 def test_of_health_without_a_depth_nothing_is_said(data: str) -> None:
-    collector = EvolutionMetricsCollector()
+    collector = EvolutionPrometheusCollector()
     events = [
         SystemEvent(**common(""), event_type="collector_health", data=d)
         for d in (data, '{"outbox_depth": 3}')
     ]
-    Tally(collector).count([group("system_event", *map(WIRE.encode, events))])
+    MetricsTally(collector).count([group("system_event", *map(WIRE.encode, events))])
     assert [value for _, value in collector.outbox.values.values()] == [3]
 
 
@@ -174,11 +174,11 @@ def test_what_the_compiled_codec_does_not_read_is_read_as_by_everybody(
     )
     value = WIRE.encode(done)
     quick = read_ended(newest("evolution_metrics"), value, SINGLE_OBJECT_LENGTH)
-    assert isinstance(quick, Ended)
-    monkeypatch.setattr("evometrics.sinks.tally.ended_codec", lambda schema: None)
+    assert isinstance(quick, EndedEvolution)
+    monkeypatch.setattr("evometrics.sinks.worker.tally.ended_codec", lambda schema: None)
     assert read_ended(newest("evolution_metrics"), value, SINGLE_OBJECT_LENGTH) == done
-    assert {name: getattr(quick, name) for name in Ended.__slots__} == {
-        n: getattr(done, n) for n in Ended.__slots__
+    assert {name: getattr(quick, name) for name in EndedEvolution.__slots__} == {
+        n: getattr(done, n) for n in EndedEvolution.__slots__
     }
 
 

@@ -9,15 +9,16 @@ from datetime import UTC, datetime
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from evometrics.schemas.catalog import newest
 from evometrics.schemas.topics import TOPICS
-from evometrics.sinks import migration_history
-from evometrics.sinks.client import open_client
-from evometrics.sinks.migrate import migrate, own_tables, planned, status
-from evometrics.sinks.migration_files import Migration, migrations
-from evometrics.sinks.migration_history import BEGUN, agreed, record
-from evometrics.sinks.migration_plan import MigrationError, Recorded, State, plan, statuses
+from evometrics.schemas.wire.catalog import newest
+from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.migrations import history as migration_history
+from evometrics.sinks.migrations.files import Migration, migrations
+from evometrics.sinks.migrations.history import BEGUN, agreed, record
+from evometrics.sinks.migrations.migrate import migrate, own_tables, planned, status
+from evometrics.sinks.migrations.plan import MigrationError, MigrationState, Recorded, plan, statuses
 from evometrics.sinks.settings import ClickHouseSettings
+from tests.reference.sql_tables import tables
 from tests.sinks.support import rows, run_statements, structure
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -63,6 +64,21 @@ async def test_migrating_twice_changes_nothing(empty_database: ClickHouseSetting
     assert numbers == [(m.number, "applied") for m in migrations()]
 
 
+async def test_the_reference_has_the_columns_that_clickhouse_has(empty_database: ClickHouseSettings) -> None:
+    await migrate(empty_database)
+    there = await rows(
+        empty_database,
+        "SELECT table, name, type, comment FROM system.columns "
+        f"WHERE database = '{empty_database.database}' ORDER BY table, position",
+    )
+    read = [
+        (name, column, each.type, each.comment)
+        for name, table in sorted(tables().items())
+        for column, each in table.columns.items()
+    ]
+    assert read == list(map(tuple, there))
+
+
 async def test_an_interrupted_migration_is_seen_and_made_good(
     empty_database: ClickHouseSettings, whole: dict[str, str]
 ) -> None:
@@ -73,9 +89,13 @@ async def test_an_interrupted_migration_is_seen_and_made_good(
     await client.close()
     await run_statements(empty_database, second.statements(empty_database)[:2])  # and then it was killed
     found = {s.number: s.state for s in await status(empty_database)}
-    assert [found[1], found[2], found[3]] == [State.APPLIED, State.INTERRUPTED, State.PENDING]
+    assert [found[1], found[2], found[3]] == [
+        MigrationState.APPLIED,
+        MigrationState.INTERRUPTED,
+        MigrationState.PENDING,
+    ]
     assert await migrate(empty_database) == migrations()[1:]
-    assert {s.state for s in await status(empty_database)} == {State.APPLIED}
+    assert {s.state for s in await status(empty_database)} == {MigrationState.APPLIED}
     assert await structure(empty_database) == whole
 
 
@@ -88,7 +108,10 @@ async def test_a_failed_migration_names_its_statement_and_stays_interrupted(
         MigrationError, match=r"0004_constraints failed at `ALTER TABLE \w+\.kpi_deltas_rows`"
     ):
         await migrate(empty_database)
-    assert [s.state for s in await status(empty_database)][3:5] == [State.INTERRUPTED, State.PENDING]
+    assert [s.state for s in await status(empty_database)][3:5] == [
+        MigrationState.INTERRUPTED,
+        MigrationState.PENDING,
+    ]
 
 
 async def test_a_dry_run_shows_what_would_run_and_touches_nothing(
@@ -98,7 +121,7 @@ async def test_a_dry_run_shows_what_would_run_and_touches_nothing(
     assert await structure(empty_database) == {}
     name = empty_database.database
     assert await rows(dataclasses.replace(empty_database, database="default"), there(name)) == [(0,)]
-    assert [s.state for s in await status(empty_database)] == [State.PENDING] * len(migrations())
+    assert [s.state for s in await status(empty_database)] == [MigrationState.PENDING] * len(migrations())
     assert await rows(dataclasses.replace(empty_database, database="default"), there(name)) == [(0,)]
     assert list(dict.fromkeys(s.number for s in found)) == [None, *(m.number for m in migrations())]
     await run_statements(empty_database, [s.sql for s in found])
@@ -212,7 +235,7 @@ def test_a_changed_file_and_a_newer_database_are_refused() -> None:
     found = statuses(changed, applied(known[:2]) | begun(known[2]) | newer)
     states = ["changed", "applied", "interrupted", *["pending"] * (len(known) - 3), "unknown"]
     assert [s.state for s in found] == states
-    assert statuses(known, begun(known[0]), running=True)[0].state is State.RUNNING
+    assert statuses(known, begun(known[0]), running=True)[0].state is MigrationState.RUNNING
 
 
 async def test_replicas_that_do_not_agree_yet_are_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

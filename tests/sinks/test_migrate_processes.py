@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from evometrics.schemas.events import CustomMetric, Event, field_names
-from evometrics.sinks.client import CLICKHOUSE_ERRORS, open_client
-from evometrics.sinks.migrate import migrate, status
-from evometrics.sinks.migration_files import migrations
-from evometrics.sinks.migration_history import read_history
-from evometrics.sinks.migration_lock import newest_term
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, open_client
+from evometrics.sinks.migrations.files import migrations
+from evometrics.sinks.migrations.history import read_history
+from evometrics.sinks.migrations.lock import newest_term
+from evometrics.sinks.migrations.migrate import migrate, status
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.support import eventually, one_of_each, rows, structure
 from tests.sinks.test_upgrade import insert, stored, tables_of
@@ -27,8 +27,8 @@ SEED = 3
 #: The command, with a shorter wait for a dead run's lock.
 COMMAND = """
 import sys
-from evometrics.deploy.cli import main
-from evometrics.sinks import migration_lock as lock
+from evometrics.deploy.cli.main import main
+from evometrics.sinks.migrations import lock as lock
 lock.BEAT_SECONDS, lock.DEAD_SECONDS = 0.2, float(sys.argv[1])
 sys.exit(main(sys.argv[2:]))
 """

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from evometrics.sinks import migration_lock
-from evometrics.sinks.client import open_client
-from evometrics.sinks.migrate import own_tables
-from evometrics.sinks.migration_lock import LockLost, MigrationLock, is_held, newest_term
+from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.migrations import lock as migration_lock
+from evometrics.sinks.migrations.lock import LockLost, MigrationLock, is_held, newest_term
+from evometrics.sinks.migrations.migrate import own_tables
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.support import run_statements
 

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.binary import write_block
-from evometrics.schemas.catalog import WriterSchema, newest, writer_schema
-from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import Event
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
+from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.sinks.batch import Group, Row
-from evometrics.sinks.blocks import block_end
-from evometrics.sinks.migrate import migrate
-from evometrics.sinks.new_columns import TableShape, View, changes
+from evometrics.schemas.wire.binary import write_block
+from evometrics.schemas.wire.catalog import WriterSchema, newest, writer_schema
+from evometrics.schemas.wire.datum import write_record
+from evometrics.sinks.clickhouse.blocks import block_end
+from evometrics.sinks.migrations.migrate import migrate
+from evometrics.sinks.migrations.new_columns import TableShape, View, changes
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import InsertGroup, InsertRow
+from evometrics.sinks.worker.writer import TableWriter
 from tests.schemas.changed import optional, with_fields
 from tests.sinks.conftest import drop, unused
 from tests.sinks.support import Sent, one_of_each, rows, run_statements, store, structure
@@ -53,14 +53,14 @@ FULL = {f"more_{n}": value for n, (_, _, value, _) in enumerate(KINDS)}
 NEWER = writer_schema(RECORD, 0, with_fields(RECORD, *FIELDS))
 
 
-def group(schema: WriterSchema, event: Event, offset: int = 1, **more: Any) -> Group:
+def group(schema: WriterSchema, event: Event, offset: int = 1, **more: Any) -> InsertGroup:
     """Return an event as one row, written with a schema."""
     topic = BY_RECORD[event.record]
     datum = write_record(schema, {**event.to_record(), **more})
     at = event.occurred_at // 1000
     encoded = write_block(0, offset, at, datum, 0, block_end(topic.name))
-    found = Group(topic.name, topic.table, schema)
-    found.rows.append(Row(Sent(topic.name, 0, offset, at, b"k", datum), 0, encoded))
+    found = InsertGroup(topic.name, topic.table, schema)
+    found.rows.append(InsertRow(Sent(topic.name, 0, offset, at, b"k", datum), 0, encoded))
     return found
 
 

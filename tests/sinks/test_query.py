@@ -10,14 +10,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.events import EvolutionMetrics, now_micros
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
-from evometrics.schemas.settings import SettingsError, read_settings
+from evometrics.schemas.metrics import OF_SINK, Instruments
+from evometrics.schemas.service.settings import SettingsError, read_settings
 from evometrics.schemas.topics import EVOLUTION_METRICS
-from evometrics.sinks.batch import Batch, Partition
-from evometrics.sinks.client import ClickHouseUnavailable
+from evometrics.sinks.clickhouse.client import ClickHouseUnavailable
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import Batch, Partition
+from evometrics.sinks.worker.writer import TableWriter
 from tests.sinks.support import WIRE, evolution, sent, store
 
 HOUR = 3_600_000_000

@@ -13,9 +13,6 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.binary import Unusual, write_long, write_text
-from evometrics.schemas.catalog import released
-from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import (
     CustomMetric,
     Event,
@@ -26,15 +23,18 @@ from evometrics.schemas.events import (
     SystemEvent,
 )
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
+from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
-from evometrics.sinks.batch import Batch, Partition
-from evometrics.sinks.client import open_client
-from evometrics.sinks.raw_event import RawEvent, cut_events
-from evometrics.sinks.raw_events import TableMismatch
-from evometrics.sinks.raw_tables import RawSelection, RawTables
+from evometrics.schemas.wire.binary import Unusual, write_long, write_text
+from evometrics.schemas.wire.catalog import released
+from evometrics.schemas.wire.datum import write_record
+from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.raw.event import RawEvent, cut_events
+from evometrics.sinks.raw.sql import TableMismatch
+from evometrics.sinks.raw.tables import RawSelection, RawTables
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import Batch, Partition
+from evometrics.sinks.worker.writer import TableWriter
 from tests.generator import Load, generate
 from tests.model import SECOND
 from tests.sinks.support import WIRE, Sent, sent, store

@@ -14,14 +14,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from evometrics.producers import EvolutionMetricsCollector
-from evometrics.schemas.catalog import newest, writer_schema
-from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import Event
-from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
 from evometrics.schemas.topics import EVOLUTION_PROGRESSED, Topic
-from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.batch import Batch, Partition, add_fetched
+from evometrics.schemas.wire.catalog import newest, writer_schema
+from evometrics.schemas.wire.datum import write_record
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.schemas.wire.registry import RegistryClient, RegistryUnavailable
 from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.sinks.worker.batch import Batch, Partition, add_fetched
 from tests.registry.server import RegistryServer
 from tests.schemas.changed import optional, with_fields
 from tests.sinks.support import Kafka, Sent, eventually, one_of_each, rows, running, until_stored

@@ -15,13 +15,13 @@ from evometrics.schemas.events import EVENT_CLASSES, Event, EvolutionCompleted
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.topics import BY_RECORD, DERIVED_TOPICS, EVOLUTION_METRICS
 from evometrics.sinks.checksums import Checksum, checksums
-from evometrics.sinks.client import open_client
-from evometrics.sinks.raw_tables import RawSelection
-from evometrics.sinks.replay import Replay, ReplaySettings, replaying
-from evometrics.sinks.replay_compare import TableDifferences
-from evometrics.sinks.replay_source import TableSource
+from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.raw.tables import RawSelection
+from evometrics.sinks.replay.compare import TableDifferences
+from evometrics.sinks.replay.replay import Replay, ReplaySettings, replaying
+from evometrics.sinks.replay.shadow import NotReplayable, ReplayEnded
+from evometrics.sinks.replay.source import TableSource
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.shadow import NotReplayable, ReplayEnded
 from evometrics.streams.settings import StreamSettings
 from tests.generator import Load, history
 from tests.model import SECOND, Expected, differences, expected

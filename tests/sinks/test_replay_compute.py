@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from evometrics.schemas.topics import BY_RECORD, EVOLUTION_COMPLETED
-from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.raw_event import RawEvent
-from evometrics.sinks.replay_compute import Computing
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.sinks.raw.event import RawEvent
+from evometrics.sinks.replay.compute import Computing
 from evometrics.streams.settings import StreamSettings
 from tests.generator import Load, history
 from tests.model import SECOND, differences, expected

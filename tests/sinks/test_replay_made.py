@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
+from evometrics.schemas.evolutions.outcome import abandoned_metrics
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.outcome import abandoned_metrics
 from evometrics.schemas.topics import (
     DERIVED_TOPICS,
     EVOLUTION_METRICS,
@@ -19,8 +19,8 @@ from evometrics.schemas.topics import (
     SUCCESS_RATES,
 )
 from evometrics.sinks.checksums import Checksum, checksums
-from evometrics.sinks.raw_tables import RawSelection
-from evometrics.sinks.replay import ReplaySettings, replaying
+from evometrics.sinks.raw.tables import RawSelection
+from evometrics.sinks.replay.replay import ReplaySettings, replaying
 from evometrics.sinks.retention import keep
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.streams.settings import StreamSettings

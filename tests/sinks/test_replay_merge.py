@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from evometrics.sinks.replay_merge import Merge
+from evometrics.sinks.replay.merge import Merge
 
 
 class Message(NamedTuple):

@@ -10,15 +10,15 @@ from dataclasses import replace
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from evometrics.deploy.drain import end_offsets
+from evometrics.deploy.pipeline.drain import end_offsets
 from evometrics.schemas.events import Event
-from evometrics.schemas.group_offsets import AIOKafkaAdminClient
-from evometrics.schemas.settings import KafkaSettings, SettingsError
-from evometrics.schemas.topic_admin import BrokerUnavailable, answered
-from evometrics.schemas.topic_settings import SENDER_TIME, change
+from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient
+from evometrics.schemas.kafka.topic_settings import SENDER_TIME, change
+from evometrics.schemas.kafka.topics import BrokerUnavailable, answered
+from evometrics.schemas.service.settings import KafkaSettings, SettingsError
 from evometrics.schemas.topics import BY_RECORD, EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS
-from evometrics.sinks.raw_event import RawEvent
-from evometrics.sinks.replay_topics import Beginning, TopicSource
+from evometrics.sinks.raw.event import RawEvent
+from evometrics.sinks.replay.topics import Beginning, TopicSource
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.conftest import running_node
 from tests.generator import history

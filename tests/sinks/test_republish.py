@@ -15,18 +15,25 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.schemas.offset_range import range_reader, read_range
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import answered, create_missing
-from evometrics.schemas.topic_retention import keep_for
-from evometrics.schemas.topic_settings import BROKER_TIME, RETENTION, TIMESTAMP_TYPE, change, own_settings
+from evometrics.schemas.kafka.ranges import range_reader, read_range
+from evometrics.schemas.kafka.retention import keep_for
+from evometrics.schemas.kafka.topic_settings import (
+    BROKER_TIME,
+    RETENTION,
+    TIMESTAMP_TYPE,
+    change,
+    own_settings,
+)
+from evometrics.schemas.kafka.topics import answered, create_missing
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import DAY_MS, KPI_SNAPSHOTS, RAW_TOPICS, Topic
-from evometrics.sinks import republish_progress, republish_target
-from evometrics.sinks.raw_event import RawEvent
-from evometrics.sinks.raw_tables import RawSelection, RawTables
-from evometrics.sinks.republish import HOUR, Republished, Republisher, RepublishSettings, to_send
-from evometrics.sinks.republish_progress import HEADER, OtherEvents, Progress, RepublishError
-from evometrics.sinks.republish_target import StreamStuck, Target, TimesGiven
+from evometrics.sinks.raw.event import RawEvent
+from evometrics.sinks.raw.tables import RawSelection, RawTables
+from evometrics.sinks.republish import progress as republish_progress
+from evometrics.sinks.republish import target as republish_target
+from evometrics.sinks.republish.progress import HEADER, OtherEvents, Progress, RepublishError
+from evometrics.sinks.republish.republish import HOUR, Republished, Republisher, RepublishSettings, to_send
+from evometrics.sinks.republish.target import StreamStuck, TimesGiven, TopicTarget
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.model import made_snapshots
 from tests.sinks.support import WIRE, Sent, sent
@@ -63,7 +70,7 @@ async def run(
     topics: Sequence[Topic],
     how: RepublishSettings = SMALL,
     selection: RawSelection | None = None,
-    target_class: type[Target] = Target,
+    target_class: type[TopicTarget] = TopicTarget,
 ) -> Republished:
     """Republish as the command line does."""
     meant = replace(selection or RawSelection(), topics=tuple(topics))
@@ -148,7 +155,7 @@ async def test_a_run_that_is_killed_goes_on_with_just_what_is_missing(
     messages = loaded()
     await fill(database, messages)
 
-    class Dying(Target):
+    class Dying(TopicTarget):
         steps = rng.randrange(2, 6)
 
         async def send(self, events: Sequence[RawEvent], mark: int) -> dict[TopicPartition, int]:
@@ -203,7 +210,7 @@ async def test_topics_with_other_events_are_refused_by_name_unless_asked(
         await run(database, settings, topics)
     assert len(await held(settings, topics)) == 20
 
-    class Dying(Target):
+    class Dying(TopicTarget):
         async def send(self, events: Sequence[RawEvent], mark: int) -> dict[TopicPartition, int]:
             await super().send(events, mark)
             raise Killed
@@ -230,7 +237,7 @@ async def test_snapshots_that_the_stream_makes_of_evolutions_are_left_to_it(
     await fill(database, [*recorded, *made])
     (snapshots,) = [topic for topic in topics if topic.table == KPI_SNAPSHOTS.table]
 
-    class Killed(Target):
+    class Killed(TopicTarget):
         """The stream makes them of what is there, and the process dies."""
 
         async def send(self, events: Sequence[RawEvent], mark: int) -> dict[TopicPartition, int]:
@@ -267,7 +274,7 @@ async def test_topics_that_grow_are_refused(
 ) -> None:
     await fill(database, loaded())
 
-    class Growing(Target):
+    class Growing(TopicTarget):
         async def progress(self, among_others: bool) -> Progress:
             async def grow() -> None:
                 async with producer(settings) as kafka:
@@ -324,7 +331,7 @@ async def test_topics_take_events_own_times_while_they_are_filled_and_nodes_are_
     await fill(database, loaded())
     meanwhile = set()
 
-    class Watched(Target):
+    class Watched(TopicTarget):
         last = False
 
         async def send(self, events: Sequence[RawEvent], mark: int) -> dict[TopicPartition, int]:
@@ -353,7 +360,7 @@ async def test_topics_that_are_set_back_in_the_midst_are_noticed_with_the_first_
 ) -> None:
     await fill(database, loaded())
 
-    class SetBack(Target):
+    class SetBack(TopicTarget):
         async def send(self, events: Sequence[RawEvent], mark: int) -> dict[TopicPartition, int]:
             await answered(settings, lambda admin: change(admin, {t.name: BROKER_TIME for t in topics}))
             return await super().send(events, mark)

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from evometrics.sinks.raw_event import RawEvent
-from evometrics.sinks.republish_steps import Ahead, steps
+from evometrics.sinks.raw.event import RawEvent
+from evometrics.sinks.raw.steps import Ahead, steps
 
 HOUR = 3600
 

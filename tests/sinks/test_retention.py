@@ -12,14 +12,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.events import Event, EvolutionCompleted, now_micros
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
-from evometrics.schemas.outcome import evolution_metrics
-from evometrics.schemas.settings import SettingsError
-from evometrics.sinks.batch import Batch, Partition
-from evometrics.sinks.client import open_client
+from evometrics.schemas.evolutions.outcome import evolution_metrics
+from evometrics.schemas.metrics import OF_SINK, Instruments
+from evometrics.schemas.service.settings import SettingsError
+from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.retention import TABLES, keep, show
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import Batch, Partition
+from evometrics.sinks.worker.writer import TableWriter
 from tests.sinks.support import WIRE, common, rows, sent, store
 from tests.stack import evometrics
 

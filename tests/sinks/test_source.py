@@ -8,13 +8,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.metric_defs import OF_SINK, OFFSETS_GONE, Instruments
+from evometrics.schemas.metrics import OF_SINK, OFFSETS_GONE, Instruments
 from evometrics.schemas.topics import SYSTEM_EVENTS
-from evometrics.sinks.batch import Batch, Partition
-from evometrics.sinks.recovery import Recovery
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.source import KafkaSource
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import Batch, Partition
+from evometrics.sinks.worker.recovery import Recovery
+from evometrics.sinks.worker.source import KafkaSource
+from evometrics.sinks.worker.writer import TableWriter
 from tests.sinks.support import WIRE, Kafka, one_of_each
 
 

@@ -8,13 +8,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from evometrics.deploy.topics import create_topics
+from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.schemas.events import Event, EvolutionProgressed
-from evometrics.schemas.topic_admin import answered, delete
+from evometrics.schemas.kafka.topics import answered, delete
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.sinks import cycle, source
-from evometrics.sinks.plan import Plan, metadata
 from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.sinks.worker import cycle, source
+from evometrics.sinks.worker.plan import InsertPlan, metadata
 from tests.conftest import running_node
 from tests.sinks.support import Kafka, common, rows, running, until_stored
 
@@ -84,7 +84,7 @@ async def test_a_plan_and_an_offset_that_were_committed_late_for_the_old_topic_d
     await make_anew(broker)
     await broker.send(new)
     place = TopicPartition(*sent[0][:2])
-    await commit(broker, place, OffsetAndMetadata(20, metadata(Plan(20, 29, "run", 1), before)))
+    await commit(broker, place, OffsetAndMetadata(20, metadata(InsertPlan(20, 29, "run", 1), before)))
     async with running(broker, database):
         await until_stored(database, TOPIC.table, 80)
     assert await stored(database) == sorted(event.event_id for event in (*old, *new))
@@ -100,7 +100,7 @@ async def test_a_plan_of_offsets_that_the_old_topic_had_too_is_finished_with_the
     await make_anew(broker)
     await broker.send(new)
     place = TopicPartition(*sent[0][:2])
-    await commit(broker, place, OffsetAndMetadata(0, metadata(Plan(0, 24, "run", 7), "")))
+    await commit(broker, place, OffsetAndMetadata(0, metadata(InsertPlan(0, 24, "run", 7), "")))
     async with running(broker, database):
         await until_stored(database, TOPIC.table, 50)
     assert await stored(database) == sorted(event.event_id for event in (*old, *new))

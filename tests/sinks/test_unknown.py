@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.catalog import newest, writer_schema
-from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import (
     Event,
     EvolutionCompleted,
@@ -17,13 +15,15 @@ from evometrics.schemas.events import (
     EvolutionProgressed,
     EvolutionStarted,
 )
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
-from evometrics.schemas.outcome import evolution_metrics
-from evometrics.sinks.batch import Batch, Partition
+from evometrics.schemas.evolutions.outcome import evolution_metrics
+from evometrics.schemas.metrics import OF_SINK, Instruments
+from evometrics.schemas.wire.catalog import newest, writer_schema
+from evometrics.schemas.wire.datum import write_record
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.tally import read_ended
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import Batch, Partition
+from evometrics.sinks.worker.tally import read_ended
+from evometrics.sinks.worker.writer import TableWriter
 from tests.schemas.changed import optional, with_fields
 from tests.sinks.support import WIRE, common, rows, sent, store
 from tests.sinks.test_new_columns import group

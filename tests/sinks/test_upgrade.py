@@ -9,14 +9,14 @@ from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.events import Event
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
+from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD, TOPICS
-from evometrics.sinks.batch import Batch, Partition
-from evometrics.sinks.client import open_client
-from evometrics.sinks.migrate import migrate
-from evometrics.sinks.migration_files import migrations
+from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.migrations.files import migrations
+from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import Batch, Partition
+from evometrics.sinks.worker.writer import TableWriter
 from tests.sinks.support import WIRE, one_of_each, sent, structure
 
 LEVELS = [migration.number for migration in migrations()[:-1]]

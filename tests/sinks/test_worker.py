@@ -11,15 +11,15 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from evometrics.schemas.events import Event, EvolutionProgressed
-from evometrics.schemas.http import HttpAddress
 from evometrics.schemas.ids import derived_id
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.service.http import HttpAddress
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, TOPICS
-from evometrics.sinks.batch import Group, Partition, Row
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.source import Fenced, KafkaSource, Position
-from evometrics.sinks.worker import SinkWorker, run_sink
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import InsertGroup, InsertRow, Partition
+from evometrics.sinks.worker.source import Fenced, KafkaSource, Position
+from evometrics.sinks.worker.worker import SinkWorker, run_sink
+from evometrics.sinks.worker.writer import TableWriter
 from tests.sinks.support import WIRE, Kafka, common, eventually, one_of_each, rows, running, until_stored
 
 PROGRESSED = BY_RECORD["evolution_progressed"]
@@ -84,7 +84,7 @@ async def test_a_crash_at_any_step_leaves_each_message_stored_once(
             raise Killed
         await commit(positions)  # type: ignore[arg-type]
 
-    async def dying_insert(group: Group, rows: Sequence[Row], token: str) -> None:
+    async def dying_insert(group: InsertGroup, rows: Sequence[InsertRow], token: str) -> None:
         if point == "after the plan" or group.table != PROGRESSED.table:
             await asyncio.sleep(1)  # the first insert is through when this one dies
             raise Killed
@@ -161,7 +161,7 @@ async def test_what_was_collected_beside_a_fenced_batch_is_read_again(
 async def test_what_the_consumer_passes_over_is_read_late(
     broker: Kafka, database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch, most_at_once: int
 ) -> None:
-    monkeypatch.setattr("evometrics.sinks.recovery.SHORT_RANGE", most_at_once)
+    monkeypatch.setattr("evometrics.sinks.worker.recovery.SHORT_RANGE", most_at_once)
     await broker.send(many(100))
     sent = await broker.send(many(200))
     poll = KafkaSource.poll
@@ -183,7 +183,7 @@ async def test_what_the_consumer_passes_over_is_read_late(
 async def test_a_long_gap_within_a_batch_is_stored_page_by_page_in_the_order_of_offsets(
     broker: Kafka, database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evometrics.sinks.recovery.SHORT_RANGE", 3)
+    monkeypatch.setattr("evometrics.sinks.worker.recovery.SHORT_RANGE", 3)
     agent = "agent-of-one-partition"
     steps = [
         EvolutionProgressed(**common(agent), evolution_id="e", iteration=i, fitness=0.5) for i in range(60)
@@ -281,7 +281,7 @@ async def test_an_insert_that_a_paused_worker_finishes_late_doubles_nothing(
     cycle, asleep, late, landed = sleeper.cycle, asyncio.Event(), asyncio.Event(), asyncio.Event()
     insert, stored = cycle.writer.insert, TableWriter.stored_events
 
-    async def sleepy(group: Group, rows: Sequence[Row], token: str) -> None:
+    async def sleepy(group: InsertGroup, rows: Sequence[InsertRow], token: str) -> None:
         asleep.set()
         await late.wait()
         await insert(group, rows, token)

@@ -6,12 +6,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.events import Event, EvolutionProgressed
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
+from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.sinks.batch import Batch, Group, Partition
-from evometrics.sinks.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, is_bad_data, open_client
+from evometrics.sinks.clickhouse.client import (
+    CLICKHOUSE_ERRORS,
+    ClickHouseUnavailable,
+    is_bad_data,
+    open_client,
+)
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import Batch, InsertGroup, Partition
+from evometrics.sinks.worker.writer import TableWriter
 from tests.sinks.support import WIRE, Sent, common, rows, store
 
 TOPIC = BY_RECORD["evolution_progressed"]
@@ -22,7 +27,7 @@ def progressed(**fields: object) -> Event:
     return EvolutionProgressed(**values)  # type: ignore[arg-type]
 
 
-def group_of(*values: bytes) -> Group:
+def group_of(*values: bytes) -> InsertGroup:
     batch = Batch()
     messages = [Sent(TOPIC.name, 0, i, 1_900_000_000_000, b"k", v) for i, v in enumerate(values)]
     batch.add({Partition(TOPIC.name, 0): messages}, WIRE)

@@ -9,13 +9,13 @@ from typing import Any
 from zlib import crc32
 
 from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
-from evometrics.schemas.reading import Record
 from evometrics.schemas.topics import BY_RECORD, KPI_SNAPSHOTS, SCOPE_COUNTS
-from evometrics.schemas.wire import WireFormat
-from evometrics.streams.batches import Outcome
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.schemas.wire.reading import Record
 from evometrics.streams.offline import OfflineStream, record_of
-from evometrics.streams.outputs import Message
+from evometrics.streams.producer import Message
 from evometrics.streams.settings import StreamSettings
+from evometrics.streams.states.live import Outcome
 
 SOURCES = (EvolutionStarted, EvolutionCompleted, KpiSnapshot)
 WIRE = WireFormat()

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evometrics.schemas.events import EvolutionCompleted
-from evometrics.schemas.outcome import efficiency, evolution_metrics, relative
-from evometrics.streams.calculations import wilson_interval
+from evometrics.schemas.evolutions.outcome import efficiency, evolution_metrics, relative
+from evometrics.streams.formulas.calculations import wilson_interval
 from tests.schemas.examples import EXAMPLES
 
 DONE = next(e for e in EXAMPLES if isinstance(e, EvolutionCompleted))

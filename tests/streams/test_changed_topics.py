@@ -12,12 +12,12 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
-from evometrics.deploy.topics import create_topics
-from evometrics.schemas.http import STOPPED
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import answered, delete
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.schemas.kafka.topics import answered, delete
+from evometrics.schemas.service.http import STOPPED
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS, SCOPE_COUNTS
-from evometrics.streams.sources import PartitionsAdded, begin_with
+from evometrics.streams.sources.topics import PartitionsAdded, begin_with
 from tests.model import SECOND
 from tests.streams.test_worker import (
     PARTITIONS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.streams.clock import BrokerClock
+from evometrics.streams.sources.clock import BrokerClock
 
 SECOND = 1_000_000
 

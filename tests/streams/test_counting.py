@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.topics import SUCCESS_RATES
-from evometrics.schemas.wire import WireFormat
-from evometrics.streams.batches import LiveStates
-from evometrics.streams.counts import WindowCounts
-from evometrics.streams.rates import RateWriter
-from evometrics.streams.scope_tally import Attempt, ScopeTally, scopes_of
-from evometrics.streams.state import LentState, PartialState
-from evometrics.streams.tables import PartitionView
-from evometrics.streams.windows import FLEET, SECOND, WINDOWS, Scope, affected_rows
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.streams.changelog.tables import PartitionView
+from evometrics.streams.formulas.windows import FLEET, SECOND, WINDOWS, Scope, affected_rows
+from evometrics.streams.processors.scope_tally import Attempt, ScopeTally, scopes_of
+from evometrics.streams.rows.rates import RateWriter
+from evometrics.streams.states.agent_states import LentState, PartialState
+from evometrics.streams.states.live import LiveStates
+from evometrics.streams.states.window_counts import WindowCounts
 from tests.schemas.examples import EXAMPLES
 
 WIRE = WireFormat()

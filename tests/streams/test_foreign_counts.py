@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.topics import SCOPE_COUNTS
+from evometrics.streams.formulas.windows import FLEET, Counts, Scope
 from evometrics.streams.offline import record_of
-from evometrics.streams.outputs import Message
-from evometrics.streams.scope_counts import ScopeCounts
-from evometrics.streams.windows import FLEET, Counts, Scope
+from evometrics.streams.processors.scope_counts import ScopeCounts
+from evometrics.streams.producer import Message
 from tests.model import SECOND
 from tests.streams.pure_stream import PureStream
 

@@ -6,8 +6,8 @@ from zlib import crc32
 
 import pytest
 
-from evometrics.schemas.partitions import partition_of
-from evometrics.streams.grown import grown_from
+from evometrics.schemas.kafka.partitions import partition_of
+from evometrics.streams.sources.grown import grown_from
 
 KEYS = [f"agent-{n}".encode() for n in range(60)]
 

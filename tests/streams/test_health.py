@@ -15,28 +15,28 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.catalog import WriterSchema, newest
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.lag import GroupLag
-from evometrics.schemas.metric_defs import DEAD_LETTERS_TOTAL, OF_STREAMS, Instruments
-from evometrics.schemas.registry import RegistryClient, RegistryUnavailable
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_identity import UNKNOWN, TopicIdentity
+from evometrics.schemas.kafka.lag import GroupLag
+from evometrics.schemas.kafka.topic_identity import UNKNOWN, TopicIdentity
+from evometrics.schemas.metrics import DEAD_LETTERS_TOTAL, OF_STREAMS, Instruments
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
-from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, WireFormat
-from evometrics.streams.app import StreamParts, build
-from evometrics.streams.evolutions import EvolutionProcessor
-from evometrics.streams.lane import Lane
-from evometrics.streams.losses import Losses
-from evometrics.streams.metrics_rows import MetricsRows
-from evometrics.streams.outputs import Message, MessageTooLarge, ProducerSpent
-from evometrics.streams.rows import Completion
+from evometrics.schemas.wire.catalog import WriterSchema, newest
+from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH, WireFormat
+from evometrics.schemas.wire.registry import RegistryClient, RegistryUnavailable
+from evometrics.streams.changelog.losses import Losses
+from evometrics.streams.processors.evolutions import EvolutionProcessor
+from evometrics.streams.producer import Message, MessageTooLarge, ProducerSpent
+from evometrics.streams.rows.metrics import MetricsRows
+from evometrics.streams.rows.rows import Completion
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.sources import SOURCE_TOPICS, SourceTopics
-from evometrics.streams.transport import BatchMessage
-from evometrics.streams.worker import StreamHealth, StreamWorker, failed_by
+from evometrics.streams.sources.topics import SOURCE_TOPICS, SourceTopics
+from evometrics.streams.worker.app import StreamParts, build
+from evometrics.streams.worker.lane import Lane
+from evometrics.streams.worker.transport import BatchMessage
+from evometrics.streams.worker.worker import StreamHealth, StreamWorker, failed_by
 
 WIRE = WireFormat()
 BEGIN = 1_700_000_000_000_000

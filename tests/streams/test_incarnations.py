@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from aiokafka import TopicPartition
 
-from evometrics.streams.incarnations import Incarnation, Places, present
 from evometrics.streams.offline import record_of
+from evometrics.streams.states.incarnations import Incarnation, Places, present
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.metric_defs import OF_STREAMS, OFFSETS_GONE, Instruments
-from evometrics.streams.losses import STANDING_LOOKS, Losses
+from evometrics.schemas.metrics import OF_STREAMS, OFFSETS_GONE, Instruments
+from evometrics.streams.changelog.losses import STANDING_LOOKS, Losses
 
 PLACE = TopicPartition("t", 3)
 

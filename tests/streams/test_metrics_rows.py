@@ -10,20 +10,20 @@ from aiokafka.structs import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evometrics.schemas.catalog import released
-from evometrics.schemas.datum import write_record
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
-from evometrics.schemas.joining import lacking, lent_by
-from evometrics.schemas.outcome import CARRIED, evolution_metrics
-from evometrics.schemas.reading import read_event
-from evometrics.schemas.snapshots import snapshots_of
+from evometrics.schemas.evolutions.joining import lacking, lent_by
+from evometrics.schemas.evolutions.outcome import CARRIED, evolution_metrics
+from evometrics.schemas.evolutions.snapshots import snapshots_of
+from evometrics.schemas.rules.validation import EVOLUTION_PHASES, MAX_AHEAD_MICROS, InvalidEvent, validate
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
-from evometrics.schemas.validation import EVOLUTION_PHASES, MAX_AHEAD_MICROS, InvalidEvent, validate
-from evometrics.schemas.wire import WireFormat
-from evometrics.streams.joining import Joiner
-from evometrics.streams.metrics_rows import MetricsRows
+from evometrics.schemas.wire.catalog import released
+from evometrics.schemas.wire.datum import write_record
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.schemas.wire.reading import read_event
 from evometrics.streams.offline import record_of
-from evometrics.streams.rows import Completion
+from evometrics.streams.rows.joining import Joiner
+from evometrics.streams.rows.metrics import MetricsRows
+from evometrics.streams.rows.rows import Completion
 from tests.schemas.examples import EXAMPLES
 
 WIRE = WireFormat()

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from evometrics.schemas.events import Event, EvolutionCompleted
-from evometrics.schemas.partitions import partition_of
+from evometrics.schemas.kafka.partitions import partition_of
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.schemas.wire import WireFormat
-from evometrics.streams.evolutions import EvolutionProcessor
+from evometrics.schemas.wire.framing import WireFormat
 from evometrics.streams.offline import OfflineStream, record_of
-from evometrics.streams.outputs import MessageTooLarge
+from evometrics.streams.processors.evolutions import EvolutionProcessor
+from evometrics.streams.producer import MessageTooLarge
 from evometrics.streams.settings import StreamSettings
 from tests.generator import Load, history
 from tests.model import SECOND, differences, expected

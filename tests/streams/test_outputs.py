@@ -10,10 +10,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_settings import AFTER_MAX, TIMESTAMP_TYPE
-from evometrics.streams.clock import BrokerClock
-from evometrics.streams.outputs import Message, OutputProducer, ProducerSpent
+from evometrics.schemas.kafka.topic_settings import AFTER_MAX, TIMESTAMP_TYPE
+from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.streams.producer import Message, OutputProducer, ProducerSpent
+from evometrics.streams.sources.clock import BrokerClock
 
 HOUR = 3600
 

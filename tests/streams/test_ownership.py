@@ -15,19 +15,19 @@ from aiokafka.admin import NewTopic, RecordsToDelete
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 from prometheus_client import CollectorRegistry
 
-from evometrics.schemas.metric_defs import OF_STREAMS, OFFSETS_GONE, Instruments
-from evometrics.schemas.offset_range import read_page
-from evometrics.schemas.settings import KafkaSettings
-from evometrics.schemas.topic_admin import answered, delete
-from evometrics.schemas.topic_identity import TopicIdentity, topic_identities
-from evometrics.streams import ownership
-from evometrics.streams.changelogs import create_changelogs
-from evometrics.streams.incarnations import Places
-from evometrics.streams.losses import Losses
-from evometrics.streams.outputs import Message, OutputProducer, ProducerSpent
-from evometrics.streams.ownership import Ownership
-from evometrics.streams.sources import SourceTopics
-from evometrics.streams.tables import StateTable
+from evometrics.schemas.kafka.ranges import read_page
+from evometrics.schemas.kafka.topic_identity import TopicIdentity, topic_identities
+from evometrics.schemas.kafka.topics import answered, delete
+from evometrics.schemas.metrics import OF_STREAMS, OFFSETS_GONE, Instruments
+from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.streams.changelog import ownership
+from evometrics.streams.changelog.losses import Losses
+from evometrics.streams.changelog.ownership import Ownership
+from evometrics.streams.changelog.tables import StateTable
+from evometrics.streams.changelog.topics import create_changelogs
+from evometrics.streams.producer import Message, OutputProducer, ProducerSpent
+from evometrics.streams.sources.topics import SourceTopics
+from evometrics.streams.states.incarnations import Places
 
 
 @dataclass
@@ -256,8 +256,8 @@ async def test_a_long_gap_comes_by_pages_and_the_rest_of_it_with_the_batch(
     async def seven(consumer: Any, tp: TopicPartition, first: int, end: int) -> Any:
         return await read_page(consumer, tp, first, min(first + 7, end))
 
-    monkeypatch.setattr("evometrics.streams.ownership.SHORT_RANGE", 4)
-    monkeypatch.setattr("evometrics.streams.ownership.read_page", seven)
+    monkeypatch.setattr("evometrics.streams.changelog.ownership.SHORT_RANGE", 4)
+    monkeypatch.setattr("evometrics.streams.changelog.ownership.read_page", seven)
     records = await group.send(30)
     async with group.worker(Worker(1)) as owner:
         await owner.take_over([0])

@@ -10,9 +10,9 @@ import pytest
 
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.streams.outputs import Message
-from evometrics.streams.tables import PartitionView
-from evometrics.streams.waiting import WAITING_BYTES, Waiting
+from evometrics.streams.changelog.tables import PartitionView
+from evometrics.streams.producer import Message
+from evometrics.streams.states.waiting import WAITING_BYTES, Waiting
 from tests.generator import Load, generate
 from tests.model import SECOND, Expected, differences, expected, made_snapshots
 from tests.streams.pure_stream import SOURCES, WIRE, PureStream

@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evometrics.schemas.binary import write_long, write_text
-from evometrics.streams import rings
-from evometrics.streams.counts import WindowCounts
-from evometrics.streams.rings import SEGMENT_IDS, SEGMENTS, Rings, id_number
-from evometrics.streams.state import EvolutionState, PartialState, ProgressState, SnapshotState, closed_mark
-from evometrics.streams.tables import PartitionView
-from evometrics.streams.windows import SECOND, WINDOWS
+from evometrics.schemas.wire.binary import write_long, write_text
+from evometrics.streams.changelog.tables import PartitionView
+from evometrics.streams.formulas.windows import SECOND, WINDOWS
+from evometrics.streams.states import id_rings as rings
+from evometrics.streams.states.agent_states import (
+    EvolutionState,
+    PartialState,
+    ProgressState,
+    SnapshotState,
+    closed_mark,
+)
+from evometrics.streams.states.id_rings import SEGMENT_IDS, SEGMENTS, Rings, id_number
+from evometrics.streams.states.window_counts import WindowCounts
 
 DAY = 86_400
 HELD = (SEGMENTS - 1) * SEGMENT_IDS

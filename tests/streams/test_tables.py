@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from evometrics.streams.tables import MARKER, Replay, changelog_key
+from evometrics.streams.changelog.tables import MARKER, ChangelogReplay, changelog_key
 
 Record = tuple[bytes, bytes | None]
 
@@ -14,9 +14,9 @@ def mark(term: int) -> Record:
     return MARKER, term.to_bytes(8, "big")
 
 
-def replay(log: list[Record | None]) -> Replay:
+def replay(log: list[Record | None]) -> ChangelogReplay:
     """Read a log; None stands for what compaction has removed."""
-    found = Replay()
+    found = ChangelogReplay()
     for offset, record in enumerate(log):
         if record is not None:
             found.add(offset, *record)
@@ -100,7 +100,7 @@ class Owners:
         self.epochs: list[int] = []
         self.earlier: dict[bytes, int] = {}
 
-    def take_over(self) -> Replay:
+    def take_over(self) -> ChangelogReplay:
         """The next owner marks the log, reads it, and deletes what is obsolete."""
         self.epochs.append(len(self.log))
         self.log.append(mark(len(self.epochs)))

@@ -17,17 +17,17 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
-from evometrics.deploy.broker import bootstrap, plan_nodes, prepare_node
-from evometrics.deploy.drain import STREAM_STAGES, Group, drain
-from evometrics.deploy.ports import free_ports
-from evometrics.deploy.process import ChildProcess, ProcessSpec
-from evometrics.deploy.readiness import answers
-from evometrics.deploy.topics import create_topics
+from evometrics.deploy.kafka.broker import bootstrap, plan_nodes, prepare_node
+from evometrics.deploy.pipeline.drain import STREAM_STAGES, ConsumerGroup, drain
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.deploy.process.child import ChildProcess, ProcessSpec
+from evometrics.deploy.process.ports import free_ports
+from evometrics.deploy.process.readiness import answers
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, TOPICS
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire.framing import WireFormat
 from tests.generator import Load, generate
 from tests.model import SECOND, differences, expected
 
@@ -67,7 +67,7 @@ class Stream:
 
     async def drained(self) -> None:
         """Wait until the group has committed everything."""
-        await drain(self.brokers, [Group("evometrics-stream", STREAM_STAGES)], timeout_seconds=180)
+        await drain(self.brokers, [ConsumerGroup("evometrics-stream", STREAM_STAGES)], timeout_seconds=180)
 
     async def derived(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return what analysts would see: by record and event_id the row with the highest version."""

@@ -11,11 +11,11 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from evometrics.schemas.binary import write_block
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
-from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.blocks import block_end, container, container_format
-from evometrics.sinks.writer import INSERT_SETTINGS
+from evometrics.schemas.wire.binary import write_block
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.sinks.clickhouse.blocks import block_end, container, container_format
+from evometrics.sinks.worker.writer import INSERT_SETTINGS
 from tests.benchmarks.events import FRAMING, Events
 from tests.benchmarks.fill import partition_of
 

@@ -10,16 +10,16 @@ import faust
 import uvloop
 
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
-from evometrics.schemas.outcome import abandoned_metrics, evolution_metrics
+from evometrics.schemas.evolutions.outcome import abandoned_metrics, evolution_metrics
 from evometrics.schemas.topics import (
     EVOLUTION_COMPLETED,
     EVOLUTION_METRICS,
     EVOLUTION_STARTED,
     SUCCESS_RATES,
 )
-from evometrics.schemas.wire import WireFormat
-from evometrics.streams.scope_tally import scopes_of
-from evometrics.streams.windows import Scope
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.streams.formulas.windows import Scope
+from evometrics.streams.processors.scope_tally import scopes_of
 from tests.benchmarks.peers.job import ABANDONED_MICROS, SESSION_SECONDS, arguments, counted, fact, read
 
 RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}

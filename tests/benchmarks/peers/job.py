@@ -6,10 +6,10 @@ import argparse
 import json
 
 from evometrics.schemas.events import Event, EvolutionCompleted, SuccessRate
-from evometrics.schemas.validation import validate
-from evometrics.schemas.wire import WireFormat
-from evometrics.streams.counts import WindowCounts
-from evometrics.streams.windows import SECOND, WINDOWS, Counts, Scope, affected_rows
+from evometrics.schemas.rules.validation import validate
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.streams.formulas.windows import SECOND, WINDOWS, Counts, Scope, affected_rows
+from evometrics.streams.states.window_counts import WindowCounts
 
 LATENESS_SECONDS = 172_800
 #: How long a group keeps a member that stands still: while the topics are filled they all do.

@@ -18,10 +18,10 @@ import clickhouse_connect
 import fastavro
 from confluent_kafka import Consumer, Message
 
-from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import EvolutionCompleted, field_names
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
-from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH
+from evometrics.schemas.wire.catalog import newest
+from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH
 
 TABLE = f"{EVOLUTION_COMPLETED.table}_rows"
 FIELDS = field_names(EvolutionCompleted)

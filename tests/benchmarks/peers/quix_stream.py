@@ -9,7 +9,7 @@ from quixstreams import Application
 from quixstreams.models import Serializer, TopicConfig
 
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted
-from evometrics.schemas.outcome import abandoned_metrics, evolution_metrics
+from evometrics.schemas.evolutions.outcome import abandoned_metrics, evolution_metrics
 from evometrics.schemas.topics import (
     BY_RECORD,
     EVOLUTION_COMPLETED,
@@ -17,9 +17,9 @@ from evometrics.schemas.topics import (
     EVOLUTION_STARTED,
     SUCCESS_RATES,
 )
-from evometrics.schemas.wire import WireFormat
-from evometrics.streams.scope_tally import scopes_of
-from evometrics.streams.windows import Scope
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.streams.formulas.windows import Scope
+from evometrics.streams.processors.scope_tally import scopes_of
 from tests.benchmarks.peers.job import ABANDONED_MICROS, SESSION_SECONDS, arguments, counted, fact, read
 
 

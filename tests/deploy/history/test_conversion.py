@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from evometrics.deploy.history.measurements import kpi_snapshot, system_event
-from evometrics.producers.cells import Cells, Unreadable
-from evometrics.producers.metric_row import evolution_completed
-from evometrics.schemas.outcome import evolution_metrics
-from evometrics.schemas.validation import InvalidEvent, validate
-from evometrics.schemas.wire import WireFormat
+from evometrics.producers.events.cells import Cells, Unreadable
+from evometrics.producers.events.metric_row import evolution_completed
+from evometrics.schemas.evolutions.outcome import evolution_metrics
+from evometrics.schemas.rules.validation import InvalidEvent, validate
+from evometrics.schemas.wire.framing import WireFormat
 
 ROW: dict[str, Any] = {
     "id": 7,

@@ -14,8 +14,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from evometrics.deploy.history.run import opened
-from evometrics.schemas.binary import write_block
-from evometrics.schemas.catalog import newest
 from evometrics.schemas.events import (
     Event,
     EvolutionCompleted,
@@ -23,17 +21,19 @@ from evometrics.schemas.events import (
     KpiSnapshot,
     now_micros,
 )
+from evometrics.schemas.evolutions.outcome import evolution_metrics
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.metric_defs import OF_SINK, Instruments
-from evometrics.schemas.outcome import evolution_metrics
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.metrics import OF_SINK, Instruments
+from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
-from evometrics.schemas.wire import SINGLE_OBJECT_LENGTH, WireFormat
-from evometrics.sinks.batch import Group, Row
-from evometrics.sinks.blocks import block_end
-from evometrics.sinks.client import open_client
+from evometrics.schemas.wire.binary import write_block
+from evometrics.schemas.wire.catalog import newest
+from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH, WireFormat
+from evometrics.sinks.clickhouse.blocks import block_end
+from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.writer import TableWriter
+from evometrics.sinks.worker.batch import InsertGroup, InsertRow
+from evometrics.sinks.worker.writer import TableWriter
 from tests.deploy.history.support import staged
 from tests.schemas.examples import EXAMPLES
 from tests.sinks.conftest import database, empty_database, migrated  # noqa: F401 - fixtures
@@ -80,14 +80,14 @@ def awkward(event: Event) -> dict[str, Any]:
 async def insert(settings: ClickHouseSettings, found: Sequence[Event]) -> None:
     """Insert events of one record."""
     topic, schema = BY_RECORD[found[0].record], newest(found[0].record)
-    group = Group(topic.name, topic.table, schema)
+    group = InsertGroup(topic.name, topic.table, schema)
     for offset, event in enumerate(found):
         message = sent(event, 0, offset, now_micros() // 1000)  # the table keeps 90 days from then
         assert message.value is not None
         datum = message.value[SINGLE_OBJECT_LENGTH:]
         end = block_end(topic.name)
         encoded = write_block(0, offset, message.timestamp, datum, 0, end)
-        group.rows.append(Row(message, SINGLE_OBJECT_LENGTH, encoded))
+        group.rows.append(InsertRow(message, SINGLE_OBJECT_LENGTH, encoded))
     writer = TableWriter(settings, Instruments(CollectorRegistry(), OF_SINK))
     try:
         assert await store(writer, group) == []

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from evometrics.deploy.drain import end_offsets
 from evometrics.deploy.history.alone import Alone, NotAlone
+from evometrics.deploy.pipeline.drain import end_offsets
 from evometrics.schemas.events import Event
-from evometrics.schemas.partitions import partition_of
-from evometrics.schemas.settings import KafkaSettings
+from evometrics.schemas.kafka.partitions import partition_of
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import DERIVED_TOPICS, RAW_TOPICS
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.wire.framing import WireFormat
 from tests.deploy.history.files import Made, spec_file
 from tests.deploy.history.support import rejected, staged
 from tests.model import differences, expected

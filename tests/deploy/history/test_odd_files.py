@@ -17,7 +17,7 @@ from evometrics.deploy.history.report import Report
 from evometrics.deploy.history.run import READERS, opened, report_path
 from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, STRATEGY, SourceRow
 from evometrics.deploy.history.staging import Staging
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 from tests.deploy.history.odd_files import AT, ODD, Odd
 from tests.deploy.history.support import rejected
 

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evometrics.deploy.cli import main
+from evometrics.deploy.cli.main import main
 from evometrics.deploy.commands.import_history import FORMATS
 from evometrics.deploy.history.run import READERS, opened
 from evometrics.deploy.history.staging import Staged, Staging
 from evometrics.schemas.events import EvolutionCompleted, KpiSnapshot, SystemEvent
-from evometrics.schemas.settings import SettingsError
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.service.settings import SettingsError
+from evometrics.schemas.wire.framing import WireFormat
 from tests.deploy.history.files import SCHEMA, spec_file
 from tests.deploy.history.support import rejected, staged
 

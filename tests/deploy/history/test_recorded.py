@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 
 from evometrics.deploy.history.reading import Reader
-from evometrics.deploy.history.report import Counts, Report
+from evometrics.deploy.history.report import Report, TableCounts
 from evometrics.deploy.history.run import opened, publish, report_path
 from evometrics.deploy.history.staging import Staging
 from evometrics.producers import EvolutionMetricsCollector, SQLiteMetricsBackend
 from evometrics.schemas.events import Event
-from evometrics.schemas.history import open_to_read
+from evometrics.schemas.evolutions.snapshots import snapshots_of
+from evometrics.schemas.history.file import open_to_read
 from evometrics.schemas.ids import new_event_id
-from evometrics.schemas.settings import SettingsError
-from evometrics.schemas.snapshots import snapshots_of
+from evometrics.schemas.rules.validation import POST, PRE
+from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
-from evometrics.schemas.validation import POST, PRE
-from evometrics.schemas.wire import WireFormat
-from evometrics.sinks.client import open_client
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.producers.influxdb_tools import completion
 from tests.producers.outbox_tools import arrived
@@ -59,7 +59,7 @@ def held(path: Path) -> list[Event]:
         db.close()
 
 
-async def bring_in(path: Path, kafka: Kafka, clickhouse: ClickHouseSettings) -> dict[str, Counts]:
+async def bring_in(path: Path, kafka: Kafka, clickhouse: ClickHouseSettings) -> dict[str, TableCounts]:
     """Import a file as the command does; return what came of its rows."""
     with Staging() as staging:
         with Report(report_path(path, None), path) as report:
@@ -120,7 +120,7 @@ async def exports_are_there_already(
         content = await exported(clickhouse, table, ("CSVWithNames", "Parquet")[number % 2])
         await asyncio.to_thread(path.write_bytes, content)
         (counts,) = (await bring_in(path, kafka, clickhouse)).values()
-        assert counts == Counts(read=by_table[table], already_there=by_table[table]), table
+        assert counts == TableCounts(read=by_table[table], already_there=by_table[table]), table
 
 
 async def test_a_snapshot_that_the_stream_makes_of_an_event_is_there_where_that_event_is(

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from evometrics.deploy.cli import main
+from evometrics.deploy.cli.main import main
 from evometrics.deploy.history.report import Report
 from evometrics.deploy.history.run import report_path
 from evometrics.deploy.history.sources import SourceRow
-from evometrics.schemas.settings import SettingsError
+from evometrics.schemas.service.settings import SettingsError
 from tests.deploy.history.support import rejected, staged
 
 BAD = "agent_id,timestamp,success\na,yesterday,1\n"

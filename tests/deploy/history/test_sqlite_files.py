@@ -13,8 +13,8 @@ from evometrics.deploy.history import sqlite_file
 from evometrics.deploy.history.run import opened
 from evometrics.producers import SQLiteMetricsBackend
 from evometrics.schemas.events import EvolutionCompleted
-from evometrics.schemas.settings import SettingsError
-from evometrics.schemas.wire import WireFormat
+from evometrics.schemas.service.settings import SettingsError
+from evometrics.schemas.wire.framing import WireFormat
 from tests.deploy.history.support import staged
 from tests.deploy.history.test_report import open_folder, read_only  # noqa: F401 - a fixture
 from tests.producers.influxdb_tools import completion

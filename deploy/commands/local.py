@@ -1,0 +1,70 @@
+"""The local stack as the command line starts it: from its flags, with topics and tables."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+
+from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
+from evometrics.deploy.kafka.broker import copies
+from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.deploy.stack.stack import LocalStack, StackSettings
+from evometrics.deploy.stack.stackfile import StackAddresses
+from evometrics.deploy.terminal import tell
+from evometrics.schemas.service.disk import DiskSettings
+from evometrics.schemas.service.settings import read_settings, require
+from evometrics.sinks.migrations.migrate import migrate
+
+
+def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_workers: int = 1) -> LocalStack:
+    """Return the stack that the flags describe, not yet started; it reports its steps on standard error."""
+    settings = StackSettings(
+        data=args.data,
+        local_brokers=args.local_brokers,
+        external_brokers=args.brokers,
+        external_clickhouse=args.clickhouse_url,
+        stream_workers=stream_workers,
+        sink_workers=sink_workers,
+        disk=read_settings(DiskSettings, "disk", file=config_file(args)),
+    )
+    replication = replication_for(args, settings)
+
+    async def prepare(addresses: StackAddresses) -> None:
+        kafka = kafka_settings(args, addresses.brokers)
+        for state in await create_topics(dataclasses.replace(kafka, replication=replication)):
+            if state.changes or state.instead_of is not None:
+                tell(f"topic {state.name}: {state.words}")
+        clickhouse = clickhouse_settings(args, addresses.clickhouse_url)
+        if settings.external_clickhouse is None:
+            clickhouse = dataclasses.replace(clickhouse, cluster="")  # the one started here is not a cluster
+        await migrate(clickhouse)
+
+    return LocalStack(settings, prepare, tell, worker_flags(args, replication))
+
+
+def replication_for(args: argparse.Namespace, settings: StackSettings) -> int:
+    """Return the number of copies of each topic: as given, else as many as the brokers started here allow.
+
+    Raises `SettingsError` if more are requested than brokers are started.
+    """
+    given = kafka_settings(args).replication
+    if settings.external_brokers:
+        return given
+    named = (
+        args.replication is not None
+        or "EVOMETRICS_KAFKA_REPLICATION" in os.environ
+        or "replication" in config_file(args).get("kafka", {})
+    )
+    if not named:
+        return copies(settings.nodes)
+    reason = f"cannot be more than the brokers, of which --local-brokers {settings.nodes} are started here"
+    require(given <= settings.nodes, "replication", given, reason)
+    return given
+
+
+def worker_flags(args: argparse.Namespace, replication: int) -> dict[str, list[str]]:
+    """Return the additional flags of stream workers and sinks; they inherit the environment."""
+    config = [] if args.config is None else ["--config", str(args.config.resolve())]
+    # The stream creates topics too: the changelogs of its tables.
+    return {"stream": [*config, "--replication", str(replication)], "sink": config}

@@ -1,0 +1,197 @@
+"""Flags of the command line, and how they become settings."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evometrics.deploy.clickhouse.settings import ServerSettings
+from evometrics.deploy.stack.stackfile import StackAddresses, read_stack
+from evometrics.schemas.service.disk import DiskSettings
+from evometrics.schemas.service.health import HealthSettings
+from evometrics.schemas.service.http import HttpAddress
+from evometrics.schemas.service.settings import (
+    SECTIONS,
+    KafkaSettings,
+    SettingsError,
+    check_names,
+    read_settings,
+)
+from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
+from evometrics.streams.settings import StreamSettings
+
+DATA = ".evometrics"
+#: What the parts that are started here are set by.
+LOCAL: dict[str, type[Any]] = {
+    "clickhouse": ClickHouseSettings,
+    "clickhouse_server": ServerSettings,
+    "disk": DiskSettings,
+    "health": HealthSettings,
+    "kafka": KafkaSettings,
+    "sink": SinkSettings,
+    "stream": StreamSettings,
+}
+
+
+def filled(text: str) -> str:
+    """Take a text that is one: an empty one is a variable of the shell that is not set, and no wish."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; leave the flag out for its default")
+    return text
+
+
+def positive(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    number = int(text) if text.isdecimal() and len(text) < 19 else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return number
+
+
+def port(text: str) -> int:
+    """Parse a TCP port."""
+    number = int(text) if text.isascii() and text.isdecimal() else 0
+    if not 0 < number < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port, a number from 1 to 65535")
+    return number
+
+
+def broker_count(text: str) -> int:
+    """Parse how many brokers to start."""
+    if text in ("1", "3"):
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not 1 or 3, the number of brokers to start here. "
+        "To use a running Kafka instead give --brokers HOST:PORT"
+    )
+
+
+def iso_time(text: str) -> int:
+    """Parse an ISO time as microseconds since 1970; one without a zone is UTC. Raises ValueError."""
+    at = datetime.fromisoformat(text)
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+
+
+def add_common(sub: argparse.ArgumentParser) -> None:
+    """Add what every subcommand takes."""
+    sub.add_argument(
+        "--data", type=filled, default=DATA, help="folder of the local stack (default ./.evometrics)"
+    )
+    sub.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings by section")
+    sub.add_argument("--traceback", action="store_true", help="show where an error comes from")
+
+
+def add_kafka(sub: argparse.ArgumentParser) -> None:
+    """Add how to reach the broker."""
+    sub.add_argument(
+        "--brokers", type=filled, metavar="HOST:PORT[,...]", help="Kafka (default: the local stack's)"
+    )
+    sub.add_argument("--registry-url", metavar="URL", help="schema registry (default: none)")
+
+
+def add_layout(sub: argparse.ArgumentParser) -> None:
+    """Add how topics are laid out when they are created."""
+    sub.add_argument("--partitions", type=positive, help="partitions of each topic (default 6)")
+    sub.add_argument("--replication", type=positive, help="copies of each partition (default 1)")
+
+
+def add_clickhouse(sub: argparse.ArgumentParser) -> None:
+    """Add how to reach ClickHouse; the password comes from EVOMETRICS_CLICKHOUSE_PASSWORD."""
+    sub.add_argument(
+        "--clickhouse-url", type=filled, metavar="URL", help="ClickHouse (default: the local stack's)"
+    )
+    sub.add_argument(
+        "--clickhouse-user", type=filled, metavar="NAME", help="ClickHouse user (default: default)"
+    )
+    sub.add_argument("--database", type=filled, help="ClickHouse database (default: evometrics)")
+
+
+def add_servers(sub: argparse.ArgumentParser) -> None:
+    """Add what every subcommand takes, and how to reach Kafka and ClickHouse."""
+    add_server(sub)
+    add_kafka(sub)
+
+
+def add_server(sub: argparse.ArgumentParser) -> None:
+    """Add what every subcommand takes, and how to reach ClickHouse."""
+    add_common(sub)
+    add_clickhouse(sub)
+
+
+def add_local(sub: argparse.ArgumentParser) -> None:
+    """Add how many brokers to start, and the flags that put running servers in the place of ours."""
+    text = "Kafka brokers to start: 1, or a cluster of 3 (default 1)"
+    sub.add_argument("--local-brokers", type=broker_count, metavar="NUMBER", help=text)
+    text = "use this Kafka instead of starting one"
+    sub.add_argument("--brokers", type=filled, metavar="HOST:PORT[,...]", help=text)
+    sub.add_argument(
+        "--clickhouse-url", type=filled, metavar="URL", help="use this ClickHouse instead of starting one"
+    )
+
+
+def add_http(sub: argparse.ArgumentParser) -> None:
+    """Add where health and metrics are served."""
+    sub.add_argument("--http-port", type=port, help="serve /metrics and /health here (default: not at all)")
+    sub.add_argument("--http-host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
+
+
+def http_address(args: argparse.Namespace) -> HttpAddress | None:
+    """Return where to serve health and metrics, None for not at all."""
+    return None if args.http_port is None else HttpAddress(args.http_port, args.http_host)
+
+
+def config_file(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the `--config` file's entries. Raises `SettingsError` naming the file where it can't be read."""
+    if args.config is None:
+        return {}
+    try:
+        return tomllib.loads(args.config.read_text(encoding="utf-8-sig"))  # editors put a mark before it
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"--config {args.config}: {error}") from None
+
+
+def check_settings(args: argparse.Namespace) -> None:
+    """Raise `SettingsError` where file or environment names a setting that no part has."""
+    names = {section: [field.name for field in dataclasses.fields(cls)] for section, cls in LOCAL.items()}
+    # A node reads its own, in a process that may be another's.
+    check_names({**dict.fromkeys(SECTIONS), **names}, os.environ, config_file(args))
+
+
+def running_stack(args: argparse.Namespace) -> StackAddresses | None:
+    """Return the addresses of the local stack that runs on `--data`, None where none does."""
+    return read_stack(Path(args.data))
+
+
+def kafka_settings(args: argparse.Namespace, brokers: str | None = None) -> KafkaSettings:
+    """Return how to reach the broker: as given, else the local stack's, else the default address."""
+    given = {
+        field.name: getattr(args, field.name, None)
+        for field in dataclasses.fields(KafkaSettings)
+        if field.name != "brokers"
+    }
+    given["brokers"] = brokers or getattr(args, "brokers", None)
+    file = config_file(args)
+    named_elsewhere = "EVOMETRICS_KAFKA_BROKERS" in os.environ or "brokers" in file.get("kafka", {})
+    if not given["brokers"] and not named_elsewhere and (stack := running_stack(args)):
+        given["brokers"] = stack.brokers
+    return read_settings(KafkaSettings, "kafka", flags=given, file=file)
+
+
+def clickhouse_settings(args: argparse.Namespace, url: str | None = None) -> ClickHouseSettings:
+    """Return how to reach ClickHouse: as given, else the local stack's, else the default address."""
+    given = {
+        "url": url or getattr(args, "clickhouse_url", None),
+        "user": getattr(args, "clickhouse_user", None),
+        "database": getattr(args, "database", None),
+        "cluster": getattr(args, "cluster", None),
+    }
+    file = config_file(args)
+    named_elsewhere = "EVOMETRICS_CLICKHOUSE_URL" in os.environ or "url" in file.get("clickhouse", {})
+    if not given["url"] and not named_elsewhere and (stack := running_stack(args)):
+        given["url"] = stack.clickhouse_url
+    return read_settings(ClickHouseSettings, "clickhouse", flags=given, file=file)

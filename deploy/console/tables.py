@@ -1,0 +1,92 @@
+"""Rows for people, in aligned columns, and for programs, as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MAX_CELL = 60
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """A query's result: column names and rows."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+def to_json(value: Any) -> str:
+    """Return any value as one line of JSON."""
+    return json.dumps(as_json(value), ensure_ascii=False, allow_nan=False)
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as JSON represents it.
+
+    NaN, infinities and anything else without a JSON form are null, and the keys of a map are text. Bytes are
+    the value of a FixedString, without its padding of zeros.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key_text(key): as_json(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(each) for each in value]
+    return plain(value)
+
+
+def key_text(key: Any) -> str:
+    """Return the key of a map as JSON represents it."""
+    found = as_json(key)
+    return found if isinstance(found, str) else json.dumps(found)
+
+
+def plain(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.rstrip(b"\0").decode(errors="backslashreplace")
+    return str(value)
+
+
+class Columns:
+    """The layout of columns: numbers to the right, each as wide as the widest cell of the given rows."""
+
+    def __init__(self, found: QueryResult) -> None:
+        cells = [found.columns, *(map(cell, row) for row in found.rows)]
+        self.names = found.columns
+        self.widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        columns = list(zip(*found.rows, strict=True)) or [("",)] * len(found.columns)
+        self.right = [all(isinstance(each, int | float | None) for each in column) for column in columns]
+
+    def head(self) -> str:
+        """Return the names and a rule."""
+        return f"{self.line(self.names)}\n{'  '.join('-' * width for width in self.widths)}"
+
+    def line(self, row: Sequence[Any]) -> str:
+        """Return a row; long cells are truncated."""
+        parts = [
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(map(cell, row), self.widths, self.right, strict=True)
+        ]
+        return "  ".join(parts).rstrip()
+
+
+def table(found: QueryResult) -> str:
+    """Return the rows as text in columns."""
+    columns = Columns(found)
+    return "\n".join([columns.head(), *map(columns.line, found.rows)])
+
+
+def cell(value: Any) -> str:
+    """Return a value as it is shown, in one line: control characters are escaped."""
+    if value is None:
+        return "-"
+    text = f"{value:.4g}" if isinstance(value, float) else plain(value)
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"

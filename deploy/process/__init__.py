@@ -1,0 +1,4 @@
+"""Child processes: started, watched, and ended by their id.
+
+Imports `schemas.service`.
+"""

@@ -1,0 +1,4 @@
+"""The embedded stack: all parts as processes of one machine, on one data folder.
+
+Imports `kafka`, `clickhouse`, `process` and `pipeline`.
+"""

@@ -1,0 +1,263 @@
+"""The embedded stack: Kafka, ClickHouse, stream workers and sinks as processes of one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from evometrics.deploy.clickhouse.process import clickhouse_process
+from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, prepare_node, registered_brokers
+from evometrics.deploy.kafka.jars import Progress
+from evometrics.deploy.kafka.java import MissingPartError
+from evometrics.deploy.process.child import ChildProcess, ProcessSpec, python
+from evometrics.deploy.process.ports import HOST, steady_ports
+from evometrics.deploy.process.readiness import answers, at_work, live_at
+from evometrics.deploy.process.supervise import SupervisedPart
+from evometrics.deploy.stack.disks import DiskWatch, Reserve
+from evometrics.deploy.stack.stackfile import (
+    StackAddresses,
+    end_leftovers,
+    lock_data,
+    remove_stack,
+    write_stack,
+)
+from evometrics.schemas.service.disk import DiskSettings
+from evometrics.schemas.service.settings import KafkaSettings, require
+from evometrics.schemas.service.tasks import end_tasks
+from evometrics.sinks.settings import ClickHouseSettings
+
+WORKER_START_SECONDS = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class StackSettings:
+    """What to run, and where.
+
+    Attributes:
+        data: folder of all data and logs.
+        local_brokers: Kafka nodes to run: 1, or a cluster of 3; None = 1, where no other Kafka is named.
+        external_brokers: `host:port` of a running Kafka that takes the place of the embedded one.
+        external_clickhouse: URL of a running ClickHouse that takes the place of the embedded one.
+        stream_workers: Faust workers to run.
+        sink_workers: sinks to run.
+        disk: how much room is kept on the disks.
+    """
+
+    data: str = ".evometrics"
+    local_brokers: int | None = None
+    external_brokers: str | None = None
+    external_clickhouse: str | None = None
+    stream_workers: int = 1
+    sink_workers: int = 1
+    disk: DiskSettings = field(default_factory=DiskSettings)
+
+    def __post_init__(self) -> None:
+        # With two, the loss of either one ends the controllers' quorum.
+        reason = "a local cluster has 1 broker or 3"
+        require(self.nodes in (1, 3), "local_brokers", self.local_brokers, reason)
+        if self.external_brokers is not None:
+            KafkaSettings(brokers=self.external_brokers)
+            reason = f"none is started here beside the one at {self.external_brokers}: leave it out"
+            require(self.local_brokers is None, "local_brokers", self.local_brokers, reason)
+        if self.external_clickhouse is not None:
+            ClickHouseSettings(url=self.external_clickhouse)
+        require(self.stream_workers >= 0, "stream_workers", self.stream_workers, "must not be negative")
+        require(self.sink_workers >= 0, "sink_workers", self.sink_workers, "must not be negative")
+
+    @property
+    def nodes(self) -> int:
+        """Number of Kafka nodes in a stack without an external Kafka."""
+        return 1 if self.local_brokers is None else self.local_brokers
+
+
+class LocalStack:
+    """Starts all parts in order, keeps them running, ends them in the reverse order.
+
+    Args:
+        settings: what to run.
+        prepare: creates topics, database and tables once broker and ClickHouse answer.
+        progress: called with a line for each step, and, when a part dies, with the end of its log.
+        worker_flags: additional flags of the workers' command lines, by `stream` and `sink`.
+
+    After `start` the addresses are in `addresses` and in `<data>/stack.json`. `start` raises
+    `StackRunningError`, `MissingPartError`, `ProcessFailedError` or what `prepare` raises; in that case
+    nothing is left running.
+    """
+
+    def __init__(
+        self,
+        settings: StackSettings,
+        prepare: Callable[[StackAddresses], Awaitable[None]],
+        progress: Progress,
+        worker_flags: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._prepare = prepare
+        self._progress = progress
+        self._worker_flags = worker_flags or {}
+        self._data = Path(settings.data).resolve()
+        self._stores: list[SupervisedPart] = []
+        self._workers: list[SupervisedPart] = []
+        self._lock: int | None = None
+        self._ready = False
+        self._disks: asyncio.Task[None] | None = None
+        self.addresses: StackAddresses
+
+    async def __aenter__(self) -> LocalStack:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start broker and ClickHouse, prepare them, then start the workers; returns when all are ready."""
+        self._lock = lock_data(self._data)
+        try:
+            for name in end_leftovers(self._data):
+                self._progress(f"{name}: ended what an earlier stack left running")
+            ports = steady_ports(self._data / "ports.json", ["clickhouse", *self._worker_names()])
+            nodes: tuple[KafkaNode, ...] = ()
+            if not self._settings.external_brokers:
+                nodes = plan_nodes(self._data / "kafka", self._settings.nodes)
+            self.addresses = StackAddresses(
+                brokers=self._settings.external_brokers or bootstrap(nodes),
+                clickhouse_url=self._settings.external_clickhouse or f"http://{HOST}:{ports['clickhouse']}",
+                metrics_urls={name: f"http://{HOST}:{ports[name]}/metrics" for name in self._worker_names()},
+                data=self._data,
+            )
+            folders = {name: self._data / name for name in ("kafka", "clickhouse", "stream")}
+            watch = DiskWatch(folders, self._settings.disk, self._progress)
+            self._disks = asyncio.create_task(watch.run(), name="disks")
+            await all_of(self._start_brokers(nodes), self._start_clickhouse(ports["clickhouse"]))
+            await self._prepare(self.addresses)
+            specs = [self._worker(name, ports[name]) for name in self._worker_names()]
+            await all_of(*(self._start_part(spec, self._workers) for spec in specs))
+            self._ready = True
+            self._note()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End the workers, then broker and ClickHouse. Does nothing if it is not started."""
+        if self._lock is None:
+            return
+        lock, self._lock = self._lock, None
+        self._ready = False
+        try:
+            if self._disks is not None:
+                await end_tasks([self._disks])
+            await self._end(self._workers)
+        finally:
+            try:
+                await self._end(self._stores)
+                remove_stack(self._data)
+            finally:
+                os.close(lock)
+
+    def children(self) -> dict[str, ChildProcess]:
+        """The process of each part, by name: `kafka` or `kafka-1` to `kafka-3`, `clickhouse`, `stream-1`, ...
+
+        A process that dies is restarted by the stack.
+        """
+        return {part.child.spec.name: part.child for part in [*self._stores, *self._workers]}
+
+    def pids(self) -> dict[str, int]:
+        """The process id of each part, by name."""
+        return {name: child.pid for name, child in self.children().items() if child.pid is not None}
+
+    async def _start_brokers(self, nodes: tuple[KafkaNode, ...]) -> None:
+        brokers = self.addresses.brokers
+        if self._settings.external_brokers:
+            if not any([await registered_brokers(address.strip()) for address in brokers.split(",")]):
+                raise MissingPartError(
+                    f"no Kafka answers at {brokers}. Start it or correct the address, or leave it out "
+                    "to have a broker started here."
+                )
+            self._progress(f"kafka at {brokers} answers")
+        # All at once: a node is in service only once most of them have found each other.
+        await all_of(*(self._start_node(node, nodes) for node in nodes))
+
+    async def _start_node(self, node: KafkaNode, nodes: tuple[KafkaNode, ...]) -> None:
+        reserve = Reserve(node.folder, self._settings.disk)
+        await reserve.until_there("kafka", self._progress)  # preparing it writes as well
+        spec = await prepare_node(node, nodes, self._data / "logs", self._progress)
+        await self._start_part(spec, self._stores, f" on {node.address}", reserve.lacks)
+
+    async def _start_clickhouse(self, port: int) -> None:
+        url = self.addresses.clickhouse_url
+        if self._settings.external_clickhouse:
+            if not await answers(url.rstrip("/") + "/ping")():
+                raise MissingPartError(
+                    f"no ClickHouse answers at {url}. Start it or correct the URL, or leave it out "
+                    "to have one started here."
+                )
+            self._progress(f"clickhouse at {url} answers")
+            return
+        spec = clickhouse_process(self._data / "clickhouse", port, self._data / "logs" / "clickhouse.log")
+        await self._start_part(spec, self._stores, f" on {url}")
+
+    def _worker_names(self) -> list[str]:
+        counts = {"stream": self._settings.stream_workers, "sink": self._settings.sink_workers}
+        return [f"{kind}-{n}" for kind, count in counts.items() for n in range(1, count + 1)]
+
+    def _worker(self, name: str, port: int) -> ProcessSpec:
+        kind = name.partition("-")[0]
+        argv = [*python("evometrics.deploy.cli"), kind, "--brokers", self.addresses.brokers]
+        argv += ["--data", str(self._data)]
+        if kind == "sink":
+            argv += ["--clickhouse-url", self.addresses.clickhouse_url]
+        else:
+            # The same name in the group after a restart: the worker gets its partitions back at once.
+            argv += ["--instance", name]
+        argv += self._worker_flags.get(kind, ())
+        return ProcessSpec(
+            name=name,
+            argv=(*argv, "--http-port", str(port)),
+            log=self._data / "logs" / f"{name}.log",
+            ready=at_work(f"http://{HOST}:{port}/health/ready"),
+            live=live_at(f"http://{HOST}:{port}/health/live"),
+            ready_timeout=WORKER_START_SECONDS,
+        )
+
+    async def _start_part(
+        self,
+        spec: ProcessSpec,
+        parts: list[SupervisedPart],
+        where: str = "",
+        hold: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        part = SupervisedPart(ChildProcess(spec), self._progress, self._note, hold)
+        parts.append(part)
+        began = time.monotonic()
+        await part.start()
+        self._note()
+        self._progress(f"{spec.name} ready{where} after {time.monotonic() - began:.1f} s")
+
+    async def _end(self, parts: list[SupervisedPart]) -> None:
+        await asyncio.gather(*(part.stop() for part in parts))
+        for part in parts:
+            self._progress(f"{part.child.spec.name} stopped")
+        parts.clear()
+
+    def _note(self) -> None:
+        if self._lock is not None:
+            write_stack(self.addresses, self.pids(), self._ready)
+
+
+async def all_of(*starts: Coroutine[None, None, None]) -> None:
+    """Await all concurrently; if one fails, cancel the others and raise its error."""
+    tasks = [asyncio.create_task(start) for start in starts]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        await end_tasks(tasks)
+        raise

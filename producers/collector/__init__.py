@@ -1,0 +1,5 @@
+"""The collector: the methods that an orchestrator calls, and everything that follows from each call.
+
+Recording, open evolutions, the last completions, and forked children. Imports every other room of the
+producers except the orchestrator and the demo.
+"""

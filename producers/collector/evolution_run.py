@@ -1,0 +1,111 @@
+"""One evolution as an `async with` block."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from evometrics.producers.collector.recorder import Recorder
+from evometrics.producers.events.convert import truth_of
+from evometrics.producers.events.evolution_events import EvolutionCompletionEvent, EvolutionEvent
+from evometrics.producers.events.given import with_more
+from evometrics.producers.events.left_out import LeftOut, said
+
+logger = logging.getLogger(__name__)
+
+LEFT_OPEN = "error: the evolution's block was left without complete()"
+
+
+@dataclass(slots=True)
+class EvolutionRun:
+    """Records its start when entered and its completion by `complete`.
+
+    An exception in the block is recorded as a failure and propagates; leaving the block without `complete` is
+    recorded as a failure too. Made by `EvolutionMetricsCollector.evolution`.
+    """
+
+    recorder: Recorder
+    start: EvolutionEvent
+    completed: bool = False
+    iterations: int = field(default=0)
+
+    @property
+    def evolution_id(self) -> str:
+        """The id that all events of this evolution carry."""
+        return str(self.start.evolution_id)
+
+    async def __aenter__(self) -> Self:
+        await self.recorder.record_evolution_start(self.start)
+        return self
+
+    async def progress(self, iteration: object = None, fitness: object = None, **metadata: object) -> None:
+        """Record the fitness reached in an iteration, counted from 0; without a number: the next one."""
+        number = self.iterations if iteration is None else iteration
+        await self.recorder.record_evolution_progress(
+            self.start.agent_id, number, fitness, evolution_id=self.evolution_id, **metadata
+        )
+        self.iterations = number + 1 if type(number) is int else self.iterations + 1
+
+    async def complete(
+        self,
+        *,
+        post_kpis: object = None,
+        success: object = None,
+        rollback_performed: object = None,
+        status: object = None,
+        insights: object = None,
+        duration_seconds: object = None,
+        convergence_iterations: object = None,
+        fitness_trajectory: object = None,
+        metadata: object = None,
+        parent_agent_id: object = None,
+        cost_usd: object = None,
+        **more: object,
+    ) -> None:
+        """Record the end. Values left out are measured, or come from the start and the progress.
+
+        `status` takes precedence over `rollback_performed`, and that over `success`; without any of them it
+        succeeded.
+        Keywords that are not fields of a completion go into its metadata.
+        """
+        if self.completed:
+            logger.error("evolution %s: complete() was called before; ignored", self.evolution_id)
+            return
+        self.completed = True
+        if success is None and status is None:
+            success = not truth_of(rollback_performed, "rollback_performed", LeftOut())
+        await self.recorder.record_evolution_completion(
+            EvolutionCompletionEvent(
+                agent_id=self.start.agent_id,
+                evolution_id=self.evolution_id,
+                success=success,
+                post_evolution_kpis=post_kpis,
+                rollback_performed=rollback_performed,
+                status=status,
+                insights=insights,
+                duration_seconds=duration_seconds,
+                convergence_iterations=convergence_iterations,
+                fitness_trajectory=fitness_trajectory,
+                metadata=with_more(metadata, more),
+                parent_agent_id=parent_agent_id,
+                cost_usd=cost_usd,
+            )
+        )
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.completed:
+            return
+        insight = LEFT_OPEN if error is None else f"error: {type(error).__name__}: {message(error)}"
+        await self.complete(success=False, insights=[insight])
+
+
+def message(error: BaseException) -> str:
+    """Return an exception's message, whatever its `__str__` does."""
+    try:
+        return str(error)
+    except Exception:
+        return said(error)

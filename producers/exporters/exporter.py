@@ -1,0 +1,101 @@
+"""The specification's backends that get a copy: best effort, in the background, never delaying recording.
+
+The authoritative record is the outbox and the broker, or the history without one; an export that fails is
+retried with newer figures, and at worst lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+
+from evometrics.producers.events.custom_metrics import RegisteredMetric
+from evometrics.producers.settings import CollectorSettings
+from evometrics.schemas.events import Event
+from evometrics.schemas.service.backoff import backoff
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 60.0
+
+
+class TryLater(OSError):
+    """The server asks for a pause of `seconds` before the next attempt."""
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
+class Exporter(ABC):
+    """Sees every recorded event immediately, and sends its data every `interval` seconds.
+
+    Attributes:
+        address: the target, for the log.
+        problem: why the last attempt failed; empty where it did not.
+        asked_pause: seconds that the server asked to wait; 0 where it did not.
+    """
+
+    def __init__(self, address: str, interval: float) -> None:
+        self.address = address
+        self.interval = interval
+        self.problem = ""
+        self.asked_pause = 0.0
+
+    @abstractmethod
+    def observe(self, event: Event) -> None:
+        """Process an event; in memory only, from any thread."""
+
+    def register(self, metric: RegisteredMetric) -> None:  # noqa: B027 - most have nothing to do
+        """Register a metric of the node's own code."""
+
+    @abstractmethod
+    def send(self) -> None:
+        """Send; blocking, in a thread of its own. Raises OSError where that fails."""
+
+    async def export(self) -> bool:
+        """Send once; return whether it worked."""
+        self.asked_pause = 0.0
+        try:
+            await asyncio.to_thread(self.send)
+        except Exception as error:
+            if not self.problem:
+                logger.warning("%s: export failed, will be repeated: %s", self.address, error)
+            self.problem = str(error) or type(error).__name__
+            self.asked_pause = error.seconds if isinstance(error, TryLater) else 0.0
+            return False
+        if self.problem:
+            logger.info("%s: exports again", self.address)
+        self.problem = ""
+        return True
+
+    async def run(self) -> None:
+        """Export for ever; earlier again after a failure."""
+        failures = 0
+        while True:
+            wait = backoff(failures, self.interval) if failures else self.interval
+            await asyncio.sleep(max(wait, self.asked_pause))
+            failures = 0 if await self.export() else failures + 1
+
+
+def configured_exporters(settings: CollectorSettings) -> list[Exporter]:
+    """Return the exporters that the settings ask for. Raises `SettingsError` where one lacks its library."""
+    exporters: list[Exporter] = []
+    if settings.prometheus_gateway:
+        from evometrics.producers.exporters.pushgateway import PrometheusBackend
+
+        exporters.append(
+            PrometheusBackend(
+                settings.prometheus_gateway, node_id=settings.node_id, interval=settings.flush_interval
+            )
+        )
+    if settings.influxdb_url:
+        from evometrics.producers.exporters.influxdb import InfluxDBBackend
+
+        exporters.append(
+            InfluxDBBackend(
+                settings.influxdb_url, token=settings.influxdb_token, interval=settings.flush_interval
+            )
+        )
+    return exporters

@@ -1,0 +1,4 @@
+"""The reference orchestrator: which agent is evolved when and how, and with what result.
+
+Imports the collector.
+"""

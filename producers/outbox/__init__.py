@@ -1,0 +1,5 @@
+"""The outbox: events on disk from `record_*` until the broker has them.
+
+One SQLite file per process, its lock, its space, and recovery where it is damaged, moved or full. Imports
+`sqlite` and the contract.
+"""

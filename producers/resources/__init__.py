@@ -1,0 +1,4 @@
+"""Resource use of a process and its children: CPU, memory, GPU, network.
+
+Imports nothing else of this package.
+"""

@@ -1,0 +1,151 @@
+"""Resource use of a process and its children: an evolution that trains in a subprocess includes its costs.
+
+Children are looked up where the kernel lists them by thread (`/proc/<pid>/task/<tid>/children`), elsewhere by
+psutil, which goes through every process of the machine. CPU time of a child that has ended is known from its
+last reading, and exactly once its parent has waited for it. Memory shared by forked processes counts once.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+MB = 1_000_000
+#: `ru_maxrss` is in KiB on Linux and in bytes on macOS.
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+KERNEL_LISTS = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
+GONE = (psutil.Error, OSError)
+
+
+@dataclass(slots=True)
+class Descendant:
+    """A descendant, and its CPU seconds when it was last seen."""
+
+    process: psutil.Process
+    cpu_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class ProcessTree:
+    """The descendants of this process. Used under the sampler's lock.
+
+    Attributes:
+        children: those alive at the last look, by pid.
+        ended: CPU seconds of those that have ended and are not known to have been waited for.
+    """
+
+    process: psutil.Process = field(default_factory=psutil.Process)
+    children: dict[int, Descendant] = field(default_factory=dict)
+    ended: float = 0.0
+
+    def look(self) -> float:
+        """Find the current descendants and read their CPU time; return their memory, MB.
+
+        Memory is the proportional share where the kernel provides it, because forked processes share most of
+        theirs.
+        """
+        found: dict[int, Descendant] = {}
+        memory = 0
+        for pid in descendants(self.process):
+            try:
+                child = self.children.get(pid) or Descendant(psutil.Process(pid))
+                times = child.process.cpu_times()
+                used = times.user + times.system + times.children_user + times.children_system
+                memory += memory_of(child.process)
+            except GONE:
+                continue
+            child.cpu_seconds = max(child.cpu_seconds, used)
+            found[pid] = child
+        self.ended += sum(child.cpu_seconds for pid, child in self.children.items() if pid not in found)
+        self.children = found
+        return memory / MB
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds of all descendants up to the last look, ended ones included."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ended = max(self.ended, used.ru_utime + used.ru_stime)
+        return ended + sum(child.cpu_seconds for child in self.children.values())
+
+    def pids(self) -> frozenset[int]:
+        """Return the process ids of this process and of the descendants at the last look."""
+        return frozenset((self.process.pid, *self.children))
+
+
+def descendants(process: psutil.Process) -> Iterator[int]:
+    """Return the process ids of all living descendants."""
+    if not KERNEL_LISTS:
+        try:
+            yield from (child.pid for child in process.children(recursive=True))
+        except GONE:
+            return
+        return
+    parents = [process.pid]
+    while parents:
+        for thread in threads_of(parents.pop()):
+            try:
+                listed = (thread / "children").read_bytes()
+            except OSError:
+                continue
+            for pid in map(int, listed.split()):
+                yield pid
+                parents.append(pid)
+
+
+def threads_of(pid: int) -> list[Path]:
+    """Return the folders of a process's threads; none where it has ended."""
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
+
+
+def memory_of(process: psutil.Process) -> int:
+    """Return a process's share of memory, bytes: proportional where the kernel provides it, else resident."""
+    try:
+        found = process.memory_full_info()
+        return int(getattr(found, "pss", found.rss))
+    except psutil.AccessDenied:
+        return int(process.memory_info().rss)
+
+
+def high_water_mb() -> float:
+    """Return the highest resident memory of this process so far, MB.
+
+    On Linux from /proc: getrusage's value starts, in a program started by another, with that program's memory
+    (`setmax_mm_hiwater_rss` at exec), and no peak below it would be seen.
+    """
+    try:
+        with open("/proc/self/status", "rb") as status:  # noqa: PTH123 - a Path costs as much as the rest
+            for line in status:
+                if line.startswith(b"VmHWM:"):
+                    return int(line.split()[1]) * 1024 / MB
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT / MB
+
+
+def largest_child_mb() -> float:
+    """Return the highest resident memory of a child that has ended and was waited for, MB."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * MAXRSS_UNIT / MB
+
+
+def network_bytes() -> int | None:
+    """Return the bytes that the host has sent and received, without loopback; None if they can't be read."""
+    try:
+        counters = psutil.net_io_counters(pernic=True)
+    except (OSError, RuntimeError):
+        return None
+    if not counters:
+        return None
+    return sum(int(c.bytes_sent + c.bytes_recv) for name, c in counters.items() if not is_loopback(name))
+
+
+def is_loopback(interface: str) -> bool:
+    """Return whether a network interface is the loopback: `lo` on Linux, `lo0` on macOS."""
+    return interface in ("lo", "lo0") or interface.lower().startswith("loopback")

@@ -1,0 +1,66 @@
+"""Works around how aiokafka finds its cluster and asks about topics; import it wherever clients are opened.
+
+A broker that has just started answers, with no brokers, before it knows its cluster. aiokafka (0.14) takes
+that for success and keeps the connection to ask again; if that connection ends, it has no address left to ask
+and never finds a broker again ("Unable to update metadata from []"). Here such an answer is a failure:
+`start()` raises `KafkaConnectionError`, and whoever opened the client tries again.
+
+A broker with `auto.create.topics.enable`, Kafka's default, creates whatever topic a client asks about, unless
+the request forbids it, for which aiokafka has no option: the topic then has one partition and none of our
+settings. `never_create` makes the requests forbid it; other clients of the process, an application's own,
+stay as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+
+from aiokafka import client as client_module
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
+
+#: Whether a metadata request sent now may create topics; None for aiokafka's own behaviour.
+MAY_CREATE: ContextVar[bool | None] = ContextVar("may_create", default=None)
+
+
+def checked(bootstrap: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    """Return a `bootstrap` that succeeds only once a broker is known."""
+
+    async def bootstrap_checked(self: Any) -> None:
+        await bootstrap(self)
+        if not self.cluster.brokers():
+            await self.close()
+            raise KafkaConnectionError(f"{self.hosts} knows no broker yet")
+
+    return bootstrap_checked
+
+
+def metadata_request(topics: list[str] | None = None) -> MetadataRequest:
+    """Return a metadata request according to `MAY_CREATE`."""
+    return MetadataRequest(topics, MAY_CREATE.get())
+
+
+def never_create(client: AIOKafkaClient | type[AIOKafkaClient]) -> None:
+    """Have a client, or all clients of this process, ask about topics without creating them."""
+    update = client._metadata_update
+    if getattr(update, "creates_nothing", False):
+        return
+
+    @functools.wraps(update)
+    async def without_creating(*arguments: Any) -> bool:
+        token = MAY_CREATE.set(False)
+        try:
+            return bool(await update(*arguments))
+        finally:
+            MAY_CREATE.reset(token)
+
+    without_creating.creates_nothing = True  # type: ignore[attr-defined]
+    client._metadata_update = without_creating
+
+
+AIOKafkaClient.bootstrap = checked(AIOKafkaClient.bootstrap)
+client_module.MetadataRequest = metadata_request

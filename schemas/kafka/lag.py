@@ -1,0 +1,90 @@
+"""A consumer group's lag, as the broker sees it: a worker's health is judged by it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from evometrics.schemas.kafka.left_to_read import Span, holds_message, left_to_read
+from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient, next_offsets
+from evometrics.schemas.kafka.reaching import misdirected
+from evometrics.schemas.service.settings import KafkaSettings
+
+ANSWER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """A group's offsets and lag.
+
+    Attributes:
+        committed: the next offset by topic and partition; where none is committed, the first that exists.
+        behind: offsets left to read, over all partitions asked for; those that hold no message don't count.
+    """
+
+    committed: tuple[tuple[str, int, int], ...]
+    behind: int
+
+
+class GroupLag:
+    """Asks the broker over separate connections, which are reopened after an error.
+
+    Attributes:
+        away: why the broker did not answer the last question, None where it did.
+        holds: what was left to read at the last check, and whether it has messages: None = not yet checked.
+    """
+
+    def __init__(self, kafka: KafkaSettings, group: str) -> None:
+        self.kafka = kafka
+        self.group = group
+        self.holds: dict[tuple[TopicPartition, Span], bool | None] = {}
+        self.away: str | None = "Kafka has not been asked yet"
+        self.admin: AIOKafkaAdminClient | None = None
+        self.consumer: AIOKafkaConsumer | None = None
+
+    async def close(self) -> None:
+        admin, consumer, self.admin, self.consumer = self.admin, self.consumer, None, None
+        for closing in (admin.close() if admin else None, consumer.stop() if consumer else None):
+            if closing is not None:
+                with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                    async with asyncio.timeout(ANSWER_SECONDS):
+                        await closing
+
+    async def measure(self, partitions: Iterable[tuple[str, int]]) -> Lag | None:
+        """Return the group's lag on some partitions, None without an answer within `ANSWER_SECONDS`."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                lag = await self.ask([TopicPartition(*p) for p in partitions])
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.close()
+            wrong = await misdirected(self.kafka.brokers)
+            self.away = wrong or f"Kafka at {self.kafka.brokers} does not answer ({error!r})"
+            return None
+        self.away = None
+        return lag
+
+    async def ask(self, partitions: list[TopicPartition]) -> Lag:
+        """Ask for the end offsets and the group's committed offsets."""
+        if self.admin is None or self.consumer is None:
+            named = {"bootstrap_servers": self.kafka.brokers, "client_id": f"{self.kafka.client_id}-health"}
+            self.consumer = AIOKafkaConsumer(**named, isolation_level="read_committed")
+            self.admin = AIOKafkaAdminClient(**named)
+            await self.consumer.start()
+            await self.admin.start()
+        committed = await next_offsets(self.admin, self.consumer, self.group, partitions)
+        left = (await left_to_read(self.consumer, committed)).items()
+        before, self.holds = self.holds, dict.fromkeys(left)
+        for tp, span in left:
+            # a span that changes is progress; one that stays is checked for messages, once
+            if (tp, span) in before:
+                known = before[tp, span]
+                self.holds[tp, span] = (
+                    await holds_message(self.consumer, tp, span) if known is None else known
+                )
+        behind = sum(span.end - span.first for tp, span in left if self.holds[tp, span] is not False)
+        return Lag(tuple(sorted((*tp, offset) for tp, offset in committed.items())), behind)

@@ -1,0 +1,4 @@
+"""Dead letters: how one is built so that its topic accepts it, and how many are too many.
+
+Stream and sink write them. Imports the event classes and `wire`.
+"""

@@ -1,0 +1,269 @@
+"""Every Prometheus metric of the project: name, kind, meaning, labels, buckets.
+
+The one place where a metric is declared: parts ask `Instruments` for the object of a definition, alert
+rules and dashboards name what is written here. Metrics of evolutions and agents come from events, once
+each; metrics of the pipeline come from the part that serves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDef:
+    """One metric.
+
+    Attributes:
+        name: as scraped; a counter's ends in `_total`.
+        kind: what Prometheus takes it for.
+        help: what it says, and in which unit.
+        labels: label names, in the order their values are given.
+        buckets: a histogram's upper bounds, ascending, without +Inf.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+# Evolutions and agents: what the specification names, counted by the sink from stored events.
+EVOLUTION_ATTEMPTS = MetricDef(
+    "evolution_attempts_total",
+    "counter",
+    "Evolutions that ended, by status: succeeded, failed, rolled_back or abandoned.",
+    ("agent_id", "evolution_type", "status"),
+)
+EVOLUTION_DURATION = MetricDef(
+    "evolution_duration_seconds",
+    "histogram",
+    "How long completed evolutions took, seconds (abandoned ones left out).",
+    ("agent_id", "evolution_type"),
+    (60, 300, 600, 1800, 3600, 7200),
+)
+EVOLUTION_IMPROVEMENT = MetricDef(
+    "evolution_performance_improvement",
+    "gauge",
+    "Performance after minus before, in the agent's newest evolution for which both are known.",
+    ("agent_id",),
+)
+EVOLUTION_MEMORY = MetricDef(
+    "evolution_memory_used_mb",
+    "gauge",
+    "Peak memory of the agent's newest evolution for which it is known, MB (10^6 bytes).",
+    ("agent_id",),
+)
+AGENT_KPI = MetricDef(
+    "agent_kpi_current",
+    "gauge",
+    "KPIs of the agent's newest snapshot by event time: the standard ones, overall_performance and extras.",
+    ("agent_id", "kpi_name"),
+)
+
+# A node: what its collector tells of itself.
+OUTBOX_EVENTS = MetricDef("evometrics_outbox_events", "gauge", "Events that the broker does not have yet.")
+OUTBOX_BYTES = MetricDef(
+    "evometrics_outbox_bytes", "gauge", "Size of the events in this process's outbox, bytes."
+)
+DISK_FREE = MetricDef(
+    "evometrics_disk_free_bytes",
+    "gauge",
+    "Space left on the disk of a data folder (kafka, clickhouse, stream, outbox), bytes.",
+    ("folder",),
+)
+OUTBOX_OLDEST_SECONDS = MetricDef(
+    "evometrics_outbox_oldest_seconds",
+    "gauge",
+    "Age of the oldest event that waits in the outbox, seconds; 0 if none waits.",
+)
+BROKER_CONNECTED = MetricDef("evometrics_broker_connected", "gauge", "1 while the node can send, else 0.")
+EVENTS_RECORDED = MetricDef(
+    "evometrics_events_recorded_total", "counter", "Events that reached the outbox.", ("topic",)
+)
+EVENTS_SENT = MetricDef(
+    "evometrics_events_sent_total", "counter", "Events that the broker has acknowledged.", ("topic",)
+)
+EVENTS_SHED = MetricDef(
+    "evometrics_events_shed_total", "counter", "Events dropped because the outbox was full.", ("topic",)
+)
+VALUES_LEFT_OUT = MetricDef(
+    "evometrics_values_left_out_total",
+    "counter",
+    "Values that were left out, cut or corrected because they could not be kept, by field of the event.",
+    ("field",),
+)
+EVENTS_REJECTED = MetricDef(
+    "evometrics_events_rejected_total",
+    "counter",
+    "Events that could not be recorded because they named no agent.",
+)
+EVENTS_REFUSED = MetricDef(
+    "evometrics_events_refused_total",
+    "counter",
+    "Events that the broker refused permanently; they are kept on the node.",
+)
+EVENTS_FAILED = MetricDef(
+    "evometrics_events_failed_total", "counter", "Events that could not be written to the outbox."
+)
+PUBLISH_ERRORS = MetricDef(
+    "evometrics_publish_errors_total", "counter", "Failed attempts to send; each was tried again."
+)
+RECORD_SECONDS = MetricDef(
+    "evometrics_record_seconds",
+    "histogram",
+    "Time from recording an event until it is on disk, seconds.",
+    (),
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+
+# The sink.
+MESSAGES_CONSUMED = MetricDef(
+    "evometrics_messages_consumed_total", "counter", "Messages read from Kafka.", ("topic",)
+)
+ROWS_INSERTED = MetricDef(
+    "evometrics_rows_inserted_total", "counter", "Rows ClickHouse acknowledged.", ("table",)
+)
+BATCHES_INSERTED = MetricDef(
+    "evometrics_batches_inserted_total", "counter", "Inserts ClickHouse acknowledged.", ("table",)
+)
+INSERT_RETRIES = MetricDef(
+    "evometrics_insert_retries_total", "counter", "Inserts tried again after a failure.", ("table",)
+)
+INSERT_SECONDS = MetricDef(
+    "evometrics_insert_seconds",
+    "histogram",
+    "Time from sending an insert to ClickHouse's acknowledgement, seconds; failed tries included.",
+    ("table",),
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+CONSUMER_LAG = MetricDef(
+    "evometrics_consumer_lag",
+    "gauge",
+    "Messages in the partition beyond the offset this worker committed.",
+    ("topic", "partition"),
+)
+OFFSETS_GONE = MetricDef(
+    "evometrics_offsets_gone_total",
+    "counter",
+    "Offsets that Kafka no longer held when the worker came to read them: messages lost to retention.",
+    ("topic", "partition"),
+)
+DEAD_LETTERS_TOTAL = MetricDef(
+    "evometrics_dead_letters_total",
+    "counter",
+    "Messages set aside because they could not be read or stored, by the topic they came from.",
+    ("topic", "stage"),
+)
+OUTBOX_DEPTH = MetricDef(
+    "evometrics_outbox_depth",
+    "gauge",
+    "Events waiting in a node's outbox, from its newest collector_health event.",
+    ("node_id",),
+)
+
+# The stream processors.
+STREAM_EVENTS = MetricDef("evometrics_stream_events_total", "counter", "Events processed.", ("topic",))
+STREAM_OUTPUTS = MetricDef(
+    "evometrics_stream_outputs_total", "counter", "Derived events produced and acknowledged.", ("topic",)
+)
+STREAM_DUPLICATES = MetricDef(
+    "evometrics_stream_duplicates_total",
+    "counter",
+    "Events skipped because their event_id was known, by lane (evolutions, snapshots, scopes).",
+    ("lane",),
+)
+STREAM_LATE = MetricDef(
+    "evometrics_stream_late_total",
+    "counter",
+    "Scopes that an event came too late for because their windows are final, by lane.",
+    ("lane",),
+)
+STREAM_UNREADABLE = MetricDef(
+    "evometrics_stream_unreadable_total", "counter", "Messages that could not be read.", ("topic",)
+)
+
+#: Counted by the sink from stored events and served by `sinks.worker.metrics`.
+FROM_EVENTS: tuple[MetricDef, ...] = (
+    EVOLUTION_ATTEMPTS,
+    EVOLUTION_DURATION,
+    EVOLUTION_IMPROVEMENT,
+    EVOLUTION_MEMORY,
+    AGENT_KPI,
+    OUTBOX_DEPTH,
+)
+OF_SINK: tuple[MetricDef, ...] = (
+    MESSAGES_CONSUMED,
+    ROWS_INSERTED,
+    BATCHES_INSERTED,
+    INSERT_RETRIES,
+    INSERT_SECONDS,
+    CONSUMER_LAG,
+    OFFSETS_GONE,
+    DEAD_LETTERS_TOTAL,
+)
+OF_STREAMS: tuple[MetricDef, ...] = (
+    STREAM_EVENTS,
+    STREAM_OUTPUTS,
+    STREAM_DUPLICATES,
+    STREAM_LATE,
+    STREAM_UNREADABLE,
+    OFFSETS_GONE,
+    DEAD_LETTERS_TOTAL,
+)
+OF_NODES: tuple[MetricDef, ...] = (
+    OUTBOX_EVENTS,
+    OUTBOX_BYTES,
+    OUTBOX_OLDEST_SECONDS,
+    DISK_FREE,
+    BROKER_CONNECTED,
+    EVENTS_RECORDED,
+    EVENTS_SENT,
+    EVENTS_SHED,
+    VALUES_LEFT_OUT,
+    EVENTS_REJECTED,
+    EVENTS_REFUSED,
+    EVENTS_FAILED,
+    PUBLISH_ERRORS,
+    RECORD_SECONDS,
+)
+METRICS: tuple[MetricDef, ...] = (*FROM_EVENTS, *OF_SINK, *OF_STREAMS[:-2])
+
+
+class Instruments:
+    """The prometheus_client objects of some definitions, registered in one registry.
+
+    Needs prometheus_client, which the extras `streams` and `sinks` bring along.
+    """
+
+    def __init__(self, registry: CollectorRegistry, definitions: Iterable[MetricDef]) -> None:
+        import prometheus_client as prometheus
+
+        self.objects: dict[str, Counter | Gauge | Histogram] = {}
+        for d in definitions:
+            if d.kind == "counter":
+                self.objects[d.name] = prometheus.Counter(d.name, d.help, d.labels, registry=registry)
+            elif d.kind == "gauge":
+                self.objects[d.name] = prometheus.Gauge(d.name, d.help, d.labels, registry=registry)
+            else:
+                self.objects[d.name] = prometheus.Histogram(
+                    d.name, d.help, d.labels, registry=registry, buckets=d.buckets
+                )
+
+    def counter(self, definition: MetricDef) -> Counter:
+        """Return the counter of a definition; `KeyError` where this part does not have it."""
+        return cast("Counter", self.objects[definition.name])
+
+    def gauge(self, definition: MetricDef) -> Gauge:
+        """Return the gauge of a definition; `KeyError` where this part does not have it."""
+        return cast("Gauge", self.objects[definition.name])
+
+    def histogram(self, definition: MetricDef) -> Histogram:
+        """Return the histogram of a definition; `KeyError` where this part does not have it."""
+        return cast("Histogram", self.objects[definition.name])

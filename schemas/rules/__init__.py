@@ -1,0 +1,4 @@
+"""What makes an event valid: each rule by name, and a quick check for the usual case.
+
+Imports the event classes and the KPIs.
+"""

@@ -1,0 +1,252 @@
+"""Settings: frozen dataclasses, read once from flags, environment and file, validated by name.
+
+Each part declares one frozen dataclass (`KafkaSettings` here, `SinkSettings` in `sinks/`, ...) and calls
+`read_settings` once at startup. Where a value is given in several places, flags take precedence over the
+environment, the environment over the file, the file over the default. Names that no part knows are refused:
+otherwise somebody would rely on a value that is never read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import types
+import typing
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from evometrics.schemas.errors import EvometricsError
+
+S = TypeVar("S")
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+
+#: User and password, which may contain spaces where a URL begins before them; else everything before the @.
+OF_A_USER = re.compile(r"(\w+://).*@|\S*@", re.DOTALL)
+#: A URL parameter that grants access, by parts of its name.
+SECRET_PARAMETER = re.compile(
+    r"(?i)([?&](?:u|p|[^=&\s]*(?:user|pass|pwd|token|secret|key|auth|sig|cred)[^=&\s]*)=)[^&\s]*"
+)
+ADDRESS = re.compile(r"[^\s/@]+:(?P<port>[0-9]{1,5})")
+
+PREFIX = "EVOMETRICS_"
+#: The sections of the file and of the variables, each read by the part that declares its dataclass.
+SECTIONS = ("clickhouse", "clickhouse_server", "collector", "disk", "health", "kafka", "sink", "stream")
+#: Kubernetes sets such variables in every pod for each service, also for one called evometrics-something.
+SERVICE_LINK = re.compile(
+    r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$"
+)
+SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
+DEFAULT = "default"
+#: Types that a file's value may have instead of text, in words.
+KINDS: Mapping[object, str] = {list: "a list", dict: "a table"}
+
+
+class SettingsError(EvometricsError, ValueError):
+    """A setting is missing or has an invalid value; the message names it and where it came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """How to reach the broker and how to frame messages.
+
+    Attributes:
+        brokers: `host:port` of a broker, or of several, separated by commas.
+        client_id: name of the client in the broker's logs.
+        registry_url: URL of a Confluent-compatible schema registry; empty = no registry, messages are framed
+            as Avro's single-object encoding.
+        partitions: partitions of each topic that is created.
+        replication: copies of each partition (replication factor) of each topic that is created.
+    """
+
+    brokers: str = "127.0.0.1:9092"
+    client_id: str = "evometrics"
+    registry_url: str = ""
+    partitions: int = 6
+    replication: int = 1
+
+    def __post_init__(self) -> None:
+        require(bool(self.brokers), "brokers", self.brokers, "name at least one host:port")
+        for broker in self.brokers.split(","):
+            address = ADDRESS.fullmatch(broker.strip())
+            valid = address is not None and 0 < int(address["port"]) < 65536
+            require(valid, "brokers", self.brokers, "each broker is host:port")
+        if self.registry_url:
+            check_url("registry_url", self.registry_url, "http://host:8081", ": they are not sent")
+        require(self.partitions > 0, "partitions", self.partitions, "must be at least 1")
+        require(self.replication > 0, "replication", self.replication, "must be at least 1")
+
+
+def require(holds: bool, name: str, value: object, reason: str) -> None:
+    """Raise `SettingsError` naming the setting unless `holds`."""
+    if not holds:
+        raise SettingsError(f"setting {name}={masked(value)!r}: {reason}")
+
+
+def check_url(name: str, url: str, example: str, secrets: str) -> None:
+    """Raise `SettingsError` unless `url` is an HTTP server's, without user and password.
+
+    `secrets` says where those belong instead.
+    """
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid, parts = False, urlsplit("")
+    require(valid, name, url, f"give a URL like {example}")
+    require("@" not in parts.netloc, name, url, f"leave user and password out of it{secrets}")
+
+
+def masked(value: object) -> object:
+    """Return a value that can be shown: text without the user and password, or the token, of a URL."""
+    if not isinstance(value, str):
+        return value
+    text = OF_A_USER.sub(r"\1***@", value)
+    return SECRET_PARAMETER.sub(r"\1***", text)
+
+
+class Masked:
+    """A dataclass of settings whose `repr` shows no secret, such as the password in a URL."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        shown = (f"{f.name}={masked(getattr(self, f.name))!r}" for f in fields if f.repr)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A setting's value and its origin: a flag, a variable, an entry of the file, or `default`."""
+
+    value: Any
+    source: str
+
+
+def read_settings(
+    cls: type[S],
+    section: str,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Mapping[str, Any] | None = None,
+) -> S:
+    """Build `cls` from flags, then `EVOMETRICS_<SECTION>_<FIELD>` variables, then the file's `[section]`.
+
+    A flag of None counts as not given. Raises `SettingsError` naming the flag, variable or file entry whose
+    value is invalid, or whose name is unknown.
+    """
+    found = given_settings(cls, section, flags=flags, environ=environ, file=file)
+    return cls(**{name: each.value for name, each in found.items() if each.source != DEFAULT})
+
+
+def given_settings(
+    cls: type[Any],
+    section: str,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Mapping[str, Any] | None = None,
+) -> dict[str, Given]:
+    """Return each field's value, as `read_settings` would take it, and its origin."""
+    flags, file = flags or {}, file or {}
+    environ = os.environ if environ is None else environ
+    names = [field.name for field in dataclasses.fields(cls)]
+    check_names({**dict.fromkeys(SECTIONS), section: names}, environ, file)
+    entries = file.get(section, {})
+    hints = typing.get_type_hints(cls)
+    found = {}
+    for field in dataclasses.fields(cls):
+        variable = variable_of(section, field.name)
+        if flags.get(field.name) is not None:
+            source, raw = f"--{field.name.replace('_', '-')}", flags[field.name]
+        elif variable in environ:
+            source, raw = variable, environ[variable]
+        elif field.name in entries:
+            source, raw = f"[{section}] {field.name}", entries[field.name]
+        else:
+            found[field.name] = Given(field.default, DEFAULT)
+            continue
+        found[field.name] = Given(convert(source, raw, hints[field.name]), source)
+    return found
+
+
+def variable_of(section: str, name: str) -> str:
+    """Return the variable of a setting."""
+    return f"{PREFIX}{section}_{name}".upper()
+
+
+def check_names(
+    known: Mapping[str, Collection[str] | None], environ: Mapping[str, str], file: Mapping[str, Any]
+) -> None:
+    """Raise `SettingsError` for an unknown section, entry or variable, naming the nearest known one.
+
+    `known`: the names of each section's settings, None where another part checks them.
+    """
+    for section, entries in file.items():
+        if section not in known:
+            near = nearest(section, known)
+            raise SettingsError(
+                f"[{section}]: no such section{near or '; there are ' + ', '.join(sorted(known))}"
+            )
+        if not isinstance(entries, Mapping):
+            raise SettingsError(f"{section}: give a section [{section}] with its settings")
+        for name in entries:
+            names = known[section]
+            if names is not None and name not in names:
+                raise SettingsError(
+                    f"[{section}] {name}: no such setting in this section{nearest(name, names)}"
+                )
+    variables = [variable_of(section, name) for section, names in known.items() for name in names or ()]
+    for variable, value in environ.items():
+        if not variable.upper().startswith(PREFIX) or variable in variables or service_link(variable, value):
+            continue
+        within = [section for section in known if variable.startswith(variable_of(section, ""))]
+        if within and known[max(within, key=len)] is None:
+            continue
+        near = nearest(variable.upper(), variables)
+        raise SettingsError(f"{variable}: no such setting{near}; `evometrics config` lists all")
+
+
+def service_link(variable: str, value: str) -> bool:
+    """Return whether Kubernetes set a variable."""
+    linked = variable.endswith("_PORT") and value.startswith(SERVICE_SCHEMES)
+    return linked or SERVICE_LINK.search(variable) is not None
+
+
+def nearest(name: str, names: Collection[str]) -> str:
+    """Return which of the names may be meant, as the end of a message; empty where none is near."""
+    near = get_close_matches(name, names, n=1, cutoff=0.75)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def convert(source: str, raw: Any, wanted: Any) -> Any:
+    """Convert text or a file's value to `wanted` (str, int, float, bool, or one of these or None)."""
+    if typing.get_origin(wanted) in (typing.Union, types.UnionType):
+        inner = [a for a in typing.get_args(wanted) if a is not type(None)]
+        return None if raw in (None, "") else convert(source, raw, inner[0])
+    if wanted is bool:
+        if isinstance(raw, bool):
+            return raw
+        word = str(raw).strip().lower()
+        if word in TRUE_WORDS | FALSE_WORDS:
+            return word in TRUE_WORDS
+        raise SettingsError(f"{source}={masked(raw)!r}: give true or false")
+    if wanted in (int, float):
+        try:
+            if isinstance(raw, bool) or (wanted is int and isinstance(raw, float)):
+                raise TypeError
+            return wanted(raw)
+        except (TypeError, ValueError, OverflowError):
+            kind = "a whole number" if wanted is int else "a number"
+            raise SettingsError(f"{source}={masked(raw)!r}: give {kind}") from None
+    if not isinstance(raw, str | int | float):
+        # Without the value: it may be the password.
+        raise SettingsError(f"{source}: give text in the place of {KINDS.get(type(raw), 'what is there')}")
+    return str(raw)

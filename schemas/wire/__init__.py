@@ -1,0 +1,4 @@
+"""From events to message values and back: Avro, its schemas, framings and registries.
+
+Every released schema ships in `schemas/avro`. Imports the event classes and `service`.
+"""

@@ -1,0 +1,4 @@
+"""Dead letters in ClickHouse: listed, shown, and sent to their topics again.
+
+Imports `clickhouse`.
+"""

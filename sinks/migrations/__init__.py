@@ -1,0 +1,4 @@
+"""The tables' definition: numbered SQL files, and how they are applied, once each.
+
+Imports `clickhouse`.
+"""

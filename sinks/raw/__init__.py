@@ -1,0 +1,4 @@
+"""Recorded events, read back from the raw tables.
+
+Shared by replay and republish. Imports `clickhouse`.
+"""

@@ -1,0 +1,4 @@
+"""The events of the raw tables, sent to Kafka again.
+
+Imports `raw`.
+"""

@@ -1,0 +1,4 @@
+"""The sink worker: stores each message in its table once.
+
+Imports `clickhouse` and the contract.
+"""

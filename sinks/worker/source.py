@@ -1,0 +1,218 @@
+"""The sink's side of Kafka: polling, plans and offsets in the consumer group, and handling of rebalances."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownTopicOrPartitionError
+from aiokafka.structs import OffsetAndMetadata
+
+from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient
+from evometrics.schemas.kafka.ranges import range_reader, read_page, read_range
+from evometrics.schemas.kafka.topic_identity import UNKNOWN, TopicWatch
+from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.topics import TOPICS
+from evometrics.schemas.wire.reading import Record
+from evometrics.sinks.settings import SinkSettings
+from evometrics.sinks.worker.batch import Partition
+from evometrics.sinks.worker.plan import InsertPlan, metadata, read_metadata
+
+log = logging.getLogger(__name__)
+
+FETCH_BYTES = 32_000_000
+#: For each record batch in a partition's fetch aiokafka copies the rest of the fetch, twice.
+PARTITION_FETCH_BYTES = 524_288
+METADATA_AGE_MS = 10_000
+
+
+class Fenced(RuntimeError):
+    """The group gave the partitions to another worker, which now inserts whatever was not committed."""
+
+
+class Position(NamedTuple):
+    """What is committed for a partition: the next offset, and the plan that begins there, if any."""
+
+    offset: int
+    plan: InsertPlan | None
+
+
+class KafkaSource:
+    """Reads all topics as one member of the sink's consumer group.
+
+    Attributes:
+        generation: counts assignments; a batch of an older one must be dropped.
+        assigned: the partitions this worker has now; None before the first assignment.
+        ids: the id of each topic when it was last checked.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        sink: SinkSettings,
+        on_revoked: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.kafka = kafka
+        self.sink = sink
+        self.on_revoked = on_revoked
+        self.generation = 0
+        self.assigned: frozenset[Partition] | None = None
+        self.watch = TopicWatch(kafka, [t.name for t in TOPICS])
+        self.ids: dict[str, str] = {}
+        self.missing: set[str] = set()
+        self.consumer: Any = None
+        self.admin: Any = None
+
+    async def start(self) -> None:
+        """Connect and join the group. Raises `KafkaError` or `OSError` if no broker answers."""
+        self.admin = AIOKafkaAdminClient(
+            bootstrap_servers=self.kafka.brokers, client_id=f"{self.kafka.client_id}-sink-admin"
+        )
+        self.consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.kafka.brokers,
+            client_id=f"{self.kafka.client_id}-sink",
+            group_id=self.sink.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_bytes=FETCH_BYTES,
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+            metadata_max_age_ms=METADATA_AGE_MS,
+        )
+        try:
+            await self.admin.start()
+            await self.look()
+            self.consumer.subscribe([t.name for t in TOPICS], listener=Rebalances(self))
+            await self.consumer.start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Leave the group and disconnect."""
+        consumer, admin, self.consumer, self.admin = self.consumer, self.admin, None, None
+        if consumer is not None:
+            await consumer.stop()
+        if admin is not None:
+            await admin.close()
+        await self.watch.close()
+
+    async def poll(self, seconds: float, rows: int) -> Mapping[Partition, list[Record]]:
+        """Return up to `rows` messages by partition, waiting at most `seconds` for the first.
+
+        With `rows` 0 nothing is fetched, but the group sees that this worker is alive.
+        """
+        if rows > 0:
+            self.consumer.resume(*self.consumer.paused())
+        else:
+            self.consumer.pause(*self.consumer.assignment())
+        fetched: Mapping[Partition, list[Record]] = await self.consumer.getmany(
+            timeout_ms=max(1, int(seconds * 1000)), max_records=max(1, rows)
+        )
+        return fetched
+
+    async def positions(self, partitions: Iterable[Partition]) -> dict[Partition, Position]:
+        """Return the committed positions of these partitions; those without a commit are left out."""
+        wanted = [TopicPartition(*p) for p in partitions]
+        found = await self.admin.list_consumer_group_offsets(self.sink.group, partitions=wanted)
+        return {
+            Partition(*tp): Position(entry.offset, InsertPlan.from_fields(fields))
+            for tp, entry, fields in (
+                (tp, entry, read_metadata(entry.metadata)) for tp, entry in found.items() if entry.offset >= 0
+            )
+            if self.is_of_the_topic(tp.topic, fields)
+        }
+
+    def is_of_the_topic(self, name: str, fields: Mapping[str, Any]) -> bool:
+        """Return whether committed metadata belongs to the present topic, as far as both name its id.
+
+        Kafka accepts commits by name, including late ones for a topic that was deleted and recreated.
+        """
+        committed, known = fields.get("topic"), self.ids.get(name)
+        return not committed or not known or committed == known
+
+    async def look(self) -> set[str]:
+        """Return the topics that have been recreated or deleted since the last call.
+
+        Messages of all other topics that were fetched before the call are of the present topics. Raises
+        `KafkaError` or `OSError` if no broker answers.
+        """
+        found = await self.watch.look()
+        missing = self.ids.keys() - found.keys()
+        changed, self.missing = missing - self.missing, missing
+        for name in changed:
+            log.error("topic %s is not there any more; it is read once it was made anew", name)
+        for name, each in found.items():
+            before = self.ids.get(name, UNKNOWN)
+            if each.is_other_than(before):
+                changed.add(name)
+                log.error(
+                    "topic %s was deleted and made anew (id %s): read from its beginning", name, each[0]
+                )
+            self.ids[name] = each.topic_id or before
+        self.rewind({p: 0 for p in self.assigned or () if p.topic in changed & found.keys()})
+        return changed
+
+    async def page(self, partition: Partition, first: int, end: int) -> tuple[list[Record], int]:
+        """Return the beginning of what Kafka has from `first` on, and where to continue (`read_page`)."""
+        async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
+            return await read_page(reader, TopicPartition(*partition), first, end)
+
+    async def read(self, partition: Partition, first: int, end: int) -> list[Record]:
+        """Return Kafka's records from `first` up to, but not including, `end`, without the group."""
+        async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
+            return await read_range(reader, TopicPartition(*partition), first, end)
+
+    async def beginnings(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return the first offset that Kafka still holds, by partition."""
+        found = await self.consumer.beginning_offsets([TopicPartition(*p) for p in partitions])
+        return {Partition(*tp): offset for tp, offset in found.items()}
+
+    async def commit(self, positions: Mapping[Partition, Position]) -> None:
+        """Commit offsets with their plans.
+
+        Raises `Fenced` if the partitions now belong to another worker, or no longer exist.
+        """
+        offsets = {
+            TopicPartition(*partition): OffsetAndMetadata(
+                p.offset, metadata(p.plan, self.ids.get(partition.topic, UNKNOWN))
+            )
+            for partition, p in positions.items()
+        }
+        try:
+            await self.consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError, UnknownTopicOrPartitionError) as error:
+            raise Fenced(str(error)) from error
+
+    def rewind(self, offsets: Mapping[Partition, int]) -> None:
+        """Read these partitions again from these offsets, as far as they are still ours."""
+        for partition, offset in offsets.items():
+            if self.assigned is not None and partition in self.assigned:
+                self.consumer.seek(TopicPartition(*partition), offset)
+
+    def high_watermark(self, partition: Partition) -> int | None:
+        """Return the offset after the partition's last message, as of the last fetch; None if unknown."""
+        if self.consumer is None or self.assigned is None or partition not in self.assigned:
+            return None
+        offset: int | None = self.consumer.highwater(TopicPartition(*partition))
+        return offset
+
+
+class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Lets the worker finish or drop work in progress before partitions are reassigned."""
+
+    def __init__(self, source: KafkaSource) -> None:
+        self.source = source
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Called before the group rebalances; heartbeats continue meanwhile."""
+        await self.source.on_revoked()
+        self.source.assigned = frozenset()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Called when this worker learns its partitions."""
+        self.source.generation += 1
+        self.source.assigned = frozenset(Partition(*tp) for tp in assigned)
+        log.info("assigned %d partitions of group %s", len(self.source.assigned), self.source.sink.group)

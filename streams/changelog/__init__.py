@@ -1,0 +1,4 @@
+"""State tables in changelog topics, and ownership of their partitions.
+
+Imports the states and Kafka.
+"""

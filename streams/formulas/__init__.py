@@ -1,0 +1,4 @@
+"""The definition of derived rows: windows and calculations, without state or I/O.
+
+Imports only the contract.
+"""

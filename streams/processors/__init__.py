@@ -1,0 +1,4 @@
+"""From batches of events to rows and states: pure except for the states kept in memory.
+
+Imports states, rows and formulas; neither Kafka nor Faust.
+"""

@@ -1,0 +1,4 @@
+"""Derived rows as message values, fast.
+
+Imports the formulas and the contract.
+"""

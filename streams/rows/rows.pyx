@@ -1,0 +1,790 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The rows that a stream worker makes most: metrics and snapshots of completions, and success rates.
+
+No event or map object is made of a completion. Its datum is walked through once; the fields that the stream
+counts by are taken out, the figures are computed, and the row is assembled, most of it from the datum's own
+bytes. Anything that is not encoded as writers write it, and anything that `screening.surely_valid` would not
+pass, raises `Unusual`: the caller then uses the slow functions, which agree with everything that is read here
+(`metrics`). Arguments and results are described in `rows.pyi`.
+"""
+
+
+from evometrics.schemas.evolutions.joining import Lack
+from evometrics.schemas.wire.binary import KINDS, Unusual, write_text
+from evometrics.schemas.evolutions.outcome import unmeasured_in_row
+from evometrics.schemas.rules.validation import EVOLUTION_PHASES, POST, PRE
+
+include "../../schemas/wire/avro.pxi"
+include "../../schemas/kpis/formula.pxi"
+include "../../schemas/uuid.pxi"
+
+from libc.string cimport memset
+
+DEF L_PRE_KPIS = 1
+DEF L_TYPE = 2
+DEF L_STRATEGY = 4
+DEF L_RISK = 8
+DEF L_TARGET = 16
+DEF L_REASON = 32
+DEF L_GENERATION = 64
+DEF L_METADATA = 128
+DEF L_TIME = 256
+
+#: The completion's fields, in the order of `COMPLETION`.
+cdef enum:
+    EVENT_ID, AGENT_ID, NODE_ID, OCCURRED_AT, EVOLUTION_ID, STARTED_AT, EVOLUTION_TYPE, GENERATION,
+    STRATEGY_USED, RISK_LEVEL, TARGET_GAIN, TRIGGER_REASON, PRE_KPIS, POST_KPIS, SUCCESS, STATUS,
+    DURATION_SECONDS, ERROR_COUNT, WARNING_COUNT, MEMORY_USED_MB, CPU_PERCENT_AVG, GPU_MEMORY_MB,
+    NETWORK_BYTES_TRANSFERRED, ROLLBACK_PERFORMED, CONVERGENCE_ITERATIONS, FITNESS_TRAJECTORY, INSIGHTS,
+    METADATA, PARENT_AGENT_ID, COST_USD, UNMEASURED, PROGRESS_SHARE, SNAPSHOT_PHASES, FIELDS
+
+#: The start's fields, in the order of `START`.
+cdef enum:
+    S_EVENT_ID, S_AGENT_ID, S_NODE_ID, S_OCCURRED_AT, S_EVOLUTION_ID, S_EVOLUTION_TYPE, S_GENERATION, S_STRATEGY,
+    S_RISK_LEVEL, S_TARGET_GAIN, S_TRIGGER_REASON, S_PRE_KPIS, S_CPU_PERCENT, S_MEMORY_MB, S_METADATA,
+    S_UNMEASURED, S_SNAPSHOT_PHASES, S_FIELDS
+
+#: In the order of its schema.
+COMPLETION = (
+    "event_id agent_id node_id occurred_at evolution_id started_at evolution_type generation "
+    "strategy_used risk_level target_gain trigger_reason pre_kpis post_kpis success status "
+    "duration_seconds error_count warning_count memory_used_mb cpu_percent_avg gpu_memory_mb "
+    "network_bytes_transferred rollback_performed convergence_iterations fitness_trajectory insights "
+    "metadata parent_agent_id cost_usd unmeasured progress_share snapshot_phases"
+).split()
+START = (
+    "event_id agent_id node_id occurred_at evolution_id evolution_type generation strategy risk_level "
+    "target_gain trigger_reason pre_kpis cpu_percent memory_mb metadata unmeasured snapshot_phases"
+).split()
+#: The row's fields in the order in which `CompletionReader.put_row` writes them.
+ROW = (
+    "event_id agent_id node_id occurred_at source_event_id evolution_id started_at evolution_type generation "
+    "strategy_used risk_level target_gain trigger_reason status success duration_minutes performance_score "
+    "baseline_performance improvement_delta relative_improvement quality_score efficiency kpi_deltas "
+    "memory_used_mb cpu_percent_avg gpu_memory_mb network_bytes_transferred error_count warning_count "
+    "rollback_performed convergence_iterations fitness_trajectory metadata unmeasured version"
+).split()
+
+#: A snapshot's fields in the order in which `SnapshotWriter` writes them.
+SNAPSHOT = (
+    "event_id agent_id node_id occurred_at evolution_id phase accuracy response_time_ms throughput_tps "
+    "success_rate memory_usage_mb cpu_utilization energy_efficiency adaptation_rate knowledge_retention "
+    "generalization_ability output_quality consistency reliability security_score bias_score "
+    "interpretability overall_performance evaluation_count confidence_interval extra metadata source_event_id"
+).split()
+
+
+#: This module's bits for the members of `Lack`.
+LACKS = (L_PRE_KPIS, L_TYPE, L_STRATEGY, L_RISK, L_TARGET, L_REASON, L_GENERATION, L_METADATA, L_TIME)
+if tuple(map(int, Lack)) != LACKS:
+    raise ValueError("Lack has other bits than the compiled readers")
+
+
+#: Number of lists of unmeasured figures whose meaning is cached.
+DEF MOST_LISTS = 256
+#: The KPIs that are looked for: first the formula's, in the order of its arguments; from
+#: `OVERALL_PERFORMANCE` on those that also have fields of their own in a snapshot.
+DEF IN_FORMULA = 8
+DEF RESPONSE_TIME_MS = 2
+DEF OUTPUT_QUALITY = 6
+DEF PERFORMANCE = 8
+DEF OVERALL_PERFORMANCE = 9
+DEF EVALUATION_COUNT = 10
+DEF CONFIDENCE_INTERVAL = 11
+DEF WANTED = 20
+#: Number of a snapshot's KPIs, and the index of the first of these fields.
+DEF KPIS = 16
+DEF FIRST_KPI = 6
+DEF INT64 = 9223372036854775808.0
+#: Most entries of a map of KPIs.
+DEF MOST_KPIS = 64
+DEF SECOND = 1_000_000
+
+
+cdef struct Field:
+    #: Where its bytes begin and end.
+    Py_ssize_t begin
+    Py_ssize_t end
+    #: Its value: a text's bytes, a long or boolean, a double; and whether it has one.
+    Py_ssize_t text
+    Py_ssize_t length
+    int64_t number
+    double real
+    bint given
+
+
+cdef struct Kpis:
+    Py_ssize_t count
+    #: Each entry's name, preceded by its length as encoded.
+    const uint8_t* names[MOST_KPIS]
+    Py_ssize_t sizes[MOST_KPIS]
+    double values[MOST_KPIS]
+    #: The entry of each wanted KPI, -1 if there is none.
+    Py_ssize_t wanted[WANTED]
+
+
+cdef struct Maybe:
+    bint given
+    double value
+
+
+cdef inline Maybe nothing() noexcept:
+    cdef Maybe found
+    found.given = False
+    found.value = 0.0
+    return found
+
+
+cdef inline Maybe known(double value) noexcept:
+    cdef Maybe found
+    found.given = True
+    found.value = value
+    return found
+
+
+# Reading -------------------------------------------------------------------------------------------------
+
+
+cdef int take_value(In* source, Kind kind, Field* field) except -1:
+    """Read a value of any kind; other kinds than numbers and texts are only skipped."""
+    if kind == STRING:
+        field.length = pass_text(source)
+        field.text = source.place - field.length
+    elif kind == LONG:
+        field.number = get_long(source)
+    elif kind == DOUBLE:
+        field.real = get_double(source)
+    elif kind == BOOLEAN:
+        field.number = get_boolean(source)
+    else:
+        pass_value(source, kind)
+    return 0
+
+
+cdef class Names:
+    """The names of the last map that differed from the one before: most maps of a field share them."""
+
+    cdef list wanted_names
+    cdef bytes raw
+    cdef Py_ssize_t count
+    cdef Py_ssize_t sizes[MOST_KPIS]
+    cdef Py_ssize_t wanted[WANTED]
+    #: The wanted KPI that an entry is, -1 if it is not one.
+    cdef Py_ssize_t which[MOST_KPIS]
+
+    def __init__(self, names):
+        self.wanted_names = [write_text(name) for name in names]
+        self.forget()
+
+    cdef void forget(self) noexcept:
+        cdef Py_ssize_t i
+        self.raw = b""
+        self.count = 0
+        for i in range(WANTED):
+            self.wanted[i] = -1
+
+    cdef int read(self, In* source, Kpis* kpis) except -1:
+        """Read a map of KPIs."""
+        cdef Py_ssize_t n = get_length(source), begin = source.place
+        if n > MOST_KPIS:
+            raise Unusual
+        kpis.count = n
+        if n != self.count or not self.same(source, kpis):
+            source.place = begin
+            self.learn(source, kpis)
+        memcpy(kpis.wanted, self.wanted, sizeof(self.wanted))
+        if n:
+            get_end(source)
+        return 0
+
+    cdef bint same(self, In* source, Kpis* kpis) except -1:
+        """Return whether the names are the known ones; reads the values if so."""
+        cdef const char* name = PyBytes_AS_STRING(self.raw)
+        cdef Py_ssize_t i, size
+        for i in range(self.count):
+            size = self.sizes[i]
+            if source.size - source.place < size or memcmp(source.data + source.place, name, size):
+                return False
+            kpis.names[i] = source.data + source.place
+            kpis.sizes[i] = size
+            source.place += size
+            name += size
+            kpis.values[i] = get_double(source)
+        return True
+
+    cdef int learn(self, In* source, Kpis* kpis) except -1:
+        """Read names and values, and remember the names."""
+        cdef Py_ssize_t i, j, begin
+        cdef bytes raw = b"", name
+        self.forget()
+        for i in range(kpis.count):
+            begin = source.place
+            pass_text(source)
+            kpis.names[i] = source.data + begin
+            kpis.sizes[i] = source.place - begin
+            for j in range(i):
+                if same_name(kpis, i, kpis, j):  # the later one counts if there are two
+                    raise Unusual
+            kpis.values[i] = get_double(source)
+            raw += PyBytes_FromStringAndSize(<const char*>kpis.names[i], kpis.sizes[i])
+        for i in range(kpis.count):
+            self.which[i] = -1
+        for j in range(WANTED):
+            name = self.wanted_names[j]
+            for i in range(kpis.count):
+                if is_text(kpis.names[i], kpis.sizes[i], name):
+                    self.wanted[j] = i
+                    self.which[i] = j
+        self.raw = raw
+        memcpy(self.sizes, kpis.sizes, sizeof(self.sizes))
+        self.count = kpis.count
+        return 0
+
+
+cdef inline bint is_text(const uint8_t* raw, Py_ssize_t size, bytes text) noexcept:
+    return size == PyBytes_GET_SIZE(text) and memcmp(raw, PyBytes_AS_STRING(text), size) == 0
+
+
+cdef inline bint same_name(Kpis* a, Py_ssize_t i, Kpis* b, Py_ssize_t j) noexcept:
+    return a.sizes[i] == b.sizes[j] and memcmp(a.names[i], b.names[j], a.sizes[i]) == 0
+
+
+# Computing -----------------------------------------------------------------------------------------------
+
+
+cdef double wanted(Kpis* kpis, Py_ssize_t which, double absent) noexcept:
+    cdef Py_ssize_t i = kpis.wanted[which]
+    return absent if i < 0 else kpis.values[i]
+
+
+cdef Maybe performance(Kpis* kpis) noexcept:
+    """As defined by `kpis.performance`."""
+    cdef Py_ssize_t i
+    if kpis.wanted[PERFORMANCE] >= 0:
+        return known(kpis.values[kpis.wanted[PERFORMANCE]])
+    if kpis.wanted[OVERALL_PERFORMANCE] >= 0:
+        return known(kpis.values[kpis.wanted[OVERALL_PERFORMANCE]])
+    for i in range(IN_FORMULA):
+        if kpis.wanted[i] >= 0:
+            return known(
+                weighted(
+                    wanted(kpis, 0, 0.0),
+                    wanted(kpis, 1, 0.0),
+                    wanted(kpis, RESPONSE_TIME_MS, ABSENT_RESPONSE_TIME_MS),
+                    wanted(kpis, 3, 0.0),
+                    wanted(kpis, 4, 0.0),
+                    wanted(kpis, 5, 0.0),
+                    wanted(kpis, OUTPUT_QUALITY, 0.0),
+                    wanted(kpis, 7, 0.0),
+                )
+            )
+    return nothing()
+
+
+# Writing -------------------------------------------------------------------------------------------------
+
+
+cdef int put_maybe(Out* out, Maybe x) except -1:
+    if not x.given:
+        return put_byte(out, 0)
+    put_byte(out, 2)
+    return put_real(out, x.value)
+
+
+cdef int put_deltas(Out* out, Kpis* after, Kpis* before) except -1:
+    """As defined by `outcome.kpi_differences`."""
+    cdef Py_ssize_t pairs[MOST_KPIS]
+    cdef Py_ssize_t i, j, n = 0
+    for i in range(after.count):
+        pairs[i] = -1
+        if i < before.count and same_name(after, i, before, i):
+            pairs[i] = i
+        else:
+            for j in range(before.count):
+                if same_name(after, i, before, j):
+                    pairs[i] = j
+                    break
+        n += pairs[i] >= 0
+    if n:
+        put_number(out, n)
+        for i in range(after.count):
+            if pairs[i] >= 0:
+                put_raw(out, <const char*>after.names[i], after.sizes[i])
+                put_real(out, after.values[i] - before.values[pairs[i]])
+    return put_byte(out, 0)
+
+
+cdef int put_uuid5(Out* out, bytes digest) except -1:
+    """Write the text of a UUIDv5, from the hash of its name (RFC 9562, 5.5)."""
+    reserve(out, UUID_TEXT)
+    put_uuid(out.data + out.size, <const uint8_t*>PyBytes_AS_STRING(digest), 5)
+    out.size += UUID_TEXT
+    return 0
+
+
+# Completions ---------------------------------------------------------------------------------------------
+
+
+cdef class Completion:
+    cdef readonly str event_id
+    cdef readonly str agent_id
+    cdef readonly str node_id
+    cdef readonly str evolution_id
+    cdef readonly str evolution_type
+    cdef readonly str strategy_used
+    cdef readonly int64_t occurred_at
+    cdef readonly bint success
+    cdef readonly int lacks
+    cdef readonly bytes row
+    cdef readonly list snapshots
+
+    def __init__(self, event, int lacks, bytes row not None, list snapshots not None):
+        self.event_id = event.event_id
+        self.agent_id = event.agent_id
+        self.node_id = event.node_id
+        self.evolution_id = event.evolution_id
+        self.evolution_type = event.evolution_type
+        self.strategy_used = event.strategy_used
+        self.occurred_at = event.occurred_at
+        self.success = event.success
+        self.lacks = lacks
+        self.row = row
+        self.snapshots = snapshots
+
+
+cdef class Unmeasured:
+    """The meaning of a list of unmeasured figures.
+
+    `row` and `row_without` are the row's own encoded list; the latter for a memory of 0.
+    """
+
+    cdef bytes row
+    cdef bytes row_without
+    cdef bint minutes
+    cdef bint memory
+    cdef bint cpu
+
+    def __init__(self, list names):
+        cdef list found = unmeasured_in_row(names, 1.0)
+        self.row = written_texts(found)
+        self.row_without = written_texts(unmeasured_in_row(names, 0.0))
+        self.minutes = "duration_minutes" in found
+        self.memory = "memory_used_mb" in found
+        self.cpu = "cpu_percent_avg" in found
+
+
+cdef bytes written_texts(list texts):
+    cdef Out out
+    open_out(&out, 64)
+    try:
+        put_texts(&out, texts)
+        return PyBytes_FromStringAndSize(out.data, out.size)
+    finally:
+        PyMem_Free(out.data)
+
+
+cdef class SnapshotWriter:
+    cdef bytes prefix
+    cdef object named
+    #: For each KPI of a snapshot, its index among the wanted ones.
+    cdef Py_ssize_t kpis[KPIS]
+    #: The two phases, as parts of an id's name and as encoded.
+    cdef tuple names
+    cdef tuple written
+
+    def __init__(self, fields, kpis, bytes prefix not None, named):
+        if list(fields) != SNAPSHOT:
+            raise ValueError("a snapshot has other fields than are compiled in")
+        for i in range(KPIS):
+            self.kpis[i] = list(kpis).index(SNAPSHOT[FIRST_KPI + i])
+        self.prefix = prefix
+        self.named = named
+        self.names = tuple(b"\x1f" + phase.encode() for phase in (PRE, POST))
+        self.written = tuple(write_text(phase) for phase in (PRE, POST))
+
+    cdef bytes of(self, const uint8_t* data, Field* fields, Kpis* kpis, Names names, bint after):
+        """Return the message value of the snapshot of either KPIs; as defined by `snapshots.snapshot`."""
+        cdef Out out
+        cdef Py_ssize_t i, j, n = 0
+        cdef Py_ssize_t when = OCCURRED_AT if after else STARTED_AT
+        hashed = self.named.copy()
+        hashed.update(PyBytes_FromStringAndSize(<const char*>data + fields[EVENT_ID].text, UUID_TEXT))
+        hashed.update(self.names[after])
+        open_out(&out, 512)
+        try:
+            put_all(&out, self.prefix)
+            put_number(&out, UUID_TEXT)
+            put_uuid5(&out, hashed.digest())
+            put_fields(&out, data, fields, AGENT_ID, NODE_ID)
+            put_fields(&out, data, fields, when, when)
+            put_byte(&out, 2)
+            put_fields(&out, data, fields, EVOLUTION_ID, EVOLUTION_ID)
+            put_all(&out, self.written[after])
+            for i in range(KPIS):
+                put_kpi(&out, kpis, self.kpis[i])
+            if kpis.wanted[OVERALL_PERFORMANCE] >= 0:
+                put_kpi(&out, kpis, OVERALL_PERFORMANCE)
+            else:
+                put_maybe(&out, performance(kpis))
+            i = kpis.wanted[EVALUATION_COUNT]
+            if i >= 0 and is_count(kpis.values[i]):
+                put_byte(&out, 2)
+                put_number(&out, <int64_t>kpis.values[i])
+            else:
+                put_byte(&out, 0)
+            put_kpi(&out, kpis, CONFIDENCE_INTERVAL)
+            for i in range(kpis.count):
+                n += is_extra(kpis, i, names.which[i])
+            if n:
+                put_number(&out, n)
+                for i in range(kpis.count):
+                    if is_extra(kpis, i, names.which[i]):
+                        put_raw(&out, <const char*>kpis.names[i], kpis.sizes[i])
+                        put_real(&out, kpis.values[i])
+            put_byte(&out, 0)
+            put_byte(&out, 0)
+            put_byte(&out, 2)
+            put_fields(&out, data, fields, EVENT_ID, EVENT_ID)
+            return PyBytes_FromStringAndSize(out.data, out.size)
+        finally:
+            PyMem_Free(out.data)
+
+
+cdef inline int put_kpi(Out* out, Kpis* kpis, Py_ssize_t which) except -1:
+    """Write a KPI that may be absent."""
+    cdef Py_ssize_t i = kpis.wanted[which]
+    return put_maybe(out, nothing() if i < 0 else known(kpis.values[i]))
+
+
+cdef inline bint is_count(double value) noexcept:
+    """As defined by `snapshots.is_count`."""
+    return -INT64 <= value < INT64 and value == <double><int64_t>value
+
+
+cdef inline bint is_extra(Kpis* kpis, Py_ssize_t i, Py_ssize_t which) noexcept:
+    """Return whether an entry has no field of its own in a snapshot."""
+    return which < 0 or which == PERFORMANCE or (which == EVALUATION_COUNT and not is_count(kpis.values[i]))
+
+
+cdef class CompletionReader:
+    cdef Kind kinds[FIELDS]
+    cdef bint nullable[FIELDS]
+    cdef tuple statuses
+    cdef SnapshotWriter snapshots
+    cdef Py_ssize_t name_bytes
+    cdef int64_t ahead
+    cdef bytes prefix
+    cdef object named
+    cdef Names before
+    cdef Names after
+    cdef Unmeasured nothing
+    cdef dict lists
+
+    def __init__(
+        self,
+        fields,
+        row,
+        kpis,
+        statuses,
+        name_bytes,
+        ahead,
+        bytes prefix not None,
+        named,
+        SnapshotWriter snapshots not None,
+    ):
+        if [name for name, _, _ in fields] != COMPLETION or list(row) != ROW or len(kpis) != WANTED:
+            raise ValueError("the records have other fields, or the formula other KPIs, than are compiled in")
+        for i, (_, kind, nullable) in enumerate(fields):
+            self.kinds[i] = KINDS[kind]
+            self.nullable[i] = nullable
+        self.statuses = tuple(status.encode() for status in statuses)
+        self.snapshots = snapshots
+        self.name_bytes = name_bytes
+        self.ahead = ahead
+        self.prefix = prefix
+        self.named = named
+        self.before = Names(kpis)
+        self.after = Names(kpis)
+        self.nothing = Unmeasured([])
+        self.lists = {}
+
+    def read(self, bytes value not None, Py_ssize_t start, int64_t now):
+        cdef In source
+        cdef Out out
+        cdef Field fields[FIELDS]
+        cdef Kpis before, after
+        cdef Py_ssize_t i
+        cdef Completion done
+        cdef Unmeasured unmeasured
+        open_in(&source, value, start)
+        memset(fields, 0, sizeof(fields))
+        for i in range(FIELDS):
+            fields[i].begin = source.place
+            if i == PRE_KPIS:
+                self.before.read(&source, &before)
+            elif i == POST_KPIS:
+                self.after.read(&source, &after)
+            else:
+                fields[i].given = not self.nullable[i] or get_given(&source)
+                if fields[i].given:
+                    take_value(&source, self.kinds[i], &fields[i])
+            fields[i].end = source.place
+        if source.place != source.size:
+            raise Unusual
+        self.check(source.data, fields, now)
+        unmeasured = self.unmeasured_of(&source, &fields[UNMEASURED])
+        done = Completion.__new__(Completion)
+        done.event_id = text_of(source.data, &fields[EVENT_ID])
+        done.agent_id = text_of(source.data, &fields[AGENT_ID])
+        done.node_id = text_of(source.data, &fields[NODE_ID])
+        done.evolution_id = text_of(source.data, &fields[EVOLUTION_ID])
+        done.evolution_type = text_of(source.data, &fields[EVOLUTION_TYPE])
+        done.strategy_used = text_of(source.data, &fields[STRATEGY_USED])
+        done.occurred_at = fields[OCCURRED_AT].number
+        done.success = fields[SUCCESS].number
+        done.lacks = lacks_of(source.data, fields, &before, unmeasured)
+        done.snapshots = self.snapshots_of(&source, fields, &before, &after)
+        open_out(&out, source.size + 512)
+        try:
+            self.put_row(&out, source.data, fields, &before, &after, unmeasured)
+            done.row = PyBytes_FromStringAndSize(out.data, out.size)
+        finally:
+            PyMem_Free(out.data)
+        return done
+
+    cdef list snapshots_of(self, In* source, Field* fields, Kpis* before, Kpis* after):
+        """As defined by `snapshots.snapshots_of`."""
+        cdef In there
+        cdef bytes raw
+        cdef list found = []
+        cdef Field* field = &fields[SNAPSHOT_PHASES]
+        if field.end - field.begin == 1:
+            return found
+        raw = PyBytes_FromStringAndSize(<const char*>source.data + field.begin, field.end - field.begin)
+        open_in(&there, raw, 0)
+        phases = get_texts(&there)
+        if not EVOLUTION_PHASES.issuperset(phases):
+            raise Unusual
+        if PRE in phases:
+            found.append(self.snapshots.of(source.data, fields, before, self.before, False))
+        if POST in phases:
+            found.append(self.snapshots.of(source.data, fields, after, self.after, True))
+        return found
+
+    cdef Unmeasured unmeasured_of(self, In* source, Field* field):
+        cdef In there
+        cdef bytes raw
+        cdef Unmeasured found
+        if field.end - field.begin == 1:
+            return self.nothing
+        raw = PyBytes_FromStringAndSize(<const char*>source.data + field.begin, field.end - field.begin)
+        found = self.lists.get(raw)
+        if found is None:
+            open_in(&there, raw, 0)
+            found = Unmeasured(get_texts(&there))
+            if len(self.lists) >= MOST_LISTS:
+                self.lists.clear()
+            self.lists[raw] = found
+        return found
+
+    cdef int check(self, const uint8_t* data, Field* fields, int64_t now) except -1:
+        """As defined by `screening.surely_valid`; names count in bytes, never fewer than characters."""
+        cdef int64_t latest = now + self.ahead
+        cdef bytes status
+        cdef Py_ssize_t names = (
+            fields[AGENT_ID].length
+            + fields[NODE_ID].length
+            + fields[EVOLUTION_ID].length
+            + fields[EVOLUTION_TYPE].length
+            + fields[STRATEGY_USED].length
+            + fields[RISK_LEVEL].length
+            + (fields[PARENT_AGENT_ID].length if fields[PARENT_AGENT_ID].given else 0)
+        )
+        if not (
+            fields[AGENT_ID].length
+            and fields[NODE_ID].length
+            and fields[EVOLUTION_ID].length
+            and names <= self.name_bytes
+            and 0 <= fields[OCCURRED_AT].number <= latest
+            and 0 <= fields[STARTED_AT].number <= latest
+            and fields[DURATION_SECONDS].real >= 0
+            and fields[ERROR_COUNT].number >= 0
+            and fields[WARNING_COUNT].number >= 0
+            and fields[CONVERGENCE_ITERATIONS].number >= 0
+            and fields[NETWORK_BYTES_TRANSFERRED].number >= 0
+            and not (fields[COST_USD].given and fields[COST_USD].real < 0)
+            and not (fields[PROGRESS_SHARE].given and not 0 <= fields[PROGRESS_SHARE].real <= 1)
+            and is_uuid(data + fields[EVENT_ID].text, fields[EVENT_ID].length)
+        ):
+            raise Unusual
+        for status in self.statuses:
+            if is_text(data + fields[STATUS].text, fields[STATUS].length, status):
+                return 0
+        raise Unusual
+
+    cdef int put_row(
+        self,
+        Out* out,
+        const uint8_t* data,
+        Field* fields,
+        Kpis* before,
+        Kpis* after,
+        Unmeasured unmeasured,
+    ) except -1:
+        """Write the row, its fields in the order of `ROW`; as defined by `outcome.evolution_metrics`."""
+        cdef Maybe now = performance(after), earlier = performance(before)
+        cdef Maybe delta = known(now.value - earlier.value) if now.given and earlier.given else nothing()
+        cdef Maybe relative = nothing(), quality = nothing()
+        cdef double minutes = 0.0 if unmeasured.minutes else fields[DURATION_SECONDS].real / 60
+        cdef bint no_memory = fields[MEMORY_USED_MB].real == 0
+        cdef double memory = 0.0 if unmeasured.memory else fields[MEMORY_USED_MB].real
+        if delta.given and earlier.value != 0.0:
+            relative = known(delta.value / earlier.value)
+        if after.wanted[OUTPUT_QUALITY] >= 0:
+            quality = known(after.values[after.wanted[OUTPUT_QUALITY]])
+        hashed = self.named.copy()
+        hashed.update(PyBytes_FromStringAndSize(<const char*>data + fields[EVENT_ID].text, UUID_TEXT))
+        put_all(out, self.prefix)
+        put_number(out, UUID_TEXT)
+        put_uuid5(out, hashed.digest())
+        put_fields(out, data, fields, AGENT_ID, OCCURRED_AT)
+        put_fields(out, data, fields, EVENT_ID, EVENT_ID)
+        put_fields(out, data, fields, EVOLUTION_ID, TRIGGER_REASON)
+        put_fields(out, data, fields, STATUS, STATUS)
+        put_fields(out, data, fields, SUCCESS, SUCCESS)
+        put_real(out, minutes)
+        put_maybe(out, now)
+        put_maybe(out, earlier)
+        put_maybe(out, delta)
+        put_maybe(out, relative)
+        put_maybe(out, quality)
+        put_real(out, gain_per_cost(delta.value, minutes, memory) if delta.given else 0.0)
+        put_deltas(out, after, before)
+        put_maybe(out, nothing() if memory == 0 else known(memory))
+        put_maybe(out, nothing() if unmeasured.cpu else known(fields[CPU_PERCENT_AVG].real))
+        put_fields(out, data, fields, GPU_MEMORY_MB, GPU_MEMORY_MB)
+        put_fields(out, data, fields, NETWORK_BYTES_TRANSFERRED, NETWORK_BYTES_TRANSFERRED)
+        put_fields(out, data, fields, ERROR_COUNT, WARNING_COUNT)
+        put_fields(out, data, fields, ROLLBACK_PERFORMED, FITNESS_TRAJECTORY)
+        put_fields(out, data, fields, METADATA, METADATA)
+        put_all(out, unmeasured.row_without if no_memory else unmeasured.row)
+        return put_number(out, 0)
+
+
+cdef class StartReader:
+    cdef Kind kinds[S_FIELDS]
+    cdef bint nullable[S_FIELDS]
+
+    def __init__(self, fields):
+        if [name for name, _, _ in fields] != START:
+            raise ValueError("a start has other fields than are compiled in")
+        for i, (_, kind, nullable) in enumerate(fields):
+            self.kinds[i] = KINDS[kind]
+            self.nullable[i] = nullable
+
+    def lends(self, bytes value not None, Py_ssize_t start):
+        cdef In source
+        cdef Field fields[S_FIELDS]
+        cdef Py_ssize_t i
+        cdef int lends = L_TIME
+        open_in(&source, value, start)
+        memset(fields, 0, sizeof(fields))
+        for i in range(S_METADATA + 1):
+            fields[i].begin = source.place
+            fields[i].given = not self.nullable[i] or get_given(&source)
+            if fields[i].given:
+                take_value(&source, self.kinds[i], &fields[i])
+            fields[i].end = source.place
+        if says_something(source.data, &fields[S_EVOLUTION_TYPE]):
+            lends |= L_TYPE
+        if fields[S_GENERATION].number:
+            lends |= L_GENERATION
+        if fields[S_STRATEGY].length:
+            lends |= L_STRATEGY
+        if fields[S_RISK_LEVEL].length:
+            lends |= L_RISK
+        if fields[S_TARGET_GAIN].given:
+            lends |= L_TARGET
+        if fields[S_TRIGGER_REASON].length:
+            lends |= L_REASON
+        if fields[S_PRE_KPIS].end - fields[S_PRE_KPIS].begin > 1:
+            lends |= L_PRE_KPIS
+        if fields[S_METADATA].end - fields[S_METADATA].begin > 1:
+            lends |= L_METADATA
+        return lends
+
+
+cdef inline bint says_something(const uint8_t* data, Field* kind) noexcept:
+    """Return whether an evolution's type is given."""
+    return kind.length and not (kind.length == 7 and memcmp(data + kind.text, b"unknown", 7) == 0)
+
+
+cdef int lacks_of(const uint8_t* data, Field* fields, Kpis* before, Unmeasured unmeasured) noexcept:
+    """As defined by `joining.lacking`."""
+    cdef int lacks = 0
+    if not before.count:
+        lacks |= L_PRE_KPIS
+    if not says_something(data, &fields[EVOLUTION_TYPE]):
+        lacks |= L_TYPE
+    if not fields[STRATEGY_USED].length:
+        lacks |= L_STRATEGY
+    if not fields[RISK_LEVEL].length:
+        lacks |= L_RISK
+    if not fields[TARGET_GAIN].given:
+        lacks |= L_TARGET
+    if not fields[TRIGGER_REASON].length:
+        lacks |= L_REASON
+    if not fields[GENERATION].number:
+        lacks |= L_GENERATION
+    if fields[METADATA].end - fields[METADATA].begin == 1:
+        lacks |= L_METADATA
+    if unmeasured.minutes or fields[STARTED_AT].number == fields[OCCURRED_AT].number:
+        lacks |= L_TIME
+    return lacks
+
+
+cdef inline str text_of(const uint8_t* data, Field* field):
+    return PyUnicode_DecodeUTF8(<const char*>data + field.text, field.length, NULL)
+
+
+cdef inline int put_fields(
+    Out* out, const uint8_t* data, Field* fields, Py_ssize_t first, Py_ssize_t last
+) except -1:
+    """Copy the bytes of consecutive fields unchanged."""
+    return put_raw(out, <const char*>data + fields[first].begin, fields[last].end - fields[first].begin)
+
+
+# Success rates -------------------------------------------------------------------------------------------
+
+
+cdef class ScopeRows:
+    cdef bytes prefix
+    cdef object named
+    cdef bytes ids
+    cdef bytes scope
+
+    def __init__(self, bytes prefix not None, named, bytes ids not None, bytes scope not None):
+        self.prefix = prefix
+        self.named = named
+        self.ids = ids
+        self.scope = scope
+
+    def row(self, int64_t seconds, int64_t end, bytes figures not None):
+        cdef Out out
+        hashed = self.named.copy()
+        hashed.update(b"%d\x1f%d" % (seconds, end))
+        open_out(&out, 512)
+        try:
+            put_all(&out, self.prefix)
+            put_number(&out, UUID_TEXT)
+            put_uuid5(&out, hashed.digest())
+            put_all(&out, self.ids)
+            put_number(&out, end)
+            put_all(&out, self.scope)
+            put_number(&out, seconds)
+            put_number(&out, end - seconds * SECOND)
+            put_number(&out, end)
+            put_all(&out, figures)
+            return PyBytes_FromStringAndSize(out.data, out.size)
+        finally:
+            PyMem_Free(out.data)

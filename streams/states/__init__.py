@@ -1,0 +1,4 @@
+"""The remembered states of agents and scopes, and their encodings.
+
+Imports the formulas and the contract.
+"""

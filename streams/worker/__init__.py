@@ -1,0 +1,4 @@
+"""The stream worker: batches from Faust, results to Kafka, states written before offsets are committed.
+
+The only room that imports Faust.
+"""

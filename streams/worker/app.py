@@ -1,0 +1,194 @@
+"""The Faust app: its agents, their tables, and the computation each one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import faust
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from evometrics.schemas.kafka.offsets import committed_offsets
+from evometrics.schemas.kafka.topics import answered
+from evometrics.schemas.letters.letter import STREAM
+from evometrics.schemas.letters.limit import LetterCounts
+from evometrics.schemas.metrics import Instruments
+from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.wire.framing import WireFormat
+from evometrics.streams.changelog.losses import Losses
+from evometrics.streams.changelog.ownership import Ownership
+from evometrics.streams.changelog.tables import StateTable
+from evometrics.streams.processors.computations import TABLES, Computations
+from evometrics.streams.processors.evolutions import EVOLUTION_TABLES
+from evometrics.streams.processors.scopes import SCOPES
+from evometrics.streams.processors.snapshots import SNAPSHOT_TABLES
+from evometrics.streams.processors.work import Compute, Work
+from evometrics.streams.producer import OutputProducer
+from evometrics.streams.settings import StreamSettings
+from evometrics.streams.sources.clock import BrokerClock
+from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS, SourceTopics
+from evometrics.streams.states.incarnations import Places, sources_table
+from evometrics.streams.worker.lane import Lane
+from evometrics.streams.worker.timer import AbandonedTimer
+from evometrics.streams.worker.transport import BatchConsumer, BatchTransport
+
+#: Bytes fetched per partition at a time, some 450 full completions: for each record batch in a fetch aiokafka
+#: copies the rest of the fetch, twice.
+FETCH_BYTES = 512 * 1024
+#: Batches that Faust holds ready for a lane, in addition to those queued in it.
+BUFFERED_BATCHES = 16
+
+
+def changelog_name(group: str, table: str) -> str:
+    """Return the name of a table's changelog topic."""
+    return f"{group}-{table}-changelog"
+
+
+class StreamApp(faust.App):
+    """A Faust app on the record-batch transport."""
+
+    kafka: KafkaSettings
+    sources: SourceTopics
+
+    async def stale(self, partitions: Iterable[TP]) -> set[TP]:
+        """Return the partitions without a committed offset, or with that of an earlier topic of the name."""
+        group, wanted = str(self.conf.id), [TopicPartition(*tp) for tp in partitions]
+        counting = await answered(
+            self.kafka, lambda admin: committed_offsets(admin, group, wanted, self.sources.ids)
+        )
+        return {TP(*tp) for tp in wanted if tp not in counting}
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+
+class FaustMember:
+    """The app's worker as a member of its consumer group."""
+
+    def __init__(self, app: StreamApp) -> None:
+        self.app = app
+
+    @property
+    def generation(self) -> int:
+        """The group's generation as of the last assignment."""
+        return int(self.app.consumer_generation_id)
+
+    async def confirm(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Commit offsets; return False if the group has moved on without this worker."""
+        consumer = self.app.consumer
+        assert isinstance(consumer, BatchConsumer)
+        return await consumer.confirm(offsets)
+
+
+@dataclass(slots=True)
+class StreamParts:
+    """A built app and what belongs to it."""
+
+    app: StreamApp
+    producer: OutputProducer
+    lanes: list[Lane] = field(default_factory=list)
+
+
+def build(
+    kafka: KafkaSettings,
+    settings: StreamSettings,
+    wire: WireFormat,
+    instruments: Instruments,
+    failed: Callable[[BaseException], None],
+    sources: SourceTopics,
+    losses: Losses,
+) -> StreamParts:
+    """Build the app, its tables and agents; `failed` receives errors that only a restart can resolve."""
+    brokers = [f"kafka://{broker.strip()}" for broker in kafka.brokers.split(",")]
+    data = Path(settings.data)
+    data.mkdir(parents=True, exist_ok=True)
+    app = StreamApp(
+        settings.group,
+        broker=";".join(brokers),
+        datadir=str(data).replace("{", "{{").replace("}", "}}"),  # Faust formats it with its own settings
+        topic_partitions=kafka.partitions,
+        topic_replication_factor=kafka.replication,
+        topic_disable_leader=True,
+        topic_allow_declare=False,  # all topics exist by now
+        web_enabled=False,
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.session_timeout_seconds / 5,
+        # with other topics the name differs: Kafka gives a returning member the assignment its name had
+        # before
+        consumer_group_instance_id=f"{settings.instance}-{sources.digest}" if settings.instance else None,
+        consumer_auto_offset_reset="earliest",
+        broker_commit_interval=1.0,
+        # a backlog arrives thousands of events at a time, as few large messages
+        consumer_max_fetch_size=FETCH_BYTES,
+        stream_buffer_maxsize=BUFFERED_BATCHES,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        stream_publish_on_commit=False,
+        producer_linger=0.0,
+    )
+    app.kafka, app.sources = kafka, sources
+    tables = {name: StateTable(name, changelog_name(settings.group, name)) for name in TABLES}
+    clock = BrokerClock()
+    places = Places()
+    computations = Computations(settings, wire, tables, clock, places)
+    parts = StreamParts(app, OutputProducer(kafka, clock))
+    member = FaustMember(app)
+    # each lane with its tables in the order in which its processor lists their writes
+    c = computations
+    lanes: list[tuple[str, tuple[str, ...], tuple[str, ...], Compute, Callable[[int], None]]] = [
+        ("evolutions", EVOLUTION_TOPICS, EVOLUTION_TABLES, c.evolutions, c.evolutions_processor.forget),
+        ("snapshots", SNAPSHOT_TOPICS, SNAPSHOT_TABLES, c.snapshots, c.snapshots_processor.forget),
+        ("scopes", SCOPE_TOPICS, (SCOPES,), c.scopes, c.scopes_processor.forget),
+    ]
+    for name, topics, names, compute, forget in lanes:
+        own = [tables[table] for table in names]
+        work = Work(compute, computations.node_id)
+        ownership = Ownership(
+            kafka,
+            settings.group,
+            member,
+            topics,
+            tables[sources_table(name)],
+            own,
+            parts.producer,
+            forget,
+            sources,
+            places,
+            losses,
+        )
+        letters = LetterCounts(settings, STREAM)
+        lane = Lane(name, work, tables, ownership, parts.producer, wire, instruments, failed, letters)
+        if names is EVOLUTION_TABLES:
+            lane.timer = AbandonedTimer(computations, ownership)
+        parts.lanes.append(lane)
+        add_agent(app, lane, topics)
+
+    async def assigned(_: Any, partitions: set[TP], **__: Any) -> None:
+        for lane in parts.lanes:
+            # partitions beyond the configured number have no states, and are about to be refused
+            mine = {
+                tp.partition
+                for tp in partitions
+                if tp.topic in lane.ownership.topics and tp.partition < sources.partitions
+            }
+            lane.ownership.assigned(mine)
+            lane.start()
+
+    app.on_partitions_assigned.connect(assigned)
+    return parts
+
+
+def add_agent(app: StreamApp, lane: Lane, topics: tuple[str, ...]) -> None:
+    """Add the Faust agent that feeds a lane."""
+    channel = app.topic(
+        *topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
+
+    async def feed(stream: Any) -> None:
+        async for event in stream.noack().events():
+            await lane.put(event)
+
+    app.agent(channel, name=lane.name)(feed)

@@ -1,0 +1,48 @@
+"""Reports evolutions that are abandoned by the clock, between a lane's batches.
+
+A report is emitted and the evolution closed in the lane's ordinary steps: after a crash between them the same
+report is emitted again, with the same id. The change belongs to the agent's state, with its fences, in the
+owner's epoch (`tables`): late writes by an earlier owner do not count.
+"""
+
+from __future__ import annotations
+
+from evometrics.streams.changelog.ownership import Ownership
+from evometrics.streams.processors.computations import Computations
+from evometrics.streams.processors.work import Done, sized
+
+#: How often a lane checks.
+TICK_SECONDS = 5.0
+
+
+class AbandonedTimer:
+    """Finds abandoned evolutions for a lane, between its batches."""
+
+    def __init__(self, computations: Computations, ownership: Ownership) -> None:
+        self.computations = computations
+        self.clock = computations.clock
+        self.ownership = ownership
+
+    async def look(self) -> list[Done]:
+        """Take over the worker's assigned partitions; report the overdue evolutions in them.
+
+        Covers only partitions in which both topics have been read to the end: a backlog may hold the
+        completion.
+        """
+        ownership = self.ownership
+        await ownership.take_over(ownership.mine)
+        now = self.clock.now()
+        if now is None:
+            return []
+        due = [
+            number
+            for number in sorted(ownership.mine)
+            if ownership.owns(number) and self.computations.overdue(number, now)
+        ]
+        done = []
+        for number in await ownership.read_to_the_end(due) if due else ():
+            outcome = self.computations.abandon(number, now)
+            # empty if everything due has been completed
+            if outcome.messages:
+                done.append(sized(number, [], outcome))
+        return done

@@ -1,0 +1,283 @@
+"""A stream worker: the Faust app as a long-running process with health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from faust.exceptions import ConsumerNotStarted
+from faust.types import TP
+from prometheus_client import CollectorRegistry, generate_latest
+
+from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.kafka.lag import GroupLag, Lag
+from evometrics.schemas.metrics import OF_STREAMS, Instruments
+from evometrics.schemas.service.disk import show_free
+from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
+from evometrics.schemas.service.http import HttpAddress, serve
+from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.service.tasks import end_tasks
+from evometrics.schemas.wire.framing import WireFormat, open_wire
+from evometrics.streams.changelog.losses import Losses
+from evometrics.streams.changelog.topics import create_changelogs
+from evometrics.streams.processors.computations import TABLES
+from evometrics.streams.settings import StreamSettings
+from evometrics.streams.sources.topics import (
+    LOOK_SECONDS,
+    SOURCE_TOPICS,
+    TopicsChanged,
+    TopicsMadeAnew,
+    begin_with,
+    source_topics,
+)
+from evometrics.streams.worker.app import StreamApp, StreamParts, build, changelog_name
+from evometrics.streams.worker.lane import EXPECTED
+from evometrics.streams.worker.transport import BatchConsumer
+
+log = logging.getLogger("evometrics.stream")
+
+#: How often an idle worker repeats why it computes nothing.
+REMIND_SECONDS = 60.0
+
+
+class StreamFailed(RuntimeError):
+    """The worker can't continue; its cause says why. A restart resumes at the last committed offset."""
+
+
+class StreamLost(EvometricsError, StreamFailed):
+    """The worker can't continue because of its broker or the registry; nothing in the program is at fault."""
+
+
+async def run_stream(
+    kafka: KafkaSettings,
+    settings: StreamSettings,
+    listen: HttpAddress | None,
+    stop: asyncio.Event,
+    health: HealthSettings | None = None,
+) -> None:
+    """Run a stream worker until `stop` is set; serve metrics and health at `listen` (None: not at all).
+
+    The topics must exist: their number of partitions is the state's. If the number differs, or the topics are
+    deleted while the worker runs, it computes nothing, says so in its log and readiness, and resumes on its
+    own once they are right. Raises `SettingsError` if they do not exist at the start, `BrokerUnavailable` if
+    no broker answers, `RegistryUnavailable` if a configured schema registry does not, `StreamFailed` if the
+    worker can't continue (broker lost permanently, a fault in a computation).
+    """
+    registry = CollectorRegistry()
+    wire = await open_wire(kafka)
+    await source_topics(kafka)
+    worker = StreamWorker(kafka, settings, wire, Instruments(registry, OF_STREAMS))
+    show_free(registry, {"stream": Path(settings.data)})
+    state = StreamHealth(worker, GroupLag(kafka, settings.group))
+    async with contextlib.AsyncExitStack() as stack:
+        watchdog = Watchdog("stream worker", health or HealthSettings(), state.look)
+        stack.push_async_callback(state.lag.close)
+        await stack.enter_async_context(watchdog)
+        if listen is not None:
+            server = await serve(
+                listen,
+                metrics=lambda: generate_latest(registry),
+                live=watchdog.live,
+                ready=state.not_ready,
+                stopped=state.stopped,
+                notes=worker.losses.notes,
+            )
+            stack.push_async_callback(server.close)
+        await worker.run(stop)
+
+
+class StreamWorker:
+    """Runs the Faust app, and rebuilds it whenever the topics that it reads were recreated.
+
+    Attributes:
+        parts: the running app and what belongs to it, None if none is running.
+        refused: in words, why nothing is computed although all parts are reachable; None while it computes.
+        losses: records that Kafka deleted before they were read.
+    """
+
+    def __init__(
+        self, kafka: KafkaSettings, settings: StreamSettings, wire: WireFormat, instruments: Instruments
+    ) -> None:
+        self.kafka = kafka
+        self.settings = settings
+        self.wire = wire
+        self.instruments = instruments
+        self.losses = Losses(instruments)
+        self.parts: StreamParts | None = None
+        self.refused: str | None = None
+        self.said = -REMIND_SECONDS
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Raises the same errors as `run_stream`."""
+        while not stop.is_set():
+            try:
+                await self.work(stop)
+            except TopicsMadeAnew as change:
+                log.warning("%s", change)
+            except TopicsChanged as change:
+                self.refuse(str(change))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+
+    def refuse(self, reason: str) -> None:
+        """Report why nothing is computed: immediately, and periodically while it lasts."""
+        now = time.monotonic()
+        if reason != self.refused or now >= self.said + REMIND_SECONDS:
+            log.error("nothing is computed: %s", reason)
+            self.said = now
+        self.refused = reason
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Work with the topics as they are now. Raises `TopicsChanged` once they have changed."""
+        failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+        def failed(error: BaseException) -> None:
+            if not failure.done():
+                failure.set_result(error)
+
+        names = [changelog_name(self.settings.group, table) for table in TABLES]
+        sources = await begin_with(self.kafka, names)
+        self.refused = None
+        self.losses.begin()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(sources.close)
+            kafka = dataclasses.replace(self.kafka, partitions=sources.partitions)
+            await create_changelogs(kafka, names)
+            parts = build(kafka, self.settings, self.wire, self.instruments, failed, sources, self.losses)
+            self.parts = parts
+            stack.callback(self.forget_parts)
+            await parts.producer.start()
+            stack.push_async_callback(parts.producer.stop)
+            starting = asyncio.ensure_future(parts.app.start())
+            stack.push_async_callback(stop_app, parts)
+            watching = asyncio.create_task(sources.keep_watch(failed), name="topics")
+            stack.push_async_callback(end_tasks, [watching])
+            try:
+                await until_over(parts, starting, failure, stop)
+            except TopicsChanged:
+                leave_for_good(parts.app)
+                raise
+
+    def forget_parts(self) -> None:
+        self.parts = None
+
+
+async def until_over(
+    parts: StreamParts,
+    starting: asyncio.Future[None],
+    failure: asyncio.Future[BaseException],
+    stop: asyncio.Event,
+) -> None:
+    """Wait until the worker is asked to stop.
+
+    Raises `TopicsChanged` if it can't continue with these topics, `StreamFailed` if it can't continue.
+    """
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        while not stopping.done():
+            waited: set[asyncio.Future[Any]] = {stopping, failure}
+            await asyncio.wait(waited, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
+            if failure.done() and isinstance(failure.result(), TopicsChanged):
+                raise failure.result()
+            if failure.done():
+                raise failed_by("a lane failed", failure.result()) from failure.result()
+            if starting.done() and starting.exception() is not None:
+                raise failed_by("Faust did not start", starting.exception()) from starting.exception()
+            if parts.app.crashed:
+                raise failed_by("Faust crashed", parts.app.crash_reason) from parts.app.crash_reason
+    finally:
+        stopping.cancel()
+
+
+def failed_by(what: str, error: BaseException | None) -> StreamFailed:
+    """Return the error to raise for a worker that another error has stopped."""
+    kind = StreamLost if isinstance(error, EXPECTED) else StreamFailed
+    return kind(f"{what}: {error!r}")
+
+
+async def stop_app(parts: StreamParts) -> None:
+    """Stop Faust, then the lanes; batches that were not acknowledged are read again by a successor."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(parts.app.stop(), timeout=15)
+    for lane in parts.lanes:
+        await lane.stop()
+
+
+class StreamHealth:
+    """Health of a stream worker: group membership, state loading and consumer lag."""
+
+    def __init__(self, worker: StreamWorker, lag: GroupLag) -> None:
+        self.worker = worker
+        self.lag = lag
+
+    async def look(self) -> Standing:
+        """Return the worker's current health."""
+        if (stopped := self.stopped()) is not None:
+            return Standing(None, away=stopped)
+        parts = self.worker.parts
+        if parts is None:
+            return Standing(None)
+        mine = {(tp.topic, tp.partition) for tp in assigned(parts.app) if tp.topic in SOURCE_TOPICS}
+        lag = await self.lag.measure(mine)
+        await self.look_for_losses(lag)
+        steps = tuple((lane.steps, lane.ownership.loaded) for lane in parts.lanes)
+        todo = self.joining(parts)
+        if todo is None and lag is not None and lag.behind:
+            todo = f"{lag.behind} messages are not committed"
+        return Standing((lag and lag.committed, steps), todo, self.lag.away)
+
+    async def look_for_losses(self, lag: Lag | None) -> None:
+        """Count the records that Kafka deleted before the group read them."""
+        if lag is None or self.lag.consumer is None:
+            return
+        committed = {TopicPartition(topic, number): offset for topic, number, offset in lag.committed}
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):  # the next check asks again
+            beginnings = await self.lag.consumer.beginning_offsets(list(committed))
+            self.worker.losses.observe(committed, beginnings)
+
+    def joining(self, parts: StreamParts) -> str | None:
+        """Return what the worker still has to do before it can work; None once it works."""
+        app = parts.app
+        if not app.started:
+            return "Faust is starting"
+        if app.rebalancing:
+            return "the group is rebalancing"
+        if not app.tables.recovery.completed.is_set():
+            return "Faust takes up its partitions"
+        loading = {partition for lane in parts.lanes for partition in lane.ownership.loading}
+        return f"the states of partitions {sorted(loading)} are being read" if loading else None
+
+    def stopped(self) -> str | None:
+        """Return why the worker stays up without computing; None while it works."""
+        if self.worker.refused is not None:
+            return self.worker.refused
+        lanes = self.worker.parts.lanes if self.worker.parts is not None else []
+        return next((lane.stopped for lane in lanes if lane.stopped is not None), None)
+
+    def not_ready(self) -> str | None:
+        """Return why the worker is not ready; None if it is."""
+        parts = self.worker.parts
+        return "starting" if parts is None else self.joining(parts) or self.lag.away
+
+
+def leave_for_good(app: StreamApp) -> None:
+    """Make a worker leave its group as it stops, if it has joined it."""
+    with contextlib.suppress(ConsumerNotStarted):
+        consumer = app.consumer
+        assert isinstance(consumer, BatchConsumer)
+        consumer.leave_for_good()
+
+
+def assigned(app: StreamApp) -> set[TP]:
+    """Return the worker's current partitions."""
+    try:
+        return set(app.consumer.assignment())
+    except ConsumerNotStarted:
+        return set()

@@ -1,0 +1,77 @@
+"""metrics.md: from `schemas/metrics.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from evometrics.schemas import metrics
+from evometrics.schemas.metrics import MetricDef
+from tests.reference.markdown import cell, code, document, listed, table, wrapped
+
+#: Which part serves which metrics, and what is to be said of it.
+PARTS = (
+    (
+        "Evolutions and agents",
+        metrics.FROM_EVENTS,
+        "Served by the sink, counted from stored events, each event once. A node serves all except the last "
+        "one, for the events that it recorded itself.",
+    ),
+    (
+        "Sink",
+        metrics.OF_SINK,
+        "Served by `evometrics sink --http-port PORT`. It also serves `evometrics_disk_free_bytes` for "
+        "the folders `kafka` and `clickhouse` of a stack on its machine.",
+    ),
+    (
+        "Stream worker",
+        metrics.OF_STREAMS,
+        "Served by `evometrics stream --http-port PORT`. It also serves `evometrics_disk_free_bytes` for "
+        "its folder `stream`.",
+    ),
+    (
+        "Node",
+        metrics.OF_NODES,
+        "Served by a node's collector: set `prometheus_port`, or give `collector.prometheus_registry` to a "
+        "server of your own.",
+    ),
+)
+
+
+def definitions() -> list[MetricDef]:
+    """Return every metric that is declared."""
+    return [each for each in vars(metrics).values() if isinstance(each, MetricDef)]
+
+
+def row(metric: MetricDef) -> list[str]:
+    """Return a metric's row."""
+    text = metric.help
+    if metric.buckets:
+        text += f" Buckets: {', '.join(f'{each:g}' for each in metric.buckets)}."
+    return [code(metric.name), metric.kind, listed(metric.labels), cell(text)]
+
+
+def rows(found: Iterable[MetricDef]) -> str:
+    """Return a table of metrics."""
+    return table(["name", "kind", "labels", "meaning"], map(row, found))
+
+
+def page() -> str:
+    """Return the page."""
+    blocks = [
+        wrapped(
+            "Each part serves its own metrics in Prometheus' text format under `/metrics`. A histogram "
+            "has the series `_bucket`, `_sum` and `_count` besides; its last bucket is `+Inf`. Seconds, "
+            "bytes and MB (10^6 bytes) are the units, each named in the meaning."
+        )
+    ]
+    for title, found, text in PARTS:
+        blocks += [f"## {title}", wrapped(text), rows(found)]
+    blocks += [
+        "## Metrics of your own",
+        wrapped(
+            "What a node's own code registers with `collector.register_metric` is served beside the node's "
+            "metrics under the name it was given, and each observation is an event of the topic "
+            "`evometrics.custom.metrics`: see [events](events.md#custommetric)."
+        ),
+    ]
+    return document("Metrics", *blocks)

@@ -1,0 +1,19 @@
+"""Which pages there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.reference import commands, events, exit_codes, metrics, python_api, settings, topics_and_tables
+
+FOLDER = Path(__file__).parents[2] / "docs" / "reference"
+PAGES: dict[str, Callable[[], str]] = {
+    "commands.md": commands.page,
+    "settings.md": settings.page,
+    "topics-and-tables.md": topics_and_tables.page,
+    "metrics.md": metrics.page,
+    "events.md": events.page,
+    "exit-codes.md": exit_codes.page,
+    "python-api.md": python_api.page,
+}
