@@ -11,9 +11,13 @@ from types import MemberDescriptorType
 DEF MOST_SLOTS = 8
 
 cdef extern from *:
-    """#include <structmember.h> static Py_ssize_t evometrics_place(PyObject* descriptor) { PyMemberDef*
-    member = ((PyMemberDescrObject*)descriptor)->d_member; return member->type == T_OBJECT_EX ? member->offset
-    : -1; }
+    """
+    #include <structmember.h>
+    static Py_ssize_t evometrics_place(PyObject* descriptor)
+    {
+        PyMemberDef* member = ((PyMemberDescrObject*)descriptor)->d_member;
+        return member->type == T_OBJECT_EX ? member->offset : -1;
+    }
     """
     Py_ssize_t evometrics_place(object descriptor)
 

@@ -20,8 +20,9 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
 
 cdef extern from *:
-    """#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ #error
-    "evometrics.schemas.wire.binary copies doubles as they are in memory, which Avro wants little-endian"
+    """
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    #error "evometrics.schemas.wire.binary copies doubles as they are in memory, which Avro wants little-endian"
     #endif
     """
 

@@ -51,7 +51,7 @@ def main() -> int:
     def worker(self: LocalStack, name: str, port: int) -> ProcessSpec:
         spec = original(self, name, port)
         # from this folder, where the tests are
-        argv = [__spec__.name if word == cli.__name__ else word for word in spec.argv if word != "-P"]
+        argv = [__spec__.name if word == cli.__package__ else word for word in spec.argv if word != "-P"]
         return replace(spec, argv=tuple(argv))
 
     LocalStack._worker = worker  # type: ignore[method-assign]
