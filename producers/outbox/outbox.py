@@ -90,7 +90,7 @@ class Outbox:
         self.damage = ""
         self.files: Presence | None = None
         self.on_damage: Callable[[Damage], None] = Damage.say
-        self.is_open = self.closing = False
+        self.is_open = False
         self.complained = 0.0
         self.thread: threading.Thread | None = None
 
@@ -109,10 +109,9 @@ class Outbox:
         self.handover.read_to(self.handover.committed_upto)
         self.space.empty()
         self.sent, self.undeleted = [], 0
-        self.closing = False
         self.thread = threading.Thread(target=self.run, name="evometrics-outbox", daemon=True)
-        self.thread.start()
         self.is_open = True
+        self.thread.start()
 
     def has_file(self) -> bool:
         """Return whether there is room for new events, and a file; make the file where there is none."""
@@ -151,7 +150,7 @@ class Outbox:
     def close(self) -> None:
         """Commit what was appended, end the thread, and delete the file where no rows are left in it."""
         with self.mutex:
-            self.is_open, self.closing = False, True
+            self.is_open = False
             self.wake()
         if self.thread is not None:
             self.thread.join()
@@ -215,7 +214,7 @@ class Outbox:
                     self.wake_at = self.group if self.queue else 1
                     self.condition.wait(pause)
                 self.wake_at = NO_WAKE
-                if self.closing and not (self.queue or self.sent or self.damage):
+                if not self.is_open and not (self.queue or self.sent or self.damage):
                     return
                 batch, waiters = self.queue[:GROUP_MOST], self.waiters[:GROUP_MOST]
                 del self.queue[:GROUP_MOST], self.waiters[:GROUP_MOST]
@@ -241,7 +240,7 @@ class Outbox:
 
     def pause(self) -> float:
         """Return how many seconds the writing thread may sleep; 0 = there is work to do."""
-        if self.closing or self.damage or len(self.queue) >= self.group:
+        if not self.is_open or self.damage or len(self.queue) >= self.group:
             return 0
         if self.file is not None and self.file.marked and not (self.queue or self.sent):
             return self.sweep_at - time.monotonic()
@@ -252,7 +251,7 @@ class Outbox:
         """Return the seconds until sent rows are to be deleted."""
         if not self.sent:
             return FOR_EVER
-        if self.closing:
+        if not self.is_open:
             return 0
         if (wait := self.delete_at - time.monotonic()) > 0:
             return wait
@@ -309,7 +308,7 @@ class Outbox:
     def delete_later(self, sent: list[Row]) -> None:
         """Keep sent rows that could not be deleted; those left at the end are sent again unchanged."""
         with self.mutex:
-            if not self.closing:
+            if self.is_open:
                 self.sent.extend(sent)
 
     def write(self, rows: list[Row], sent: list[int]) -> tuple[bool, bool]:

@@ -193,7 +193,7 @@ class Backlog:
     async def rewind(self) -> None:
         """Read again from the first row that is not deleted, after everything sent has been deleted."""
         # The outbox's thread deletes, and can't set an event of this loop.
-        while self.undeleted and not self.own.outbox.closing:  # noqa: ASYNC110
+        while self.undeleted and self.own.outbox.is_open:  # noqa: ASYNC110
             await asyncio.sleep(REWIND_POLL)
         for source in self.sources():
             source.rewind()
