@@ -28,10 +28,6 @@ class Window:
     seconds: int
     step_seconds: int
 
-    def step_of(self, at_micros: int) -> int:
-        """Return the number of the step that holds a time (steps since the Unix epoch)."""
-        return at_micros // (self.step_seconds * SECOND)
-
     @property
     def steps(self) -> int:
         """Number of steps in a window."""
