@@ -157,7 +157,7 @@ async def test_topics_and_the_streams_states_are_made_anew_once_all_is_stored_an
     places = {
         TopicPartition(KPI_SNAPSHOTS.name, n): OffsetAndMetadata(9, '{"topic": "gone"}') for n in range(3)
     }
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.brokers, group_id=group)
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.brokers, group_id=group, enable_auto_commit=False)
     await consumer.start()
     consumer.assign(list(places))
     await consumer.commit(places)

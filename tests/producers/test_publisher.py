@@ -348,10 +348,13 @@ async def test_a_broker_killed_under_load_and_back_loses_nothing_and_keeps_the_o
         await asyncio.sleep(1)
         assert node.pid is not None
         os.kill(node.pid, signal.SIGKILL)
-        before = recorded.total()
-        await asyncio.sleep(2)
-        assert recorded.total() > before + 100, "recording goes on while the broker is away"
-        await node.start()
+        enough = recorded.total() + 100
+        try:  # recording continues while the broker is unreachable, as fast as the disk takes it
+            async with asyncio.timeout(60):
+                while recorded.total() < enough:
+                    await asyncio.sleep(0.05)
+        finally:
+            await node.start()
         await asyncio.sleep(1)
         recording = False
         await asyncio.gather(*tasks)

@@ -211,11 +211,14 @@ async def running(kafka: Kafka, clickhouse: ClickHouseSettings) -> AsyncIterator
         await asyncio.wait_for(task, 30)
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], what: str, seconds: float = 40) -> None:
+async def eventually(
+    holds: Callable[[], Awaitable[bool]], what: str | Callable[[], str], seconds: float = 40
+) -> None:
     """Return when `holds` does; fail naming what was waited for."""
     deadline = time.monotonic() + seconds
     while not await holds():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        waited_for = what if isinstance(what, str) else what()
+        assert time.monotonic() < deadline, f"waited {seconds} s for {waited_for}"
         await asyncio.sleep(0.05)
 
 
@@ -260,12 +263,15 @@ async def copy_database(source: ClickHouseSettings, target: ClickHouseSettings) 
 
 
 async def until_stored(clickhouse: ClickHouseSettings, table: str, count: int) -> None:
-    """Wait until a view shows `count` rows."""
+    """Wait until a view shows `count` rows; fail naming how many it shows instead."""
+    shown = 0
 
     async def enough() -> bool:
-        return (await rows(clickhouse, f"SELECT count() FROM {table}"))[0][0] >= count
+        nonlocal shown
+        shown = (await rows(clickhouse, f"SELECT count() FROM {table}"))[0][0]
+        return shown >= count
 
-    await eventually(enough, f"{count} rows in {table}")
+    await eventually(enough, lambda: f"{count} rows in {table}, which has {shown}")
 
 
 async def store(writer: TableWriter, group: InsertGroup) -> list[Rejected]:

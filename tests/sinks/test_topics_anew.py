@@ -41,7 +41,11 @@ async def make_anew(broker: Kafka) -> None:
 
 async def commit(broker: Kafka, place: TopicPartition, offset: OffsetAndMetadata) -> None:
     """Commit an offset of the sink's group, as one of its workers does that comes late."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker.settings.brokers, group_id=broker.sink.group)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker.settings.brokers,
+        group_id=broker.sink.group,
+        enable_auto_commit=False,  # which would commit the consumer's own position over it when it stops
+    )
     await consumer.start()
     consumer.assign([place])
     await consumer.commit({place: offset})
