@@ -180,7 +180,6 @@ async def prepare_node(
         env=NAMES_AS_UTF8,
         ready=ready,
         ready_timeout=START_SECONDS,
-        grace=30,
     )
 
 

@@ -39,7 +39,7 @@ class ProcessSpec:
         env: variables added to those of this process.
         cwd: the folder it runs in; None = that of this process.
         ready_timeout: seconds it may take to become ready.
-        grace: seconds between SIGTERM and SIGKILL.
+        grace: seconds between SIGTERM and SIGKILL; above the 15 that a worker allows its work in progress.
         live: liveness check, used once it is ready; None = only its death counts.
     """
 
@@ -49,7 +49,7 @@ class ProcessSpec:
     ready: Callable[[], Awaitable[bool]]
     env: Mapping[str, str] = field(default_factory=dict)
     ready_timeout: float = 60.0
-    grace: float = 15.0
+    grace: float = 30.0
     live: Callable[[], Awaitable[Liveness]] | None = None
     cwd: Path | None = None
 

@@ -350,9 +350,7 @@ async def test_a_broker_killed_under_load_and_back_loses_nothing_and_keeps_the_o
         os.kill(node.pid, signal.SIGKILL)
         enough = recorded.total() + 100
         try:  # recording continues while the broker is unreachable, as fast as the disk takes it
-            async with asyncio.timeout(60):
-                while recorded.total() < enough:
-                    await asyncio.sleep(0.05)
+            await until(lambda: recorded.total() >= enough, seconds=60)
         finally:
             await node.start()
         await asyncio.sleep(1)
