@@ -110,7 +110,7 @@ async def test_what_was_marked_is_not_sent_again_after_a_death_on_the_full_disk(
     source.close()
     outbox.let_go()  # as a death does
     (lock,) = dead_outboxes(disk / "ev.db")
-    adopted = AdoptedSource(lock)
+    adopted = AdoptedSource(lock, 1)
     assert adopted.depth == 210
     assert drained(adopted) == [str(key) for key in [*range(10), *range(300, 500)]]
     assert adopted.depth == 0
