@@ -64,5 +64,7 @@ class Framing:
         return row.topic, row.value[:SINGLE_OBJECT_LENGTH]
 
     def value(self, row: Row) -> bytes:
-        """Return the message value of a row whose schema was learned; only where this `converts`."""
+        """Return the message value of a row whose schema was learned."""
+        if self.registry is None:
+            return row.value
         return self.prefixes[self.prefix(row)] + row.value[SINGLE_OBJECT_LENGTH:]
