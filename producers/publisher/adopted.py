@@ -15,12 +15,14 @@ class AdoptedSource:
     """Reads and empties one outbox.
 
     Attributes:
+        number: what its rows name as their source.
         depth: events that it still holds.
     """
 
-    def __init__(self, lock: OutboxLock, damaged: Callable[[Damage], None] = Damage.say) -> None:
+    def __init__(self, lock: OutboxLock, number: int, damaged: Callable[[Damage], None] = Damage.say) -> None:
         """Raises OSError or sqlite3.Error where it can be neither read nor rebuilt."""
         self.lock = lock
+        self.number = number
         self.damaged = damaged
         self.cursor = 0
         self.in_hands = 0
@@ -81,6 +83,8 @@ class AdoptedSource:
             # All rows that can be found are sent, yet some should be left.
             self.depth = self.make_whole(f"{self.depth} events are in it that can't be found")
             rows = self.read_once(limit)
+        for row in rows:
+            row.source = self.number
         if rows:
             self.cursor = rows[-1].seq
             self.in_hands += len(rows)

@@ -10,7 +10,8 @@ import pytest
 
 from evometrics.producers.outbox import file as outbox_file
 from evometrics.producers.outbox.outbox import Outbox
-from evometrics.producers.publisher.backlog import Backlog, Queued
+from evometrics.producers.outbox.row import Row
+from evometrics.producers.publisher.backlog import Backlog
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from tests.producers.outbox_tools import until
 
@@ -35,8 +36,8 @@ async def leave(folder: Path, *keys: str, value: bytes = b"value") -> None:
     dead.close()
 
 
-def keys(found: list[Queued]) -> list[str]:
-    return [row.key for _, row in found]
+def keys(found: list[Row]) -> list[str]:
+    return [row.key for row in found]
 
 
 async def test_an_adopted_outbox_is_read_to_its_end_before_our_own(

@@ -109,7 +109,7 @@ def outbox(folder: Path, found: list[Event]) -> AdoptedSource:
     file.close()
     lock.close()
     (dead,) = dead_outboxes(db_path)
-    return AdoptedSource(dead)
+    return AdoptedSource(dead, 1)
 
 
 def left(source: AdoptedSource) -> list[Event]:
@@ -150,7 +150,7 @@ def test_what_cannot_be_read_is_left_as_it_is_and_keeps_nothing_else_waiting(tmp
     clock.heard(NOW / SECOND)
     repair = ClockRepair(clock)
     assert repair.mend(source) == 1
-    assert repair.as_it_is == {(id(source), 2)}
+    assert repair.as_it_is == {(source.number, 2)}
     first, second = source.file.read_after(0, 10)
     assert latest_time(first) == pytest.approx(NOW, abs=2) and second.value == unknown.value
     source.close()
