@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from evometrics.producers.exporters.exporter import Exporter, configured_exporters
+from evometrics.producers.exporters.configured import configured_exporters
+from evometrics.producers.exporters.exporter import Exporter
 from evometrics.producers.history.copied_backlog import CopiedBacklog
 from evometrics.producers.history.publisher import LocalPublisher
 from evometrics.producers.history.store import SQLiteMetricsBackend
