@@ -155,7 +155,6 @@ class Sending:
         self.outbox.on_damage = lambda damage: from_thread(loop, self.damaged, damage)
         self.backlog.adopt(self.db_path)
         self.publisher = self.new_publisher(self.backlog)
-        self.publisher.published = self.published
         self.outbox.on_commit = self.publisher.wake
         for work in (self.publisher.run(), self.look_after(), *(e.run() for e in self.exporters)):
             self.keep(asyncio.create_task(work))
@@ -164,9 +163,9 @@ class Sending:
         """Return the publisher of the backlog: to the broker, or to this node's history."""
         if self.kafka is None:
             assert self.history is not None, "settings name a history where they name no broker"
-            return LocalPublisher(backlog, self.history, self.refuse)
+            return LocalPublisher(backlog, self.history, self.refuse, self.published)
         registry = RegistryClient(self.kafka.registry_url) if self.kafka.registry_url else None
-        return Publisher(backlog, self.kafka, self.refuse, Framing(registry))
+        return Publisher(backlog, self.kafka, self.refuse, Framing(registry), self.published)
 
     def stop(self) -> None:
         """Stop sending; what is left stays in the outbox. Blocking."""
