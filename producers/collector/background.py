@@ -52,12 +52,7 @@ class Sending:
         refusals: how many there were since this object was made.
     """
 
-    def __init__(
-        self,
-        settings: CollectorSettings,
-        kafka: KafkaSettings | None,
-        journal: Journal,
-    ) -> None:
+    def __init__(self, settings: CollectorSettings, kafka: KafkaSettings | None, journal: Journal) -> None:
         """`kafka`: None where no broker is configured; events then go to the history.
 
         What waits in the journal's outbox is sent; what the background has to report goes into the journal.
