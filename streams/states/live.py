@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from evometrics.streams.producer import Message
 
@@ -52,6 +52,10 @@ class ReadableTable(Protocol):
 
     def partition(self, number: int) -> ReadStates:
         """Return one partition."""
+
+
+#: A stream's state tables by name.
+Tables: TypeAlias = Mapping[str, ReadableTable]
 
 
 class State(Protocol):
