@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import TypeVar
 
@@ -35,6 +34,7 @@ from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.registry import RegistryUnavailable
 from evometrics.sinks.worker.batch import Batch, Gap, InsertGroup, Partition, add_fetched
 from evometrics.sinks.worker.plan import InsertPlan, deduplication_token
+from evometrics.sinks.worker.progress import SinkProgress
 from evometrics.sinks.worker.source import KafkaSource
 from evometrics.sinks.worker.writer import BadData, TableWriter
 
@@ -44,63 +44,49 @@ T = TypeVar("T")
 
 
 class Recovery:
-    """Knows, for the present assignment, where each partition resumes.
+    """Finds out where each partition resumes, and what is to be stored before a batch.
 
     Args:
+        progress: where the partitions stand.
         store: stores a batch in the cycle's ordinary steps.
-
-    Attributes:
-        generation: the assignment that `starts` belongs to.
-        starts: the first offset that is not stored, by partition encountered since.
     """
 
     def __init__(
         self,
         source: KafkaSource,
+        progress: SinkProgress,
         writer: TableWriter,
         wire: WireFormat,
         store: Callable[[Batch], Awaitable[None]],
         instruments: Instruments,
     ) -> None:
         self.source = source
+        self.progress = progress
         self.writer = writer
         self.wire = wire
         self.store = store
         self.instruments = instruments
-        self.generation = -1
-        self.starts: dict[Partition, int] = {}
-
-    def forget(self) -> None:
-        """Reread the plans before the next batch: what was committed last is uncertain."""
-        self.generation = -1
-        self.starts = {}
-
-    def forget_topics(self, topics: AbstractSet[str]) -> None:
-        """Forget where the partitions of some topics resume: the topics have changed."""
-        self.starts = {p: start for p, start in self.starts.items() if p.topic not in topics}
 
     async def prepare(self, batch: Batch) -> None:
         """Finish plans encountered for the first time, leave out stored rows, read what the batch skipped."""
-        if self.generation != batch.generation:
-            self.forget()
-            self.generation = batch.generation
-        unknown = batch.ranges.keys() - self.starts.keys()
+        self.progress.begin(batch.generation)
+        unknown = batch.ranges.keys() - self.progress.starts.keys()
         if unknown:
             found = await self.answered(lambda: self.source.positions(unknown))
             fresh = unknown - found.keys()
             if fresh:
-                self.starts |= await self.answered(lambda: self.source.beginnings(fresh))
+                self.progress.starts |= await self.answered(lambda: self.source.beginnings(fresh))
             for partition, position in found.items():
                 if position.plan is not None:
                     await self.finish(partition, position.plan, batch.generation)
                 # committed offsets are stored, whatever made the consumer begin before them
-                self.starts[partition] = position.plan.last + 1 if position.plan else position.offset
-        batch.begin_at(self.starts)
+                self.progress.starts[partition] = position.plan.last + 1 if position.plan else position.offset
+        batch.begin_at(self.progress.starts)
         # each partition's gaps in order: a batch's messages before a long gap are stored before it
-        gaps = [Gap(p, self.starts[p], r.first) for p, r in batch.ranges.items()] + batch.gaps
+        gaps = [Gap(p, self.progress.starts[p], r.first) for p, r in batch.ranges.items()] + batch.gaps
         batch.gaps = []
         for partition, first, end in gaps:
-            gap = Gap(partition, max(first, self.starts[partition]), end)
+            gap = Gap(partition, max(first, self.progress.starts[partition]), end)
             if gap.first < gap.end:
                 await self.fill(batch, gap)
 
