@@ -86,7 +86,7 @@ class SinkCycle:
         self.number = 0
         self.writer = TableWriter(clickhouse, instruments)
         self.dead_letters = DeadLetters(kafka, wire, node_id, instruments)
-        self.recovery = Recovery(self.source, self.progress, self.writer, wire, self.store, instruments)
+        self.recovery = Recovery(self.source, self.progress, self.writer, wire, instruments)
         self.batch = Batch()
         self.born = 0.0
         self.looked = time.monotonic()
@@ -195,7 +195,8 @@ class SinkCycle:
         """Take a batch through the steps."""
         try:
             await self.mind_topics(batch)
-            await self.recovery.prepare(batch)
+            async for earlier in self.recovery.prepare(batch):
+                await self.store(earlier)
             await self.store(batch)
         except Fenced as error:
             log.warning("a batch of %d messages is dropped, another worker has it: %s", batch.count, error)

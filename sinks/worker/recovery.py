@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
@@ -48,7 +48,6 @@ class Recovery:
 
     Args:
         progress: where the partitions stand.
-        store: stores a batch in the cycle's ordinary steps.
     """
 
     def __init__(
@@ -57,18 +56,20 @@ class Recovery:
         progress: SinkProgress,
         writer: TableWriter,
         wire: WireFormat,
-        store: Callable[[Batch], Awaitable[None]],
         instruments: Instruments,
     ) -> None:
         self.source = source
         self.progress = progress
         self.writer = writer
         self.wire = wire
-        self.store = store
         self.instruments = instruments
 
-    async def prepare(self, batch: Batch) -> None:
-        """Finish plans encountered for the first time, leave out stored rows, read what the batch skipped."""
+    async def prepare(self, batch: Batch) -> AsyncIterator[Batch]:
+        """Give, as batches, what is to be stored before a batch; leave out of it what is stored already.
+
+        That is what plans encountered for the first time left unfinished, and what lies in long gaps and
+        before them; short gaps are read into the batch. Each must be stored before the next is asked for.
+        """
         self.progress.begin(batch.generation)
         unknown = batch.ranges.keys() - self.progress.starts.keys()
         if unknown:
@@ -78,7 +79,7 @@ class Recovery:
                 self.progress.starts |= await self.answered(lambda: self.source.beginnings(fresh))
             for partition, position in found.items():
                 if position.plan is not None:
-                    await self.finish(partition, position.plan, batch.generation)
+                    yield await self.unfinished(partition, position.plan, batch.generation)
                 # committed offsets are stored, whatever made the consumer begin before them
                 self.progress.starts[partition] = position.plan.last + 1 if position.plan else position.offset
         batch.begin_at(self.progress.starts)
@@ -88,17 +89,19 @@ class Recovery:
         for partition, first, end in gaps:
             gap = Gap(partition, max(first, self.progress.starts[partition]), end)
             if gap.first < gap.end:
-                await self.fill(batch, gap)
+                async for earlier in self.fill(batch, gap):
+                    yield earlier
 
-    async def fill(self, batch: Batch, gap: Gap) -> None:
+    async def fill(self, batch: Batch, gap: Gap) -> AsyncIterator[Batch]:
         """Read the offsets that a batch skipped, and count those that Kafka has deleted.
 
-        A long gap is stored by pages, each as a batch of its own, after the batch's messages before it.
+        A long gap is given by pages, each as a batch of its own, after the batch's messages before it.
         """
         if gap.end - gap.first > SHORT_RANGE:
             if batch.ranges[gap.partition].first < gap.first:
-                await self.store(batch.take_before(gap.partition, gap.first))
-            await self.store_by_pages(gap, batch.generation)
+                yield batch.take_before(gap.partition, gap.first)
+            async for page in self.pages(gap, batch.generation):
+                yield page
             batch.begin_at({gap.partition: gap.end})
             return
         late = await self.answered(lambda: self.read(gap, batch.generation))
@@ -108,14 +111,14 @@ class Recovery:
             )
         batch.join(late)
 
-    async def store_by_pages(self, gap: Gap, generation: int) -> None:
-        """Store what Kafka still has of a gap, one page in memory at a time."""
+    async def pages(self, gap: Gap, generation: int) -> AsyncIterator[Batch]:
+        """Give what Kafka still has of a gap, one page in memory at a time."""
         partition, first, end = gap
         number = 0
         while first < end:
             page = await self.answered(partial(self.page, partition, first, end, generation))
             first, number = page.ranges[partition].last + 1, number + page.count
-            await self.store(page)
+            yield page
         log.warning("%s[%d] from offset %d: %d messages were read late", *partition, gap.first, number)
 
     async def page(self, partition: Partition, first: int, end: int, generation: int) -> Batch:
@@ -128,8 +131,8 @@ class Recovery:
             await self.report_gone(Gap(partition, first, following))
         return batch
 
-    async def finish(self, partition: Partition, plan: InsertPlan, generation: int) -> None:
-        """Store the missing rows of a plan's range, and commit its end."""
+    async def unfinished(self, partition: Partition, plan: InsertPlan, generation: int) -> Batch:
+        """Spend a plan's token; return its range as a batch of the rows that are missing then."""
         batch = await self.answered(lambda: self.read(Gap(partition, plan.first, plan.last + 1), generation))
         planned = sum(len(group.rows) for group in batch.groups.values())
         before = await self.missing(partition, plan, batch)
@@ -147,7 +150,7 @@ class Recovery:
             planned - before,
             before - after,
         )
-        await self.store(batch)
+        return batch
 
     async def read(self, gap: Gap, generation: int) -> Batch:
         """Return a range of messages as a batch that covers all of it; count records Kafka has deleted."""

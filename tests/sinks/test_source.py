@@ -24,14 +24,12 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
 ) -> None:
     async def nobody() -> None: ...
 
-    async def nothing_to_store(batch: Batch) -> None: ...
-
     value = next(WIRE.encode(e) for e in one_of_each("agent-1") if e.record == "system_event")
     registry = CollectorRegistry()
     instruments = Instruments(registry, OF_SINK)
     source = KafkaSource(broker.settings, broker.sink, SinkProgress(), nobody)
     writer = TableWriter(database, instruments)
-    recovery = Recovery(source, source.progress, writer, WIRE, nothing_to_store, instruments)
+    recovery = Recovery(source, source.progress, writer, WIRE, instruments)
     producer = AIOKafkaProducer(bootstrap_servers=broker.settings.brokers)
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.settings.brokers)
     await producer.start()
@@ -57,10 +55,9 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
         before = await fetched()
         while before.count < 3:
             before.add(await source.poll(0.2, 100), WIRE)
-        await recovery.prepare(before)
-        source.progress.stored(
-            {partition: before.ranges[partition].last + 1}
-        )  # as the cycle does after a commit
+        assert [earlier async for earlier in recovery.prepare(before)] == []
+        # as the cycle does after a commit
+        source.progress.stored({partition: before.ranges[partition].last + 1})
         await source.poll(0.01, 0)  # paused, as while a batch is full
         await asyncio.sleep(1)  # until the fetch under way has ended
         last = await send(6)
@@ -69,7 +66,7 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
         )
         batch = await fetched()
         assert batch.ranges[partition].first == last
-        await recovery.prepare(batch)
+        assert [earlier async for earlier in recovery.prepare(batch)] == []
         labels = {"topic": partition.topic, "partition": "0"}
         assert registry.get_sample_value(OFFSETS_GONE.name, labels) == 5
     finally:
