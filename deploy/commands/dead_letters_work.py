@@ -17,9 +17,8 @@ from evometrics.deploy.console.options import clickhouse_settings, kafka_setting
 from evometrics.deploy.console.tables import Columns, QueryResult, cell, to_json
 from evometrics.deploy.exit_codes import ExitCode
 from evometrics.schemas.events import now_micros
-from evometrics.schemas.service.settings import KafkaSettings, SettingsError
-from evometrics.schemas.wire.framing import WireFormat
-from evometrics.schemas.wire.registry import RegistryClient
+from evometrics.schemas.service.settings import SettingsError
+from evometrics.schemas.wire.framing import WireFormat, wire_of
 from evometrics.sinks.letters.letters import Bytes, DeadMessage, Letters, Selection, source_topic
 from evometrics.sinks.letters.retry import Retrier, RetryPlan, plan_retry, recorded, unreadable
 from evometrics.sinks.letters.show import dump, reading
@@ -28,11 +27,6 @@ DUMP_BYTES = 1024
 LISTED = ["event_id", "topic", "partition", "offset", "stages", "time", "bytes", "state", "reason"]
 #: Reasons that are written out if a retry leaves messages; the others are counted.
 LEFT_SHOWN = 10
-
-
-def wire_of(kafka: KafkaSettings) -> WireFormat:
-    """Return the wire format that reads messages; nothing is registered."""
-    return WireFormat(RegistryClient(kafka.registry_url) if kafka.registry_url else None)
 
 
 def selection(args: argparse.Namespace, **more: Any) -> Selection:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.commands.dead_letters_work import wire_of
-from evometrics.deploy.commands.republish import moment, tables_among, words
 from evometrics.deploy.console.options import (
     add_servers,
     clickhouse_settings,
     config_file,
     kafka_settings,
+    moment,
     positive,
+    tables_among,
+    words,
 )
 from evometrics.schemas.service.pace import set_pace
 from evometrics.schemas.service.settings import SettingsError, read_settings, require
 from evometrics.schemas.topics import DERIVED_TOPICS
+from evometrics.schemas.wire.framing import wire_of
 from evometrics.sinks.raw.tables import RawSelection
 from evometrics.sinks.replay.replay import ReplaySettings
 from evometrics.sinks.replay.source import EventSource, TableSource

@@ -11,10 +11,10 @@ from typing import Any
 from tqdm import tqdm
 
 from evometrics.deploy.commands.replay import replay_settings, source, stream_settings
-from evometrics.deploy.commands.republish_work import say
 from evometrics.deploy.console.options import clickhouse_settings
 from evometrics.deploy.console.tables import QueryResult, cell, table, to_json
 from evometrics.deploy.exit_codes import ExitCode
+from evometrics.deploy.terminal import tell
 from evometrics.schemas.topics import KPI_SNAPSHOTS
 from evometrics.sinks.replay.compare import Sample, TableDifferences, total
 from evometrics.sinks.replay.replay import Computed, replaying
@@ -39,7 +39,7 @@ async def run_replay(args: argparse.Namespace) -> int:
         with tqdm(total=replay.events, desc="computed", unit="event", disable=None) as bar:
             computed = await replay.compute(bar.update)
         if not args.json:
-            say(f"{computed.events} events computed in {time.monotonic() - began:.0f} s; comparing")
+            tell(f"{computed.events} events computed in {time.monotonic() - began:.0f} s; comparing")
         found = await replay.compare()
         left = found
         if args.apply and total(found):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 
-from evometrics.deploy.console.options import add_servers, iso_time
-from evometrics.schemas.topics import RAW_TOPICS, Topic
+from evometrics.deploy.console.options import add_servers, moment, tables_among, words
+from evometrics.schemas.topics import RAW_TOPICS
 from evometrics.sinks.raw.tables import RawSelection
 from evometrics.sinks.republish.republish import RepublishSettings
 
@@ -56,33 +55,6 @@ def selection(args: argparse.Namespace) -> RawSelection:
     return RawSelection(args.tables or RAW_TOPICS, args.since, args.until, args.agents)
 
 
-def words(text: str) -> tuple[str, ...]:
-    """Parse comma-separated words."""
-    found = tuple(word.strip() for word in text.split(",") if word.strip())
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} names nothing")
-    return found
-
-
-def tables_among(topics: Sequence[Topic], kind: str, others: str) -> Callable[[str], tuple[Topic, ...]]:
-    """Return a parser of table names that returns their topics, in the order of `topics`.
-
-    `kind` and `others` describe, in an error, the tables, and why other tables are not among them.
-    """
-    known = {topic.table: topic for topic in topics}
-
-    def parse(text: str) -> tuple[Topic, ...]:
-        wanted = words(text)
-        unknown = [name for name in wanted if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(
-                f"{', '.join(unknown)}: no {kind} table; those are {', '.join(known)} ({others})"
-            )
-        return tuple(topic for table, topic in known.items() if table in wanted)
-
-    return parse
-
-
 def hours(text: str) -> float:
     """Parse a number of hours above 0."""
     try:
@@ -92,11 +64,3 @@ def hours(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of hours above 0")
     return number
-
-
-def moment(text: str) -> int:
-    """Parse an ISO time as microseconds since 1970."""
-    try:
-        return iso_time(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO time, such as 2026-11-23T06:00") from None

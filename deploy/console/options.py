@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import os
 import tomllib
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from evometrics.schemas.service.settings import (
     check_names,
     read_settings,
 )
+from evometrics.schemas.topics import Topic
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.streams.settings import StreamSettings
 
@@ -75,6 +77,41 @@ def iso_time(text: str) -> int:
     """Parse an ISO time as microseconds since 1970; one without a zone is UTC. Raises ValueError."""
     at = datetime.fromisoformat(text)
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+
+
+def moment(text: str) -> int:
+    """Parse an ISO time as microseconds since 1970."""
+    try:
+        return iso_time(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO time, such as 2026-11-23T06:00") from None
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Parse comma-separated words."""
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing")
+    return found
+
+
+def tables_among(topics: Sequence[Topic], kind: str, others: str) -> Callable[[str], tuple[Topic, ...]]:
+    """Return a parser of table names that returns their topics, in the order of `topics`.
+
+    `kind` and `others` describe, in an error, the tables, and why other tables are not among them.
+    """
+    known = {topic.table: topic for topic in topics}
+
+    def parse(text: str) -> tuple[Topic, ...]:
+        wanted = words(text)
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(
+                f"{', '.join(unknown)}: no {kind} table; those are {', '.join(known)} ({others})"
+            )
+        return tuple(topic for table, topic in known.items() if table in wanted)
+
+    return parse
 
 
 def add_common(sub: argparse.ArgumentParser) -> None:

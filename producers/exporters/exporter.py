@@ -11,7 +11,6 @@ import logging
 from abc import ABC, abstractmethod
 
 from evometrics.producers.events.custom_metrics import RegisteredMetric
-from evometrics.producers.settings import CollectorSettings
 from evometrics.schemas.events import Event
 from evometrics.schemas.service.backoff import backoff
 
@@ -77,25 +76,3 @@ class Exporter(ABC):
             wait = backoff(failures, self.interval) if failures else self.interval
             await asyncio.sleep(max(wait, self.asked_pause))
             failures = 0 if await self.export() else failures + 1
-
-
-def configured_exporters(settings: CollectorSettings) -> list[Exporter]:
-    """Return the exporters that the settings ask for. Raises `SettingsError` where one lacks its library."""
-    exporters: list[Exporter] = []
-    if settings.prometheus_gateway:
-        from evometrics.producers.exporters.pushgateway import PrometheusBackend
-
-        exporters.append(
-            PrometheusBackend(
-                settings.prometheus_gateway, node_id=settings.node_id, interval=settings.flush_interval
-            )
-        )
-    if settings.influxdb_url:
-        from evometrics.producers.exporters.influxdb import InfluxDBBackend
-
-        exporters.append(
-            InfluxDBBackend(
-                settings.influxdb_url, token=settings.influxdb_token, interval=settings.flush_interval
-            )
-        )
-    return exporters

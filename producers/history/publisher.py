@@ -36,12 +36,17 @@ class LocalPublisher:
     """
 
     def __init__(
-        self, backlog: Backlog, history: SQLiteMetricsBackend, refuse: Callable[[Row, str], None]
+        self,
+        backlog: Backlog,
+        history: SQLiteMetricsBackend,
+        refuse: Callable[[Row, str], None],
+        published: Counter[str],
     ) -> None:
+        """`published`: counts on from what it holds; `refuse` keeps what can't be read."""
         self.backlog = backlog
         self.history = history
         self.refuse = refuse
-        self.published: Counter[str] = Counter()
+        self.published = published
         self.failures = 0
         self.connected = True
         self.problem = ""

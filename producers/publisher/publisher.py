@@ -79,13 +79,19 @@ class Publisher:
     """
 
     def __init__(
-        self, backlog: Backlog, kafka: KafkaSettings, refuse: Callable[[Row, str], None], framing: Framing
+        self,
+        backlog: Backlog,
+        kafka: KafkaSettings,
+        refuse: Callable[[Row, str], None],
+        framing: Framing,
+        published: Counter[str],
     ) -> None:
+        """`published`: counts on from what it holds; `refuse` keeps what the broker permanently refuses."""
         self.backlog = backlog
         self.kafka = kafka
         self.refuse = refuse
         self.framing = framing
-        self.published: Counter[str] = Counter()
+        self.published = published
         self.batch_bytes = BATCH_BYTES
         self.lanes = PartitionQueues()
         self.clock = NodeClock()

@@ -195,8 +195,13 @@ def decode_unusual(schema: WriterSchema, value: bytes, start: int) -> Event:
     return cls.from_record(record)
 
 
+def wire_of(kafka: KafkaSettings) -> WireFormat:
+    """Return the wire format that the settings ask for, to read messages; nothing is registered."""
+    return WireFormat(RegistryClient(kafka.registry_url) if kafka.registry_url else None)
+
+
 async def open_wire(kafka: KafkaSettings) -> WireFormat:
     """Return the wire format that the settings ask for, with schemas registered where there is a registry."""
-    wire = WireFormat(RegistryClient(kafka.registry_url) if kafka.registry_url else None)
+    wire = wire_of(kafka)
     await asyncio.to_thread(wire.register)
     return wire

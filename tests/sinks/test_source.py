@@ -12,6 +12,7 @@ from evometrics.schemas.metrics import OF_SINK, OFFSETS_GONE, Instruments
 from evometrics.schemas.topics import SYSTEM_EVENTS
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import Batch, Partition
+from evometrics.sinks.worker.progress import SinkProgress
 from evometrics.sinks.worker.recovery import Recovery
 from evometrics.sinks.worker.source import KafkaSource
 from evometrics.sinks.worker.writer import TableWriter
@@ -23,13 +24,12 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
 ) -> None:
     async def nobody() -> None: ...
 
-    async def nothing_to_store(batch: Batch) -> None: ...
-
     value = next(WIRE.encode(e) for e in one_of_each("agent-1") if e.record == "system_event")
     registry = CollectorRegistry()
     instruments = Instruments(registry, OF_SINK)
-    source = KafkaSource(broker.settings, broker.sink, nobody)
-    recovery = Recovery(source, TableWriter(database, instruments), WIRE, nothing_to_store, instruments)
+    source = KafkaSource(broker.settings, broker.sink, SinkProgress(), nobody)
+    writer = TableWriter(database, instruments)
+    recovery = Recovery(source, source.progress, writer, WIRE, instruments)
     producer = AIOKafkaProducer(bootstrap_servers=broker.settings.brokers)
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.settings.brokers)
     await producer.start()
@@ -49,14 +49,15 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
                 batch.add(await source.poll(0.5, 100), WIRE)
             return batch
 
-        while not source.assigned:
+        while not source.progress.assigned:
             await source.poll(0.2, 1)
         await send(3)
         before = await fetched()
         while before.count < 3:
             before.add(await source.poll(0.2, 100), WIRE)
-        await recovery.prepare(before)
-        recovery.starts[partition] = before.ranges[partition].last + 1  # as the cycle does after a commit
+        assert [earlier async for earlier in recovery.prepare(before)] == []
+        # as the cycle does after a commit
+        source.progress.stored({partition: before.ranges[partition].last + 1})
         await source.poll(0.01, 0)  # paused, as while a batch is full
         await asyncio.sleep(1)  # until the fetch under way has ended
         last = await send(6)
@@ -65,24 +66,24 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
         )
         batch = await fetched()
         assert batch.ranges[partition].first == last
-        await recovery.prepare(batch)
+        assert [earlier async for earlier in recovery.prepare(batch)] == []
         labels = {"topic": partition.topic, "partition": "0"}
         assert registry.get_sample_value(OFFSETS_GONE.name, labels) == 5
     finally:
         await source.close()
         await producer.stop()
         await admin.close()
-        await recovery.writer.close()
+        await writer.close()
 
 
 async def test_batches_are_read_whatever_their_producer_compressed_them_with(broker: Kafka) -> None:
     async def nobody() -> None: ...
 
     codecs = (None, "gzip", "snappy", "lz4", "zstd")
-    source = KafkaSource(broker.settings, broker.sink, nobody)
+    source = KafkaSource(broker.settings, broker.sink, SinkProgress(), nobody)
     await source.start()
     try:
-        while not source.assigned:
+        while not source.progress.assigned:
             await source.poll(0.2, 1)
         for codec in codecs:
             producer = AIOKafkaProducer(bootstrap_servers=broker.settings.brokers, compression_type=codec)

@@ -118,7 +118,7 @@ async def test_a_consumer_that_begins_before_what_is_committed_stores_nothing_ag
 
     async def from_the_first(source: KafkaSource, seconds: float, rows: int) -> object:
         nonlocal begun
-        if source.assigned and not begun:
+        if source.progress.assigned and not begun:
             begun = True
             source.rewind({Partition(t, p): o for t, p, o in reversed(sent)})
         return await poll(source, seconds, rows)
@@ -169,7 +169,7 @@ async def test_what_the_consumer_passes_over_is_read_late(
 
     async def skipping(source: KafkaSource, seconds: float, rows: int) -> object:
         nonlocal begun
-        if source.assigned and not begun:
+        if source.progress.assigned and not begun:
             begun = True
             source.rewind({Partition(t, p): o for t, p, o in sent})  # to the last of each partition
         return await poll(source, seconds, rows)
@@ -305,7 +305,7 @@ async def test_an_insert_that_a_paused_worker_finishes_late_doubles_nothing(
         await until_stored(database, PROGRESSED.table, len(events))
         for worker in (first, second):
             await eventually(
-                lambda worker=worker: asyncio.sleep(0, bool(worker.cycle and worker.cycle.source.assigned)),
+                lambda worker=worker: asyncio.sleep(0, bool(worker.cycle and worker.cycle.progress.assigned)),
                 "both successors to have partitions",
             )
         await broker.send(many(50))
@@ -379,10 +379,8 @@ async def test_a_bad_dead_letter_does_not_breed(broker: Kafka, database: ClickHo
         await until_stored(database, DEAD_LETTERS.table, 1)
 
         async def passed() -> bool:
-            cycle = worker.cycle
-            return (
-                cycle is not None and cycle.committed.get(Partition(DEAD_LETTERS.name, partition), 0) > offset
-            )
+            committed = {} if worker.cycle is None else worker.cycle.progress.committed
+            return committed.get(Partition(DEAD_LETTERS.name, partition), 0) > offset
 
         await eventually(passed, "the bad dead letter to be passed")
     assert [str(r[0]) for r in await rows(database, "SELECT event_id FROM dead_letters")] == [letter.event_id]
@@ -396,7 +394,7 @@ async def test_two_workers_share_the_partitions_and_lose_nothing_as_one_leaves(
         async with running(broker, database) as second:
             await broker.send(events[:1000])
             await eventually(
-                lambda: asyncio.sleep(0, bool(second.cycle and second.cycle.source.assigned)),
+                lambda: asyncio.sleep(0, bool(second.cycle and second.cycle.progress.assigned)),
                 "the second worker to get partitions",
             )
             await broker.send(events[1000:2000])

@@ -102,7 +102,7 @@ class PureStream:
         return not crashes
 
     def compute(self, topic: str, partition: int, records: list[Record]) -> Outcome:
-        outcome, letters = self.offline.compute_of(topic)(partition, records)
+        outcome, letters = self.offline.work_of(topic).compute(partition, records)
         self.letters += letters
         return outcome
 

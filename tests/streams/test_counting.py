@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.topics import SUCCESS_RATES
 from evometrics.schemas.wire.framing import WireFormat
-from evometrics.streams.changelog.tables import PartitionView
 from evometrics.streams.formulas.windows import FLEET, SECOND, WINDOWS, Scope, affected_rows
 from evometrics.streams.processors.scope_tally import Attempt, ScopeTally, scopes_of
 from evometrics.streams.rows.rates import RateWriter
@@ -41,11 +40,11 @@ attempts = st.builds(
 
 
 def states() -> LiveStates[PartialState]:
-    return LiveStates(lambda: PartialState(WindowCounts(WINDOWS)), lambda _: None, PartitionView({}))  # type: ignore[arg-type, return-value]
+    return LiveStates(lambda: PartialState(WindowCounts(WINDOWS)), lambda _: None, {})  # type: ignore[arg-type, return-value]
 
 
 def lent_states() -> LiveStates[LentState]:
-    return LiveStates(lambda: LentState(WindowCounts(WINDOWS)), lambda _: None, PartitionView({}))  # type: ignore[arg-type, return-value]
+    return LiveStates(lambda: LentState(WindowCounts(WINDOWS)), lambda _: None, {})  # type: ignore[arg-type, return-value]
 
 
 class EventByEvent:

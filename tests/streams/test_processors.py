@@ -10,7 +10,6 @@ import pytest
 
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.streams.changelog.tables import PartitionView
 from evometrics.streams.producer import Message
 from evometrics.streams.states.waiting import WAITING_BYTES, Waiting
 from tests.generator import Load, generate
@@ -218,13 +217,13 @@ def test_a_duration_between_two_clocks_that_disagree_stays_unknown() -> None:
 
 def test_completions_that_wait_for_a_start_take_bounded_room_and_the_newest_stay() -> None:
     stored: dict[bytes, bytes] = {}
-    waiting = Waiting(PartitionView(stored))
+    waiting = Waiting(stored)
     for number in range(30):
         waiting.put("a", f"e{number}", number, bytes(1024 * 1024))
         for key, value in waiting.writes().items():
             stored.pop(key, None) if value is None else stored.update({key: value})
         if number == 20:
-            waiting = Waiting(PartitionView(stored))
+            waiting = Waiting(stored)
     assert sum(map(len, stored.values())) <= WAITING_BYTES
     assert waiting.get("a", "e29") == (29, bytes(1024 * 1024))
     assert waiting.get("a", "e0") is None and waiting.get("b", "e29") is None

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evometrics.schemas.wire.binary import write_long, write_text
-from evometrics.streams.changelog.tables import PartitionView
 from evometrics.streams.formulas.windows import SECOND, WINDOWS
 from evometrics.streams.states import id_rings as rings
 from evometrics.streams.states.agent_states import (
@@ -102,7 +101,7 @@ class Stored:
         self.values: dict[bytes, bytes] = {}
 
     def rings(self) -> Rings:
-        return Rings(PartitionView(self.values))
+        return Rings(self.values)
 
     def write(self, written: Rings, upto: int | None = None) -> int:
         writes = written.writes()
@@ -203,7 +202,7 @@ def test_what_is_no_uuid_has_no_number(text: str) -> None:
 
 def test_a_segment_that_nobody_wrote_is_refused() -> None:
     with pytest.raises(ValueError, match="a segment of 1040 bytes"):
-        Rings(PartitionView({b"t|0|n": bytes(8 + 65 * 16)}))
+        Rings({b"t|0|n": bytes(8 + 65 * 16)})
 
 
 def test_ids_that_differ_in_one_half_alone_have_other_numbers() -> None:
