@@ -33,7 +33,12 @@ class KafkaCluster:
 
 
 #: Files that run whole pipelines, for a minute or more: begun first, so that none of them is left at the end.
-LONG = ("tests/faults/", "tests/deploy/test_republish", "tests/deploy/test_dead", "tests/deploy/test_replay")
+LONG = (
+    "tests/faults/",
+    "tests/deploy/test_republish",
+    "tests/deploy/test_dead_letters",
+    "tests/deploy/test_replay",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

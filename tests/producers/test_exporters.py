@@ -19,12 +19,12 @@ import pytest
 from evometrics.deploy.process.ports import free_ports
 from evometrics.producers import EvolutionMetricsCollector, InfluxDBBackend
 from evometrics.schemas.service.settings import SettingsError
-from tests.producers import outbox_tools
+from tests.producers.outbox_tools import config as common_config
 from tests.producers.outbox_tools import until, waiting
 
 
 def config(folder: Path, **more: Any) -> dict[str, Any]:
-    return outbox_tools.config(folder, **{"node_id": "node 1", "flush_interval": 0.2, **more})
+    return common_config(folder, **{"node_id": "node 1", "flush_interval": 0.2, **more})
 
 
 async def evolve(collector: EvolutionMetricsCollector) -> None:

@@ -16,7 +16,8 @@ from evometrics.schemas.wire import catalog
 from evometrics.schemas.wire.catalog import newest, released
 from evometrics.schemas.wire.compatibility import IncompatibleSchema, check_compatible
 
-HERE = Path(__file__).parent
+SCHEMAS = Path(__file__).parents[2] / "schemas" / "avro"
+KNOWN = Path(__file__).with_name("released.txt")
 
 
 def changed(**change: Any) -> dict[str, Any]:
@@ -42,10 +43,10 @@ def test_each_released_version_is_compatible_with_the_one_before() -> None:
 
 
 def test_a_released_schema_file_never_changes() -> None:
-    known = dict(reversed(line.split()) for line in (HERE / "released.txt").read_text().splitlines())
+    known = dict(reversed(line.split()) for line in KNOWN.read_text().splitlines())
     files = {
         f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted((HERE.parents[1] / "schemas" / "avro").glob("*/*.avsc"))
+        for file in sorted(SCHEMAS.glob("*/*.avsc"))
     }
     assert files.keys() == known.keys(), "a new version? Add it to tests/schemas/released.txt with its sha256"
     for name, checksum in files.items():

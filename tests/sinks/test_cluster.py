@@ -17,6 +17,8 @@ from evometrics.sinks.migrations.files import migrations
 from evometrics.sinks.migrations.migrate import own_tables
 from evometrics.sinks.settings import ClickHouseSettings
 
+ROOT = Path(__file__).parents[2]
+
 ONE = ClickHouseSettings(database="d")
 CLUSTER = ClickHouseSettings(database="d", cluster="metrics")
 EVERY = [(m.label, sql) for m in migrations() for sql in m.statements(ONE)]
@@ -151,7 +153,6 @@ def test_a_clusters_name_is_checked() -> None:
 @pytest.mark.parametrize("engines", ["replicated", "plain"])
 def test_the_statements_run_on_an_engine_that_knows_a_cluster(engines: str, tmp_path: Path) -> None:
     """In a process of its own: an engine reads its configuration once, and this one is made for the test."""
-    script = Path(__file__).with_name("cluster_engine.py")
-    command = [sys.executable, str(script), str(tmp_path), engines]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    command = [sys.executable, "-m", "tests.sinks.cluster_engine", str(tmp_path), engines]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
     assert (found.returncode, found.stdout.splitlines()[-1:]) == (0, ["right"]), found.stdout + found.stderr
