@@ -113,6 +113,20 @@ IMPORT = re.compile(
 )
 
 
+def test_tests_mirror_the_rooms() -> None:
+    """A room's tests stand in its folder, a one-module room's beside the folders, helpers in `support`."""
+    for folder in FOLDERS:
+        modules = "|".join(file.stem for file in (ROOT / folder).glob("*.py*"))
+        for file in (ROOT / "tests" / folder).rglob("*.py"):
+            *room, name = file.relative_to(ROOT / "tests" / folder).parts
+            assert ROOT.joinpath(folder, *room, "__init__.py").exists(), f"{file}: no such room"
+            if name not in ("__init__.py", "conftest.py"):
+                tested = r"\w+" if room else rf"({modules})(_\w+)?"
+                assert re.fullmatch(rf"test_{tested}\.py", name), f"{file}: of which room?"
+    for file in (ROOT / "tests").glob("*.py"):
+        assert file.name in ("__init__.py", "conftest.py") or file.name.startswith("test_"), file
+
+
 def test_no_class_name_is_used_twice() -> None:
     found: dict[str, Path] = {}
     for file in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py*")):
