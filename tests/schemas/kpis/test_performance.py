@@ -92,3 +92,28 @@ def test_a_good_agent_is_retained() -> None:
 def test_thresholds_are_configuration() -> None:
     strict = KpiThresholds(retire_below=0.95)
     assert should_retire({**GOOD, "overall_performance": 0.9}, strict)
+
+
+@pytest.mark.parametrize(
+    ("kpis", "found"),
+    [
+        ({"overall_performance": 0.5}, "retain"),
+        ({"overall_performance": 0.6}, "evolve"),
+        ({"overall_performance": 0.8}, "retain"),
+        ({"overall_performance": 0.9, "success_rate": 0.3}, "retain"),
+        ({"overall_performance": 0.9, "reliability": 0.4}, "retain"),
+        ({"overall_performance": 0.9, "accuracy": 0.4}, "retain"),
+        ({"overall_performance": 0.9, "adaptation_rate": 0.6}, "retain"),
+        ({"overall_performance": 0.9, "energy_efficiency": 0.7}, "retain"),
+        ({"overall_performance": 0.9, "response_time_ms": 5000.0}, "retain"),
+        ({}, "retain"),
+    ],
+)
+def test_at_a_threshold_an_agent_is_not_yet_past_it(kpis: dict[str, float], found: str) -> None:
+    assert recommendation(kpis) == found
+
+
+def test_a_response_time_that_was_not_measured_is_no_reason_to_evolve() -> None:
+    at_once = KpiThresholds(evolve_response_time_ms=0.0)
+    assert recommendation({"overall_performance": 0.9}, at_once) == "retain"
+    assert recommendation({"overall_performance": 0.9, "response_time_ms": 0.5}, at_once) == "evolve"

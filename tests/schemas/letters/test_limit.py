@@ -11,7 +11,9 @@ from evometrics.schemas.letters.limit import (
     BadMessage,
     LetterCounts,
     LetterLimit,
+    Seen,
     TooManyLetters,
+    moved,
 )
 from evometrics.schemas.service.settings import SettingsError
 from evometrics.sinks.settings import SinkSettings
@@ -93,3 +95,45 @@ def test_the_limits_are_settings_of_both_parts_and_can_be_taken_away(settings: t
     for wrong in ({"max_letter_ratio": 1.5}, {"min_letters": 0}, {"max_consecutive_letters": -1}):
         with pytest.raises(SettingsError, match=next(iter(wrong))):
             dataclasses.replace(none, **wrong)  # type: ignore[arg-type]
+
+
+def test_the_share_is_too_large_above_the_ratio_not_at_it() -> None:
+    counts = LetterCounts(A_QUARTER, "sink")
+    assert counts.after({STARTED: 80}, bad(*range(20)))
+    with pytest.raises(TooManyLetters, match="20 of the last 79 messages"):
+        counts.after({STARTED: 79}, bad(*range(20)))
+
+
+@pytest.mark.parametrize("ends", [{"max_letter_ratio": 0}, {"max_letter_ratio": 1}, {"min_letters": 1}])
+def test_limits_may_be_at_the_ends_of_their_ranges(ends: dict[str, float]) -> None:
+    assert LetterLimit(**ends)  # type: ignore[arg-type]
+
+
+def test_a_limit_of_one_in_a_row_lets_one_through() -> None:
+    counts = LetterCounts(LetterLimit(max_letter_ratio=1, max_consecutive_letters=1), "sink")
+    counts = counts.after({STARTED: 2}, bad(0))
+    with pytest.raises(TooManyLetters, match="2 messages in a row"):
+        counts.after({STARTED: 1}, bad(1))
+    assert counts.after({STARTED: 1}, bad(2)), "1 is a good one"
+
+
+def test_the_reason_of_a_letter_is_shown_whole_up_to_200_characters() -> None:
+    counts = LetterCounts(LetterLimit(max_letter_ratio=0, min_letters=1), "sink")
+    for length, shown in ((200, "x" * 200 + "."), (201, "x" * 199 + "….")):
+        with pytest.raises(TooManyLetters) as refused:
+            counts.after({STARTED: 1}, [BadMessage(STARTED, 3, 7, "x" * length)])
+        assert f"such as [3] offset 7: {shown} Nothing is lost" in str(refused.value)
+
+
+def test_small_batches_are_counted_together_up_to_a_hundredth_of_the_window() -> None:
+    window: tuple[Seen, ...] = ()
+    for number, letters in ((60, 1), (40, 2), (1, 0), (99, 4), (100, 0), (100, 5)):
+        window = moved(window, Seen(number, letters))
+    assert window == (Seen(100, 3), Seen(100, 4), Seen(100, 0), Seen(100, 5))
+
+
+def test_a_window_holds_what_makes_up_its_length_and_no_more() -> None:
+    window = moved((Seen(4000, 1), Seen(6000, 2)), Seen(3999, 3))
+    assert window == (Seen(4000, 1), Seen(6000, 2), Seen(3999, 3))
+    assert moved(window, Seen(4000, 4)) == (Seen(6000, 2), Seen(3999, 3), Seen(4000, 4))
+    assert moved(window, Seen(10_000, 4)) == (Seen(10_000, 4),)

@@ -58,12 +58,58 @@ def test_a_good_event_passes(event: Event) -> None:
         ("kpi_snapshot", {"phase": "sometimes"}, "phase"),
         ("kpi_snapshot", {"extra": {"novelty": float("inf")}}, r"extra\[novelty\]"),
         ("system_event", {"event_type": ""}, "event_type"),
+        ("evolution_started", {"pre_kpis": {"accuracy": True}}, r"pre_kpis\[accuracy\]"),
+        ("evolution_started", {"occurred_at": 1.5}, "occurred_at"),
+        ("evolution_started", {"snapshot_phases": ["baseline"]}, "snapshot_phases"),
+        ("evolution_completed", {"started_at": NOW + MAX_AHEAD_MICROS + 1}, "started_at"),
+        ("evolution_completed", {"generation": -(2**63) - 1}, "generation"),
+        ("evolution_completed", {"generation": 2**63}, "generation"),
+        ("evolution_completed", {"warning_count": -1}, "warning_count"),
+        ("evolution_completed", {"convergence_iterations": -1}, "convergence_iterations"),
+        ("evolution_completed", {"network_bytes_transferred": -1}, "network_bytes_transferred"),
+        ("evolution_completed", {"progress_share": -0.01}, "progress_share"),
+        ("evolution_completed", {"progress_share": 1.01}, "progress_share"),
+        ("evolution_completed", {"fitness_trajectory": [True]}, r"fitness_trajectory\[0\]"),
+        ("evolution_completed", {"evolution_id": ""}, "evolution_id"),
+        ("evolution_completed", {"strategy_used": 7}, "strategy_used"),
+        ("evolution_progressed", {"evolution_id": ""}, "evolution_id"),
+        ("evolution_progressed", {"agent_id": ""}, "agent_id"),
+        ("kpi_snapshot", {"source_event_id": "x"}, "source_event_id"),
+        ("custom_metric", {"name": ""}, "name"),
+        ("custom_metric", {"kind": "dial"}, "kind"),
+        ("custom_metric", {"labels": {"a": 1}}, r"labels\[a\]"),
     ],
 )
 def test_a_bad_field_is_named(record: str, change: dict[str, Any], field: str) -> None:
     event = dataclasses.replace(BY_RECORD[record], **change)
     with pytest.raises(InvalidEvent, match=rf"{record}\.{field}: "):
         validate(event, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("record", "change"),
+    [
+        ("evolution_started", {"agent_id": "a" * 1000, "node_id": "n" * 1000}),
+        ("evolution_started", {"occurred_at": NOW + MAX_AHEAD_MICROS}),
+        ("evolution_started", {"occurred_at": 0}),
+        ("evolution_started", {"event_id": "01912345-6789-7ABC-8DEF-0123456789AB"}),
+        ("evolution_started", {"pre_kpis": {"accuracy": 1}}),
+        ("evolution_started", {"pre_kpis": {}, "snapshot_phases": ["pre_evolution", "post_evolution"]}),
+        ("evolution_completed", {"started_at": NOW + MAX_AHEAD_MICROS}),
+        ("evolution_completed", {"duration_seconds": 0.0, "cost_usd": 0.0}),
+        ("evolution_completed", {"error_count": 0, "warning_count": 0, "convergence_iterations": 0}),
+        ("evolution_completed", {"network_bytes_transferred": 0, "cost_usd": None}),
+        ("evolution_completed", {"network_bytes_transferred": 2**63 - 1}),
+        ("evolution_completed", {"generation": -(2**63)}),
+        ("evolution_completed", {"progress_share": 0.0}),
+        ("evolution_completed", {"progress_share": 1.0}),
+        ("evolution_completed", {"progress_share": None}),
+        ("evolution_completed", {"fitness_trajectory": [1, -0.5]}),
+        ("kpi_snapshot", {"phase": "baseline", "source_event_id": None}),
+    ],
+)
+def test_a_field_at_its_limit_passes(record: str, change: dict[str, Any]) -> None:
+    validate(dataclasses.replace(BY_RECORD[record], **change), now=NOW)
 
 
 def test_a_system_event_may_be_about_no_agent() -> None:

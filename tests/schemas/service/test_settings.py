@@ -65,6 +65,31 @@ def test_a_broker_address_that_cannot_be_is_refused(brokers: str) -> None:
         KafkaSettings(brokers=brokers)
 
 
+@pytest.mark.parametrize("name", ["partitions", "replication"])
+def test_topics_have_at_least_one_partition_and_one_copy(name: str) -> None:
+    assert getattr(KafkaSettings(**{name: 1}), name) == 1  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=f"{name}=0: must be at least 1"):
+        KafkaSettings(**{name: 0})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("url", ["http://host", "https://host:8081", "http://host:65535/under"])
+def test_a_servers_url_is_taken(url: str) -> None:
+    assert KafkaSettings(registry_url=url).registry_url == url
+
+
+@pytest.mark.parametrize("url", ["ftp://host", "host:8081", "http://", "http://host:0", "http://host:65536"])
+def test_a_url_that_is_no_servers_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"registry_url=.*give a URL like http://host:8081"):
+        KafkaSettings(registry_url=url)
+
+
+@pytest.mark.parametrize("port", [1, 65535])
+def test_the_ports_that_there_are_can_be_a_brokers(port: int) -> None:
+    assert KafkaSettings(brokers=f"a:9092, b:{port}")
+    with pytest.raises(SettingsError, match="each broker is host:port"):
+        KafkaSettings(brokers="a:65536")
+
+
 def test_settings_of_other_parts_are_theirs_to_check() -> None:
     assert read(environ={"EVOMETRICS_SINK_GRUOP": "x"}, file={"stream": {"gruop": "x"}}) == Sample()
 

@@ -88,3 +88,63 @@ def test_a_new_optional_field_is_compatible() -> None:
 def test_a_change_that_would_break_readers_is_refused_by_name(new: dict[str, Any], named: str) -> None:
     with pytest.raises(IncompatibleSchema, match=named):
         check_compatible(OLD, new)
+
+
+def of_type(kind: Any) -> dict[str, Any]:
+    return {**OLD, "fields": [{"name": "found", "type": kind}]}
+
+
+ENUM = {"type": "enum", "name": "E", "symbols": ["A", "B"]}
+FIXED = {"type": "fixed", "name": "F", "size": 8}
+RECORD = {"type": "record", "name": "R", "fields": [{"name": "x", "type": "long"}]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("long", {"type": "long"}),
+        (["null", "double"], ["double", "null"]),
+        (ENUM, {**ENUM, "doc": "said anew"}),
+        (RECORD, {**RECORD, "fields": [{"name": "x", "type": {"type": "long"}}]}),
+        ({"type": "array", "items": "long"}, {"type": "array", "items": {"type": "long"}}),
+    ],
+)
+def test_a_type_written_in_another_way_is_the_same(old: Any, new: Any) -> None:
+    check_compatible(of_type(old), of_type(new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (["null", "double"], ["null", "long"]),
+        (["null", "double"], ["null", "double", "string"]),
+        ("double", ["double"]),
+        ("long", {"type": "long", "logicalType": "timestamp-micros"}),
+        ({"type": "array", "items": "long"}, {"type": "array", "items": "double"}),
+        ({"type": "array", "items": "long"}, {"type": "map", "values": "long"}),
+        ({"type": "map", "values": "long"}, {"type": "map", "values": ["null", "long"]}),
+        (ENUM, {**ENUM, "symbols": ["A", "B", "C"]}),
+        (FIXED, {**FIXED, "size": 16}),
+        (RECORD, {**RECORD, "fields": [{"name": "x", "type": "int"}]}),
+        (RECORD, {**RECORD, "fields": [{"name": "y", "type": "long"}]}),
+    ],
+)
+def test_a_type_that_reads_otherwise_is_refused_both_ways(old: Any, new: Any) -> None:
+    for before, after in ((old, new), (new, old)):
+        with pytest.raises(IncompatibleSchema, match=r"EvolutionProgressed\.found: type changed"):
+            check_compatible(of_type(before), of_type(after))
+
+
+def test_a_name_in_another_namespace_is_another_name() -> None:
+    with pytest.raises(IncompatibleSchema, match=r"renamed to elsewhere\.EvolutionProgressed"):
+        check_compatible(OLD, {**OLD, "namespace": "elsewhere"})
+
+
+def test_a_field_with_a_default_may_go() -> None:
+    with_default = changed(note={"type": "string", "default": ""})
+    check_compatible(with_default, OLD)
+
+
+def test_the_default_of_bytes_is_written_as_text() -> None:
+    check_compatible(OLD, changed(note={"type": "bytes", "default": "\u00ff"}))
+    check_compatible(OLD, changed(note={"type": ["bytes", "null"], "default": ""}))

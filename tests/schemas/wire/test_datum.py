@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from evometrics.schemas.events import Event, KpiSnapshot
-from evometrics.schemas.wire.datum import FieldRead, UnreadableDatum, read_fields
+from evometrics.schemas.wire.catalog import newest, readable
+from evometrics.schemas.wire.datum import (
+    FieldRead,
+    UnreadableDatum,
+    read_fields,
+    read_record,
+    write_record,
+)
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 from tests.support.examples import EXAMPLES
 
@@ -64,3 +71,20 @@ def test_a_branch_that_is_not_there_takes_no_bytes() -> None:
 def located(value: bytes) -> tuple[Any, bytes, int]:
     schema, start = WIRE.locate(value)
     return schema, value, start
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda e: e.record)
+def test_a_record_that_is_written_reads_as_it_was(event: Event) -> None:
+    schema = newest(event.record)
+    value = write_record(schema, event.to_record())
+    assert read_record(schema, value, 0) == event.to_record()
+    assert read_record(schema, b"head" + value, 4) == event.to_record()
+
+
+def test_a_branch_is_one_of_those_that_there_are_or_null() -> None:
+    kind = readable(["null", "double"])
+    assert [kind[number] for number in (-1, 0, 1, 2)] == ["null", "null", "double", "null"]
+    kind = readable(["double", "null"])
+    assert [kind[number] for number in (-1, 0, 1, 2)] == ["null", "double", "null", "null"]
+    for other in (["double", "long"], "double"):
+        assert readable(other) is other

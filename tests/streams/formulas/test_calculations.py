@@ -9,12 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evometrics.schemas.events import EvolutionCompleted
-from evometrics.schemas.evolutions.outcome import efficiency, evolution_metrics, relative
+from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.evolutions.outcome import (
+    abandoned_metrics,
+    efficiency,
+    evolution_metrics,
+    relative,
+    unmeasured_in_row,
+)
 from evometrics.streams.formulas.calculations import wilson_interval
 from tests.support.examples import EXAMPLES
 
 DONE = next(e for e in EXAMPLES if isinstance(e, EvolutionCompleted))
+STARTED = next(e for e in EXAMPLES if isinstance(e, EvolutionStarted))
 
 
 def test_a_completion_alone_gives_its_metrics() -> None:
@@ -79,3 +86,43 @@ def test_wilson_interval_holds_the_share_and_stays_within_0_and_1(counted: tuple
     assert 0 <= low <= share + 1e-12
     assert share - 1e-12 <= high <= 1
     assert math.isfinite(low + high)
+
+
+@pytest.mark.parametrize(
+    ("unmeasured", "memory", "found"),
+    [
+        ([], 500.0, []),
+        (["fitness"], 500.0, []),
+        ([], 0.0, ["efficiency"]),
+        (["cpu_percent_avg"], 500.0, ["cpu_percent_avg"]),
+        (["duration_seconds"], 500.0, ["duration_minutes", "efficiency"]),
+        (["memory_used_mb", "memory_used_mb"], 500.0, ["memory_used_mb", "efficiency"]),
+        (["memory_used_mb"], 0.0, ["memory_used_mb", "efficiency"]),
+    ],
+)
+def test_an_efficiency_is_unknown_where_one_of_its_costs_is(
+    unmeasured: list[str], memory: float, found: list[str]
+) -> None:
+    assert unmeasured_in_row(unmeasured, memory) == found
+
+
+def test_a_figure_that_is_unknown_is_none_in_the_row() -> None:
+    known = dataclasses.replace(DONE, duration_seconds=90.0, memory_used_mb=500.0, cpu_percent_avg=40.0)
+    names = ("duration_minutes", "memory_used_mb", "cpu_percent_avg")
+    for unmeasured, figures in (
+        ([], (1.5, 500.0, 40.0)),
+        (["duration_seconds"], (0.0, 500.0, 40.0)),
+        (["memory_used_mb"], (1.5, None, 40.0)),
+        (["cpu_percent_avg"], (1.5, 500.0, None)),
+    ):
+        row = evolution_metrics(dataclasses.replace(known, unmeasured=unmeasured))
+        assert tuple(getattr(row, name) for name in names) == figures
+    assert evolution_metrics(dataclasses.replace(known, memory_used_mb=0.0)).memory_used_mb is None
+
+
+def test_an_abandoned_evolution_is_reported_at_its_deadline() -> None:
+    start = dataclasses.replace(STARTED, pre_kpis={"performance": 0.25})
+    row = abandoned_metrics(start, 90_000_000)
+    assert (row.occurred_at, row.started_at) == (start.occurred_at + 90_000_000, start.occurred_at)
+    assert (row.duration_minutes, row.baseline_performance) == (1.5, 0.25)
+    assert (row.status, row.success, row.performance_score) == ("abandoned", False, None)
