@@ -146,11 +146,73 @@ async def test_a_full_outbox_sheds_queued_progress_first_oldest_first(
     keys = [row.key for row in rows(outbox)]
     assert [key for key in keys if key[0] == "c"] == [f"c{n}" for n in range(15)]
     left = [key for key in keys if key[0] == "p"]
-    assert left == [f"p{n}" for n in range(10 - len(left), 10)]
-    assert outbox.space.shed == {PROGRESS: 10 - len(left)}
-    assert outbox.space.recorded == {PROGRESS: len(left), COMPLETED: 15}
+    assert left == [f"p{n}" for n in range(6, 10)]
+    assert outbox.space.shed == {PROGRESS: 6}
+    assert outbox.space.recorded == {PROGRESS: 4, COMPLETED: 15}
     assert outbox.space.bytes <= outbox.space.max_bytes
     assert outbox.space.bytes == sum(row.size for row in rows(outbox))
+
+
+async def progress_and_others(outbox: Outbox, progress: int, others: int) -> None:
+    await asyncio.gather(*(outbox.append(PROGRESS, f"p{n}", VALUE) for n in range(progress)))
+    await asyncio.gather(*(outbox.append(COMPLETED, f"c{n}", VALUE) for n in range(others)))
+
+
+async def test_an_outbox_takes_all_that_fits_to_the_byte(outbox: Outbox) -> None:
+    await progress_and_others(outbox, 10, 10)
+    assert outbox.space.bytes == outbox.space.max_bytes
+    assert (outbox.space.shed, outbox.space.depth) == ({}, 20)
+
+
+async def test_queued_progress_is_shed_until_a_tenth_is_free_and_no_further(outbox: Outbox) -> None:
+    await progress_and_others(outbox, 10, 10)
+    assert await outbox.append(COMPLETED, "c10", VALUE)
+    keys = [row.key for row in rows(outbox)]
+    assert keys == [f"p{n}" for n in range(3, 10)] + [f"c{n}" for n in range(11)]
+    assert (outbox.space.depth, outbox.space.bytes) == (18, 18 * ROW)
+    assert outbox.space.shed == {PROGRESS: 3}
+    assert outbox.space.recorded == {PROGRESS: 7, COMPLETED: 11}
+
+
+async def test_what_was_shed_is_not_counted_again_when_progress_runs_out(outbox: Outbox) -> None:
+    await progress_and_others(outbox, 2, 18)
+    stored = [await outbox.append(COMPLETED, f"d{n}", VALUE) for n in range(3)]
+    assert stored == [True, True, False]
+    assert [row.key for row in rows(outbox)] == [f"c{n}" for n in range(18)] + ["d0", "d1"]
+    assert outbox.space.shed == {PROGRESS: 2, COMPLETED: 1}
+    assert (outbox.space.depth, outbox.space.bytes) == (20, 20 * ROW)
+
+
+@pytest.mark.parametrize(
+    ("batch", "stored"),
+    [
+        ("pcp", [True, True, False]),
+        ("ppc", [True, False, True]),
+        ("cpp", [True, True, False]),
+        ("pcc", [False, True, True]),
+        ("ccp", [True, True, False]),
+        ("ccc", [True, True, False]),
+        ("ppp", [True, True, False]),
+    ],
+)
+async def test_of_a_batch_progress_is_stored_where_all_else_has_room(
+    outbox: Outbox, batch: str, stored: list[bool]
+) -> None:
+    await progress_and_others(outbox, 0, 18)
+    topics = {"p": PROGRESS, "c": COMPLETED}
+    assert await asyncio.gather(*(outbox.append(topics[each], each, VALUE) for each in batch)) == stored
+    refused = batch[stored.index(False)]
+    assert outbox.space.shed == {topics[refused]: 1}
+    assert (outbox.space.depth, outbox.space.bytes) == (20, 20 * ROW)
+
+
+async def test_a_small_event_is_stored_where_a_large_one_was_shed(outbox: Outbox) -> None:
+    await progress_and_others(outbox, 0, 19)
+    stored = await asyncio.gather(
+        outbox.append(COMPLETED, "large", VALUE + b"x"), outbox.append(COMPLETED, "small", VALUE)
+    )
+    assert stored == [False, True]
+    assert outbox.space.bytes == outbox.space.max_bytes
 
 
 async def test_new_progress_goes_before_any_other_event_does(outbox: Outbox) -> None:
