@@ -17,8 +17,8 @@ from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, pre
 from evometrics.deploy.process.child import ChildProcess
 from evometrics.deploy.process.ports import free_ports
 from evometrics.schemas.service.health import stacks
-from tests.java_classes import use_class_archive
-from tests.registry.server import RegistryServer
+from tests.support.java_classes import use_class_archive
+from tests.support.registry.server import RegistryServer
 
 #: Seconds before the end of a test that hangs (`faulthandler_timeout`) in which to look at it.
 LOOK_SECONDS = 20.0
@@ -33,7 +33,12 @@ class KafkaCluster:
 
 
 #: Files that run whole pipelines, for a minute or more: begun first, so that none of them is left at the end.
-LONG = ("tests/faults/", "tests/deploy/test_republish", "tests/deploy/test_dead", "tests/deploy/test_replay")
+LONG = (
+    "tests/faults/",
+    "tests/deploy/commands/test_republish",
+    "tests/deploy/commands/test_dead_letters",
+    "tests/deploy/commands/test_replay",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

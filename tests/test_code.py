@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -83,6 +84,47 @@ def ranks(contract: dict[str, Any]) -> Iterator[tuple[str, int]]:
     for rank, rooms in enumerate(reversed(contract["layers"])):
         for room in rooms.split(" | "):
             yield f"{folder}.{room}", rank
+
+
+def test_a_room_exports_what_other_rooms_import() -> None:
+    """A room's `__all__` names the modules that others import, and a script's entry point."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["setuptools"]["packages"]
+    imported: dict[str, set[str]] = {room: set() for room in packages if room.count(".") == 2}
+    for entry in project["project"]["scripts"].values():
+        room, _, module = entry.partition(":")[0].rpartition(".")
+        imported[room].add(module)
+    for file in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.p[yx]*")):
+        if file.suffix not in (".py", ".pyi", ".pyx", ".pxi"):
+            continue
+        own = ".".join(("evometrics", *file.relative_to(ROOT).parts[:2]))
+        for room, module, *names in IMPORT.findall(file.read_text()):
+            if room != own and room in imported:
+                imported[room].update(
+                    [module] if module else re.findall(r"(\w+)(?: as \w+)?", "".join(names))
+                )
+    for room, names in imported.items():
+        assert set(importlib.import_module(room).__all__) == names, room
+
+
+#: The room, the module in it; where a room is imported from, the names, which may be in brackets.
+IMPORT = re.compile(
+    r"^ *(?:from|import) (evometrics\.\w+\.\w+)(?:\.(\w+)| c?import (?:\(([^)]*)\)|([\w ,]+)))", re.M
+)
+
+
+def test_tests_mirror_the_rooms() -> None:
+    """A room's tests stand in its folder, a one-module room's beside the folders, helpers in `support`."""
+    for folder in FOLDERS:
+        modules = "|".join(file.stem for file in (ROOT / folder).glob("*.py*"))
+        for file in (ROOT / "tests" / folder).rglob("*.py"):
+            *room, name = file.relative_to(ROOT / "tests" / folder).parts
+            assert ROOT.joinpath(folder, *room, "__init__.py").exists(), f"{file}: no such room"
+            if name not in ("__init__.py", "conftest.py"):
+                tested = r"\w+" if room else rf"({modules})(_\w+)?"
+                assert re.fullmatch(rf"test_{tested}\.py", name), f"{file}: of which room?"
+    for file in (ROOT / "tests").glob("*.py"):
+        assert file.name in ("__init__.py", "conftest.py") or file.name.startswith("test_"), file
 
 
 def test_no_class_name_is_used_twice() -> None:

@@ -23,11 +23,11 @@ from aiokafka.partitioner import murmur2
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS, TOPICS
 from evometrics.schemas.wire.catalog import newest
-from tests.generator import Load, generate, history
-from tests.load import send_all
-from tests.model import SECOND, Expected, differences, expected
-from tests.stack import Running, evometrics, running_stack
-from tests.tables import client, rows
+from tests.support.generator import Load, generate, history
+from tests.support.load import send_all
+from tests.support.model import SECOND, Expected, differences, expected
+from tests.support.stack import Running, evometrics, running_stack
+from tests.support.tables import client, rows
 
 PARTITIONS = 4
 EVOLUTIONS = 5000

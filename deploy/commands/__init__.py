@@ -1,8 +1,13 @@
-"""One module per command: its flags (`add`) and its work (`run`), loaded when the command is called."""
+"""One module per command: its flags (`add`) and its work (`run`), loaded when the command is called.
+
+Imports every other room of this folder except the command line, and what of the other folders a command runs.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+__all__ = ["COMMANDS", "completing"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.disks import cannot_mount
 from tests.faults import disks
 from tests.faults.clocks import Clocks, supported
 from tests.faults.parts import ROOT
 from tests.faults.right import right
 from tests.faults.run import Plan
 from tests.faults.schedule import plan_faults
+from tests.support.disks import cannot_mount
 
 
 async def test_random_kills_pauses_cuts_and_a_full_disk_lose_nothing_and_double_nothing(

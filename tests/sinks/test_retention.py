@@ -20,8 +20,8 @@ from evometrics.sinks.retention import TABLES, keep, show
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import Batch, Partition
 from evometrics.sinks.worker.writer import TableWriter
-from tests.sinks.support import WIRE, common, rows, sent, store
-from tests.stack import evometrics
+from tests.support.sinks import WIRE, common, rows, sent, store
+from tests.support.stack import evometrics
 
 DAY = 86_400_000_000
 STATUSES = ("succeeded", "failed", "rolled_back")

@@ -19,8 +19,8 @@ from evometrics.deploy.history.staging import Staged, Staging
 from evometrics.schemas.events import EvolutionCompleted, KpiSnapshot, SystemEvent
 from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.wire.framing import WireFormat
-from tests.deploy.history.files import SCHEMA, spec_file
-from tests.deploy.history.support import rejected, staged
+from tests.support.history_files import SCHEMA, spec_file
+from tests.support.history_imports import rejected, staged
 
 AT = 1_750_000_000
 

@@ -18,7 +18,7 @@ from evometrics.deploy.history.report import Report
 from evometrics.deploy.history.run import report_path
 from evometrics.deploy.history.sources import SourceRow
 from evometrics.schemas.service.settings import SettingsError
-from tests.deploy.history.support import rejected, staged
+from tests.support.history_imports import rejected, staged
 
 BAD = "agent_id,timestamp,success\na,yesterday,1\n"
 GOOD = "agent_id,timestamp,success\na,1750000000,1\n"
