@@ -109,8 +109,7 @@ def test_a_room_exports_what_other_rooms_import() -> None:
                 imported[room].update(
                     [module] if module else re.findall(r"(\w+)(?: as \w+)?", "".join(names))
                 )
-    for room, names in imported.items():
-        assert set(importlib.import_module(room).__all__) == names, room
+    assert {room: set(importlib.import_module(room).__all__) for room in imported} == imported
 
 
 #: The room, the module in it; where a room is imported from, the names, which may be in brackets.
