@@ -1,6 +1,6 @@
 """From an application's objects to events and their bytes; a bad value costs only that value.
 
-Pure, except for the clock. Imports the contract and `ticks`.
+Pure, except for the clock. Imports the contract, `ticks`, and what `resources` measures.
 """
 
 __all__ = [

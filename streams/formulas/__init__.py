@@ -3,4 +3,4 @@
 Imports only the contract.
 """
 
-__all__ = ["calculations", "windows"]
+__all__ = ["calculations", "steps", "windows"]
