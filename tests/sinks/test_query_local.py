@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 import time
@@ -37,6 +38,7 @@ async def record(path: Path, rng: random.Random) -> None:
     collector = EvolutionMetricsCollector({"db_path": str(path), "node_id": "node-1"})
     await collector.start()
     begin = math.floor(time.time()) - 72 * HOUR
+    recorded: list[tuple[EvolutionEvent, EvolutionCompletionEvent | None]] = []
     for number in range(EVOLUTIONS):
         agent, at = rng.choice(AGENTS), begin + rng.randrange(0, 259_000, 600)
         before = {"accuracy": rng.random()} if rng.random() < 0.9 else {}
@@ -45,9 +47,9 @@ async def record(path: Path, rng: random.Random) -> None:
         begun = EvolutionEvent(
             agent_id=agent, evolution_id=name, evolution_type=kind, timestamp=at, pre_evolution_kpis=before
         )
-        await collector.record_evolution_start(begun)
         if rng.random() < 0.1:
-            continue  # nobody hears of it again
+            recorded.append((begun, None))  # nobody hears of it again
+            continue
         done = EvolutionCompletionEvent(
             agent_id=agent,
             evolution_id=name,
@@ -58,7 +60,14 @@ async def record(path: Path, rng: random.Random) -> None:
             metadata={"größe": 'a "b"\n'},
             insights=["error: one", "warning: two"],
         )
-        await collector.record_evolution_completion(done)
+        recorded.append((begun, done))
+
+    async def one(begun: EvolutionEvent, done: EvolutionCompletionEvent | None) -> None:
+        await collector.record_evolution_start(begun)
+        if done is not None:
+            await collector.record_evolution_completion(done)
+
+    await asyncio.gather(*(one(*each) for each in recorded))
     await collector.stop()
     # What another process has recorded: it knew neither what was before, nor its resources.
     backend = SQLiteMetricsBackend(path)

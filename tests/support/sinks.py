@@ -265,13 +265,17 @@ async def copy_database(source: ClickHouseSettings, target: ClickHouseSettings) 
 async def until_stored(clickhouse: ClickHouseSettings, table: str, count: int) -> None:
     """Wait until a view shows `count` rows; fail naming how many it shows instead."""
     shown = 0
+    client = await open_client(clickhouse)  # one for all questions: opening it costs ten of them
 
     async def enough() -> bool:
         nonlocal shown
-        shown = (await rows(clickhouse, f"SELECT count() FROM {table}"))[0][0]
+        shown = (await client.query(f"SELECT count() FROM {table}")).result_rows[0][0]
         return shown >= count
 
-    await eventually(enough, lambda: f"{count} rows in {table}, which has {shown}")
+    try:
+        await eventually(enough, lambda: f"{count} rows in {table}, which has {shown}")
+    finally:
+        await client.close()
 
 
 async def store(writer: TableWriter, group: InsertGroup) -> list[Rejected]:

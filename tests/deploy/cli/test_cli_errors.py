@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from evometrics.deploy.cli.main import main, nothing
+from evometrics.deploy.commands import replay, sink, stream
 from evometrics.deploy.console.tables import QueryResult, table
 from evometrics.deploy.pipeline.nodes import share
 
 NOWHERE = "127.0.0.1:9"
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "evometrics.deploy.cli", *arguments]
-    began = time.monotonic()
-    found = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}, check=False
-    )
-    assert time.monotonic() - began < 40
-    return found
 
 
 @pytest.mark.parametrize(
@@ -60,13 +49,28 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     ],
 )
 def test_bad_input_is_named(
-    arguments: list[str], environment: dict[str, str], named: str, tmp_path: Path
+    arguments: list[str],
+    environment: dict[str, str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    for command in (replay, sink, stream):
+        monkeypatch.setattr(command, "set_pace", nothing)  # of this process
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     where = [] if arguments == ["fly"] else ["--data", str(tmp_path / "data")]
-    found = run(*arguments, *where, **environment)
-    assert found.returncode in (1, 2)
-    assert named in found.stderr
-    assert "Traceback" not in found.stderr
+    began = time.monotonic()
+    try:
+        code = main([*arguments, *where])
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    assert time.monotonic() - began < 40
+    said = capsys.readouterr().err
+    assert code in (1, 2)
+    assert named in said
+    assert "Traceback" not in said
 
 
 def test_work_is_split_evenly() -> None:
