@@ -3,4 +3,4 @@
 Imports the contract, the events, the settings and `metrics`.
 """
 
-__all__ = ["exporter", "influxdb", "pushgateway"]
+__all__ = ["configured", "exporter", "influxdb", "pushgateway"]

@@ -3,4 +3,4 @@
 Imports states, rows and formulas; neither Kafka nor Faust.
 """
 
-__all__ = ["computations", "evolutions", "scopes", "snapshots", "work"]
+__all__ = ["computations", "evolutions", "work"]
