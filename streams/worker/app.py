@@ -46,8 +46,10 @@ def changelog_name(group: str, table: str) -> str:
 class StreamApp(faust.App):
     """A Faust app on the record-batch transport."""
 
-    kafka: KafkaSettings
-    sources: SourceTopics
+    def __init__(self, group: str, kafka: KafkaSettings, sources: SourceTopics, **options: Any) -> None:
+        super().__init__(group, **options)
+        self.kafka = kafka
+        self.sources = sources
 
     async def stale(self, partitions: Iterable[TP]) -> set[TP]:
         """Return the partitions without a committed offset, or with that of an earlier topic of the name."""
@@ -103,6 +105,8 @@ def build(
     data.mkdir(parents=True, exist_ok=True)
     app = StreamApp(
         settings.group,
+        kafka,
+        sources,
         broker=";".join(brokers),
         datadir=str(data).replace("{", "{{").replace("}", "}}"),  # Faust formats it with its own settings
         topic_partitions=kafka.partitions,
@@ -125,7 +129,6 @@ def build(
         stream_publish_on_commit=False,
         producer_linger=0.0,
     )
-    app.kafka, app.sources = kafka, sources
     tables = {name: StateTable(name, changelog_name(settings.group, name)) for name in TABLES}
     clock = BrokerClock()
     places = Places()
