@@ -42,8 +42,8 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "given": ("producers/events/test_left_out.py",),
         "jsontext": ("producers/events/test_jsontext.py", "producers/events/test_left_out.py"),
         "kpi": ("producers/events/test_kpi.py",),
-        "left_out": ("producers/events/test_left_out.py",),
-        "metric_row": ("deploy/history/test_conversion.py",),
+        "left_out": ("producers/events/test_left_out_said.py", "producers/events/test_left_out.py"),
+        "metric_row": ("producers/events/test_metric_row.py", "deploy/history/test_conversion.py"),
         "open_evolutions": (
             "producers/collector/test_right_evolution.py",
             "producers/collector/test_collector.py",
@@ -92,23 +92,16 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "streams/formulas": {
         "calculations": ("streams/formulas/test_calculations.py",),
-        "windows": (
-            "streams/formulas/test_calculations.py",
-            "streams/states/test_states.py",
-            "streams/processors/test_foreign_counts.py",
-        ),
+        "windows": ("streams/formulas/test_windows.py", "streams/processors/test_foreign_counts.py"),
     },
     "streams/processors": {
         "computations": ("streams/processors/test_processors.py", "streams/test_offline.py"),
         "deadlines": ("streams/processors/test_deadlines.py", "streams/processors/test_processors.py"),
         "evolutions": ("streams/processors/test_processors.py", "streams/test_offline.py"),
-        "scope_counts": (
-            "streams/processors/test_foreign_counts.py",
-            "streams/processors/test_processors.py",
-        ),
+        "scope_counts": ("streams/processors/test_scopes.py", "streams/processors/test_foreign_counts.py"),
         "scope_tally": ("streams/processors/test_counting.py", "streams/processors/test_foreign_counts.py"),
-        "scopes": ("streams/processors/test_processors.py", "streams/test_offline.py"),
-        "snapshots": ("streams/processors/test_processors.py", "streams/test_offline.py"),
+        "scopes": ("streams/processors/test_scopes.py", "streams/processors/test_processors.py"),
+        "snapshots": ("streams/processors/test_snapshots.py", "streams/processors/test_processors.py"),
     },
     "streams/rows": {
         "joining": ("streams/rows/test_metrics_rows.py",),
