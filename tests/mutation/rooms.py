@@ -73,8 +73,8 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "processes": ("producers/resources/test_resources.py",),
     },
     "sinks/migrations": {
-        "column_types": ("sinks/migrations/test_migrate.py", "sinks/migrations/test_new_columns.py"),
-        "plan": ("sinks/migrations/test_migrate.py", "sinks/migrations/test_migration_lock.py"),
+        "column_types": ("sinks/migrations/test_column_types.py",),
+        "plan": ("sinks/migrations/test_plan.py",),
     },
     "sinks/raw": {
         "steps": ("sinks/raw/test_steps.py",),
@@ -91,7 +91,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "tally": ("sinks/worker/test_metrics.py",),
     },
     "streams/formulas": {
-        "calculations": ("streams/formulas/test_calculations.py",),
+        "calculations": ("streams/formulas/test_calculations.py", "streams/processors/test_snapshots.py"),
         "windows": ("streams/formulas/test_windows.py", "streams/processors/test_foreign_counts.py"),
     },
     "streams/processors": {
