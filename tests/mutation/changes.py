@@ -1,8 +1,8 @@
 """The small changes: each is one token of a module's source, or one value, replaced by another.
 
-Not changed are annotations, decorators and docstrings; numbers that are merely given a name (a constant,
-a field's or a parameter's default), for another number would be as right; and what stands under
-`TYPE_CHECKING`.
+Not changed are annotations, decorators and docstrings; numbers that are merely given a name (a constant or a
+table of them, a field's or a parameter's default), for another number would be as right; and what stands
+under `TYPE_CHECKING`.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ def is_given(parent: ast.AST, field: str, child: ast.AST) -> bool:
         case ast.Module() | ast.ClassDef() if isinstance(child, (ast.Assign, ast.AnnAssign)):
             value = child.value.operand if isinstance(child.value, ast.UnaryOp) else child.value
             alias = isinstance(child, ast.AnnAssign) and "TypeAlias" in ast.unparse(child.annotation)
-            return alias or isinstance(value, ast.Constant)
+            values = value.values if isinstance(value, ast.Dict) else [value]
+            return alias or all(isinstance(each, ast.Constant) for each in values)
         case ast.arguments():
             return field in ("defaults", "kw_defaults") and isinstance(child, ast.Constant)
     return False

@@ -42,8 +42,8 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "given": ("producers/events/test_left_out.py",),
         "jsontext": ("producers/events/test_jsontext.py", "producers/events/test_left_out.py"),
         "kpi": ("producers/events/test_kpi.py",),
-        "left_out": ("producers/events/test_left_out.py",),
-        "metric_row": ("deploy/history/test_conversion.py",),
+        "left_out": ("producers/events/test_left_out_said.py", "producers/events/test_left_out.py"),
+        "metric_row": ("producers/events/test_metric_row.py", "deploy/history/test_conversion.py"),
         "open_evolutions": (
             "producers/collector/test_right_evolution.py",
             "producers/collector/test_collector.py",
@@ -73,8 +73,8 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "processes": ("producers/resources/test_resources.py",),
     },
     "sinks/migrations": {
-        "column_types": ("sinks/migrations/test_migrate.py", "sinks/migrations/test_new_columns.py"),
-        "plan": ("sinks/migrations/test_migrate.py", "sinks/migrations/test_migration_lock.py"),
+        "column_types": ("sinks/migrations/test_column_types.py",),
+        "plan": ("sinks/migrations/test_plan.py",),
     },
     "sinks/raw": {
         "steps": ("sinks/raw/test_steps.py",),
@@ -91,24 +91,17 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "tally": ("sinks/worker/test_metrics.py",),
     },
     "streams/formulas": {
-        "calculations": ("streams/formulas/test_calculations.py",),
-        "windows": (
-            "streams/formulas/test_calculations.py",
-            "streams/states/test_states.py",
-            "streams/processors/test_foreign_counts.py",
-        ),
+        "calculations": ("streams/formulas/test_calculations.py", "streams/processors/test_snapshots.py"),
+        "windows": ("streams/formulas/test_windows.py", "streams/processors/test_foreign_counts.py"),
     },
     "streams/processors": {
         "computations": ("streams/processors/test_processors.py", "streams/test_offline.py"),
         "deadlines": ("streams/processors/test_deadlines.py", "streams/processors/test_processors.py"),
         "evolutions": ("streams/processors/test_processors.py", "streams/test_offline.py"),
-        "scope_counts": (
-            "streams/processors/test_foreign_counts.py",
-            "streams/processors/test_processors.py",
-        ),
+        "scope_counts": ("streams/processors/test_scopes.py", "streams/processors/test_foreign_counts.py"),
         "scope_tally": ("streams/processors/test_counting.py", "streams/processors/test_foreign_counts.py"),
-        "scopes": ("streams/processors/test_processors.py", "streams/test_offline.py"),
-        "snapshots": ("streams/processors/test_processors.py", "streams/test_offline.py"),
+        "scopes": ("streams/processors/test_scopes.py", "streams/processors/test_processors.py"),
+        "snapshots": ("streams/processors/test_snapshots.py", "streams/processors/test_processors.py"),
     },
     "streams/rows": {
         "joining": ("streams/rows/test_metrics_rows.py",),

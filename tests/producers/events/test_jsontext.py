@@ -81,6 +81,16 @@ def test_lists_in_lists_are_kept_to_the_greatest_depth() -> None:
     assert left_out.count == 1 and list(found) == ["data", LEFT_OUT]
 
 
+def test_maps_in_maps_are_kept_to_the_greatest_depth() -> None:
+    data: dict[str, Any] = {}
+    for _ in range(MOST_DEPTH - 1):
+        data = {"a": data}
+    found, left_out = written(data)
+    assert (found, left_out.count) == (data, 0)
+    found, left_out = written({"a": data})
+    assert list(left_out.named) == [f"data[{'.'.join('a' * MOST_DEPTH)}]"]
+
+
 def test_what_holds_itself_is_said_and_what_is_there_twice_is_written_twice() -> None:
     inner = [1]
     found, left_out = written([inner, inner])

@@ -140,6 +140,7 @@ async def test_an_observation_that_says_nothing_is_rejected_and_raises_into_noth
     assert await collector.observe("mutations", -1) is None
     assert await collector.observe("mutations", float("nan")) is None
     assert await collector.observe("mutations", 1, labels="none")
+    assert await collector.observe("mutations", 0)
     reports = [json.loads(e.data) for e in waiting(collector) if isinstance(e, SystemEvent)]
     assert [(r["record"], r["field"]) for r in reports] == [
         ("custom_metric", "name"),
@@ -183,6 +184,8 @@ def test_what_prometheus_could_not_take_is_refused_by_name(
         (("x", "gauge", "", ["a"]), ("x", "gauge", "", ["b"]), ["with labels a", "with labels b"]),
         (("x", "counter"), ("x_total", "gauge"), ["x_total", "counter", "gauge"]),
         (("x", "histogram"), ("x_count", "gauge"), ["x_count", "histogram", "gauge"]),
+        (("x", "summary", "", (), "s"), ("x_s", "summary"), ["x (summary)", "x_s (summary)", "expose x_s;"]),
+        (("x", "gauge", "", (), "s"), ("x", "gauge", "", (), "m"), ["a gauge in s", "a gauge in m"]),
     ],
 )
 def test_a_second_registration_as_something_else_names_both(

@@ -48,6 +48,8 @@ def test_an_empty_registry_is_refused() -> None:
         ({"name": ""}, "name"),
         ({"risk_level": "extreme"}, "risk_level='extreme'"),
         ({"target_gain": 1.5}, "target_gain=1.5"),
+        ({"target_gain": 1.01}, "target_gain=1.01"),
+        ({"target_gain": -0.01}, "target_gain=-0.01"),
         ({"target_gain": float("nan")}, "target_gain=nan"),
         ({"improves": ()}, "improves"),
     ],
@@ -56,6 +58,42 @@ def test_a_bad_strategy_is_refused_by_field(fields: dict[str, object], named: st
     good = {"name": "x", "risk_level": "low", "target_gain": 0.1, "improves": ("accuracy",)}
     with pytest.raises(ValueError, match=named):
         Strategy(**{**good, **fields})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("target_gain", [0.0, 1.0])
+def test_a_strategy_may_aim_at_nothing_or_at_all(target_gain: float) -> None:
+    assert Strategy("x", "low", target_gain, ("accuracy",)).target_gain == target_gain
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "short"),
+    [
+        ("accuracy", 0.95, None),
+        ("accuracy", 0.0, 1.0),
+        ("accuracy", -5.0, 1.0),
+        ("response_time_ms", 5000.0, None),
+        ("response_time_ms", 10_000.0, 0.5),
+        ("bias_score", 0.15, None),
+        ("bias_score", 0.2, 0.25),
+    ],
+)
+def test_a_kpi_at_its_goal_is_not_weak_and_one_beyond_all_bounds_counts_whole(
+    name: str, value: float, short: float | None
+) -> None:
+    assert shortfalls({name: value}) == ({} if short is None else {name: pytest.approx(short)})
+
+
+def test_each_failure_in_a_row_halves_a_strategys_score() -> None:
+    # robustness: (0 + 1) / 2, halved to 0.25 and 0.125; ensemble: 0.6 / 3
+    kpis = {**STRONG, "security_score": 0.0, "consistency": 0.95 * 0.4}
+    selector = StrategySelector(standard_strategies(), exploration=0.0, seed=3)
+    for _ in range(9):  # it works on security as well
+        selector.observe("a", ARCHITECTURE_CHANGE, False)
+    assert selector.select("a", 1, kpis) is ROBUSTNESS_TRAINING
+    selector.observe("a", ROBUSTNESS_TRAINING, False)
+    assert selector.select("a", 1, kpis) is ROBUSTNESS_TRAINING
+    selector.observe("a", ROBUSTNESS_TRAINING, False)
+    assert selector.select("a", 1, kpis) is ENSEMBLE_GROWTH
 
 
 def test_a_shortfall_is_a_share_of_the_goal_and_the_weakest_comes_first() -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from evometrics.producers.outbox.dead_outboxes import dead_outboxes
 from evometrics.producers.outbox.file import PORTION, STEP, OutboxFile, portions
-from evometrics.producers.outbox.names import OutboxError, new_outbox, try_lock
+from evometrics.producers.outbox.names import OutboxError, lock_path, names_beside, new_outbox, try_lock
 from evometrics.producers.outbox.outbox import Outbox
 from evometrics.producers.outbox.row import ROW_OVERHEAD, Row
+from evometrics.producers.outbox.tally import Held
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_PROGRESSED, KPI_SNAPSHOTS
 from tests.support.outboxes import files, left_in, until
 
@@ -305,6 +306,43 @@ def test_a_living_outbox_is_not_adopted_a_dead_one_is_once(tmp_path: Path) -> No
     assert list(dead_outboxes(db_path)) == []
     adopted.close(delete=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_outbox_without_a_lock_file_gets_one(tmp_path: Path) -> None:
+    lock = try_lock(tmp_path / "ev-1-0.db")
+    assert lock is not None and lock.lock_path.exists() and lock.held()
+    assert try_lock(tmp_path / "ev-1-0.db") is None, "it is locked"
+    lock.close(delete=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_locks_an_outbox_knows_what_it_should_hold(tmp_path: Path) -> None:
+    lock = new_outbox(tmp_path / "ev.db")
+    lock.tally.begin(Held(3, 1, 3))
+    lock.close()
+    again = try_lock(lock.path)
+    assert again is not None and again.record is not None
+    assert again.record.process == os.getpid()
+    again.close(delete=True)
+
+
+def test_a_link_in_place_of_a_lock_file_is_not_followed(tmp_path: Path) -> None:
+    lock_path(tmp_path / "ev-1-0.db").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match=r"ev-1-0\.db\.lock"):
+        try_lock(tmp_path / "ev-1-0.db")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_outboxes_are_found_by_whatever_file_is_left_of_them(tmp_path: Path) -> None:
+    for name in ("ev-7-1.db-wal", "ev-12-0.db", "ev-12-0.db-wal", "ev-3-0.db.lock", "ev-3-0.dbx", "ev-3.db"):
+        (tmp_path / name).write_text("")
+    found = names_beside(tmp_path / "ev.db")
+    assert dict(found) == {
+        tmp_path / "ev-7-1.db": 7,
+        tmp_path / "ev-12-0.db": 12,
+        tmp_path / "ev-3-0.db": 3,
+    }
+    assert found[0][1] == 7, "that of which only the WAL is left, with no time of its making"
 
 
 def test_a_name_that_a_dead_process_of_the_same_id_left_is_not_taken(tmp_path: Path) -> None:

@@ -37,6 +37,18 @@ def test_a_step_holds_no_more_events_than_its_limit() -> None:
     assert cut([1, 1, 1, 1, 1], None, 2, 20) == [([1, 1], 1), ([1, 1], 1), ([1], 1)]
 
 
+def test_what_must_be_read_first_is_what_lies_further_back_than_the_span() -> None:
+    ahead = Ahead[str](100)
+    for watermark, ends in ((10, {"a": 1}), (20, {"a": 2, "b": 1}), (50, {"c": 1})):
+        ahead.add(watermark, ends)
+    assert ahead.to_read(110) == {}
+    assert ahead.to_read(111) == {"a": 1}
+    assert ahead.to_read(111) == {}, "it counts as read"
+    assert ahead.to_read(150) == {"a": 2, "b": 1}
+    assert ahead.to_read(1000) == {"c": 1}
+    assert ahead.to_read(9999) == {}
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_stream_is_never_further_behind_in_event_time_than_span_and_step(seed: int) -> None:
     rng = random.Random(seed)
