@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -32,19 +33,24 @@ class KafkaCluster:
     children: dict[int, ChildProcess]
 
 
-#: Files that run whole pipelines, for a minute or more: begun first, so that none of them is left at the end.
+#: Files that run whole pipelines, for half a minute or more: begun first, so that none is left at the end.
 LONG = (
     "tests/faults/",
-    "tests/deploy/commands/test_republish",
+    "tests/deploy/stack/test_backup",
     "tests/deploy/commands/test_dead_letters",
     "tests/deploy/commands/test_replay",
+    "tests/deploy/commands/test_republish",
+    "tests/streams/worker/test_worker",
+    "tests/test_first_contact",
+    "tests/test_pipeline",
 )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the start of Kafka cheap where several processes run the tests, for they start dozens of nodes."""
+    """Make starts cheap where several processes run the tests: dozens of nodes, hundreds of commands."""
     if getattr(config.option, "numprocesses", None):
         use_class_archive()
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each command would compile the package anew
         config.option.loadscopereorder = False  # files are taken in the order of the tests
 
 
