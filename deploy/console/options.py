@@ -41,7 +41,7 @@ LOCAL: dict[str, type[Any]] = {
 def filled(text: str) -> str:
     """Take a text that is one: an empty one is a variable of the shell that is not set, and no wish."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("is empty; leave the flag out for its default")
+        raise argparse.ArgumentTypeError("is empty; omit the flag to use its default")
     return text
 
 
@@ -49,7 +49,7 @@ def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     number = int(text) if text.isdecimal() and len(text) < 19 else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return number
 
 
@@ -57,7 +57,7 @@ def port(text: str) -> int:
     """Parse a TCP port."""
     number = int(text) if text.isascii() and text.isdecimal() else 0
     if not 0 < number < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port, a number from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, a number from 1 to 65535")
     return number
 
 
@@ -66,8 +66,8 @@ def broker_count(text: str) -> int:
     if text in ("1", "3"):
         return int(text)
     raise argparse.ArgumentTypeError(
-        f"{text!r} is not 1 or 3, the number of brokers to start here. "
-        "To use a running Kafka instead give --brokers HOST:PORT"
+        f"{text!r} is not 1 or 3, the number of brokers to start here. To use a running Kafka instead, give "
+        "--brokers HOST:PORT"
     )
 
 
@@ -83,7 +83,7 @@ def add_common(sub: argparse.ArgumentParser) -> None:
         "--data", type=filled, default=DATA, help="folder of the local stack (default ./.evometrics)"
     )
     sub.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings by section")
-    sub.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    sub.add_argument("--traceback", action="store_true", help="show the traceback of an error")
 
 
 def add_kafka(sub: argparse.ArgumentParser) -> None:
@@ -136,7 +136,7 @@ def add_local(sub: argparse.ArgumentParser) -> None:
 
 def add_http(sub: argparse.ArgumentParser) -> None:
     """Add where health and metrics are served."""
-    sub.add_argument("--http-port", type=port, help="serve /metrics and /health here (default: not at all)")
+    sub.add_argument("--http-port", type=port, help="port that serves /metrics and /health (default: none)")
     sub.add_argument("--http-host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
 
 

@@ -154,7 +154,7 @@ class EvolutionMetricsCollector:
                 self.settings.db_path,
             )
         elif was_running:
-            logger.info("collector stopped, everything is sent")
+            logger.info("collector stopped, all events are sent")
 
     async def drain(self, timeout: float | None = None) -> bool:
         """Wait until the broker has everything, adopted outboxes too; False after `timeout` seconds."""

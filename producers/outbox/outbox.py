@@ -160,7 +160,7 @@ class Outbox:
                 self.file.close()
             except (sqlite3.Error, OSError) as error:
                 left = 1
-                logger.error("%s; what can be read of it is sent at the next start", error)
+                logger.error("%s; its readable events are sent at the next start", error)
             self.lock.close(delete=left == 0)
         self.thread = self.file = self.files = None
 
@@ -300,8 +300,9 @@ class Outbox:
             stored = self.space.fit(self.file, batch)
         if not all(stored):
             self.complain(
-                f"outbox {self.path} is full ({self.space.max_bytes / 1e6:.0f} MB): shedding, progress "
-                f"first; shed so far {dict(self.space.shed)}. Bring the broker back or raise outbox_max_mb"
+                f"outbox {self.path} is full ({self.space.max_bytes / 1e6:.0f} MB): shedding events, "
+                f"progress first; shed so far {dict(self.space.shed)}. Restore the broker or raise "
+                "outbox_max_mb"
             )
         return stored
 
@@ -346,7 +347,9 @@ class Outbox:
             self.file.delete(sent)
         except (sqlite3.Error, OSError) as error:
             self.delete_at = self.sweep_at
-            self.complain(f"outbox {self.path}: {error}; what was sent can't be deleted. Free the disk")
+            self.complain(
+                f"outbox {self.path}: {error}; events that were sent can't be deleted. Free the disk"
+            )
             return False
         return True
 

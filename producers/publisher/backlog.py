@@ -130,12 +130,12 @@ class Backlog:
                 source = AdoptedSource(lock, self.damaged)
             except (OSError, sqlite3.Error) as error:
                 lock.close()
-                tell_once(lock.path, f"{error}; it stays as it is and is tried again later", logging.ERROR)
+                tell_once(lock.path, f"{error}; it is left untouched and retried later", logging.ERROR)
                 continue
             if source.depth == 0:
                 source.close()
                 continue
-            logger.info("adopted %s: %d events of a process that has ended", lock.path, source.depth)
+            logger.info("adopted %s: %d events of an ended process", lock.path, source.depth)
             self.to_come.append(source)
             events += source.depth
         return events
@@ -171,7 +171,7 @@ class Backlog:
         try:
             rows = source.read(limit)
         except (OSError, sqlite3.Error) as error:
-            tell_once(source.lock.path, f"{error}; it is tried again later", logging.ERROR)
+            tell_once(source.lock.path, f"{error}; it is retried later", logging.ERROR)
             self.adopted.remove(source)
             source.close()
             return []
@@ -184,7 +184,7 @@ class Backlog:
         if source in self.adopted:
             self.adopted.remove(source)
             source.close()
-            logger.info("sent all of %s", source.lock.path)
+            logger.info("sent all events of %s", source.lock.path)
 
     def hold(self, queued: Sequence[Queued]) -> None:
         """Leave rows that were read on disk: they are not sent in this session."""

@@ -270,8 +270,8 @@ class Publisher:
         if len(items) > 1:
             self.batch_bytes = max(1, self.batch_bytes // 2)
             return BatchRefused(
-                f"{where}: the broker refused {len(items)} messages at once ({error}); "
-                f"sending them again in batches of at most {self.batch_bytes} bytes"
+                f"{where}: the broker refused a batch of {len(items)} messages ({error}); resending them in "
+                f"batches of at most {self.batch_bytes} bytes"
             )
         _, row = items[0]
         self.refuse(row, str(error))

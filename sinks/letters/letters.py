@@ -225,9 +225,7 @@ class Letters:
         known = {letter.event_id for message in found for letter in message.letters}
         missing = [event_id for event_id in selection.event_ids if event_id not in known]
         if missing:
-            raise NoSuchLetter(
-                f"no dead letter {missing[0]}; `evometrics dead-letters list` shows the ids of all there are"
-            )
+            raise NoSuchLetter(f"no dead letter {missing[0]}; `evometrics dead-letters list` shows all ids")
         return found
 
     async def count(self, selection: Selection) -> LetterTotals:

@@ -104,16 +104,16 @@ def refusal(message: DeadMessage, content: Bytes, wire: WireFormat, by_id: bool)
         if message.whole_size is None:
             kept = f"only the beginning of its key of {message.whole_key} bytes is"
         return (
-            f"{kept} kept here, it can't be sent again; "
-            f"the whole message is in Kafka at {message.source}, for as long as the topic is kept"
+            f"{kept} kept here, so it can't be sent again; the whole message is in Kafka at "
+            f"{message.source}, for as long as the topic retains it"
         )
     if by_id:
         return None
     if message.retries:
         when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(message.retries[-1].at / 1_000_000))
-        return f"was sent again at {when} already; to send it once more name its id"
+        return f"was already sent again at {when}; to send it once more, give its id"
     reason = unreadable(message, content, wire)
-    return f"is still bad: {reason}; to send it all the same name its id" if reason else None
+    return f"is still bad: {reason}; to send it anyway, give its id" if reason else None
 
 
 def unreadable(message: DeadMessage, content: Bytes, wire: WireFormat) -> str | None:
@@ -165,8 +165,9 @@ class Retrier:
             await self.send_page(messages)
         except KafkaError as error:
             raise RetryFailed(
-                f"Kafka at {self.kafka.brokers} did not take all messages: {error!r}; {self.sent} are sent "
-                "and recorded. Run it again once the cause is gone: what is sent twice counts once"
+                f"Kafka at {self.kafka.brokers} did not accept all messages: {error!r}; {self.sent} are sent "
+                "and recorded. Run the command again once the cause is fixed: a message sent twice counts "
+                "once"
             ) from error
         self.sent += len(messages)
 

@@ -128,7 +128,7 @@ class SinkCycle:
         if self.flushing is not None and self.flushing.done():
             done, self.flushing = self.flushing, None
             if done.cancelled():
-                raise FlushCancelled("a flush was cancelled from inside a library")
+                raise FlushCancelled("a flush was cancelled by a library")
             done.result()
         full = self.batch.size >= self.sink.batch_bytes
         room = 0 if full else max(0, self.sink.batch_rows - self.batch.count)
@@ -196,7 +196,9 @@ class SinkCycle:
             await self.recovery.prepare(batch)
             await self.store(batch)
         except Fenced as error:
-            log.warning("a batch of %d messages is dropped, another worker has it: %s", batch.count, error)
+            log.warning(
+                "a batch of %d messages is dropped, because another worker owns it: %s", batch.count, error
+            )
             self.start_over(batch)
 
     async def mind_topics(self, batch: Batch) -> None:
@@ -211,7 +213,7 @@ class SinkCycle:
         self.recovery.forget_topics(changed)
         self.committed = {p: offset for p, offset in self.committed.items() if p.topic not in changed}
         log.error(
-            "%d messages that were fetched of %s before these topics were deleted are not stored",
+            "%d messages fetched from %s before these topics were deleted are not stored",
             dropped,
             ", ".join(sorted(changed)),
         )
@@ -304,7 +306,7 @@ class SinkCycle:
         if self.flushing is not None:
             await asyncio.wait({self.flushing}, timeout=FINISH_SECONDS)
             if not self.flushing.done():
-                log.warning("the flush under way is dropped; its messages stay uncommitted")
+                log.warning("the flush in progress is dropped; its messages stay uncommitted")
             await self.drop_flush()
 
     async def drop_flush(self) -> None:

@@ -77,7 +77,7 @@ SNAPSHOT = (
 #: This module's bits for the members of `Lack`.
 LACKS = (L_PRE_KPIS, L_TYPE, L_STRATEGY, L_RISK, L_TARGET, L_REASON, L_GENERATION, L_METADATA, L_TIME)
 if tuple(map(int, Lack)) != LACKS:
-    raise ValueError("Lack has other bits than the compiled readers")
+    raise ValueError("Lack's bits differ from those of the compiled readers")
 
 
 #: Number of lists of unmeasured figures whose meaning is cached.
@@ -394,7 +394,7 @@ cdef class SnapshotWriter:
 
     def __init__(self, fields, kpis, bytes prefix not None, named):
         if list(fields) != SNAPSHOT:
-            raise ValueError("a snapshot has other fields than are compiled in")
+            raise ValueError("a snapshot's fields differ from the compiled ones")
         for i in range(KPIS):
             self.kpis[i] = list(kpis).index(SNAPSHOT[FIRST_KPI + i])
         self.prefix = prefix
@@ -493,7 +493,7 @@ cdef class CompletionReader:
         SnapshotWriter snapshots not None,
     ):
         if [name for name, _, _ in fields] != COMPLETION or list(row) != ROW or len(kpis) != WANTED:
-            raise ValueError("the records have other fields, or the formula other KPIs, than are compiled in")
+            raise ValueError("the records' fields or the formula's KPIs differ from the compiled ones")
         for i, (_, kind, nullable) in enumerate(fields):
             self.kinds[i] = KINDS[kind]
             self.nullable[i] = nullable
@@ -677,7 +677,7 @@ cdef class StartReader:
 
     def __init__(self, fields):
         if [name for name, _, _ in fields] != START:
-            raise ValueError("a start has other fields than are compiled in")
+            raise ValueError("a start's fields differ from the compiled ones")
         for i, (_, kind, nullable) in enumerate(fields):
             self.kinds[i] = KINDS[kind]
             self.nullable[i] = nullable

@@ -35,7 +35,7 @@ cdef class Shape:
     def __init__(self, tuple windows not None):
         cdef Py_ssize_t i
         if not 0 < len(windows) <= MOST_WINDOWS:
-            raise ValueError(f"{len(windows)} windows; 1 to {MOST_WINDOWS} are provided for")
+            raise ValueError(f"{len(windows)} windows; 1 to {MOST_WINDOWS} are supported")
         self.windows = windows
         self.size = len(windows)
         for i in range(self.size):
@@ -199,7 +199,7 @@ cdef class WindowCounts:
                 else min(<int64_t>PyDict_Size(<dict>self.counts[i]), self.shape.in_last[i])
             )
         if room > MOST_NUMBERS:
-            raise OverflowError(f"{room} numbers in one part of counts; {MOST_NUMBERS} are provided for")
+            raise OverflowError(f"{room} numbers in one part of counts; {MOST_NUMBERS} are supported")
         cdef int64_t* numbers = <int64_t*>PyMem_Malloc(room * sizeof(int64_t))
         if numbers == NULL:
             raise MemoryError
