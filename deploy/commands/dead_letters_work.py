@@ -20,7 +20,8 @@ from evometrics.schemas.events import now_micros
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.registry import RegistryClient
-from evometrics.sinks.letters.letters import Bytes, DeadMessage, Letters, Selection, source_topic
+from evometrics.sinks.letters.dead_message import Bytes, DeadMessage
+from evometrics.sinks.letters.letters import Letters, Selection, source_topic
 from evometrics.sinks.letters.retry import Retrier, RetryPlan, plan_retry, recorded, unreadable
 from evometrics.sinks.letters.show import dump, reading
 

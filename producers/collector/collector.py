@@ -1,4 +1,8 @@
-"""The collector: the specification's `EvolutionMetricsCollector`, recording into a durable outbox."""
+"""The collector: the specification's `EvolutionMetricsCollector`, recording into a durable outbox.
+
+Long because it is the public face: most of its lines are the signatures and contracts of what applications
+call.
+"""
 
 from __future__ import annotations
 

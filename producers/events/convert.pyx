@@ -4,6 +4,9 @@
 An orchestrator's event is any object; an attribute that is missing, None, or raises takes its default. A
 value that can't be kept is left out and noted (`left_out`), and the event is built without it. Signatures and
 docstrings are in `convert.pyi`.
+
+Long because every kind of event is converted field by field, with helpers that the compiler inlines into all
+of them.
 """
 
 include "values.pxi"

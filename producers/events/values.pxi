@@ -2,6 +2,8 @@
 #
 # `convert.pyx` includes it; `convert.pyi` has the signatures. Nothing here raises because of a value: the
 # usual types are handled in C, all others by Python's own conversions.
+#
+# Long because each type of value has a conversion of its own, and all are inlined into one compiled module.
 
 import enum
 import json

@@ -1,4 +1,8 @@
-"""One outbox on disk: a SQLite file. Its lock (`names`) decides who may use it."""
+"""One outbox on disk: a SQLite file. Its lock (`names`) decides who may use it.
+
+Long because every statement that reads or changes an outbox is here, where their transactions can be
+compared.
+"""
 
 from __future__ import annotations
 

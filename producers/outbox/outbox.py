@@ -2,6 +2,9 @@
 
 One thread owns the writing connection. Events appended during a commit go into the next one (group commit),
 so that all who wait share one fsync. Appending is safe from any thread and any event loop.
+
+Long because commit, deletion and recovery from damage or a full disk are steps of one thread on one state,
+and their order is what makes an event durable.
 """
 
 from __future__ import annotations

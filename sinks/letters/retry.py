@@ -8,6 +8,7 @@ message that is sent once more, which changes nothing that analysts see.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -26,7 +27,8 @@ from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_NAME, SYSTEM_EVENTS
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 from evometrics.schemas.wire.reading import read_event
-from evometrics.sinks.letters.letters import RETRIED, Bytes, DeadMessage, Letters, Selection, retried_data
+from evometrics.sinks.letters.dead_message import Bytes, DeadMessage
+from evometrics.sinks.letters.letters import RETRIED, Letters, Selection
 
 CONNECT_SECONDS = 15.0
 REQUEST_BYTES = 16_000_000
@@ -201,6 +203,20 @@ class Retrier:
             return None
         known = await self.producer.partitions_for(message.source.topic)
         return message.source.partition if message.source.partition in known else None
+
+
+def retried_data(message: DeadMessage, partition: int, offset: int) -> str:
+    """Return the data of the system event that records a retry."""
+    return json.dumps(
+        {
+            "source_topic": message.source.topic,
+            "source_partition": message.source.partition,
+            "source_offset": message.source.offset,
+            "letters": [letter.event_id for letter in message.letters],
+            "partition": partition,
+            "offset": offset,
+        }
+    )
 
 
 async def recorded(letters: Letters, messages: Sequence[DeadMessage], before: int) -> bool:

@@ -15,6 +15,8 @@ token meanwhile.
 
 A batch with more dead letters than the limit allows (`schemas.letters.limit`) stops before they are sent: the
 worker keeps its partitions, reads nothing more and says why, until it is stopped.
+
+Long because a flush is here from its first step to its last: their order is what makes each event count once.
 """
 
 from __future__ import annotations

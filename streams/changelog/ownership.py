@@ -4,6 +4,9 @@ Faust reports which partitions a worker has and delivers batches; around rebalan
 skips others. So each batch is compared with the end of its partition's previous one, or with the committed
 offset: records already read are dropped, skipped ones are read here, and those that Kafka has deleted are
 counted (`losses`).
+
+Long because taking over, reading on and reading late decide on the same offsets: apart, nothing would show
+that each record counts once.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ counts by are taken out, the figures are computed, and the row is assembled, mos
 bytes. Anything that is not encoded as writers write it, and anything that `screening.surely_valid` would not
 pass, raises `Unusual`: the caller then uses the slow functions, which agree with everything that is read here
 (`metrics`). Arguments and results are described in `rows.pyi`.
+
+Long because readers and rows share C structs and inlined helpers: in separate modules each would be a call.
 """
 
 
