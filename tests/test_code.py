@@ -142,6 +142,21 @@ def test_no_class_name_is_used_twice() -> None:
             assert first == file, f"{name} is in {first.relative_to(ROOT)} and {file.relative_to(ROOT)}"
 
 
+def test_a_long_file_says_why_at_its_head() -> None:
+    """Above 300 lines a file is split, or its head gives the reason why it is not: `Long because ...`."""
+    for file in (path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.p*"))):
+        if file.suffix not in (".py", ".pyx", ".pxi"):
+            continue
+        lines = file.read_text().splitlines()
+        reason = re.search(r"^(# )?Long because \w", "\n".join(lines[:HEAD_LINES]), re.M)
+        assert len(lines) <= LONG_LINES or reason, f"{file.relative_to(ROOT)} has {len(lines)} lines"
+
+
+#: Lines above which a file needs a reason, and within how many of its first ones that stands.
+LONG_LINES = 300
+HEAD_LINES = 30
+
+
 def test_every_package_is_installed() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     there = {file.parent.relative_to(ROOT) for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")}

@@ -310,7 +310,7 @@ def test_a_closed_terminal_does_not_end_the_stack(stack: Running, sent: dict[str
     found = evometrics("config", "--data", str(stack.data), "--json")
     settings = {each["setting"]: each for each in json.loads(found.stdout)}
     assert settings["kafka.brokers"]["value"] == stack.brokers
-    assert settings["kafka.brokers"]["from"] == "the stack that runs here"
+    assert settings["kafka.brokers"]["from"] == "the stack running here"
     counted = evometrics("sql", "--data", str(stack.data), "SELECT count() FROM evolution_started")
     assert counted.returncode == 0, counted.stderr
     assert stack.pids() == {name: mark["pid"] for name, mark in noted["parts"].items()}

@@ -59,7 +59,7 @@ def rows(args: argparse.Namespace) -> list[dict[str, Any]]:
         for field in dataclasses.fields(cls):
             value, source = given[field.name].value, given[field.name].source
             if source == DEFAULT and (section, field.name) in found_here:
-                value, source = found_here[section, field.name], "the stack that runs here"
+                value, source = found_here[section, field.name], "the stack running here"
             if not field.repr and value:
                 value = HIDDEN
             found.append(

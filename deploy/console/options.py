@@ -43,7 +43,7 @@ LOCAL: dict[str, type[Any]] = {
 def filled(text: str) -> str:
     """Take a text that is one: an empty one is a variable of the shell that is not set, and no wish."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("is empty; leave the flag out for its default")
+        raise argparse.ArgumentTypeError("is empty; omit the flag to use its default")
     return text
 
 
@@ -51,7 +51,7 @@ def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     number = int(text) if text.isdecimal() and len(text) < 19 else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return number
 
 
@@ -59,7 +59,7 @@ def port(text: str) -> int:
     """Parse a TCP port."""
     number = int(text) if text.isascii() and text.isdecimal() else 0
     if not 0 < number < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port, a number from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, a number from 1 to 65535")
     return number
 
 
@@ -68,8 +68,8 @@ def broker_count(text: str) -> int:
     if text in ("1", "3"):
         return int(text)
     raise argparse.ArgumentTypeError(
-        f"{text!r} is not 1 or 3, the number of brokers to start here. "
-        "To use a running Kafka instead give --brokers HOST:PORT"
+        f"{text!r} is not 1 or 3, the number of brokers to start here. To use a running Kafka instead, give "
+        "--brokers HOST:PORT"
     )
 
 
@@ -84,7 +84,7 @@ def moment(text: str) -> int:
     try:
         return iso_time(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO time, such as 2026-11-23T06:00") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ISO time, such as 2026-11-23T06:00") from None
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ def tables_among(topics: Sequence[Topic], kind: str, others: str) -> Callable[[s
         unknown = [name for name in wanted if name not in known]
         if unknown:
             raise argparse.ArgumentTypeError(
-                f"{', '.join(unknown)}: no {kind} table; those are {', '.join(known)} ({others})"
+                f"{', '.join(unknown)}: no {kind} table; the {kind} tables are {', '.join(known)} ({others})"
             )
         return tuple(topic for table, topic in known.items() if table in wanted)
 
@@ -120,7 +120,7 @@ def add_common(sub: argparse.ArgumentParser) -> None:
         "--data", type=filled, default=DATA, help="folder of the local stack (default ./.evometrics)"
     )
     sub.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings by section")
-    sub.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    sub.add_argument("--traceback", action="store_true", help="show the traceback of an error")
 
 
 def add_kafka(sub: argparse.ArgumentParser) -> None:
@@ -173,7 +173,7 @@ def add_local(sub: argparse.ArgumentParser) -> None:
 
 def add_http(sub: argparse.ArgumentParser) -> None:
     """Add where health and metrics are served."""
-    sub.add_argument("--http-port", type=port, help="serve /metrics and /health here (default: not at all)")
+    sub.add_argument("--http-port", type=port, help="port that serves /metrics and /health (default: none)")
     sub.add_argument("--http-host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
 
 

@@ -119,7 +119,7 @@ class Sending:
             try:
                 exporter.observe(event)
             except Exception:
-                logger.exception("%s: could not take in a %s", exporter.address, event.record)
+                logger.exception("%s: failed to process a %s", exporter.address, event.record)
 
     def start(self, metrics: NodeMetrics | None = None) -> None:
         """Start the thread, and serve metrics if there are any; blocking, but not for the broker."""
@@ -149,7 +149,7 @@ class Sending:
     def new_publisher(self, backlog: Backlog) -> Publisher | LocalPublisher:
         """Return the publisher of the backlog: to the broker, or to this node's history."""
         if self.kafka is None:
-            assert self.history is not None, "settings name a history where they name no broker"
+            assert self.history is not None, "settings without a broker name a history"
             return LocalPublisher(backlog, self.history, self.refuse, self.published)
         registry = RegistryClient(self.kafka.registry_url) if self.kafka.registry_url else None
         return Publisher(backlog, self.kafka, self.refuse, Framing(registry), self.published)
@@ -194,12 +194,12 @@ class Sending:
                     self.publisher.wake()
                 await asyncio.to_thread(self.refused.forget, self.settings.retention_days)
             except (OSError, sqlite3.Error) as error:
-                logger.error("looking after %s: %s; tried again later", self.db_path, error)
+                logger.error("maintenance of %s failed: %s; it is retried later", self.db_path, error)
 
     def refuse(self, row: Row, reason: str) -> None:
         """Keep a message that the broker permanently refuses, and report it."""
         logger.error(
-            "%s: the broker refused an event of %s for good (%d bytes): %s. It is kept in %s",
+            "%s: the broker permanently refused an event of %s (%d bytes): %s. It is kept in %s",
             row.topic,
             row.key,
             len(row.value),
@@ -246,7 +246,7 @@ class Sending:
     def ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("background work of the collector ended", exc_info=error)
+            logger.error("a background task of the collector failed", exc_info=error)
 
 
 def from_thread(loop: asyncio.AbstractEventLoop, tell: Callable[[Damage], None], damage: Damage) -> None:

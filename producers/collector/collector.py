@@ -1,4 +1,8 @@
-"""The collector: the specification's `EvolutionMetricsCollector`, recording into a durable outbox."""
+"""The collector: the specification's `EvolutionMetricsCollector`, recording into a durable outbox.
+
+Long because it is the public face: most of its lines are the signatures and contracts of what applications
+call.
+"""
 
 from __future__ import annotations
 
@@ -154,7 +158,7 @@ class EvolutionMetricsCollector:
                 self.settings.db_path,
             )
         elif was_running:
-            logger.info("collector stopped, everything is sent")
+            logger.info("collector stopped, all events are sent")
 
     async def drain(self, timeout: float | None = None) -> bool:
         """Wait until the broker has everything, adopted outboxes too; False after `timeout` seconds."""

@@ -14,7 +14,7 @@ from evometrics.producers.events.left_out import LeftOut, said
 
 logger = logging.getLogger(__name__)
 
-LEFT_OPEN = "error: the evolution's block was left without complete()"
+LEFT_OPEN = "error: the evolution's block ended without complete()"
 
 
 class Recorder(Protocol):
@@ -91,7 +91,7 @@ class EvolutionRun:
         Keywords that are not fields of a completion go into its metadata.
         """
         if self.completed:
-            logger.error("evolution %s: complete() was called before; ignored", self.evolution_id)
+            logger.error("evolution %s: complete() was already called; ignored", self.evolution_id)
             return
         self.completed = True
         if success is None and status is None:

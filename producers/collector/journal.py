@@ -78,7 +78,7 @@ class Journal:
             try:
                 await asyncio.to_thread(self.open)
             except OSError as error:
-                logger.error("an event is not recorded: %s", error)
+                logger.error("an event could not be recorded: %s", error)
                 break
             if (put := self.outbox.append(topic, key, value)) is not None:
                 return await put

@@ -60,12 +60,12 @@ class Exporter(ABC):
             await asyncio.to_thread(self.send)
         except Exception as error:
             if not self.problem:
-                logger.warning("%s: export failed, will be repeated: %s", self.address, error)
+                logger.warning("%s: export failed and is retried: %s", self.address, error)
             self.problem = str(error) or type(error).__name__
             self.asked_pause = error.seconds if isinstance(error, TryLater) else 0.0
             return False
         if self.problem:
-            logger.info("%s: exports again", self.address)
+            logger.info("%s: export works again", self.address)
         self.problem = ""
         return True
 

@@ -87,4 +87,6 @@ class CopiedBacklog(Backlog):
                 self.again_at = time.monotonic() + PAUSE
         self.not_copied += len(rows)
         if problem:
-            logger.error("%s. The broker has the events; %d are not in the history", problem, self.not_copied)
+            logger.error(
+                "%s. The broker has the events; %d are missing from the history", problem, self.not_copied
+            )

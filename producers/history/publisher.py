@@ -90,7 +90,7 @@ class LocalPublisher:
         self.backlog.delete(rows)
         self.attempt = 0
         if self.problem:
-            logger.info("%s: is written again", self.history.address)
+            logger.info("%s: writable again", self.history.address)
         self.connected, self.problem = True, ""
         self.reminders.over("history")
 

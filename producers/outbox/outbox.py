@@ -2,6 +2,9 @@
 
 One thread owns the writing connection. Events appended during a commit go into the next one (group commit),
 so that all who wait share one fsync. Appending is safe from any thread and any event loop.
+
+Long because commit, deletion and recovery from damage or a full disk are steps of one thread on one state,
+and their order is what makes an event durable.
 """
 
 from __future__ import annotations
@@ -163,7 +166,7 @@ class Outbox:
                 self.file.close()
             except (sqlite3.Error, OSError) as error:
                 left = 1
-                logger.error("%s; what can be read of it is sent at the next start", error)
+                logger.error("%s; its readable events are sent at the next start", error)
             self.lock.close(delete=left == 0)
         self.thread = self.file = self.files = None
 
@@ -305,8 +308,9 @@ class Outbox:
         stored = self.space.fit(batch)
         if not all(stored):
             self.complain(
-                f"outbox {self.path} is full ({self.space.max_bytes / 1e6:.0f} MB): shedding, progress "
-                f"first; shed so far {dict(self.space.shed)}. Bring the broker back or raise outbox_max_mb"
+                f"outbox {self.path} is full ({self.space.max_bytes / 1e6:.0f} MB): shedding events, "
+                f"progress first; shed so far {dict(self.space.shed)}. Restore the broker or raise "
+                "outbox_max_mb"
             )
         return stored
 
@@ -369,7 +373,9 @@ class Outbox:
             self.file.delete(sent)
         except (sqlite3.Error, OSError) as error:
             self.delete_at = self.sweep_at
-            self.complain(f"outbox {self.path}: {error}; what was sent can't be deleted. Free the disk")
+            self.complain(
+                f"outbox {self.path}: {error}; events that were sent can't be deleted. Free the disk"
+            )
             return False
         return True
 

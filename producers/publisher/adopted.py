@@ -44,7 +44,7 @@ class AdoptedSource:
         found, last = self.file.rows(), self.file.last()
         # After a restart of the machine the record may be older than the file, which has lost nothing.
         if record is not None and record.this_boot and found < record.expected(last):
-            raise OutboxDamaged(f"{record.expected(last)} events were recorded in it, {found} are there")
+            raise OutboxDamaged(f"{record.expected(last)} events were recorded in it, {found} were found")
         self.lock.tally.begin(Held(found, self.file.first(), last))
         return self.file.depth()
 
@@ -81,7 +81,7 @@ class AdoptedSource:
         rows = self.read_once(limit)
         if not rows and self.depth and not self.in_hands:
             # All rows that can be found are sent, yet some should be left.
-            self.depth = self.make_whole(f"{self.depth} events are in it that can't be found")
+            self.depth = self.make_whole(f"{self.depth} of its events can't be found")
             rows = self.read_once(limit)
         for row in rows:
             row.source = self.number

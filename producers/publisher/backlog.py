@@ -140,12 +140,12 @@ class Backlog:
                 source = AdoptedSource(lock, next(self.numbers), self.damaged)
             except (OSError, sqlite3.Error) as error:
                 lock.close()
-                tell_once(lock.path, f"{error}; it stays as it is and is tried again later", logging.ERROR)
+                tell_once(lock.path, f"{error}; it is left untouched and retried later", logging.ERROR)
                 continue
             if source.depth == 0:
                 source.close()
                 continue
-            logger.info("adopted %s: %d events of a process that has ended", lock.path, source.depth)
+            logger.info("adopted %s: %d events of an ended process", lock.path, source.depth)
             self.to_come.append(source)
             self.by_number[source.number] = source
             events += source.depth
@@ -182,7 +182,7 @@ class Backlog:
         try:
             rows = source.read(limit)
         except (OSError, sqlite3.Error) as error:
-            tell_once(source.lock.path, f"{error}; it is tried again later", logging.ERROR)
+            tell_once(source.lock.path, f"{error}; it is retried later", logging.ERROR)
             self.forget(source)
             return []
         if source.depth == 0:
@@ -193,7 +193,7 @@ class Backlog:
         """Close an empty adopted outbox, which deletes its file."""
         if source in self.adopted:
             self.forget(source)
-            logger.info("sent all of %s", source.lock.path)
+            logger.info("sent all events of %s", source.lock.path)
 
     def forget(self, source: AdoptedSource) -> None:
         """Close an adopted outbox; what is left in it is adopted again later."""

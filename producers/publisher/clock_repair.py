@@ -83,7 +83,7 @@ class ClockRepair:
         The clock must agree with the broker's. Raises `sqlite3.Error` or OSError where the outbox is damaged.
         """
         limit, now = self.clock.latest(), self.clock.now()
-        assert limit is not None and now is not None, "only where the broker's time is known"
+        assert limit is not None and now is not None, "the broker's time is known by now"
         last = 0
         for rows in self.ahead(source, limit):
             last = max(last, *map(latest_time, rows))

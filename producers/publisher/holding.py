@@ -122,7 +122,7 @@ class Holding:
             self.read_again = True
         if words := self.words():
             about = "clock" if self.clock.wrong else "topics"
-            rest = "What that holds back waits in the outbox (%d events there); all else is sent"
+            rest = "Events it affects wait in the outbox (%d events there); all others are sent"
             self.telling.say(about, f"%s. {rest}", words, waiting)
         if not self.clock.wrong and self.ahead.keys() - self.repair.damaged:
             self.mend()
@@ -136,11 +136,11 @@ class Holding:
                 mended = self.repair.mend(source)
             except (OSError, sqlite3.Error) as error:
                 self.repair.damaged.add(number)
-                logger.error("%s: %s; what a wrong clock has timed in it stays there", path, error)
+                logger.error("%s: %s; its events that a wrong clock timed stay there", path, error)
                 continue
             logger.warning(
-                "%s: %d events were recorded while this node's clock was more than a day ahead; their times "
-                "were put right, and they are sent now",
+                "%s: %d events were recorded while this node's clock was more than a day ahead; their "
+                "times were corrected, and they are sent now",
                 path,
                 mended,
             )

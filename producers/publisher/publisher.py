@@ -275,8 +275,8 @@ class Publisher:
         if len(rows) > 1:
             self.batch_bytes = max(1, self.batch_bytes // 2)
             return BatchRefused(
-                f"{where}: the broker refused {len(rows)} messages at once ({error}); "
-                f"sending them again in batches of at most {self.batch_bytes} bytes"
+                f"{where}: the broker refused a batch of {len(rows)} messages ({error}); resending them in "
+                f"batches of at most {self.batch_bytes} bytes"
             )
         (row,) = rows
         self.refuse(row, str(error))

@@ -52,7 +52,7 @@ cdef class RecordCodec:
 
     def __init__(self, cls, fields, absent):
         if len(fields) > MOST_FIELDS:
-            raise ValueError(f"a record of {len(fields)} fields; at most {MOST_FIELDS} are provided for")
+            raise ValueError(f"a record of {len(fields)} fields; at most {MOST_FIELDS} are supported")
         self.cls = cls
         self.new = object.__new__
         self.names = tuple(name for name, _, _ in fields)

@@ -15,6 +15,8 @@ token meanwhile.
 
 A batch with more dead letters than the limit allows (`schemas.letters.limit`) stops before they are sent: the
 worker keeps its partitions, reads nothing more and says why, until it is stopped.
+
+Long because a flush is here from its first step to its last: their order is what makes each event count once.
 """
 
 from __future__ import annotations
@@ -130,7 +132,7 @@ class SinkCycle:
         if self.flushing is not None and self.flushing.done():
             done, self.flushing = self.flushing, None
             if done.cancelled():
-                raise FlushCancelled("a flush was cancelled from inside a library")
+                raise FlushCancelled("a flush was cancelled by a library")
             done.result()
         full = self.batch.size >= self.sink.batch_bytes
         room = 0 if full else max(0, self.sink.batch_rows - self.batch.count)
@@ -199,7 +201,9 @@ class SinkCycle:
                 await self.store(earlier)
             await self.store(batch)
         except Fenced as error:
-            log.warning("a batch of %d messages is dropped, another worker has it: %s", batch.count, error)
+            log.warning(
+                "a batch of %d messages is dropped, because another worker owns it: %s", batch.count, error
+            )
             self.start_over(batch)
 
     async def mind_topics(self, batch: Batch) -> None:
@@ -213,7 +217,7 @@ class SinkCycle:
         dropped = batch.without(changed)
         self.progress.forget_topics(changed)
         log.error(
-            "%d messages that were fetched of %s before these topics were deleted are not stored",
+            "%d messages fetched from %s before these topics were deleted are not stored",
             dropped,
             ", ".join(sorted(changed)),
         )
@@ -305,7 +309,7 @@ class SinkCycle:
         if self.flushing is not None:
             await asyncio.wait({self.flushing}, timeout=FINISH_SECONDS)
             if not self.flushing.done():
-                log.warning("the flush under way is dropped; its messages stay uncommitted")
+                log.warning("the flush in progress is dropped; its messages stay uncommitted")
             await self.drop_flush()
 
     async def drop_flush(self) -> None:

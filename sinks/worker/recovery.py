@@ -142,7 +142,7 @@ class Recovery:
         after = await self.missing(partition, plan, batch) if before else 0
         log.info(
             "%s[%d] has an unfinished plan, offsets %d to %d: %d rows, of which %d were stored, "
-            "%d went in under its token",
+            "%d were inserted under its token",
             *partition,
             plan.first,
             plan.last,
@@ -189,7 +189,7 @@ class Recovery:
             except (KafkaError, RegistryUnavailable, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
-                log.warning("Kafka was not asked what a flush needs, next try in %.1f s: %r", pause, error)
+                log.warning("a flush's request to Kafka failed, next attempt in %.1f s: %r", pause, error)
                 await asyncio.sleep(pause)
 
     async def report_gone(self, gap: Gap) -> None:
@@ -200,7 +200,7 @@ class Recovery:
             labels = (gap.partition.topic, str(gap.partition.partition))
             self.instruments.counter(OFFSETS_GONE).labels(*labels).inc(gone)
             log.error(
-                "%s[%d] offsets %d to %d are gone from Kafka (retention); reading goes on at %d",
+                "%s[%d] offsets %d to %d are gone from Kafka (retention); reading continues at %d",
                 *gap.partition,
                 gap.first,
                 gap.first + gone - 1,

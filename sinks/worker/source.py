@@ -144,13 +144,13 @@ class KafkaSource:
         missing = self.ids.keys() - found.keys()
         changed, self.missing = missing - self.missing, missing
         for name in changed:
-            log.error("topic %s is not there any more; it is read once it was made anew", name)
+            log.error("topic %s no longer exists; it is read once it is recreated", name)
         for name, each in found.items():
             before = self.ids.get(name, UNKNOWN)
             if each.is_other_than(before):
                 changed.add(name)
                 log.error(
-                    "topic %s was deleted and made anew (id %s): read from its beginning", name, each[0]
+                    "topic %s was deleted and recreated (id %s): read from its beginning", name, each[0]
                 )
             self.ids[name] = each.topic_id or before
         self.rewind({p: 0 for p in self.progress.assigned or () if p.topic in changed & found.keys()})

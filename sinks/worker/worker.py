@@ -94,7 +94,7 @@ class SinkWorker:
                     wrong = await misdirected(address)
                 self.waiting_for = wrong or f"{name} at {address} does not answer ({error})"
                 way_out = "" if wrong else "; start it (`evometrics up`) or name another address"
-                log.warning("%s%s; next try in %.1f s", self.waiting_for, way_out, pause)
+                log.warning("%s%s; next attempt in %.1f s", self.waiting_for, way_out, pause)
                 await asyncio.sleep(pause)
 
     async def join(self, cycle: SinkCycle) -> None:

@@ -124,9 +124,9 @@ class ScopeWork(Work):
             counts = ScopeCounts.decode(record.value)
             counts.check(self.processor.windows)
             if scope.kind not in SHARED_SCOPES:
-                raise ValueError(f"a scope of the kind {scope.kind:.100}")
+                raise ValueError(f"a scope of kind {scope.kind:.100}")
         except Exception as error:  # any error that decoding arbitrary bytes can raise
-            raise UnreadableMessage(f"no counts of a stream's: {error!r}") from error
+            raise UnreadableMessage(f"not counts of a stream: {error!r}") from error
         return ScopeMessage(self.places.of(record), scope, counts)
 
 

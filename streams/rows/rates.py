@@ -40,7 +40,7 @@ class RateWriter:
 
     def __init__(self, wire: WireFormat) -> None:
         names = [field["name"] for field in newest(SuccessRate.record).parsed["fields"]]
-        assert names == FIELDS, "the record has other fields than the pieces hold"
+        assert names == FIELDS, "the record's fields differ from those of the pieces"
         self.prefix = wire.prefixes[SuccessRate.record]
 
     def rows(

@@ -4,6 +4,8 @@
 Counts are encoded in parts, one for each step of the last window, with all windows' steps that lie within it.
 A busy scope holds hundreds of steps and a batch changes a few: a part's bytes are kept until one of its steps
 changes. Arguments and results are described in `window_counts.pyi`.
+
+Long because counting and encoding share C structs, and a part is written and read side by side.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -35,7 +37,7 @@ cdef class Shape:
     def __init__(self, tuple windows not None):
         cdef Py_ssize_t i
         if not 0 < len(windows) <= MOST_WINDOWS:
-            raise ValueError(f"{len(windows)} windows; 1 to {MOST_WINDOWS} are provided for")
+            raise ValueError(f"{len(windows)} windows; 1 to {MOST_WINDOWS} are supported")
         self.windows = windows
         self.size = len(windows)
         for i in range(self.size):
@@ -199,7 +201,7 @@ cdef class WindowCounts:
                 else min(<int64_t>PyDict_Size(<dict>self.counts[i]), self.shape.in_last[i])
             )
         if room > MOST_NUMBERS:
-            raise OverflowError(f"{room} numbers in one part of counts; {MOST_NUMBERS} are provided for")
+            raise OverflowError(f"{room} numbers in one part of counts; {MOST_NUMBERS} are supported")
         cdef int64_t* numbers = <int64_t*>PyMem_Malloc(room * sizeof(int64_t))
         if numbers == NULL:
             raise MemoryError

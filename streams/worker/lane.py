@@ -158,7 +158,7 @@ class Lane:
                 return
             expected = isinstance(error, EXPECTED)
             log.error(
-                "lane %s: %r; the worker ends, its successor goes on",
+                "lane %s: %r; the worker stops, its successor continues",
                 self.name,
                 error,
                 exc_info=None if expected else error,
@@ -235,7 +235,7 @@ class Lane:
             return first + await self.settle({partition: batch[middle:]})
         record = batch[0]
         place = f"{record.topic}[{record.partition}] offset {record.offset}"
-        log.error("%s can't be computed with, it goes to the dead letters", place, exc_info=error)
+        log.error("%s can't be computed; it becomes a dead letter", place, exc_info=error)
         letters = [letter_of(record, error, self.work.node_id)]
         done = [Done(partition, batch, letters=letters)]
         counted = self.counted(done)

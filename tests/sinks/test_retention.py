@@ -117,7 +117,7 @@ async def test_rows_past_retention_are_gone_from_raw_and_the_sums_are_those_of_a
 ) -> None:
     done = completions(random.Random(4), 300, [0, 1, 80, 100, 400])
     client = await open_client(database)
-    await client.command("SYSTEM STOP MERGES evolution_metrics_rows")  # what is there twice stays so
+    await client.command("SYSTEM STOP MERGES evolution_metrics_rows")  # what appears twice stays so
     await client.close()
     await stored(database, [*done, *map(evolution_metrics, done)])
     assert await rows(database, "SELECT count() FROM evolution_metrics_rows") == [(400,)]

@@ -29,7 +29,7 @@ def rows(
 ) -> dict[str, dict[str, Any]]:
     """Return every row of a record's table by event_id: times in microseconds, ids as text.
 
-    Strict: fail where an event is there twice.
+    Strict: fail where an event appears twice.
     """
     columns = []
     for field in newest(record).source["fields"]:
@@ -46,5 +46,5 @@ def rows(
         for row in result.result_rows
     ]
     by_id = {row["event_id"]: row for row in found}
-    assert not strict or len(by_id) == len(found), f"{record}: an event is there twice"
+    assert not strict or len(by_id) == len(found), f"{record}: an event appears twice"
     return by_id

@@ -18,7 +18,7 @@ NOWHERE = "127.0.0.1:9"
 @pytest.mark.parametrize(
     ("arguments", "environment", "named"),
     [
-        (["demo", "--nodes", "0"], {}, "--nodes: '0' is no whole number"),
+        (["demo", "--nodes", "0"], {}, "--nodes: '0' is not a whole number"),
         (["demo", "--agents", "many"], {}, "--agents: 'many'"),
         (["demo", "--nodes", "3", "--agents", "2"], {}, "--agents and --evolutions"),
         (["topics", "--brokers", "nonsense"], {}, "brokers='nonsense'"),
@@ -39,8 +39,12 @@ NOWHERE = "127.0.0.1:9"
         (["import", "pyproject.toml"], {}, "evolutions need agent_id"),
         (["import", "pyproject.toml", "--node-id", ""], {}, "--node-id"),
         (["import", "pyproject.toml", "--format", "xml"], {}, "invalid choice: 'xml'"),
-        (["republish", "--from", "yesterday"], {}, "--from: 'yesterday' is no ISO time"),
-        (["republish", "--tables", "kpi_snapshots,kpi_deltas"], {}, "kpi_deltas: no raw table; those are"),
+        (["republish", "--from", "yesterday"], {}, "--from: 'yesterday' is not an ISO time"),
+        (
+            ["republish", "--tables", "kpi_snapshots,kpi_deltas"],
+            {},
+            "kpi_deltas: no raw table; the raw tables are",
+        ),
         (["republish", "--ahead-hours", "0"], {}, "--ahead-hours: '0'"),
         (["republish", "--agents", " ,"], {}, "--agents: ' ,' names nothing"),
         (["republish", "--clickhouse-url", f"http://{NOWHERE}"], {}, f"http://{NOWHERE}"),

@@ -100,9 +100,7 @@ def test_interface_parameters_are_told_from_settings() -> None:
 
 
 def test_what_this_server_does_not_speak_is_named() -> None:
-    with pytest.raises(
-        EngineError, match="decompress: ask for Accept-Encoding or Content-Encoding"
-    ) as caught:
+    with pytest.raises(EngineError, match="decompress: use Accept-Encoding or Content-Encoding") as caught:
         read_request("POST", {"query": "SELECT 1", "decompress": "1"}, {}, [], "id")
     assert caught.value.code == 48
     with pytest.raises(EngineError, match="not UTF-8"):

@@ -49,7 +49,7 @@ def test_each_setting_is_shown_with_where_it_comes_from(
         ("kafka = 3\n", "kafka: give a section [kafka] with its settings"),
         ("[kafka]\npartitions = true\n", "[kafka] partitions=True: give a whole number"),
         ("[kafka]\npartitions = 2.5\n", "[kafka] partitions=2.5: give a whole number"),
-        ("[kafka]\nclient_id = ['a']\n", "[kafka] client_id: give text in the place of a list"),
+        ("[kafka]\nclient_id = ['a']\n", "[kafka] client_id: give text instead of a list"),
     ],
 )
 @pytest.mark.parametrize("command", ["topics", "config"])

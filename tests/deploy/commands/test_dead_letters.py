@@ -83,7 +83,7 @@ def test_events_of_an_unknown_schema_are_sent_again_after_the_fix_and_count_once
         assert len(ready["to_send"]) == len(events) and len(ready["left"]) == 1
         assert f"{len(events)} messages sent again, 1 left" in dead_letters(stack, "retry", "--all", **fix)
         again = dead_letters(stack, "retry", "--all", **fix)
-        assert "0 messages sent again" in again and "was sent again at" in again
+        assert "0 messages sent again" in again and "was already sent again at" in again
         # asked for by id: sent a second time, and nothing of it counts twice
         (snapshot, *_) = [m for m in listed(stack, "--topic", rubbish[0]) if m["state"] == "retried"]
         assert "1 messages sent again" in dead_letters(stack, "retry", snapshot["event_id"], **fix)
@@ -115,7 +115,7 @@ def test_events_of_an_unknown_schema_are_sent_again_after_the_fix_and_count_once
         (["list", "--limit", "0"], "at least 1"),
         (["list", "--topic", "evometrics.kpi"], "evometrics.kpi.snapshots"),
         (["list", "--stage", "outbox"], "invalid choice"),
-        (["show", "x"], "no event id"),
+        (["show", "x"], "not an event id"),
         (["retry"], "--all"),
         (["retry", "--all", "01912345-6789-7abc-8def-0123456789ab"], "--all"),
         (["list", "--clickhouse-url", "http://127.0.0.1:9"], "http://127.0.0.1:9"),

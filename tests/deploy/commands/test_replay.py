@@ -201,7 +201,7 @@ def test_a_pipeline_that_works_has_nothing_to_put_right(stack: Running, source: 
         assert found["live"] == found["replayed"] == len(rows(stack.clickhouse_url, topic.record)) > 200
         assert not any(found["counts"].values())
     said = evometrics("replay", "--data", str(stack.data), "--tables", "kpi_deltas", "--source", source)
-    assert said.returncode == 0 and "nothing to put right" in said.stdout
+    assert said.returncode == 0 and "nothing to correct" in said.stdout
     assert shadows(stack) == []
 
 
@@ -223,7 +223,7 @@ def test_a_wrong_formula_that_was_shipped_is_put_right_while_producers_publish(p
             few = range(number - 5, number + 1)
             assert "efficiency" in said.stdout
             assert any(f"{changed} changed" in said.stdout for changed in few)
-            assert "--apply puts them right" in said.stdout
+            assert "--apply corrects them" in said.stdout
             assert set(watch.wrong) <= set(few), "a dry run changes nothing"
             applied = replay(stack, "--apply", "--settle-seconds", "0")
             assert applied["applied"] and applied["different_now"] == 0
@@ -309,7 +309,9 @@ def test_snapshots_that_evolutions_call_for_and_nobody_has_made_are_made_once(pi
     assert number > 20
     said = evometrics("replay", "--data", str(stack.data))
     assert said.returncode == 3, said.stderr
-    assert f"{number} of them are KPI snapshots that evolutions call for and nobody has made" in said.stdout
+    assert (
+        f"{number} of them are KPI snapshots that evolutions call for and nobody has created" in said.stdout
+    )
     assert len(rows(stack.clickhouse_url, "kpi_snapshot")) == len(right) - number
     done = replay(stack, "--apply")
     assert done["snapshots_made"] == number and done["different_now"] == 0
@@ -342,7 +344,7 @@ def test_a_build_that_fails_stops_with_its_traceback_and_a_mended_one_goes_on_wi
     ("arguments", "said"),
     [
         (["--tables", "kpi_snapshots"], "no derived table"),
-        (["--from", "yesterday"], "no ISO time"),
+        (["--from", "yesterday"], "not an ISO time"),
         (["--from", "2026-11-02", "--to", "2026-11-01"], "must be after --from"),
         (["--lateness-hours", "-1"], "allowed_lateness_seconds"),
         (["--samples", "-1"], "samples"),

@@ -32,7 +32,7 @@ def ask(clickhouse: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def refuse(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_a_fixed_string_is_text_in_a_table(ask: Asks) -> None:
     "query", ["SELECT 1 FORMAT JSON", "select 1 format TSV -- as ever", "SHOW TABLES FORMAT CSV;"]
 )
 def test_a_format_of_its_own_is_refused_with_the_way_out(ask: Asks, query: str) -> None:
-    assert "out; --json prints one JSON object a row" in ask(query, code=1)
+    assert "; --json prints one JSON object per row" in ask(query, code=1)
 
 
 @pytest.mark.parametrize(
     ("query", "way_out"),
     [
-        ("SELECT 1 AS v into outfile 'rows.csv'", "leave INTO OUTFILE out"),
-        ("SELECT map([1, 2], 'x') AS v", "ask for mapKeys and mapValues"),
+        ("SELECT 1 AS v into outfile 'rows.csv'", "omit INTO OUTFILE"),
+        ("SELECT map([1, 2], 'x') AS v", "select its mapKeys and mapValues"),
     ],
 )
 def test_what_no_answer_can_hold_is_refused_with_the_way_out(ask: Asks, query: str, way_out: str) -> None:

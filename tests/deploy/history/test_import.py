@@ -221,7 +221,7 @@ async def test_two_imports_at_once_are_not_let_in(stack: Running) -> None:
     kafka = KafkaSettings(brokers=stack.brokers)
     async with Alone(kafka) as first:
         for _ in range(2):
-            with pytest.raises(NotAlone, match="another import runs"):
+            with pytest.raises(NotAlone, match="another import is running"):
                 async with Alone(kafka):
                     pass
         first.check()

@@ -93,7 +93,7 @@ async def test_topics_that_keep_by_their_senders_time_are_changed_and_their_othe
     await make(kafka, name, 3, message_timestamp_type="CreateTime", **own)
     assert await write(kafka, name) == 0
     words = {state.name: state.words for state in await create_topics(kafka)}
-    assert words.pop(name) == f"there, set to {AFTER_MAX}=86400000, {TIMESTAMP_TYPE}=LogAppendTime"
+    assert words.pop(name) == f"exists, set to {AFTER_MAX}=86400000, {TIMESTAMP_TYPE}=LogAppendTime"
     assert set(words.values()) == {"created"}
     kept = {RETENTION: "7200000", "segment.ms": "3600000", LARGEST_MESSAGE: "1500000"}
     assert await settings_of(kafka, name) == {name: kept | BROKER_TIME}
@@ -106,8 +106,8 @@ async def test_what_a_broker_has_made_by_itself_is_put_right_where_it_is_empty(k
     await make(kafka, SYSTEM_EVENTS.name, 3)
     await write(kafka, SYSTEM_EVENTS.name)
     words = {state.name: state.words for state in await create_topics(kafka)}
-    assert words[KPI_SNAPSHOTS.name] == "created again: it was empty, with 1 partitions"
-    assert words[SCOPE_COUNTS] == "created again: it was empty, with 12 partitions"
+    assert words[KPI_SNAPSHOTS.name] == "recreated: it was empty, with 1 partitions"
+    assert words[SCOPE_COUNTS] == "recreated: it was empty, with 12 partitions"
     assert f"{LARGEST_MESSAGE}=2000000" in words[SYSTEM_EVENTS.name]
     found = await answered(kafka, lambda admin: partitions_of(admin, NAMES))
     assert found == dict.fromkeys(NAMES, 3)

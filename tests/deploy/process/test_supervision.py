@@ -57,7 +57,7 @@ async def test_a_dead_part_is_reported_with_the_end_of_its_log_and_started_again
     finally:
         await part.stop()
     assert told[1:] == ["new id", "part is ready again"]
-    assert re.match(r"part was ended by SIGKILL; starting it again in 0\.\d s\. The end of ", told[0])
+    assert re.match(r"part was ended by SIGKILL; restarting it in 0\.\d s\. The end of ", told[0])
     assert told[0].splitlines()[1:] == [*(f"line {n}" for n in range(26, 40)), "working"]
     assert not part.child.running
 

@@ -80,7 +80,7 @@ def test_a_copy_of_a_stack_under_load_holds_all_that_was_recorded_once(
             before = journal.read_bytes()
             done = evometrics("backup", str(copy), "--data", str(stack.data))
             assert done.returncode == 0, done.stderr
-            assert "is a whole copy" in done.stdout
+            assert "is a complete copy" in done.stdout
             size = journal.stat().st_size
             while journal.stat().st_size < size + 10_000:  # the node and the stack go on
                 time.sleep(0.05)
@@ -115,7 +115,7 @@ def test_parts_go_on_though_the_copying_process_is_killed(tmp_path: Path) -> Non
             time.sleep(0.02)
         part.kill()
         part.wait()
-    with pytest.raises(BackupFailed, match="being started anew"), paused({"part": mark}):
+    with pytest.raises(BackupFailed, match="being restarted"), paused({"part": mark}):
         pass
 
 
@@ -123,11 +123,11 @@ def test_what_can_not_be_copied_whole_is_said(tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "kafka").mkdir(parents=True)
     (data / "stack.lock").touch()
-    for target, words in ((data / "kafka" / "copy", "lies in"), (tmp_path, "is there already")):
+    for target, words in ((data / "kafka" / "copy", "is inside"), (tmp_path, "already exists")):
         done = evometrics("backup", str(target), "--data", str(data))
         assert (done.returncode, words in done.stderr) == (1, True), done.stderr
     done = evometrics("backup", str(tmp_path / "copy"), "--data", str(tmp_path / "nothing"))
-    assert done.returncode == 1 and "is no folder of a stack" in done.stderr
+    assert done.returncode == 1 and "is not a folder of a stack" in done.stderr
     done = evometrics("backup", str(tmp_path / "copy"), "--data", str(data))
     assert done.returncode == 0 and [p.name for p in (tmp_path / "copy").iterdir()] == ["kafka"]
 

@@ -89,7 +89,7 @@ async def test_a_part_is_stopped_in_good_order_before_its_disk_is_full_and_start
     await until_told("part is ready again")
     assert part.child.running and part.child.pid != first
     await part.stop()
-    assert not any("starting it again in" in line for line in told), "it has not died"
+    assert not any("restarting it in" in line for line in told), "it has not died"
 
 
 async def test_a_part_that_died_on_a_full_disk_is_held_and_not_started_on_it(

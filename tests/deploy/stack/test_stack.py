@@ -58,7 +58,9 @@ async def test_the_stores_run_between_start_and_stop_and_the_file_tells_where(tm
         assert prepared == [stack.addresses]
         assert read_stack(tmp_path) == stack.addresses
         pids = stack.pids()
-        with pytest.raises(StackRunningError, match=rf"already runs on {tmp_path} \(process {os.getpid()}\)"):
+        with pytest.raises(
+            StackRunningError, match=rf"is already running on {tmp_path} \(process {os.getpid()}\)"
+        ):
             await LocalStack(stores_only(tmp_path), nothing, told.append).start()
         assert read_stack(tmp_path) == stack.addresses  # The one refused did no harm.
 
@@ -134,7 +136,7 @@ async def test_a_stack_of_three_brokers_keeps_three_copies_and_restarts_each_bro
         after = stack.pids()
         assert {name for name in before if before[name] != after[name]} == {"kafka-2"}
         assert killed.pid == after["kafka-2"]
-    with pytest.raises(SettingsError, match=r"local_brokers=1: .* holds a cluster of 3: start as many"):
+    with pytest.raises(SettingsError, match=r"local_brokers=1: .* holds a cluster of 3: start that many"):
         await LocalStack(stores_only(data), nothing, print).start()
     assert read_stack(data) is None
     assert len(plan_nodes(data / "kafka", 3)) == 3
@@ -151,14 +153,14 @@ def test_a_number_of_brokers_is_not_an_address(given: str, capsys: pytest.Captur
 
 
 def test_brokers_that_make_no_sense_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="local_brokers=2: a local cluster has 1 broker or 3"):
+    with pytest.raises(SettingsError, match="local_brokers=2: a local cluster has 1 or 3 brokers"):
         StackSettings(local_brokers=2)
     with pytest.raises(
-        SettingsError, match="local_brokers=3: none is started here beside the one at host:9092"
+        SettingsError, match="local_brokers=3: none is started here besides the one at host:9092"
     ):
         StackSettings(local_brokers=3, external_brokers="host:9092")
     args = parser().parse_args(["up", "--replication", "3", "--data", str(tmp_path)])
-    with pytest.raises(SettingsError, match=r"replication=3: .* of which --local-brokers 1 are started"):
+    with pytest.raises(SettingsError, match=r"replication=3: .*; --local-brokers 1 are started"):
         local_stack(args)
 
 

@@ -240,7 +240,7 @@ def test_an_evolution_that_finds_nothing_fitter_fails_and_leaves_the_agent_alone
 
 def test_a_candidate_that_cannot_be_trained_is_a_warning() -> None:
     few = dataclasses.replace(GENOMES["neighbours"], capacity=40, train_share=0.08)
-    with pytest.raises(ValueError, match="60 neighbours asked, 44 images learnt"):
+    with pytest.raises(ValueError, match="60 neighbours requested, 44 training images"):
         fit(dataclasses.replace(few, capacity=60), digits.load().train)
     agent = DigitAgent("a", few)
     for seed in range(30):
@@ -289,7 +289,7 @@ def test_a_mutation_stays_within_what_a_genome_may_be(strategy: str) -> None:
 
 
 def test_an_unknown_strategy_is_named() -> None:
-    with pytest.raises(KeyError, match="know no strategy 'prayer'; they know hyperparameter_tuning"):
+    with pytest.raises(KeyError, match="have no strategy 'prayer'; they have hyperparameter_tuning"):
         mutated("prayer", GENOMES["tree"], random.Random(1))
 
 

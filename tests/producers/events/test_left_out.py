@@ -227,10 +227,10 @@ async def test_a_time_may_be_a_datetime_or_seconds(collector: EvolutionMetricsCo
         (1772366400_000_000_000, "nanoseconds; give seconds"),
         (4e9, "more than a day ahead"),
         (-5, "before 1970"),
-        (math.nan, "no time"),
-        ("soon", "no time"),
-        (True, "no time"),
-        ([], "no time"),
+        (math.nan, "not a time"),
+        ("soon", "not a time"),
+        (True, "not a time"),
+        ([], "not a time"),
     ],
 )
 async def test_a_time_that_cannot_be_is_named_and_now_is_taken(
@@ -395,7 +395,7 @@ async def test_system_events_take_any_data(collector: EvolutionMetricsCollector)
     found = [json.loads(e.data) for e in events]
     assert found[0]["load"] is None and found[0]["at"] == "2026-01-01T00:00:00+00:00"
     assert found[0]["3"] == [4]
-    assert found[0][LEFT_OUT] == {"data[load]": "nan: is no JSON number"}
+    assert found[0][LEFT_OUT] == {"data[load]": "nan: is not a JSON number"}
     assert found[1]["x"] == 1 and LEFT_OUT in found[1]
     assert found[5] == {"array": [0, 1, 2]}
     assert found[7] == "text"

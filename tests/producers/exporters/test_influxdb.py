@@ -99,7 +99,7 @@ def test_of_a_refused_batch_the_good_lines_go_in_and_the_bad_ones_are_named(
     assert backend.refused == len(bad)
     assert {number_of(refused) for refused, _ in backend.refused_lines} == bad
     assert all("field type conflict" in reason for _, reason in backend.refused_lines)
-    assert len(re.findall(r"refused for good: 400 .*field type conflict.*e-250\"", caplog.text)) == 1
+    assert len(re.findall(r"permanently refused: 400 .*field type conflict.*e-250\"", caplog.text)) == 1
 
 
 def test_a_server_lost_while_a_batch_is_sifted_loses_no_line_and_counts_none_twice(influx: StandIn) -> None:

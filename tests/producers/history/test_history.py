@@ -319,7 +319,7 @@ async def test_a_users_database_in_use_keeps_its_journal_too(here: Path) -> None
         db.commit()
         files = [path, here / "evolution_metrics.db-wal"]
         before = [file.read_bytes() for file in files]
-        with pytest.raises(HistoryError, match="someone else's"):
+        with pytest.raises(HistoryError, match="another application's"):
             SQLiteMetricsBackend(path).store([completion()])
         assert [file.read_bytes() for file in files] == before
 
@@ -345,7 +345,7 @@ def test_a_history_that_is_taken_away_while_it_is_in_use_is_begun_anew(
         file.unlink()
     backend.store([second])
     assert [e.event_id for e in held(path)] == [second.event_id]
-    assert "h.db was taken away" in caplog.text
+    assert "h.db was removed while in use" in caplog.text
     backend.close()
 
 
@@ -505,6 +505,6 @@ async def test_a_history_that_cant_be_written_holds_up_no_sending(
     await backlog.copied()
     await until(lambda: backlog.depth == 0)
     assert backlog.not_copied == 3
-    assert "no SQLite file" in caplog.text
+    assert "not a SQLite file" in caplog.text
     backlog.close()
     await asyncio.to_thread(outbox.close)

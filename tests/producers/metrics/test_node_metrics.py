@@ -72,7 +72,7 @@ async def test_a_port_that_is_taken_keeps_no_node_from_recording(
         with caplog.at_level(logging.ERROR):
             await collector.start()
     assert await collector.record_system_event("x")
-    assert f"no /metrics: 127.0.0.1:{port}" in caplog.text
+    assert f"can't serve /metrics on 127.0.0.1:{port}" in caplog.text
     await collector.stop()
 
 
@@ -154,17 +154,17 @@ async def test_an_observation_that_says_nothing_is_rejected_and_raises_into_noth
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (("2fast", "gauge"), "begins with no digit"),
+        (("2fast", "gauge"), "does not start with a digit"),
         (("a-b", "gauge"), "letters, digits"),
         (("", "gauge"), "letters, digits"),
         (("x" * 1001, "gauge"), "characters"),
-        ((None, "gauge"), "are texts"),
-        (("x", "gauge", 5), "are texts"),
-        (("x", "rate"), "kind 'rate' is none of counter, gauge, histogram, summary"),
+        ((None, "gauge"), "must be text"),
+        (("x", "gauge", 5), "must be text"),
+        (("x", "rate"), "kind 'rate' is not one of counter, gauge, histogram, summary"),
         (("x", "gauge", "", ["__name"]), "label '__name'"),
         (("x", "gauge", "", ["a-b"]), "label 'a-b'"),
         (("x", "gauge", "", ["a", "a"]), "twice"),
-        (("x", "histogram", "", ["le"]), "has it of its own"),
+        (("x", "histogram", "", ["le"]), "uses it itself"),
         (("x", "gauge", "", (), "m/s"), "unit 'm/s'"),
         (("evolution_attempts", "counter"), "of evometrics"),
         (("evometrics_outbox_events", "gauge"), "of evometrics"),

@@ -128,7 +128,7 @@ async def test_an_agent_that_cannot_be_set_back_must_not_go_on(collector: Evolut
     assert isinstance(completed, EvolutionCompleted) and isinstance(retired, SystemEvent)
     assert (completed.status, completed.rollback_performed) == ("failed", False)
     assert completed.insights[-1] == "error: roll_back: OSError: state is gone"
-    assert json.loads(retired.data)["reason"] == "it can't be rolled back"
+    assert json.loads(retired.data)["reason"] == "could not be rolled back"
 
 
 @given(st.dictionaries(st.sampled_from([*KPI_NAMES, "performance"]), st.floats(0, 1)))

@@ -33,7 +33,7 @@ def test_a_registry_has_each_name_once_and_says_what_there_is() -> None:
     assert registry["ensemble_growth"] is ENSEMBLE_GROWTH
     with pytest.raises(ValueError, match=r"ensemble_growth: already registered"):
         registry.register(Strategy("ensemble_growth", "low", 0.1, ("accuracy",)))
-    with pytest.raises(KeyError, match=r"no strategy 'growth'; there are architecture_change"):
+    with pytest.raises(KeyError, match=r"no strategy 'growth'; registered are architecture_change"):
         registry["growth"]
 
 

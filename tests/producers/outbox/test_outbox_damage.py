@@ -184,7 +184,7 @@ async def test_a_folder_in_the_place_of_an_outbox_is_left_alone_and_named_with_w
     assert len(of(await sent(backlog), "whole")) == ROWS
     assert path.is_dir()
     assert caplog.text.count(str(path)) == 1
-    assert "an outbox of 600 events was" in caplog.text
+    assert "there was an outbox of 600 events" in caplog.text
     backlog.close()
 
 

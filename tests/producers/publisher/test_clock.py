@@ -169,7 +169,7 @@ async def test_what_a_node_three_days_ahead_recorded_is_stored_once_its_clock_is
     assert "this node's clock is 3 days 2 h ahead of the broker's: set it" in log
     assert log.count("ahead of the broker's") == 1 and "start the broker" not in log
     later, left, log = await run_node(broker, tmp_path, node, 0.0)
-    assert left == 0 and "their times were put right" in log
+    assert left == 0 and "their times were corrected" in log
     found = await held(broker, node)
     events = {event.event_id: event for _, event in found}
     assert len(events) == len(found) and ids | later <= events.keys()

@@ -267,7 +267,7 @@ async def test_a_message_the_broker_refuses_for_good_goes_out_of_the_way(
     assert "MessageSizeTooLarge" in reason
     (report,) = [m.event for m in await system_events(given) if m.event.event_type == "event_refused"]
     assert json.loads(report.data)["topic"] == topic
-    assert "for good" in caplog.text
+    assert "permanently" in caplog.text
 
 
 async def system_events(given: dict[str, Any]) -> list[Any]:
@@ -324,7 +324,7 @@ async def test_a_broker_that_hangs_is_left_for_a_new_session_and_loses_nothing(
         tasks = asyncio.all_tasks(collector.sending.background.loop)
         assert len(tasks) < 12, "the sessions that were given up leave nothing running"
     messages = [m for m in await arrived(brokers, given["node_id"]) if m.topic == EVOLUTION_PROGRESSED.name]
-    # What the hung broker had already received is there twice, under the same event_id.
+    # What the hung broker had already received appears twice, under the same event_id.
     first = list({m.event.event_id: m for m in reversed(messages)}.values())[::-1]
     assert iterations(first) == {"agent": list(range(300))}
 

@@ -75,6 +75,6 @@ def test_a_phase_that_no_evolution_has_is_refused_by_name(
     event: EvolutionStarted | EvolutionCompleted,
 ) -> None:
     with pytest.raises(
-        InvalidEvent, match=r"snapshot_phases: 'baseline' is none of post_evolution, pre_evolution"
+        InvalidEvent, match=r"snapshot_phases: 'baseline' is not one of post_evolution, pre_evolution"
     ):
         validate(dataclasses.replace(event, snapshot_phases=["pre_evolution", "baseline"]))

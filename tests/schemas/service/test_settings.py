@@ -50,7 +50,7 @@ def test_flags_win_over_environment_over_file_over_default() -> None:
         ({"file": {"sampel": {"count": 1}}}, "[sampel]: no such section (did you mean sample?)"),
         ({"file": {"sample": {"ratio": True}}}, "[sample] ratio=True: give a number"),
         ({"file": {"sample": {"count": 1.5}}}, "[sample] count=1.5: give a whole number"),
-        ({"file": {"sample": {"name": ["x"]}}}, "[sample] name: give text in the place of a list"),
+        ({"file": {"sample": {"name": ["x"]}}}, "[sample] name: give text instead of a list"),
         ({"file": {"sample": [{"name": "x"}]}}, "sample: give a section [sample] with its settings"),
     ],
 )

@@ -80,8 +80,11 @@ def test_a_new_optional_field_is_compatible() -> None:
         (changed(fitness=None), "fitness: removed"),
         (changed(fitness={"type": "float"}), "fitness: type changed"),
         (changed(iteration={"type": "double"}), "iteration: type changed"),
-        (changed(note={"type": ["string", "null"], "default": None}), "note: the default None is no string"),
-        (changed(note={"type": "long", "default": "x"}), "note: the default 'x' is no long"),
+        (
+            changed(note={"type": ["string", "null"], "default": None}),
+            "note: the default None is not of type string",
+        ),
+        (changed(note={"type": "long", "default": "x"}), "note: the default 'x' is not of type long"),
         ({**OLD, "name": "Other"}, "renamed"),
     ],
 )

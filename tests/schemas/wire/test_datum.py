@@ -36,7 +36,7 @@ def test_the_field_that_breaks_is_named_with_its_place() -> None:
     value = WIRE.encode(event)
     whole = list(read_fields(*located(value)))
     read: list[FieldRead] = []
-    with pytest.raises(UnreadableDatum, match=rf"^node_id, from byte {whole[2].begin} on: EOFError"):
+    with pytest.raises(UnreadableDatum, match=rf"^node_id, at byte {whole[2].begin}: EOFError"):
         for field in read_fields(*located(value[: whole[2].begin + 3])):
             read.append(field)
     assert read == whole[:2]
@@ -50,7 +50,7 @@ def test_a_branch_that_a_nullable_field_does_not_have_reads_as_null() -> None:
     for branch in (b"\x06", b"\x01", b"\x03", b"\x7f", b"\xff\x7f", b"\x80\x80\x04", b"\xff" * 9 + b"\x01"):
         odd = value[:place] + branch + value[place + 1 :]
         assert WIRE.decode(odd) == event
-        with pytest.raises(UnreadableMessage, match="1 bytes too many"):
+        with pytest.raises(UnreadableMessage, match="1 trailing bytes"):
             WIRE.decode(odd + b"\0")
         with pytest.raises(UnreadableMessage, match="EOFError"):
             WIRE.decode(odd[:-1])

@@ -128,7 +128,7 @@ async def test_what_is_sent_again_is_stored_once_and_not_sent_again_by_accident(
             (
                 6,
                 "is still bad: kpi_snapshot.agent_id: is empty; give the agent's id; "
-                "to send it all the same name its id",
+                "to send it anyway, give its id",
             )
         ]
         for again in (everything, Selection(event_ids=(made[1].event_id,))):
@@ -140,7 +140,7 @@ async def test_what_is_sent_again_is_stored_once_and_not_sent_again_by_accident(
             assert await recorded(letters, [message for message, _ in plan.send], began)
             await until_stored(database, SNAPSHOTS.table, 1)
             left = (await planned(letters, everything)).left
-            assert any("was sent again at" in why and m.source.offset == 5 for m, why in left)
+            assert any("was already sent again at" in why and m.source.offset == 5 for m, why in left)
         (message,) = await letters.find(Selection(event_ids=(made[0].event_id,)))
         assert message.state == "retried" and len(message.retries) == 2
         assert [m.source.offset for m in await letters.find(Selection(open_only=True))] == [6]
@@ -301,7 +301,7 @@ def test_a_value_is_read_as_far_as_it_goes() -> None:
     whole = reading(WIRE, value)
     assert whole.schema == "kpi_snapshot v2" and whole.fields == GOOD.to_record()
     assert (whole.read_bytes, whole.problem) == (len(value), None)
-    assert reading(WIRE, value + b"abc").problem == "3 bytes too many"
+    assert reading(WIRE, value + b"abc").problem == "3 trailing bytes"
     broken = reading(WIRE, value[:60])
     assert list(broken.fields) == ["event_id", "agent_id"] and (broken.problem or "").startswith("node_id")
     unknown = reading(WIRE, b"\xc3\x01" + bytes(8)).problem or ""
@@ -314,4 +314,4 @@ def test_a_dump_shows_place_bytes_and_text() -> None:
         "00000000  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  0123456789abcdef",
         "00000010  00 7a                                            .z",
     ]
-    assert list(dump(bytes(40), 16))[-1] == "... 24 bytes more; --json prints all of them"
+    assert list(dump(bytes(40), 16))[-1] == "... 24 more bytes; --json prints all of them"

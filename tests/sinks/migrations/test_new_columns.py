@@ -173,7 +173,7 @@ async def test_a_database_that_was_not_migrated_takes_a_version_that_ships(
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    (optional("_offset", "long"), "_offset: a column can't be called so"),
+    (optional("_offset", "long"), "_offset: not a valid column name"),
     (optional("by_task", {"type": "map", "values": "double"}), "by_task: an array or map can't be null"),
     ({"name": "x", "type": ["null", "string", "long"], "default": None}, r"x: type \[.* has no column"),
     (
@@ -182,7 +182,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"name": "x", "type": {"type": "record", "name": "X", "fields": []}, "default": {}},
-        "x: type .* has no column; take a primitive type",
+        "x: type .* has no column type; use a primitive type",
     ),
     (optional("timestamp", "double"), "timestamp: evolution_metrics shows something else under this name"),
     (optional("own", "string"), r"own: is Nullable\(String\) here, but .* has it as Nullable\(Int64\)"),

@@ -380,7 +380,7 @@ async def test_the_stream_must_have_read_what_lies_hours_behind(
     group = f"stream-{uuid.uuid4().hex[:8]}"
     waiting = RepublishSettings(stream_group=group, ahead_hours=6)
     monkeypatch.setattr(republish_target, "STUCK_SECONDS", 0.5)
-    with pytest.raises(StreamStuck, match=rf"{group}.*--no-wait.*goes on"):
+    with pytest.raises(StreamStuck, match=rf"{group}.*--no-wait.*continues"):
         await run(database, settings, topics, waiting)
     found = await held(settings, topics)
     times = [WIRE.decode(r.value).occurred_at for r in found]

@@ -152,7 +152,7 @@ def test_what_can_not_be_read_is_passed_over_and_named(caplog: pytest.LogCapture
         [group("evolution_metrics", one, one[:-1], other), group("success_rate", b"rubbish")]
     )
     assert collector.attempts == {("a", "nightly", "succeeded"): 2}
-    assert "evometrics.evolution.metrics[0] offset 1 is stored and not in the metrics" in caplog.text
+    assert "evometrics.evolution.metrics[0] offset 1 is stored but missing from the metrics" in caplog.text
 
 
 @pytest.mark.parametrize("data", ["{", "[]", "{}", '{"outbox_depth": "deep"}', '{"outbox_depth": null}'])

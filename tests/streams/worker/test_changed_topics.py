@@ -79,7 +79,7 @@ async def test_partitions_that_are_added_are_refused_before_an_event_of_them_is_
     assert words.removeprefix(STOPPED).strip() in worker.spec.log.read_text()
     assert await stream.derived() == before
     # nor does a group that begins now compute what lies as it did before
-    with pytest.raises(PartitionsAdded, match=f"its events lie as with {PARTITIONS}"):
+    with pytest.raises(PartitionsAdded, match=f"its events are placed as for {PARTITIONS}"):
         await begin_with(KafkaSettings(brokers=stream.brokers), ["another-group-changelog"])
 
 

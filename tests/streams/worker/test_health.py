@@ -373,7 +373,7 @@ async def test_a_worker_whose_producer_is_spent_ends_and_moves_no_offset(
     lane, broker = lane_of(parts, "evolutions")
 
     async def refused(_: Any) -> list[int]:
-        raise ProducerSpent("the broker refused messages for good")
+        raise ProducerSpent("the broker permanently refused messages")
 
     monkeypatch.setattr(broker, "send_all", refused)
     batch = Delivered([record(completed("agent-1", 5, "e"), 0)])
