@@ -3,4 +3,4 @@
 Imports `clickhouse`, the contract and Kafka.
 """
 
-__all__ = ["letters", "retry", "show"]
+__all__ = ["dead_message", "letters", "retry", "show"]
