@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evometrics.deploy.pipeline.drain import drain, pipeline_groups
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
 
@@ -30,7 +31,7 @@ class Running:
 
     def drained(self, timeout_seconds: float = 180) -> None:
         groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
-        asyncio.run(drain(self.brokers, groups, timeout_seconds))
+        asyncio.run(drain(KafkaSettings(brokers=self.brokers), groups, timeout_seconds))
 
     def pids(self) -> dict[str, int]:
         """Return the process id of each part."""

@@ -86,11 +86,11 @@ def unreachable(args: argparse.Namespace, error: Exception) -> str | None:
     if "aiokafka.errors" in sys.modules:
         from aiokafka.errors import KafkaError
 
-        from evometrics.schemas.kafka.reaching import misdirected
+        from evometrics.schemas.kafka.reaching import why_unusable
 
         if isinstance(error, KafkaError) and error.retriable:
             said = str(error) or type(error).__name__
-            if wrong := asyncio.run(misdirected(kafka_settings(args).brokers)):
+            if wrong := asyncio.run(why_unusable(kafka_settings(args))):
                 return f"{wrong} ({said})"
             return (
                 f"Kafka: {said}; start it (`evometrics up`), or name another with --brokers, then try again"

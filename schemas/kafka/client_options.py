@@ -110,4 +110,22 @@ def token_provider(named: str) -> Any:
         raise SettingsError(f"{setting}: {type(error).__name__}: {error}") from error
     if not isinstance(provider, AbstractTokenProvider):
         raise SettingsError(f"{setting}: it is no aiokafka.abc.AbstractTokenProvider")
-    return provider
+    return named_tokens(named, provider)
+
+
+def named_tokens(named: str, provider: Any) -> Any:
+    """Return a provider whose failure is a refused login that names it, not an error of the client's."""
+    from aiokafka.abc import AbstractTokenProvider
+    from aiokafka.errors import SaslAuthenticationFailed
+
+    class Tokens(AbstractTokenProvider):  # type: ignore[misc]
+        async def token(self) -> str:
+            try:
+                return str(await provider.token())
+            except Exception as error:
+                raise SaslAuthenticationFailed(f"{named} gave no token: {error!r}") from error
+
+        def extensions(self) -> Any:
+            return provider.extensions()
+
+    return Tokens()

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 
 import evometrics.schemas.kafka.client_fixes  # noqa: F401 - works around how a client finds its cluster
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.reaching import why_unavailable
 from evometrics.schemas.kafka.topic_settings import BROKER_TIME, LARGEST_MESSAGE
 from evometrics.schemas.rules.validation import MAX_EVENT_BYTES
@@ -38,7 +39,7 @@ async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Aw
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             while True:
-                admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers, client_id=kafka.client_id)
+                admin = AIOKafkaAdminClient(**client_options(kafka), client_id=kafka.client_id)
                 try:
                     await admin.start()
                     try:
@@ -57,7 +58,7 @@ async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Aw
 
 async def unavailable(kafka: KafkaSettings, error: BaseException) -> BrokerUnavailable:
     """Return the error to raise where a client could not reach the cluster because of `error`."""
-    return BrokerUnavailable(f"{await why_unavailable(kafka.brokers)} ({error!r})")
+    return BrokerUnavailable(f"{await why_unavailable(kafka)} ({error!r})")
 
 
 async def partitions_of(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:

@@ -55,12 +55,12 @@ def test_a_process_has_one_context_for_all_its_clients(ca: Path) -> None:
     assert not one.cert_store_stats()["crl"]
 
 
-def test_tokens_come_from_the_provider_that_is_named() -> None:
+async def test_tokens_come_from_the_provider_that_is_named() -> None:
     named = f"{__name__}:Provider"
     settings = {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"}
     kafka = KafkaSettings(**settings, sasl_oauth_token_provider=named)  # type: ignore[arg-type]
     options = client_options(kafka)
-    assert isinstance(options["sasl_oauth_token_provider"], Provider)
+    assert await options["sasl_oauth_token_provider"].token() == SECRET
     assert "sasl_plain_password" not in options
 
 
