@@ -60,14 +60,14 @@ def evometrics(*arguments: str, timeout: float = 60, **environment: str) -> subp
 
 @contextlib.contextmanager
 def running_stack(
-    data: Path, partitions: int, *, build: str = "evometrics.deploy.cli", **environment: str
+    data: Path, partitions: int, *flags: str, build: str = "evometrics.deploy.cli", **environment: str
 ) -> Iterator[Running]:
     """Run `evometrics up` on a data folder; fail where it does not start or does not end as it should.
 
-    `build` is the module that is the command line.
+    `build` is the module that is the command line; `flags` are added to it.
     """
     command = [sys.executable, "-m", build, "up", "--json", "--data", str(data)]
-    command += ["--partitions", str(partitions)]
+    command += ["--partitions", str(partitions), *flags]
     data.parent.mkdir(parents=True, exist_ok=True)
     log = data.with_suffix(".log")
     with log.open("w") as said:

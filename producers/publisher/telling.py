@@ -9,6 +9,7 @@ from aiokafka.errors import InvalidTimestampError
 from evometrics.producers.notices import Reminders
 from evometrics.producers.publisher.broker_clock import NodeClock, in_words
 from evometrics.schemas.kafka.reaching import why_unusable
+from evometrics.schemas.kafka.rights import right_missing
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.wire.compatibility import IncompatibleSchema
 from evometrics.schemas.wire.registry import RegistryUnavailable
@@ -40,7 +41,8 @@ class Telling(Reminders):
             self.report(error, waiting)
             return
         self.connected, self.trouble = False, str(error) or type(error).__name__
-        self.report(error, waiting, await why_unusable(self.kafka))
+        wrong = right_missing(error, self.kafka, "node") or await why_unusable(self.kafka)
+        self.report(error, waiting, wrong)
 
     def report(self, error: BaseException, waiting: int, wrong: str | None = None) -> None:
         """Log what is wrong and how many events wait; `wrong`: a description by `schemas.kafka.reaching`."""

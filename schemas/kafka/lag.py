@@ -14,6 +14,7 @@ from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.left_to_read import Span, holds_message, left_to_read
 from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient, next_offsets
 from evometrics.schemas.kafka.reaching import why_unusable
+from evometrics.schemas.kafka.rights import right_missing
 from evometrics.schemas.service.settings import KafkaSettings
 
 ANSWER_SECONDS = 5.0
@@ -63,7 +64,7 @@ class GroupLag:
                 lag = await self.ask([TopicPartition(*p) for p in partitions])
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
-            wrong = await why_unusable(self.kafka)
+            wrong = right_missing(error, self.kafka) or await why_unusable(self.kafka)
             self.away = wrong or f"Kafka at {self.kafka.brokers} does not answer ({error!r})"
             return None
         self.away = None

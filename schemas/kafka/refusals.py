@@ -99,7 +99,7 @@ def login_refused(error: BaseException, kafka: KafkaSettings) -> str | None:
     """Return why the broker refuses the login; None for any other error."""
     mechanism = kafka.sasl_mechanism
     if isinstance(error, UnsupportedSaslMechanismError):
-        return f"does not take sasl_mechanism={mechanism}: set one of its sasl.enabled.mechanisms ({error})"
+        return f"does not take sasl_mechanism={mechanism}: set one of its sasl.enabled.mechanisms"
     if isinstance(error, IllegalSaslStateError):
         right = "SSL" if uses_tls(kafka.security_protocol) else "PLAINTEXT"
         return f"takes no login: set security_protocol={right}"

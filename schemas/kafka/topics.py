@@ -13,6 +13,7 @@ import evometrics.schemas.kafka.client_fixes  # noqa: F401 - works around how a 
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.reaching import why_unavailable
+from evometrics.schemas.kafka.topic_identity import topic_identities
 from evometrics.schemas.kafka.topic_settings import BROKER_TIME, LARGEST_MESSAGE
 from evometrics.schemas.rules.validation import MAX_EVENT_BYTES
 from evometrics.schemas.service.backoff import backoff
@@ -62,13 +63,10 @@ async def unavailable(kafka: KafkaSettings, error: BaseException) -> BrokerUnava
 
 
 async def partitions_of(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:
-    """Return the number of partitions of each of the topics that exist."""
-    # asks about all topics: a request that names a missing one would create it (`client_fixes`)
-    return {
-        entry["topic"]: len(entry["partitions"])
-        for entry in await admin.describe_topics()
-        if entry["topic"] in names and not entry["error_code"]
-    }
+    """Return the number of partitions of each of the topics that exist. Raises `KafkaError`."""
+    # by name: without the right to see a topic it would be missing among all, and here it is denied
+    found = await topic_identities(admin, names)
+    return {name: each.partitions for name, each in found.items()}
 
 
 def with_common(kafka: KafkaSettings, topics: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:

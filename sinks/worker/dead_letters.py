@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeEr
 
 import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.kafka.client_options import client_options
+from evometrics.schemas.kafka.rights import right_missing
 from evometrics.schemas.letters.letter import ROOM_BYTES, SINK, dead_letter
 from evometrics.schemas.metrics import DEAD_LETTERS_TOTAL, Instruments
 from evometrics.schemas.service.backoff import backoff
@@ -69,7 +70,8 @@ class DeadLetters:
                 log.warning(
                     "dead letters were not sent, try %d follows in %.1f s: %r", attempt + 1, pause, error
                 )
-                self.trouble = f"dead letters are not sent ({error!r})"
+                why = right_missing(error, self.kafka, "sink") or repr(error)
+                self.trouble = f"dead letters are not sent ({why})"
                 await asyncio.sleep(pause)
                 if is_spent(error):
                     await self.begin_anew()

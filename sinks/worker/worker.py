@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from evometrics.schemas.kafka.lag import GroupLag
 from evometrics.schemas.kafka.reaching import why_unusable
+from evometrics.schemas.kafka.rights import right_missing
 from evometrics.schemas.metrics import CONSUMER_LAG, OF_SINK, Instruments
 from evometrics.schemas.service.backoff import backoff
 from evometrics.schemas.service.disk import show_free
@@ -89,7 +90,7 @@ class SinkWorker:
             except (KafkaError, RegistryUnavailable, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
-                wrong = group_taken(error, self.sink.group)
+                wrong = group_taken(error, self.sink.group) or right_missing(error, self.kafka, "sink")
                 if wrong is None and name == "Kafka":
                     wrong = await why_unusable(self.kafka)
                 self.waiting_for = wrong or f"{name} at {address} does not answer ({error})"
