@@ -14,14 +14,21 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from evometrics.producers.events.progress import ProgressSampling
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.rules.validation import NAME_CHARACTERS
-from evometrics.schemas.service.settings import KafkaSettings, Masked, read_settings, require
+from evometrics.schemas.service.settings import (
+    FROM_FILE,
+    KafkaSettings,
+    Masked,
+    in_environment,
+    read_settings,
+    require,
+    variable_of,
+)
 
 logger = logging.getLogger(__name__)
 
 S = TypeVar("S")
-
-BROKERS_VARIABLE = "EVOMETRICS_KAFKA_BROKERS"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -130,7 +137,9 @@ def collector_settings(
         given["brokers"] = ",".join(map(str, given["brokers"]))
     collector = read(CollectorSettings, "collector", {k: v for k, v in given.items() if k in OWN_KEYS})
     kafka = read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in KAFKA_KEYS})
-    if "brokers" in given or BROKERS_VARIABLE in os.environ:
+    named = "brokers" in given or in_environment("kafka", "brokers", os.environ) is not None
+    if named or kafka.brokers != KafkaSettings().brokers:  # a client.properties may name them
+        client_options(kafka)  # what can't be loaded is an error here, and not later, in the background
         return collector, kafka
     return dataclasses.replace(collector, history_db=collector.history_db or collector.db_path), None
 
@@ -144,6 +153,6 @@ def suggested(unknown: Iterable[str], known: Collection[str]) -> Iterator[str]:
 
 def read(cls: type[S], section: str, given: dict[str, Any]) -> S:
     """Read one class; values given in code take precedence over the environment."""
-    hidden = {f"EVOMETRICS_{section}_{name}".upper() for name in given}
+    hidden = {variable_of(section, name) + end for name in given for end in ("", FROM_FILE)}
     environ = {name: value for name, value in os.environ.items() if name not in hidden}
     return read_settings(cls, section, environ=environ, file={section: given})

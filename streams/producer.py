@@ -16,6 +16,7 @@ from aiokafka.structs import RecordMetadata, TopicPartition
 
 import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.partitions import partition_of
 from evometrics.schemas.rules.validation import MAX_EVENT_BYTES
 from evometrics.schemas.service.backoff import SOON_SECONDS, backoff
@@ -93,7 +94,7 @@ class OutputProducer:
     async def start(self) -> None:
         """Connect. Raises `aiokafka.errors.KafkaConnectionError` if no broker answers."""
         self.producer = AIOKafkaProducer(
-            bootstrap_servers=self.kafka.brokers,
+            **client_options(self.kafka),
             client_id=f"{self.kafka.client_id}-stream",
             acks="all",
             enable_idempotence=True,

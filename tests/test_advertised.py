@@ -14,7 +14,7 @@ from evometrics.deploy.kafka.broker import plan_nodes
 from evometrics.deploy.process.ports import HOST, free_ports
 from evometrics.producers import EvolutionMetricsCollector
 from evometrics.schemas.kafka.lag import GroupLag
-from evometrics.schemas.kafka.reaching import misdirected, why_unavailable
+from evometrics.schemas.kafka.reaching import why_unavailable, why_unusable
 from evometrics.schemas.kafka.topics import BrokerUnavailable, answered, partitions_of
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.sinks.migrations.migrate import migrate
@@ -97,13 +97,13 @@ async def test_a_sink_that_starts_names_them(
 
 async def test_a_broker_that_is_away_is_said_to_be_away(broker: Misdirecting) -> None:
     (nobody,) = free_ports(1)
-    assert await misdirected(f"{HOST}:{nobody}") is None
-    assert await why_unavailable(f"{HOST}:{nobody}") == (
+    assert await why_unusable(KafkaSettings(brokers=f"{HOST}:{nobody}")) is None
+    assert await why_unavailable(KafkaSettings(brokers=f"{HOST}:{nobody}")) == (
         f"no Kafka broker answers at {HOST}:{nobody}: start it (`evometrics up`) or correct the address"
     )
     both = f"{HOST}:{nobody},{broker.address}"
-    assert broker.named_in(await why_unavailable(both)), "the first that answers tells"
+    assert broker.named_in(await why_unavailable(KafkaSettings(brokers=both))), "the first that answers tells"
 
 
 async def test_nothing_is_wrong_with_a_broker_that_can_be_reached(kafka: str) -> None:
-    assert await misdirected(kafka) is None
+    assert await why_unusable(KafkaSettings(brokers=kafka)) is None

@@ -15,10 +15,9 @@ from evometrics.deploy.console.options import (
     running_stack,
 )
 from evometrics.deploy.console.tables import to_json
-from evometrics.schemas.service.settings import DEFAULT, given_settings, masked, variable_of
+from evometrics.schemas.service.security import HIDDEN
+from evometrics.schemas.service.settings import DEFAULT, KafkaSettings, given_settings, masked, variable_of
 from evometrics.streams.settings import StreamSettings
-
-HIDDEN = "***"
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -55,9 +54,11 @@ def rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     for section, cls in sorted({**LOCAL, "collector": CollectorSettings}.items()):
         flags = {"data": f"{args.data}/stream"} if cls is StreamSettings else {}
         given = given_settings(cls, section, flags=flags, file=file)
-        cls(**{name: each.value for name, each in given.items() if each.source != DEFAULT})
+        settings = cls(**{name: each.value for name, each in given.items() if each.source != DEFAULT})
         for field in dataclasses.fields(cls):
             value, source = given[field.name].value, given[field.name].source
+            if cls is KafkaSettings and getattr(settings, field.name) != value:
+                value, source = getattr(settings, field.name), str(settings.client_properties)
             if source == DEFAULT and (section, field.name) in found_here:
                 value, source = found_here[section, field.name], "the stack running here"
             if not field.repr and value:

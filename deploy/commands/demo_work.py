@@ -70,7 +70,7 @@ async def run_demo(args: argparse.Namespace, running: StackAddresses | None) -> 
     async with stack_for(args, running) as addresses:
         kafka = kafka_settings(args, addresses.brokers)
         clickhouse = clickhouse_settings(args, addresses.clickhouse_url)
-        before = await mark(addresses.brokers, clickhouse)
+        before = await mark(kafka, clickhouse)
         results = await evolve(args, addresses)
         tell("waiting until stream and sink have caught up")
         file = config_file(args)
@@ -78,8 +78,8 @@ async def run_demo(args: argparse.Namespace, running: StackAddresses | None) -> 
             read_settings(StreamSettings, "stream", file=file).group,
             read_settings(SinkSettings, "sink", file=file).group,
         )
-        await drain(kafka.brokers, groups, DRAIN_SECONDS)
-        sides = await reconcile(before, [r.recorded for r in results], kafka.brokers, clickhouse)
+        await drain(kafka, groups, DRAIN_SECONDS)
+        sides = await reconcile(before, [r.recorded for r in results], kafka, clickhouse)
         evolutions = sum(r.report["evolutions"] for r in results)
         if args.json:
             document = {

@@ -19,10 +19,15 @@ from evometrics.sinks.migrations.migrate import migrate
 
 def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_workers: int = 1) -> LocalStack:
     """Return the stack that the flags describe, not yet started; it reports its steps on standard error."""
+    kafka = kafka_settings(args)
+    reason = "the Kafka that is started here is PLAINTEXT: leave this out, or name another with --brokers"
+    plaintext = kafka.security_protocol == "PLAINTEXT"
+    require(plaintext or args.brokers is not None, "security_protocol", kafka.security_protocol, reason)
     settings = StackSettings(
         data=args.data,
         local_brokers=args.local_brokers,
         external_brokers=args.brokers,
+        kafka=kafka,
         external_clickhouse=args.clickhouse_url,
         stream_workers=stream_workers,
         sink_workers=sink_workers,

@@ -21,6 +21,7 @@ from evometrics.schemas.service.settings import (
     KafkaSettings,
     SettingsError,
     check_names,
+    in_environment,
     read_settings,
 )
 from evometrics.schemas.topics import Topic
@@ -213,7 +214,11 @@ def kafka_settings(args: argparse.Namespace, brokers: str | None = None) -> Kafk
     }
     given["brokers"] = brokers or getattr(args, "brokers", None)
     file = config_file(args)
-    named_elsewhere = "EVOMETRICS_KAFKA_BROKERS" in os.environ or "brokers" in file.get("kafka", {})
+    # a client.properties is that of another cluster
+    named_elsewhere = any(
+        in_environment("kafka", name, os.environ) or name in file.get("kafka", {})
+        for name in ("brokers", "client_properties")
+    )
     if not given["brokers"] and not named_elsewhere and (stack := running_stack(args)):
         given["brokers"] = stack.brokers
     return read_settings(KafkaSettings, "kafka", flags=given, file=file)
@@ -228,7 +233,7 @@ def clickhouse_settings(args: argparse.Namespace, url: str | None = None) -> Cli
         "cluster": getattr(args, "cluster", None),
     }
     file = config_file(args)
-    named_elsewhere = "EVOMETRICS_CLICKHOUSE_URL" in os.environ or "url" in file.get("clickhouse", {})
+    named_elsewhere = in_environment("clickhouse", "url", os.environ) or "url" in file.get("clickhouse", {})
     if not given["url"] and not named_elsewhere and (stack := running_stack(args)):
         given["url"] = stack.clickhouse_url
     return read_settings(ClickHouseSettings, "clickhouse", flags=given, file=file)

@@ -71,11 +71,25 @@ def failed(args: argparse.Namespace, error: Exception) -> int:
 
 def way_out(args: argparse.Namespace, error: Exception) -> str | None:
     """Return the line that says what to do; None for a fault of the program."""
+    if denied := lacking_right(args, error):
+        return denied
     if isinstance(error, EvometricsError):
         return str(error) + (held(args) if isinstance(error, ConnectionError) else "")
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         return str(error)  # an error of the system: it names the file or the address
     return unreachable(args, error)
+
+
+def lacking_right(args: argparse.Namespace, error: Exception) -> str | None:
+    """Return what to grant if Kafka refused a right; None for any other error."""
+    if "aiokafka.errors" not in sys.modules:
+        return None
+    from evometrics.schemas.kafka.rights import denial, right_missing
+
+    if denial(error) is None:
+        return None
+    missing = right_missing(error, kafka_settings(args), args.command)
+    return f"{error}. {missing}" if missing and isinstance(error, EvometricsError) else missing
 
 
 def unreachable(args: argparse.Namespace, error: Exception) -> str | None:
@@ -86,11 +100,11 @@ def unreachable(args: argparse.Namespace, error: Exception) -> str | None:
     if "aiokafka.errors" in sys.modules:
         from aiokafka.errors import KafkaError
 
-        from evometrics.schemas.kafka.reaching import misdirected
+        from evometrics.schemas.kafka.reaching import why_unusable
 
         if isinstance(error, KafkaError) and error.retriable:
             said = str(error) or type(error).__name__
-            if wrong := asyncio.run(misdirected(kafka_settings(args).brokers)):
+            if wrong := asyncio.run(why_unusable(kafka_settings(args))):
                 return f"{wrong} ({said})"
             return (
                 f"Kafka: {said}; start it (`evometrics up`), or name another with --brokers, then try again"

@@ -22,6 +22,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, Cons
 
 import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import SYSTEM_EVENTS
 
@@ -79,7 +80,7 @@ class Alone:
         self.member = ""
         self.consumer = AIOKafkaConsumer(
             SYSTEM_EVENTS.name,
-            bootstrap_servers=kafka.brokers,
+            **client_options(kafka),
             client_id=f"{kafka.client_id}-import",
             group_id=GROUP,
             partition_assignment_strategy=(

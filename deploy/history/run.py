@@ -31,6 +31,7 @@ from evometrics.deploy.history.staging import Staging
 from evometrics.deploy.pipeline.drain import drain_stage
 from evometrics.producers.publisher.framing import Framing
 from evometrics.producers.publisher.session import check_topics, close, new_producer
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient
 from evometrics.schemas.rules.validation import NAME_CHARACTERS
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError, read_settings
@@ -122,10 +123,10 @@ async def publish(
 
 async def stored(kafka: KafkaSettings, sink_group: str, deadline: float) -> None:
     """Wait until the sink has stored what the raw topics hold now. Raises `DrainTimeout`."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers)
+    admin = AIOKafkaAdminClient(**client_options(kafka))
     await admin.start()
     try:
-        await drain_stage(admin, kafka.brokers, sink_group, [topic.name for topic in RAW_TOPICS], deadline)
+        await drain_stage(admin, kafka, sink_group, [topic.name for topic in RAW_TOPICS], deadline)
     finally:
         await admin.close()
 

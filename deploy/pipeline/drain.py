@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient, committed_offsets
 from evometrics.schemas.kafka.topic_identity import topic_identities
 from evometrics.schemas.kafka.topics import answered
@@ -43,9 +44,9 @@ def pipeline_groups(stream: str, sink: str) -> tuple[ConsumerGroup, ConsumerGrou
     return ConsumerGroup(stream, STREAM_STAGES), ConsumerGroup(sink, SINK_STAGES)
 
 
-async def end_offsets(brokers: str, topics: Sequence[str]) -> dict[TopicPartition, int]:
+async def end_offsets(kafka: KafkaSettings, topics: Sequence[str]) -> dict[TopicPartition, int]:
     """Return the end offset of every partition of some topics."""
-    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=brokers, group_id=None)
+    consumer = AIOKafkaConsumer(*topics, **client_options(kafka))
     await consumer.start()
     try:
         found: dict[TopicPartition, int] = await consumer.end_offsets(
@@ -60,19 +61,19 @@ async def end_offsets(brokers: str, topics: Sequence[str]) -> dict[TopicPartitio
         await consumer.stop()
 
 
-async def drain(brokers: str, groups: Sequence[ConsumerGroup], timeout_seconds: float) -> None:
+async def drain(kafka: KafkaSettings, groups: Sequence[ConsumerGroup], timeout_seconds: float) -> None:
     """Return once each group has committed everything it was given, one after the other.
 
     A group's topics must no longer grow when its turn comes: producers must have finished before the call.
     Raises `DrainTimeout`.
     """
     deadline = time.monotonic() + timeout_seconds
-    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    admin = AIOKafkaAdminClient(**client_options(kafka))
     await admin.start()
     try:
         for group in groups:
             for stage in group.stages:
-                await drain_stage(admin, brokers, group.name, stage, deadline)
+                await drain_stage(admin, kafka, group.name, stage, deadline)
     finally:
         await admin.close()
 
@@ -98,11 +99,10 @@ async def group_offsets(
 
 
 async def drain_stage(
-    admin: AIOKafkaAdminClient, brokers: str, group: str, topics: Sequence[str], deadline: float
+    admin: AIOKafkaAdminClient, kafka: KafkaSettings, group: str, topics: Sequence[str], deadline: float
 ) -> None:
     """Wait until a group has committed the present ends of some topics."""
-    ends = await end_offsets(brokers, topics)
-    kafka = KafkaSettings(brokers=brokers)
+    ends = await end_offsets(kafka, topics)
     found = await answered(kafka, lambda admin: topic_identities(admin, topics))
     ids = {name: each.topic_id for name, each in found.items()}
     while True:

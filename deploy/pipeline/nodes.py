@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 from evometrics.deploy.process.child import python, tie_to_parent
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.service.settings import FROM_FILE, KafkaSettings, variable_of
 from evometrics.schemas.service.tasks import end_tasks
 
 #: How long a node may take to end: it waits for its outbox to be sent, up to its `stop_timeout`.
@@ -99,6 +101,8 @@ async def run_node(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=LONGEST_LINE,
+        # not as flags: anybody on the machine may read those
+        env=environ_of(kafka),
         # Ctrl-C reaches only us; we end the node cleanly
         start_new_session=True,
     )
@@ -125,6 +129,17 @@ async def run_node(
         raise NodeFailed(f"orchestrator {plan.node_id} ended with exit code {code}:\n{await said}")
     await said
     return NodeResult(plan.node_id, done["recorded"], done["report"])
+
+
+def environ_of(kafka: KafkaSettings) -> dict[str, str]:
+    """Return the environment of a node: this process's, and what its Kafka clients are secured with."""
+    environ = dict(os.environ)
+    for field in dataclasses.fields(kafka):
+        if field.name.startswith(("security_", "ssl_", "sasl_")):
+            variable = variable_of("kafka", field.name)
+            environ.pop(variable + FROM_FILE, None)
+            environ[variable] = str(getattr(kafka, field.name))
+    return environ
 
 
 def progress(line: bytes) -> dict[str, Any] | None:

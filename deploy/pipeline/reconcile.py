@@ -16,6 +16,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from evometrics.deploy.pipeline.drain import end_offsets
 from evometrics.schemas.events import Event, KpiSnapshot
+from evometrics.schemas.kafka.client_options import client_options
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import DERIVED_TOPICS, KPI_SNAPSHOTS, RAW_TOPICS, TOPICS
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.sinks.clickhouse.client import open_client
@@ -47,9 +49,9 @@ class Reconciliation:
         return self.recorded == self.stored
 
 
-async def mark(brokers: str, clickhouse: ClickHouseSettings) -> Baseline:
+async def mark(kafka: KafkaSettings, clickhouse: ClickHouseSettings) -> Baseline:
     """Take the baseline: end offsets and row counts as they are now."""
-    ends = await end_offsets(brokers, [topic.name for topic in TOPICS])
+    ends = await end_offsets(kafka, [topic.name for topic in TOPICS])
     return Baseline(ends, await counts(clickhouse))
 
 
@@ -67,7 +69,7 @@ async def counts(clickhouse: ClickHouseSettings) -> dict[str, int]:
 
 
 async def reconcile(
-    before: Baseline, recorded: list[Mapping[str, int]], brokers: str, clickhouse: ClickHouseSettings
+    before: Baseline, recorded: list[Mapping[str, int]], kafka: KafkaSettings, clickhouse: ClickHouseSettings
 ) -> Reconciliation:
     """Compare what was recorded since `before` with what is stored; the pipeline must have drained."""
     sides = Reconciliation({}, {})
@@ -77,10 +79,10 @@ async def reconcile(
         sides.stored[topic.name] = now[topic.name] - before.rows[topic.name]
     client = await open_client(clickhouse)
     try:
-        made = await ids_since(brokers, KPI_SNAPSHOTS.name, before, made_by_stream)
+        made = await ids_since(kafka, KPI_SNAPSHOTS.name, before, made_by_stream)
         sides.recorded[KPI_SNAPSHOTS.name] += len(made)
         for topic in DERIVED_TOPICS:
-            ids = sorted(await ids_since(brokers, topic.name, before))
+            ids = sorted(await ids_since(kafka, topic.name, before))
             sides.recorded[topic.name] = len(ids)
             sides.stored[topic.name] = 0
             for part in (ids[n : n + IDS_ASKED] for n in range(0, len(ids), IDS_ASKED)):
@@ -100,16 +102,16 @@ def made_by_stream(event: Event) -> bool:
 
 
 async def ids_since(
-    brokers: str, topic: str, before: Baseline, meant: Callable[[Event], bool] = lambda event: True
+    kafka: KafkaSettings, topic: str, before: Baseline, meant: Callable[[Event], bool] = lambda event: True
 ) -> set[str]:
     """Return the ids of the selected events that a topic has received since `before`."""
     wire = WireFormat()
-    ends = await end_offsets(brokers, [topic])
+    ends = await end_offsets(kafka, [topic])
     left = {tp: end for tp, end in ends.items() if end > before.ends.get(tp, 0)}
     ids: set[str] = set()
     if not left:
         return ids
-    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=None, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False)
     await consumer.start()
     try:
         consumer.assign(list(left))

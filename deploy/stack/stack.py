@@ -6,12 +6,12 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
 from evometrics.deploy.clickhouse.process import clickhouse_process
-from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, prepare_node, registered_brokers
+from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, prepare_node
 from evometrics.deploy.kafka.jars import Progress
 from evometrics.deploy.kafka.java import MissingPartError
 from evometrics.deploy.process.child import ChildProcess, ProcessSpec, python
@@ -26,6 +26,7 @@ from evometrics.deploy.stack.stackfile import (
     remove_stack,
     write_stack,
 )
+from evometrics.schemas.kafka.reaching import known_nodes, why_unusable
 from evometrics.schemas.service.disk import DiskSettings
 from evometrics.schemas.service.settings import KafkaSettings, require
 from evometrics.schemas.service.tasks import end_tasks
@@ -42,6 +43,7 @@ class StackSettings:
         data: folder of all data and logs.
         local_brokers: Kafka nodes to run: 1, or a cluster of 3; None = 1, where no other Kafka is named.
         external_brokers: `host:port` of a running Kafka that takes the place of the embedded one.
+        kafka: how to log in to `external_brokers`.
         external_clickhouse: URL of a running ClickHouse that takes the place of the embedded one.
         stream_workers: Faust workers to run.
         sink_workers: sinks to run.
@@ -51,6 +53,7 @@ class StackSettings:
     data: str = ".evometrics"
     local_brokers: int | None = None
     external_brokers: str | None = None
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
     external_clickhouse: str | None = None
     stream_workers: int = 1
     sink_workers: int = 1
@@ -177,9 +180,11 @@ class LocalStack:
     async def _start_brokers(self, nodes: tuple[KafkaNode, ...]) -> None:
         brokers = self.addresses.brokers
         if self._settings.external_brokers:
-            if not any([await registered_brokers(address.strip()) for address in brokers.split(",")]):
+            kafka = replace(self._settings.kafka, brokers=brokers)
+            if not any([await known_nodes(address.strip(), kafka) for address in brokers.split(",")]):
                 raise MissingPartError(
-                    f"no Kafka answers at {brokers}. Start it or correct the address, or omit it to have a "
+                    await why_unusable(kafka)
+                    or f"no Kafka answers at {brokers}. Start it or correct the address, or omit it to have a "
                     "broker started here."
                 )
             self._progress(f"kafka at {brokers} answers")

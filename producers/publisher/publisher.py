@@ -95,7 +95,7 @@ class Publisher:
         self.batch_bytes = BATCH_BYTES
         self.lanes = PartitionQueues()
         self.clock = NodeClock()
-        self.telling = Telling(kafka.brokers, self.clock)
+        self.telling = Telling(kafka, self.clock)
         self.holding = Holding(backlog.by_number, self.clock, self.telling)
         self.new_rows = Signal()
         self.attempt = 0

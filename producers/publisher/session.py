@@ -15,6 +15,7 @@ from evometrics.producers.publisher.framing import Framing
 from evometrics.producers.publisher.partition_queues import PartitionQueue
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.client_fixes import never_create
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import RAW_TOPICS
 
@@ -37,7 +38,7 @@ def new_producer(kafka: KafkaSettings, batch_bytes: int) -> AIOKafkaProducer:
     It never creates a topic by asking about it.
     """
     producer = AIOKafkaProducer(
-        bootstrap_servers=[broker.strip() for broker in kafka.brokers.split(",")],
+        **client_options(kafka),
         client_id=kafka.client_id,
         enable_idempotence=True,
         acks="all",

@@ -8,7 +8,9 @@ from aiokafka.errors import InvalidTimestampError
 
 from evometrics.producers.notices import Reminders
 from evometrics.producers.publisher.broker_clock import NodeClock, in_words
-from evometrics.schemas.kafka.reaching import misdirected
+from evometrics.schemas.kafka.reaching import why_unusable
+from evometrics.schemas.kafka.rights import right_missing
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.wire.compatibility import IncompatibleSchema
 from evometrics.schemas.wire.registry import RegistryUnavailable
 
@@ -25,9 +27,9 @@ class Telling(Reminders):
         failures: how many times something went wrong.
     """
 
-    def __init__(self, brokers: str, clock: NodeClock) -> None:
+    def __init__(self, kafka: KafkaSettings, clock: NodeClock) -> None:
         super().__init__(logger)
-        self.brokers = brokers
+        self.kafka = kafka
         self.clock = clock
         self.connected = False
         self.trouble = self.clock_refused = ""
@@ -39,7 +41,8 @@ class Telling(Reminders):
             self.report(error, waiting)
             return
         self.connected, self.trouble = False, str(error) or type(error).__name__
-        self.report(error, waiting, await misdirected(self.brokers))
+        wrong = right_missing(error, self.kafka, "node") or await why_unusable(self.kafka)
+        self.report(error, waiting, wrong)
 
     def report(self, error: BaseException, waiting: int, wrong: str | None = None) -> None:
         """Log what is wrong and how many events wait; `wrong`: a description by `schemas.kafka.reaching`."""
@@ -64,7 +67,7 @@ class Telling(Reminders):
             "broker",
             "brokers %s: %s. Events wait in the outbox (%d) and are sent later; start the broker, or "
             "correct `brokers` (EVOMETRICS_KAFKA_BROKERS)",
-            self.brokers,
+            self.kafka.brokers,
             self.trouble,
             waiting,
         )
@@ -73,6 +76,8 @@ class Telling(Reminders):
         """Report that the broker is reachable again."""
         self.connected = True
         if self.trouble:
-            logger.info("brokers %s: connected; %d events are waiting to be sent", self.brokers, waiting)
+            logger.info(
+                "brokers %s: connected; %d events are waiting to be sent", self.kafka.brokers, waiting
+            )
         self.trouble = ""
         self.over("broker")

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.left_to_read import Span, holds_message, left_to_read
 from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient, next_offsets
-from evometrics.schemas.kafka.reaching import misdirected
+from evometrics.schemas.kafka.reaching import why_unusable
+from evometrics.schemas.kafka.rights import right_missing
 from evometrics.schemas.service.settings import KafkaSettings
 
 ANSWER_SECONDS = 5.0
@@ -62,7 +64,7 @@ class GroupLag:
                 lag = await self.ask([TopicPartition(*p) for p in partitions])
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
-            wrong = await misdirected(self.kafka.brokers)
+            wrong = right_missing(error, self.kafka) or await why_unusable(self.kafka)
             self.away = wrong or f"Kafka at {self.kafka.brokers} does not answer ({error!r})"
             return None
         self.away = None
@@ -71,7 +73,7 @@ class GroupLag:
     async def ask(self, partitions: list[TopicPartition]) -> Lag:
         """Ask for the end offsets and the group's committed offsets."""
         if self.admin is None or self.consumer is None:
-            named = {"bootstrap_servers": self.kafka.brokers, "client_id": f"{self.kafka.client_id}-health"}
+            named = {**client_options(self.kafka), "client_id": f"{self.kafka.client_id}-health"}
             self.consumer = AIOKafkaConsumer(**named, isolation_level="read_committed")
             self.admin = AIOKafkaAdminClient(**named)
             await self.consumer.start()

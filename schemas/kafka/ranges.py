@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.service.settings import KafkaSettings
 
 FETCH_BYTES = 4 * 1024 * 1024
@@ -27,7 +28,7 @@ async def range_reader(
     Raises `KafkaError` or `TimeoutError` where no broker answers.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka.brokers,
+        **client_options(kafka),
         client_id=client_id,
         auto_offset_reset="earliest",
         enable_auto_commit=False,

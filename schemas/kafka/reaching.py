@@ -1,4 +1,4 @@
-"""Why a cluster can't be used: no broker answers, or one does but advertises unreachable addresses.
+"""Why a cluster can't be used: no broker answers, it refuses us, or it advertises unreachable addresses.
 
 A client asks the configured brokers (`brokers`) for the addresses of the cluster's nodes and uses only these
 from then on: the nodes' `advertised.listeners`. Where they are wrong, such as the name of a container or of a
@@ -10,51 +10,84 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import BrokerMetadata
 
-import evometrics.schemas.kafka.client_fixes  # noqa: F401 - works around how a client finds its cluster
+import evometrics.schemas.kafka.client_fixes  # noqa: F401 - bounds how long a connection takes to close
+from evometrics.schemas.kafka.client_options import security
+from evometrics.schemas.kafka.refusals import why_closed, why_not_connected
+from evometrics.schemas.service.settings import KafkaSettings
 
 CONNECT_SECONDS = 3.0
 ANSWER_MS = 5000
 
 
-async def known_nodes(address: str) -> list[BrokerMetadata]:
-    """Return the nodes in service as the broker at `host:port` knows them; none while it does not answer.
+async def known_nodes(address: str, kafka: KafkaSettings | None = None) -> list[BrokerMetadata]:
+    """Return the nodes in service as the broker at `host:port` knows them; none if it does not answer.
 
-    The addresses that it advertises are not connected to.
+    The addresses that it advertises are not connected to. `kafka`: how to log in; None = in plaintext.
     """
+    return (await asked(address, kafka or KafkaSettings(brokers=address)))[0]
+
+
+async def asked(address: str, kafka: KafkaSettings) -> tuple[list[BrokerMetadata], str | None]:
+    """Return the nodes that the broker at `host:port` knows; or none, and why it refuses us, if it does."""
+    host, port = split(address)
     try:
         # The Kafka client logs an error for each attempt at a port where nothing listens yet.
-        await connect(*split(address))
-        client = AIOKafkaClient(bootstrap_servers=address, request_timeout_ms=ANSWER_MS)
-        try:
-            await client.bootstrap()
-            return list(client.cluster.brokers())
-        finally:
-            await client.close()
+        await connect(host, port)
+    except (OSError, TimeoutError):
+        return [], None
+    try:
+        connection = await create_conn(host, port, request_timeout_ms=ANSWER_MS, **security(kafka))
+    except (OSError, KafkaError, TimeoutError) as error:
+        return [], await why_not_connected(error, host, port, kafka)
+    try:
+        answer = await connection.send(MetadataRequest([]))
+    except KafkaConnectionError as error:
+        return [], why_closed(error, address, kafka)
     except (OSError, KafkaError, TimeoutError):
-        return []
+        return [], None
+    finally:
+        connection.close()
+    cluster = ClusterMetadata()
+    cluster.update_metadata(answer)
+    return list(cluster.brokers()), None
 
 
-async def misdirected(brokers: str) -> str | None:
-    """Return which advertised addresses are unreachable although a broker answers; None where there are none.
+async def why_unusable(kafka: KafkaSettings) -> str | None:
+    """Return why brokers that answer can't be used: they refuse us, or advertise unreachable addresses.
 
-    `brokers`: `host:port`, several separated by commas.
+    None where the first that answers has nothing against it, or none does.
     """
-    for address in (each.strip() for each in brokers.split(",")):
-        nodes = await known_nodes(address)
+    for address in (each.strip() for each in kafka.brokers.split(",")):
+        nodes, refusal = await asked(address, kafka)
+        if refusal is not None:
+            return refusal
         if nodes:
             problems = await asyncio.gather(*(unreachable(node) for node in nodes))
-            return in_words(address, filter(None, problems))
+            return in_words(address, filter(None, problems)) or await refused_by(nodes, kafka)
     return None
 
 
-async def why_unavailable(brokers: str) -> str:
-    """Return why the cluster at these addresses can't be used, and the way out."""
-    return await misdirected(brokers) or (
-        f"no Kafka broker answers at {brokers}: start it (`evometrics up`) or correct the address"
+async def refused_by(nodes: Iterable[BrokerMetadata], kafka: KafkaSettings) -> str | None:
+    """Return why one of the nodes refuses us at the address that it advertises; None if none does.
+
+    Its certificate may be for another one.
+    """
+    if kafka.security_protocol == "PLAINTEXT":
+        return None
+    found = await asyncio.gather(*(asked(f"{node.host}:{node.port}", kafka) for node in nodes))
+    return next((refusal for _, refusal in found if refusal is not None), None)
+
+
+async def why_unavailable(kafka: KafkaSettings) -> str:
+    """Return why the cluster can't be used, and the way out."""
+    return await why_unusable(kafka) or (
+        f"no Kafka broker answers at {kafka.brokers}: start it (`evometrics up`) or correct the address"
     )
 
 

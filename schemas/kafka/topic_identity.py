@@ -22,6 +22,7 @@ from aiokafka.protocol.metadata import MetadataRequest_v5
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
 import evometrics.schemas.kafka.client_fixes  # noqa: F401 - works around how a client finds its cluster
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.service.settings import KafkaSettings
 
 ANSWER_SECONDS = 10.0
@@ -182,7 +183,7 @@ class TopicWatch:
         async with self.starting:
             if self.admin is None:
                 admin = AIOKafkaAdminClient(
-                    bootstrap_servers=self.kafka.brokers, client_id=f"{self.kafka.client_id}-topics"
+                    **client_options(self.kafka), client_id=f"{self.kafka.client_id}-topics"
                 )
                 try:
                     await admin.start()

@@ -11,7 +11,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 
 import evometrics.schemas.kafka.client_fixes  # noqa: F401 - works around how a client finds its cluster
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.reaching import why_unavailable
+from evometrics.schemas.kafka.topic_identity import topic_identities
 from evometrics.schemas.kafka.topic_settings import BROKER_TIME, LARGEST_MESSAGE
 from evometrics.schemas.rules.validation import MAX_EVENT_BYTES
 from evometrics.schemas.service.backoff import backoff
@@ -38,7 +40,7 @@ async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Aw
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             while True:
-                admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers, client_id=kafka.client_id)
+                admin = AIOKafkaAdminClient(**client_options(kafka), client_id=kafka.client_id)
                 try:
                     await admin.start()
                     try:
@@ -57,17 +59,14 @@ async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Aw
 
 async def unavailable(kafka: KafkaSettings, error: BaseException) -> BrokerUnavailable:
     """Return the error to raise where a client could not reach the cluster because of `error`."""
-    return BrokerUnavailable(f"{await why_unavailable(kafka.brokers)} ({error!r})")
+    return BrokerUnavailable(f"{await why_unavailable(kafka)} ({error!r})")
 
 
 async def partitions_of(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:
-    """Return the number of partitions of each of the topics that exist."""
-    # asks about all topics: a request that names a missing one would create it (`client_fixes`)
-    return {
-        entry["topic"]: len(entry["partitions"])
-        for entry in await admin.describe_topics()
-        if entry["topic"] in names and not entry["error_code"]
-    }
+    """Return the number of partitions of each of the topics that exist. Raises `KafkaError`."""
+    # by name: without the right to see a topic it would be missing among all, and here it is denied
+    found = await topic_identities(admin, names)
+    return {name: each.partitions for name, each in found.items()}
 
 
 def with_common(kafka: KafkaSettings, topics: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:

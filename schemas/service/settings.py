@@ -2,7 +2,8 @@
 
 Each part declares one frozen dataclass (`KafkaSettings` here, `SinkSettings` in `sinks/`, ...) and calls
 `read_settings` once at startup. Where a value is given in several places, flags take precedence over the
-environment, the environment over the file, the file over the default. Names that no part knows are refused:
+environment, the environment over the file, the file over the default. A variable `…_FILE` names a file that
+holds the value. Names that no part knows are refused:
 otherwise somebody would rely on a value that is never read.
 """
 
@@ -14,24 +15,23 @@ import re
 import types
 import typing
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.service.checks import Masked as Masked
+from evometrics.schemas.service.checks import SettingsError as SettingsError
+from evometrics.schemas.service.checks import check_url as check_url
+from evometrics.schemas.service.checks import masked as masked
+from evometrics.schemas.service.checks import require as require
+from evometrics.schemas.service.security import check_security, with_properties
 
 S = TypeVar("S")
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
-#: User and password, which may contain spaces where a URL begins before them; else everything before the @.
-OF_A_USER = re.compile(r"(\w+://).*@|\S*@", re.DOTALL)
-#: A URL parameter that grants access, by parts of its name.
-SECRET_PARAMETER = re.compile(
-    r"(?i)([?&](?:u|p|[^=&\s]*(?:user|pass|pwd|token|secret|key|auth|sig|cred)[^=&\s]*)=)[^&\s]*"
-)
 ADDRESS = re.compile(r"[^\s/@]+:(?P<port>[0-9]{1,5})")
 
 PREFIX = "EVOMETRICS_"
@@ -43,12 +43,10 @@ SERVICE_LINK = re.compile(
 )
 SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
 DEFAULT = "default"
+#: End of the variable that names a file with a setting's value, as containers are given secrets.
+FROM_FILE = "_FILE"
 #: Types that a file's value may have instead of text, in words.
 KINDS: Mapping[object, str] = {list: "a list", dict: "a table"}
-
-
-class SettingsError(EvometricsError, ValueError):
-    """A setting is missing or has an invalid value; the message names it and where it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +60,22 @@ class KafkaSettings:
             as Avro's single-object encoding.
         partitions: partitions of each topic that is created.
         replication: copies of each partition (replication factor) of each topic that is created.
+        client_properties: a `client.properties` file as Kafka's own tools take it; it sets what is left at
+            its default here.
+        security_protocol: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`, as the listener has it.
+        ssl_cafile: PEM file with the certificates of the authorities to trust; empty = the system's.
+        ssl_certfile: PEM file with this client's certificate, and its intermediates; empty = none is shown.
+        ssl_keyfile: PEM file with its key; empty = it is in `ssl_certfile`.
+        ssl_password: password of the key.
+        ssl_check_hostname: whether a broker's certificate must name the host that is connected to.
+        sasl_mechanism: `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`, `OAUTHBEARER`, or `GSSAPI` where the
+            package gssapi is installed.
+        sasl_plain_username: user, for `PLAIN` and `SCRAM-SHA-…`.
+        sasl_plain_password: the user's password.
+        sasl_oauth_token_provider: `module:name` of an `aiokafka.abc.AbstractTokenProvider`, for
+            `OAUTHBEARER`: an instance, or what makes one when called.
+        sasl_kerberos_service_name: the brokers' service, for `GSSAPI`.
+        sasl_kerberos_domain_name: their domain; empty = the host that is connected to.
     """
 
     brokers: str = "127.0.0.1:9092"
@@ -69,8 +83,22 @@ class KafkaSettings:
     registry_url: str = ""
     partitions: int = 6
     replication: int = 1
+    client_properties: str = ""
+    security_protocol: str = "PLAINTEXT"
+    ssl_cafile: str = ""
+    ssl_certfile: str = ""
+    ssl_keyfile: str = ""
+    ssl_password: str = field(default="", repr=False)
+    ssl_check_hostname: bool = True
+    sasl_mechanism: str = ""
+    sasl_plain_username: str = ""
+    sasl_plain_password: str = field(default="", repr=False)
+    sasl_oauth_token_provider: str = ""
+    sasl_kerberos_service_name: str = "kafka"
+    sasl_kerberos_domain_name: str = ""
 
     def __post_init__(self) -> None:
+        with_properties(self)
         require(bool(self.brokers), "brokers", self.brokers, "name at least one host:port")
         for broker in self.brokers.split(","):
             address = ADDRESS.fullmatch(broker.strip())
@@ -80,45 +108,7 @@ class KafkaSettings:
             check_url("registry_url", self.registry_url, "http://host:8081", ": they are not sent")
         require(self.partitions > 0, "partitions", self.partitions, "must be at least 1")
         require(self.replication > 0, "replication", self.replication, "must be at least 1")
-
-
-def require(holds: bool, name: str, value: object, reason: str) -> None:
-    """Raise `SettingsError` naming the setting unless `holds`."""
-    if not holds:
-        raise SettingsError(f"setting {name}={masked(value)!r}: {reason}")
-
-
-def check_url(name: str, url: str, example: str, secrets: str) -> None:
-    """Raise `SettingsError` unless `url` is an HTTP server's, without user and password.
-
-    `secrets` says where those belong instead.
-    """
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid, parts = False, urlsplit("")
-    require(valid, name, url, f"give a URL like {example}")
-    require("@" not in parts.netloc, name, url, f"leave user and password out of it{secrets}")
-
-
-def masked(value: object) -> object:
-    """Return a value that can be shown: text without the user and password, or the token, of a URL."""
-    if not isinstance(value, str):
-        return value
-    text = OF_A_USER.sub(r"\1***@", value)
-    return SECRET_PARAMETER.sub(r"\1***", text)
-
-
-class Masked:
-    """A dataclass of settings whose `repr` shows no secret, such as the password in a URL."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        fields = dataclasses.fields(self)  # type: ignore[arg-type]
-        shown = (f"{f.name}={masked(getattr(self, f.name))!r}" for f in fields if f.repr)
-        return f"{type(self).__name__}({', '.join(shown)})"
+        check_security(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,29 +147,49 @@ def given_settings(
     """Return each field's value, as `read_settings` would take it, and its origin."""
     flags, file = flags or {}, file or {}
     environ = os.environ if environ is None else environ
-    names = [field.name for field in dataclasses.fields(cls)]
+    names = [each.name for each in dataclasses.fields(cls)]
     check_names({**dict.fromkeys(SECTIONS), section: names}, environ, file)
     entries = file.get(section, {})
     hints = typing.get_type_hints(cls)
     found = {}
-    for field in dataclasses.fields(cls):
-        variable = variable_of(section, field.name)
-        if flags.get(field.name) is not None:
-            source, raw = f"--{field.name.replace('_', '-')}", flags[field.name]
-        elif variable in environ:
-            source, raw = variable, environ[variable]
-        elif field.name in entries:
-            source, raw = f"[{section}] {field.name}", entries[field.name]
+    for each in dataclasses.fields(cls):
+        variable = variable_of(section, each.name)
+        if flags.get(each.name) is not None:
+            source, raw = f"--{each.name.replace('_', '-')}", flags[each.name]
+        elif (named := in_environment(section, each.name, environ)) is not None:
+            source, raw = named, environ[named] if named == variable else content(named, environ[named])
+        elif each.name in entries:
+            source, raw = f"[{section}] {each.name}", entries[each.name]
         else:
-            found[field.name] = Given(field.default, DEFAULT)
+            found[each.name] = Given(each.default, DEFAULT)
             continue
-        found[field.name] = Given(convert(source, raw, hints[field.name]), source)
+        found[each.name] = Given(convert(source, raw, hints[each.name]), source)
     return found
 
 
 def variable_of(section: str, name: str) -> str:
     """Return the variable of a setting."""
     return f"{PREFIX}{section}_{name}".upper()
+
+
+def in_environment(section: str, name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the variable that gives a setting, or the file with it; None where neither is set.
+
+    Raises `SettingsError` where both are.
+    """
+    variable = variable_of(section, name)
+    given = [each for each in (variable, variable + FROM_FILE) if each in environ]
+    if len(given) > 1:
+        raise SettingsError(f"{' and '.join(given)}: give one of them")
+    return given[0] if given else None
+
+
+def content(variable: str, path: str) -> str:
+    """Return what is in the file that a variable names, without the line break at its end."""
+    try:
+        return Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}={path}: {error}") from None
 
 
 def check_names(
@@ -205,7 +215,8 @@ def check_names(
                 )
     variables = [variable_of(section, name) for section, names in known.items() for name in names or ()]
     for variable, value in environ.items():
-        if not variable.upper().startswith(PREFIX) or variable in variables or service_link(variable, value):
+        known_here = variable in variables or variable.removesuffix(FROM_FILE) in variables
+        if not variable.upper().startswith(PREFIX) or known_here or service_link(variable, value):
             continue
         within = [section for section in known if variable.startswith(variable_of(section, ""))]
         if within and known[max(within, key=len)] is None:

@@ -22,6 +22,7 @@ import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client 
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import SystemEvent, now_micros
 from evometrics.schemas.ids import new_event_id
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.reaching import why_unavailable
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_NAME, SYSTEM_EVENTS
@@ -144,7 +145,7 @@ class Retrier:
         self.sent = 0
         self.node_id = f"cli-{socket.gethostname()}"
         self.producer = AIOKafkaProducer(
-            bootstrap_servers=kafka.brokers,
+            **client_options(kafka),
             client_id=f"{kafka.client_id}-retry",
             enable_idempotence=True,
             max_request_size=REQUEST_BYTES,
@@ -155,7 +156,7 @@ class Retrier:
             await asyncio.wait_for(self.producer.start(), CONNECT_SECONDS)
         except (TimeoutError, KafkaConnectionError, OSError) as error:
             await self.producer.stop()
-            raise RetryFailed(await why_unavailable(self.kafka.brokers)) from error
+            raise RetryFailed(await why_unavailable(self.kafka)) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient
 from evometrics.schemas.kafka.partitions import partition_of
 from evometrics.schemas.kafka.retention import too_short
@@ -61,16 +62,14 @@ class TopicTarget:
         self.partitions: dict[str, int] = {}
         self.stack = contextlib.AsyncExitStack()
         self.producer = AIOKafkaProducer(
-            bootstrap_servers=kafka.brokers,
+            **client_options(kafka),
             client_id=f"{kafka.client_id}-republish",
             acks="all",
             enable_idempotence=True,
             max_batch_size=BATCH_BYTES,
             max_request_size=REQUEST_BYTES,
         )
-        self.admin = AIOKafkaAdminClient(
-            bootstrap_servers=kafka.brokers, client_id=f"{kafka.client_id}-republish"
-        )
+        self.admin = AIOKafkaAdminClient(**client_options(kafka), client_id=f"{kafka.client_id}-republish")
 
     async def __aenter__(self) -> TopicTarget:
         self.partitions = await answered(self.kafka, lambda admin: partitions_of(admin, self.topics))

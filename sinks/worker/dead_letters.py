@@ -11,6 +11,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
+from evometrics.schemas.kafka.client_options import client_options
+from evometrics.schemas.kafka.rights import right_missing
 from evometrics.schemas.letters.letter import ROOM_BYTES, SINK, dead_letter
 from evometrics.schemas.metrics import DEAD_LETTERS_TOTAL, Instruments
 from evometrics.schemas.service.backoff import backoff
@@ -68,7 +70,8 @@ class DeadLetters:
                 log.warning(
                     "dead letters were not sent; attempt %d follows in %.1f s: %r", attempt + 1, pause, error
                 )
-                self.trouble = f"dead letters are not sent ({error!r})"
+                why = right_missing(error, self.kafka, "sink") or repr(error)
+                self.trouble = f"dead letters are not sent ({why})"
                 await asyncio.sleep(pause)
                 if is_spent(error):
                     await self.begin_anew()
@@ -107,7 +110,7 @@ class DeadLetters:
         """Return the producer, starting it at the first call. Raises `KafkaError`."""
         if self.producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self.kafka.brokers,
+                **client_options(self.kafka),
                 client_id=f"{self.kafka.client_id}-dead-letters",
                 enable_idempotence=True,
                 max_request_size=REQUEST_BYTES,

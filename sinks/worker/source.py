@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownTopicOrPartitionError
 from aiokafka.structs import OffsetAndMetadata
 
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient
 from evometrics.schemas.kafka.ranges import range_reader, read_page, read_range
 from evometrics.schemas.kafka.topic_identity import UNKNOWN, TopicWatch
@@ -69,10 +70,10 @@ class KafkaSource:
     async def start(self) -> None:
         """Connect and join the group. Raises `KafkaError` or `OSError` if no broker answers."""
         self.admin = AIOKafkaAdminClient(
-            bootstrap_servers=self.kafka.brokers, client_id=f"{self.kafka.client_id}-sink-admin"
+            **client_options(self.kafka), client_id=f"{self.kafka.client_id}-sink-admin"
         )
         self.consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.kafka.brokers,
+            **client_options(self.kafka),
             client_id=f"{self.kafka.client_id}-sink",
             group_id=self.sink.group,
             enable_auto_commit=False,

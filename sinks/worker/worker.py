@@ -15,7 +15,8 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, generate_latest
 
 from evometrics.schemas.kafka.lag import GroupLag
-from evometrics.schemas.kafka.reaching import misdirected
+from evometrics.schemas.kafka.reaching import why_unusable
+from evometrics.schemas.kafka.rights import right_missing
 from evometrics.schemas.metrics import CONSUMER_LAG, OF_SINK, Instruments
 from evometrics.schemas.service.backoff import backoff
 from evometrics.schemas.service.disk import show_free
@@ -89,9 +90,9 @@ class SinkWorker:
             except (KafkaError, RegistryUnavailable, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
-                wrong = group_taken(error, self.sink.group)
+                wrong = group_taken(error, self.sink.group) or right_missing(error, self.kafka, "sink")
                 if wrong is None and name == "Kafka":
-                    wrong = await misdirected(address)
+                    wrong = await why_unusable(self.kafka)
                 self.waiting_for = wrong or f"{name} at {address} does not answer ({error})"
                 way_out = "" if wrong else "; start it (`evometrics up`) or name another address"
                 log.warning("%s%s; next attempt in %.1f s", self.waiting_for, way_out, pause)
@@ -102,7 +103,7 @@ class SinkWorker:
         joining = asyncio.create_task(cycle.source.start())
         try:
             while not (await asyncio.wait({joining}, timeout=HANGS_SECONDS))[0]:
-                wrong = await misdirected(self.kafka.brokers)
+                wrong = await why_unusable(self.kafka)
                 if wrong is not None and wrong != self.waiting_for:
                     self.waiting_for = wrong
                     log.warning(wrong)

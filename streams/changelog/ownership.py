@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.left_to_read import holds_message, left_to_read
 from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient, next_offsets
 from evometrics.schemas.kafka.ranges import SHORT_RANGE, range_reader, read_page, read_range
@@ -268,7 +269,7 @@ class Ownership:
     ) -> dict[TopicPartition, int]:
         """Return the offsets from which the group continues to read the sources of these partitions."""
         wanted = self.sources_of(partitions)
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.brokers, client_id=self.kafka.client_id)
+        admin = AIOKafkaAdminClient(**client_options(self.kafka), client_id=self.kafka.client_id)
         async with asyncio.timeout(ANSWER_SECONDS):
             await admin.start()
             try:

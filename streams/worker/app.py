@@ -27,6 +27,7 @@ from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.clock import BrokerClock
 from evometrics.streams.sources.topics import SourceTopics
 from evometrics.streams.states.incarnations import Places, sources_table
+from evometrics.streams.worker.credentials import broker_credentials
 from evometrics.streams.worker.lane import Lane
 from evometrics.streams.worker.timer import AbandonedTimer
 from evometrics.streams.worker.transport import BatchConsumer, BatchTransport
@@ -108,6 +109,7 @@ def build(
         kafka,
         sources,
         broker=";".join(brokers),
+        broker_credentials=broker_credentials(kafka),
         datadir=str(data).replace("{", "{{").replace("}", "}}"),  # Faust formats it with its own settings
         topic_partitions=kafka.partitions,
         topic_replication_factor=kafka.replication,

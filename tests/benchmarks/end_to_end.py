@@ -97,7 +97,7 @@ async def node(
 
 async def drained(stack: Stack) -> None:
     """Wait until everything recorded is processed and stored."""
-    await drain(stack.kafka.brokers, pipeline_groups(STREAM, SINK), LIMIT_SECONDS)
+    await drain(stack.kafka, pipeline_groups(STREAM, SINK), LIMIT_SECONDS)
 
 
 async def merged(stack: Stack) -> None:

@@ -86,7 +86,7 @@ async def fed(
     for at in range(first, first + count, CHUNK):
         await fill_completed(filler, events, at, min(CHUNK, first + count - at))
         await asyncio.sleep(max(0.0, began + (at - first) / rate - time.monotonic()))
-    await drain(stack.kafka.brokers, pipeline_groups(STREAM, SINK), LIMIT_SECONDS)
+    await drain(stack.kafka, pipeline_groups(STREAM, SINK), LIMIT_SECONDS)
     seconds = time.monotonic() - began
     used = cpu_seconds(stack.pids(*PARTS))
     cpu = {part: round((used[part] - before[part]) / count * 1e6, 2) for part in PARTS}

@@ -37,7 +37,7 @@ async def run(settings: Settings) -> dict[str, Any]:
             fill = await fill_stream(filler, events, count)
             snapshots = await fill_snapshots(filler, events, count)
         say(f"replay: {count:,} evolutions and {snapshots:,} snapshots are in Kafka")
-        await drain(stack.kafka.brokers, pipeline_groups(STREAM, SINK), LIMIT_SECONDS)
+        await drain(stack.kafka, pipeline_groups(STREAM, SINK), LIMIT_SECONDS)
         rows = await stored(stack, events, fill, snapshots)
         say(f"replay: every table has all: {rows}")
         await merged(stack)

@@ -71,7 +71,7 @@ async def sink_span(stack: Stack, events: Events, fill: StreamFill, workers: int
     starts = (stack.worker("sink", group, name, EVOMETRICS_SINK_BATCH_ROWS=rows) for name in names)
     await asyncio.gather(*starts)
     ready = time.monotonic()
-    done = drain(stack.kafka.brokers, [ConsumerGroup(group, [[EVOLUTION_COMPLETED.name]])], sink.SECONDS)
+    done = drain(stack.kafka, [ConsumerGroup(group, [[EVOLUTION_COMPLETED.name]])], sink.SECONDS)
     samples = await sink.stored(stack, names, done)
     for name in names:
         await stack.end(name)

@@ -63,7 +63,7 @@ async def one(stack: Stack, events: Events, count: int, rows: int, name: str, gr
         argv += ["--group", group, "--rows", str(rows), "--clickhouse-url", stack.clickhouse.url]
         await stack.python(name, argv)
     reads = ConsumerGroup(group, [[EVOLUTION_COMPLETED.name]])
-    done = posted(stack) if name == "engine" else drain(stack.kafka.brokers, [reads], SECONDS)
+    done = posted(stack) if name == "engine" else drain(stack.kafka, [reads], SECONDS)
     samples = await stored(stack, [name], done)
     await stack.end(name, quick=name != "evometrics")
     await asyncio.to_thread(check_table, stack.clickhouse.url, events, count)

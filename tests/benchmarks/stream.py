@@ -98,7 +98,7 @@ async def worked(
     async with TopicEnds(stack.kafka.brokers, *OUTPUTS) as ends:
         begin = Sample(time.monotonic(), await ends(), cpu_seconds(pids))
         stack.signal(names, signal.SIGCONT)
-        done = drain(stack.kafka.brokers, [group], SECONDS)
+        done = drain(stack.kafka, [group], SECONDS)
         broken, tails = partial(stack.broken, names), partial(stack.tails, names)
         samples = [begin, *await watched(ends, pids, done, broken, tails)]
     await check_stream(stack.kafka, events, fill, samples[-1].counts)

@@ -282,7 +282,7 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
         with clock.step("load"):
             await own.load()
         with clock.step("drain"):
-            await drain(parts.kafka.brokers, own.groups, DRAIN_SECONDS)
+            await drain(parts.kafka, own.groups, DRAIN_SECONDS)
         with clock.step("check"):
             if refused := await asyncio.to_thread(count_refused, parts.clickhouse.url):
                 own.unclean.append(f"{refused} events were refused by their nodes")

@@ -49,7 +49,7 @@ async def made_anew(parts: Parts, seed: int, groups: tuple[ConsumerGroup, Consum
     for number, topic in enumerate((*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS), start=seed):
         await asyncio.sleep(BEFORE)
         await rest(parts)
-        await drain(parts.kafka.brokers, groups, CALM_SECONDS)
+        await drain(parts.kafka, groups, CALM_SECONDS)
         await delete_and_make(parts, topic, number)
     await asyncio.sleep(BEFORE)
     gone_at = await delete_and_make(parts, UNREAD.name, seed)
@@ -124,7 +124,7 @@ async def renewed(parts: Parts, seed: int, sink: ConsumerGroup) -> float:
 
     Returns when all there was in the old ones was stored, as a Unix time.
     """
-    await drain(parts.kafka.brokers, [sink], CALM_SECONDS)
+    await drain(parts.kafka, [sink], CALM_SECONDS)
     stored = time.time()
     parts.kafka = replace(parts.kafka, partitions=MORE)
     brokers = ("--brokers", parts.kafka.brokers)

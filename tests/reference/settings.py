@@ -91,6 +91,10 @@ def page() -> str:
             "possible. Keep passwords and tokens in variables or in the file: no flag takes one, and "
             "none is ever printed."
         ),
+        wrapped(
+            "A variable with `_FILE` at its end names a file that holds the value, as containers are given "
+            "secrets: `EVOMETRICS_KAFKA_SASL_PLAIN_PASSWORD_FILE=/run/secrets/kafka`."
+        ),
     ]
     for section, cls in CLASSES.items():
         blocks += [f"## {section}", *map(wrapped, paragraphs(cls.__doc__))]

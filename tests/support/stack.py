@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evometrics.deploy.pipeline.drain import drain, pipeline_groups
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
 
@@ -30,7 +31,7 @@ class Running:
 
     def drained(self, timeout_seconds: float = 180) -> None:
         groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
-        asyncio.run(drain(self.brokers, groups, timeout_seconds))
+        asyncio.run(drain(KafkaSettings(brokers=self.brokers), groups, timeout_seconds))
 
     def pids(self) -> dict[str, int]:
         """Return the process id of each part."""
@@ -59,14 +60,14 @@ def evometrics(*arguments: str, timeout: float = 60, **environment: str) -> subp
 
 @contextlib.contextmanager
 def running_stack(
-    data: Path, partitions: int, *, build: str = "evometrics.deploy.cli", **environment: str
+    data: Path, partitions: int, *flags: str, build: str = "evometrics.deploy.cli", **environment: str
 ) -> Iterator[Running]:
     """Run `evometrics up` on a data folder; fail where it does not start or does not end as it should.
 
-    `build` is the module that is the command line.
+    `build` is the module that is the command line; `flags` are added to it.
     """
     command = [sys.executable, "-m", build, "up", "--json", "--data", str(data)]
-    command += ["--partitions", str(partitions)]
+    command += ["--partitions", str(partitions), *flags]
     data.parent.mkdir(parents=True, exist_ok=True)
     log = data.with_suffix(".log")
     with log.open("w") as said:

@@ -40,6 +40,25 @@ def test_each_setting_is_shown_with_where_it_comes_from(
     assert "stream.allowed_lateness_seconds" in table
 
 
+def test_what_a_client_properties_file_sets_is_shown_without_its_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "client.properties"
+    jaas = 'ScramLoginModule required username="me" password="s3cret";'
+    file.write_text(
+        f"security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-256\nsasl.jaas.config={jaas}\n"
+        "ssl.truststore.type=PEM\nssl.truststore.location=ca.pem\nssl.keystore.type=PEM\n"
+        "ssl.keystore.location=own.pem\nssl.key.password=s3cret\n"
+    )
+    monkeypatch.setenv("EVOMETRICS_KAFKA_CLIENT_PROPERTIES", str(file))
+    found = shown(capsys, "--data", str(tmp_path))
+    assert found["kafka.security_protocol"] == ("SASL_SSL", str(file))
+    assert found["kafka.sasl_plain_username"] == ("me", str(file))
+    assert found["kafka.sasl_plain_password"] == found["kafka.ssl_password"] == ("***", str(file))
+    assert found["kafka.ssl_check_hostname"] == (True, "default")
+    assert "s3cret" not in str(found)
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [

@@ -75,7 +75,7 @@ def republish(*arguments: str) -> dict[str, Any]:
 def in_topics(brokers: str) -> int:
     """Return the number of messages in the raw topics that the stream does not write to."""
     names = [topic.name for topic in RAW_TOPICS if topic != KPI_SNAPSHOTS]
-    return sum(asyncio.run(end_offsets(brokers, names)).values())
+    return sum(asyncio.run(end_offsets(KafkaSettings(brokers=brokers), names)).values())
 
 
 def kill_in_the_midst(stack: Running, source: list[str], rng: random.Random) -> bool:
@@ -95,7 +95,7 @@ def kill_in_the_midst(stack: Running, source: list[str], rng: random.Random) -> 
 async def ids_in(brokers: str) -> dict[str, Counter[str]]:
     """Return how often each event is in each raw topic."""
     wire, found = WireFormat(), dict[str, Counter[str]]()
-    ends = await end_offsets(brokers, [topic.name for topic in RAW_TOPICS])
+    ends = await end_offsets(KafkaSettings(brokers=brokers), [topic.name for topic in RAW_TOPICS])
     async with range_reader(KafkaSettings(brokers=brokers), "test") as consumer:
         for place, end in ends.items():
             records = await read_range(consumer, TopicPartition(*place), 0, end)
@@ -143,13 +143,16 @@ def test_a_second_environment_is_filled_from_clickhouse_through_kills_and_equals
 
 
 def test_the_cluster_that_filled_clickhouse_is_refused(first: Running) -> None:
-    ends = asyncio.run(end_offsets(first.brokers, [topic.name for topic in TOPICS]))
+    ends = asyncio.run(end_offsets(KafkaSettings(brokers=first.brokers), [topic.name for topic in TOPICS]))
     for arguments in ([], ["--tables", "evolution_completed"]):
         refused = evometrics("republish", "--data", str(first.data), *arguments)
         assert refused.returncode == 1
         assert "holds other events" in refused.stderr and "Traceback" not in refused.stderr
         assert (EVOLUTION_COMPLETED.name in refused.stderr) or not arguments
-    assert asyncio.run(end_offsets(first.brokers, [topic.name for topic in TOPICS])) == ends
+    assert (
+        asyncio.run(end_offsets(KafkaSettings(brokers=first.brokers), [topic.name for topic in TOPICS]))
+        == ends
+    )
 
 
 def test_all_tables_are_built_again_from_kafka_by_a_sink_with_another_group_and_database(
@@ -163,7 +166,7 @@ def test_all_tables_are_built_again_from_kafka_by_a_sink_with_another_group_and_
         command, stderr=subprocess.PIPE, text=True, env=os.environ | {"EVOMETRICS_SINK_GROUP": SINK_GROUP}
     )
     try:
-        asyncio.run(drain(first.brokers, pipeline_groups("", SINK_GROUP)[1:], 60))
+        asyncio.run(drain(KafkaSettings(brokers=first.brokers), pipeline_groups("", SINK_GROUP)[1:], 60))
     finally:
         sink.terminate()
         _, said = sink.communicate(timeout=30)

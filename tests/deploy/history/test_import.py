@@ -76,7 +76,11 @@ def events(*paths: Path) -> list[Event]:
 
 
 def raw_messages(brokers: str) -> int:
-    return sum(asyncio.run(end_offsets(brokers, [topic.name for topic in RAW_TOPICS])).values())
+    return sum(
+        asyncio.run(
+            end_offsets(KafkaSettings(brokers=brokers), [topic.name for topic in RAW_TOPICS])
+        ).values()
+    )
 
 
 def everything(stack: Running) -> dict[str, dict[str, dict[str, Any]]]:

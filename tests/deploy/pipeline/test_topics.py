@@ -163,7 +163,7 @@ async def test_topics_and_the_streams_states_are_made_anew_once_all_is_stored_an
     await consumer.commit(places)
     await consumer.stop()
     with pytest.raises(DrainTimeout, match=f"[123] messages of {KPI_SNAPSHOTS.name}"):
-        await drain(kafka.brokers, [ConsumerGroup(group, ((KPI_SNAPSHOTS.name,),))], 0)
+        await drain(kafka, [ConsumerGroup(group, ((KPI_SNAPSHOTS.name,),))], 0)
     with pytest.raises(NotStored, match=rf"{group}.*{KPI_SNAPSHOTS.name}\[\d\]: [123]"):
         await make_anew(more, group, group)
     found = await answered(kafka, lambda admin: partitions_of(admin, [*NAMES, changelog]))

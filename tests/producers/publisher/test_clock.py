@@ -131,7 +131,9 @@ async def collecting(brokers: str, folder: Path, **more: Any) -> AsyncIterator[E
 async def held(brokers: str, node_id: str) -> list[tuple[ConsumerRecord, Event]]:
     """Return a node's messages and events, each read as stream and sink read them: none is refused."""
     found: list[tuple[ConsumerRecord, Event]] = []
-    ends = {place: end for place, end in (await end_offsets(brokers, NAMES)).items() if end}
+    ends = {
+        place: end for place, end in (await end_offsets(KafkaSettings(brokers=brokers), NAMES)).items() if end
+    }
     if not ends:
         return found
     async with range_reader(KafkaSettings(brokers=brokers), "test") as consumer:

@@ -49,7 +49,7 @@ async def ends(broker: Kafka) -> dict[tuple[str, int], int]:
 
     What other tests sent is deleted: where messages of later times come first, a time finds those.
     """
-    found = await end_offsets(broker.settings.brokers, NAMES)
+    found = await end_offsets(broker.settings, NAMES)
     begin = {(place.topic, place.partition): end for place, end in found.items()}
     for place, end in begin.items():
         await delete(broker, place, end)

@@ -67,7 +67,11 @@ class Stream:
 
     async def drained(self) -> None:
         """Wait until the group has committed everything."""
-        await drain(self.brokers, [ConsumerGroup("evometrics-stream", STREAM_STAGES)], timeout_seconds=180)
+        await drain(
+            KafkaSettings(brokers=self.brokers),
+            [ConsumerGroup("evometrics-stream", STREAM_STAGES)],
+            timeout_seconds=180,
+        )
 
     async def derived(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return what analysts would see: by record and event_id the row with the highest version."""

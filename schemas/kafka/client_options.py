@@ -1,0 +1,131 @@
+"""How every Kafka client of ours is opened: addresses, encryption, login."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import ssl
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from evometrics.schemas.service.security import HIDDEN, uses_sasl, uses_tls
+from evometrics.schemas.service.settings import KafkaSettings, SettingsError, require
+
+
+def client_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """Return the arguments with which an aiokafka client reaches the cluster.
+
+    Raises `SettingsError` where a certificate, key or token provider can't be loaded.
+    """
+    return {"bootstrap_servers": [each.strip() for each in kafka.brokers.split(",")], **security(kafka)}
+
+
+def security(kafka: KafkaSettings) -> dict[str, Any]:
+    """Return those of the arguments that secure a connection; none for `PLAINTEXT`."""
+    protocol = kafka.security_protocol
+    if protocol == "PLAINTEXT":
+        return {}
+    options: dict[str, Any] = {"security_protocol": protocol}
+    if uses_tls(protocol):
+        options["ssl_context"] = tls(
+            kafka.ssl_cafile,
+            kafka.ssl_certfile,
+            kafka.ssl_keyfile,
+            kafka.ssl_password,
+            kafka.ssl_check_hostname,
+        )
+    if uses_sasl(protocol):
+        options |= login(kafka)
+    return options
+
+
+def login(kafka: KafkaSettings) -> dict[str, Any]:
+    """Return the arguments that log in."""
+    mechanism = kafka.sasl_mechanism
+    options: dict[str, Any] = {"sasl_mechanism": mechanism}
+    if mechanism == "OAUTHBEARER":
+        options["sasl_oauth_token_provider"] = token_provider(kafka.sasl_oauth_token_provider)
+    elif mechanism == "GSSAPI":
+        installed = find_spec("gssapi") is not None
+        require(installed, "sasl_mechanism", mechanism, "install the package gssapi (`pip install gssapi`)")
+        options["sasl_kerberos_service_name"] = kafka.sasl_kerberos_service_name
+        options["sasl_kerberos_domain_name"] = kafka.sasl_kerberos_domain_name or None
+    else:
+        options["sasl_plain_username"] = kafka.sasl_plain_username
+        options["sasl_plain_password"] = kafka.sasl_plain_password
+    return options
+
+
+@functools.lru_cache(maxsize=8)
+def tls(cafile: str, certfile: str, keyfile: str, password: str, check_hostname: bool) -> ssl.SSLContext:
+    """Return the context of all of this process's connections with these settings.
+
+    To load one costs more than to connect; certificates that are renewed are read after a restart.
+    """
+    cafile, certfile, keyfile = (str(Path(p).expanduser()) if p else "" for p in (cafile, certfile, keyfile))
+    try:
+        context = ssl.create_default_context(cafile=cafile or None)
+    except OSError as error:  # an ssl.SSLError is one
+        raise unusable("ssl_cafile", cafile, error, "PEM file with certificates") from None
+    context.check_hostname = check_hostname
+    if certfile:
+        for name, path in (("ssl_certfile", certfile), ("ssl_keyfile", keyfile)):
+            try:
+                Path(path or certfile).read_bytes()
+            except OSError as error:
+                raise unusable(name, path, error, "PEM file") from None
+        try:
+            # a password of None would be asked for at the terminal
+            context.load_cert_chain(certfile, keyfile or None, password)
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                reason = "the key does not belong to this certificate: give those of one client"
+                raise SettingsError(f"setting ssl_certfile={certfile!r}: {reason}") from None
+            if error.reason is None or "DECRYPT" in error.reason or "PASSWORD" in error.reason:
+                reason = "does not open the key: correct it"
+                raise SettingsError(f"setting ssl_password={HIDDEN!r}: {reason}") from None
+            raise unusable("ssl_certfile", certfile, error, "PEM file with certificate and key") from None
+    return context
+
+
+def unusable(name: str, path: str, error: OSError, wanted: str) -> SettingsError:
+    """Return the error to raise where a file can't be read, or is not what it should be."""
+    why = f"is no {wanted}" if isinstance(error, ssl.SSLError) else str(error.strerror)
+    return SettingsError(f"setting {name}={path!r}: {why}")
+
+
+@functools.lru_cache(maxsize=8)
+def token_provider(named: str) -> Any:
+    """Return the token provider that a setting names, one for the process. Raises `SettingsError`."""
+    from aiokafka.abc import AbstractTokenProvider
+
+    module, _, name = named.partition(":")
+    setting = f"setting sasl_oauth_token_provider={named!r}"
+    try:
+        provider = getattr(importlib.import_module(module), name)
+        if not isinstance(provider, AbstractTokenProvider):
+            provider = provider()
+    except Exception as error:
+        raise SettingsError(f"{setting}: {type(error).__name__}: {error}") from error
+    if not isinstance(provider, AbstractTokenProvider):
+        raise SettingsError(f"{setting}: it is no aiokafka.abc.AbstractTokenProvider")
+    return named_tokens(named, provider)
+
+
+def named_tokens(named: str, provider: Any) -> Any:
+    """Return a provider whose failure is a refused login that names it, not an error of the client's."""
+    from aiokafka.abc import AbstractTokenProvider
+    from aiokafka.errors import SaslAuthenticationFailed
+
+    class Tokens(AbstractTokenProvider):  # type: ignore[misc]
+        async def token(self) -> str:
+            try:
+                return str(await provider.token())
+            except Exception as error:
+                raise SaslAuthenticationFailed(f"{named} gave no token: {error!r}") from error
+
+        def extensions(self) -> Any:
+            return provider.extensions()
+
+    return Tokens()
