@@ -184,8 +184,8 @@ class LocalStack:
             if not any([await known_nodes(address.strip(), kafka) for address in brokers.split(",")]):
                 raise MissingPartError(
                     await why_unusable(kafka)
-                    or f"no Kafka answers at {brokers}. Start it or correct the address, or omit it to have a "
-                    "broker started here."
+                    or f"no Kafka answers at {brokers}. Start it or correct the address, or omit it to have "
+                    "a broker started here."
                 )
             self._progress(f"kafka at {brokers} answers")
         # All at once: a node is in service only once most of them have found each other.
