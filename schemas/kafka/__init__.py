@@ -6,6 +6,7 @@ aiokafka needs. Imports the topics, the rules and `service`.
 
 __all__ = [
     "client_fixes",
+    "client_options",
     "lag",
     "left_to_read",
     "offsets",
@@ -13,6 +14,7 @@ __all__ = [
     "ranges",
     "reaching",
     "retention",
+    "rights",
     "topic_identity",
     "topic_settings",
     "topics",

@@ -21,7 +21,7 @@ from evometrics.deploy.kafka.jars import kafka_libs
 from evometrics.deploy.kafka.java import find_java
 from evometrics.deploy.process.child import ChildProcess
 from evometrics.deploy.process.ports import HOST, free_ports
-from tests.certificates import authority, certificate
+from tests.support.certificates import authority, certificate
 
 #: The user that may do everything, and one that may do nothing.
 USER, STRANGER = "pipeline", "stranger"

@@ -13,7 +13,7 @@ from evometrics.producers.settings import collector_settings
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.service.client_properties import properties
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError, read_settings
-from tests.certificates import authority, certificate
+from tests.support.certificates import authority, certificate
 
 SECRET = "s3cret"
 USER = {"sasl_plain_username": "me", "sasl_plain_password": SECRET}

@@ -28,10 +28,10 @@ from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import KPI_SNAPSHOTS, TOPICS
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.worker import SinkWorker
-from tests.certificates import certificate
-from tests.secured import PASSWORD, STRANGER, USER, Secured, environ, secured_node
+from tests.support.certificates import certificate
 from tests.support.history_files import SCHEMA
 from tests.support.outboxes import config, until
+from tests.support.secured import PASSWORD, STRANGER, USER, Secured, environ, secured_node
 from tests.support.stack import Running, evometrics, running_stack
 
 #: What a fault in the settings is told apart by; the fault as settings that replace the right ones.
