@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
+import evometrics.schemas.kafka.client_fixes  # noqa: F401 - fixes how a client finds its cluster
 from evometrics.schemas.letters.letter import ROOM_BYTES, SINK, dead_letter
 from evometrics.schemas.metrics import DEAD_LETTERS_TOTAL, Instruments
 from evometrics.schemas.service.backoff import backoff

@@ -200,7 +200,7 @@ async def test_inserts_go_on_beside_more_slow_reads_than_there_are_threads(
     for reader in readers:
         reader.cancel()
     await asyncio.gather(*readers, return_exceptions=True)
-    # A read whose client went away ends, and makes room for others.
+    # A read whose client disconnected ends, and makes room for others.
     running = "SELECT count() FROM system.processes WHERE query LIKE 'SELECT count() FROM numbers(10000%'"
     for _ in range(100):
         async with http.get("/", params={"query": running}) as response:

@@ -200,7 +200,7 @@ async def test_a_field_that_no_column_can_hold_is_refused_by_name(database: Clic
         refused = await store(writer, dataclasses.replace(good, schema=schema, rows=good.rows * 3))
         assert len(refused) == 3
         assert all(re.search(rf"EvolutionMetrics\.{reason}", each.reason) for each in refused), refused
-        assert await store(writer, good) == []  # the others' messages go on
+        assert await store(writer, good) == []  # the others' messages are not held up
     await writer.close()
     assert await structure(database) == before
 
