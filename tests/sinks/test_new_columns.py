@@ -185,7 +185,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "x: type .* has no column type; use a primitive type",
     ),
     (optional("timestamp", "double"), "timestamp: evolution_metrics shows something else under this name"),
-    (optional("own", "string"), r"own: is Nullable\(String\) here, but .* has it as Nullable\(Int64\)"),
+    (optional("own", "string"), r"own: is Nullable\(String\) here, but Nullable\(Int64\) in "),
 ]
 
 
