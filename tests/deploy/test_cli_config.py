@@ -44,7 +44,10 @@ def test_each_setting_is_shown_with_where_it_comes_from(
     ("content", "named"),
     [
         ("[kafak]\nbrokers = 'x:1'\n", "[kafak]: no such section (did you mean kafka?)"),
-        ("[printer]\n", "[printer]: no such section; there are clickhouse, clickhouse_server, collector,"),
+        (
+            "[printer]\n",
+            "[printer]: no such section; the sections are clickhouse, clickhouse_server, collector,",
+        ),
         ("[stream]\ngruop = 'x'\n", "[stream] gruop: no such setting in this section (did you mean group?)"),
         ("kafka = 3\n", "kafka: give a section [kafka] with its settings"),
         ("[kafka]\npartitions = true\n", "[kafka] partitions=True: give a whole number"),

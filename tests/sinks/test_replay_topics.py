@@ -179,7 +179,7 @@ async def test_offsets_and_topics_that_are_not_there_are_named(broker: Kafka) ->
     for offsets, said in (
         ({place: end[place] + 1}, f"the partition ends at {end[place]}"),
         ({(place[0], 99): 0}, r"0 to \d"),
-        ({("other", 0): 0}, "read are evometrics"),
+        ({("other", 0): 0}, "the partitions are evometrics"),
     ):
         with pytest.raises(SettingsError, match=said):
             await read(source(broker, Beginning(offsets=offsets)))

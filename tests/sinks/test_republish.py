@@ -287,7 +287,7 @@ async def test_topics_that_grow_are_refused(
             finally:
                 growing.cancel()
 
-    with pytest.raises(OtherEvents, match=rf"{topics[0].name}.*partition 1 grows"):
+    with pytest.raises(OtherEvents, match=rf"{topics[0].name}.*partition 1 is growing"):
         await run(database, settings, topics, target_class=Growing)
 
 
