@@ -75,7 +75,7 @@ class OfflineStream:
         return derived + self.merge(counts)
 
     def by_partition(self, records: Iterable[Record]) -> tuple[list[Message], list[Message]]:
-        """Return what the records' own partitions suffice for: derived events, and partial counts."""
+        """Return each partition's own results: derived events, and partial counts."""
         lanes: dict[tuple[Work, int], list[Record]] = {}
         queues: dict[tuple[str, int], list[Record]] = {}
         ends = self.ends

@@ -14,7 +14,7 @@ from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata, TopicPartition
 
-import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
+import evometrics.schemas.kafka.client_fixes  # noqa: F401 - fixes how a client finds its cluster
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.partitions import partition_of

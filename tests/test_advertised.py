@@ -1,4 +1,4 @@
-"""A broker that answers and advertises an address that can't be reached is told from one that is away."""
+"""A broker that advertises an unreachable address is told from one that is unreachable itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Misdirecting:
     advertised: str
 
     def named_in(self, text: str) -> bool:
-        """Tell whether a message names both and the way out."""
+        """Return whether a message names both and the way out."""
         found = re.search(
             rf"broker at {self.address} answers, but it advertises {self.advertised} for node 1 .*"
             "advertised.listeners",

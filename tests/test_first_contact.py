@@ -58,7 +58,7 @@ class TheirAgent:
 
 
 class NightlyEvolutionOrchestrator:
-    """Integration point A of the specification, word for word but for the evolution itself."""
+    """Integration point A of the specification, word for word except for the evolution itself."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config

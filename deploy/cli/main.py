@@ -86,7 +86,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
 
 
 def extra_missing(arguments: Sequence[str], error: ModuleNotFoundError) -> int:
-    """Say which extra to install for a command that lacks a module; raise what is no extra's fault."""
+    """Say which extra to install for a command that lacks a module; raise any other error."""
     from evometrics.deploy.exit_codes import ExitCode
 
     name = next((word for word in arguments if word in COMMANDS), "")

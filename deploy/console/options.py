@@ -162,7 +162,7 @@ def add_server(sub: argparse.ArgumentParser) -> None:
 
 
 def add_local(sub: argparse.ArgumentParser) -> None:
-    """Add how many brokers to start, and the flags that put running servers in the place of ours."""
+    """Add how many brokers to start, and the flags that use running servers instead of ours."""
     text = "Kafka brokers to start: 1, or a cluster of 3 (default 1)"
     sub.add_argument("--local-brokers", type=broker_count, metavar="NUMBER", help=text)
     text = "use this Kafka instead of starting one"

@@ -93,7 +93,7 @@ def lacking_right(args: argparse.Namespace, error: Exception) -> str | None:
 
 
 def unreachable(args: argparse.Namespace, error: Exception) -> str | None:
-    """Return what to do if Kafka or ClickHouse did not serve us; None for any other error.
+    """Return the way out if Kafka or ClickHouse did not serve us; None for any other error.
 
     Only clients that are loaded are considered: without them their errors can't occur.
     """

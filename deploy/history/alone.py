@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 
-import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
+import evometrics.schemas.kafka.client_fixes  # noqa: F401 - fixes how a client finds its cluster
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.service.settings import KafkaSettings

@@ -42,7 +42,7 @@ class TopicState:
 
     @property
     def words(self) -> str:
-        """Return what was done, for the operator."""
+        """Return the change made, in words for the operator."""
         if self.instead_of is not None:
             return f"recreated: it was empty, with {self.instead_of} partitions"
         if self.created:

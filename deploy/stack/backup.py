@@ -1,6 +1,6 @@
 """Copies the folder of the local stack consistently, even while the stack runs.
 
-Copying the files of running parts one by one is no backup: one part's files would be older than another's,
+Copying the files of running parts one by one is not a backup: one part's files would be older than another's,
 and ClickHouse would lack what Kafka says is stored, or have what Kafka has never heard of. So all parts are
 paused (SIGSTOP) while their files are copied: the copy is what would be there had all been killed at that
 moment, and from that they recover. Orchestrator nodes keep running: what they record meanwhile waits in their

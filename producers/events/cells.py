@@ -231,7 +231,7 @@ def mapping(name: str, value: Any) -> dict[Any, Any]:
 
 
 def written(name: str, value: str) -> Any:
-    """Return what a text represents: JSON, or a map or list as ClickHouse and Python write it, with '."""
+    """Return the value in a text: JSON, or a map or list as ClickHouse and Python write it, with '."""
     try:
         return loads(name, value)
     except Unreadable:

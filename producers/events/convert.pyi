@@ -27,7 +27,7 @@ def evolution_id(agent_id: str, timestamp: float) -> str:
     """Return an id for an evolution that was given none."""
 
 def clues(event: object, now: float) -> Clues:
-    """Return what an event says about which evolution it belongs to."""
+    """Return the fields by which an event names its evolution."""
 
 def errors_and_warnings(insights: Iterable[str]) -> tuple[int, int]:
     """Count the insights that begin with "error", and those that begin with "warn", ignoring case."""

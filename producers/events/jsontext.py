@@ -47,7 +47,7 @@ class Simplifier:
         self.above: set[int] = set()
 
     def value(self, value: Any, where: str, depth: int) -> Any:
-        """Return what JSON can represent of a value; `where` is its place in the data."""
+        """Return the part of a value that JSON can represent; `where` is its place in the data."""
         self.room -= 1
         kind = type(value)
         if value is None or kind is str or kind is bool:

@@ -44,7 +44,7 @@ class AgentKPI:
         return {name: value for name, value in values if value is not None}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what was measured, by name, with the agent's id and the overall performance where known."""
+        """Return the measured KPIs by name, with the agent's id and the overall performance where known."""
         found: dict[str, Any] = {} if self.agent_id is None else {"agent_id": self.agent_id}
         found |= self.measured()
         overall = kpis.overall_performance(self.measured())

@@ -89,7 +89,7 @@ def dead_outbox(path: Path, process: int) -> OutboxLock | None:
 
 
 def lock_file(path: Path) -> LockFile:
-    """Return what the name of an outbox's lock file leads to, without touching it. Raises OSError."""
+    """Return the kind of file at the path of an outbox's lock, without touching it. Raises OSError."""
     try:
         found = lock_path(path).lstat()
     except FileNotFoundError:
@@ -155,7 +155,7 @@ def waits(path: Path) -> str:
 
 
 def unusable(path: Path, error: OSError) -> str:
-    """Return what to do about an outbox that this user has no permission to use."""
+    """Return the problem with an outbox that this user has no permission to use, and the way out."""
     try:
         found = path.lstat()
         owner = f"it belongs to user {found.st_uid}, mode {stat.filemode(found.st_mode)}; "

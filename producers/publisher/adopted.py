@@ -69,7 +69,7 @@ class AdoptedSource:
         return damage.read
 
     def recorded(self) -> Held | None:
-        """Return what the file should hold according to its lock file."""
+        """Return the contents that the file should have according to its lock file."""
         record = self.lock.record
         if record is None:
             return None

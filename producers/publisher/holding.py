@@ -147,7 +147,7 @@ class Holding:
         self.read_again = True
 
     def words(self) -> str:
-        """Return what holds rows back and what to do about it; empty where nothing does."""
+        """Return why rows are held back, and the way out; empty where none are."""
         found = []
         if self.clock.wrong:
             found.append(f"this node's clock is {in_words(self.clock.ahead)} ahead of the broker's: set it")

@@ -68,7 +68,11 @@ class RefusedMessages:
             if found is Whose.OURS:
                 yield path, True
             else:
-                what = "a newer release's file for refused messages" if found is Whose.NEWER else "not ours"
+                what = (
+                    "a newer release's file for refused messages"
+                    if found is Whose.NEWER
+                    else "not a file for refused messages"
+                )
                 tell_once(
                     path, f"{what}; it is left untouched, refused messages are kept in another file beside it"
                 )

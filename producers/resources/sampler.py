@@ -134,7 +134,7 @@ class ResourceSampler:
                 self.wanted.clear()
 
     def usage(self, evolution_id: str) -> Usage | None:
-        """Return what an evolution has used so far; None where it is not watched."""
+        """Return the resources that an evolution has used so far; None where it is not watched."""
         watch = self.watches.get(evolution_id)
         if watch is None:
             return None

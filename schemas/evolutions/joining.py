@@ -35,7 +35,7 @@ class Lack(IntFlag):
 
 
 def lacking(done: EvolutionCompleted) -> int:
-    """Return what a completion lacks, as bits of `Lack`; 0 for nothing."""
+    """Return the fields that a completion lacks, as bits of `Lack`; 0 for none."""
     lacks = 0
     for bit, lacked in (
         (Lack.PRE_KPIS, not done.pre_kpis),
@@ -54,7 +54,7 @@ def lacking(done: EvolutionCompleted) -> int:
 
 
 def lent_by(start: EvolutionStarted) -> int:
-    """Return what a start can provide, as bits of `Lack`."""
+    """Return the fields that a start can provide, as bits of `Lack`."""
     lends = int(Lack.TIME)
     for bit, has in (
         (Lack.PRE_KPIS, start.pre_kpis),

@@ -119,7 +119,7 @@ class Watchdog:
         await end_tasks(self.tasks)
 
     def live(self) -> str | None:
-        """Return what is wrong; None while the part makes progress, waits or has no work. From any thread."""
+        """Return the problem; None while the part makes progress, waits or has no work. From any thread."""
         limit = self.settings.stuck_seconds
         if self.blocked >= limit:
             return f"the event loop has been blocked for {self.blocked:.0f} s"

@@ -81,7 +81,7 @@ async def open_client(settings: ClickHouseSettings, *, database: str | None = No
 
 
 def explain(settings: ClickHouseSettings, error: BaseException) -> str:
-    """Return what went wrong with ClickHouse and a way out, in one line."""
+    """Return the problem with ClickHouse and a way out, in one line."""
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     way_out = remedy(error, settings)
     if way_out is None and error_code(error) is not None:
@@ -94,7 +94,7 @@ def explain(settings: ClickHouseSettings, error: BaseException) -> str:
 
 
 def remedy(error: BaseException, settings: ClickHouseSettings) -> str | None:
-    """Return what to do about an error that ClickHouse answered with; None if unknown."""
+    """Return the remedy for an error that ClickHouse answered with; None if unknown."""
     code = error_code(error)
     if code in (516, 192, 194):
         return f"user {settings.user!r} was refused: set EVOMETRICS_CLICKHOUSE_USER and _PASSWORD"

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import RecordMetadata
 
-import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
+import evometrics.schemas.kafka.client_fixes  # noqa: F401 - fixes how a client finds its cluster
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import SystemEvent, now_micros
 from evometrics.schemas.ids import new_event_id

@@ -6,7 +6,7 @@ that is then stored is its own. The owner shows that it is alive by rows with a 
 lock by a row that says so. If the newest row has stayed the same for `DEAD_SECONDS`, by the clock of the
 observer, its owner is presumed dead and the next term is open to all who wait.
 
-An owner that was only paused for so long finds before its next statement that the term is no longer its own.
+An owner that was only paused finds before its next statement that the term is no longer its own.
 A statement that it had sent by then may still run beside its successor's, which begins the same migration
 with the first statement. The lock uses inserts and no DDL, because many concurrent ALTERs of one table can
 block each other in ClickHouse until its own timeout of two minutes.

@@ -70,7 +70,7 @@ class Ahead(Generic[P]):
         self.sent.append((watermark, ends))
 
     def to_read(self, watermark: int) -> dict[P, int]:
-        """Return what must be read before a step with a watermark is sent; it then counts as read."""
+        """Return the ends to be read before a step with a watermark is sent; they then count as read."""
         wanted: dict[P, int] = {}
         while self.sent and self.sent[0][0] < watermark - self.span:
             wanted |= self.sent.popleft()[1]

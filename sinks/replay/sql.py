@@ -87,7 +87,7 @@ def among(read: str, wanted: str) -> str:
 
 
 def judged(topic: Topic, found: str, read: str) -> Judged:
-    """Return what the comparison knows of a table.
+    """Return a table's columns and conditions for the comparison.
 
     `found` and `read` are the names of its `found` table and of the table of the events read.
     """

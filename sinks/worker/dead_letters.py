@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-import evometrics.schemas.kafka.client_fixes  # noqa: F401 - mends how a client finds its cluster
+import evometrics.schemas.kafka.client_fixes  # noqa: F401 - fixes how a client finds its cluster
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.rights import right_missing
 from evometrics.schemas.letters.letter import ROOM_BYTES, SINK, dead_letter

@@ -34,7 +34,7 @@ class Joiner:
         self.reader = StartReader(codec.fields_of(newest(EvolutionStarted.record)))
 
     def lends(self, value: bytes) -> int:
-        """Return what the start in a message value has to lend."""
+        """Return the fields that the start in a message value can lend, as bits of `Lack`."""
         if value.startswith(self.prefix):
             try:
                 return self.reader.lends(value, len(self.prefix))
@@ -43,7 +43,7 @@ class Joiner:
         return lent_by(self.start(value))
 
     def lacks(self, value: bytes) -> int:
-        """Return what the completion in a message value lacks."""
+        """Return the fields that the completion in a message value lacks, as bits of `Lack`."""
         return lacking(self.completion(value))
 
     def completion(self, value: bytes) -> EvolutionCompleted:

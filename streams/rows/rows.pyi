@@ -97,7 +97,7 @@ class StartReader:
 
     def __init__(self, fields: Sequence[tuple[str, str, bool]]) -> None: ...
     def lends(self, value: bytes, start: int) -> int:
-        """Return what a start whose datum begins at `start` has to lend, as bits of `Lack`.
+        """Return the fields that a start whose datum begins at `start` can lend, as bits of `Lack`.
 
         Raises one of `binary.UNUSUAL` if it is not encoded as writers write it.
         """

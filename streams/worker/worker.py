@@ -243,7 +243,7 @@ class StreamHealth:
             self.worker.losses.observe(committed, beginnings)
 
     def joining(self, parts: StreamParts) -> str | None:
-        """Return what the worker still has to do before it can work; None once it works."""
+        """Return the step that the worker still has to take before it can work; None once it works."""
         app = parts.app
         if not app.started:
             return "Faust is starting"

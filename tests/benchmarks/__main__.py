@@ -6,7 +6,7 @@
 
 Every contender works on the same events in the same run, and what comes out of each is checked. Results go
 to standard output, progress to standard error. A benchmark with a contender that failed, or whose output
-was wrong, has an error in the place of figures, and the exit code is 1; it is 2 where a peer's library is
+was wrong, has an error instead of figures, and the exit code is 1; it is 2 where a peer's library is
 missing.
 """
 

@@ -25,7 +25,7 @@ WARM_SECONDS, WARM_RATE = 5.0, 500.0
 MARKED_RATES, MARKED_SECONDS = (1000.0, 4000.0), 30.0
 QUICK_SECONDS = 8.0
 LIMIT_SECONDS = 3600
-#: ClickHouse merges no more where it does not at so many looks, so many seconds apart.
+#: ClickHouse has finished merging if it merges at none of this many checks, this many seconds apart.
 QUIET_LOOKS, QUIET_SECONDS = 10, 0.5
 FLEET = (
     f"SELECT max(attempts) FROM {SUCCESS_RATES.table} WHERE scope = 'fleet' "

@@ -34,7 +34,7 @@ STRATEGIES = {
     "extended_training": "low",
 }
 TYPES = ("nightly", "triggered", "emergency")
-#: KPIs that are no shares of 1, with the least and the most.
+#: KPIs that are not shares of 1, with the least and the most.
 RANGES = {
     "response_time_ms": (20.0, 3000.0),
     "throughput_tps": (1.0, 80.0),

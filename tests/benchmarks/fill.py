@@ -16,9 +16,9 @@ from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KP
 from tests.benchmarks.events import CHUNK, SECOND, Events, Made, event_id, start_of
 
 BATCH_BYTES = 900_000
-#: One in so many completions has its start in the topic of starts, one is sent twice.
+#: One completion in this many has its start in the topic of starts, one is sent twice.
 STARTED_EVERY, TWICE_EVERY = 20, 1000
-#: One in so many evolutions has a snapshot after it.
+#: One evolution in this many has a snapshot after it.
 SNAPSHOT_EVERY = 5
 #: Starts whose evolution never completes, long enough before the first event to count as abandoned.
 ABANDONED, ABANDONED_SECONDS = 12, 2 * 86_400

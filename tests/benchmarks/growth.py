@@ -123,7 +123,7 @@ class Curve:
             await asyncio.sleep(every)
 
     def thinned(self) -> list[dict[str, Any]]:
-        """Return so many of the samples that the curve can be read, the last among them."""
+        """Return enough of the samples for the curve to be read, the last among them."""
         step = -(-len(self.rows) // POINTS) or 1
         return self.rows[:-1:step] + self.rows[-1:]
 

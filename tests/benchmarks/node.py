@@ -57,7 +57,7 @@ class Node:
         self.over = asyncio.Event()
 
     async def record(self, events: float, seconds: float) -> None:
-        """Record until so many events or seconds have passed."""
+        """Record until that number of events or seconds has passed."""
         self.began = time.perf_counter()
         await asyncio.gather(*(self.task(events, seconds) for _ in range(TASKS)))
 

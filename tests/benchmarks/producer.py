@@ -19,7 +19,7 @@ from tests.benchmarks.times import begin_of
 from tests.benchmarks.watch import TopicEnds, cpu_seconds
 
 NEEDS = {"mlflow": "mlflow", "mlflow's store": "sqlalchemy"}
-#: One in so many events is MLflow's share: its rate is per call, whatever their number.
+#: One event in this many is MLflow's share: its rate is per call, whatever their number.
 MLFLOW_EVERY = 100
 PACED_RATE = 1000.0
 PACED_SECONDS, QUICK_SECONDS = 20.0, 5.0

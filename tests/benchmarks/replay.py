@@ -1,4 +1,4 @@
-"""`replay`: derived tables computed again from the raw tables and from Kafka, and whether they are equal."""
+"""`replay`: derived tables recomputed from the raw tables and from Kafka, and whether they are equal."""
 
 from __future__ import annotations
 

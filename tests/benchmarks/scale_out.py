@@ -43,7 +43,7 @@ async def run(settings: Settings) -> dict[str, Any]:
 
 
 def row(kind: str, workers: int, spans: list[Span]) -> dict[str, Any]:
-    """Return what is reported of one kind with so many workers; processor use is the last round's."""
+    """Return what is reported of one kind with that number of workers; processor use is the last round's."""
     rates = spread([span.events_per_s for span in spans])
     return {"kind": kind, "workers": workers, "events_per_s": rates, "cores": spans[-1].cores}
 

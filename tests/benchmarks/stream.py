@@ -31,7 +31,7 @@ INPUTS = (EVOLUTION_STARTED.name, EVOLUTION_COMPLETED.name)
 OUTPUTS = (EVOLUTION_METRICS.name, SUCCESS_RATES.name)
 PEERS = {"faust": "tests.benchmarks.peers.faust_stream", "quix": "tests.benchmarks.peers.quix_stream"}
 NEEDS = {"quix": "quixstreams"}
-#: What a peer needs to be there: Faust goes on without a topic that it has only just asked for.
+#: What a peer needs to be there: Faust continues without a topic that it has only just asked for.
 TABLES = ("seen", "agents", "begun", "scopes")
 TOPICS = {"faust": ("facts", *(f"{table}-changelog" for table in TABLES)), "quix": ("facts",)}
 #: The peers get the first tenth of the events: at their speed it takes them longer than us with all of them.
@@ -86,7 +86,7 @@ async def worked(
     """Fill the topics, have stream workers process them, and check what came out.
 
     The workers have started and share the partitions before there is anything to do, and stand still while
-    the topics are filled: time and processor use count from when they go on, the first sample, and all that
+    the topics are filled: time and processor use count from when they resume, the first sample, and all that
     follows is work. Otherwise what a worker computes before its first output would be left out, or its
     start-up would not; and a second worker that joins in the midst of the work has some of it done twice.
     """

@@ -17,7 +17,7 @@ from evometrics.deploy.pipeline.drain import DrainTimeout
 POLL_SECONDS = 0.05
 #: So long nothing may have come after all offsets were committed, before it counts as the end.
 QUIET_SECONDS = 1.5
-#: A contender that gives nothing more for so long, with work left, does not get through it.
+#: A contender that makes no progress for this many seconds, with work left, does not get through it.
 STALLED_SECONDS = 180
 
 
@@ -120,8 +120,8 @@ async def watched(
 ) -> list[Sample]:
     """Take samples until `done` has returned and nothing more has come for a while.
 
-    Raises RuntimeError once `ended_parts` names one that broke, or where nothing gets on; `tails` gives the
-    ends of the contenders' logs.
+    Raises RuntimeError once `ended_parts` names one that broke, or if nothing makes progress; `tails` gives
+    the ends of the contenders' logs.
     """
     ended = asyncio.ensure_future(done)
     samples: list[Sample] = []

@@ -3,13 +3,13 @@
     python -m tests.faults --seeds 40 --local-brokers 3   random kills, pauses and cuts of every part
     python -m tests.faults --crash all                a crash at each named step
     python -m tests.faults --without all              each guarantee switched off: the check has to see it
-    python -m tests.faults --outage 120               broker away, then ClickHouse, under steady load
+    python -m tests.faults --outage 120               broker unreachable, then ClickHouse, under steady load
     python -m tests.faults --scale 2                  workers from one to three and back, twice
     python -m tests.faults --disks all                each disk runs full, by itself and by another file; may
                                                       need `unshare --map-root-user --mount` before it
-    python -m tests.faults --clocks all               clocks of parts wrong, and put right in the middle
-    python -m tests.faults --topics all               raw topics deleted and made anew; all topics given 12
-                                                      partitions: refused, then made anew and republished
+    python -m tests.faults --clocks all               clocks of parts wrong, and corrected in the middle
+    python -m tests.faults --topics all               raw topics deleted and recreated; all topics given 12
+                                                      partitions: refused, then recreated and republished
 
 Exit code 1 where a guarantee was broken (with --without: where a missing one was not seen).
 """
@@ -89,7 +89,7 @@ def arguments() -> argparse.Namespace:
     trouble = parse.add_mutually_exclusive_group()
     trouble.add_argument("--crash", help=f"all, or POINT[:PASSES],.. of {', '.join(CRASH_POINTS)}")
     trouble.add_argument("--without", choices=["all", *GUARANTEES], help="switch a guarantee off")
-    trouble.add_argument("--outage", type=float, metavar="SECONDS", help="how long each is away")
+    trouble.add_argument("--outage", type=float, metavar="SECONDS", help="how long each is unreachable")
     trouble.add_argument("--scale", type=int, metavar="TIMES", help="how often 1 -> 3 -> 1")
     trouble.add_argument("--disks", choices=["all", *CASES], help="which disk runs full")
     trouble.add_argument("--clocks", metavar="PART[:SECONDS]", help=f"all, or one of {', '.join(PARTS)}")
@@ -104,7 +104,7 @@ def arguments() -> argparse.Namespace:
     if args.clocks:
         part, _, ahead = args.clocks.partition(":")
         if part not in (*PARTS, "all") or (ahead and not ahead.lstrip("-").isdigit()):
-            parse.error(f"--clocks: {args.clocks!r} is no PART[:SECONDS]; the parts are {', '.join(PARTS)}")
+            parse.error(f"--clocks: {args.clocks!r} is not PART[:SECONDS]; the parts are {', '.join(PARTS)}")
         if why := supported():
             parse.error(f"--clocks: {why}")
     return args
@@ -172,7 +172,7 @@ def without(*names: str, seed: int, events: int = CRASH_EVENTS, rate: float = CR
 
 
 def seen(report: Report) -> bool:
-    """Tell whether every missing guarantee showed in the way that its lack must."""
+    """Return whether every missing guarantee showed in the way that its lack must."""
     names = report.plan.without.split(",")
     return all(getattr(report.result, GUARANTEES[name].shown_as) > 0 for name in names)
 

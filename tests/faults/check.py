@@ -48,7 +48,7 @@ class Result:
 
 
 def keep_every_row(url: str) -> None:
-    """Have ClickHouse merge nothing: a merge would take away what was stored twice before it is counted."""
+    """Have ClickHouse merge nothing: a merge would remove what was stored twice before it is counted."""
     none = "max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
     any_number = "parts_to_delay_insert = 100000, parts_to_throw_insert = 100000"
     with client(url) as sql:
@@ -67,7 +67,7 @@ def check(
     """Compare what is stored with the journals in `folder` and with the model.
 
     `sent` is by node; `deleted` is when topics were gone that were deleted under load, by record;
-    `renewed_at` is when all topics were made anew to be filled from ClickHouse (Unix time;
+    `renewed_at` is when all topics were recreated to be filled from ClickHouse (Unix time;
     0 = never), with nothing on its way.
     """
     recorded: dict[str, Event] = {}
@@ -122,7 +122,7 @@ def contents(url: str, renewed_at: float) -> tuple[set[str], int, int]:
             counted = sql.query(f"SELECT count(), uniqExact(event_id) FROM {topic.table}")
             total, unique = counted.result_rows[0]
             doubled += total - unique
-            # an offset of a topic that was made anew is another message's, be it of the same event: it has
+            # an offset of a topic that was recreated is another message's, be it of the same event: it has
             # another time, or is stored later where `republish` kept that
             place = f"_partition, _offset, event_id, _timestamp, _inserted_at < {renewed_at}"
             counted = sql.query(f"SELECT count(), uniqExact({place}) FROM {topic.table}_rows")

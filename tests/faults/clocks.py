@@ -1,4 +1,4 @@
-"""Parts whose clock is wrong, and is put right under them (Linux, where there is a C compiler)."""
+"""Parts whose clock is wrong, and is corrected under them (Linux, where there is a C compiler)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCE = Path(__file__).with_name("wrong_clock.c")
 WRONG = (2 * 3600, -3 * 3600, -16 * 86_400)
 #: Not ClickHouse: the embedded engine asks the kernel itself, past libc.
 PARTS = ("node", "stream", "sink", "kafka")
-#: Shares of the load at which a clock is set wrong, a part is killed, the clock is put right, and once more.
+#: Shares of the load at which a clock is set wrong, a part is killed, the clock is corrected, and once more.
 SET_WRONG, KILL, SET_RIGHT, KILL_AGAIN = 0.1, 0.25, 0.55, 0.75
 
 
@@ -32,7 +32,7 @@ def supported() -> str | None:
 
 
 class Clocks:
-    """The wall clocks of a run's parts; all right at first."""
+    """The wall clocks of a run's parts; all right initially."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class Clocks:
         return {"LD_PRELOAD": str(self.library), "FAULTS_CLOCK": str(self.folder / part)}
 
     def set(self, part: str, ahead: int) -> None:
-        """Set a part's clock so many seconds ahead of the right time."""
+        """Set a part's clock that number of seconds ahead of the right time."""
         # in place: running processes have the file mapped
         file = os.open(self.folder / part, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
@@ -59,7 +59,7 @@ class Clocks:
 async def wrong_then_right(parts: Parts, clocks: Clocks, kind: str, ahead: int, seconds: float) -> None:
     """Set the clocks of all parts of a kind wrong, and right again in the middle of a load of some seconds.
 
-    One of them is killed, and starts anew, under each.
+    One of them is killed, and restarts, under each.
     """
     began = asyncio.get_running_loop().time()
 

@@ -2,7 +2,7 @@
 
 A plan is text: `sink:after-plan:3,stream:after-state`. A process takes the entries of its own kind, in order:
 each kills it at the given pass (1 where none is given) counted from its last start. A file beside its data
-counts the crashes it had, so that its successor goes on with the next entry, and lives after the last.
+counts the crashes it had, so that its successor continues with the next entry, and lives after the last.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Small disks that run full under load: the outboxes', the broker's, ClickHouse's; put right in the middle.
+"""Small disks that run full under load (outboxes, broker, ClickHouse); space is freed in the middle.
 
-Each by another file, which takes the last byte, and by what the part itself writes. The filler is taken away
+Each by another file, which takes the last byte, and by what the part itself writes. The filler is removed
 again; what an outbox has filled itself is emptied by nothing but the broker's return. Nobody lends a hand.
 """
 
@@ -47,7 +47,7 @@ async def full_disk(parts: Parts, case: str) -> None:
 
 
 async def full_outboxes(parts: Parts, itself: bool) -> None:
-    """Wait, with the broker away where the outboxes fill the disk themselves; kill a node meanwhile."""
+    """Wait, with the broker down where the outboxes fill the disk themselves; kill a node meanwhile."""
     if itself:
         await parts.proxies["kafka-1"].cut(None, AWAY_FOR_GOOD)
     await asyncio.sleep(FULL / 2)

@@ -129,7 +129,7 @@ def good_events(count: int, seed: int, now: int) -> Iterator[Event]:
 
 
 def in_time(message: Fuzzed, now: int) -> bool:
-    """Tell whether a mutation left an evolution's time: the model counts those that come too late."""
+    """Return whether a mutation left an evolution's time: the model counts those that come too late."""
     if message.good is not None or message.topic not in EVOLUTION_TOPICS:
         return True
     try:
@@ -264,7 +264,7 @@ def plain(found: dict[str, Row]) -> dict[str, Row]:
 
 
 def without_nan(value: Any) -> Any:
-    """Return a value with `"NaN"` in the place of NaNs."""
+    """Return a value with `"NaN"` instead of NaNs."""
     if isinstance(value, float) and math.isnan(value):
         return "NaN"
     if isinstance(value, dict):

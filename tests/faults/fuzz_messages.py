@@ -92,7 +92,7 @@ def victim(rng: random.Random, load: Load) -> Event:
 
 
 def message(kind: str, event: Event, value: bytes | None, good: bool | None) -> Fuzzed:
-    """Return a message in the place of an event's own."""
+    """Return a message instead of an event's own."""
     return Fuzzed(BY_RECORD[event.record].name, event.key.encode(), value, kind, good)
 
 

@@ -23,7 +23,7 @@ from evometrics.producers.events.evolution_events import EvolutionCompletionEven
 async def record(
     node: str, version: int, folder: Path, config: dict[str, Any], seconds: float, rate: float
 ) -> None:
-    """Record evolutions for a while, so many a second."""
+    """Record evolutions for a while, at a rate."""
     collector = EvolutionMetricsCollector(
         {**config, "node_id": node, "db_path": str(folder / f"{node}.db"), "stop_timeout": 60}
     )

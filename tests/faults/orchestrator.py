@@ -1,4 +1,4 @@
-"""An orchestrator process under faults: records its node's events, and goes on where it was killed.
+"""An orchestrator process under faults: records its node's events, and resumes where it was killed.
 
 In its folder lie `<node>.events` (a pickled list, made once for all its lives), `<node>.journal`, its
 outboxes, `enough` once the load is to end before all is recorded, and `rest` while it is to stand still:

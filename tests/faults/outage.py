@@ -1,4 +1,4 @@
-"""Long outages under steady load: the brokers away, then ClickHouse; how the parts bear it and catch up."""
+"""Long outages under steady load, of the brokers, then ClickHouse: how the parts bear it and catch up."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.faults.watch import Sample, Watch
 
 #: Caught up: what is on its way is no more than this many seconds of load.
 CAUGHT_UP_SECONDS = 3.0
-#: The load goes on for this long at most while the pipeline catches up: this, and a multiple of the outage.
+#: The load continues for this long at most while the pipeline catches up: this, and a multiple of the outage.
 PATIENCE_SECONDS, PATIENCE_OUTAGES = 60.0, 0.5
 AWAY_FOR_GOOD = 1e9
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase: before, broker away, after it, ClickHouse away, after it. Times are Unix times."""
+    """One phase: before, broker down, after it, ClickHouse down, after it. Times are Unix times."""
 
     name: str
     begin: float
@@ -45,7 +45,7 @@ class PhaseReport:
     Attributes:
         latency_ms: of `record_*`: p50, p99 and max.
         recorded_per_second: what the load really was.
-        backlog: recorded events that were not stored at the phase's end; None where ClickHouse was away.
+        backlog: recorded events that were not stored at the phase's end; None where ClickHouse was down.
         catch_up: None where the phase does not follow an outage, or the backlog was not gone at its end.
         peak_mb, last_mb: resident memory of each part.
         restarts: of each part that was started again.
@@ -64,7 +64,7 @@ class PhaseReport:
 
 
 def most_seconds(seconds: float) -> float:
-    """Return for how long the load may have to go on in `outages`."""
+    """Return for how long the load may have to continue in `outages`."""
     return 2 * (warm_up(seconds) + seconds + 30 + patience(seconds) + settled(seconds))
 
 
@@ -81,7 +81,7 @@ def settled(seconds: float) -> float:
 
 
 async def outages(parts: Parts, watch: Watch, seconds: float, rate: float) -> list[Phase]:
-    """Have the brokers away, then ClickHouse, `seconds` each; go on after each until all is caught up."""
+    """Take the brokers down, then ClickHouse, `seconds` each; wait after each until all is caught up."""
     phases: list[Phase] = []
 
     @contextlib.contextmanager

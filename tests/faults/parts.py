@@ -180,7 +180,7 @@ class Parts:
             await asyncio.sleep(0.5)
 
     async def kill(self, name: str) -> None:
-        """Kill a part for good: its supervisor does not start it again."""
+        """Kill a part permanently: its supervisor does not start it again."""
         part = self.supervised[name]
         if part.child.running and part.child.pid is not None:
             os.kill(part.child.pid, signal.SIGKILL)

@@ -41,7 +41,7 @@ EVENTS_PER_EVOLUTION = 5.7
 EVENTS_PER_AGENT = 50
 NODES = [f"node-{number}" for number in range(4)]
 DRAIN_SECONDS = 300
-#: Seconds that the load goes on once the last planned crash has happened.
+#: Seconds that the load continues once the last planned crash has happened.
 AFTER_CRASHES = 2.0
 
 
@@ -59,7 +59,7 @@ class Plan:
         faults: random faults, spread over the load.
         crash: planned crashes, see `crash`.
         without: guarantees to switch off, see `weakened`.
-        outage: seconds that the brokers, then ClickHouse, are away; 0 = never.
+        outage: seconds that the brokers, then ClickHouse, are unreachable; 0 = never.
         disk: which disk runs full, one of `disks.CASES`.
         scalings: how often the workers go from one to three and back.
         gap: seconds between two steps of that.
@@ -226,7 +226,7 @@ class Run:
             (self.journals / ENOUGH).touch()
 
     async def enough_after(self, seconds: float) -> None:
-        """Let the load go on for some time and end it."""
+        """Let the load continue for some time and end it."""
         await asyncio.sleep(seconds)
         (self.journals / ENOUGH).touch()
 

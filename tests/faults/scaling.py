@@ -11,12 +11,12 @@ MOST = 3
 
 
 def most_seconds(rounds: int, gap: float) -> float:
-    """Return for how long the load may have to go on in `scale`."""
+    """Return for how long the load may have to continue in `scale`."""
     return gap + rounds * 2 * (MOST - 1) * (gap + 20)
 
 
 async def scale(parts: Parts, rounds: int, gap: float) -> list[str]:
-    """Go 1 -> 3 -> 1 so many times, `gap` seconds between steps; return who did not leave in good order."""
+    """Go 1 -> 3 -> 1 each round, `gap` seconds between steps; return who did not leave in good order."""
     unclean: list[str] = []
     await asyncio.sleep(gap)
     for _ in range(rounds):

@@ -6,11 +6,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Seconds a paused part stands still, by kind: longer than its session, so that the group goes on without it.
+#: Seconds a part is paused, by kind: longer than its session, so that the group continues without it.
 PAUSES = {"stream": (9.0, 13.0), "sink": (11.0, 14.0), "kafka": (4.0, 9.0), "clickhouse": (3.0, 8.0)}
 ORDINARY_PAUSE = (2.0, 8.0)
 CUT = (1.0, 8.0)
-#: Seconds that a killed part is taken to be away.
+#: Seconds that a killed part is assumed to be down.
 RESTART = 4.0
 
 

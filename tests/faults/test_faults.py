@@ -28,7 +28,7 @@ async def test_random_kills_pauses_cuts_and_a_full_disk_lose_nothing_and_double_
     if problem := cannot_mount(tmp_path):
         warnings.warn(f"without the broker's full disk: {problem}", stacklevel=1)
     disk = "" if problem else "broker"
-    # where it can be had, with stream workers whose clocks are two hours ahead and put right in the middle
+    # where it can be had, with stream workers whose clocks are two hours ahead and corrected in the middle
     clock = {} if supported() else {"clock": "stream", "ahead": 2 * 3600}
     plan = Plan(seed=21, events=4000, rate=400, faults=6, disk=disk, **clock)  # type: ignore[arg-type]
     report = await right(plan)

@@ -1,11 +1,11 @@
-"""Topics that change under load, with workers killed while it happens: made anew, or given more partitions.
+"""Topics that change under load, with workers killed while it happens: recreated, or given more partitions.
 
-A raw topic that is made anew takes with it what was not read of it. So that every row can be compared, the
+A raw topic that is recreated loses what was not read of it. So that every row can be compared, the
 nodes rest until all is read of one that the stream reads; then it is deleted, and they record while it is
-away, and after. One that the stream does not read is deleted with the nodes at work. Nobody lends a hand.
+missing, and after. One that the stream does not read is deleted with the nodes at work. Nobody lends a hand.
 
 Partitions that are added are refused within a minute, with names and the way out. That way is gone to its
-end, as an operator would: all topics anew, filled from ClickHouse. Then the load goes on.
+end, as an operator would: all topics recreated and filled from ClickHouse. Then the load continues.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.faults.parts import Parts
 
 CASES = ("anew", "grown")
 UNREAD = EVOLUTION_PROGRESSED
-#: Seconds of load before a change, while a topic is away, and after a change.
+#: Seconds of load before a change, while a topic is missing, and after a change.
 BEFORE, AWAY, AFTER = 4.0, 3.0, 4.0
 #: How many partitions the topics get.
 MORE = 12
@@ -42,7 +42,7 @@ POLL_SECONDS = 0.2
 
 
 async def made_anew(parts: Parts, seed: int, groups: tuple[ConsumerGroup, ConsumerGroup]) -> dict[str, float]:
-    """Delete and make anew the raw topics that the stream reads, and one that it does not; kill workers.
+    """Delete and recreate the raw topics that the stream reads, and one that it does not; kill workers.
 
     Returns when that last one was gone, as a Unix time by its record.
     """
@@ -103,7 +103,7 @@ async def grown(parts: Parts, seed: int) -> float:
 
 
 def refused(words: str) -> bool:
-    """Tell whether a worker says which topics have grown, and the way out."""
+    """Return whether a worker says which topics have grown, and the way out."""
     named = all(f"{topic} has {MORE}" in words for topic in SOURCE_TOPICS)
     return named and "evometrics topics --anew" in words and "evometrics republish" in words
 
@@ -120,7 +120,7 @@ def readiness(health: str) -> str:
 
 
 async def renewed(parts: Parts, seed: int, sink: ConsumerGroup) -> float:
-    """Make all topics anew with more partitions and fill them while the nodes rest; kill workers.
+    """Recreate all topics with more partitions and fill them while the nodes rest; kill workers.
 
     Returns when all there was in the old ones was stored, as a Unix time.
     """

@@ -31,7 +31,7 @@ class Sample:
         at: Unix time.
         memory_mb: resident memory of each part that ran, by name.
         recorded: events recorded since the run began.
-        stored: raw events in ClickHouse; None while it is away.
+        stored: raw events in ClickHouse; None while it is unreachable.
         restarts: how often each part was started again so far.
     """
 
@@ -65,7 +65,7 @@ class Watch:
             await end_tasks([self.task])
 
     async def until(self, wanted: Callable[[Sample], bool], seconds: float) -> None:
-        """Return at the next sample that is as wanted, or after so many seconds."""
+        """Return at the next sample that is as wanted, or at the time limit."""
         began = time.time()
         while time.time() - began < seconds:
             await asyncio.sleep(INTERVAL_SECONDS / 5)

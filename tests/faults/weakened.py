@@ -1,4 +1,4 @@
-"""Runs a part as the product would, but for guarantees switched off, or with crashes planned for it.
+"""Runs a part as the product would, except for guarantees switched off, or with crashes planned for it.
 
 `FAULTS_WITHOUT` names guarantees, `FAULTS_CRASH` a plan of crashes (see `crash`),
 and `FAULTS_COUNTER` the file that counts those it had. Nothing of this is in the product:

@@ -12,7 +12,7 @@ def page() -> str:
         "Exit codes",
         wrapped(
             "Every command of `evometrics` ends with one of these codes. Results go to standard output; what "
-            "went wrong, and the way out of it, goes to standard error. An error that a person can put right "
+            "went wrong, and the way out of it, goes to standard error. An error that a person can fix "
             "is one line (with its traceback under `--traceback`); any other error keeps its traceback."
         ),
         table(

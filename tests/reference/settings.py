@@ -17,7 +17,7 @@ TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false
 HEAD = ["setting", "type", "default", "meaning, and environment variable"]
 #: Read by the parts that start Kafka, and named as other programs name them.
 OTHER_VARIABLES = {
-    "KAFKA_HOME": "An installed Kafka, to start in place of one whose jars are fetched.",
+    "KAFKA_HOME": "An installed Kafka, to start instead of one whose jars are fetched.",
     "JAVA_HOME": "The Java to run Kafka with, 17 or newer; else the one on `PATH`.",
     "XDG_CACHE_HOME": "Folder for the jars that are fetched; else `~/.cache`.",
 }

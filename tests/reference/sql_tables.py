@@ -20,7 +20,7 @@ CREATED = re.compile(
     r"CREATE (?:OR REPLACE )?(TABLE|VIEW) (?:IF NOT EXISTS )?\{database\}\.(\w+)\n\((.*?)\n\)(.*)", re.DOTALL
 )
 ALTERED = re.compile(r"ALTER TABLE \{database\}\.(\w+)\s+(.*)", re.DOTALL)
-#: Where the changes of one ALTER are parted: what goes on in a line of its own is further in.
+#: Where the changes of one ALTER are parted: what continues on a line of its own is further in.
 CHANGE = re.compile(r",\n    (?=\S)")
 COLUMN = re.compile(
     rf"(\w+) ?(.*?)(?: CODEC\(.*?\)+)?(?: DEFAULT (.*?))?(?: COMMENT {TEXT})?(?: AFTER (\w+))?", re.DOTALL

@@ -28,7 +28,7 @@ STATUSES = ("succeeded", "failed", "rolled_back")
 
 
 def completions(rng: random.Random, count: int, ages: list[int]) -> list[EvolutionCompleted]:
-    """Return evolutions of a few agents that ended so many days ago, give or take some hours."""
+    """Return evolutions of a few agents that ended that number of days ago, give or take some hours."""
     now, found = now_micros(), []
     for number in range(count):
         ended = now - rng.choice(ages) * DAY - rng.randrange(DAY // 2)

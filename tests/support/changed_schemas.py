@@ -8,7 +8,7 @@ from evometrics.schemas.wire.catalog import newest
 
 
 def with_fields(record: str, *fields: dict[str, Any]) -> dict[str, Any]:
-    """Return a record's newest schema with these fields in the place of those of the same names, or more."""
+    """Return a record's newest schema with these fields instead of those of the same names, or more."""
     source = newest(record).source
     names = {field["name"] for field in fields}
     kept = [field for field in source["fields"] if field["name"] not in names]

@@ -1,9 +1,9 @@
 """Runs the migrations of a cluster on an embedded engine whose configuration has one, of one shard.
 
-`python -m tests.support.cluster_engine FOLDER plain`: all statements, with the engines of one server in the
-place of the replicated ones, and rows through the Distributed tables. `... replicated`: what creates tables
-and views, as it is, on a stand-in for Keeper in memory that ClickHouse has for its own tests; it takes no
-rows, no ALTER, and so no view of what an ALTER adds.
+`python -m tests.support.cluster_engine FOLDER plain`: all statements, with the engines of one server instead
+of the replicated ones, and rows through the Distributed tables. `... replicated`: what creates tables and
+views, as it is, on a stand-in for Keeper in memory that ClickHouse has for its own tests; it takes no rows, no
+ALTER, and so no view of what an ALTER adds.
 
 What needs a server's DDL queue, ON CLUSTER, is taken out.
 """

@@ -44,7 +44,7 @@ EPOCH = 1_750_000_000.25
 #: Event time that a file covers: less than how late the stream takes an event.
 SPAN_SECONDS = 40_000.0
 AGENTS = 40
-#: What breaks every so many rows: a column and what is in it.
+#: What breaks at regular intervals of rows: a column and what is in it.
 BROKEN_EVOLUTIONS: tuple[tuple[str, Any], ...] = (
     ("timestamp", "yesterday"),
     ("agent_id", ""),
@@ -73,7 +73,7 @@ class Made:
 
 
 def spoil(number: int, row: dict[str, Any], ways: tuple[tuple[str, Any], ...]) -> bool:
-    """Break a row if it is its turn; tell whether it was."""
+    """Break a row if it is its turn; return whether it was."""
     if number % EVERY:
         return False
     column, value = ways[number // EVERY % len(ways)]
@@ -114,7 +114,7 @@ def snapshot(seed: int, number: int, at: float, chance: random.Random) -> dict[s
 
 
 def spec_file(path: Path, rows: int, seed: int = 0) -> Made:
-    """Write a file of so many rows over its four tables; agents, ids and values differ with the seed."""
+    """Write a file of `rows` rows in its four tables; agents, ids and values differ with the seed."""
     chance, made = random.Random(seed), Made()
     begin, span = EPOCH + seed, SPAN_SECONDS / rows
     db = sqlite3.connect(path)

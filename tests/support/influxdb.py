@@ -102,7 +102,7 @@ def number_of(line: str) -> int:
 
 
 def filled(url: str, count: int, **more: Any) -> InfluxDBBackend:
-    """Return a backend that has observed so many completions."""
+    """Return a backend that has observed that number of completions."""
     backend = InfluxDBBackend(url, **more)
     for number in range(count):
         backend.observe(completion(number))

@@ -1,7 +1,7 @@
 """Kafka's classes as a JVM keeps them in memory, in a file: a node starts with half the processor time.
 
 The tests start a few dozen nodes. The file is made once on a machine, by a node that is started, used and
-ended for it, and lies beside the jars; a JVM that can't use it does without.
+ended for it, and is kept beside the jars; a JVM that can't use it does without.
 """
 
 from __future__ import annotations

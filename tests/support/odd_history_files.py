@@ -25,7 +25,7 @@ class Odd:
         content: its bytes, or what makes it at a path.
         taken: the agents whose rows are taken, in the order of their times.
         rejected: of each rejected row, what its reason holds; in the order of the rows.
-        refused: of a file that is none of ours, what the error holds.
+        refused: of a file that is not supported, what the error holds.
     """
 
     name: str

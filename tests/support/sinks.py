@@ -58,7 +58,7 @@ def common(agent: str) -> dict[str, Any]:
 
 
 def evolution(agent: str, **fields: Any) -> EvolutionMetrics:
-    """Return a derived event with something in every field, but for `fields`."""
+    """Return a derived event with something in every field, except `fields`."""
     values: dict[str, Any] = {
         **common(agent),
         "source_event_id": new_event_id(),

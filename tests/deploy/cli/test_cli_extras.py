@@ -50,7 +50,7 @@ Alone = Callable[[str], tuple[list[str], dict[str, str]]]
 
 
 def test_whatever_is_installed_reads_batches_of_every_codec() -> None:
-    """Another program's producer chooses the codec; a batch that can't be read stops a worker for good."""
+    """Another program's producer chooses the codec; a batch that can't be read stops a worker permanently."""
     for extra in (frozenset[str](), frozenset({"streams"}), frozenset({"sinks"})):
         assert "cramjam" in needed("evometrics", extra)
 

@@ -63,7 +63,10 @@ def test_what_a_client_properties_file_sets_is_shown_without_its_secrets(
     ("content", "named"),
     [
         ("[kafak]\nbrokers = 'x:1'\n", "[kafak]: no such section (did you mean kafka?)"),
-        ("[printer]\n", "[printer]: no such section; there are clickhouse, clickhouse_server, collector,"),
+        (
+            "[printer]\n",
+            "[printer]: no such section; the sections are clickhouse, clickhouse_server, collector,",
+        ),
         ("[stream]\ngruop = 'x'\n", "[stream] gruop: no such setting in this section (did you mean group?)"),
         ("kafka = 3\n", "kafka: give a section [kafka] with its settings"),
         ("[kafka]\npartitions = true\n", "[kafka] partitions=True: give a whole number"),

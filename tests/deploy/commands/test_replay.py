@@ -1,4 +1,4 @@
-"""`evometrics replay` beside a running pipeline: wrong rows are put right, what arrives meanwhile is kept."""
+"""`evometrics replay` beside a running pipeline: wrong rows are corrected, what arrives meanwhile is kept."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LOAD = Load(seed=21, begin=(int(time.time()) - 40 * 3600) * SECOND, agents=60, e
 PARTITIONS = 4
 WIRE = WireFormat()
 EVENTS = [event for _, event in generate(LOAD)]
-#: How many are there at first, and when the wrong formula ends; the others come while the replays run.
+#: How many are there initially, and when the wrong formula ends; the others come while the replays run.
 FIRST, SECOND_PART = len(EVENTS) // 3, 2 * len(EVENTS) // 3
 ALL_WRONG = f"countIf(efficiency >= {WRONG})"
 
@@ -235,7 +235,7 @@ def test_a_wrong_formula_that_was_shipped_is_put_right_while_producers_publish(p
     stack.drained()
     pipeline.check()
     assert replay(stack, "--source", "kafka")["different"] == 0
-    # the stream's and the sink's groups went on, and nobody else's came
+    # the stream's and the sink's groups made progress, and nobody else's came
     assert committed(stack).keys() == groups.keys()
     assert all(committed(stack)[place] >= offset for place, offset in groups.items())
 

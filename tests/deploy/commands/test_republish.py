@@ -79,7 +79,7 @@ def in_topics(brokers: str) -> int:
 
 
 def kill_in_the_midst(stack: Running, source: list[str], rng: random.Random) -> bool:
-    """Kill -9 a republish at some moment after it has begun to send; tell whether it was still at work."""
+    """Kill -9 a republish at some moment after it has begun to send; return whether it was still at work."""
     before = in_topics(stack.brokers)
     command = [sys.executable, "-m", "evometrics.deploy.cli", "republish", *source]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -66,7 +66,9 @@ def test_a_file_that_came_without_its_wal_is_told_from_an_empty_one(tmp_path: Pa
     db = made(tmp_path / "night.db", *WAL)
     shutil.copy(tmp_path / "night.db", tmp_path / "copy.db")
     db.close()
-    with pytest.raises(SettingsError, match=r"it has none, but is in WAL mode: copy\.db-wal.*belongs beside"):
+    with pytest.raises(
+        SettingsError, match=r"it has none, but is in WAL mode: copy\.db-wal.*must be next to it"
+    ):
         opened(tmp_path / "copy.db", None)
 
 

@@ -40,7 +40,7 @@ async def until_in_sync(brokers: str, topic: str, wanted: set[int]) -> None:
                 if all(set(partition["isr"]) == wanted for partition in described["partitions"]):
                     return
             except KafkaError:
-                pass  # It asked one that is away.
+                pass  # It asked one that is unreachable.
             finally:
                 await admin.close()
             await asyncio.sleep(0.2)
@@ -189,7 +189,7 @@ async def test_a_group_and_an_idempotent_producer_outlive_their_coordinator(
                 except KafkaError:
                     await asyncio.sleep(
                         0.1
-                    )  # Its coordinator is away: the next commit holds this one's offset.
+                    )  # Its coordinator is unreachable: the next commit holds this one's offset.
 
     try:
         async with producer_at(brokers) as producer:

@@ -125,7 +125,7 @@ mkdir -p "$out"; touch "$out/kafka_2.13-0.jar" "$out/other.jar" """,
 
 
 def test_kafka_home_takes_the_place_of_the_jars(tmp_path: Path) -> None:
-    with pytest.raises(MissingPartError, match=f"KAFKA_HOME={tmp_path}: no libs/"):
+    with pytest.raises(MissingPartError, match=f"KAFKA_HOME={tmp_path}: it has no libs/"):
         kafka_libs(print, {"KAFKA_HOME": str(tmp_path)})
     (tmp_path / "libs").mkdir()
     (tmp_path / "libs" / "kafka_2.13-4.0.0.jar").touch()

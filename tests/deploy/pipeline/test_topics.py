@@ -1,4 +1,4 @@
-"""`evometrics topics`: what is missing is made, what is there is put right, what holds messages is left."""
+"""`evometrics topics`: missing topics are created, existing ones corrected, those with messages kept."""
 
 from __future__ import annotations
 

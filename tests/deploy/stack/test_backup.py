@@ -1,4 +1,4 @@
-"""`evometrics backup`: a copy of a stack under load holds all that was recorded, once; the stack goes on."""
+"""`evometrics backup`: a copy of a stack under load holds all that was recorded, once; the stack runs on."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_copy_of_a_stack_under_load_holds_all_that_was_recorded_once(
             assert done.returncode == 0, done.stderr
             assert "is a complete copy" in done.stdout
             size = journal.stat().st_size
-            while journal.stat().st_size < size + 10_000:  # the node and the stack go on
+            while journal.stat().st_size < size + 10_000:  # the node and the stack keep running
                 time.sleep(0.05)
         assert wrong(stack, events) is None
     # what was begun meanwhile may be in the copy; what had returned before must be

@@ -148,7 +148,7 @@ def test_a_command_that_finds_no_broker_says_that_the_stacks_is_held(disk: Path)
     away = BrokerUnavailable("no Kafka broker answers")
     assert way_out(args, away) == "no Kafka broker answers"
     fill(disk)
-    assert f"Kafka of the stack on {data} is held: the disk of" in str(way_out(args, away))
+    assert f"Kafka of the stack on {data} is held back: the disk of" in str(way_out(args, away))
     assert way_out(args, SettingsError("another thing")) == "another thing"
 
 

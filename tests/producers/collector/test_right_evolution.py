@@ -234,7 +234,7 @@ async def test_agents_may_share_an_evolution_id(collector: EvolutionMetricsColle
 async def test_a_start_that_kept_its_caller_waiting_is_still_the_start_of_what_began_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The caller's own watch runs from when the collector let it go on, not from the start's time."""
+    """The caller's own watch runs from when the collector let it continue, not from the start's time."""
 
     def slow(journal: Journal, open_it: Callable[[Journal], None] = Journal.open) -> None:
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""What may be an agent of the orchestrator, and how one that can't go on is refused or retired."""
+"""What may be an agent of the orchestrator, and how one that can't continue is refused or retired."""
 
 from __future__ import annotations
 

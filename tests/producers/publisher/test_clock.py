@@ -208,7 +208,7 @@ async def test_a_clock_that_jumps_three_days_holds_up_what_it_times_and_nothing_
     for event in notes:
         assert ("evometrics.clock" in event.data) == (event.event_id in wrong)
     times = [event.occurred_at for event in notes]
-    assert times == sorted(times), "put right to the moment: this process saw its clock being set"
+    assert times == sorted(times), "corrected to the moment: this process saw its clock being set"
     assert sum("ahead of the broker's" in r.getMessage() for r in caplog.records) == 1
 
 

@@ -1,4 +1,4 @@
-"""Events that a clock days ahead has timed: put right in the outbox, as far as can be known."""
+"""Events that a clock days ahead has timed: corrected in the outbox, as far as can be known."""
 
 from __future__ import annotations
 

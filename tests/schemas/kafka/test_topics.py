@@ -1,4 +1,4 @@
-"""The cluster is asked again where one of its brokers is away, and named where none answers."""
+"""The cluster is asked again where one of its brokers is unreachable, and named where none answers."""
 
 from __future__ import annotations
 

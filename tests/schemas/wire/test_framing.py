@@ -1,4 +1,4 @@
-"""Every event survives the wire, in both framings; what is no event is refused with its reason."""
+"""Every event survives the wire, in both framings; what is not an event is refused with its reason."""
 
 from __future__ import annotations
 

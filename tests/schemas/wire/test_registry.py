@@ -1,4 +1,4 @@
-"""A real registry: ids, what it and we refuse, what is asked for once, and what happens while it is away."""
+"""A real registry: ids, what it and we refuse, what is asked for once, and what happens during its outage."""
 
 from __future__ import annotations
 

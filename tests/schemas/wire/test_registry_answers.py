@@ -1,4 +1,4 @@
-"""What answers in a registry's place, a cut answer or another service, is a registry that is away."""
+"""What answers in a registry's place, a cut answer or another service, is a registry that is unreachable."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ async def test_any_number_of_letters_is_listed_and_planned_in_pages_each_once(
 
 
 def made_of_numbers(database: ClickHouseSettings, number: int, size: int) -> str:
-    """Return the statement that stores so many letters, with values of a size."""
+    """Return the statement that stores that number of letters, with values of a size."""
     return (
         f"INSERT INTO {database.database}.dead_letters_rows (event_id, occurred_at, source_topic, "
         "source_partition, source_offset, stage, reason, message_value, _partition, _offset, _timestamp) "

@@ -99,5 +99,5 @@ async def test_a_derived_message_must_end_where_its_event_does(record: str, writ
 
 
 def broken_text(event: Event) -> bytes:
-    """Return an event's message with a node's name that is no UTF-8."""
+    """Return an event's message with a node's name that is not UTF-8."""
     return WIRE.encode(event).replace(event.node_id.encode(), b"\xff" * len(event.node_id))

@@ -264,7 +264,11 @@ def test_a_target_must_exist_and_lie_ahead() -> None:
     assert plan(known, applied(known[:4]), 4) == []
     with pytest.raises(MigrationError, match=r"--to 99: there is no migration 0099; they range from 1 to \d"):
         plan(known, {}, 99)
-    with pytest.raises(MigrationError, match=r"--to 3: the database has migration 0004 .*can't be undone"):
+    with pytest.raises(
+        MigrationError, match=r"--to 3: the database already has migration 0004.*can't be undone"
+    ):
         plan(known, applied(known[:4]), 3)
-    with pytest.raises(MigrationError, match=r"--to 3: the database has migration 0004 .*can't be undone"):
+    with pytest.raises(
+        MigrationError, match=r"--to 3: the database already has migration 0004.*can't be undone"
+    ):
         plan(known, applied(known[:3]) | begun(known[3]), 3)

@@ -1,4 +1,4 @@
-"""Replay from raw tables: what differs is found and told apart, put right, and what can't be judged stays."""
+"""Replay from raw tables: what differs is found, classified and corrected, and what can't be judged stays."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Stored:
     async def put(self, events: Sequence[tuple[int, Event]], at_once: int = 250) -> None:
         """Store events, sent at these times, and what the stream makes of them.
 
-        It is given so many at once: no more event time than its lateness.
+        It is given them in portions that span no more event time than its lateness.
         """
         messages = [self.message(event, at) for at, event in events]
         known = len(self.stream.derived)
@@ -256,7 +256,7 @@ async def test_rows_that_came_of_events_no_longer_there_are_left_alone(stored: S
     assert all(kinds["kept"] > 20 for kinds in found.values())
     assert await sums(stored.database) == before
 
-    # what can be computed from the events that are there is still put right
+    # what can be computed from the events that are there is still corrected
     metrics = [e for e in stored.derived("evolution_metrics") if e.started_at > edge * SECOND]
     rates = [e for e in stored.derived("success_rate") if e.window_start > (edge + 3600) * SECOND]
     assert len(metrics) > 50 and len(rates) > 50
@@ -357,7 +357,7 @@ async def test_a_range_is_read_from_as_far_back_as_its_windows_reach_and_no_furt
         await compute(replay)
         assert 0 < replay.events < everything * 0.8
         found = {each.table: each for each in await replay.compare()}
-        # but for KPI deltas: an agent's snapshot before may lie any time back
+        # except for KPI deltas: an agent's snapshot before may lie any time back
         assert counts(found).pop("kpi_deltas", {"kept": 1}).keys() == {"kept"}
         del found["kpi_deltas"]
         assert counts(found) == {"success_rates": {"changed": len(rates)}} and len(rates) > 30

@@ -1,4 +1,4 @@
-"""Replay from Kafka: what topics hold comes as it lies there, and what they hold no more is left alone."""
+"""Replay from Kafka: what topics hold is read as it is, and rows of what is gone are left alone."""
 
 from __future__ import annotations
 
@@ -147,12 +147,12 @@ async def test_what_came_before_the_first_offsets_is_kept_and_all_else_put_right
     gone = {place: len(each) // 10 for place, each in sent.items() if place[0] != EVOLUTION_STARTED.name}
     lost = {event.event_id for place, number in gone.items() for event in sent[place][:number]}
     lost -= {event.event_id for place, number in gone.items() for event in sent[place][number:]}
-    # so long after its start, what never completed is abandoned by the clock
+    # that long after its start, what never completed is abandoned by the clock
     await replayed(database, source=source(broker, Beginning(offsets=begin)), apply=True, unreadable=2)
     right = await sums(database)
 
     metrics, deltas = stored.derived("evolution_metrics"), stored.derived("kpi_delta")
-    # a message's event time lies at most a day ahead of its time in Kafka: so long is not judged
+    # a message's event time lies at most a day ahead of its time in Kafka: for that time nothing is judged
     rates = [e for e in stored.derived("success_rate") if e.window_start > BEGIN + 4 * HOUR]
     read_metrics = [e for e in metrics if e.source_event_id not in lost and e.status != "abandoned"]
     assert len(read_metrics) > 100 and len(rates) > 30 and len(lost) > 40
@@ -179,7 +179,7 @@ async def test_offsets_and_topics_that_are_not_there_are_named(broker: Kafka) ->
     for offsets, said in (
         ({place: end[place] + 1}, f"the partition ends at {end[place]}"),
         ({(place[0], 99): 0}, r"0 to \d"),
-        ({("other", 0): 0}, "read are evometrics"),
+        ({("other", 0): 0}, "the partitions are evometrics"),
     ):
         with pytest.raises(SettingsError, match=said):
             await read(source(broker, Beginning(offsets=offsets)))

@@ -204,7 +204,7 @@ async def test_topics_with_other_events_are_refused_by_name_unless_asked(
             for m in some:
                 await kafka.send_and_wait(topics[3].name, m.value, key=m.key, headers=[(HEADER, b"\xff:x")])
 
-    # a header that is none of ours says nothing
+    # a header of another program says nothing
     await record(recorded[:20])
     with pytest.raises(OtherEvents, match=rf"{topics[3].name}.*a producer recorded.*--among-others"):
         await run(database, settings, topics)
@@ -287,7 +287,7 @@ async def test_topics_that_grow_are_refused(
             finally:
                 growing.cancel()
 
-    with pytest.raises(OtherEvents, match=rf"{topics[0].name}.*partition 1 grows"):
+    with pytest.raises(OtherEvents, match=rf"{topics[0].name}.*partition 1 is growing"):
         await run(database, settings, topics, target_class=Growing)
 
 

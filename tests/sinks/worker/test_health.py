@@ -1,4 +1,4 @@
-"""The sink's health: ready notices that ClickHouse is away before any insert; live does not mind."""
+"""The sink's health: ready notices that ClickHouse is unreachable before any insert; live does not mind."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ async def test_ready_follows_clickhouse_without_any_insert(broker: Kafka, tmp_pa
         assert await answers(f"http://127.0.0.1:{port}/health/ready")()
         assert await answers(f"http://127.0.0.1:{port}/health/live")()
         clickhouse.kill()
-        await eventually(not_ready, "the sink to notice that ClickHouse is away")
-        # there is work now, and nothing moves; but that is no fault of the sink
+        await eventually(not_ready, "the sink to notice that ClickHouse is unreachable")
+        # there is work now, and nothing moves; but that is not the fault of the sink
         await broker.send(one_of_each("agent-1"))
         await asyncio.sleep(8)
         assert await answers(live)()

@@ -1,4 +1,4 @@
-"""A sink and a node with a registry: what comes in a newer version, and what happens while it is away."""
+"""A sink and a node with a registry: what comes in a newer version, and what happens during its outage."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def send(kafka: Kafka, *values: bytes) -> None:
 
 
 async def test_the_event_loop_goes_on_while_a_registry_hangs(registry_server: RegistryServer) -> None:
-    """Else the sink's heartbeats stop, and the group takes its partitions away."""
+    """Else the sink's heartbeats stop, and the group revokes its partitions."""
     pid = registry_server.child.pid
     assert pid is not None
     value = b"\0" + (99999).to_bytes(4, "big") + b"abc"
@@ -117,7 +117,7 @@ async def test_nothing_is_lost_while_the_registry_is_away_and_what_breaks_ours_i
                 return cycle.registry_failures > tries
 
             await eventually(tries_again, "another try")
-            assert (await worker.look()).progress == standing.progress, "a try is no progress"
+            assert (await worker.look()).progress == standing.progress, "an attempt is not progress"
         finally:
             await registry_server.start()
         assert await collector.drain(30)

@@ -1,4 +1,4 @@
-"""A topic that is made anew under a running sink: it is read from its beginning, and stored once."""
+"""A topic that is recreated under a running sink: it is read from its beginning, and stored once."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ async def test_what_a_crashed_worker_stored_is_known_beyond_the_next_batch(
             ends = {Partition(t, p): max(o for u, q, o in sent if (u, q) == (t, p)) + 1 for t, p, _ in sent}
             if worker.cycle is None or worker.waiting_for is not None:
                 return False
-            # what the group has: a worker before this one may have finished a partition for good
+            # what the group has: a worker before this one may have finished a partition
             found = await worker.cycle.source.positions(ends)
             return all(p in found and found[p].offset == end for p, end in ends.items())
 
@@ -297,7 +297,7 @@ async def test_an_insert_that_a_paused_worker_finishes_late_doubles_nothing(
     cycle.writer.insert = sleepy  # type: ignore[method-assign]
     monkeypatch.setattr(TableWriter, "stored_events", wakes_the_sleeper)
     await asyncio.wait_for(asleep.wait(), 30)
-    await cycle.source.consumer._coordinator.close()  # the group goes on without it
+    await cycle.source.consumer._coordinator.close()  # the group continues without it
     if moment == "before the successors look":
         late.set()
         await landed.wait()

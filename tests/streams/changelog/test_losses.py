@@ -30,5 +30,5 @@ def test_records_are_counted_once_whoever_finds_that_they_are_gone() -> None:
     (note,) = losses.notes()
     assert "t[3] offsets 12 to 44: 33 records" in note and "evometrics replay" in note
     losses.begin()
-    losses.report(PLACE, 0, 2)  # of a topic that was made anew
+    losses.report(PLACE, 0, 2)  # of a topic that was recreated
     assert gone() == 35

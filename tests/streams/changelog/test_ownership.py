@@ -32,7 +32,7 @@ from evometrics.streams.states.incarnations import Places
 
 @dataclass
 class Worker:
-    """A member of the group, as far as the broker is concerned; `present` tells whether it still is."""
+    """A member of the group, as far as the broker is concerned; `present`: whether it still is."""
 
     generation: int
     present: bool = True
@@ -68,7 +68,7 @@ class Group:
         await answered(self.kafka, lambda admin: admin.create_topics([NewTopic(self.source, 2, 1)]))
 
     async def make_anew(self) -> None:
-        """Delete the source topic and make it anew."""
+        """Delete the source topic and recreate it."""
         await answered(self.kafka, lambda admin: delete(admin, [self.source]))
         await self.make()
 
@@ -180,7 +180,7 @@ async def test_a_worker_paused_while_it_takes_over_does_not_shut_out_the_owner(
         async with group.worker(Worker(2)) as owner:
 
             async def moved(*_: object) -> bool:
-                # the group goes on without the paused one while it stands still here
+                # the group continues without the paused one
                 await owner.take_over([0])
                 await write(owner, a=b"2")
                 paused_member.present, paused_member.generation = False, 2

@@ -1,4 +1,4 @@
-"""Where keys lie tells how many partitions a topic had as they came to lie there."""
+"""The partitions of keys show how many partitions a topic had when they were written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places in topics that are deleted and made anew only ever grow."""
+"""Places in topics that are deleted and recreated only ever grow."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def test_every_place_of_a_topic_made_anew_lies_behind_all_of_the_one_before() ->
         places.begin(partition, number)
         found += [places.of(record_of("t", 1, offset, b"", b"", 0)) for offset in (0, 1, 10**12)]
     assert found == sorted(found) and len(set(found)) == 9
-    assert found[:3] == [0, 1, 10**12], "states of a topic that was never made anew stay what they are"
+    assert found[:3] == [0, 1, 10**12], "states of a topic that was never recreated stay what they are"
     assert places.of(record_of("t", 0, 7, b"", b"", 0)) == 7

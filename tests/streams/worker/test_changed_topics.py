@@ -1,4 +1,4 @@
-"""Source topics that change under a running worker: they get more partitions, or are made anew."""
+"""Source topics that change under a running worker: they get more partitions, or are recreated."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_partitions_that_are_added_are_refused_before_an_event_of_them_is_
     assert "evometrics republish" in words and "evometrics topics" in words
     assert words.startswith(
         STOPPED
-    )  # which the supervisor tells at its terminal, and a new start does not mend
+    )  # which the supervisor reports at its terminal, and a restart does not fix
     assert words.removeprefix(STOPPED).strip() in worker.spec.log.read_text()
     assert await stream.derived() == before
     # nor does a group that begins now compute what lies as it did before

@@ -185,7 +185,7 @@ async def test_a_worker_paused_beyond_its_session_joins_again_and_harms_nothing(
     await until(lambda: ready(stream.urls["stream-1"]), "the paused worker's return")
     await send(stream.brokers, events[2 * third : -third // 2])
     await stream.drained()
-    # what the zombie has now it knows from the changelog, for it goes on alone
+    # what the zombie has now it knows from the changelog, for it continues alone
     await other.stop()
     await send(stream.brokers, events[-third // 2 :])
     await stream.drained()
@@ -217,7 +217,7 @@ async def test_evolutions_that_died_with_their_node_are_reported_though_no_event
 ) -> None:
     worker = await stream.add(EVOMETRICS_STREAM_ABANDONED_AFTER_SECONDS="2")
     now = int(time.time() * SECOND)
-    # one of each goes on after a crash of the worker: it finds the open ones in its states
+    # one of each continues after a crash of the worker: it finds the open ones in its states
     await send(stream.brokers, [begun(n, now) for n in range(4)] + [ended(0, now)])
     await stream.drained()
     await worker.stop()

@@ -91,7 +91,7 @@ class RegistryServer:
         await self.child.stop()
 
     async def answers(self) -> bool:
-        """Tell whether it answers."""
+        """Return whether it answers."""
 
         def ask() -> bool:
             with urllib.request.urlopen(f"{self.url}/subjects", timeout=5) as response:
