@@ -17,18 +17,18 @@ class ExitCode(IntEnum):
         self.meaning = meaning
         return self
 
-    DONE = 0, "The command did what it was asked; `up`, `stream` and `sink` ended in order when told to."
+    DONE = 0, "The command did what it was asked; `up`, `stream` and `sink` ended cleanly when asked to."
     FAILED = (
         1,
-        "The command failed, or did only part of its work: `import` rejected rows, `dead-letters retry` did "
-        "not send a message that was named, `replay --apply` left rows that differ, `demo` did not find in "
-        "ClickHouse what was recorded.",
+        "The command failed, or completed only part of its work: `import` rejected rows, `dead-letters "
+        "retry` did not send a message that was named, `replay --apply` left rows that differ, `demo` did "
+        "not find in ClickHouse what was recorded.",
     )
     MISUSED = 2, "A flag, an argument or a setting is wrong; standard error names it."
     DIFFERENT = 3, "`replay` without `--apply` found rows that differ. Nothing was changed."
-    INTERRUPTED = 130, "Ctrl-C (SIGINT) ended the command before it was done (128 + 2)."
+    INTERRUPTED = 130, "Ctrl-C (SIGINT) ended the command before it had finished (128 + 2)."
     READER_GONE = (
         141,
         "The reader of the output, such as `head`, has gone: as if SIGPIPE ended it (128 + 13).",
     )
-    TERMINATED = 143, "SIGTERM ended the command before it was done (128 + 15)."
+    TERMINATED = 143, "SIGTERM ended the command before it had finished (128 + 15)."

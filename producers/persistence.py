@@ -51,7 +51,7 @@ class MetricsPersistence:
             group=self.settings.buffer_size,
         )
         self.journal = Journal(self.encoder, self.outbox, strict=True)
-        self.sending = Sending(self.settings, self.kafka, self.outbox, self)
+        self.sending = Sending(self.settings, self.kafka, self.journal)
         self.journal.observers.append(self.sending.observe)
         self.running = False
 
@@ -101,15 +101,6 @@ class MetricsPersistence:
         except Unreadable as error:
             field, _, reason = str(error).partition(": ")
             raise InvalidEvent(EvolutionCompleted.record, field, reason) from None
-
-    async def record_system_event(self, event_type: str, data: Any = None) -> str | None:
-        """Store what the background has to report."""
-        return await self.store_metric(self.encoder.system_event(event_type, data, LeftOut()))
-
-    async def record_health(self) -> None:
-        """Store what was done so far and what waits, as the SystemEvent `collector_health`."""
-        health = {"outbox_depth": self.sending.depth, "published": dict(self.sending.published)}
-        await self.record_system_event("collector_health", health)
 
 
 def fields_of(metric: object) -> Mapping[str, Any]:

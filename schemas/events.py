@@ -2,6 +2,8 @@
 
 Times are integer microseconds since the Unix epoch, UTC. Classes are plain data: `rules.validation.validate`
 checks one before it is recorded, `wire` encodes it.
+
+Long because it holds the fields of all ten records, which are the contract.
 """
 
 from __future__ import annotations

@@ -44,14 +44,14 @@ EVOLUTION_ATTEMPTS = MetricDef(
 EVOLUTION_DURATION = MetricDef(
     "evolution_duration_seconds",
     "histogram",
-    "How long completed evolutions took, seconds (abandoned ones left out).",
+    "Duration of completed evolutions, seconds (abandoned ones excluded).",
     ("agent_id", "evolution_type"),
     (60, 300, 600, 1800, 3600, 7200),
 )
 EVOLUTION_IMPROVEMENT = MetricDef(
     "evolution_performance_improvement",
     "gauge",
-    "Performance after minus before, in the agent's newest evolution for which both are known.",
+    "Performance after minus before, of the agent's newest evolution for which both are known.",
     ("agent_id",),
 )
 EVOLUTION_MEMORY = MetricDef(
@@ -68,7 +68,9 @@ AGENT_KPI = MetricDef(
 )
 
 # A node: what its collector tells of itself.
-OUTBOX_EVENTS = MetricDef("evometrics_outbox_events", "gauge", "Events that the broker does not have yet.")
+OUTBOX_EVENTS = MetricDef(
+    "evometrics_outbox_events", "gauge", "Events that the broker has not acknowledged yet."
+)
 OUTBOX_BYTES = MetricDef(
     "evometrics_outbox_bytes", "gauge", "Size of the events in this process's outbox, bytes."
 )
@@ -152,7 +154,7 @@ CONSUMER_LAG = MetricDef(
 OFFSETS_GONE = MetricDef(
     "evometrics_offsets_gone_total",
     "counter",
-    "Offsets that Kafka no longer held when the worker came to read them: messages lost to retention.",
+    "Offsets that Kafka no longer held when the worker tried to read them: messages lost to retention.",
     ("topic", "partition"),
 )
 DEAD_LETTERS_TOTAL = MetricDef(
@@ -182,7 +184,7 @@ STREAM_DUPLICATES = MetricDef(
 STREAM_LATE = MetricDef(
     "evometrics_stream_late_total",
     "counter",
-    "Scopes that an event came too late for because their windows are final, by lane.",
+    "Scopes for which an event was too late, because their windows are final, by lane.",
     ("lane",),
 )
 STREAM_UNREADABLE = MetricDef(

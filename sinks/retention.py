@@ -94,7 +94,7 @@ async def keep(settings: ClickHouseSettings, table: str, days: int) -> None:
     Raises `SettingsError` if there is no such table or the number of days is invalid,
     `ClickHouseUnavailable`.
     """
-    require(table in TABLES, "table", table, f"is none of {', '.join(TABLES)}")
+    require(table in TABLES, "table", table, f"is not one of {', '.join(TABLES)}")
     require(0 < days <= MOST_DAYS, "days", days, f"must be from 1 to {MOST_DAYS}")
     client = await open_client(settings)
     try:

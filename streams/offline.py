@@ -20,13 +20,12 @@ from evometrics.schemas.topics import DEAD_LETTERS, KPI_SNAPSHOTS, SCOPE_COUNTS
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.reading import Record
 from evometrics.streams.changelog.tables import StateTable
-from evometrics.streams.processors.computations import TABLES, Computations
+from evometrics.streams.processors.computations import TABLES, works_of
 from evometrics.streams.processors.evolutions import EVOLUTIONS
-from evometrics.streams.processors.work import AT_FAULT, Compute, Work
+from evometrics.streams.processors.work import AT_FAULT, Work
 from evometrics.streams.producer import Message, check_size
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.clock import HistoryClock
-from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
 from evometrics.streams.states.incarnations import Places
 from evometrics.streams.states.live import Outcome
 
@@ -66,7 +65,9 @@ class OfflineStream:
 
     def restart(self) -> None:
         """Drop what a worker keeps in memory besides its tables."""
-        self.computations = Computations(self.settings, self.wire, self.tables, HistoryClock(), Places())
+        works = works_of(self.settings, self.wire, self.tables, Places(), HistoryClock())
+        self.evolutions = works[0]
+        self.works: dict[str, Work] = {topic: work for work in works for topic in work.topics}
 
     def feed(self, records: Iterable[Record]) -> list[Message]:
         """Return the derived events of records, each partition's in order."""
@@ -75,29 +76,29 @@ class OfflineStream:
 
     def by_partition(self, records: Iterable[Record]) -> tuple[list[Message], list[Message]]:
         """Return what the records' own partitions suffice for: derived events, and partial counts."""
-        lanes: dict[tuple[Compute, int], list[Record]] = {}
+        lanes: dict[tuple[Work, int], list[Record]] = {}
         queues: dict[tuple[str, int], list[Record]] = {}
         ends = self.ends
         for record in records:
             place = record.topic, record.partition
             queue = queues.get(place)
             if queue is None:
-                queue = lanes.setdefault((self.compute_of(record.topic), record.partition), [])
+                queue = lanes.setdefault((self.work_of(record.topic), record.partition), [])
                 queues[place] = queue
             record.offset = ends[place]
             ends[place] += 1
             queue.append(record)
         derived: list[Message] = []
         counts: list[Message] = []
-        for (compute, partition), batch in lanes.items():
-            for message in self.settle(compute, partition, batch):
+        for (work, partition), batch in lanes.items():
+            for message in self.settle(work, partition, batch):
                 (counts if message.topic == SCOPE_COUNTS else derived).append(message)
         return derived, counts
 
     def snapshots(self, record: Record) -> list[Message]:
         """Return the snapshots made from the KPIs of a start or a completion; none for a dead letter."""
         try:
-            return [check_size(message) for message in self.computations.evolution(record).snapshots]
+            return [check_size(message) for message in self.evolutions.evolution(record).snapshots]
         except AT_FAULT:
             return []
 
@@ -105,8 +106,8 @@ class OfflineStream:
         """Return the reports of evolutions that are abandoned by the clock at a time, microseconds."""
         derived: list[Message] = []
         for partition in sorted(self.tables[EVOLUTIONS].data):
-            if self.computations.overdue(partition, now):
-                outcome = self.computations.abandon(partition, now)
+            if self.evolutions.overdue(partition, now):
+                outcome = self.evolutions.abandon(partition, now)
                 self.write(outcome)
                 derived += outcome.messages
         return derived
@@ -116,33 +117,25 @@ class OfflineStream:
         records = [record_of(SCOPE_COUNTS, 0, 0, each.key, each.value or b"", 0) for each in counts]
         return self.by_partition(records)[0]
 
-    def compute_of(self, topic: str) -> Compute:
+    def work_of(self, topic: str) -> Work:
         """Return the computation that reads a topic. Raises KeyError where none does."""
-        if topic in EVOLUTION_TOPICS:
-            return self.computations.evolutions
-        if topic in SNAPSHOT_TOPICS:
-            return self.computations.snapshots
-        if topic == SCOPE_COUNTS:
-            return self.computations.scopes
-        raise KeyError(f"the stream reads no topic {topic}")
+        try:
+            return self.works[topic]
+        except KeyError:
+            raise KeyError(f"the stream reads no topic {topic}") from None
 
-    def settle(self, compute: Compute, partition: int, records: list[Record]) -> list[Message]:
+    def settle(self, work: Work, partition: int, records: list[Record]) -> list[Message]:
         """Return the results of records of one partition, and write the states; as a lane does (`lane`)."""
         try:
-            done = Work(compute, "").do(partition, records, self.wire)
+            done = work.do(partition, records)
         except AT_FAULT:
-            for each in (
-                self.computations.evolutions_processor,
-                self.computations.snapshots_processor,
-                self.computations.scopes_processor,
-            ):
-                each.forget(partition)
+            work.forget(partition)
             if len(records) == 1:
                 self.unreadable += 1
                 return []
             middle = len(records) // 2
-            first = self.settle(compute, partition, records[:middle])
-            return first + self.settle(compute, partition, records[middle:])
+            first = self.settle(work, partition, records[:middle])
+            return first + self.settle(work, partition, records[middle:])
         self.unreadable += len(done.letters)
         self.write(done.outcome)
         return [message for message in done.messages if message.topic not in NOT_DERIVED]

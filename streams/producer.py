@@ -62,7 +62,8 @@ def check_size(message: Message) -> Message:
     if size > MAX_MESSAGE_BYTES:
         key = message.key[:100].decode(errors="replace")
         raise MessageTooLarge(
-            f"{message.topic}, key {key}: {size} bytes, more than the {MAX_MESSAGE_BYTES} a topic takes"
+            f"{message.topic}, key {key}: {size} bytes, more than the {MAX_MESSAGE_BYTES} that a topic "
+            "accepts"
         )
     return message
 
@@ -117,7 +118,7 @@ class OutputProducer:
         try:
             return await self.acknowledged(messages)
         except KafkaError as error:
-            raise ProducerSpent(f"the broker refused messages for good: {error!r}{hint(error)}") from error
+            raise ProducerSpent(f"the broker permanently refused messages: {error!r}{hint(error)}") from error
 
     async def acknowledged(self, messages: Iterable[Message]) -> list[int]:
         """As `send_all`. Raises `KafkaError` if the broker refuses permanently."""
@@ -160,13 +161,13 @@ class OutputProducer:
         return total, {TopicPartition(*where): queue for where, queue in queues.items()}
 
     async def partitions_of(self, topic: str) -> int:
-        assert self.producer is not None, "start() comes first"
+        assert self.producer is not None, "call start() first"
         producer = self.producer
         return len(await persevere(topic, lambda: producer.partitions_for(topic)))
 
     def batches(self, where: TopicPartition, queue: Queue) -> list[PartitionBatch]:
         """Return a partition's messages in record batches."""
-        assert self.producer is not None, "start() comes first"
+        assert self.producer is not None, "call start() first"
         # for topics that keep their senders' times: the broker's clock, as soon as it is known
         known = self.clock.now() if self.clock is not None else None
         now = time.time_ns() // 1_000_000 if known is None else known // 1000
@@ -184,7 +185,7 @@ class OutputProducer:
 
     async def hand_over(self, batch: PartitionBatch) -> asyncio.Future[RecordMetadata]:
         """Hand a batch to the library, repeatedly while it has no room or knows no leader."""
-        assert self.producer is not None, "start() comes first"
+        assert self.producer is not None, "call start() first"
         producer, (topic, partition) = self.producer, batch.where
         return await persevere(topic, lambda: producer.send_batch(batch.records, topic, partition=partition))
 
@@ -193,8 +194,8 @@ def hint(error: KafkaError) -> str:
     """Return the likely cause of an error, and the way out."""
     if isinstance(error, InvalidTimestampError):
         return (
-            ". A topic takes its senders' times, and this worker's clock is far from the broker's: set the "
-            "clock, or let Kafka give messages its own time (`evometrics topics`)"
+            ". A topic uses its senders' times, and this worker's clock is far from the broker's: set the "
+            "clock, or let Kafka timestamp the messages (`evometrics topics`)"
         )
     return ""
 
@@ -210,5 +211,5 @@ async def persevere(topic: str, ask: Callable[[], Awaitable[T]]) -> T:
             if not (error.retriable or isinstance(error, KafkaTimeoutError)):
                 raise
             attempt += 1
-            log.warning("%s takes no messages (%r); trying again until it does", topic, error)
+            log.warning("%s accepts no messages (%r); retrying until it does", topic, error)
             await asyncio.sleep(backoff(attempt, SOON_SECONDS))

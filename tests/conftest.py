@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, pre
 from evometrics.deploy.process.child import ChildProcess
 from evometrics.deploy.process.ports import free_ports
 from evometrics.schemas.service.health import stacks
-from tests.java_classes import use_class_archive
-from tests.registry.server import RegistryServer
+from tests.support.java_classes import use_class_archive
+from tests.support.registry.server import RegistryServer
 
 #: Seconds before the end of a test that hangs (`faulthandler_timeout`) in which to look at it.
 LOOK_SECONDS = 20.0
@@ -32,14 +33,24 @@ class KafkaCluster:
     children: dict[int, ChildProcess]
 
 
-#: Files that run whole pipelines, for a minute or more: begun first, so that none of them is left at the end.
-LONG = ("tests/faults/", "tests/deploy/test_republish", "tests/deploy/test_dead", "tests/deploy/test_replay")
+#: Files that run whole pipelines, for half a minute or more: begun first, so that none is left at the end.
+LONG = (
+    "tests/faults/",
+    "tests/deploy/stack/test_backup",
+    "tests/deploy/commands/test_dead_letters",
+    "tests/deploy/commands/test_replay",
+    "tests/deploy/commands/test_republish",
+    "tests/streams/worker/test_worker",
+    "tests/test_first_contact",
+    "tests/test_pipeline",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the start of Kafka cheap where several processes run the tests, for they start dozens of nodes."""
+    """Make starts cheap where several processes run the tests: dozens of nodes, hundreds of commands."""
     if getattr(config.option, "numprocesses", None):
         use_class_archive()
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each command would compile the package anew
         config.option.loadscopereorder = False  # files are taken in the order of the tests
 
 

@@ -21,7 +21,7 @@ from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.worker import SinkWorker
 from tests.conftest import start_node
-from tests.producers.outbox_tools import config, until
+from tests.support.outboxes import config, until
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -53,14 +54,15 @@ def lint_imports(contracts: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_compiled_modules_keep_to_the_same_arrows() -> None:
+    """Import-linter sees neither what a compiled module imports nor who imports one."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     height = {room: rank for each in contracts if "containers" in each for room, rank in ranks(each)}
-    for file in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.p[yx][xi]")):
-        if file.suffix == ".pyi":
-            continue
+    for file in sources():
         folder, room, *_ = file.relative_to(ROOT).with_suffix("").parts
+        if room == "__init__":
+            continue
         text = file.read_text()
-        used = re.findall(rf"\bevometrics\.({'|'.join(FOLDERS)})\.(\w+)", text)
+        used = re.findall(rf"^ *(?:from|c?import) evometrics\.({'|'.join(FOLDERS)})\.(\w+)", text, re.M)
         for included in re.findall(r'^include "(.+)"', text, re.M):
             used.append((file.parent / included).resolve().relative_to(ROOT).with_suffix("").parts[:2])
         for other, its_room in used:
@@ -77,12 +79,57 @@ def test_compiled_modules_keep_to_the_same_arrows() -> None:
 FOLDERS = {"schemas": 0, "producers": 1, "streams": 1, "sinks": 2, "deploy": 3}
 
 
+def sources() -> Iterator[Path]:
+    """Yield the package's files, compiled ones, their includes and their signatures as well."""
+    for folder in FOLDERS:
+        for suffix in ("py", "pyi", "pyx", "pxi"):
+            yield from (ROOT / folder).rglob(f"*.{suffix}")
+
+
 def ranks(contract: dict[str, Any]) -> Iterator[tuple[str, int]]:
     """Yield a contract's rooms and how high they stand."""
     folder = contract["containers"][0].removeprefix("evometrics.")
     for rank, rooms in enumerate(reversed(contract["layers"])):
         for room in rooms.split(" | "):
             yield f"{folder}.{room}", rank
+
+
+def test_a_room_exports_what_other_rooms_import() -> None:
+    """A room's `__all__` names the modules that others import, and a script's entry point."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["setuptools"]["packages"]
+    imported: dict[str, set[str]] = {room: set() for room in packages if room.count(".") == 2}
+    for entry in project["project"]["scripts"].values():
+        room, _, module = entry.partition(":")[0].rpartition(".")
+        imported[room].add(module)
+    for file in sources():
+        own = ".".join(("evometrics", *file.relative_to(ROOT).parts[:2]))
+        for room, module, *names in IMPORT.findall(file.read_text()):
+            if room != own and room in imported:
+                imported[room].update(
+                    [module] if module else re.findall(r"(\w+)(?: as \w+)?", "".join(names))
+                )
+    assert {room: set(importlib.import_module(room).__all__) for room in imported} == imported
+
+
+#: The room, the module in it; where a room is imported from, the names, which may be in brackets.
+IMPORT = re.compile(
+    r"^ *(?:from|import) (evometrics\.\w+\.\w+)(?:\.(\w+)| c?import (?:\(([^)]*)\)|([\w ,]+)))", re.M
+)
+
+
+def test_tests_mirror_the_rooms() -> None:
+    """A room's tests stand in its folder, a one-module room's beside the folders, helpers in `support`."""
+    for folder in FOLDERS:
+        modules = "|".join(file.stem for file in (ROOT / folder).glob("*.py*"))
+        for file in (ROOT / "tests" / folder).rglob("*.py"):
+            *room, name = file.relative_to(ROOT / "tests" / folder).parts
+            assert ROOT.joinpath(folder, *room, "__init__.py").exists(), f"{file}: no such room"
+            if name not in ("__init__.py", "conftest.py"):
+                tested = r"\w+" if room else rf"({modules})(_\w+)?"
+                assert re.fullmatch(rf"test_{tested}\.py", name), f"{file}: of which room?"
+    for file in (ROOT / "tests").glob("*.py"):
+        assert file.name in ("__init__.py", "conftest.py") or file.name.startswith("test_"), file
 
 
 def test_no_class_name_is_used_twice() -> None:
@@ -93,6 +140,21 @@ def test_no_class_name_is_used_twice() -> None:
         for name in re.findall(r"^(?:cdef )?class (\w+)", file.read_text(), re.M):
             first = found.setdefault(name, file)
             assert first == file, f"{name} is in {first.relative_to(ROOT)} and {file.relative_to(ROOT)}"
+
+
+def test_a_long_file_says_why_at_its_head() -> None:
+    """Above 300 lines a file is split, or its head gives the reason why it is not: `Long because ...`."""
+    for file in (path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.p*"))):
+        if file.suffix not in (".py", ".pyx", ".pxi"):
+            continue
+        lines = file.read_text().splitlines()
+        reason = re.search(r"^(# )?Long because \w", "\n".join(lines[:HEAD_LINES]), re.M)
+        assert len(lines) <= LONG_LINES or reason, f"{file.relative_to(ROOT)} has {len(lines)} lines"
+
+
+#: Lines above which a file needs a reason, and within how many of its first ones that stands.
+LONG_LINES = 300
+HEAD_LINES = 30
 
 
 def test_every_package_is_installed() -> None:

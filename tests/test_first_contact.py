@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from evometrics.producers import EvolutionCompletionEvent, EvolutionEvent, EvolutionMetricsCollector
-from tests.stack import Running, running_stack
-from tests.tables import rows
+from tests.support.stack import Running, running_stack
+from tests.support.tables import rows
 
 ABANDONED_AFTER = 8
 #: By when the clock must have said that an evolution is abandoned, seconds after that.

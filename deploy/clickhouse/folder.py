@@ -26,8 +26,8 @@ def lock_folder(folder: Path) -> int:
         holder = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
         os.close(lock)
         raise FolderInUseError(
-            f"{folder.resolve()} is open in another process (id {holder}): one process may open a chDB "
-            "folder at a time. Stop that one, or give another folder."
+            f"{folder.resolve()} is open in another process (id {holder}): only one process at a time may "
+            "open a chDB folder. Stop that process, or give another folder."
         ) from None
     os.ftruncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())

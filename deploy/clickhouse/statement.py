@@ -61,7 +61,7 @@ class Insert:
         before_settings = len(text)
         while position < len(text) and before_settings == len(text):
             match = TOKEN.match(text, position)
-            assert match is not None, "the last alternative takes any byte"
+            assert match is not None, "the last alternative matches any byte"
             depth += (match["other"] in (b"(", b"[", b"{")) - (match["other"] in (b")", b"]", b"}"))
             if match["word"] and depth == 0 and match["word"].upper() == b"SETTINGS":
                 before_settings = position
@@ -81,7 +81,7 @@ def parse(text: bytes) -> Query | Insert:
     limit = min(len(text), LONGEST_STATEMENT)
     while position < limit:
         match = TOKEN.match(text, position)
-        assert match is not None, "the last alternative takes any byte"
+        assert match is not None, "the last alternative matches any byte"
         position = match.end()
         if match["other"] in (b"(", b"[", b"{"):
             depth += 1

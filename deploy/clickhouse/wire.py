@@ -73,7 +73,7 @@ def read_request(
     """
     for name in ("compress", "decompress"):
         if parameters.get(name, "0") not in ("0", "false"):
-            raise not_implemented(f"parameter {name}: ask for Accept-Encoding or Content-Encoding instead")
+            raise not_implemented(f"parameter {name}: use Accept-Encoding or Content-Encoding instead")
     if any(name.endswith("_structure") for name in parameters):
         raise not_implemented("external data: insert them into a temporary table of a session instead")
     statement, data = split(parameters.get("query", "").encode(), body)
@@ -143,7 +143,7 @@ def session_seconds(parameters: Mapping[str, str]) -> float:
 
 def not_implemented(what: str) -> EngineError:
     """Return the error for a part of the interface that is not implemented here."""
-    return EngineError.named(48, "NOT_IMPLEMENTED", f"This server does not take {what}")
+    return EngineError.named(48, "NOT_IMPLEMENTED", f"This server does not support {what}")
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:
@@ -203,7 +203,7 @@ def decompress(body: Sequence[bytes], encoding: str) -> Sequence[bytes]:
     except EngineError:
         raise
     except Exception as error:  # Each codec has an error class of its own.
-        message = f"The body is no valid {encoding}: {error}"
+        message = f"The body is not valid {encoding}: {error}"
         raise EngineError.named(36, "BAD_ARGUMENTS", message) from None
 
 

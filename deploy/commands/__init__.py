@@ -1,8 +1,13 @@
-"""One module per command: its flags (`add`) and its work (`run`), loaded when the command is called."""
+"""One module per command: its flags (`add`) and its work (`run`), loaded when the command is called.
+
+Imports every other room of this folder except the command line, and what of the other folders a command runs.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+__all__ = ["COMMANDS", "completing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +27,18 @@ class Command:
 
 COMMANDS = {
     "demo": Command(
-        "demo", "Run the whole pipeline on agents that truly evolve, and show it.", extra="local"
+        "demo", "Run the whole pipeline on agents that really evolve, and show the result.", extra="local"
     ),
     "up": Command("up", "Run Kafka, ClickHouse, stream worker and sink here until Ctrl-C.", extra="local"),
     "backup": Command(
-        "backup", "Copy the whole folder of the local stack, which may be running.", extra="local"
+        "backup", "Back up the local stack's folder, also while the stack is running.", extra="local"
     ),
     "orchestrate": Command("orchestrate", "Run one orchestrator node with demo agents.", extra="local"),
     "stream": Command("stream", "Run a stream worker.", extra="streams"),
     "sink": Command("sink", "Run a sink worker.", extra="sinks"),
     "migrate": Command("migrate", "Create or update database, tables and views.", extra="sinks"),
     "retention": Command("retention", "Show or change how long tables keep their rows.", extra="sinks"),
-    "topics": Command("topics", "Create the topics that are missing, and list all."),
+    "topics": Command("topics", "Create missing topics, and list all topics."),
     "dead-letters": Command(
         "dead_letters",
         "List, show, or send again the messages that could not be read or stored.",
@@ -41,22 +46,22 @@ COMMANDS = {
     ),
     "import": Command(
         "import_history",
-        "Import history from SQLite, the KPI engine's state, CSV or Parquet; a second time changes nothing.",
+        "Import history from SQLite, the KPI engine's state, CSV or Parquet; repeating it changes nothing.",
         extra="import",
     ),
     "republish": Command(
         "republish",
-        "Send the events of the raw tables to Kafka again, where stream workers and sinks process them.",
+        "Send the events of the raw tables to Kafka again, for stream workers and sinks to process.",
         extra="sinks",
     ),
     "replay": Command(
         "replay",
-        "Compute derived tables again from raw events, show what differs, and correct it (--apply).",
+        "Recompute derived tables from raw events, show what differs, and correct it (--apply).",
         extra="sinks",
     ),
     "checksums": Command(
         "checksums",
-        "Print row count and checksum of each table; they are equal if two databases hold the same.",
+        "Print each table's row count and checksum; databases with the same rows have equal ones.",
         extra="sinks",
     ),
     "sql": Command("sql", "Run one SQL query in ClickHouse and print its rows.", extra="sinks"),

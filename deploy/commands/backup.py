@@ -20,6 +20,6 @@ async def run(args: argparse.Namespace) -> int:
     from evometrics.deploy.stack.backup import backup
 
     seconds = await backup(Path(args.data), args.target)
-    print(f"{args.target} is a whole copy of {args.data}, which stood still for {seconds:.1f} s")
-    print(f"It is started with: evometrics up --data {shlex.quote(str(args.target))}")
+    print(f"{args.target} is a complete copy of {args.data}, which was paused for {seconds:.1f} s")
+    print(f"Start it with: evometrics up --data {shlex.quote(str(args.target))}")
     return 0

@@ -60,7 +60,7 @@ def rows(args: argparse.Namespace) -> list[dict[str, Any]]:
             if cls is KafkaSettings and getattr(settings, field.name) != value:
                 value, source = getattr(settings, field.name), str(settings.client_properties)
             if source == DEFAULT and (section, field.name) in found_here:
-                value, source = found_here[section, field.name], "the stack that runs here"
+                value, source = found_here[section, field.name], "the stack running here"
             if not field.repr and value:
                 value = HIDDEN
             found.append(

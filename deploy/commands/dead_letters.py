@@ -13,28 +13,30 @@ from evometrics.schemas.letters.letter import STAGES
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the three actions."""
     actions = sub.add_subparsers(dest="action", required=True, metavar="list|show|retry")
-    listing = actions.add_parser("list", help="list the messages that are dead letters, newest first")
+    listing = actions.add_parser("list", help="list dead-lettered messages, newest first")
     listing.add_argument("--limit", type=positive, default=50, help="how many to list (default 50)")
     listing.add_argument("--since", type=since, metavar="TIME", help="an ISO time, or seconds before now")
-    showing = actions.add_parser("show", help="show one message with its bytes, and how far they can be read")
+    showing = actions.add_parser("show", help="show one message, its bytes, and how far they can be read")
     showing.add_argument(
         "event_id", type=event_id, metavar="EVENT_ID", help="event id of one of the message's dead letters"
     )
-    retrying = actions.add_parser("retry", help="send messages again to where they came from, after a fix")
+    retrying = actions.add_parser("retry", help="after a fix, send messages to their topics again")
     retrying.add_argument(
         "event_ids",
         type=event_id,
         nargs="*",
         metavar="EVENT_ID",
-        help="send these, even those that were sent before",
+        help="send these, even if they were already sent again",
     )
-    retrying.add_argument("--all", action="store_true", help="send all that were not sent again before")
-    retrying.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
+    retrying.add_argument("--all", action="store_true", help="send all that have not been sent again yet")
+    retrying.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
     for action in (listing, showing, retrying):
         action.add_argument("--json", action="store_true", help="print JSON")
         if action is not showing:
             action.add_argument("--topic", help="only messages of this topic")
-            action.add_argument("--stage", choices=STAGES, help="only what this part could not process")
+            action.add_argument(
+                "--stage", choices=STAGES, help="only messages that this part could not process"
+            )
         add_servers(action)
 
 
@@ -64,4 +66,6 @@ def event_id(text: str) -> str:
     try:
         return str(uuid.UUID(text))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no event id; `dead-letters list` shows them") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an event id; `dead-letters list` shows them"
+        ) from None

@@ -17,10 +17,10 @@ from evometrics.deploy.console.options import clickhouse_settings, kafka_setting
 from evometrics.deploy.console.tables import Columns, QueryResult, cell, to_json
 from evometrics.deploy.exit_codes import ExitCode
 from evometrics.schemas.events import now_micros
-from evometrics.schemas.service.settings import KafkaSettings, SettingsError
-from evometrics.schemas.wire.framing import WireFormat
-from evometrics.schemas.wire.registry import RegistryClient
-from evometrics.sinks.letters.letters import Bytes, DeadMessage, Letters, Selection, source_topic
+from evometrics.schemas.service.settings import SettingsError
+from evometrics.schemas.wire.framing import WireFormat, wire_of
+from evometrics.sinks.letters.dead_message import Bytes, DeadMessage
+from evometrics.sinks.letters.letters import Letters, Selection, source_topic
 from evometrics.sinks.letters.retry import Retrier, RetryPlan, plan_retry, recorded, unreadable
 from evometrics.sinks.letters.show import dump, reading
 
@@ -28,11 +28,6 @@ DUMP_BYTES = 1024
 LISTED = ["event_id", "topic", "partition", "offset", "stages", "time", "bytes", "state", "reason"]
 #: Reasons that are written out if a retry leaves messages; the others are counted.
 LEFT_SHOWN = 10
-
-
-def wire_of(kafka: KafkaSettings) -> WireFormat:
-    """Return the wire format that reads messages; nothing is registered."""
-    return WireFormat(RegistryClient(kafka.registry_url) if kafka.registry_url else None)
 
 
 def selection(args: argparse.Namespace, **more: Any) -> Selection:
@@ -140,7 +135,7 @@ async def run_retry(args: argparse.Namespace) -> int:
     if bool(args.event_ids) == args.all:
         raise SettingsError(
             "name what to send again: ids of dead letters, or --all for every open one (of a --topic or "
-            "--stage); --dry-run says what that would be"
+            "--stage); --dry-run shows which those are"
         )
     meant = selection(args, event_ids=tuple(args.event_ids))
     kafka = kafka_settings(args)
@@ -151,7 +146,7 @@ async def run_retry(args: argparse.Namespace) -> int:
         stack.enter_context(outcome)
         letters = await stack.enter_async_context(Letters(clickhouse_settings(args)))
         total = (await letters.count(meant)).messages
-        bar = stack.enter_context(tqdm(total=total, desc="looked at", unit="message", disable=None))
+        bar = stack.enter_context(tqdm(total=total, desc="checked", unit="message", disable=None))
         retrier: Retrier | None = None
         async for plan in plan_retry(letters, wire, meant):
             if plan.send and not args.dry_run:
@@ -166,7 +161,10 @@ async def run_retry(args: argparse.Namespace) -> int:
         bar.close()
         outcome.tell(args, seen)
     if not seen:
-        print("the sink has not stored yet that they were: wait until `list` shows it", file=sys.stderr)
+        print(
+            "the sink has not stored the record of the retries yet: wait until `list` shows it",
+            file=sys.stderr,
+        )
     return ExitCode.FAILED if args.event_ids and outcome.left else ExitCode.DONE
 
 

@@ -10,10 +10,12 @@ from evometrics.deploy.console.options import add_common, add_layout, add_local,
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
-    sub.add_argument("--nodes", type=positive, default=2, help="orchestrator processes (default 2)")
-    sub.add_argument("--agents", type=positive, default=20, help="agents, all nodes together (default 20)")
+    sub.add_argument("--nodes", type=positive, default=2, help="number of orchestrator processes (default 2)")
     sub.add_argument(
-        "--evolutions", type=positive, default=200, help="evolutions, all nodes together (default 200)"
+        "--agents", type=positive, default=20, help="number of agents over all nodes (default 20)"
+    )
+    sub.add_argument(
+        "--evolutions", type=positive, default=200, help="number of evolutions over all nodes (default 200)"
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of all random draws (default 0)")
     sub.add_argument("--json", action="store_true", help="print one JSON document instead of tables")

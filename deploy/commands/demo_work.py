@@ -64,7 +64,7 @@ async def run_demo(args: argparse.Namespace, running: StackAddresses | None) -> 
     """
     if args.agents < args.nodes or args.evolutions < args.nodes:
         raise SettingsError(
-            "--agents and --evolutions must each be at least --nodes: a node without has nothing to do"
+            "--agents and --evolutions must each be at least --nodes: a node without any has nothing to do"
         )
     began = time.monotonic()
     async with stack_for(args, running) as addresses:
@@ -103,7 +103,7 @@ async def stack_for(
 ) -> AsyncIterator[StackAddresses]:
     """Yield the addresses of the running stack, or of one started for this demo."""
     if running is not None:
-        tell(f"using the stack that runs on {running.data}")
+        tell(f"using the stack running on {running.data}")
         yield running
         return
     async with local_stack(args) as stack:

@@ -16,19 +16,19 @@ def add(sub: argparse.ArgumentParser) -> None:
         "file", type=Path, metavar="FILE", help="SQLite, evolution_state.json, CSV, JSON lines or Parquet"
     )
     sub.add_argument(
-        "--format", choices=FORMATS, help="format of the file (default: judged by its first bytes)"
+        "--format", choices=FORMATS, help="format of the file (default: detected from its first bytes)"
     )
     sub.add_argument(
         "--node-id",
         type=filled,
         default="import",
-        help="node_id of events that name no node (default import)",
+        help="node_id for events without one (default import)",
     )
     sub.add_argument(
         "--report",
         type=Path,
         metavar="FILE",
-        help="where to list rejected rows (default: beside the file, as .rejected.jsonl)",
+        help="where to list rejected rows (default: next to the file, as .rejected.jsonl)",
     )
     sub.add_argument(
         "--dry-run", action="store_true", help="read and report; publish nothing and contact no server"

@@ -63,7 +63,7 @@ def replication_for(args: argparse.Namespace, settings: StackSettings) -> int:
     )
     if not named:
         return copies(settings.nodes)
-    reason = f"cannot be more than the brokers, of which --local-brokers {settings.nodes} are started here"
+    reason = f"cannot exceed the number of brokers; --local-brokers {settings.nodes} are started here"
     require(given <= settings.nodes, "replication", given, reason)
     return given
 

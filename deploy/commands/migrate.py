@@ -33,7 +33,7 @@ def add(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--json", action="store_true", help="print JSON")
     sub.add_argument(
-        "--cluster", metavar="NAME", help="ClickHouse cluster to make it on (default: one server)"
+        "--cluster", metavar="NAME", help="ClickHouse cluster to create it on (default: a single server)"
     )
 
 
@@ -46,7 +46,7 @@ async def run(args: argparse.Namespace) -> int:
         if args.dry_run or args.to is not None:
             other = "--dry-run" if args.dry_run else f"--to {args.to}"
             raise SettingsError(
-                f"--status {other}: --status lists all migrations and runs none; give one of them"
+                f"--status {other}: --status lists all migrations and runs none; give only one of the two"
             )
         show_status(settings, await status(settings), as_json=args.json)
     elif args.dry_run:

@@ -11,13 +11,13 @@ def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_common(sub)
     sub.add_argument(
-        "--node-id", type=filled, required=True, help="name of this node, which no other node may have"
+        "--node-id", type=filled, required=True, help="name of this node; no two nodes may share one"
     )
     sub.add_argument("--agents", type=positive, default=10, help="number of agents (default 10)")
     sub.add_argument("--evolutions", type=positive, default=100, help="number of evolutions (default 100)")
     sub.add_argument("--seed", type=int, default=0, help="seed of all random draws (default 0)")
-    sub.add_argument("--json", action="store_true", help="print one JSON line for each evolution")
-    sub.add_argument("--http-port", type=port, help="serve /health here (default: not at all)")
+    sub.add_argument("--json", action="store_true", help="print one JSON line per evolution")
+    sub.add_argument("--http-port", type=port, help="port that serves /health (default: none)")
     add_kafka(sub)
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.commands.dead_letters_work import wire_of
-from evometrics.deploy.commands.republish import moment, tables_among, words
 from evometrics.deploy.console.options import (
     add_servers,
     clickhouse_settings,
     config_file,
     kafka_settings,
+    moment,
     positive,
+    tables_among,
+    words,
 )
 from evometrics.schemas.service.pace import set_pace
 from evometrics.schemas.service.settings import SettingsError, read_settings, require
 from evometrics.schemas.topics import DERIVED_TOPICS
+from evometrics.schemas.wire.framing import wire_of
 from evometrics.sinks.raw.tables import RawSelection
 from evometrics.sinks.replay.replay import ReplaySettings
 from evometrics.sinks.replay.source import EventSource, TableSource
@@ -30,31 +32,35 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.set_defaults(prepare=set_pace)
     defaults = ReplaySettings()
     names = ", ".join(topic.table for topic in DERIVED_TOPICS)
-    parse = tables_among(DERIVED_TOPICS, "derived", "the others were recorded")
+    parse = tables_among(DERIVED_TOPICS, "derived", "the others are recorded, not derived")
     text = (
-        f"only these tables, separated by commas (default: {names}); kpi_deltas also makes missing snapshots"
+        f"only these tables, separated by commas (default: {names}); kpi_deltas also creates missing "
+        "snapshots"
     )
     sub.add_argument("--tables", type=parse, help=text)
-    sub.add_argument("--from", type=moment, dest="since", metavar="TIME", help="rows since then (ISO time)")
-    sub.add_argument("--to", type=moment, dest="until", metavar="TIME", help="rows before then (ISO time)")
-    text = "only rows of these agents, separated by commas; success rates of the agents only"
+    sub.add_argument(
+        "--from", type=moment, dest="since", metavar="TIME", help="only rows from this ISO time on"
+    )
+    sub.add_argument("--to", type=moment, dest="until", metavar="TIME", help="only rows before this ISO time")
+    text = "only rows of these agents, separated by commas; success rates only per agent"
     sub.add_argument("--agents", type=words, default=(), help=text)
     sub.add_argument("--apply", action="store_true", help="correct the rows that differ")
     sub.add_argument(
         "--lateness-hours",
         type=float,
         metavar="HOURS",
-        help="how late an event may still correct success rates and KPI deltas (default: as the stream does)",
+        help="how late an event may still correct success rates and KPI deltas (default: as late as the "
+        "stream allows)",
     )
     sub.add_argument(
         "--settle-seconds",
         type=float,
         default=defaults.settle_seconds,
         metavar="SECONDS",
-        help="leave rows alone that were stored less than this long before the replay began: delete none of "
+        help="leave alone rows that were stored less than this long before the replay began: delete none of "
         "them, and replace none by an older version (default 60)",
     )
-    text = f"number of rows to show of each kind of difference (default {defaults.samples})"
+    text = f"number of rows to show per kind of difference (default {defaults.samples})"
     sub.add_argument("--samples", type=int, default=defaults.samples, metavar="NUMBER", help=text)
     text = f"where raw events are read from: ClickHouse's raw {TABLES} (default), or Kafka's topics ({KAFKA})"
     sub.add_argument("--source", choices=(TABLES, KAFKA), default=TABLES, help=text)
@@ -63,9 +69,9 @@ def add(sub: argparse.ArgumentParser) -> None:
         type=first_offsets,
         default={},
         metavar="TOPIC:PARTITION=OFFSET[,...]",
-        help="with --source kafka: offsets at which to begin these partitions, instead of their first ones",
+        help="with --source kafka: offsets to start these partitions at, instead of their first ones",
     )
-    text = "number of processes that compute, each some of the partitions (default: this one alone)"
+    text = "number of processes that share the partitions to compute (default: this one alone)"
     sub.add_argument("--processes", type=positive, default=defaults.processes, metavar="NUMBER", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_servers(sub)
@@ -103,7 +109,7 @@ def source(args: argparse.Namespace, settings: ReplaySettings, stream: StreamSet
     begin = settings.begin(stream)
     if args.source == TABLES:
         if args.offsets:
-            raise SettingsError(f"--offsets are Kafka's: give --source {KAFKA} as well")
+            raise SettingsError(f"--offsets applies to Kafka's topics: give --source {KAFKA} as well")
         return TableSource(clickhouse_settings(args), settings.sources(), begin)
     kafka = kafka_settings(args)
     return TopicSource(kafka, wire_of(kafka), settings.sources(), Beginning(begin, args.offsets))

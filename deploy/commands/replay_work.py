@@ -11,23 +11,23 @@ from typing import Any
 from tqdm import tqdm
 
 from evometrics.deploy.commands.replay import replay_settings, source, stream_settings
-from evometrics.deploy.commands.republish_work import say
 from evometrics.deploy.console.options import clickhouse_settings
 from evometrics.deploy.console.tables import QueryResult, cell, table, to_json
 from evometrics.deploy.exit_codes import ExitCode
+from evometrics.deploy.terminal import tell
 from evometrics.schemas.topics import KPI_SNAPSHOTS
 from evometrics.sinks.replay.compare import Sample, TableDifferences, total
 from evometrics.sinks.replay.replay import Computed, replaying
 from evometrics.sinks.replay.sql import KINDS
 
-MADE = "are KPI snapshots, made of the evolutions that call for them"
-TO_MAKE = "are KPI snapshots that evolutions call for and nobody has made"
+MADE = "are KPI snapshots, created from the evolutions that call for them"
+TO_MAKE = "are KPI snapshots that evolutions call for and nobody has created"
 MEANINGS = {
-    "added": "are missing in the live table",
-    "gone": "are in the live table and come of no event",
-    "changed": "hold other values in the live table",
-    "newer": "were written while the replay ran, and stay as they are",
-    "kept": "can't be computed again, for not all they came of is there, and stay as they are",
+    "added": "are missing from the live table",
+    "gone": "are in the live table, but no event leads to them",
+    "changed": "have other values in the live table",
+    "newer": "were written while the replay ran, and are left unchanged",
+    "kept": "can't be recomputed, because some of their source events are gone, and are left unchanged",
 }
 
 
@@ -39,7 +39,7 @@ async def run_replay(args: argparse.Namespace) -> int:
         with tqdm(total=replay.events, desc="computed", unit="event", disable=None) as bar:
             computed = await replay.compute(bar.update)
         if not args.json:
-            say(f"{computed.events} events computed in {time.monotonic() - began:.0f} s; comparing")
+            tell(f"{computed.events} events computed in {time.monotonic() - began:.0f} s; comparing")
         found = await replay.compare()
         left = found
         if args.apply and total(found):
@@ -53,7 +53,7 @@ async def run_replay(args: argparse.Namespace) -> int:
         print(to_json(as_json(computed, found, applied, made, total(left))))
     elif applied:
         seconds = time.monotonic() - began
-        print(f"\n{total(found)} rows put right in {seconds:.0f} s, {total(left)} differ now")
+        print(f"\n{total(found)} rows corrected in {seconds:.0f} s, {total(left)} differ now")
     else:
         print(report(found))
         print("\n" + conclusion(total(found)))
@@ -67,8 +67,8 @@ async def run_replay(args: argparse.Namespace) -> int:
 def conclusion(number: int) -> str:
     """Return the conclusion of a dry run."""
     if number:
-        return f"{number} rows differ; nothing was changed. --apply puts them right"
-    return "nothing to put right: the live tables hold what the events come to"
+        return f"{number} rows differ; nothing was changed. --apply corrects them"
+    return "nothing to correct: the live tables agree with the events"
 
 
 def as_json(

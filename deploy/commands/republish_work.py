@@ -8,13 +8,12 @@ import time
 
 from tqdm import tqdm
 
-from evometrics.deploy.commands.dead_letters_work import wire_of
 from evometrics.deploy.commands.republish import selection
 from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
 from evometrics.deploy.console.tables import to_json
 from evometrics.schemas.service.settings import read_settings
 from evometrics.schemas.topics import BY_NAME
-from evometrics.schemas.wire.framing import open_wire
+from evometrics.schemas.wire.framing import open_wire, wire_of
 from evometrics.sinks.raw.tables import RawTables
 from evometrics.sinks.republish.republish import Republisher, RepublishSettings, to_send
 from evometrics.sinks.republish.target import TopicTarget

@@ -12,7 +12,7 @@ from evometrics.deploy.console.tables import to_json
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the two actions."""
     actions = sub.add_subparsers(dest="action", required=True, metavar="show|set")
-    showing = actions.add_parser("show", help="show what each table keeps, and what it holds")
+    showing = actions.add_parser("show", help="show how long each table keeps rows, and what it holds")
     setting = actions.add_parser("set", help="change how many days a table keeps its rows")
     setting.add_argument("table", metavar="TABLE", help="name of the table, such as evolution_completed")
     setting.add_argument(
@@ -40,5 +40,7 @@ async def run(args: argparse.Namespace) -> int:
         return 0
     print(table(QueryResult(list(found[0]), [tuple(each.values()) for each in found])))
     if args.action == "set" and args.table == SUMMED:
-        print(f"\nevolution_hourly and evolution_daily are computed from {SUMMED}: they reach back as far.")
+        print(
+            f"\nevolution_hourly and evolution_daily are computed from {SUMMED}: they reach back equally far."
+        )
     return 0

@@ -11,7 +11,7 @@ from evometrics.deploy.console.options import add_server, clickhouse_settings
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     sub.add_argument("query", help="the query; - reads it from standard input")
-    sub.add_argument("--json", action="store_true", help="print one JSON object a row")
+    sub.add_argument("--json", action="store_true", help="print one JSON object per row")
     add_server(sub)
 
 

@@ -48,9 +48,9 @@ async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[QueryR
         raise QueryFailed("the query is empty; give one, such as 'SELECT count() FROM evolution_metrics'")
     chosen = Query(without_comments(text)).format
     if chosen is not None and not isinstance(parse(text.encode()), Insert):
-        raise QueryFailed(f"leave FORMAT {chosen} out; --json prints one JSON object a row")
+        raise QueryFailed(f"omit FORMAT {chosen}; --json prints one JSON object per row")
     if names_outfile(text):
-        raise QueryFailed("leave INTO OUTFILE out; > FILE takes what is printed")
+        raise QueryFailed("omit INTO OUTFILE; redirect the output with > FILE")
     client = await open_client(settings)
     try:
         context = client.create_query_context(text)
@@ -69,7 +69,7 @@ async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[QueryR
     except TypeError as error:
         if not str(error).startswith("unhashable"):
             raise
-        raise QueryFailed("has a map whose keys are lists: ask for mapKeys and mapValues of it") from None
+        raise QueryFailed("has a map whose keys are lists: select its mapKeys and mapValues") from None
     except CLICKHOUSE_ERRORS as error:
         asked = cell(" ".join(text.split()))
         raise QueryFailed(f"{asked}: {' '.join(str(error).split())}") from None

@@ -26,7 +26,7 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.set_defaults(prepare=set_pace)
     add_common(sub)
     sub.add_argument(
-        "--instance", type=filled, help="this worker's name in its group, the same after a restart"
+        "--instance", type=filled, help="this worker's name in its group; keep it across restarts"
     )
     add_kafka(sub)
     add_layout(sub)

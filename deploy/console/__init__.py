@@ -2,3 +2,5 @@
 
 Imports the stack, to find the one that runs on a folder, and the settings of all parts.
 """
+
+__all__ = ["options", "running", "tables"]

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import os
 import tomllib
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from evometrics.schemas.service.settings import (
     in_environment,
     read_settings,
 )
+from evometrics.schemas.topics import Topic
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.streams.settings import StreamSettings
 
@@ -42,7 +44,7 @@ LOCAL: dict[str, type[Any]] = {
 def filled(text: str) -> str:
     """Take a text that is one: an empty one is a variable of the shell that is not set, and no wish."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("is empty; leave the flag out for its default")
+        raise argparse.ArgumentTypeError("is empty; omit the flag to use its default")
     return text
 
 
@@ -50,7 +52,7 @@ def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     number = int(text) if text.isdecimal() and len(text) < 19 else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return number
 
 
@@ -58,7 +60,7 @@ def port(text: str) -> int:
     """Parse a TCP port."""
     number = int(text) if text.isascii() and text.isdecimal() else 0
     if not 0 < number < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port, a number from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, a number from 1 to 65535")
     return number
 
 
@@ -67,8 +69,8 @@ def broker_count(text: str) -> int:
     if text in ("1", "3"):
         return int(text)
     raise argparse.ArgumentTypeError(
-        f"{text!r} is not 1 or 3, the number of brokers to start here. "
-        "To use a running Kafka instead give --brokers HOST:PORT"
+        f"{text!r} is not 1 or 3, the number of brokers to start here. To use a running Kafka instead, give "
+        "--brokers HOST:PORT"
     )
 
 
@@ -78,13 +80,48 @@ def iso_time(text: str) -> int:
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
 
+def moment(text: str) -> int:
+    """Parse an ISO time as microseconds since 1970."""
+    try:
+        return iso_time(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ISO time, such as 2026-11-23T06:00") from None
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Parse comma-separated words."""
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing")
+    return found
+
+
+def tables_among(topics: Sequence[Topic], kind: str, others: str) -> Callable[[str], tuple[Topic, ...]]:
+    """Return a parser of table names that returns their topics, in the order of `topics`.
+
+    `kind` and `others` describe, in an error, the tables, and why other tables are not among them.
+    """
+    known = {topic.table: topic for topic in topics}
+
+    def parse(text: str) -> tuple[Topic, ...]:
+        wanted = words(text)
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(
+                f"{', '.join(unknown)}: no {kind} table; the {kind} tables are {', '.join(known)} ({others})"
+            )
+        return tuple(topic for table, topic in known.items() if table in wanted)
+
+    return parse
+
+
 def add_common(sub: argparse.ArgumentParser) -> None:
     """Add what every subcommand takes."""
     sub.add_argument(
         "--data", type=filled, default=DATA, help="folder of the local stack (default ./.evometrics)"
     )
     sub.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings by section")
-    sub.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    sub.add_argument("--traceback", action="store_true", help="show the traceback of an error")
 
 
 def add_kafka(sub: argparse.ArgumentParser) -> None:
@@ -137,7 +174,7 @@ def add_local(sub: argparse.ArgumentParser) -> None:
 
 def add_http(sub: argparse.ArgumentParser) -> None:
     """Add where health and metrics are served."""
-    sub.add_argument("--http-port", type=port, help="serve /metrics and /health here (default: not at all)")
+    sub.add_argument("--http-port", type=port, help="port that serves /metrics and /health (default: none)")
     sub.add_argument("--http-host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
 
 

@@ -125,7 +125,7 @@ def held(args: argparse.Namespace) -> str:
         return ""
     settings = read_settings(DiskSettings, "disk", file=config_file(args))
     why = Reserve(Path(args.data) / "kafka", settings).lacks()
-    return "" if why is None else f". Kafka of the stack on {args.data} is held: {why}"
+    return "" if why is None else f". Kafka of the stack on {args.data} is held back: {why}"
 
 
 def needs(*modules: str) -> None:

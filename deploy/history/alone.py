@@ -99,8 +99,8 @@ class Alone:
             others = [name for token, name in self.present.items() if token != self.token]
             if others:
                 raise NotAlone(
-                    f"another import runs ({', '.join(others)}), and what two publish at once would count "
-                    "twice: wait until it has ended, then run this again"
+                    f"another import is running ({', '.join(others)}), and events published by both would "
+                    "count twice: wait until it has ended, then run this one again"
                 )
         except BaseException as error:
             await self.consumer.stop()
@@ -126,6 +126,6 @@ class Alone:
         """Raise `NotAlone` if the broker has missed us, so that another import may have begun."""
         if self.member_id != self.member:
             raise NotAlone(
-                f"this import was out of the broker's reach for over {SESSION_SECONDS:.0f} s; another "
-                "may have begun meanwhile: run it again, it goes on where this one has ended"
+                f"the broker was unreachable for this import for over {SESSION_SECONDS:.0f} s, and another "
+                "may have begun meanwhile: run it again, it resumes where this one ended"
             )

@@ -64,7 +64,7 @@ def cells_of(columns: Sequence[str], values: Iterable[Any]) -> tuple[dict[str, A
         if empty(known):
             cells[name] = value
         elif known != value and not empty(value):
-            problem = f"{name}: is there twice, as {str(known)[:80]!r} and {str(value)[:80]!r}"
+            problem = f"{name}: appears twice, as {str(known)[:80]!r} and {str(value)[:80]!r}"
     return cells, problem
 
 

@@ -64,7 +64,9 @@ def open_bytes(path: Path) -> BufferedReader | gzip.GzipFile:
 def check_file(path: Path) -> None:
     """Raise `SettingsError` if a path can't be read twice, `OSError` if there is nothing."""
     if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-        raise SettingsError(f"{path}: is a pipe or a device, and is read twice: write it to a file first")
+        raise SettingsError(
+            f"{path}: is a pipe or a device, but must be read twice: write it to a file first"
+        )
 
 
 def beginning_of(path: Path) -> bytes:
@@ -91,11 +93,11 @@ def kind_of(path: Path) -> str:
             return kind
     for magic, (what, way_out) in NAMED.items():
         if start.startswith(magic):
-            raise SettingsError(f"{path}: is {what}, which is not read: {way_out}")
+            raise SettingsError(f"{path}: is {what}, which is not supported: {way_out}")
     text = start.decode(encoding_of(start), "ignore").lstrip()
     if JSON_LIST.match(text):
         raise SettingsError(
-            f"{path}: is a JSON list, which is not read: write its objects one a line (jq -c '.[]')"
+            f"{path}: is a JSON list, which is not supported: write one object per line (jq -c '.[]')"
         )
     if text.startswith("{"):
         return "jsonl" if has_json_lines(path) else "state"

@@ -108,7 +108,7 @@ class CsvSource:
         except DAMAGE as error:
             raise SettingsError(f"{self.path}: can't be read: {error}") from None
         if not found:
-            raise SettingsError(f"{self.path}: its first line is no CSV header: {wrong}")
+            raise SettingsError(f"{self.path}: its first line is not a CSV header: {wrong}")
         return max(found, key=likelihood)
 
     def reader(self, lines: Lines, delimiter: str, spaced: bool) -> Iterator[list[str]]:
@@ -142,13 +142,13 @@ class CsvSource:
                     yield self.unsplit(place, lines, reason_of(error))
                     continue
                 except DAMAGE as error:
-                    yield self.table.row(place, {}, f"the file can't be read on from here: {error}")
+                    yield self.table.row(place, {}, f"the file can't be read from here on: {error}")
                     return
                 if not any(values):
                     continue
                 width = len(self.columns)
                 if len(values) < width or any(values[width:]):
-                    wrong = f"has {len(values)} cells, the header {width}"
+                    wrong = f"has {len(values)} cells, but the header has {width}"
                     yield self.unsplit(place, lines, wrong, values)
                     continue
                 cells, problem = cells_of(self.columns, self.cells(values))
@@ -204,5 +204,5 @@ def skip_to_header(lines: Lines) -> str:
 
 def reason_of(error: csv.Error) -> str:
     if str(error).startswith(UNCLOSED):
-        return "a quote that is opened in this line is not closed"
+        return "a quote opened in this line is not closed"
     return str(error)

@@ -70,8 +70,8 @@ class EngineState:
             raise SettingsError(f"{path}: can't be read as JSON: {error}") from None
         if not isinstance(state, dict) or not {*AGENTS, "evolution_history"} & state.keys():
             raise SettingsError(
-                f"{path}: is not the KPI engine's state, an object with active_agents, retired_agents and "
-                "evolution_history"
+                f"{path}: is not the KPI engine's state, which is an object with active_agents, "
+                "retired_agents and evolution_history"
             )
         self.state = state
 
@@ -81,7 +81,7 @@ class EngineState:
             found = self.state.get(section)
             if not isinstance(found, Mapping):
                 if found is not None:
-                    yield broken(section, section, found, "is no object of agents")
+                    yield broken(section, section, found, "is not an object of agents")
                 continue
             for name, agent in found.items():
                 yield from agent_rows(section, name, agent)
@@ -89,7 +89,7 @@ class EngineState:
         if isinstance(history, list):
             yield from history_rows(history, self.last_evolutions())
         elif history is not None:
-            yield broken("evolution_history", "evolution_history", history, "is no list")
+            yield broken("evolution_history", "evolution_history", history, "is not a list")
         if "population_stats" in self.state:
             event = {
                 "timestamp": self.state.get("last_evolution_time"),
@@ -118,7 +118,7 @@ def agent_rows(section: str, name: str, agent: object) -> Iterator[SourceRow]:
     """Yield the rows of an agent's entry: one for the section it is in, and its last KPIs."""
     path = f"{section}.{name}"
     if not isinstance(agent, Mapping):
-        yield broken(section, path, agent, "is no object")
+        yield broken(section, path, agent, "is not an object")
         return
     if section == "retired_agents":
         data = {key: agent[key] for key in RETIREMENT if key in agent}
@@ -131,7 +131,7 @@ def agent_rows(section: str, name: str, agent: object) -> Iterator[SourceRow]:
     if isinstance(kpi, Mapping):
         yield SourceRow("snapshot", "final_kpi", {"path": f"{path}.final_kpi"}, {"agent_id": name, **kpi})
     elif kpi is not None:
-        yield broken("final_kpi", f"{path}.final_kpi", kpi, "is no object")
+        yield broken("final_kpi", f"{path}.final_kpi", kpi, "is not an object")
 
 
 def history_rows(history: list[Any], last_evolutions: Mapping[str, Any]) -> Iterator[SourceRow]:
@@ -143,7 +143,7 @@ def history_rows(history: list[Any], last_evolutions: Mapping[str, Any]) -> Iter
     for at, (entry, raw) in enumerate(zip(entries, history, strict=True)):
         table, path = "evolution_history", f"evolution_history[{at}]"
         if entry is None:
-            yield broken(table, path, raw, "is no evolution's result")
+            yield broken(table, path, raw, "is not an evolution's result")
             continue
         row = evolution_row(entry)
         if not any(name in row for name in TIME_COLUMNS) and newest.get(str(entry.get("agent_id"))) == at:

@@ -30,7 +30,7 @@ class JsonLinesSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         names: dict[str, None] = {}
-        wrong = "it holds no object"
+        wrong = "it contains no object"
         for number, (_, found) in enumerate(self.lines()):
             if isinstance(found, dict):
                 names.update(dict.fromkeys(named(list(found))))
@@ -50,7 +50,7 @@ class JsonLinesSource:
                 try:
                     line = file.readline(MOST_CHARACTERS)
                 except DAMAGE as error:
-                    yield "", ValueError(f"the file can't be read on from here: {error}")
+                    yield "", ValueError(f"the file can't be read from here on: {error}")
                     return
                 if not line:
                     return
@@ -58,9 +58,9 @@ class JsonLinesSource:
                     # A number of thousands of digits, which Python refuses to read, costs only its row.
                     found = json.loads(line, parse_int=bounded_int) if line.strip() else {}
                 except (ValueError, RecursionError) as error:
-                    yield line, ValueError(f"is no JSON: {error}")
+                    yield line, ValueError(f"is not JSON: {error}")
                     continue
-                yield line, found if isinstance(found, dict) else ValueError("is no JSON object")
+                yield line, found if isinstance(found, dict) else ValueError("is not a JSON object")
 
     def rows(self) -> Iterator[SourceRow]:
         """Yield a row for each line that is not blank."""

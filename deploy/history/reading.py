@@ -19,8 +19,8 @@ from evometrics.schemas.rules.validation import InvalidEvent
 
 #: Errors caused by a row's cells: a refusal by name, or a number or text that no event can hold.
 ROW_ERRORS = (Unreadable, InvalidEvent, SameIdOtherValues, OverflowError, UnicodeError, RecursionError)
-NO_EVOLUTION = "no evolution that could be read has its evolution_id"
-SUPERSEDED = "a later row has the same evolution_id; of an evolution's strategies the last one is kept"
+NO_EVOLUTION = "no readable evolution has its evolution_id"
+SUPERSEDED = "a later row has the same evolution_id; only the last of an evolution's strategies is kept"
 
 
 class Reader:
@@ -111,5 +111,5 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, UnicodeError):
         return f"a text is not UTF-8: {error}"
     if isinstance(error, RecursionError):
-        return "holds maps or lists within each other without end"
+        return "contains endlessly nested maps or lists"
     return str(error)

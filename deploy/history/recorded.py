@@ -16,7 +16,7 @@ def recorded_event(row: Mapping[str, Any], node_id: str) -> Event:
     """Return a row's event, ids, times and node as recorded. Raises `Unreadable`."""
     value = row.get("value")
     if not isinstance(value, bytes):
-        raise Unreadable("value: is no message")
+        raise Unreadable("value: is not a message")
     try:
         return WIRE.decode(value)
     except UnreadableMessage as error:

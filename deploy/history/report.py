@@ -107,8 +107,8 @@ class Report:
     def cant_be_written(self, failure: OSError) -> SettingsError:
         """Return the error that says so, with the way out."""
         return SettingsError(
-            f"{self.path}: the report of rows that are not taken can't be written "
-            f"({failure.strerror or failure}): name another with --report"
+            f"{self.path}: the report of rejected rows can't be written ({failure.strerror or failure}): "
+            "name another with --report"
         )
 
 
@@ -119,7 +119,7 @@ def check_place(named: Path, path: Path, source: Path) -> None:
     if path.is_dir():
         raise SettingsError(f"--report {named}: is a folder; name a file in it")
     if path.is_file() and not is_report(path):
-        raise SettingsError(f"--report {named}: is there, and is no report of an import; name another file")
+        raise SettingsError(f"--report {named}: exists and is not a report of an import; name another file")
 
 
 def is_report(path: Path) -> bool:

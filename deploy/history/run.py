@@ -142,6 +142,6 @@ def show(args: argparse.Namespace, counts: dict[str, TableCounts], report: Repor
     rows = [(name, *dataclasses.astuple(found)) for name, found in counts.items()]
     print(table(QueryResult(columns, rows)), flush=True)
     if args.dry_run:
-        print("dry run: nothing was published, and no server was asked what is there already")
+        print("dry run: nothing was published, and no server was asked which events it already has")
     if where:
-        print(f"{report.rejected} rows were not taken; which and why is in {where}", file=sys.stderr)
+        print(f"{report.rejected} rows were rejected; {where} lists them with their reasons", file=sys.stderr)

@@ -63,7 +63,7 @@ class HistorySource:
                 ):
                     known = topic in BY_NAME and BY_NAME[topic] in RAW_TOPICS
                     table = BY_NAME[topic].table if known else OTHER_TOPIC
-                    problem = "" if known else f"topic: {topic!r:.80} is none of recorded events"
+                    problem = "" if known else f"topic: {topic!r:.80} is not a topic of recorded events"
                     yield SourceRow("event", table, {"rowid": rowid}, {"value": value}, problem)
             except SQLITE_ERRORS as error:
                 reason = f"events can't be read after row {rowid}: {error}"
@@ -109,7 +109,7 @@ class SqliteSource:
             if not self.tables:
                 there = ", ".join(found) or "none"
                 if not found and in_wal_mode(path):
-                    there += f", but is in WAL mode: {path.name}-wal, where they may be, belongs beside it"
+                    there += f", but is in WAL mode: {path.name}-wal, where they may be, must be next to it"
                 raise SettingsError(f"{path}: has none of the tables {', '.join(TABLES)}; it has {there}")
             self.total = self.count(db)
 

@@ -31,16 +31,14 @@ def open_database(path: Path) -> sqlite3.Connection:
         if beside.exists() and beside.stat().st_size:
             raise SettingsError(
                 f"{path}: {what}, and can't be read here ({failure}): copy it, with {beside.name}, to a "
-                "folder that can be written to"
+                "writable folder"
             )
     if in_wal_mode(path):
         try:
             return opened(path, "mode=ro&immutable=1")
         except SQLITE_ERRORS as error:
             failure = error
-    way_out = (
-        f"; `sqlite3 {path.name} .recover` brings back what it can" if "malformed" in str(failure) else ""
-    )
+    way_out = f"; `sqlite3 {path.name} .recover` recovers what it can" if "malformed" in str(failure) else ""
     raise SettingsError(f"{path}: can't be read as SQLite: {failure}{way_out}")
 
 

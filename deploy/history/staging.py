@@ -80,7 +80,7 @@ class Staging:
             return True
         (known,) = self.db.execute("SELECT value FROM event WHERE id = ?", (key,)).fetchone()
         if known != value:
-            raise SameIdOtherValues("an earlier row is the same event, with other values")
+            raise SameIdOtherValues("an earlier row is the same event with other values")
         return False
 
     def prepare(self) -> int:

@@ -2,3 +2,5 @@
 
 Imports `process`.
 """
+
+__all__ = ["broker", "jars", "java"]

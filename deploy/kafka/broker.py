@@ -71,7 +71,7 @@ def plan_nodes(folder: Path, count: int = 1) -> tuple[KafkaNode, ...]:
     or outvoted by empty ones.
     """
     before = cluster_size(folder)
-    reason = f"{folder} holds a cluster of {before}: start as many, or give another folder with --data"
+    reason = f"{folder} holds a cluster of {before}: start that many, or give another folder with --data"
     require(before in (0, count), "local_brokers", count, reason)
     numbers = range(1, count + 1)
     names = [f"{role}-{number}" for number in numbers for role in ("broker", "controller")]

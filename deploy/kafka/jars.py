@@ -36,7 +36,7 @@ Progress = Callable[[str], None]
 def kafka_version() -> str:
     """Return the Kafka version that `pom.xml` pins."""
     version = ET.parse(POM).findtext(".//{*}kafka.version")
-    assert version, f"{POM} names no kafka.version"
+    assert version, f"{POM} has no kafka.version"
     return version
 
 
@@ -71,8 +71,8 @@ def kafka_libs(progress: Progress, environ: Mapping[str, str] = os.environ) -> P
         libs = Path(environ["KAFKA_HOME"]) / "libs"
         if not any(libs.glob("kafka_2*.jar")):
             raise MissingPartError(
-                f"KAFKA_HOME={environ['KAFKA_HOME']}: no libs/kafka_2*.jar in it. "
-                "Point it at an unpacked Kafka, or unset it to have the jars fetched."
+                f"KAFKA_HOME={environ['KAFKA_HOME']}: it has no libs/kafka_2*.jar. Point it at an unpacked "
+                "Kafka, or unset it to have the jars fetched."
             )
         return libs
     cache = cache_folder(environ)
@@ -103,7 +103,7 @@ def fetch(libs: Path, progress: Progress, environ: Mapping[str, str]) -> None:
             )
             said, failed = done.stdout, done.returncode != 0
         except subprocess.TimeoutExpired:
-            said, failed = f"no end after {FETCH_SECONDS} s", True
+            said, failed = f"not finished after {FETCH_SECONDS} s", True
         jars = folder / "jars"
         jars.mkdir(exist_ok=True)
         for found in folder.glob("jgo/envs/**/*.jar"):
@@ -130,9 +130,9 @@ def fetch_command(folder: Path, environ: Mapping[str, str]) -> list[str]:
     if importlib.util.find_spec("jgo"):
         return [sys.executable, "-P", "-c", JGO_PROGRAM, str(folder / "jgo"), *artifacts()]
     raise MissingPartError(
-        "Kafka's jars are fetched once, and there is no mvn in PATH to do it. Install it (any system: pip "
-        "install jgo; Debian, Ubuntu: apt-get install maven; macOS: brew install maven), set KAFKA_HOME to "
-        "an unpacked Kafka, or use a running Kafka with --brokers host:port."
+        "Kafka's jars must be fetched once, and there is no mvn in PATH to do so. Install it (any system: "
+        "pip install jgo; Debian, Ubuntu: apt-get install maven; macOS: brew install maven), set KAFKA_HOME "
+        "to an unpacked Kafka, or use a running Kafka with --brokers host:port."
     )
 
 

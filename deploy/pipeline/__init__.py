@@ -2,3 +2,5 @@
 
 Imports `process` and the other folders.
 """
+
+__all__ = ["drain", "new_topics", "nodes", "reconcile", "topics"]

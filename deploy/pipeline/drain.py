@@ -113,7 +113,7 @@ async def drain_stage(
         if time.monotonic() > deadline:
             worst = max(left, key=lambda tp: left[tp])
             raise DrainTimeout(
-                f"group {group} has {left[worst]} messages of {worst.topic}[{worst.partition}] left "
-                f"(and {len(left) - 1} more partitions); see the logs of its workers"
+                f"group {group} has {left[worst]} messages of {worst.topic}[{worst.partition}] left (and "
+                f"{len(left) - 1} more partitions); see its workers' logs"
             )
         await asyncio.sleep(POLL_SECONDS)

@@ -58,5 +58,5 @@ async def refuse_unless_stored(kafka: KafkaSettings, group: str) -> None:
         more = f" and {len(waiting) - NAMED} more partitions" if len(waiting) > NAMED else ""
         raise NotStored(
             f"the sinks of group {group} have not stored all messages ({', '.join(waiting[:NAMED])}{more}): "
-            "nothing was deleted. Let the nodes rest, and run this again once the sinks have caught up"
+            "nothing was deleted. Stop the nodes, and run this again once the sinks have caught up"
         )

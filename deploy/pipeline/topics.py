@@ -44,11 +44,11 @@ class TopicState:
     def words(self) -> str:
         """Return what was done, for the operator."""
         if self.instead_of is not None:
-            return f"created again: it was empty, with {self.instead_of} partitions"
+            return f"recreated: it was empty, with {self.instead_of} partitions"
         if self.created:
             return "created"
         changed = ", ".join(f"{name}={value}" for name, value in sorted(self.changes.items()))
-        return f"there, set to {changed}" if changed else "there"
+        return f"exists, set to {changed}" if changed else "exists"
 
 
 def retention() -> dict[str, int]:
@@ -93,12 +93,12 @@ def refuse_others(others: Mapping[str, int], kafka: KafkaSettings) -> None:
         return
     listed = ", ".join(f"topic {name} has {number} partitions" for name, number in others.items())
     numbers = set(others.values())
-    made_so = f"set EVOMETRICS_KAFKA_PARTITIONS={min(numbers)} where they were made so, "
+    made_so = f"set EVOMETRICS_KAFKA_PARTITIONS={min(numbers)} where they were created, "
     one = made_so if len(numbers) == 1 else ""
     raise TopicMismatch(
-        f"{listed} and holds messages, the settings ask for {kafka.partitions}: {one}use another cluster, "
-        "or, where partitions were added or others are wanted, make all topics anew (`evometrics topics "
-        "--anew --partitions N`) and fill them from ClickHouse (`evometrics republish`): see "
+        f"{listed} and holds messages, but the settings ask for {kafka.partitions}: {one}use another "
+        "cluster, or, if partitions were added or you want another number, recreate all topics (`evometrics "
+        "topics --anew --partitions N`) and fill them from ClickHouse (`evometrics republish`): see "
         "docs/how-to/add-partitions.md"
     )
 

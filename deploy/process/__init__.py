@@ -2,3 +2,5 @@
 
 Imports `schemas.service`.
 """
+
+__all__ = ["child", "ports", "readiness", "signals", "supervise"]

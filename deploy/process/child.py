@@ -86,7 +86,7 @@ class ChildProcess:
 
     async def start(self) -> None:
         """Start it and wait until it is ready; on failure end it and raise `ProcessFailedError`."""
-        assert not self.running, f"{self.spec.name} already runs"
+        assert not self.running, f"{self.spec.name} is already running"
         self._spawn()
         deadline = time.monotonic() + self.spec.ready_timeout
         try:

@@ -88,7 +88,7 @@ class SupervisedPart:
             if not stopped:
                 deaths = 1 if time.monotonic() - began > RECOVERED_SECONDS else deaths + 1
                 pause = backoff(deaths, LONGEST_PAUSE_SECONDS)
-                told = f"{name} {self.child.describe_exit()}; starting it again in {pause:.1f} s."
+                told = f"{name} {self.child.describe_exit()}; restarting it in {pause:.1f} s."
                 self._report(f"{told} The end of {self.child.spec.log}:\n{self.child.log_tail()}")
                 await asyncio.sleep(pause)
             await self._until_allowed()
@@ -105,7 +105,7 @@ class SupervisedPart:
             try:
                 self._restarted()
             except OSError:
-                log.exception("%s runs again, which could not be noted", name)
+                log.exception("%s is running again, but this could not be recorded", name)
             self._report(f"{name} is ready again")
 
     async def _run_out(self) -> bool:
@@ -139,7 +139,7 @@ class SupervisedPart:
         try:
             self._tell(line)
         except Exception:
-            log.exception("this could not be told: %s", line)
+            log.exception("this could not be reported: %s", line)
 
     async def _keep_live(self, live: Callable[[], Awaitable[Liveness]]) -> None:
         stuck = silent = 0

@@ -2,3 +2,5 @@
 
 Imports `kafka`, `clickhouse`, `process` and `pipeline`.
 """
+
+__all__ = ["backup", "disks", "stack", "stackfile"]

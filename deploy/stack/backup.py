@@ -77,14 +77,14 @@ def copy(data: Path, target: Path, check: Callable[[], None]) -> float:
     """As `backup`; `check` raises if it is to end."""
     data, target = data.resolve(), target.resolve()
     if not data.is_dir():
-        raise BackupFailed(f"{data} is no folder of a stack: name it with --data")
+        raise BackupFailed(f"{data} is not a folder of a stack: name it with --data")
     if target == data or data in target.parents:
-        raise BackupFailed(f"{target} lies in {data}: copy it to somewhere else")
+        raise BackupFailed(f"{target} is inside {data}: name a folder elsewhere")
     if target.exists():
-        raise BackupFailed(f"{target} is there already: name a folder that is not")
+        raise BackupFailed(f"{target} already exists: name a folder that does not")
     needed, free = size_on_disk(data, OF_THE_RUNNING), free_space(target)
     if needed > free:
-        raise BackupFailed(f"{target} needs {needed:,} bytes and has room for {free:,}: name another place")
+        raise BackupFailed(f"{target} needs {needed:,} bytes, but {free:,} are free: name another place")
     began = time.monotonic()
     scratch = target.with_name(f"{target.name}.{os.getpid()}")
     try:
@@ -123,13 +123,13 @@ def standing_still(data: Path) -> Iterator[None]:
     for store in STORES:
         if not any(name.partition("-")[0] == store for name in parts):
             raise BackupFailed(
-                f"the {store} of the stack on {data} runs elsewhere, its data are not in this folder: stop "
-                "the stack, and back up Kafka and ClickHouse at that moment by their own means"
+                f"the {store} of the stack on {data} runs elsewhere, so its data is not in this folder: stop "
+                "the stack, and back up Kafka and ClickHouse at that moment with their own tools"
             )
     with paused(parts):
         yield
         if {name: ProcessMark(**mark) for name, mark in load(data).get("parts", {}).items()} != parts:
-            raise BackupFailed(f"a part of the stack on {data} was started anew meanwhile: try again")
+            raise BackupFailed(f"a part of the stack on {data} was restarted meanwhile: try again")
 
 
 @contextlib.contextmanager
@@ -157,4 +157,4 @@ def stop(name: str, mark: ProcessMark) -> None:
                 time.sleep(0.01)
             if process.status() == psutil.STATUS_STOPPED:
                 return
-    raise BackupFailed(f"{name} is being started anew: try again once the stack is ready")
+    raise BackupFailed(f"{name} is being restarted: try again once the stack is ready")

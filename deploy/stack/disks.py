@@ -41,8 +41,8 @@ class Reserve:
         if not self.lacking:
             return None
         return (
-            f"the disk of {self.folder} has no room for it ({space}). Free the disk: "
-            f"from {needed / MB:.0f} MB on it starts by itself"
+            f"the disk of {self.folder} is too full for it ({space}). Free the disk: it starts by itself "
+            f"once {needed / MB:.0f} MB are free"
         )
 
     async def until_there(self, name: str, tell: Callable[[str], None]) -> None:
@@ -78,7 +78,7 @@ class DiskWatch:
             try:
                 self.look()
             except Exception:
-                log.exception("the disks could not be looked at")
+                log.exception("the disks could not be checked")
             await asyncio.sleep(WATCH_SECONDS)
 
     def look(self) -> None:
@@ -91,6 +91,6 @@ class DiskWatch:
             folder = self.folders[names[0]]
             low = self.low.setdefault(device, LowDisk(f"{', '.join(names)} in {folder.parent}"))
             space = space_of(folder)
-            then = "Kafka is stopped until there is room" if "kafka" in names else "writing will fail"
+            then = "Kafka is stopped until there is space" if "kafka" in names else "writes will fail"
             if warning := low.warning(space, self.settings.kept_free(space.total), then):
                 self.tell(warning)

@@ -61,11 +61,11 @@ class StackSettings:
 
     def __post_init__(self) -> None:
         # With two, the loss of either one ends the controllers' quorum.
-        reason = "a local cluster has 1 broker or 3"
+        reason = "a local cluster has 1 or 3 brokers"
         require(self.nodes in (1, 3), "local_brokers", self.local_brokers, reason)
         if self.external_brokers is not None:
             KafkaSettings(brokers=self.external_brokers)
-            reason = f"none is started here beside the one at {self.external_brokers}: leave it out"
+            reason = f"none is started here besides the one at {self.external_brokers}: omit it"
             require(self.local_brokers is None, "local_brokers", self.local_brokers, reason)
         if self.external_clickhouse is not None:
             ClickHouseSettings(url=self.external_clickhouse)
@@ -125,7 +125,7 @@ class LocalStack:
         self._lock = lock_data(self._data)
         try:
             for name in end_leftovers(self._data):
-                self._progress(f"{name}: ended what an earlier stack left running")
+                self._progress(f"{name}: ended a process that an earlier stack left running")
             ports = steady_ports(self._data / "ports.json", ["clickhouse", *self._worker_names()])
             nodes: tuple[KafkaNode, ...] = ()
             if not self._settings.external_brokers:
@@ -184,8 +184,8 @@ class LocalStack:
             if not any([await known_nodes(address.strip(), kafka) for address in brokers.split(",")]):
                 raise MissingPartError(
                     await why_unusable(kafka)
-                    or f"no Kafka answers at {brokers}. Start it or correct the address, or leave it out "
-                    "to have a broker started here."
+                    or f"no Kafka answers at {brokers}. Start it or correct the address, or omit it to have "
+                    "a broker started here."
                 )
             self._progress(f"kafka at {brokers} answers")
         # All at once: a node is in service only once most of them have found each other.
@@ -202,8 +202,8 @@ class LocalStack:
         if self._settings.external_clickhouse:
             if not await answers(url.rstrip("/") + "/ping")():
                 raise MissingPartError(
-                    f"no ClickHouse answers at {url}. Start it or correct the URL, or leave it out "
-                    "to have one started here."
+                    f"no ClickHouse answers at {url}. Start it or correct the URL, or omit it to have one "
+                    "started here."
                 )
             self._progress(f"clickhouse at {url} answers")
             return

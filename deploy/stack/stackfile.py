@@ -74,8 +74,8 @@ def lock_data(data: Path) -> int:
         os.close(lock)
         owner = load(data).get("owner", {}).get("pid", "unknown")
         raise StackRunningError(
-            f"a stack already runs on {data} (process {owner}). Use it, stop it with Ctrl-C or "
-            f"`kill {owner}`, or give another folder with --data."
+            f"a stack is already running on {data} (process {owner}). Use it, stop it with Ctrl-C or `kill "
+            f"{owner}`, or give another folder with --data."
         ) from None
     return lock
 

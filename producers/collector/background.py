@@ -11,15 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
 
-from evometrics.producers.exporters.exporter import Exporter, configured_exporters
+from evometrics.producers.collector.journal import Journal
+from evometrics.producers.exporters.configured import configured_exporters
+from evometrics.producers.exporters.exporter import Exporter
 from evometrics.producers.history.copied_backlog import CopiedBacklog
 from evometrics.producers.history.publisher import LocalPublisher
 from evometrics.producers.history.store import SQLiteMetricsBackend
 from evometrics.producers.metrics.node import NodeMetrics
 from evometrics.producers.metrics.server import serve_metrics
-from evometrics.producers.outbox.outbox import Outbox
 from evometrics.producers.outbox.rebuilding import Damage
 from evometrics.producers.outbox.row import Row
 from evometrics.producers.publisher.backlog import Backlog
@@ -29,6 +29,7 @@ from evometrics.producers.publisher.refused import RefusedMessages
 from evometrics.producers.publisher.thread import BackgroundLoop
 from evometrics.producers.settings import CollectorSettings
 from evometrics.schemas.events import Event
+from evometrics.schemas.rules.validation import InvalidEvent
 from evometrics.schemas.service.http import HealthServer
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.service.tasks import end_tasks
@@ -38,16 +39,6 @@ logger = logging.getLogger(__name__)
 
 LAST_EXPORT_TIMEOUT = 5.0
 DRAIN_POLL = 0.01
-
-
-class ReportingRecorder(Protocol):
-    """Records what the background has to report: the collector, or the persistence on its own."""
-
-    async def record_system_event(self, event_type: str, data: Any = None) -> str | None:
-        """Record something about the node."""
-
-    async def record_health(self) -> None:
-        """Record the collector's health."""
 
 
 class Sending:
@@ -61,18 +52,15 @@ class Sending:
         refusals: how many there were since this object was made.
     """
 
-    def __init__(
-        self,
-        settings: CollectorSettings,
-        kafka: KafkaSettings | None,
-        outbox: Outbox,
-        recorder: ReportingRecorder,
-    ) -> None:
-        """`kafka`: None where no broker is configured; events then go to the history."""
+    def __init__(self, settings: CollectorSettings, kafka: KafkaSettings | None, journal: Journal) -> None:
+        """`kafka`: None where no broker is configured; events then go to the history.
+
+        What waits in the journal's outbox is sent; what the background has to report goes into the journal.
+        """
         self.settings = settings
         self.kafka = kafka
-        self.outbox = outbox
-        self.recorder = recorder
+        self.journal = journal
+        self.outbox = journal.outbox
         self.db_path = Path(settings.db_path)
         self.refused = RefusedMessages.beside(self.db_path)
         self.exporters: list[Exporter] = configured_exporters(settings)
@@ -131,7 +119,7 @@ class Sending:
             try:
                 exporter.observe(event)
             except Exception:
-                logger.exception("%s: could not take in a %s", exporter.address, event.record)
+                logger.exception("%s: failed to process a %s", exporter.address, event.record)
 
     def start(self, metrics: NodeMetrics | None = None) -> None:
         """Start the thread, and serve metrics if there are any; blocking, but not for the broker."""
@@ -154,7 +142,6 @@ class Sending:
         self.outbox.on_damage = lambda damage: from_thread(loop, self.damaged, damage)
         self.backlog.adopt(self.db_path)
         self.publisher = self.new_publisher(self.backlog)
-        self.publisher.published = self.published
         self.outbox.on_commit = self.publisher.wake
         for work in (self.publisher.run(), self.look_after(), *(e.run() for e in self.exporters)):
             self.keep(asyncio.create_task(work))
@@ -162,10 +149,10 @@ class Sending:
     def new_publisher(self, backlog: Backlog) -> Publisher | LocalPublisher:
         """Return the publisher of the backlog: to the broker, or to this node's history."""
         if self.kafka is None:
-            assert self.history is not None, "settings name a history where they name no broker"
-            return LocalPublisher(backlog, self.history, self.refuse)
+            assert self.history is not None, "settings without a broker name a history"
+            return LocalPublisher(backlog, self.history, self.refuse, self.published)
         registry = RegistryClient(self.kafka.registry_url) if self.kafka.registry_url else None
-        return Publisher(backlog, self.kafka, self.refuse, Framing(registry))
+        return Publisher(backlog, self.kafka, self.refuse, Framing(registry), self.published)
 
     def stop(self) -> None:
         """Stop sending; what is left stays in the outbox. Blocking."""
@@ -202,17 +189,17 @@ class Sending:
         while True:
             await asyncio.sleep(self.settings.flush_interval)
             try:
-                await self.recorder.record_health()
+                await self.report_health()
                 if self.backlog is not None and self.backlog.adopt(self.db_path) and self.publisher:
                     self.publisher.wake()
                 await asyncio.to_thread(self.refused.forget, self.settings.retention_days)
             except (OSError, sqlite3.Error) as error:
-                logger.error("looking after %s: %s; tried again later", self.db_path, error)
+                logger.error("maintenance of %s failed: %s; it is retried later", self.db_path, error)
 
     def refuse(self, row: Row, reason: str) -> None:
         """Keep a message that the broker permanently refuses, and report it."""
         logger.error(
-            "%s: the broker refused an event of %s for good (%d bytes): %s. It is kept in %s",
+            "%s: the broker permanently refused an event of %s (%d bytes): %s. It is kept in %s",
             row.topic,
             row.key,
             len(row.value),
@@ -231,7 +218,25 @@ class Sending:
 
     async def report(self, event_type: str, data: dict[str, object]) -> None:
         """Record a system event from the background."""
-        await self.recorder.record_system_event(event_type, data)
+        with contextlib.suppress(InvalidEvent):  # `strict` is for callers; the journal has counted it
+            await self.journal.system_event(event_type, data)
+
+    async def report_health(self) -> None:
+        """Record the SystemEvent `collector_health`."""
+        await self.report("collector_health", self.health())
+
+    def health(self) -> dict[str, object]:
+        """Return what this process has recorded and sent so far, and what waits."""
+        return {
+            "outbox_depth": self.depth,
+            "outbox_bytes": self.outbox.space.bytes,
+            "shed": dict(self.outbox.space.shed),
+            "rejected": self.journal.rejected,
+            "left_out": dict(self.journal.left_out),
+            "failed": self.outbox.failed,
+            "published": dict(self.published),
+            "recorded": dict(self.outbox.space.recorded),
+        }
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Keep a reference to a task until it ends, and log its exception."""
@@ -241,7 +246,7 @@ class Sending:
     def ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("background work of the collector ended", exc_info=error)
+            logger.error("a background task of the collector failed", exc_info=error)
 
 
 def from_thread(loop: asyncio.AbstractEventLoop, tell: Callable[[Damage], None], damage: Damage) -> None:

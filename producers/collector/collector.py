@@ -1,4 +1,8 @@
-"""The collector: the specification's `EvolutionMetricsCollector`, recording into a durable outbox."""
+"""The collector: the specification's `EvolutionMetricsCollector`, recording into a durable outbox.
+
+Long because it is the public face: most of its lines are the signatures and contracts of what applications
+call.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +84,7 @@ class EvolutionMetricsCollector:
             group=self.settings.buffer_size,
         )
         self.journal = Journal(self.encoder, self.outbox, strict=self.settings.strict)
-        self.sending = Sending(self.settings, self.kafka, self.outbox, self)
+        self.sending = Sending(self.settings, self.kafka, self.journal)
         if self.sending.exporters:
             self.journal.observers.append(self.sending.observe)
         self.recording.own(self.journal, self.sampler)
@@ -133,7 +137,7 @@ class EvolutionMetricsCollector:
         """
         try:
             if self.running:
-                await self.record_health()
+                await self.sending.report_health()
                 await self.drain_while_it_moves(self.settings.stop_timeout)
         finally:  # also where the wait was cancelled, for example by Ctrl-C
             await asyncio.to_thread(self.stop_here)
@@ -154,7 +158,7 @@ class EvolutionMetricsCollector:
                 self.settings.db_path,
             )
         elif was_running:
-            logger.info("collector stopped, everything is sent")
+            logger.info("collector stopped, all events are sent")
 
     async def drain(self, timeout: float | None = None) -> bool:
         """Wait until the broker has everything, adopted outboxes too; False after `timeout` seconds."""
@@ -283,11 +287,11 @@ class EvolutionMetricsCollector:
 
         Where `data` is a map with an `agent_id`, the event is ordered with that agent's other events.
         """
-        return await self.recording.system_event(event_type, data)
+        return await self.journal.system_event(event_type, data)
 
     async def record_system_metrics(self, metrics: Any) -> str | None:
         """Record a node's metrics as the SystemEvent `system_metrics`."""
-        return await self.recording.system_event("system_metrics", metrics)
+        return await self.journal.system_event("system_metrics", metrics)
 
     def register_metric(
         self,
@@ -387,17 +391,3 @@ class EvolutionMetricsCollector:
             metadata=with_more(metadata, more),
         )
         return EvolutionRun(self, start)
-
-    async def record_health(self) -> None:
-        """Record the SystemEvent `collector_health`: what this collector has done and what waits."""
-        health = {
-            "outbox_depth": self.outbox_depth,
-            "outbox_bytes": self.outbox.space.bytes,
-            "shed": self.shed,
-            "rejected": self.rejected,
-            "left_out": self.left_out,
-            "failed": self.outbox.failed,
-            "published": self.published,
-            "recorded": self.recorded,
-        }
-        await self.record_system_event("collector_health", health)

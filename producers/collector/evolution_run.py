@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from evometrics.producers.collector.recorder import Recorder
 from evometrics.producers.events.convert import truth_of
 from evometrics.producers.events.evolution_events import EvolutionCompletionEvent, EvolutionEvent
 from evometrics.producers.events.given import with_more
@@ -15,7 +14,28 @@ from evometrics.producers.events.left_out import LeftOut, said
 
 logger = logging.getLogger(__name__)
 
-LEFT_OPEN = "error: the evolution's block was left without complete()"
+LEFT_OPEN = "error: the evolution's block ended without complete()"
+
+
+class Recorder(Protocol):
+    """What records an evolution: the collector, whose methods say more."""
+
+    async def record_evolution_start(self, event: object) -> str | None:
+        """Record that an evolution begins."""
+
+    async def record_evolution_progress(
+        self,
+        agent_id: object,
+        iteration: object,
+        fitness: object,
+        *,
+        evolution_id: object,
+        **metadata: object,
+    ) -> str | None:
+        """Record an iteration of a running evolution."""
+
+    async def record_evolution_completion(self, event: object) -> str | None:
+        """Record that an evolution has ended."""
 
 
 @dataclass(slots=True)
@@ -71,7 +91,7 @@ class EvolutionRun:
         Keywords that are not fields of a completion go into its metadata.
         """
         if self.completed:
-            logger.error("evolution %s: complete() was called before; ignored", self.evolution_id)
+            logger.error("evolution %s: complete() was already called; ignored", self.evolution_id)
             return
         self.completed = True
         if success is None and status is None:

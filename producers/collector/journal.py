@@ -15,7 +15,7 @@ from collections.abc import Callable
 from evometrics.producers.events.encoder import Encoder
 from evometrics.producers.events.left_out import LeftOut, said
 from evometrics.producers.outbox.outbox import Outbox
-from evometrics.schemas.events import Event
+from evometrics.schemas.events import Event, SystemEvent
 from evometrics.schemas.rules.validation import InvalidEvent
 from evometrics.schemas.topics import BY_RECORD
 
@@ -78,7 +78,7 @@ class Journal:
             try:
                 await asyncio.to_thread(self.open)
             except OSError as error:
-                logger.error("an event is not recorded: %s", error)
+                logger.error("an event could not be recorded: %s", error)
                 break
             if (put := self.outbox.append(topic, key, value)) is not None:
                 return await put
@@ -113,6 +113,14 @@ class Journal:
         except Exception as error:
             return await self.reject(record, given, error)
         return self.answer(record, event.event_id, await put, left_out)
+
+    async def system_event(self, event_type: object, data: object) -> str | None:
+        """Record something about the node or the system, like `record`."""
+        return await self.record(
+            SystemEvent.record,
+            {"event_type": event_type, "data": data},
+            lambda left_out: self.encoder.system_event(event_type, data, left_out),
+        )
 
     def answer(self, record: str, event_id: str, stored: bool, left_out: LeftOut) -> str | None:
         """Return the id of an event that is on disk, None where it was shed or the disk failed.

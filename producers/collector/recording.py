@@ -28,7 +28,6 @@ from evometrics.schemas.events import (
     EvolutionProgressed,
     EvolutionStarted,
     KpiSnapshot,
-    SystemEvent,
 )
 from evometrics.schemas.rules.validation import EVOLUTION_PHASES
 from evometrics.schemas.wire.framing import WireFormat
@@ -179,14 +178,6 @@ class Recording:
             given = {"agent_id": agent_id, "kpis": kpis}
             return await self.journal.reject(KpiSnapshot.record, given, error)
         return self.journal.answer(snapshot.record, snapshot.event_id, await put, left_out)
-
-    async def system_event(self, event_type: Any, data: Any) -> str | None:
-        """Record something about the node or the system."""
-        return await self.journal.record(
-            SystemEvent.record,
-            {"event_type": event_type, "data": data},
-            lambda left_out: self.journal.encoder.system_event(event_type, data, left_out),
-        )
 
     async def observation(self, name: Any, value: Any, labels: Any, agent_id: Any) -> str | None:
         """Record an observation of a registered metric."""

@@ -29,16 +29,18 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 def parser() -> argparse.ArgumentParser:
     parse = argparse.ArgumentParser(prog="python -m evometrics.producers.demo", description=__doc__)
-    parse.add_argument("--node-id", required=True, help="this node's name; another one for each node")
-    parse.add_argument("--agents", type=positive, default=10, help="agents to evolve (default %(default)s)")
+    parse.add_argument("--node-id", required=True, help="name of this node; no two nodes may share one")
+    parse.add_argument("--agents", type=positive, default=10, help="number of agents (default %(default)s)")
     parse.add_argument(
-        "--evolutions", type=positive, default=100, help="evolutions to do (default %(default)s)"
+        "--evolutions", type=positive, default=100, help="number of evolutions (default %(default)s)"
     )
-    parse.add_argument("--seed", type=int, default=0, help="of every random draw (default %(default)s)")
-    parse.add_argument("--brokers", help="host:port of the broker, several separated by commas")
-    parse.add_argument("--outbox-dir", type=Path, default=Path(), help="folder for the outbox (default here)")
-    parse.add_argument("--http-port", type=int, help="serve /health here (default: not at all)")
-    parse.add_argument("--json-progress", action="store_true", help="print one JSON line for each evolution")
+    parse.add_argument("--seed", type=int, default=0, help="seed of all random draws (default %(default)s)")
+    parse.add_argument("--brokers", help="host:port of the broker; separate several by commas")
+    parse.add_argument(
+        "--outbox-dir", type=Path, default=Path(), help="folder for the outbox (default: current folder)"
+    )
+    parse.add_argument("--http-port", type=int, help="port that serves /health (default: none)")
+    parse.add_argument("--json-progress", action="store_true", help="print one JSON line per evolution")
     return parse
 
 

@@ -135,4 +135,4 @@ def changed(before: Genome, after: Genome) -> str:
     pairs = (
         (name, getattr(before, name), getattr(after, name)) for name in Genome.__slots__ if name != "seed"
     )
-    return ", ".join(f"{name} {old} -> {new}" for name, old, new in pairs if old != new) or "trained anew"
+    return ", ".join(f"{name} {old} -> {new}" for name, old, new in pairs if old != new) or "retrained"

@@ -91,7 +91,7 @@ def mutated(strategy: str, genome: Genome, draw: random.Random) -> Genome:
         mutation = MUTATIONS[strategy]
     except KeyError:
         raise KeyError(
-            f"demo agents know no strategy {strategy!r}; they know {', '.join(MUTATIONS)}"
+            f"demo agents have no strategy {strategy!r}; they have {', '.join(MUTATIONS)}"
         ) from None
     return replace(mutation(genome, draw), seed=draw.getrandbits(31))
 

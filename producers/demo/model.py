@@ -91,7 +91,7 @@ def fit_member(genome: Genome, x: Images, y: Labels, random: np.random.Generator
     else:
         estimator.fit(features, y)
         if isinstance(estimator, KNeighborsClassifier) and genome.capacity > len(y):
-            raise ValueError(f"{genome.capacity} neighbours asked, {len(y)} images learnt")
+            raise ValueError(f"{genome.capacity} neighbours requested, {len(y)} training images")
     return Estimator(centre, weights, estimator)
 
 
@@ -151,4 +151,4 @@ def parameter_count(estimator: Any) -> int:
             return int(estimator.theta_.size + estimator.var_.size)
         case MLPClassifier():
             return int(sum(w.size for w in (*estimator.coefs_, *estimator.intercepts_)))
-    raise TypeError(f"no way to count the parameters of {type(estimator).__name__}")
+    raise TypeError(f"can't count the parameters of {type(estimator).__name__}")

@@ -35,7 +35,7 @@ async def run_demo_night(
     """
     require(agents > 0, "agents", agents, "must be at least 1")
     require(evolutions > 0, "evolutions", evolutions, "must be at least 1")
-    require(bool(node_id), "node_id", node_id, "give the node a name that no other node has")
+    require(bool(node_id), "node_id", node_id, "give the node a name of its own")
     numbers = count()
 
     def born(_: str = "") -> DigitAgent:

@@ -95,7 +95,7 @@ class Cells:
         try:
             return str(uuid.UUID(str(value)))
         except ValueError:
-            refuse(name, value, "is no UUID")
+            refuse(name, value, "is not a UUID")
 
     def numbers(self, *names: str) -> dict[str, float]:
         """Return a map of numbers, from a map or its text; what is null or NaN in it is left out."""
@@ -124,7 +124,7 @@ class Cells:
         if found is None:
             return []
         if isinstance(found, str | Mapping) or not isinstance(found, Iterable):
-            refuse(name, value, "is no list")
+            refuse(name, value, "is not a list")
         return list(found)
 
     def beginning(self, prefix: str) -> dict[str, float]:
@@ -145,7 +145,7 @@ class Cells:
 def text(name: str, value: Any) -> str:
     """Return a text that UTF-8 can encode; 7.0 becomes 7: whole numbers with gaps arrive as floats."""
     if isinstance(value, bytes | bytearray):
-        refuse(name, value, "is no text")
+        refuse(name, value, "is not text")
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
         value = int(value)
     found = value if isinstance(value, str) else as_text(value)
@@ -170,14 +170,14 @@ def as_text(value: Any) -> str:
 def number(name: str, value: Any) -> float:
     """Return a finite number, also from a text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        refuse(name, value, "is no number")
+        refuse(name, value, "is not a number")
     try:
         if isinstance(value, str) and "_" in value:
             raise ValueError  # only Python reads 1_0 as ten
         found = float(value)
     except (ValueError, OverflowError):
         comma = isinstance(value, str) and value.count(",") == 1 and "." not in value
-        refuse(name, value, "is no number" + (": decimals have a point, not a comma" if comma else ""))
+        refuse(name, value, "is not a number" + (": decimals have a point, not a comma" if comma else ""))
     if not math.isfinite(found):
         refuse(name, value, "is not finite")
     return found
@@ -193,7 +193,7 @@ def whole(name: str, value: Any) -> int:
         return int(value)
     found = number(name, value)
     if found != int(found):
-        refuse(name, value, "is no whole number")
+        refuse(name, value, "is not a whole number")
     return int(found)
 
 
@@ -227,7 +227,7 @@ def mapping(name: str, value: Any) -> dict[Any, Any]:
         return dict(found)
     if isinstance(found, list) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in found):
         return dict(found)
-    refuse(name, value, "is no map, or JSON of one")
+    refuse(name, value, "is neither a map nor JSON of one")
 
 
 def written(name: str, value: str) -> Any:
@@ -248,12 +248,12 @@ def loads(name: str, value: str) -> Any:
     """Return the value of a JSON text."""
     try:
         return json.loads(
-            value, parse_constant=lambda word: refuse(name, word, "is no JSON"), parse_int=bounded_int
+            value, parse_constant=lambda word: refuse(name, word, "is not JSON"), parse_int=bounded_int
         )
     except Unreadable:
         raise
     except (ValueError, RecursionError):
-        refuse(name, value, "is no JSON")
+        refuse(name, value, "is not JSON")
 
 
 def bounded_int(digits: str) -> int | str:

@@ -4,6 +4,9 @@
 An orchestrator's event is any object; an attribute that is missing, None, or raises takes its default. A
 value that can't be kept is left out and noted (`left_out`), and the event is built without it. Signatures and
 docstrings are in `convert.pyi`.
+
+Long because every kind of event is converted field by field, with helpers that the compiler inlines into all
+of them.
 """
 
 include "values.pxi"
@@ -250,7 +253,7 @@ cdef int set_measured_times(done, active, at, taken, duration, double now, left_
     cdef bint live = active.live and (one_object or fabs(end - now) <= LIVE)
     cdef bint stepped = live and fabs((now - active.begun_at) - elapsed) > STEPPED
     if duration is not None and stepped and fabs(duration - (now - active.begun_at)) <= LIVE + 0.05 * elapsed:
-        left_out.add("duration_seconds", taken, "the clock was set meanwhile; measured by a monotonic one")
+        left_out.add("duration_seconds", taken, "the clock was set meanwhile; replaced by monotonic time")
         duration = None
     if one_object:
         end = now if live else start + (elapsed if duration is None else duration)
@@ -368,7 +371,7 @@ cdef object status_of(value, left_out):
     if found is None:
         found = STATUS_WORDS.get(word.strip().lower().replace("-", "_").replace(" ", "_"))
     if found is None:
-        left_out.add("status", value, "is none of succeeded, failed, rolled_back")
+        left_out.add("status", value, "is not one of succeeded, failed, rolled_back")
     return found
 
 
@@ -432,5 +435,5 @@ cdef str phase_of(value, left_out):
     if word in PHASES:
         return word
     if value is not None:
-        left_out.add("phase", value, f"is none of {', '.join(sorted(PHASES))}")
+        left_out.add("phase", value, f"is not one of {', '.join(sorted(PHASES))}")
     return "continuous"

@@ -85,7 +85,7 @@ class CustomMetrics:
     def register(self, name: str, kind: str, help: str, labels: Iterable[str], unit: str) -> RegisteredMetric:  # noqa: A002
         """Register a metric; registering the same one again changes nothing. Raises `MetricError`."""
         if not all(isinstance(each, str) for each in (name, kind, help, unit)):
-            raise MetricError(f"metric {said(name)}: name, kind, help and unit are texts")
+            raise MetricError(f"metric {said(name)}: name, kind, help and unit must be text")
         metric = RegisteredMetric(
             name.removesuffix("_total") if kind == COUNTER else name, kind, help, tuple(labels), unit
         )
@@ -96,8 +96,8 @@ class CustomMetrics:
                 same = (before.kind, before.labels, before.unit) == (kind, metric.labels, unit)
                 if not same:
                     raise MetricError(
-                        f"metric {name}: is registered as {described(before)}, "
-                        f"and now as {described(metric)}; give one of them another name"
+                        f"metric {name}: is already registered as {described(before)}, not as "
+                        f"{described(metric)}; give one of them another name"
                     )
                 return before
             for other in self.known.values():
@@ -129,20 +129,24 @@ def check(metric: RegisteredMetric) -> None:
         if not holds:
             raise MetricError(f"metric {said(name)}: {reason}")
 
-    require(metric.kind in METRIC_KINDS, f"kind {metric.kind!r} is none of {', '.join(sorted(METRIC_KINDS))}")
-    require(bool(NAME.fullmatch(name)), "a name is letters, digits, _ and :, and begins with no digit")
-    require(len(name) <= NAME_CHARACTERS, f"the name has over {NAME_CHARACTERS} characters")
+    require(
+        metric.kind in METRIC_KINDS, f"kind {metric.kind!r} is not one of {', '.join(sorted(METRIC_KINDS))}"
+    )
+    require(
+        bool(NAME.fullmatch(name)),
+        "a name consists of letters, digits, _ and :, and does not start with a digit",
+    )
+    require(len(name) <= NAME_CHARACTERS, f"the name has more than {NAME_CHARACTERS} characters")
     for label in metric.labels:
         valid = isinstance(label, str) and bool(LABEL.fullmatch(label))
-        require(valid, f"label {label!r}: letters, digits and _, begins with no digit and not with __")
-        require(
-            label != RESERVED_LABELS.get(metric.kind), f"label {label}: a {metric.kind} has it of its own"
-        )
-    require(len(set(metric.labels)) == len(metric.labels), "a label is there twice")
+        require(valid, f"label {label!r}: use letters, digits and _, without a digit or __ at the start")
+        require(label != RESERVED_LABELS.get(metric.kind), f"label {label}: a {metric.kind} uses it itself")
+    require(len(set(metric.labels)) == len(metric.labels), "a label appears twice")
     require(
-        not metric.unit or bool(LABEL.fullmatch(metric.unit)), f"unit {metric.unit!r}: letters, digits and _"
+        not metric.unit or bool(LABEL.fullmatch(metric.unit)),
+        f"unit {metric.unit!r}: use letters, digits and _",
     )
-    require(not metric.series & OWN_SERIES, "the name is that of a metric of evometrics")
+    require(not metric.series & OWN_SERIES, "the name belongs to a metric of evometrics")
 
 
 def described(metric: RegisteredMetric) -> str:
@@ -165,18 +169,18 @@ def observation(
     """
     number = convert.number_of(value, "value", left_out)
     if number is None or (metric.kind == COUNTER and number < 0):
-        reason = "is below 0; a counter only grows" if number is not None else "is no finite number"
+        reason = "is below 0; a counter only grows" if number is not None else "is not a finite number"
         raise InvalidEvent(CustomMetric.record, "value", f"{metric.name}: {said(value)} {reason}")
     given = labels if isinstance(labels, Mapping) else {}
     if labels is not None and not isinstance(labels, Mapping):
-        left_out.add("labels", labels, "is no map of label names to values")
+        left_out.add("labels", labels, "is not a map of label names to values")
     texts = dict.fromkeys(metric.labels, "")
     for name, item in given.items():
         label = convert.text_of(name)
         if label in texts:
             texts[label] = convert.text_of(item)[:NAME_CHARACTERS]
         else:
-            left_out.add_within("labels", label, item, "is no label of the metric")
+            left_out.add_within("labels", label, item, "is not a label of the metric")
     return CustomMetric(
         event_id=new_event_id(),
         agent_id=convert.text_of(agent_id),

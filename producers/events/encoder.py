@@ -40,7 +40,9 @@ class Encoder:
             value = self.encode_valid(event)
         while len(value) > MAX_EVENT_BYTES:
             if not shrink(event, len(value) - MAX_EVENT_BYTES, left_out):
-                raise InvalidEvent(event.record, "event", f"has {len(value)} bytes, over {MAX_EVENT_BYTES}")
+                raise InvalidEvent(
+                    event.record, "event", f"has {len(value)} bytes, more than {MAX_EVENT_BYTES}"
+                )
             name_in(event, left_out)
             value = self.encode_valid(event)
         return value
@@ -60,9 +62,7 @@ class Encoder:
         if not name:
             left_out.add("event_type", event_type, f"is empty; recorded as {UNNAMED_EVENT}")
         elif len(name) > NAME_CHARACTERS:
-            left_out.add(
-                "event_type", name, f"has {len(name)} characters, of which {NAME_CHARACTERS} are kept"
-            )
+            left_out.add("event_type", name, f"has {len(name)} characters; {NAME_CHARACTERS} are kept")
         if not agent_id and isinstance(data, Mapping):
             agent_id = agent_in(data)
         return SystemEvent(

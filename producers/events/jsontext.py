@@ -65,7 +65,7 @@ class Simplifier:
             return value if value.bit_length() <= MOST_BITS else said(value)
         if math.isfinite(value):
             return value
-        self.left_out.add_within(FIELD, where or "value", value, "is no JSON number")
+        self.left_out.add_within(FIELD, where or "value", value, "is not a JSON number")
         return None
 
     def other(self, value: Any, where: str, depth: int) -> Any:
@@ -77,7 +77,7 @@ class Simplifier:
         if isinstance(value, int | float):
             return self.number(int(value) if isinstance(value, int) else float(value), where)
         if id(value) in self.above or depth <= 0 or self.room <= 0:
-            self.left_out.add_within(FIELD, where or "value", value, "holds itself, or too much")
+            self.left_out.add_within(FIELD, where or "value", value, "contains itself, or too much")
             return said(value)
         inner = contents(value)
         if inner is None:

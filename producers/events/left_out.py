@@ -43,7 +43,7 @@ def said(value: Any, characters: int = SHOWN) -> str:
     try:
         text = str.__str__(value) if type(value) is str else _repr.repr(value)
     except Exception:
-        text = f"a {type(value).__name__} that has no text"
+        text = f"a {type(value).__name__} without a text form"
     text = text if len(text) <= characters else f"{text[: characters - 3]}..."
     return text.encode("utf-8", "backslashreplace").decode()
 

@@ -131,12 +131,14 @@ def outcome(cells: Cells, rolled_back: bool) -> tuple[bool, str]:
     if status is not None:
         status = status.strip().lower()
         if status == ABANDONED:
-            raise Unreadable(f"status: {ABANDONED!r} is what the stream says of a start; import the starts")
+            raise Unreadable(
+                f"status: {ABANDONED!r} is derived by the stream from a start; import the starts"
+            )
         if success is not None and status in STATUSES and success != (status == SUCCEEDED):
-            raise Unreadable(f"success: is {success}, but status is {status!r}; put one of them right")
+            raise Unreadable(f"success: is {success}, but status is {status!r}; correct one of them")
     if success is None:
         if status is None:
-            raise Unreadable("success: is missing; whether the evolution succeeded can't be told")
+            raise Unreadable("success: is missing; give it, or a status")
         success = status == SUCCEEDED
     if status is None:
         status = SUCCEEDED if success else ROLLED_BACK if rolled_back else FAILED

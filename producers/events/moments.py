@@ -49,7 +49,7 @@ def of_number(value: float) -> int:
             if isinstance(value, int):
                 return value * 1_000_000 // unit
             return round(value / unit * 1_000_000)
-    raise NoTime(f"is no time: it {likeness(value)}; give Unix seconds (of 2000 to 2099) or ISO 8601")
+    raise NoTime(f"is not a time: it {likeness(value)}; give Unix seconds (of 2000 to 2099) or ISO 8601")
 
 
 def of_date(at: date) -> int:
@@ -78,4 +78,4 @@ def likeness(value: float) -> str:
         return "looks like a spreadsheet's serial day"
     if 2_400_000 <= value < 2_500_000:
         return "looks like a Julian day"
-    return "lies in another century, in whatever unit"
+    return "is in another century, whatever the unit"

@@ -137,7 +137,7 @@ class ActiveEvolutions(dict[str, ActiveEvolution]):
                 self.take_out(old)
         if forgotten:
             logger.warning(
-                "%d evolutions are open; forgot the start of %s",
+                "%d evolutions are open; dropped the start of %s",
                 MOST_ACTIVE,
                 forgotten[0].started.evolution_id,
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evometrics.schemas.service.settings import SettingsError
 
 EVERY = re.compile(r"every\s+(\d+)", re.IGNORECASE)
-WAY_OUT = 'give seconds between two events (5), or every how many reports there is one ("every 10")'
+WAY_OUT = 'give seconds between two events (5), or the number of reports per event ("every 10")'
 
 
 @dataclass(frozen=True, slots=True)

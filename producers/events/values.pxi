@@ -2,6 +2,8 @@
 #
 # `convert.pyx` includes it; `convert.pyi` has the signatures. Nothing here raises because of a value: the
 # usual types are handled in C, all others by Python's own conversions.
+#
+# Long because each type of value has a conversion of its own, and all are inlined into one compiled module.
 
 import enum
 import json
@@ -43,7 +45,7 @@ cdef inline object attribute(event, str name, left_out):
     try:
         return getattr(event, name, None)
     except Exception as error:
-        left_out.add(name, error, "asking for it raised")
+        left_out.add(name, error, "reading it raised")
         return None
 
 
@@ -100,7 +102,7 @@ cpdef object number_of(value, str name, left_out):
         return None
     found = number(value)
     if found is None:
-        left_out.add(name, value, "is no finite number")
+        left_out.add(name, value, "is not a finite number")
     return found
 
 
@@ -130,7 +132,7 @@ cdef object whole_of(value, str name, left_out):
         return None
     found = value if PyLong_CheckExact(value) else whole_number(value)
     if found is None or not -BIGGEST <= found < BIGGEST:
-        left_out.add(name, value, "is no whole number of 64 bits")
+        left_out.add(name, value, "is not a whole number of 64 bits")
         return None
     return found
 
@@ -225,7 +227,7 @@ cdef str name_of(value, str name, left_out):
     """A name that events are grouped by: text of bounded length."""
     cdef str found = text_of(value)
     if PyUnicode_GET_LENGTH(found) > MOST_NAME:
-        left_out.add(name, found, f"has {len(found)} characters, of which {NAME_CHARACTERS} are kept")
+        left_out.add(name, found, f"has {len(found)} characters; {NAME_CHARACTERS} are kept")
         return found[:NAME_CHARACTERS]
     return found
 
@@ -292,7 +294,7 @@ cdef object moment_of(value, double now, str name, left_out):
         except Exception:
             found = None
     if found is None or not isfinite(<double>found):
-        left_out.add(name, value, "is no time; give Unix seconds or a datetime")
+        left_out.add(name, value, "is not a time; give Unix seconds or a datetime")
         return None
     at = found
     if 0 <= at <= now + MOST_AHEAD or 0 <= at <= latest_now() / 1e6 + MOST_AHEAD:
@@ -360,7 +362,7 @@ cdef list pairs_of(value, str name, left_out):
             for key in islice(iter(value), MOST_ITEMS):
                 found.append((key, value[key]))
             return found
-        left_out.add(name, value, "is no map of names to values")
+        left_out.add(name, value, "is not a map of names to values")
     except Exception as error:
         left_out.add(name, error, "reading it raised")
     return found
@@ -378,9 +380,9 @@ cdef dict numbers_in(value, str name, left_out, str agent=None):
         plain = number(item)
         if plain is None:
             if kpi != "agent_id" or agent is None or text_of(item) != agent:
-                left_out.add_within(name, kpi, item, "is no finite number")
+                left_out.add_within(name, kpi, item, "is not a finite number")
         elif kpi in found:
-            left_out.add_within(name, kpi, item, "is there twice")
+            left_out.add_within(name, kpi, item, "appears twice")
         else:
             found[kpi] = plain
     return found
@@ -418,7 +420,7 @@ cdef list items_of(value, str name, left_out):
         for item in value:
             found.append(item)
             if len(found) == MOST_ITEMS:
-                left_out.add(name, MOST_ITEMS, "more items than these were not looked at")
+                left_out.add(name, MOST_ITEMS, "further items were not read")
                 break
     except Exception as error:
         left_out.add(name, error, f"reading it raised after {len(found)} items")
@@ -455,7 +457,7 @@ cdef list numbers_of(value, str name, left_out):
     for i in range(len(found)):
         one = number(found[i])
         if one is None:
-            left_out.add_within(name, str(i), found[i], "is no finite number")
+            left_out.add_within(name, str(i), found[i], "is not a finite number")
         else:
             kept.append(one)
     return kept

@@ -11,7 +11,6 @@ import logging
 from abc import ABC, abstractmethod
 
 from evometrics.producers.events.custom_metrics import RegisteredMetric
-from evometrics.producers.settings import CollectorSettings
 from evometrics.schemas.events import Event
 from evometrics.schemas.service.backoff import backoff
 
@@ -61,12 +60,12 @@ class Exporter(ABC):
             await asyncio.to_thread(self.send)
         except Exception as error:
             if not self.problem:
-                logger.warning("%s: export failed, will be repeated: %s", self.address, error)
+                logger.warning("%s: export failed and is retried: %s", self.address, error)
             self.problem = str(error) or type(error).__name__
             self.asked_pause = error.seconds if isinstance(error, TryLater) else 0.0
             return False
         if self.problem:
-            logger.info("%s: exports again", self.address)
+            logger.info("%s: export works again", self.address)
         self.problem = ""
         return True
 
@@ -77,25 +76,3 @@ class Exporter(ABC):
             wait = backoff(failures, self.interval) if failures else self.interval
             await asyncio.sleep(max(wait, self.asked_pause))
             failures = 0 if await self.export() else failures + 1
-
-
-def configured_exporters(settings: CollectorSettings) -> list[Exporter]:
-    """Return the exporters that the settings ask for. Raises `SettingsError` where one lacks its library."""
-    exporters: list[Exporter] = []
-    if settings.prometheus_gateway:
-        from evometrics.producers.exporters.pushgateway import PrometheusBackend
-
-        exporters.append(
-            PrometheusBackend(
-                settings.prometheus_gateway, node_id=settings.node_id, interval=settings.flush_interval
-            )
-        )
-    if settings.influxdb_url:
-        from evometrics.producers.exporters.influxdb import InfluxDBBackend
-
-        exporters.append(
-            InfluxDBBackend(
-                settings.influxdb_url, token=settings.influxdb_token, interval=settings.flush_interval
-            )
-        )
-    return exporters

@@ -164,7 +164,7 @@ class InfluxDBBackend(Exporter):
         """Count a line that InfluxDB permanently refuses, and log it with the reason."""
         self.refused += 1
         self.refused_lines.append((refused, reason))
-        logger.error("%s: refused for good: %s; the line: %s", self.address, reason, refused)
+        logger.error("%s: permanently refused: %s; the line: %s", self.address, reason, refused)
 
 
 class InfluxTarget(NamedTuple):

@@ -1,4 +1,6 @@
 """A node's own history beside its outbox: the specification's SQLite backend.
 
-Imports the outbox and the publisher's backlog.
+It is run as an exporter is. Imports the exporters, the outbox and the publisher's backlog.
 """
+
+__all__ = ["copied_backlog", "publisher", "store"]

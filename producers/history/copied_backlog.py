@@ -17,7 +17,8 @@ from collections.abc import Callable
 from evometrics.producers.history.store import SQLiteMetricsBackend
 from evometrics.producers.outbox.outbox import Outbox
 from evometrics.producers.outbox.rebuilding import Damage
-from evometrics.producers.publisher.backlog import Backlog, Queued
+from evometrics.producers.outbox.row import Row
+from evometrics.producers.publisher.backlog import Backlog
 from evometrics.schemas.history.file import HistoryError
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class CopiedBacklog(Backlog):
     ) -> None:
         super().__init__(outbox, damaged)
         self.history = history
-        self.waiting: deque[list[Queued]] = deque()
+        self.waiting: deque[list[Row]] = deque()
         self.rows_waiting = 0
         self.not_copied = 0
         self.again_at = 0.0
@@ -52,11 +53,11 @@ class CopiedBacklog(Backlog):
         """Rows that the broker has and that are still on disk, including those being copied."""
         return super().undeleted + self.rows_waiting
 
-    def delete(self, queued: list[Queued]) -> None:
+    def delete(self, rows: list[Row]) -> None:
         """Schedule rows that the broker has to be copied and then deleted; returns at once."""
-        if queued:
-            self.waiting.append(queued)
-            self.rows_waiting += len(queued)
+        if rows:
+            self.waiting.append(rows)
+            self.rows_waiting += len(rows)
         if self.copying is None or self.copying.done():
             self.copying = asyncio.create_task(self.copy_all())
 
@@ -68,22 +69,24 @@ class CopiedBacklog(Backlog):
     async def copy_all(self) -> None:
         """Copy and delete until no rows are left."""
         while self.waiting:
-            queued = [each for part in self.waiting for each in part]
+            rows = [row for part in self.waiting for row in part]
             self.waiting.clear()
-            await self.copy(queued)
-            self.rows_waiting -= len(queued)
-            super().delete(queued)
+            await self.copy(rows)
+            self.rows_waiting -= len(rows)
+            super().delete(rows)
 
-    async def copy(self, queued: list[Queued]) -> None:
+    async def copy(self, rows: list[Row]) -> None:
         """Copy rows into the history, unless writing it failed a short while ago."""
         problem = ""
         if time.monotonic() >= self.again_at:
             try:
-                await asyncio.to_thread(self.history.take, [row for _, row in queued])
+                await asyncio.to_thread(self.history.take, rows)
                 return
             except HistoryError as error:
                 problem = str(error)
                 self.again_at = time.monotonic() + PAUSE
-        self.not_copied += len(queued)
+        self.not_copied += len(rows)
         if problem:
-            logger.error("%s. The broker has the events; %d are not in the history", problem, self.not_copied)
+            logger.error(
+                "%s. The broker has the events; %d are missing from the history", problem, self.not_copied
+            )

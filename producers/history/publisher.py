@@ -14,7 +14,7 @@ from collections.abc import Callable
 from evometrics.producers.history.store import SQLiteMetricsBackend
 from evometrics.producers.notices import Reminders
 from evometrics.producers.outbox.row import Row
-from evometrics.producers.publisher.backlog import Backlog, Queued
+from evometrics.producers.publisher.backlog import Backlog
 from evometrics.producers.publisher.thread import Signal
 from evometrics.schemas.service.backoff import backoff
 
@@ -36,12 +36,17 @@ class LocalPublisher:
     """
 
     def __init__(
-        self, backlog: Backlog, history: SQLiteMetricsBackend, refuse: Callable[[Row, str], None]
+        self,
+        backlog: Backlog,
+        history: SQLiteMetricsBackend,
+        refuse: Callable[[Row, str], None],
+        published: Counter[str],
     ) -> None:
+        """`published`: counts on from what it holds; `refuse` keeps what can't be read."""
         self.backlog = backlog
         self.history = history
         self.refuse = refuse
-        self.published: Counter[str] = Counter()
+        self.published = published
         self.failures = 0
         self.connected = True
         self.problem = ""
@@ -68,24 +73,24 @@ class LocalPublisher:
         """Read, write, delete; ends only by an exception."""
         while True:
             self.new_rows.clear()
-            queued = self.backlog.read(READ_ROWS)
-            if queued:
-                await self.write(queued)
+            rows = self.backlog.read(READ_ROWS)
+            if rows:
+                await self.write(rows)
                 continue
             await self.new_rows.wait()
             await asyncio.sleep(LINGER)
 
-    async def write(self, queued: list[Queued]) -> None:
+    async def write(self, rows: list[Row]) -> None:
         """Write some rows to the history, and delete them from the outbox."""
-        unreadable = await asyncio.to_thread(self.history.take, [row for _, row in queued])
+        unreadable = await asyncio.to_thread(self.history.take, rows)
         for row, reason in unreadable:
             self.refuse(row, reason)
-        self.published.update(row.topic for _, row in queued)
+        self.published.update(row.topic for row in rows)
         self.published.subtract(row.topic for row, _ in unreadable)
-        self.backlog.delete(queued)
+        self.backlog.delete(rows)
         self.attempt = 0
         if self.problem:
-            logger.info("%s: is written again", self.history.address)
+            logger.info("%s: writable again", self.history.address)
         self.connected, self.problem = True, ""
         self.reminders.over("history")
 

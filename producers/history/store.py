@@ -113,9 +113,7 @@ class SQLiteMetricsBackend(Exporter):
         with self.writing:
             try:
                 if self.db is not None and not self.in_place():
-                    logger.error(
-                        "history %s was taken away while it was in use; a new one is begun", self.path
-                    )
+                    logger.error("history %s was removed while in use; a new one is created", self.path)
                     self.disconnect()
                 if self.db is None:
                     self.db = open_to_write(self.path)

@@ -1,4 +1,6 @@
 """A node's own Prometheus metrics, and the server that Prometheus scrapes.
 
-Imports the outbox's figures and the contract.
+Imports the events, the outbox's figures and the contract.
 """
+
+__all__ = ["events", "node", "server"]

@@ -24,7 +24,9 @@ def serve_metrics(port: int, host: str, metrics: NodeMetrics) -> HealthServer | 
     try:
         server = HealthServer(HttpAddress(port, host), answer)
     except OSError as error:
-        logger.error("no /metrics: %s:%d: %s; give another prometheus_port", host, port, error.strerror)
+        logger.error(
+            "can't serve /metrics on %s:%d: %s; give another prometheus_port", host, port, error.strerror
+        )
         return None
     threading.Thread(target=server.serve_forever, name="evometrics-metrics", daemon=True).start()
     logger.info("metrics at http://%s:%d/metrics", host, server.port)

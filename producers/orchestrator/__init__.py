@@ -2,3 +2,5 @@
 
 Imports the collector.
 """
+
+__all__ = ["agent", "evolution", "orchestrator", "report", "strategies"]

@@ -109,7 +109,7 @@ async def attempt(
     try:
         state = await call(agent.export_state)
     except Exception as error:
-        log.exception("agent %s: export_state failed; it is left as it is", agent.agent_id)
+        log.exception("agent %s: export_state failed; the agent is left unchanged", agent.agent_id)
         reason = f"error: export_state: {describe(error)}"
         return replace(outcome, reason=reason, kpis=before, insights=(reason,))
     insights: tuple[str, ...] = ()
@@ -135,7 +135,7 @@ async def attempt(
     except EvolutionFailed as error:
         reason = str(error)
     except Exception as error:
-        log.exception("agent %s: %s failed; it is rolled back", agent.agent_id, plan.strategy.name)
+        log.exception("agent %s: %s failed; the agent is rolled back", agent.agent_id, plan.strategy.name)
         reason = f"error: {describe(error)}"
     outcome = replace(
         outcome, status=status, reason=reason, after=after, gain=gain, insights=(*insights, reason)
@@ -172,7 +172,7 @@ async def set_back(agent: EvolvableAgent, state: Any, outcome: EvolutionOutcome)
     try:
         await call(agent.roll_back, state)
     except Exception as error:
-        log.exception("agent %s: roll_back failed; it must not go on", agent.agent_id)
+        log.exception("agent %s: roll_back failed; the agent is retired", agent.agent_id)
         insight = f"error: roll_back: {describe(error)}"
         return replace(outcome, status="failed", intact=False, insights=(*outcome.insights, insight))
     try:
@@ -187,8 +187,8 @@ def gained(before: Mapping[str, float], after: Mapping[str, float]) -> float:
     old, new = performance(before), performance(after)
     if old is None or new is None:
         raise ValueError(
-            f"no performance can be computed from the KPIs {', '.join(sorted(after)) or '(none)'}; "
-            f"give `performance` or some of {', '.join(FORMULA_KPIS)}"
+            f"can't compute performance from the KPIs {', '.join(sorted(after)) or '(none)'}; give "
+            f"`performance` or some of {', '.join(FORMULA_KPIS)}"
         )
     return new - old
 

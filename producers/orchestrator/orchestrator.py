@@ -96,7 +96,7 @@ class NightlyEvolutionOrchestrator:
         try:
             while not self._stopping.is_set():
                 start = self._schedule.next_run(datetime.now(UTC))
-                log.info("the next night begins at %s", start.astimezone(self._schedule.zone).isoformat())
+                log.info("the next night starts at %s", start.astimezone(self._schedule.zone).isoformat())
                 while (
                     left := (start - datetime.now(UTC)).total_seconds()
                 ) > 0 and not self._stopping.is_set():
@@ -133,7 +133,7 @@ class NightlyEvolutionOrchestrator:
                 try:
                     outcome = await self._evolve(pooled, "nightly", claim=claim)
                 except Exception:
-                    log.exception("agent %s: its evolution could not be recorded", pooled.agent.agent_id)
+                    log.exception("agent %s: the evolution could not be recorded", pooled.agent.agent_id)
                     return
                 if outcome is not None:
                     outcomes.append(outcome)
@@ -141,7 +141,7 @@ class NightlyEvolutionOrchestrator:
         await asyncio.gather(*(one(pooled) for pooled in self._pool))
         report = NightReport.of(outcomes, agents=len(self._pool), seconds=time.monotonic() - started)
         await self._collector.record_system_event("night_finished", dataclasses.asdict(report))
-        log.info("the night is over: %s", report)
+        log.info("the night has finished: %s", report)
         return report
 
     async def evolve_agent(self, agent: EvolvableAgent, trigger_reason: str = "") -> bool:
@@ -161,7 +161,7 @@ class NightlyEvolutionOrchestrator:
                 try:
                     kpis = await measure(pooled.agent)
                 except Exception as error:
-                    log.warning("agent %s: no snapshot, %s", pooled.agent.agent_id, describe(error))
+                    log.warning("agent %s: no snapshot taken: %s", pooled.agent.agent_id, describe(error))
                     continue
                 await self._collector.record_kpi_snapshot(pooled.agent.agent_id, kpis, phase="continuous")
 
@@ -181,7 +181,7 @@ class NightlyEvolutionOrchestrator:
             try:
                 before = await measure(agent)
             except Exception as error:
-                log.exception("agent %s can't be measured; it is not evolved", agent.agent_id)
+                log.exception("agent %s can't be measured, so it is not evolved", agent.agent_id)
                 problem = error
             if not claim(before):
                 return None
@@ -200,7 +200,7 @@ class NightlyEvolutionOrchestrator:
             try:
                 self._on_evolution(outcome)
             except Exception:
-                log.exception("on_evolution failed for agent %s; the night goes on", outcome.agent_id)
+                log.exception("on_evolution failed for agent %s; the night continues", outcome.agent_id)
         return outcome
 
     def _plan(
@@ -219,7 +219,7 @@ class NightlyEvolutionOrchestrator:
 
     async def _retire_where_due(self, outcome: EvolutionOutcome) -> EvolutionOutcome:
         """Retire the agent if its KPIs call for it or it could not be rolled back."""
-        reason = why_retire(outcome.kpis, self._thresholds) if outcome.intact else "it can't be rolled back"
+        reason = why_retire(outcome.kpis, self._thresholds) if outcome.intact else "could not be rolled back"
         if not reason:
             return outcome
         self._selector.forget(outcome.agent_id)
@@ -246,5 +246,7 @@ def why_evolve(kpis: Mapping[str, float]) -> str:
     """Return the KPIs that are furthest from their goals, e.g. `weak: accuracy 0.61, reliability 0.7`."""
     weak = list(shortfalls(kpis))[:WHY_WEAKEST]
     return (
-        "weak: " + ", ".join(f"{name} {kpis[name]:.2g}" for name in weak) if weak else "every KPI at its goal"
+        "weak: " + ", ".join(f"{name} {kpis[name]:.2g}" for name in weak)
+        if weak
+        else "every KPI meets its goal"
     )

@@ -62,7 +62,7 @@ class AgentPool:
                 "apply_strategy and roll_back (see EvolvableAgent)"
             )
         if not isinstance(agent.agent_id, str) or not agent.agent_id:
-            raise ValueError(f"agent_id {agent.agent_id!r}: give the agent a text that names no other agent")
+            raise ValueError(f"agent_id {agent.agent_id!r}: give the agent a non-empty text of its own")
         if agent.agent_id in self._agents:
             raise ValueError(f"agent {agent.agent_id}: already in the pool; give each agent its own id")
         kpis = await measure(agent)
@@ -82,7 +82,9 @@ class AgentPool:
                 successor = await call(self._replace, agent_id)
                 await self.add(successor)
             except Exception:
-                log.exception("agent %s is retired and has no successor; the pool goes on without", agent_id)
+                log.exception(
+                    "agent %s is retired and has no successor; the pool continues without one", agent_id
+                )
                 return
             await self._collector.record_system_event(
                 "agent_born", {"agent_id": successor.agent_id, "replaces": agent_id}

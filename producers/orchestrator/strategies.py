@@ -36,7 +36,7 @@ class Strategy:
             raise ValueError("strategy: name is empty; give it a name")
         if self.risk_level not in RISK_LEVELS:
             raise ValueError(
-                f"strategy {self.name}: risk_level={self.risk_level!r} is none of {', '.join(RISK_LEVELS)}"
+                f"strategy {self.name}: risk_level={self.risk_level!r} is not one of {', '.join(RISK_LEVELS)}"
             )
         if not 0 <= self.target_gain <= 1:
             raise ValueError(f"strategy {self.name}: target_gain={self.target_gain} is not within 0 and 1")
@@ -80,7 +80,9 @@ class StrategyRegistry:
         try:
             return self._strategies[name]
         except KeyError:
-            raise KeyError(f"no strategy {name!r}; there are {', '.join(sorted(self._strategies))}") from None
+            raise KeyError(
+                f"no strategy {name!r}; registered are {', '.join(sorted(self._strategies))}"
+            ) from None
 
     def __iter__(self) -> Iterator[Strategy]:
         return iter(self._strategies.values())

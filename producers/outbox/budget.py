@@ -1,18 +1,18 @@
-"""Accounting of what an outbox holds, and what it sheds when it is full; progress events are shed first."""
+"""Accounting of what an outbox holds, and what it sheds when it is full; progress events are shed first.
+
+It decides, and does no I/O: the outbox deletes.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from evometrics.producers.outbox.file import OutboxFile
-from evometrics.producers.outbox.handover import HandOver
 from evometrics.producers.outbox.row import Row, size_of
 from evometrics.schemas.topics import EVOLUTION_PROGRESSED
 
 #: When the outbox is full, queued progress events are shed until it is this full.
 SHED_TO = 0.9
-SHED_BATCH = 1000
 PROGRESS = EVOLUTION_PROGRESSED.name
 
 
@@ -27,24 +27,22 @@ class Space:
         high_water: the largest size since it was last reset to 0.
     """
 
-    def __init__(self, max_bytes: float, handover: HandOver) -> None:
+    def __init__(self, max_bytes: float) -> None:
         self.max_bytes = max_bytes
-        self.handover = handover
         self.recorded: Counter[str] = Counter()
         self.shed: Counter[str] = Counter()
         self.depth = 0
         self.bytes = 0
         self.high_water = 0
         self.progress_rows = 0
-        self.shed_after = 0
 
     def empty(self) -> None:
         """Start over with a new file; the rows of the previous one no longer belong to this outbox."""
         self.depth = self.bytes = self.high_water = self.progress_rows = 0
 
-    def restock(self, file: OutboxFile) -> None:
-        """Recount from a file that has replaced the previous one."""
-        self.depth, self.bytes, self.progress_rows = file.stock(PROGRESS)
+    def restock(self, rows: int, size: int, progress_rows: int) -> None:
+        """Start over with what a file holds that has replaced the previous one."""
+        self.depth, self.bytes, self.progress_rows = rows, size, progress_rows
 
     def came(self, rows: Sequence[Row]) -> None:
         """Add rows that are on disk now."""
@@ -63,12 +61,21 @@ class Space:
         self.progress_rows += sign * [row.topic for row in rows].count(PROGRESS)
         self.high_water = max(self.high_water, self.bytes)
 
-    def fit(self, file: OutboxFile, batch: Sequence[Row]) -> list[bool]:
-        """Return which rows of a batch are stored; where space is short, progress is shed, queued or new."""
-        wanted = size_of(batch)
-        if self.bytes + wanted <= self.max_bytes:
-            return [True] * len(batch)
-        self.shed_queued(file, wanted)
+    def excess(self, batch: Sequence[Row]) -> float:
+        """Return the bytes of queued progress to shed before a batch is stored; 0 where it fits as it is."""
+        full = self.bytes + size_of(batch)
+        return full - SHED_TO * self.max_bytes if full > self.max_bytes else 0
+
+    def shed_progress(self, rows: int, size: int) -> None:
+        """Subtract queued progress events that were deleted although the broker does not have them."""
+        self.bytes -= size
+        self.depth -= rows
+        self.progress_rows -= rows
+        self.shed[PROGRESS] += rows
+        self.recorded[PROGRESS] -= rows
+
+    def fit(self, batch: Sequence[Row]) -> list[bool]:
+        """Return which rows of a batch are stored; where space is short, new progress is shed first."""
         room = self.max_bytes - self.bytes
         stored = []
         others = size_of(row for row in batch if row.topic != PROGRESS)
@@ -84,29 +91,17 @@ class Space:
             stored.append(fits)
         return stored
 
-    def shed_queued(self, file: OutboxFile, wanted: int) -> None:
-        """Shed queued progress events, oldest first, that the publisher does not hold yet."""
-        excess = self.bytes + wanted - SHED_TO * self.max_bytes
-        with self.handover.reading:
-            self.handover.drop()
-            while excess > 0 and self.progress_rows > 0:
-                after = max(self.shed_after, self.handover.read_upto)
-                found = file.sheddable(PROGRESS, after, SHED_BATCH)
-                if not found:
-                    self.shed_after = self.handover.committed_upto
-                    return
-                dropped: list[int] = []
-                freed = 0
-                for seq, size in found:
-                    if freed >= excess:
-                        break
-                    dropped.append(seq)
-                    freed += size
-                file.delete(dropped)
-                excess -= freed
-                self.bytes -= freed
-                self.depth -= len(dropped)
-                self.progress_rows -= len(dropped)
-                self.shed[PROGRESS] += len(dropped)
-                self.recorded[PROGRESS] -= len(dropped)
-                self.shed_after = dropped[-1]
+
+def enough(found: Sequence[tuple[int, int]], excess: float) -> tuple[list[int], int]:
+    """Return the numbers of the first rows found, as many as free `excess` bytes, and what they free.
+
+    `found`: number and size of each row.
+    """
+    numbers: list[int] = []
+    freed = 0
+    for seq, size in found:
+        if freed >= excess:
+            break
+        numbers.append(seq)
+        freed += size
+    return numbers, freed

@@ -35,7 +35,7 @@ class LockFile(Enum):
     """What was found under the name of an outbox's lock file."""
 
     OURS = "ours"
-    EMPTY = "empty, as the releases without figures left it"
+    EMPTY = "empty, as left by releases without figures"
     NOTHING = "not there"
     FOREIGN = "not ours"
 
@@ -49,7 +49,7 @@ def dead_outboxes(db_path: Path) -> Iterator[OutboxLock]:
     try:
         names = names_beside(db_path)
     except OSError as error:
-        tell_once(db_path.parent, f"outboxes of dead processes can't be looked for: {error}", logging.ERROR)
+        tell_once(db_path.parent, f"can't search for outboxes of dead processes: {error}", logging.ERROR)
         return
     for path, process in names:
         try:
@@ -68,7 +68,7 @@ def dead_outbox(path: Path, process: int) -> OutboxLock | None:
     """
     kept = lock_file(path)
     if kept is LockFile.FOREIGN:
-        tell_once(path, f"{lock_path(path).name} beside it is not a lock of ours; both are left as they are")
+        tell_once(path, f"{lock_path(path).name} beside it is not an outbox lock; both are left untouched")
         return None
     lock = None
     if kept is not LockFile.NOTHING:
@@ -115,18 +115,18 @@ def adoptable(path: Path, kept: LockFile) -> bool:
         return False
     if found is Whose.BROKEN and ours:
         return True
-    waiting = f", where an outbox of {waits(path)} events was" if ours else ""
-    tell_once(path, f"not an outbox of this package{waiting}; it is left as it is")
+    waiting = f", where there was an outbox of {waits(path)} events" if ours else ""
+    tell_once(path, f"not an outbox of this package{waiting}; it is left untouched")
     return False
 
 
 def check_writable(path: Path) -> None:
     """Raise PermissionError where an outbox can be read but not deleted from: it would be sent twice."""
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise PermissionError("its folder can't be written")
+        raise PermissionError("its folder is not writable")
     for file in (path, *(beside(path, ending) for ending in (WAL, SHM, JOURNAL, REBUILT))):
         if os.path.lexists(file) and not os.access(file, os.R_OK | os.W_OK):
-            raise PermissionError(f"{file.name} can't be written")
+            raise PermissionError(f"{file.name} is not writable")
 
 
 def in_use(path: Path, process: int) -> None:
@@ -138,8 +138,8 @@ def in_use(path: Path, process: int) -> None:
     except (ProcessLookupError, OverflowError):
         tell_once(
             path,
-            f"the process {process} that used it has ended or runs in another container, but something holds "
-            f"its lock, such as a forked child; its {waits(path)} events wait until that ends",
+            f"process {process}, which used it, has ended or runs in another container, but something, such "
+            f"as a forked child, holds its lock; its {waits(path)} events wait until the lock is released",
         )
     except PermissionError:
         return
@@ -162,7 +162,7 @@ def unusable(path: Path, error: OSError) -> str:
     except OSError:
         owner = ""
     return (
-        f"an outbox or a file named like one that can't be used ({error.strerror or error}): {owner}"
-        f"its {waits(path)} events are not sent. Give user {os.geteuid()} the right to read and write it and "
-        "its .lock (chmod, chown), or start a collector of its owner with the same db_path"
+        f"an outbox, or a file with such a name, that can't be used ({error.strerror or error}): {owner}its "
+        f"{waits(path)} events are not sent. Give user {os.geteuid()} read and write access to it and its "
+        ".lock (chmod, chown), or start a collector as its owner with the same db_path"
     )

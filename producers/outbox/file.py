@@ -1,4 +1,8 @@
-"""One outbox on disk: a SQLite file. Its lock (`names`) decides who may use it."""
+"""One outbox on disk: a SQLite file. Its lock (`names`) decides who may use it.
+
+Long because every statement that reads or changes an outbox is here, where their transactions can be
+compared.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +120,7 @@ class OutboxFile:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
         application = database.execute("PRAGMA application_id").fetchone()[0]
         if database.execute("PRAGMA user_version").fetchone()[0] > OUTBOX.version:
-            raise OutboxError(f"outbox {self.path}: of a newer release; it is left to that release")
+            raise OutboxError(f"outbox {self.path}: written by a newer release; it is left to that release")
         tables = definitions(database)
         if not tables and application == 0:
             database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -124,7 +128,7 @@ class OutboxFile:
             # Before there is a WAL, so that the file itself identifies its owner from the first moment.
             database.executescript(f"BEGIN; {OUTBOX.marks()}; COMMIT")
         elif not OUTBOX.knows(tables):
-            said = f"outbox {self.path}: it does not hold the table of an outbox; give another db_path"
+            said = f"outbox {self.path}: it has no outbox table; give another db_path"
             if application == OUTBOX.application:
                 raise OutboxDamaged(said, database)
             raise OutboxError(said)
@@ -242,7 +246,9 @@ class OutboxFile:
                     continue
                 if (row := verified(*values, unchecked=self.unchecked)) is None:
                     found.close()
-                    raise OutboxDamaged(f"outbox {self.path}: event {values[0]} is not as it was recorded")
+                    raise OutboxDamaged(
+                        f"outbox {self.path}: event {values[0]} differs from what was recorded"
+                    )
                 rows.append(row)
                 size += row.size
                 if size >= READ_BYTES or len(rows) >= limit:

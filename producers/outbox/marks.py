@@ -68,7 +68,10 @@ class SentMarks:
             upto = max(beyond, default=upto)
         beyond = {seq for seq in beyond if seq > upto}
         if beyond and max(beyond) - upto > SPAN:
-            raise OSError(errno.ENOSPC, f"no room to mark what is sent beyond event {upto}, which is not")
+            raise OSError(
+                errno.ENOSPC,
+                f"no room to mark events sent out of order after event {upto}",
+            )
         self.put(upto, beyond)
 
     def put(self, upto: int, beyond: Collection[int]) -> None:

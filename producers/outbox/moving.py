@@ -88,7 +88,7 @@ def move(
     damage = Damage(
         lock.path,
         None,
-        f"its files were removed while it was in use; its events go on in {new_lock.path}",
+        f"its files were removed while it was in use; its events continue in {new_lock.path}",
         found.rows,
         max(0, held.rows - marked - found.rows),
     )

@@ -2,6 +2,9 @@
 
 One thread owns the writing connection. Events appended during a commit go into the next one (group commit),
 so that all who wait share one fsync. Appending is safe from any thread and any event loop.
+
+Long because commit, deletion and recovery from damage or a full disk are steps of one thread on one state,
+and their order is what makes an event durable.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evometrics.producers.outbox.budget import Space
+from evometrics.producers.outbox.budget import PROGRESS, Space, enough
 from evometrics.producers.outbox.file import OutboxFile, oldest_in
 from evometrics.producers.outbox.handover import HandOver
 from evometrics.producers.outbox.latency import Latency
@@ -30,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 #: Most events in one commit.
 GROUP_MOST = 1000
+#: Most queued events that are shed by one deletion.
+SHED_BATCH = 1000
 #: Commits begin at least this many seconds apart, unless `group` events wait.
 SPACING = 0.0028
 #: Sent rows are deleted with the commit that follows this many of them, or this many seconds.
@@ -67,7 +72,7 @@ class Outbox:
         self.db_path = db_path
         self.group = group
         self.handover = HandOver()
-        self.space = Space(max_bytes, self.handover)
+        self.space = Space(max_bytes)
         self.room = Room(db_path)
         self.latency = Latency(RECORD_SECONDS.buckets)
         self.failed = 0
@@ -86,6 +91,7 @@ class Outbox:
         self.sent_at = 0.0
         self.sweep_at = self.delete_at = 0.0
         self.undeleted = 0
+        self.shed_after = 0
         self.moves = 0
         self.damage = ""
         self.files: Presence | None = None
@@ -160,7 +166,7 @@ class Outbox:
                 self.file.close()
             except (sqlite3.Error, OSError) as error:
                 left = 1
-                logger.error("%s; what can be read of it is sent at the next start", error)
+                logger.error("%s; its readable events are sent at the next start", error)
             self.lock.close(delete=left == 0)
         self.thread = self.file = self.files = None
 
@@ -292,18 +298,39 @@ class Outbox:
 
     def let_in(self, batch: list[Row]) -> list[bool]:
         """Return for each row of a group whether it is stored; log what is shed."""
-        assert self.file is not None
+        if not self.space.excess(batch):
+            return [True] * len(batch)
         try:
-            stored = self.space.fit(self.file, batch)
+            self.shed_queued(batch)
         except OutboxDamaged as error:
             self.make_whole(str(error))
-            stored = self.space.fit(self.file, batch)
+            self.shed_queued(batch)
+        stored = self.space.fit(batch)
         if not all(stored):
             self.complain(
-                f"outbox {self.path} is full ({self.space.max_bytes / 1e6:.0f} MB): shedding, progress "
-                f"first; shed so far {dict(self.space.shed)}. Bring the broker back or raise outbox_max_mb"
+                f"outbox {self.path} is full ({self.space.max_bytes / 1e6:.0f} MB): shedding events, "
+                f"progress first; shed so far {dict(self.space.shed)}. Restore the broker or raise "
+                "outbox_max_mb"
             )
         return stored
+
+    def shed_queued(self, batch: list[Row]) -> None:
+        """Delete queued progress, oldest first, that the publisher does not hold yet, until a batch fits."""
+        assert self.file is not None
+        excess = self.space.excess(batch)
+        with self.handover.reading:
+            self.handover.drop()
+            while excess > 0 and self.space.progress_rows > 0:
+                after = max(self.shed_after, self.handover.read_upto)
+                found = self.file.sheddable(PROGRESS, after, SHED_BATCH)
+                if not found:
+                    self.shed_after = self.handover.committed_upto
+                    return
+                numbers, freed = enough(found, excess)
+                self.file.delete(numbers)
+                self.space.shed_progress(len(numbers), freed)
+                excess -= freed
+                self.shed_after = numbers[-1]
 
     def delete_later(self, sent: list[Row]) -> None:
         """Keep sent rows that could not be deleted; those left at the end are sent again unchanged."""
@@ -346,7 +373,9 @@ class Outbox:
             self.file.delete(sent)
         except (sqlite3.Error, OSError) as error:
             self.delete_at = self.sweep_at
-            self.complain(f"outbox {self.path}: {error}; what was sent can't be deleted. Free the disk")
+            self.complain(
+                f"outbox {self.path}: {error}; events that were sent can't be deleted. Free the disk"
+            )
             return False
         return True
 
@@ -380,7 +409,7 @@ class Outbox:
         self.files = Presence(self.lock)
         self.damage = ""
         self.moves += 1
-        self.space.restock(self.file)
+        self.space.restock(*self.file.stock(PROGRESS))
         self.on_damage(damage)
 
     def oldest(self) -> float | None:

@@ -55,7 +55,7 @@ class Damage:
 
     def say(self) -> None:
         total = self.read + (self.lost or 0)
-        loss = "how many are lost is not known" if self.lost is None else f"{self.lost} are lost"
+        loss = "the number lost is unknown" if self.lost is None else f"{self.lost} are lost"
         kept = f"; the damaged file is kept as {self.aside.name}" if self.aside else ""
         logger.error(
             "outbox %s is damaged (%s): %d %sevents could be read and are sent; %s%s",

@@ -53,8 +53,8 @@ class Room:
             self.lacking = True
             space = space_of(self.folder)
             logger.error(
-                "outbox %s: its disk has no room (%s; %.0f MB are kept for emptying it). What waits in it is "
-                "sent, what is recorded is lost until there is room. Free the disk, or move db_path",
+                "outbox %s: its disk is full (%s; %.0f MB are reserved for emptying it). Events already in "
+                "it are sent, new ones are lost until there is space. Free the disk, or move db_path",
                 self.db_path,
                 space,
                 kept_free(space.total) / 1e6,
@@ -64,7 +64,7 @@ class Room:
         """End a spell, as events are kept again; log what it cost."""
         if self.lacking:
             logger.warning(
-                "outbox %s: its disk has room again; %d events were not recorded meanwhile",
+                "outbox %s: its disk has space again; %d events were not recorded meanwhile",
                 self.db_path,
                 self.lost,
             )

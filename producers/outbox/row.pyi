@@ -10,9 +10,11 @@ class Row:
 
     Attributes:
         seq: its place in its outbox, from 1; 0 until it is to be committed.
+        source: the number of the outbox that it was read from; 0 = this collector's own.
     """
 
     seq: int
+    source: int
     @property
     def topic(self) -> str: ...
     @property

@@ -35,6 +35,7 @@ cdef double ticks() noexcept:
 cdef class Row:
     cdef double made
     cdef public long long seq
+    cdef public int source
     cdef readonly str topic
     cdef readonly str key
     cdef readonly bytes value

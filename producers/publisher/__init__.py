@@ -1,4 +1,6 @@
 """From outboxes to Kafka: in order within each partition, and deleted from disk once acknowledged.
 
-Imports the outbox and the contract.
+Imports the outbox, the events and the contract.
 """
+
+__all__ = ["backlog", "framing", "publisher", "refused", "session", "thread"]

@@ -15,12 +15,14 @@ class AdoptedSource:
     """Reads and empties one outbox.
 
     Attributes:
+        number: what its rows name as their source.
         depth: events that it still holds.
     """
 
-    def __init__(self, lock: OutboxLock, damaged: Callable[[Damage], None] = Damage.say) -> None:
+    def __init__(self, lock: OutboxLock, number: int, damaged: Callable[[Damage], None] = Damage.say) -> None:
         """Raises OSError or sqlite3.Error where it can be neither read nor rebuilt."""
         self.lock = lock
+        self.number = number
         self.damaged = damaged
         self.cursor = 0
         self.in_hands = 0
@@ -42,7 +44,7 @@ class AdoptedSource:
         found, last = self.file.rows(), self.file.last()
         # After a restart of the machine the record may be older than the file, which has lost nothing.
         if record is not None and record.this_boot and found < record.expected(last):
-            raise OutboxDamaged(f"{record.expected(last)} events were recorded in it, {found} are there")
+            raise OutboxDamaged(f"{record.expected(last)} events were recorded in it, {found} were found")
         self.lock.tally.begin(Held(found, self.file.first(), last))
         return self.file.depth()
 
@@ -79,8 +81,10 @@ class AdoptedSource:
         rows = self.read_once(limit)
         if not rows and self.depth and not self.in_hands:
             # All rows that can be found are sent, yet some should be left.
-            self.depth = self.make_whole(f"{self.depth} events are in it that can't be found")
+            self.depth = self.make_whole(f"{self.depth} of its events can't be found")
             rows = self.read_once(limit)
+        for row in rows:
+            row.source = self.number
         if rows:
             self.cursor = rows[-1].seq
             self.in_hands += len(rows)

@@ -14,9 +14,9 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from itertools import repeat
+from itertools import count
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from evometrics.producers.notices import tell_once
 from evometrics.producers.outbox.dead_outboxes import dead_outboxes
@@ -33,7 +33,13 @@ REWIND_POLL = 0.02
 
 
 class RowSource(Protocol):
-    """A source of rows, which deletes them once they are sent."""
+    """A source of rows, which deletes them once they are sent.
+
+    Attributes:
+        number: what its rows name as their source.
+    """
+
+    number: int
 
     def read(self, limit: int) -> list[Row]:
         """Return the rows after those read before."""
@@ -50,6 +56,8 @@ class RowSource(Protocol):
 
 class OwnSource:
     """This collector's outbox: rows handed over in memory, or read from its file by a separate handle."""
+
+    number = 0
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
@@ -108,16 +116,18 @@ class OwnSource:
         self.handle = None
 
 
-#: A row with its source; a plain tuple, because every event needs one.
-Queued: TypeAlias = tuple[RowSource, Row]
-
-
 class Backlog:
-    """All sources as one queue. Used from the publisher's thread only."""
+    """All sources as one queue. Used from the publisher's thread only.
+
+    Attributes:
+        by_number: all sources that were read from, by the number that their rows have.
+    """
 
     def __init__(self, outbox: Outbox, damaged: Callable[[Damage], None] = Damage.say) -> None:
         """`damaged`: called for each damaged outbox after it was rebuilt."""
         self.own = OwnSource(outbox)
+        self.by_number: dict[int, OwnSource | AdoptedSource] = {self.own.number: self.own}
+        self.numbers = count(self.own.number + 1)
         self.damaged = damaged
         self.adopted: list[AdoptedSource] = []
         self.to_come: list[AdoptedSource] = []
@@ -127,16 +137,17 @@ class Backlog:
         events = 0
         for lock in dead_outboxes(db_path):
             try:
-                source = AdoptedSource(lock, self.damaged)
+                source = AdoptedSource(lock, next(self.numbers), self.damaged)
             except (OSError, sqlite3.Error) as error:
                 lock.close()
-                tell_once(lock.path, f"{error}; it stays as it is and is tried again later", logging.ERROR)
+                tell_once(lock.path, f"{error}; it is left untouched and retried later", logging.ERROR)
                 continue
             if source.depth == 0:
                 source.close()
                 continue
-            logger.info("adopted %s: %d events of a process that has ended", lock.path, source.depth)
+            logger.info("adopted %s: %d events of an ended process", lock.path, source.depth)
             self.to_come.append(source)
+            self.by_number[source.number] = source
             events += source.depth
         return events
 
@@ -155,25 +166,24 @@ class Backlog:
         """Return all sources in the order in which they are sent."""
         return [*self.adopted, self.own]
 
-    def read(self, limit: int) -> list[Queued]:
+    def read(self, limit: int) -> list[Row]:
         """Return the next rows in order, all of one source; an empty list where there are none just now."""
         if self.to_come and self.own.settled:
             self.adopted, self.to_come = self.adopted + self.to_come, []
         if self.to_come and not self.adopted:
-            return list(zip(repeat(self.own), self.own.read(limit, self.own.furthest), strict=False))
+            return self.own.read(limit, self.own.furthest)
         for adopted in list(self.adopted):
             if rows := self.read_adopted(adopted, limit):
-                return list(zip(repeat(adopted), rows, strict=False))
-        return list(zip(repeat(self.own), self.own.read(limit), strict=False))
+                return rows
+        return self.own.read(limit)
 
     def read_adopted(self, source: AdoptedSource, limit: int) -> list[Row]:
         """Return an adopted outbox's next rows; one that can't be read is left for a later adoption."""
         try:
             rows = source.read(limit)
         except (OSError, sqlite3.Error) as error:
-            tell_once(source.lock.path, f"{error}; it is tried again later", logging.ERROR)
-            self.adopted.remove(source)
-            source.close()
+            tell_once(source.lock.path, f"{error}; it is retried later", logging.ERROR)
+            self.forget(source)
             return []
         if source.depth == 0:
             self.finished(source)
@@ -182,13 +192,18 @@ class Backlog:
     def finished(self, source: AdoptedSource) -> None:
         """Close an empty adopted outbox, which deletes its file."""
         if source in self.adopted:
-            self.adopted.remove(source)
-            source.close()
-            logger.info("sent all of %s", source.lock.path)
+            self.forget(source)
+            logger.info("sent all events of %s", source.lock.path)
 
-    def hold(self, queued: Sequence[Queued]) -> None:
+    def forget(self, source: AdoptedSource) -> None:
+        """Close an adopted outbox; what is left in it is adopted again later."""
+        self.adopted.remove(source)
+        del self.by_number[source.number]
+        source.close()
+
+    def hold(self, rows: Sequence[Row]) -> None:
         """Leave rows that were read on disk: they are not sent in this session."""
-        self.own.in_hands -= sum(source is self.own for source, _ in queued)
+        self.own.in_hands -= sum(row.source == self.own.number for row in rows)
 
     async def rewind(self) -> None:
         """Read again from the first row that is not deleted, after everything sent has been deleted."""
@@ -198,10 +213,12 @@ class Backlog:
         for source in self.sources():
             source.rewind()
 
-    def delete(self, queued: list[Queued]) -> None:
+    def delete(self, rows: list[Row]) -> None:
         """Delete rows that the broker has, and the files of adopted outboxes that are empty after that."""
-        for source in {source for source, _ in queued}:
-            source.delete([row for whose, row in queued if whose is source])
+        numbers = {row.source for row in rows}
+        for source in [self.by_number[number] for number in numbers & self.by_number.keys()]:
+            mine = rows if len(numbers) == 1 else [row for row in rows if row.source == source.number]
+            source.delete(mine)
         for adopted in [a for a in self.adopted if a.depth == 0]:
             self.finished(adopted)
 

@@ -67,15 +67,15 @@ class ClockRepair:
     """Corrects the rows of outboxes.
 
     Attributes:
-        as_it_is: rows, by source and seq, that can't be decoded here and are sent unchanged.
-        damaged: outboxes that can't be corrected.
+        as_it_is: rows, by source's number and seq, that can't be decoded here and are sent unchanged.
+        damaged: numbers of the sources that can't be corrected.
     """
 
     def __init__(self, clock: NodeClock) -> None:
         self.clock = clock
         self.wire = WireFormat()
         self.as_it_is: set[tuple[int, int]] = set()
-        self.damaged: set[RowSource] = set()
+        self.damaged: set[int] = set()
 
     def mend(self, source: OwnSource | AdoptedSource) -> int:
         """Correct the events of an outbox that are too far ahead; return how many were corrected.
@@ -83,7 +83,7 @@ class ClockRepair:
         The clock must agree with the broker's. Raises `sqlite3.Error` or OSError where the outbox is damaged.
         """
         limit, now = self.clock.latest(), self.clock.now()
-        assert limit is not None and now is not None, "only where the broker's time is known"
+        assert limit is not None and now is not None, "the broker's time is known by now"
         last = 0
         for rows in self.ahead(source, limit):
             last = max(last, *map(latest_time, rows))
@@ -112,12 +112,12 @@ class ClockRepair:
                 if found := [row for row in rows if latest_time(row) > limit]:
                     yield found
 
-    def mended(self, source: object, row: Row, at_least: int) -> Row | None:
+    def mended(self, source: RowSource, row: Row, at_least: int) -> Row | None:
         """Return a corrected row, None where it can't be decoded."""
         try:
             event = self.wire.decode(row.value)
             shift = self.clock.known_shift(latest_time(row)) or at_least
             return Row(row.seq, row.topic, row.key, self.wire.encode(put_right(event, shift)))
         except (ValueError, TypeError):
-            self.as_it_is.add((id(source), row.seq))
+            self.as_it_is.add((source.number, row.seq))
             return None

@@ -7,6 +7,7 @@ schema registry. With a registry, a message gets its Confluent schema id just be
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from evometrics.producers.outbox.row import Row
 from evometrics.schemas.topics import BY_NAME, RAW_TOPICS, Topic
@@ -32,9 +33,14 @@ class Framing:
             schema = self.wire.writers[topic.record]
             await self.register(topic, SINGLE_OBJECT + schema.fingerprint, schema)
 
-    def knows(self, row: Row) -> bool:
-        """Return whether a row's schema is known, so that `value` can be called for it."""
-        return self.registry is None or (row.topic, row.value[:SINGLE_OBJECT_LENGTH]) in self.prefixes
+    @property
+    def converts(self) -> bool:
+        """Whether messages get a registry's framing; where not, they are sent as they are recorded."""
+        return self.registry is not None
+
+    def knows(self, rows: Iterable[Row]) -> bool:
+        """Return whether the schemas of all these rows are known, so that `value` can be called for them."""
+        return self.registry is None or all(self.prefix(row) in self.prefixes for row in rows)
 
     async def learn(self, row: Row) -> None:
         """Register a row's schema where it is the first row with it.
@@ -42,7 +48,7 @@ class Framing:
         Raises the errors of `ready`; `UnreadableMessage` where this package does not have the row's schema (a
         newer version wrote it).
         """
-        if self.knows(row):
+        if self.knows((row,)):
             return
         schema, _ = self.wire.locate(row.value)
         await self.register(BY_NAME[row.topic], row.value[:SINGLE_OBJECT_LENGTH], schema)
@@ -53,8 +59,12 @@ class Framing:
             number = await asyncio.to_thread(self.registry.register, topic.subject, schema.source)
             self.prefixes[topic.name, framing] = CONFLUENT + number.to_bytes(4, "big")
 
+    def prefix(self, row: Row) -> tuple[str, bytes]:
+        """Return what decides a message's framing: its topic and its schema's fingerprint."""
+        return row.topic, row.value[:SINGLE_OBJECT_LENGTH]
+
     def value(self, row: Row) -> bytes:
         """Return the message value of a row whose schema was learned."""
         if self.registry is None:
             return row.value
-        return self.prefixes[row.topic, row.value[:SINGLE_OBJECT_LENGTH]] + row.value[SINGLE_OBJECT_LENGTH:]
+        return self.prefixes[self.prefix(row)] + row.value[SINGLE_OBJECT_LENGTH:]

@@ -11,15 +11,15 @@ import logging
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import RecordMetadata
 
 from evometrics.producers.events import convert
-from evometrics.producers.outbox.row import any_later, latest_time
+from evometrics.producers.outbox.row import Row, any_later, latest_time
 from evometrics.producers.publisher.adopted import AdoptedSource
-from evometrics.producers.publisher.backlog import OwnSource, Queued, RowSource
+from evometrics.producers.publisher.backlog import OwnSource
 from evometrics.producers.publisher.broker_clock import NodeClock, broker_time, in_words
 from evometrics.producers.publisher.clock_repair import ClockRepair
 from evometrics.producers.publisher.session import missing_topics
@@ -40,18 +40,21 @@ class Holding:
 
     Attributes:
         missing: topics that the cluster lacks.
-        ahead: by outbox, number of rows in this session whose time readers would refuse.
+        ahead: by source's number, rows in this session whose time readers would refuse.
         rows: how many rows this session holds back.
         read_again: whether everything has to be read again.
         heard: whether the broker's time is known, or an acknowledgement has come that does not contain it.
     """
 
-    def __init__(self, clock: NodeClock, telling: Telling) -> None:
+    def __init__(
+        self, sources: Mapping[int, OwnSource | AdoptedSource], clock: NodeClock, telling: Telling
+    ) -> None:
+        self.sources = sources
         self.clock = clock
         self.telling = telling
         self.repair = ClockRepair(clock)
         self.missing: frozenset[str] = frozenset()
-        self.ahead: Counter[RowSource] = Counter()
+        self.ahead: Counter[int] = Counter()
         self.rows = 0
         self.read_again = self.heard = False
         self.looked = self.asked = 0.0
@@ -63,24 +66,23 @@ class Holding:
         self.rows, self.read_again = 0, False
         await self.ask_time(client)
 
-    def divide(self, found: list[Queued]) -> tuple[list[Queued], Sequence[Queued]]:
+    def divide(self, found: list[Row]) -> tuple[list[Row], Sequence[Row]]:
         """Return the rows that can be sent, and those that are held back."""
         limit = self.clock.latest()
-        late = limit is not None and any_later([row for _, row in found], limit)
+        late = limit is not None and any_later(found, limit)
         if not late and not self.missing:
             return found, ()
-        fit: list[Queued] = []
-        held: list[Queued] = []
-        for item in found:
-            source, row = item
+        fit: list[Row] = []
+        held: list[Row] = []
+        for row in found:
             too_late = late and limit is not None and latest_time(row) > limit
-            if too_late and (id(source), row.seq) not in self.repair.as_it_is:
-                self.ahead[source] += 1
-                held.append(item)
+            if too_late and (row.source, row.seq) not in self.repair.as_it_is:
+                self.ahead[row.source] += 1
+                held.append(row)
             elif row.topic in self.missing:
-                held.append(item)
+                held.append(row)
             else:
-                fit.append(item)
+                fit.append(row)
         self.rows += len(held)
         return fit, held
 
@@ -120,27 +122,27 @@ class Holding:
             self.read_again = True
         if words := self.words():
             about = "clock" if self.clock.wrong else "topics"
-            rest = "What that holds back waits in the outbox (%d events there); all else is sent"
+            rest = "Events it affects wait in the outbox (%d events there); all others are sent"
             self.telling.say(about, f"%s. {rest}", words, waiting)
         if not self.clock.wrong and self.ahead.keys() - self.repair.damaged:
             self.mend()
 
     def mend(self) -> None:
         """Correct what was recorded while this node's clock was wrong, and have it read again."""
-        for source in self.ahead.keys() - self.repair.damaged:
-            assert isinstance(source, OwnSource | AdoptedSource)
+        for number in (self.ahead.keys() & self.sources.keys()) - self.repair.damaged:
+            source = self.sources[number]
             path = source.lock.path if isinstance(source, AdoptedSource) else source.outbox.path
             try:
-                number = self.repair.mend(source)
+                mended = self.repair.mend(source)
             except (OSError, sqlite3.Error) as error:
-                self.repair.damaged.add(source)
-                logger.error("%s: %s; what a wrong clock has timed in it stays there", path, error)
+                self.repair.damaged.add(number)
+                logger.error("%s: %s; its events that a wrong clock timed stay there", path, error)
                 continue
             logger.warning(
-                "%s: %d events were recorded while this node's clock was more than a day ahead; their times "
-                "were put right, and they are sent now",
+                "%s: %d events were recorded while this node's clock was more than a day ahead; their "
+                "times were corrected, and they are sent now",
                 path,
-                number,
+                mended,
             )
         self.read_again = True
 

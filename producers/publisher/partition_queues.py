@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from evometrics.producers.outbox.row import size_of
-from evometrics.producers.publisher.backlog import Queued
+from evometrics.producers.outbox.row import Row, size_of
 from evometrics.schemas.kafka.partitions import partition_of
 
 
@@ -22,8 +21,8 @@ class PartitionQueue:
     """One partition's rows: those that wait, in order, and those in flight."""
 
     partition: TopicPartition
-    waiting: deque[Queued] = field(default_factory=deque)
-    sending: list[Queued] = field(default_factory=list)
+    waiting: deque[Row] = field(default_factory=deque)
+    sending: list[Row] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -34,25 +33,24 @@ class PartitionQueues:
     rows: int = 0
     size: int = 0
 
-    def add(self, items: Sequence[Queued], partitions: Mapping[str, int]) -> None:
+    def add(self, rows: Sequence[Row], partitions: Mapping[str, int]) -> None:
         """Append rows to their partitions' queues; `partitions`: the number of partitions by topic."""
-        for item in items:
-            row = item[1]
+        for row in rows:
             where = row.topic, partition_of(row.key.encode(), partitions[row.topic])
             lane = self.lanes.get(where)
             if lane is None:
                 lane = self.lanes[where] = PartitionQueue(TopicPartition(*where))
-            lane.waiting.append(item)
-        self.rows += len(items)
-        self.size += size_of([row for _, row in items])
+            lane.waiting.append(row)
+        self.rows += len(rows)
+        self.size += size_of(rows)
 
     def ready(self) -> list[PartitionQueue]:
         """Return the queues that have waiting rows and nothing in flight."""
         return [lane for lane in self.lanes.values() if lane.waiting and not lane.sending]
 
-    def finish(self, lane: PartitionQueue) -> list[Queued]:
+    def finish(self, lane: PartitionQueue) -> list[Row]:
         """Remove and return the rows in flight of a queue."""
         done, lane.sending = lane.sending, []
         self.rows -= len(done)
-        self.size -= size_of([row for _, row in done])
+        self.size -= size_of(done)
         return done

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 
 from evometrics.producers.outbox.row import Row
-from evometrics.producers.publisher.backlog import Backlog, Queued
+from evometrics.producers.publisher.backlog import Backlog
 from evometrics.producers.publisher.broker_clock import NodeClock
 from evometrics.producers.publisher.framing import Framing
 from evometrics.producers.publisher.holding import Holding
@@ -79,18 +79,24 @@ class Publisher:
     """
 
     def __init__(
-        self, backlog: Backlog, kafka: KafkaSettings, refuse: Callable[[Row, str], None], framing: Framing
+        self,
+        backlog: Backlog,
+        kafka: KafkaSettings,
+        refuse: Callable[[Row, str], None],
+        framing: Framing,
+        published: Counter[str],
     ) -> None:
+        """`published`: counts on from what it holds; `refuse` keeps what the broker permanently refuses."""
         self.backlog = backlog
         self.kafka = kafka
         self.refuse = refuse
         self.framing = framing
-        self.published: Counter[str] = Counter()
+        self.published = published
         self.batch_bytes = BATCH_BYTES
         self.lanes = PartitionQueues()
         self.clock = NodeClock()
         self.telling = Telling(kafka, self.clock)
-        self.holding = Holding(self.clock, self.telling)
+        self.holding = Holding(backlog.by_number, self.clock, self.telling)
         self.new_rows = Signal()
         self.attempt = 0
 
@@ -215,35 +221,34 @@ class Publisher:
         found = self.backlog.read(room)
         can_go, held = self.holding.divide(found)
         self.backlog.hold(held)
-        known = all(self.framing.knows(row) for _, row in can_go)
-        fit = can_go if known else await self.learned(can_go)
-        topics = {row.topic for _, row in fit}
+        fit = can_go if self.framing.knows(can_go) else await self.learned(can_go)
+        topics = {row.topic for row in fit}
         partitions = {topic: len(await producer.partitions_for(topic)) for topic in topics}
         self.lanes.add(fit, partitions)
         return bool(found)
 
-    async def learned(self, found: list[Queued]) -> list[Queued]:
+    async def learned(self, found: list[Row]) -> list[Row]:
         """Learn the schemas that were not met before; return the rows except those that can't be read."""
-        fit: list[Queued] = []
-        for item in found:
+        fit: list[Row] = []
+        for row in found:
             try:
-                await self.framing.learn(item[1])
+                await self.framing.learn(row)
             except UnreadableMessage as error:
-                self.refuse(item[1], str(error))
-                self.backlog.delete([item])
+                self.refuse(row, str(error))
+                self.backlog.delete([row])
             else:
-                fit.append(item)
+                fit.append(row)
         return fit
 
     def acknowledged(self, lanes: list[PartitionQueue]) -> None:
         """Count and delete the batches that the broker has acknowledged."""
-        items: list[Queued] = []
+        rows: list[Row] = []
         for lane in lanes:
             self.attempt = 0
             done = self.lanes.finish(lane)
             self.published[lane.partition.topic] += len(done)
-            items += done
-        self.backlog.delete(items)
+            rows += done
+        self.backlog.delete(rows)
 
     async def failed(
         self,
@@ -265,17 +270,17 @@ class Publisher:
 
     def refused(self, lane: PartitionQueue, error: BaseException) -> BatchRefused:
         """Return the error that ends the session; batches get smaller until the refused message is alone."""
-        items = self.lanes.finish(lane)
+        rows = self.lanes.finish(lane)
         where = f"{lane.partition.topic} partition {lane.partition.partition}"
-        if len(items) > 1:
+        if len(rows) > 1:
             self.batch_bytes = max(1, self.batch_bytes // 2)
             return BatchRefused(
-                f"{where}: the broker refused {len(items)} messages at once ({error}); "
-                f"sending them again in batches of at most {self.batch_bytes} bytes"
+                f"{where}: the broker refused a batch of {len(rows)} messages ({error}); resending them in "
+                f"batches of at most {self.batch_bytes} bytes"
             )
-        _, row = items[0]
+        (row,) = rows
         self.refuse(row, str(error))
-        self.backlog.delete(items)
+        self.backlog.delete(rows)
         return BatchRefused(f"{where}: the broker refused a message of {len(row.value)} bytes: {error}")
 
     def watch(self, silence: float) -> None:

@@ -68,11 +68,9 @@ class RefusedMessages:
             if found is Whose.OURS:
                 yield path, True
             else:
-                what = (
-                    "a file for refused messages of a newer release" if found is Whose.NEWER else "not ours"
-                )
+                what = "a newer release's file for refused messages" if found is Whose.NEWER else "not ours"
                 tell_once(
-                    path, f"{what}; it is left as it is, refused messages go into another file beside it"
+                    path, f"{what}; it is left untouched, refused messages are kept in another file beside it"
                 )
 
     def open(self, path: Path) -> sqlite3.Connection:
@@ -101,7 +99,9 @@ class RefusedMessages:
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError as error:
-                tell_once(path, f"{error}; refused messages go into another file beside it", logging.ERROR)
+                tell_once(
+                    path, f"{error}; refused messages are kept in another file beside it", logging.ERROR
+                )
 
     def forget(self, older_than_days: float) -> None:
         """Delete messages older than this."""

@@ -79,12 +79,14 @@ async def send_batch(
     `at`: the messages' timestamp, milliseconds; topics with broker timestamps (LogAppendTime) replace it.
     """
     batch = producer.create_batch()
-    while lane.waiting and len(lane.sending) < most:
-        _, row = lane.waiting[0]
+    append, converts, waiting = batch.append, framing.converts, lane.waiting
+    while waiting and len(lane.sending) < most:
+        row = waiting[0]
+        value = framing.value(row) if converts else row.value
         # A batch always accepts its first message, whatever its size.
-        if batch.append(timestamp=at, key=row.key.encode(), value=framing.value(row)) is None:
+        if append(timestamp=at, key=row.key.encode(), value=value) is None:
             break
-        lane.sending.append(lane.waiting.popleft())
+        lane.sending.append(waiting.popleft())
     batch.close()
     where = lane.partition
     future: asyncio.Future[Any] = await producer.send_batch(batch, where.topic, partition=where.partition)

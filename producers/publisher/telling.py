@@ -54,7 +54,7 @@ class Telling(Reminders):
             ahead = self.clock.ahead
             much = in_words(ahead) if ahead > 0 else "too far"
             self.clock_refused = f"this node's clock is {much} ahead of the broker's: set it"
-            words = "%s. The broker refuses what has its time (%s); events wait in the outbox (%d)"
+            words = "%s. The broker refuses events timed by it (%s); events wait in the outbox (%d)"
             self.say("clock", words, self.clock_refused, type(error).__name__, waiting)
             return
         self.connected = False
@@ -78,6 +78,8 @@ class Telling(Reminders):
         """Report that the broker is reachable again."""
         self.connected = True
         if self.trouble:
-            logger.info("brokers %s: connected; %d events wait to be sent", self.kafka.brokers, waiting)
+            logger.info(
+                "brokers %s: connected; %d events are waiting to be sent", self.kafka.brokers, waiting
+            )
         self.trouble = ""
         self.over("broker")

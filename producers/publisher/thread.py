@@ -73,5 +73,5 @@ class BackgroundLoop:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join(STOP_SECONDS)
             if self.thread.is_alive():
-                logger.error("thread %s does not end; it is left to the end of the process", self.name)
+                logger.error("thread %s did not end; it ends with the process", self.name)
         self.loop = self.thread = None

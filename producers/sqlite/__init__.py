@@ -2,3 +2,5 @@
 
 Imports nothing else of this package.
 """
+
+__all__ = ["kinds", "pages"]

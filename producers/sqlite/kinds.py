@@ -23,7 +23,7 @@ class Whose(Enum):
     NEWER = "of a newer release"
     FOREIGN = "not ours"
     NOTHING = "not there"
-    BROKEN = "no database that SQLite can read"
+    BROKEN = "not a database that SQLite can read"
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,7 @@ class Pages:
         if local < size:
             payload += self.overflow(int.from_bytes(page[at + local : at + local + 4], "big"), size - local)
         if len(payload) != size:
-            raise ValueError("a payload that is cut")
+            raise ValueError("a truncated payload")
         return rowid, columns(payload)
 
     def overflow(self, number: int, size: int) -> bytes:
@@ -206,7 +206,7 @@ def columns(payload: bytes) -> list[Column]:
         size = (kind - 12) // 2 if kind >= 12 else (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)[kind]
         data = payload[place : place + size]
         if len(data) != size:
-            raise ValueError("a record that is cut")
+            raise ValueError("a truncated record")
         place += size
         found.append(column(kind, data))
     return found

@@ -69,7 +69,11 @@ def unmeasured_in_row(unmeasured: Iterable[str], memory_used_mb: float) -> list[
 
 
 def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
-    """Return the row of a completion: what the evolution achieved and cost, from the completion alone."""
+    """Return the row of a completion: what the evolution achieved and cost, from the completion alone.
+
+    Stream workers write the same row straight from a completion's bytes (`put_row` in
+    `streams/rows/rows.pyx`): a change here is one there. `test_metrics_rows.py` holds the two equal.
+    """
     after, before = performance(done.post_kpis), performance(done.pre_kpis)
     delta = difference(after, before)
     unmeasured = unmeasured_in_row(done.unmeasured, done.memory_used_mb)

@@ -3,3 +3,5 @@
 Nodes write such files, `MetricsQuery.local` answers from them, and imports read them. Arguments and results
 of the questions are defined here for ClickHouse too. Imports the rest of the contract, but not Kafka.
 """
+
+__all__ = ["file", "query", "questions"]

@@ -166,12 +166,13 @@ def check_file(path: Path) -> bool:
         return False
     if not header.startswith(MAGIC):
         raise HistoryError(
-            f"{path} is no SQLite file; it is left as it is. Name another file for the history (history_db)"
+            f"{path} is not a SQLite file; it is left untouched. Name another file for the history "
+            "(history_db)"
         )
     if not is_history(header):
         raise HistoryError(
-            f"{path} is a database of someone else's; it is left as it is. Name another file for the "
-            "history (history_db), or move this one away; `evometrics import` takes what is in it"
+            f"{path} is another application's database; it is left untouched. Name another file for the "
+            "history (history_db), or move this one elsewhere; `evometrics import` can import what is in it"
         )
     check_version(path, number_at(header, USER_VERSION_AT))
     return True
@@ -188,8 +189,8 @@ def check_free(path: Path) -> None:
         beside = path.with_name(path.name + suffix)
         if beside.exists():
             raise HistoryError(
-                f"{beside} belongs to a database that is not there; it is left as it is: move it away, "
-                "or name another file (history_db)"
+                f"{beside} belongs to a database that does not exist; it is left untouched: move it "
+                "elsewhere, or name another file (history_db)"
             )
 
 
@@ -232,7 +233,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             # Recent changes may be in the journal beside the file, not yet in its header.
             if found and owner != APPLICATION_ID:
-                raise HistoryError(f"{path} is a database of someone else's; it is left as it is")
+                raise HistoryError(f"{path} is another application's database; it is left untouched")
             check_version(path, version)
             for statement in SCHEMA.split(";"):
                 db.execute(statement)
@@ -256,7 +257,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open an existing history, for reading only. Raises `HistoryError`."""
     if not check_file(path):
-        raise HistoryError(f"{path}: there is no history; a collector makes it at its first start")
+        raise HistoryError(f"{path}: there is no history yet; a collector creates it on its first start")
     try:
         return sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=ro",

@@ -29,7 +29,7 @@ COUNTED = frozenset(
 def check_text(name: str, value: str) -> str:
     """Return the text; raise `ValueError` naming the argument where it is not text or is empty."""
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} {value!r}: give a text that is not empty")
+        raise ValueError(f"{name} {value!r}: give non-empty text")
     return value
 
 

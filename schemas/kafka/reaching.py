@@ -106,8 +106,8 @@ def in_words(answered: str, problems: Iterable[str]) -> str | None:
     if not listed:
         return None
     return (
-        f"the Kafka broker at {answered} answers, but it advertises {listed}, which can't be reached from "
-        "here. If that node runs, set its advertised.listeners to an address that its clients reach"
+        f"the Kafka broker at {answered} answers, but it advertises {listed}, unreachable from here. If that "
+        "node is running, set its advertised.listeners to an address that its clients can reach"
     )
 
 

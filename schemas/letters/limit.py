@@ -140,7 +140,7 @@ class LetterCounts:
         return TooManyLetters(
             f"{what} of {example.topic} would become dead letters ({setting}={value}), such as "
             f"[{example.partition}] offset {example.offset}: {reason}. Nothing is lost, no offset has moved "
-            f"past them: mend what writes or what reads them and start the {self.stage} again, or let them "
+            f"past them: fix what writes or what reads them and restart the {self.stage}, or let them "
             f"through with a higher {variable_of(self.stage, setting)}"
         )
 

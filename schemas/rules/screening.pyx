@@ -107,7 +107,7 @@ cdef Py_ssize_t characters(text) except -1:
     if text is None:
         return 0
     if not PyUnicode_Check(text):
-        raise TypeError(f"{text!r} is no text")
+        raise TypeError(f"{text!r} is not text")
     return PyUnicode_GET_LENGTH(text)
 
 

@@ -86,17 +86,17 @@ def validate(event: Event, now: int | None = None) -> None:
     if not event.node_id:
         fail("node_id", "is empty; give the node's id")
     if not is_uuid(event.event_id):
-        fail("event_id", f"{event.event_id!r} is no UUID of 36 characters")
+        fail("event_id", f"{event.event_id!r} is not a UUID of 36 characters")
     latest = (now_micros() if now is None else now) + MAX_AHEAD_MICROS
     for name in field_names(type(event)):
         value = getattr(event, name)
         if name in TEXT_FIELDS and not isinstance(value, str):
-            fail(name, f"{value!r} is no text")
+            fail(name, f"{value!r} is not text")
         if name in NAME_FIELDS and isinstance(value, str) and len(value) > NAME_CHARACTERS:
             fail(name, f"has {len(value)} characters; at most {NAME_CHARACTERS} can be kept")
         if name in TIME_FIELDS:
             if not isinstance(value, int) or value < 0:
-                fail(name, f"{value!r} is no time in microseconds since 1970")
+                fail(name, f"{value!r} is not a time in microseconds since 1970")
             elif value > latest:
                 fail(name, f"{value} is more than a day ahead of this node's clock")
         elif isinstance(value, dict):
@@ -106,7 +106,7 @@ def validate(event: Event, now: int | None = None) -> None:
         elif isinstance(value, float) and not math.isfinite(value):
             fail(name, f"{value} is not finite; leave the KPI out or give a number")
         elif isinstance(value, int) and not -INT64 <= value < INT64:
-            fail(name, f"{value} does not fit 64 bits")
+            fail(name, f"{value} does not fit in 64 bits")
     check_kind(fail, event)
 
 
@@ -125,29 +125,29 @@ def check_kind(fail: Fail, event: Event) -> None:
     if isinstance(event, EvolutionStarted | EvolutionCompleted):
         for phase in event.snapshot_phases:
             if phase not in EVOLUTION_PHASES:
-                fail("snapshot_phases", f"{phase!r} is none of {', '.join(sorted(EVOLUTION_PHASES))}")
+                fail("snapshot_phases", f"{phase!r} is not one of {', '.join(sorted(EVOLUTION_PHASES))}")
     if isinstance(event, EvolutionCompleted):
         if event.duration_seconds < 0:
             fail("duration_seconds", f"{event.duration_seconds} is negative")
         if event.status not in STATUSES:
-            fail("status", f"{event.status!r} is none of {', '.join(sorted(STATUSES))}")
+            fail("status", f"{event.status!r} is not one of {', '.join(sorted(STATUSES))}")
         for name in ("error_count", "warning_count", "convergence_iterations", "network_bytes_transferred"):
             if getattr(event, name) < 0:
                 fail(name, f"{getattr(event, name)} is negative")
         if event.cost_usd is not None and event.cost_usd < 0:
             fail("cost_usd", f"{event.cost_usd} is negative")
         if event.progress_share is not None and not 0 <= event.progress_share <= 1:
-            fail("progress_share", f"{event.progress_share} is no share of 1")
+            fail("progress_share", f"{event.progress_share} is not between 0 and 1")
     if isinstance(event, KpiSnapshot):
         if event.phase not in PHASES:
-            fail("phase", f"{event.phase!r} is none of {', '.join(sorted(PHASES))}")
+            fail("phase", f"{event.phase!r} is not one of {', '.join(sorted(PHASES))}")
         if event.source_event_id is not None and not is_uuid(event.source_event_id):
-            fail("source_event_id", f"{event.source_event_id!r} is no UUID of 36 characters")
+            fail("source_event_id", f"{event.source_event_id!r} is not a UUID of 36 characters")
     if isinstance(event, CustomMetric):
         if not event.name:
             fail("name", "is empty; name the metric")
         if event.kind not in METRIC_KINDS:
-            fail("kind", f"{event.kind!r} is none of {', '.join(sorted(METRIC_KINDS))}")
+            fail("kind", f"{event.kind!r} is not one of {', '.join(sorted(METRIC_KINDS))}")
     if isinstance(event, SystemEvent) and not event.event_type:
         fail("event_type", "is empty; name the kind of event")
 
@@ -156,10 +156,10 @@ def check_map(fail: Fail, name: str, value: Mapping[str, object], *, of_text: bo
     """Check a map's names and values: text to text, or text to finite numbers."""
     for key, item in value.items():
         if not isinstance(key, str):
-            fail(f"{name}[{key!r}]", "the name is no text")
+            fail(f"{name}[{key!r}]", "the name is not text")
         if of_text:
             if not isinstance(item, str):
-                fail(f"{name}[{key}]", f"{item!r} is no text")
+                fail(f"{name}[{key}]", f"{item!r} is not text")
         elif isinstance(item, bool) or not isinstance(item, int | float) or not math.isfinite(item):
             fail(f"{name}[{key}]", f"{item!r} is not a finite number; leave the KPI out or give a number")
 
@@ -169,6 +169,6 @@ def check_list(fail: Fail, name: str, value: Iterable[object]) -> None:
     for position, item in enumerate(value):
         if name in TEXT_LISTS:
             if not isinstance(item, str):
-                fail(f"{name}[{position}]", f"{item!r} is no text")
+                fail(f"{name}[{position}]", f"{item!r} is not text")
         elif isinstance(item, bool) or not isinstance(item, int | float) or not math.isfinite(item):
             fail(f"{name}[{position}]", f"{item!r} is not a finite number")

@@ -1,4 +1,6 @@
 """What every long-running process of this package needs: settings, health, HTTP, shutdown, backoff, disks.
 
-Knows neither events nor Kafka.
+Knows neither events nor Kafka. Imports the metrics' definitions.
 """
+
+__all__ = ["backoff", "disk", "health", "http", "pace", "security", "settings", "tasks"]

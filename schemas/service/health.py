@@ -125,7 +125,7 @@ class Watchdog:
             return f"the event loop has been blocked for {self.blocked:.0f} s"
         standing = self.stuck.standing
         if standing is not None and self.stuck.seconds >= limit:
-            return f"nothing has moved for {self.stuck.seconds:.0f} s, but there is work: {standing.todo}"
+            return f"no progress for {self.stuck.seconds:.0f} s, but there is work: {standing.todo}"
         return None
 
     async def beat(self) -> None:

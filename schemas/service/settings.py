@@ -203,7 +203,7 @@ def check_names(
         if section not in known:
             near = nearest(section, known)
             raise SettingsError(
-                f"[{section}]: no such section{near or '; there are ' + ', '.join(sorted(known))}"
+                f"[{section}]: no such section{near or '; the sections are ' + ', '.join(sorted(known))}"
             )
         if not isinstance(entries, Mapping):
             raise SettingsError(f"{section}: give a section [{section}] with its settings")
@@ -259,5 +259,5 @@ def convert(source: str, raw: Any, wanted: Any) -> Any:
             raise SettingsError(f"{source}={masked(raw)!r}: give {kind}") from None
     if not isinstance(raw, str | int | float):
         # Without the value: it may be the password.
-        raise SettingsError(f"{source}: give text in the place of {KINDS.get(type(raw), 'what is there')}")
+        raise SettingsError(f"{source}: give text instead of {KINDS.get(type(raw), 'this value')}")
     return str(raw)

@@ -1,6 +1,8 @@
 # Avro's binary encoding in C, for the modules that include it (`binary`, `streams.rows`).
 #
 # Those define `Unusual`, which is raised for anything that our writers would not write; see `binary.pyx`.
+#
+# Long because it is the whole encoding, written and read: whoever includes it gets functions that inline.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_CheckExact, PyDict_Next, PyDict_SetItem, PyDict_Size

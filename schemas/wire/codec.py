@@ -78,5 +78,5 @@ def read_exact(reader: RecordCodec[T] | None, value: bytes, start: int) -> T | N
 def newest_codec(record: str) -> RecordCodec[Event]:
     """Return the codec of a record's newest version."""
     codec = codec_of(newest(record))
-    assert codec is not None, f"{record} has a field of a kind that `binary` does not know"
+    assert codec is not None, f"{record} has a field of a kind that `binary` does not support"
     return codec

@@ -50,7 +50,8 @@ def check_added(place: str, field: dict[str, Any]) -> None:
     given = default.encode("latin-1") if first == "bytes" and isinstance(default, str) else default
     if not validate(given, first, raise_errors=False):
         raise IncompatibleSchema(
-            f"{place}: the default {default!r} is no {first}; a default is of the type, or of a union's first"
+            f"{place}: the default {default!r} is not of type {first}; a default must be of the field's "
+            "type, or of its union's first"
         )
 
 

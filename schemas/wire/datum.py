@@ -38,7 +38,7 @@ def read_record(schema: WriterSchema, value: bytes, start: int, reader: Any = No
         # fastavro raises whatever the bytes lead to: EOFError, ValueError, UnicodeDecodeError, ...
         raise UnreadableDatum(repr(error)) from error
     if body.tell() != len(value):
-        raise UnreadableDatum(f"{len(value) - body.tell()} bytes too many")
+        raise UnreadableDatum(f"{len(value) - body.tell()} trailing bytes")
     found: dict[str, Any] = record
     return found
 
@@ -62,5 +62,5 @@ def read_fields(schema: WriterSchema, value: bytes, start: int) -> Iterator[Fiel
         try:
             found = fastavro.schemaless_reader(body, field["type"], None)
         except Exception as error:
-            raise UnreadableDatum(f"{name}, from byte {begin} on: {error!r}") from error
+            raise UnreadableDatum(f"{name}, at byte {begin}: {error!r}") from error
         yield FieldRead(name, found, begin, body.tell())

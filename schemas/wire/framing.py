@@ -96,8 +96,8 @@ class WireFormat:
             schema = self.by_fingerprint.get(value[2:SINGLE_OBJECT_LENGTH])
             if schema is None:
                 raise UnreadableMessage(
-                    f"unknown schema fingerprint {value[2:SINGLE_OBJECT_LENGTH].hex()}: of a newer version? "
-                    "upgrade this part and retry"
+                    f"unknown schema fingerprint {value[2:SINGLE_OBJECT_LENGTH].hex()}: written by a newer "
+                    "version? upgrade this part and retry"
                 )
             return schema, SINGLE_OBJECT_LENGTH
         number = confluent_id(value)
@@ -186,17 +186,22 @@ def decode_unusual(schema: WriterSchema, value: bytes, start: int) -> Event:
     """Slow path of `decode`, for datums that the compiled codec can't read. Raises like `decode`."""
     cls = EVENT_CLASSES.get(schema.record)
     if cls is None:
-        raise UnreadableMessage(f"record {schema.record} is none of ours")
+        raise UnreadableMessage(f"record {schema.record} is not one of our event types")
     reader = newest(schema.record)
     try:
         record = read_record(schema, value, start, None if reader is schema else reader.parsed)
     except UnreadableDatum as error:
-        raise UnreadableMessage(f"not a {schema.record} v{schema.version}: {error}") from error
+        raise UnreadableMessage(f"not a valid {schema.record} v{schema.version}: {error}") from error
     return cls.from_record(record)
+
+
+def wire_of(kafka: KafkaSettings) -> WireFormat:
+    """Return the wire format that the settings ask for, to read messages; nothing is registered."""
+    return WireFormat(RegistryClient(kafka.registry_url) if kafka.registry_url else None)
 
 
 async def open_wire(kafka: KafkaSettings) -> WireFormat:
     """Return the wire format that the settings ask for, with schemas registered where there is a registry."""
-    wire = WireFormat(RegistryClient(kafka.registry_url) if kafka.registry_url else None)
+    wire = wire_of(kafka)
     await asyncio.to_thread(wire.register)
     return wire

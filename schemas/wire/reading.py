@@ -47,7 +47,7 @@ def locate(wire: WireFormat, topic: str, value: bytes | None) -> tuple[WriterSch
     schema, position = wire.locate(value)
     expected = BY_NAME[topic].record
     if schema.record != expected:
-        raise UnreadableMessage(f"a {schema.record}, but this topic holds {expected}")
+        raise UnreadableMessage(f"the event is a {schema.record}, but this topic holds {expected}")
     return schema, position
 
 

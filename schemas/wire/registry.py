@@ -77,7 +77,7 @@ class RegistryClient:
                 continue
             if found is not None:
                 return self.id_in(found)
-        raise refused or RegistryUnavailable(f"{self.name} takes no schema for {subject}")
+        raise refused or RegistryUnavailable(f"{self.name} accepts no schema for {subject}")
 
     def compare(self, subject: str, schema: dict[str, Any]) -> None:
         """Raise `IncompatibleSchema`, naming the field, where the subject's latest version conflicts."""
@@ -103,17 +103,16 @@ class RegistryClient:
             path = f"/schemas/ids/{number}"
             answer = self.call(path)
             if answer is None:
-                raise UnknownSchemaId(f"{self.name} knows no {path}")
+                raise UnknownSchemaId(f"{self.name} has no {path}")
             if not (isinstance(answer, dict) and isinstance(answer.get("schema"), str)):
                 raise RegistryUnavailable(
-                    f"{self.name}{path} answers without a schema: {json.dumps(answer):.100}; "
-                    "correct registry_url"
+                    f"{self.name}{path} returned no schema: {json.dumps(answer):.100}; correct registry_url"
                 )
             try:
                 source = json.loads(answer["schema"])
                 found = writer_schema(record_folder(source["name"]), 0, source)
             except Exception as error:  # whatever fastavro raises for what is not Avro, or not a record
-                raise UnknownSchemaId(f"{self.name}{path} is no Avro record: {error!r}") from None
+                raise UnknownSchemaId(f"{self.name}{path} is not an Avro record: {error!r}") from None
             self.schemas[number] = found
         return found
 
@@ -133,8 +132,8 @@ class RegistryClient:
                 return None
             if error.code in REFUSED:
                 raise IncompatibleSchema(
-                    f"{self.name}{path} refuses the schema: {shown(text)}; add a new version that is "
-                    "compatible with those there, or use another registry"
+                    f"{self.name}{path} rejects the schema: {shown(text)}; add a version that is compatible "
+                    "with the existing ones, or use another registry"
                 ) from None
             raise RegistryUnavailable(
                 f"{self.name}{path}: {error.code} {shown(text[:500])}; correct registry_url, or see "
@@ -145,7 +144,7 @@ class RegistryClient:
                 f"{self.name}: {shown(str(error) or repr(error))}; start it or correct registry_url"
             ) from None
         if answer is None:  # unlike an answer that there is no such object
-            raise RegistryUnavailable(f"{self.name}{path} answers null; correct registry_url")
+            raise RegistryUnavailable(f"{self.name}{path} returned null; correct registry_url")
         return answer
 
     def id_in(self, answer: Any) -> int:
@@ -153,7 +152,7 @@ class RegistryClient:
         number = answer.get("id") if isinstance(answer, dict) else None
         if type(number) is not int or not 0 <= number <= MOST_ID:
             raise RegistryUnavailable(
-                f"{self.name} answers without a schema's id: {json.dumps(answer):.100}; correct registry_url"
+                f"{self.name} returned no schema id: {json.dumps(answer):.100}; correct registry_url"
             )
         return number
 
@@ -165,7 +164,7 @@ def read_within(answer: Any, most: int, seconds: float) -> bytes:
     while len(found) < most and (part := answer.read1(most - len(found))):
         found += part
         if time.monotonic() > deadline:
-            raise TimeoutError(f"its answer has not come to its end in {seconds:g} s")
+            raise TimeoutError(f"its answer was still incomplete after {seconds:g} s")
     if len(found) < most and answer.length:
         raise http.client.IncompleteRead(bytes(found), answer.length)
     return bytes(found)

@@ -2,3 +2,5 @@
 
 Imports the settings and the contract.
 """
+
+__all__ = ["blocks", "client", "cluster", "inserts"]

@@ -99,15 +99,15 @@ def remedy(error: BaseException, settings: ClickHouseSettings) -> str | None:
     if code in (516, 192, 194):
         return f"user {settings.user!r} was refused: set EVOMETRICS_CLICKHOUSE_USER and _PASSWORD"
     if code == 81:
-        return f"database {settings.database!r} is not there: run `evometrics migrate` first"
+        return f"database {settings.database!r} does not exist: run `evometrics migrate` first"
     if code == 60:
         return f"a table is missing in database {settings.database!r}: run `evometrics migrate` first"
     if code in (16, 47):
         return f"a column is missing in database {settings.database!r}: run `evometrics migrate` first"
     if code == 497:
         return (
-            f"user {settings.user!r} may not do that: grant it what the error names, or run "
-            "`evometrics migrate` as a user who may"
+            f"user {settings.user!r} may not do that: grant it the privilege in the error, or run "
+            "`evometrics migrate` as a user who has it"
         )
     return None
 

@@ -69,9 +69,7 @@ def for_cluster(statement: str, cluster: str) -> list[str]:
         return [local, distributed(statement, shape, kind, cluster)]
     if kind := ALTER_TABLE.match(shape):
         return altered(statement, shape, kind, cluster)
-    raise UnknownStatement(
-        f"no rule says what becomes of `{first_line(statement)}` on a cluster: add one here"
-    )
+    raise UnknownStatement(f"no rule for `{first_line(statement)}` on a cluster: add one here")
 
 
 def outline(statement: str) -> str:
@@ -94,9 +92,7 @@ def replicated(statement: str, path: str) -> str:
     shape = outline(statement)
     engine = ENGINE.search(shape)
     if engine is None:
-        raise UnknownStatement(
-            f"`{first_line(statement)}` has an engine that no rule makes a replicated one of"
-        )
+        raise UnknownStatement(f"`{first_line(statement)}` has an engine that no rule replicates")
     arguments = ", ".join([path, *filter(None, [engine["arguments"]])])
     rest = statement[engine.end() :]
     settings = WINDOW.search(shape, engine.end())
@@ -126,7 +122,7 @@ def altered(statement: str, shape: str, kind: re.Match[str], cluster: str) -> li
         if not COLUMN_COMMAND.match(shape, start, end):
             text = first_line(statement[start:end])
             raise UnknownStatement(
-                f"no rule says which tables of a cluster `{text}` in `{first_line(statement)}` is for: "
+                f"no rule for which tables of a cluster `{text}` in `{first_line(statement)}` applies to: "
                 "add one here"
             )
         columns.append(statement[start:end].strip())

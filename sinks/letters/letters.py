@@ -15,10 +15,10 @@ from typing import IO, Any, NamedTuple
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.letters.letter import CUT, KEY_CUT
 from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.topics import topic_named
 from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.sinks.letters.dead_message import Bytes, DeadMessage, Letter, MessageSource, Retry
 from evometrics.sinks.settings import ClickHouseSettings
 
 RETRIED = "dead_letter_retried"
@@ -75,80 +75,6 @@ RETRIED_SQL = f"SELECT {SOURCE_OF_RETRY} FROM system_events WHERE event_type = {
 
 class NoSuchLetter(EvometricsError, ValueError):
     """An event id that no dead letter has; the message names it and a way out."""
-
-
-class MessageSource(NamedTuple):
-    """Where a message was read."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}[{self.partition}] offset {self.offset}"
-
-
-class Letter(NamedTuple):
-    """One stage's report on a message."""
-
-    stage: str
-    event_id: str
-    reason: str
-    node_id: str
-
-
-class Retry(NamedTuple):
-    """A retry of a message: when (microseconds), by whom, and its new place in the topic."""
-
-    at: int
-    node_id: str
-    partition: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeadMessage:
-    """A message in the dead letters.
-
-    Attributes:
-        source: where it was read.
-        agent_id: its key as text, empty if it has none or it is not text.
-        at: its broker timestamp, microseconds since 1970.
-        size: bytes of its value that are kept; None if it has no value.
-        letters: one for each stage that gave up on it.
-        retries: when it was sent again, oldest first.
-    """
-
-    source: MessageSource
-    agent_id: str
-    at: int
-    size: int | None
-    letters: tuple[Letter, ...]
-    retries: tuple[Retry, ...]
-
-    @property
-    def state(self) -> str:
-        """`retried` once it was sent again, else `open`. If it fails again that is a message of its own."""
-        return "retried" if self.retries else "open"
-
-    @property
-    def whole_size(self) -> int | None:
-        """The message's original size if only its beginning is kept; else None."""
-        found = [int(cut[1]) for letter in self.letters if (cut := CUT.search(letter.reason))]
-        return found[0] if found and found[0] != self.size else None
-
-    @property
-    def whole_key(self) -> int | None:
-        """The key's original size if only its beginning is kept; else None."""
-        found = [int(cut[1]) for letter in self.letters if (cut := KEY_CUT.search(letter.reason))]
-        return found[0] if found else None
-
-
-class Bytes(NamedTuple):
-    """A message's key and value, byte for byte."""
-
-    key: bytes | None
-    value: bytes | None
 
 
 class LetterTotals(NamedTuple):
@@ -225,9 +151,7 @@ class Letters:
         known = {letter.event_id for message in found for letter in message.letters}
         missing = [event_id for event_id in selection.event_ids if event_id not in known]
         if missing:
-            raise NoSuchLetter(
-                f"no dead letter {missing[0]}; `evometrics dead-letters list` shows the ids of all there are"
-            )
+            raise NoSuchLetter(f"no dead letter {missing[0]}; `evometrics dead-letters list` shows all ids")
         return found
 
     async def count(self, selection: Selection) -> LetterTotals:
@@ -353,20 +277,6 @@ def parts(found: Sequence[DeadMessage]) -> list[list[DeadMessage]]:
             size = message.size or 0
         made[-1].append(message)
     return made
-
-
-def retried_data(message: DeadMessage, partition: int, offset: int) -> str:
-    """Return the data of the system event that records a retry."""
-    return json.dumps(
-        {
-            "source_topic": message.source.topic,
-            "source_partition": message.source.partition,
-            "source_offset": message.source.offset,
-            "letters": [letter.event_id for letter in message.letters],
-            "partition": partition,
-            "offset": offset,
-        }
-    )
 
 
 def source_topic(name: str) -> str:

@@ -8,6 +8,7 @@ message that is sent once more, which changes nothing that analysts see.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -27,7 +28,8 @@ from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_NAME, SYSTEM_EVENTS
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 from evometrics.schemas.wire.reading import read_event
-from evometrics.sinks.letters.letters import RETRIED, Bytes, DeadMessage, Letters, Selection, retried_data
+from evometrics.sinks.letters.dead_message import Bytes, DeadMessage
+from evometrics.sinks.letters.letters import RETRIED, Letters, Selection
 
 CONNECT_SECONDS = 15.0
 REQUEST_BYTES = 16_000_000
@@ -105,16 +107,16 @@ def refusal(message: DeadMessage, content: Bytes, wire: WireFormat, by_id: bool)
         if message.whole_size is None:
             kept = f"only the beginning of its key of {message.whole_key} bytes is"
         return (
-            f"{kept} kept here, it can't be sent again; "
-            f"the whole message is in Kafka at {message.source}, for as long as the topic is kept"
+            f"{kept} kept here, so it can't be sent again; the whole message is in Kafka at "
+            f"{message.source}, for as long as the topic retains it"
         )
     if by_id:
         return None
     if message.retries:
         when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(message.retries[-1].at / 1_000_000))
-        return f"was sent again at {when} already; to send it once more name its id"
+        return f"was already sent again at {when}; to send it once more, give its id"
     reason = unreadable(message, content, wire)
-    return f"is still bad: {reason}; to send it all the same name its id" if reason else None
+    return f"is still bad: {reason}; to send it anyway, give its id" if reason else None
 
 
 def unreadable(message: DeadMessage, content: Bytes, wire: WireFormat) -> str | None:
@@ -166,8 +168,9 @@ class Retrier:
             await self.send_page(messages)
         except KafkaError as error:
             raise RetryFailed(
-                f"Kafka at {self.kafka.brokers} did not take all messages: {error!r}; {self.sent} are sent "
-                "and recorded. Run it again once the cause is gone: what is sent twice counts once"
+                f"Kafka at {self.kafka.brokers} did not accept all messages: {error!r}; {self.sent} are sent "
+                "and recorded. Run the command again once the cause is fixed: a message sent twice counts "
+                "once"
             ) from error
         self.sent += len(messages)
 
@@ -201,6 +204,20 @@ class Retrier:
             return None
         known = await self.producer.partitions_for(message.source.topic)
         return message.source.partition if message.source.partition in known else None
+
+
+def retried_data(message: DeadMessage, partition: int, offset: int) -> str:
+    """Return the data of the system event that records a retry."""
+    return json.dumps(
+        {
+            "source_topic": message.source.topic,
+            "source_partition": message.source.partition,
+            "source_offset": message.source.offset,
+            "letters": [letter.event_id for letter in message.letters],
+            "partition": partition,
+            "offset": offset,
+        }
+    )
 
 
 async def recorded(letters: Letters, messages: Sequence[DeadMessage], before: int) -> bool:

@@ -50,7 +50,7 @@ def datum_reading(schema: WriterSchema, value: bytes, position: int) -> LetterRe
             fields[field.name] = field.value
             position = field.end
         if position < len(value):
-            problem = f"{len(value) - position} bytes too many"
+            problem = f"{len(value) - position} trailing bytes"
     except UnreadableDatum as error:
         problem = str(error)
     return LetterReading(name, fields, position, problem)
@@ -63,4 +63,4 @@ def dump(value: bytes, limit: int) -> Iterator[str]:
         text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in part)
         yield f"{place:08x}  {part.hex(' '):<{3 * DUMP_WIDTH - 1}}  {text}"
     if len(value) > limit:
-        yield f"... {len(value) - limit} bytes more; --json prints all of them"
+        yield f"... {len(value) - limit} more bytes; --json prints all of them"

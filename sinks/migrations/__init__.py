@@ -2,3 +2,5 @@
 
 Imports `clickhouse`.
 """
+
+__all__ = ["files", "migrate", "new_columns", "plan"]

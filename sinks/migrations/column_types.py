@@ -61,7 +61,8 @@ def column_of(record: str, field: Mapping[str, Any]) -> Column:
     name = str(field["name"])
     if not NAME.fullmatch(name):
         raise IncompatibleSchema(
-            f"{record}.{name}: a column can't be called so; begin with a letter (an underscore is the sink's)"
+            f"{record}.{name}: not a valid column name; start it with a letter (names with an underscore in "
+            "front are the sink's)"
         )
     try:
         kind = column_type(field["type"])
@@ -76,10 +77,10 @@ def column_type(avro: Any, nested: bool = False) -> str:
     if isinstance(avro, list):
         others = [branch for branch in avro if branch != "null"]
         if len(others) != 1 or len(avro) != 2:
-            raise ValueError(f"type {avro} has no column; take one type, or null and one type")
+            raise ValueError(f"type {avro} has no column type; use one type, or null and one type")
         kind = column_type(others[0], nested)
         if kind.startswith(("Array(", "Map(")):
-            raise ValueError("an array or map can't be null in ClickHouse; make it [] or {} by default")
+            raise ValueError("an array or map can't be null in ClickHouse; make its default [] or {}")
         return f"Nullable({kind})"
     if isinstance(avro, str) and avro in PRIMITIVES:
         return PRIMITIVES[avro]
@@ -93,7 +94,7 @@ def column_type(avro: Any, nested: bool = False) -> str:
             return "String"
         if logical != "decimal" and kind in PRIMITIVES:
             return LOGICAL.get((kind, str(logical)), PRIMITIVES[kind])
-    raise ValueError(f"type {avro} has no column; take a primitive type, an array or a map")
+    raise ValueError(f"type {avro} has no column type; use a primitive type, an array or a map")
 
 
 def literal(kind: str, default: Any) -> str:
@@ -119,7 +120,7 @@ def value(default: Any) -> str:
             return f"map({', '.join(value(item) for pair in default.items() for item in pair)})"
         case int() | float():
             return repr(default)
-    raise ValueError(f"the default {default!r} has no place in a column; leave it empty")
+    raise ValueError(f"the default {default!r} can't be a column's default; leave it empty")
 
 
 def quoted(text: str) -> str:

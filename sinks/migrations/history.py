@@ -132,13 +132,13 @@ def check_kind(settings: ClickHouseSettings, engine: str) -> None:
     clustered = engine.startswith("Replicated")
     if clustered and not settings.cluster:
         raise MigrationError(
-            f"database {settings.database} was made for a cluster: name it with --cluster or "
+            f"database {settings.database} was created on a cluster: name it with --cluster or "
             "EVOMETRICS_CLICKHOUSE_CLUSTER"
         )
     if settings.cluster and not clustered:
         raise MigrationError(
-            f"database {settings.database} was made for one server: leave --cluster {settings.cluster} out, "
-            "or give --database another name and fill it by a replay"
+            f"database {settings.database} was created on a single server: omit --cluster "
+            f"{settings.cluster}, or give another --database and fill it by a replay"
         )
 
 

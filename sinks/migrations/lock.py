@@ -92,10 +92,12 @@ class MigrationLock:
                 continue
             if found != seen:
                 if seen is None or found.number != seen.number:
-                    log.info("%s migrates database %s, waiting", found.owner, self.settings.database)
+                    log.info(
+                        "%s is migrating database %s; waiting for it", found.owner, self.settings.database
+                    )
                 seen, since = found, time.monotonic()
             elif time.monotonic() - since > DEAD_SECONDS:
-                log.warning("%s has shown no life for %g s, going on in its place", found.owner, DEAD_SECONDS)
+                log.warning("%s has sent no heartbeat for %g s; taking over", found.owner, DEAD_SECONDS)
                 if await self.claim(found):
                     break
                 continue
@@ -118,7 +120,7 @@ class MigrationLock:
         """Return if the lock is still held. Raises `LockLost`."""
         found = await self.newest()
         if found is None or (found.number, found.owner) != (self.term, self.owner):
-            raise LockLost(f"{found.owner if found else 'nobody'} has the lock of the migrations")
+            raise LockLost(f"{found.owner if found else 'nobody'} holds the migration lock")
 
     async def claim(self, newest: Term | None) -> bool:
         """Try to get the term after the newest; return whether this run got it."""
@@ -141,7 +143,7 @@ class MigrationLock:
             try:
                 await self.write(self.beat)
             except CLICKHOUSE_ERRORS as error:
-                log.warning("no sign of life could be given: %s", error)
+                log.warning("the migration lock's heartbeat could not be written: %s", error)
 
     async def write(self, beat: int, *, ended: bool = False, token: str = "") -> None:
         """Insert a row of the own term; under a token that another run's row has, nothing is stored."""

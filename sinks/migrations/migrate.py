@@ -73,7 +73,7 @@ async def migrate(settings: ClickHouseSettings, to: int | None = None) -> list[M
                         done.append(migration)
                     return done
                 except LockLost as lost:
-                    log.warning("this run was stopped for a while and begins anew: %s", lost)
+                    log.warning("this run was paused and lost its lock; starting over: %s", lost)
 
 
 async def planned(settings: ClickHouseSettings, to: int | None = None) -> list[Planned]:
@@ -88,7 +88,7 @@ async def planned(settings: ClickHouseSettings, to: int | None = None) -> list[P
         return []
     own = [*own_tables(settings), *upgrades(settings, history)]
     return [
-        *(Planned(None, "the database, and the notes of what was applied", sql) for sql in own),
+        *(Planned(None, "the database, and the record of applied migrations", sql) for sql in own),
         *(Planned(m.number, m.label, sql) for m in todo for sql in m.statements(settings)),
     ]
 
@@ -147,8 +147,8 @@ async def apply(
             await client.command(statement)
         except CLICKHOUSE_ERRORS as error:
             raise MigrationError(
-                f"migration {migration.label} failed at `{first_line(statement)}`; nothing is lost, "
-                f"run it again once the cause is gone ({' '.join(str(error).split())[:300]})"
+                f"migration {migration.label} failed at `{first_line(statement)}`; nothing is lost; run it "
+                f"again once the cause is fixed ({' '.join(str(error).split())[:300]})"
             ) from error
     await lock.check()
     await record(client, settings, migration, APPLIED)

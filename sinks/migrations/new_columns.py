@@ -80,7 +80,7 @@ async def fit(client: AsyncClient, settings: ClickHouseSettings, table: str, sch
                     await client.command(statement)
                 return
             except LockLost as lost:
-                log.warning("this sink was stopped for a while and looks again: %s", lost)
+                log.warning("this sink was paused and lost the lock; checking again: %s", lost)
 
 
 async def read_shape(client: AsyncClient, settings: ClickHouseSettings, table: str) -> TableShape:
@@ -139,7 +139,7 @@ def check_free(record: str, field: Mapping[str, Any], table: str, shape: TableSh
     there = shape.columns.get(column.name)
     if there is not None and LOW_CARDINALITY.sub(r"\1", there) != column.type:
         raise IncompatibleSchema(
-            f"{record}.{column.name}: is {column.type} here, but {table}_rows has it as {there}, of another "
+            f"{record}.{column.name}: is {column.type} here, but {there} in {table}_rows, from another "
             "version; give the field another name"
         )
     if there is None and shape.view is not None and column.name in shape.view.columns:

@@ -98,8 +98,8 @@ def plan(
     for status in found:
         if status.state is MigrationState.CHANGED:
             raise MigrationError(
-                f"migration {status.number:04d}_{status.name} was applied with another text: put the "
-                "file back as it was and make the change in a new file"
+                f"migration {status.number:04d}_{status.name} was applied with different text: restore the "
+                "file and make the change in a new one"
             )
     ahead = [status.number for status in found if status.state is MigrationState.UNKNOWN]
     if ahead:
@@ -116,10 +116,10 @@ def check_target(to: int, numbers: Sequence[int], reached: int) -> None:
     """Raise `MigrationError` if `to` can't be reached from the highest number applied or begun."""
     if to not in numbers:
         raise MigrationError(
-            f"--to {to}: there is no migration {to:04d}, they go from {min(numbers)} to {max(numbers)}"
+            f"--to {to}: there is no migration {to:04d}; they range from {min(numbers)} to {max(numbers)}"
         )
     if to < reached:
         raise MigrationError(
-            f"--to {to}: the database has migration {reached:04d} already, and there is no going back; "
-            f"to have an older level, restore a copy made at it, or migrate an empty database with --to {to}"
+            f"--to {to}: the database already has migration {reached:04d}, and migrations can't be undone; "
+            f"for an older level, restore a copy made at it, or migrate an empty database with --to {to}"
         )

@@ -2,3 +2,5 @@
 
 Shared by replay and republish. Imports `clickhouse`.
 """
+
+__all__ = ["event", "steps", "tables"]

@@ -102,7 +102,7 @@ def cut_events(bytes container not None, Py_ssize_t place, str topic not None, b
         size = get_length(&source)
         end = source.place + size
         if count > 1 or source.size - end < SYNC:
-            raise ValueError("ClickHouse put more than one row into a block of its Avro container, or cut it")
+            raise ValueError("a block of ClickHouse's Avro container is truncated or has more than one row")
         if count:  # there is a block even for zero rows
             found.append(event_of(&source, end, topic, prefix))
         source.place = end + SYNC

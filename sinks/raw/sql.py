@@ -86,10 +86,10 @@ def check_columns(record: str, written: Mapping[str, Any]) -> None:
     found = [(field["name"], kind_of(field["type"])) for field in written["fields"][1:]]
     wanted = [(field["name"], kind_of(field["type"])) for field in newest(record).source["fields"]]
     if found != wanted:
-        differing = [f"{a} in place of {b}" for a, b in zip(found, wanted, strict=True) if a != b]
+        differing = [f"{a} instead of {b}" for a, b in zip(found, wanted, strict=True) if a != b]
         raise TableMismatch(
-            f"the table of {record} holds {', '.join(differing)}: it is of another version of evometrics; "
-            "run `evometrics migrate` on the source with the version that is to send"
+            f"the table of {record} holds {', '.join(differing)}: it is from another version of evometrics; "
+            "run `evometrics migrate` on the source with the version that will send"
         )
 
 
@@ -99,8 +99,8 @@ def check_known_columns(record: str, columns: Iterable[str]) -> None:
     more = sorted(name for name in columns if name not in known and not name.startswith("_"))
     if more:
         raise TableMismatch(
-            f"the table of {record} has {', '.join(more)}, of a newer version than this one: its events "
-            "would come without; use the version of evometrics that has them"
+            f"the table of {record} has {', '.join(more)}, from a newer version than this one, and its "
+            "events would lose them; use the version of evometrics that has them"
         )
 
 
@@ -118,7 +118,7 @@ def read_header(container: bytes) -> tuple[Any, int]:
     Raises `ValueError` if it is not a container.
     """
     if container[: len(MAGIC)] != MAGIC:
-        raise ValueError(f"ClickHouse sent no Avro container, but {container[:100]!r}")
+        raise ValueError(f"ClickHouse sent {container[:100]!r} instead of an Avro container")
     metadata, place = {}, len(MAGIC)
     while count := container[place]:
         place += 1

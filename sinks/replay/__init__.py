@@ -1,4 +1,6 @@
 """Derived tables recomputed from recorded events, compared with the live ones, and repaired.
 
-Imports `raw`, and the stream's own computations.
+Imports `raw`, `retention`, and the stream's own computations.
 """
+
+__all__ = ["compare", "replay", "source", "sql", "topics"]

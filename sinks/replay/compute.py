@@ -113,7 +113,7 @@ class Child:
             answer = self.pipe.recv()
         except (EOFError, OSError) as error:
             raise RuntimeError(
-                f"a process that computes has ended ({self.process.exitcode}): nothing was changed"
+                f"a computing process has ended ({self.process.exitcode}): nothing was changed"
             ) from error
         if isinstance(answer, BaseException):
             raise answer

@@ -37,6 +37,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from evometrics.schemas.service.settings import require
 from evometrics.schemas.topics import DERIVED_TOPICS, KPI_DELTAS, KPI_SNAPSHOTS, Topic
@@ -211,16 +212,19 @@ class Replay:
         """The topics whose tables are compared with the live ones; snapshots first."""
         return [topic for topic in self.shadow.topics if topic is not KPI_SNAPSHOTS or self.made]
 
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The comparison of what was computed."""
+        return Comparison(self.shadow, self.settings.meant, self.read)
+
     async def compare(self) -> list[TableDifferences]:
         """Return the differences of each table."""
-        comparison = Comparison(self.shadow, self.settings.meant, self.read)
-        return [await comparison.compare(topic, self.settings.samples) for topic in self.compared]
+        return [await self.comparison.compare(topic, self.settings.samples) for topic in self.compared]
 
     async def apply(self) -> None:
         """Repair what the last comparison found. Repeating it does no harm."""
-        comparison = Comparison(self.shadow, self.settings.meant, self.read)
         for topic in self.compared:
-            differences = comparison.differences(topic)
+            differences = self.comparison.differences(topic)
             await self.shadow.command(
                 replay_sql.insert_differences(topic, self.shadow.name(topic), differences)
             )

@@ -99,8 +99,8 @@ class ShadowTables:
         for name, engine in await self.rows(sql, {"live": live}):
             if not str(engine).endswith("MergeTree"):
                 raise NotReplayable(
-                    f"{name} is of engine {engine}: replay works where a server holds the rows itself, and "
-                    "not on a cluster's Distributed tables; a table like those would lead to the live rows"
+                    f"{name} has engine {engine}: replay needs a server that holds the rows itself, not a "
+                    "cluster's Distributed tables, because a copy of one would lead to the live rows"
                 )
 
     async def drop_all(self) -> None:
@@ -167,6 +167,6 @@ class ShadowTables:
         """Return the error to raise for an error of ClickHouse."""
         if error_code(error) == UNKNOWN_TABLE and f"_replay_{self.run}" in str(error):
             return ReplayEnded(
-                "the tables of this replay are gone: another one has begun; nothing more was done"
+                "the tables of this replay are gone because another one has started; nothing more was done"
             )
         return ClickHouseUnavailable(explain(self.settings, error))

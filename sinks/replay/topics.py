@@ -79,11 +79,13 @@ class TopicSource:
     async def __aenter__(self) -> TopicSource:
         numbers = await answered(self.kafka, lambda admin: partitions_of(admin, self.topics))
         missing = [name for name in self.topics if name not in numbers]
-        require(not missing, "--brokers", self.kafka.brokers, f"no topics {', '.join(missing)} there")
+        require(not missing, "--brokers", self.kafka.brokers, f"it has no topics {', '.join(missing)}")
         partitions = [TopicPartition(name, n) for name, number in numbers.items() for n in range(number)]
         for place, first in self.beginning.offsets.items():
             there = TopicPartition(*place) in partitions
-            reason = f"read are {', '.join(f'{name} (0 to {n - 1})' for name, n in numbers.items())}"
+            reason = (
+                f"the partitions are {', '.join(f'{name} (0 to {n - 1})' for name, n in numbers.items())}"
+            )
             require(there, "--offsets", f"{place[0]}:{place[1]}={first}", reason)
         try:
             self.consumer = await self.stack.enter_async_context(
@@ -167,7 +169,7 @@ class TopicSource:
                 return
             if time.monotonic() > deadline:
                 raise BrokerUnavailable(
-                    f"Kafka at {self.kafka.brokers} has given nothing for {STUCK_SECONDS:.0f} s, with "
+                    f"Kafka at {self.kafka.brokers} has returned nothing for {STUCK_SECONDS:.0f} s, with "
                     f"{len(merge.unread)} partitions not read to their end. Nothing was changed; run the "
                     "same command again once it answers"
                 )

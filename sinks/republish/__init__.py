@@ -1,4 +1,6 @@
 """The events of the raw tables, sent to Kafka again.
 
-Imports `raw`.
+Imports `raw` and the contract.
 """
+
+__all__ = ["republish", "target"]

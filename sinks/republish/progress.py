@@ -156,8 +156,9 @@ class ProgressReader:
                 growing = next(place for place in settling if ends[place] != before[place])
                 raise OtherEvents(
                     f"topic {growing.topic} at {self.kafka.brokers} is being written to: partition "
-                    f"{growing.partition} grows. End what writes to it, another `evometrics republish` too; "
-                    "to send all the same, behind what is there, give --among-others. Nothing was sent"
+                    f"{growing.partition} is growing. Stop whatever writes to it, including another "
+                    "`evometrics republish`; to send anyway, after the existing messages, give "
+                    "--among-others. Nothing was sent"
                 )
         firsts = await consumer.beginning_offsets(partitions)
         return {partition: (firsts[partition], ends[partition]) for partition in partitions}
@@ -197,9 +198,9 @@ class ProgressReader:
         )
         return (
             f"topic {record.topic} at {self.kafka.brokers} holds other events: partition {record.partition}, "
-            f"offset {record.offset} is one {sender}. Where they are the events that ClickHouse has, as in "
-            "the cluster that filled it, all would be counted twice. Republish into empty topics; to send it "
-            "behind what is there all the same, give --among-others. Nothing was sent"
+            f"offset {record.offset} is one {sender}. If they are the events that ClickHouse has, as in the "
+            "cluster that filled it, all would be counted twice. Republish into empty topics; to send "
+            "anyway, after the existing messages, give --among-others. Nothing was sent"
         )
 
     def is_made(self, record: ConsumerRecord) -> bool:

@@ -144,8 +144,9 @@ class Republisher:
         if done.retention_ms:
             kept = ", ".join(f"{t} {ms / DAY_MS:.0f} days" for t, ms in sorted(done.retention_ms.items()))
             self.told(
-                f"topics keep messages longer now, for old events not to be deleted unread ({kept}). Once "
-                "stream and sink have read them, `evometrics topics --reset-retention` sets that back"
+                f"topics now keep messages longer, so that old events are not deleted unread ({kept}). Once "
+                "stream and sink have read them, `evometrics topics --reset-retention` restores the "
+                "retention"
             )
         slices = self.tables.slices(max(progress.time, bounds[0]), bounds[1] + 1, self.settings.slice_events)
         async with aclosing(slices):
@@ -158,8 +159,8 @@ class Republisher:
             await self.target.give_times()
         except KafkaError as error:
             self.told(
-                f"the topics still take times of messages' own ({error!r}); the next `evometrics topics` or "
-                "`evometrics republish` sets that back"
+                f"the topics still use the messages' own timestamps ({error!r}); the next `evometrics "
+                "topics` or `evometrics republish` restores the broker's"
             )
 
     def note(self, watermark: int, ends: Mapping[TopicPartition, int]) -> None:

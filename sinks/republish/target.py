@@ -132,8 +132,8 @@ class TopicTarget:
             return dict(zip(waiting, await asyncio.gather(*sending), strict=True))
         except KafkaError as error:
             raise RepublishError(
-                f"Kafka at {self.kafka.brokers} did not take all events: {error!r}. Run the same command "
-                "again once the cause is gone: it goes on with what is missing"
+                f"Kafka at {self.kafka.brokers} did not accept all events: {error!r}. Run the same command "
+                "again once the cause is fixed: it continues with the missing events"
             ) from error
         finally:
             for task in sending:
@@ -169,10 +169,11 @@ class TopicTarget:
             metadata = await future
             if metadata.timestamp_type == LOG_APPEND_TIME:
                 raise TimesGiven(
-                    f"topic {where.topic} was set to the broker's time meanwhile, as `evometrics topics` "
-                    f"and `evometrics up` do: {number} events of partition {where.partition}, from offset "
-                    f"{metadata.offset} on, have the time of now. Run neither before this has ended. To have "
-                    "these right as well, delete the topics, make them again, and republish from the start"
+                    f"topic {where.topic} was set to the broker's time meanwhile, as `evometrics topics` and "
+                    f"`evometrics up` do: {number} events of partition {where.partition}, from offset "
+                    f"{metadata.offset} on, have the current time. Run neither before this has ended. To "
+                    "correct these as well, delete the topics, create them again, and republish from the "
+                    "start"
                 )
             end = metadata.offset + number
         return end
@@ -197,8 +198,8 @@ class TopicTarget:
             if now - moved > STUCK_SECONDS:
                 raise StreamStuck(
                     f"group {group} has read nothing for {STUCK_SECONDS:.0f} seconds, {left} messages are "
-                    "left: see to its workers (`evometrics stream`), or give --no-wait to send without them. "
-                    "Run the same command again then: it goes on with what is missing"
+                    "left: check its workers (`evometrics stream`), or give --no-wait to send without them. "
+                    "Then run the same command again: it continues with the missing events"
                 )
             if now - reminded > REMIND_SECONDS:
                 reminded = now

@@ -1,4 +1,6 @@
 """The sink worker: stores each message in its table once.
 
-Imports `clickhouse` and the contract.
+Imports `clickhouse`, `migrations` and the contract.
 """
+
+__all__ = ["worker"]

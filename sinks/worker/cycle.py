@@ -15,6 +15,8 @@ token meanwhile.
 
 A batch with more dead letters than the limit allows (`schemas.letters.limit`) stops before they are sent: the
 worker keeps its partitions, reads nothing more and says why, until it is stopped.
+
+Long because a flush is here from its first step to its last: their order is what makes each event count once.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.batch import Batch, InsertGroup, Partition, Rejected, add_fetched, bad_messages
 from evometrics.sinks.worker.dead_letters import DeadLetters
 from evometrics.sinks.worker.plan import InsertPlan, deduplication_token
+from evometrics.sinks.worker.progress import SinkProgress
 from evometrics.sinks.worker.recovery import Recovery
 from evometrics.sinks.worker.source import Fenced, KafkaSource, Position
 from evometrics.sinks.worker.tally import MetricsTally
@@ -61,6 +64,7 @@ class SinkCycle:
     """One member of the sink's consumer group; `run` returns when `stop` is set, or raises what ended it.
 
     Attributes:
+        progress: which partitions it has, and how far each is stored.
         stopped: why nothing is read any more although the worker is up; None while it works.
     """
 
@@ -79,17 +83,17 @@ class SinkCycle:
         self.instruments = instruments
         self.tally = tally
         self.epoch = uuid.uuid4().hex
-        self.source = KafkaSource(kafka, sink, self.let_go)
+        self.progress = SinkProgress()
+        self.source = KafkaSource(kafka, sink, self.progress, self.let_go)
         self.number = 0
         self.writer = TableWriter(clickhouse, instruments)
         self.dead_letters = DeadLetters(kafka, wire, node_id, instruments)
-        self.recovery = Recovery(self.source, self.writer, wire, self.store, instruments)
+        self.recovery = Recovery(self.source, self.progress, self.writer, wire, instruments)
         self.batch = Batch()
         self.born = 0.0
         self.looked = time.monotonic()
         self.changed: set[str] = set()
         self.flushing: asyncio.Task[None] | None = None
-        self.committed: dict[Partition, int] = {}
         self.registry_failures = 0
         self.letters = LetterCounts(sink, SINK)
         self.stopped: str | None = None
@@ -97,7 +101,7 @@ class SinkCycle:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then flush the collected batch, as far as `FINISH_SECONDS` allow."""
-        self.batch = Batch(self.source.generation)
+        self.batch = Batch(self.progress.generation)
         try:
             while not stop.is_set():
                 await self.step()
@@ -112,7 +116,7 @@ class SinkCycle:
         """Read nothing until `stop` is set, but stay in the group: its next member would send the letters."""
         self.stopped = str(reason)
         log.error("the sink has stopped: %s", reason)
-        self.batch = Batch(self.source.generation)
+        self.batch = Batch(self.progress.generation)
         while not stop.is_set():
             await self.source.poll(IDLE_SECONDS, 0)
 
@@ -128,7 +132,7 @@ class SinkCycle:
         if self.flushing is not None and self.flushing.done():
             done, self.flushing = self.flushing, None
             if done.cancelled():
-                raise FlushCancelled("a flush was cancelled from inside a library")
+                raise FlushCancelled("a flush was cancelled by a library")
             done.result()
         full = self.batch.size >= self.sink.batch_bytes
         room = 0 if full else max(0, self.sink.batch_rows - self.batch.count)
@@ -161,8 +165,8 @@ class SinkCycle:
     async def collect(self, fetched: Mapping[Partition, list[Record]]) -> None:
         """Add fetched messages to the batch."""
         batch = self.batch
-        if batch.generation != self.source.generation:
-            batch = self.batch = Batch(self.source.generation)
+        if batch.generation != self.progress.generation:
+            batch = self.batch = Batch(self.progress.generation)
         if not batch.count:
             self.born = time.monotonic()
         try:
@@ -170,9 +174,9 @@ class SinkCycle:
         except RegistryUnavailable as error:
             firsts = {p: batch.ranges[p].first for p in batch.ranges}
             firsts |= {Partition(*p): m[0].offset for p, m in fetched.items() if p not in firsts}
-            if batch.generation == self.source.generation:  # otherwise the group has said where to read
+            if batch.generation == self.progress.generation:  # otherwise the group has said where to read
                 self.source.rewind(firsts)
-            self.batch = Batch(self.source.generation)
+            self.batch = Batch(self.progress.generation)
             self.registry_failures += 1
             self.registry_trouble = f"the schema registry does not answer ({error})"
             pause = backoff(self.registry_failures)
@@ -182,21 +186,24 @@ class SinkCycle:
         self.registry_failures, self.registry_trouble = 0, None
         for (topic, number), messages in fetched.items():
             self.instruments.counter(MESSAGES_CONSUMED).labels(topic).inc(len(messages))
-            self.committed.setdefault(Partition(topic, number), messages[0].offset)
+            self.progress.committed.setdefault(Partition(topic, number), messages[0].offset)
 
     def start_flush(self) -> None:
         """Start flushing the batch and collect a new one."""
-        batch, self.batch = self.batch, Batch(self.source.generation)
+        batch, self.batch = self.batch, Batch(self.progress.generation)
         self.flushing = asyncio.create_task(self.flush(batch), name="flush")
 
     async def flush(self, batch: Batch) -> None:
         """Take a batch through the steps."""
         try:
             await self.mind_topics(batch)
-            await self.recovery.prepare(batch)
+            async for earlier in self.recovery.prepare(batch):
+                await self.store(earlier)
             await self.store(batch)
         except Fenced as error:
-            log.warning("a batch of %d messages is dropped, another worker has it: %s", batch.count, error)
+            log.warning(
+                "a batch of %d messages is dropped, because another worker owns it: %s", batch.count, error
+            )
             self.start_over(batch)
 
     async def mind_topics(self, batch: Batch) -> None:
@@ -208,10 +215,9 @@ class SinkCycle:
         # `step` drops what is collected meanwhile as well: another thread may be working on it
         self.changed |= changed
         dropped = batch.without(changed)
-        self.recovery.forget_topics(changed)
-        self.committed = {p: offset for p, offset in self.committed.items() if p.topic not in changed}
+        self.progress.forget_topics(changed)
         log.error(
-            "%d messages that were fetched of %s before these topics were deleted are not stored",
+            "%d messages fetched from %s before these topics were deleted are not stored",
             dropped,
             ", ".join(sorted(changed)),
         )
@@ -233,8 +239,7 @@ class SinkCycle:
         await self.dead_letters.send(rejected)
         after = {partition: r.last + 1 for partition, r in batch.ranges.items()}
         await self.source.commit({partition: Position(offset, None) for partition, offset in after.items()})
-        self.committed.update(after)
-        self.recovery.starts.update(after)
+        self.progress.stored(after)
         self.letters = letters
         self.tally.count(groups)
 
@@ -285,18 +290,18 @@ class SinkCycle:
 
     def start_over(self, batch: Batch) -> None:
         """After a fenced flush without a rebalance so far: read the same messages again if they stay ours."""
-        self.recovery.forget()
-        if batch.generation == self.source.generation:
+        self.progress.forget()
+        if batch.generation == self.progress.generation:
             # drops what was collected meanwhile as well, which may be of other partitions
-            collected, self.batch = self.batch, Batch(self.source.generation)
+            collected, self.batch = self.batch, Batch(self.progress.generation)
             firsts = {p: r.first for p, r in collected.ranges.items()}
             self.source.rewind(firsts | {p: r.first for p, r in batch.ranges.items()})
 
     async def let_go(self) -> None:
         """Called before partitions are reassigned: finish the flush in progress, drop the collected batch."""
         await self.finish_flush()
-        self.batch = Batch(self.source.generation + 1)
-        self.committed.clear()
+        self.batch = Batch(self.progress.generation + 1)
+        self.progress.committed.clear()
         self.registry_trouble = None
 
     async def finish_flush(self) -> None:
@@ -304,7 +309,7 @@ class SinkCycle:
         if self.flushing is not None:
             await asyncio.wait({self.flushing}, timeout=FINISH_SECONDS)
             if not self.flushing.done():
-                log.warning("the flush under way is dropped; its messages stay uncommitted")
+                log.warning("the flush in progress is dropped; its messages stay uncommitted")
             await self.drop_flush()
 
     async def drop_flush(self) -> None:
@@ -313,15 +318,21 @@ class SinkCycle:
         if task is not None:
             await end_tasks([task])
 
-    def progress(self) -> object:
+    def lag(self) -> dict[Partition, int]:
+        """Return how many messages follow what is committed, by partition, as of the last fetch."""
+        committed = dict(self.progress.committed)
+        ends = {partition: self.source.high_watermark(partition) for partition in committed}
+        return {p: max(0, end - committed[p]) for p, end in ends.items() if end is not None}
+
+    def moved(self) -> object:
         """Return a value that changes as batches make progress: offsets, and inserts that were answered."""
-        return tuple(sorted(self.committed.items())), self.writer.answered
+        return tuple(sorted(self.progress.committed.items())), self.writer.answered
 
     def ready(self) -> str | None:
         """Return None while messages can be read and stored, otherwise what is wrong."""
         if trouble := self.writer.trouble or self.dead_letters.trouble or self.registry_trouble:
             return trouble
-        if self.source.assigned is None:
+        if self.progress.assigned is None:
             return f"not yet a member of group {self.sink.group}"
         return None
 

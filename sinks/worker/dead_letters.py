@@ -58,7 +58,7 @@ class DeadLetters:
             if message.topic == DEAD_LETTERS.name:
                 log.error("%s is a dead letter that can't be stored, left in Kafka: %s", place, item.reason)
             else:
-                log.warning("%s goes to the dead letters: %s", place, item.reason)
+                log.warning("%s becomes a dead letter: %s", place, item.reason)
         letters = [(r, ROOM_BYTES) for r in rejected if r.message.topic != DEAD_LETTERS.name]
         attempt = 0
         while letters:
@@ -69,7 +69,7 @@ class DeadLetters:
                 pause = backoff(attempt)
                 why = right_missing(error, self.kafka, "sink") or repr(error)
                 log.warning(
-                    "dead letters were not sent, try %d follows in %.1f s: %s", attempt + 1, pause, why
+                    "dead letters were not sent; attempt %d follows in %.1f s: %s", attempt + 1, pause, why
                 )
                 self.trouble = f"dead letters are not sent ({why})"
                 await asyncio.sleep(pause)
@@ -99,7 +99,8 @@ class DeadLetters:
                     again.append((item, room // 2))
                 else:
                     log.error(
-                        "%s takes no dead letter of any size; raise its max.message.bytes", DEAD_LETTERS.name
+                        "%s accepts no dead letter of any size; raise its max.message.bytes",
+                        DEAD_LETTERS.name,
                     )
         if again:
             await self.begin_anew()

@@ -16,8 +16,8 @@ def group_taken(error: BaseException | None, group: str) -> str | None:
     if error is None:
         return None
     return (
-        f"this sink worker can't join consumer group {group!r}: workers of another kind are in it, as a "
-        "stream worker with the same group is, and the two can't share one. Give each its own: the sink's is "
-        "set by EVOMETRICS_SINK_GROUP (`group` in section [sink]), the stream's by EVOMETRICS_STREAM_GROUP "
+        f"this sink worker can't join consumer group {group!r}: another kind of worker, such as a stream "
+        "worker, is already in it, and the two can't share one. Give each its own: the sink's is set by "
+        "EVOMETRICS_SINK_GROUP (`group` in section [sink]), the stream's by EVOMETRICS_STREAM_GROUP "
         "(`group` in section [stream])"
     )

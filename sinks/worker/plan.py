@@ -44,7 +44,7 @@ class InsertPlan:
             number = int(fields.get("number", 0))  # absent in version 0.1
             return cls(int(fields["first"]), int(fields["last"]), str(fields["epoch"]), number)
         except (ValueError, KeyError, TypeError, AttributeError):
-            log.warning("offset metadata is no plan and is ignored: %.200r", fields)
+            log.warning("offset metadata is not a plan and is ignored: %.200r", fields)
             return None
 
 

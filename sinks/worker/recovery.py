@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from collections.abc import Set as AbstractSet
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
@@ -35,6 +34,7 @@ from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.registry import RegistryUnavailable
 from evometrics.sinks.worker.batch import Batch, Gap, InsertGroup, Partition, add_fetched
 from evometrics.sinks.worker.plan import InsertPlan, deduplication_token
+from evometrics.sinks.worker.progress import SinkProgress
 from evometrics.sinks.worker.source import KafkaSource
 from evometrics.sinks.worker.writer import BadData, TableWriter
 
@@ -44,75 +44,64 @@ T = TypeVar("T")
 
 
 class Recovery:
-    """Knows, for the present assignment, where each partition resumes.
+    """Finds out where each partition resumes, and what is to be stored before a batch.
 
     Args:
-        store: stores a batch in the cycle's ordinary steps.
-
-    Attributes:
-        generation: the assignment that `starts` belongs to.
-        starts: the first offset that is not stored, by partition encountered since.
+        progress: where the partitions stand.
     """
 
     def __init__(
         self,
         source: KafkaSource,
+        progress: SinkProgress,
         writer: TableWriter,
         wire: WireFormat,
-        store: Callable[[Batch], Awaitable[None]],
         instruments: Instruments,
     ) -> None:
         self.source = source
+        self.progress = progress
         self.writer = writer
         self.wire = wire
-        self.store = store
         self.instruments = instruments
-        self.generation = -1
-        self.starts: dict[Partition, int] = {}
 
-    def forget(self) -> None:
-        """Reread the plans before the next batch: what was committed last is uncertain."""
-        self.generation = -1
-        self.starts = {}
+    async def prepare(self, batch: Batch) -> AsyncIterator[Batch]:
+        """Give, as batches, what is to be stored before a batch; leave out of it what is stored already.
 
-    def forget_topics(self, topics: AbstractSet[str]) -> None:
-        """Forget where the partitions of some topics resume: the topics have changed."""
-        self.starts = {p: start for p, start in self.starts.items() if p.topic not in topics}
-
-    async def prepare(self, batch: Batch) -> None:
-        """Finish plans encountered for the first time, leave out stored rows, read what the batch skipped."""
-        if self.generation != batch.generation:
-            self.forget()
-            self.generation = batch.generation
-        unknown = batch.ranges.keys() - self.starts.keys()
+        That is what plans encountered for the first time left unfinished, and what lies in long gaps and
+        before them; short gaps are read into the batch. Each must be stored before the next is asked for.
+        """
+        self.progress.begin(batch.generation)
+        unknown = batch.ranges.keys() - self.progress.starts.keys()
         if unknown:
             found = await self.answered(lambda: self.source.positions(unknown))
             fresh = unknown - found.keys()
             if fresh:
-                self.starts |= await self.answered(lambda: self.source.beginnings(fresh))
+                self.progress.starts |= await self.answered(lambda: self.source.beginnings(fresh))
             for partition, position in found.items():
                 if position.plan is not None:
-                    await self.finish(partition, position.plan, batch.generation)
+                    yield await self.unfinished(partition, position.plan, batch.generation)
                 # committed offsets are stored, whatever made the consumer begin before them
-                self.starts[partition] = position.plan.last + 1 if position.plan else position.offset
-        batch.begin_at(self.starts)
+                self.progress.starts[partition] = position.plan.last + 1 if position.plan else position.offset
+        batch.begin_at(self.progress.starts)
         # each partition's gaps in order: a batch's messages before a long gap are stored before it
-        gaps = [Gap(p, self.starts[p], r.first) for p, r in batch.ranges.items()] + batch.gaps
+        gaps = [Gap(p, self.progress.starts[p], r.first) for p, r in batch.ranges.items()] + batch.gaps
         batch.gaps = []
         for partition, first, end in gaps:
-            gap = Gap(partition, max(first, self.starts[partition]), end)
+            gap = Gap(partition, max(first, self.progress.starts[partition]), end)
             if gap.first < gap.end:
-                await self.fill(batch, gap)
+                async for earlier in self.fill(batch, gap):
+                    yield earlier
 
-    async def fill(self, batch: Batch, gap: Gap) -> None:
+    async def fill(self, batch: Batch, gap: Gap) -> AsyncIterator[Batch]:
         """Read the offsets that a batch skipped, and count those that Kafka has deleted.
 
-        A long gap is stored by pages, each as a batch of its own, after the batch's messages before it.
+        A long gap is given by pages, each as a batch of its own, after the batch's messages before it.
         """
         if gap.end - gap.first > SHORT_RANGE:
             if batch.ranges[gap.partition].first < gap.first:
-                await self.store(batch.take_before(gap.partition, gap.first))
-            await self.store_by_pages(gap, batch.generation)
+                yield batch.take_before(gap.partition, gap.first)
+            async for page in self.pages(gap, batch.generation):
+                yield page
             batch.begin_at({gap.partition: gap.end})
             return
         late = await self.answered(lambda: self.read(gap, batch.generation))
@@ -122,14 +111,14 @@ class Recovery:
             )
         batch.join(late)
 
-    async def store_by_pages(self, gap: Gap, generation: int) -> None:
-        """Store what Kafka still has of a gap, one page in memory at a time."""
+    async def pages(self, gap: Gap, generation: int) -> AsyncIterator[Batch]:
+        """Give what Kafka still has of a gap, one page in memory at a time."""
         partition, first, end = gap
         number = 0
         while first < end:
             page = await self.answered(partial(self.page, partition, first, end, generation))
             first, number = page.ranges[partition].last + 1, number + page.count
-            await self.store(page)
+            yield page
         log.warning("%s[%d] from offset %d: %d messages were read late", *partition, gap.first, number)
 
     async def page(self, partition: Partition, first: int, end: int, generation: int) -> Batch:
@@ -142,8 +131,8 @@ class Recovery:
             await self.report_gone(Gap(partition, first, following))
         return batch
 
-    async def finish(self, partition: Partition, plan: InsertPlan, generation: int) -> None:
-        """Store the missing rows of a plan's range, and commit its end."""
+    async def unfinished(self, partition: Partition, plan: InsertPlan, generation: int) -> Batch:
+        """Spend a plan's token; return its range as a batch of the rows that are missing then."""
         batch = await self.answered(lambda: self.read(Gap(partition, plan.first, plan.last + 1), generation))
         planned = sum(len(group.rows) for group in batch.groups.values())
         before = await self.missing(partition, plan, batch)
@@ -153,7 +142,7 @@ class Recovery:
         after = await self.missing(partition, plan, batch) if before else 0
         log.info(
             "%s[%d] has an unfinished plan, offsets %d to %d: %d rows, of which %d were stored, "
-            "%d went in under its token",
+            "%d were inserted under its token",
             *partition,
             plan.first,
             plan.last,
@@ -161,7 +150,7 @@ class Recovery:
             planned - before,
             before - after,
         )
-        await self.store(batch)
+        return batch
 
     async def read(self, gap: Gap, generation: int) -> Batch:
         """Return a range of messages as a batch that covers all of it; count records Kafka has deleted."""
@@ -200,7 +189,7 @@ class Recovery:
             except (KafkaError, RegistryUnavailable, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
-                log.warning("Kafka was not asked what a flush needs, next try in %.1f s: %r", pause, error)
+                log.warning("a flush's request to Kafka failed, next attempt in %.1f s: %r", pause, error)
                 await asyncio.sleep(pause)
 
     async def report_gone(self, gap: Gap) -> None:
@@ -211,7 +200,7 @@ class Recovery:
             labels = (gap.partition.topic, str(gap.partition.partition))
             self.instruments.counter(OFFSETS_GONE).labels(*labels).inc(gone)
             log.error(
-                "%s[%d] offsets %d to %d are gone from Kafka (retention); reading goes on at %d",
+                "%s[%d] offsets %d to %d are gone from Kafka (retention); reading continues at %d",
                 *gap.partition,
                 gap.first,
                 gap.first + gone - 1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -20,6 +20,7 @@ from evometrics.schemas.wire.reading import Record
 from evometrics.sinks.settings import SinkSettings
 from evometrics.sinks.worker.batch import Partition
 from evometrics.sinks.worker.plan import InsertPlan, metadata, read_metadata
+from evometrics.sinks.worker.progress import SinkProgress
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,7 @@ class KafkaSource:
     """Reads all topics as one member of the sink's consumer group.
 
     Attributes:
-        generation: counts assignments; a batch of an older one must be dropped.
-        assigned: the partitions this worker has now; None before the first assignment.
+        progress: notes which partitions this worker has.
         ids: the id of each topic when it was last checked.
     """
 
@@ -53,13 +53,14 @@ class KafkaSource:
         self,
         kafka: KafkaSettings,
         sink: SinkSettings,
+        progress: SinkProgress,
         on_revoked: Callable[[], Awaitable[None]],
     ) -> None:
+        """`on_revoked`: awaited before partitions are reassigned."""
         self.kafka = kafka
         self.sink = sink
-        self.on_revoked = on_revoked
-        self.generation = 0
-        self.assigned: frozenset[Partition] | None = None
+        self.progress = progress
+        self.listener = Rebalances(sink.group, progress, on_revoked)
         self.watch = TopicWatch(kafka, [t.name for t in TOPICS])
         self.ids: dict[str, str] = {}
         self.missing: set[str] = set()
@@ -85,7 +86,7 @@ class KafkaSource:
         try:
             await self.admin.start()
             await self.look()
-            self.consumer.subscribe([t.name for t in TOPICS], listener=Rebalances(self))
+            self.consumer.subscribe([t.name for t in TOPICS], listener=self.listener)
             await self.consumer.start()
         except BaseException:
             await self.close()
@@ -144,16 +145,16 @@ class KafkaSource:
         missing = self.ids.keys() - found.keys()
         changed, self.missing = missing - self.missing, missing
         for name in changed:
-            log.error("topic %s is not there any more; it is read once it was made anew", name)
+            log.error("topic %s no longer exists; it is read once it is recreated", name)
         for name, each in found.items():
             before = self.ids.get(name, UNKNOWN)
             if each.is_other_than(before):
                 changed.add(name)
                 log.error(
-                    "topic %s was deleted and made anew (id %s): read from its beginning", name, each[0]
+                    "topic %s was deleted and recreated (id %s): read from its beginning", name, each[0]
                 )
             self.ids[name] = each.topic_id or before
-        self.rewind({p: 0 for p in self.assigned or () if p.topic in changed & found.keys()})
+        self.rewind({p: 0 for p in self.progress.assigned or () if p.topic in changed & found.keys()})
         return changed
 
     async def page(self, partition: Partition, first: int, end: int) -> tuple[list[Record], int]:
@@ -190,12 +191,12 @@ class KafkaSource:
     def rewind(self, offsets: Mapping[Partition, int]) -> None:
         """Read these partitions again from these offsets, as far as they are still ours."""
         for partition, offset in offsets.items():
-            if self.assigned is not None and partition in self.assigned:
+            if partition in (self.progress.assigned or ()):
                 self.consumer.seek(TopicPartition(*partition), offset)
 
     def high_watermark(self, partition: Partition) -> int | None:
         """Return the offset after the partition's last message, as of the last fetch; None if unknown."""
-        if self.consumer is None or self.assigned is None or partition not in self.assigned:
+        if self.consumer is None or partition not in (self.progress.assigned or ()):
             return None
         offset: int | None = self.consumer.highwater(TopicPartition(*partition))
         return offset
@@ -204,16 +205,17 @@ class KafkaSource:
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     """Lets the worker finish or drop work in progress before partitions are reassigned."""
 
-    def __init__(self, source: KafkaSource) -> None:
-        self.source = source
+    def __init__(self, group: str, progress: SinkProgress, on_revoked: Callable[[], Awaitable[None]]) -> None:
+        self.group = group
+        self.progress = progress
+        self.on_revoked = on_revoked
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Called before the group rebalances; heartbeats continue meanwhile."""
-        await self.source.on_revoked()
-        self.source.assigned = frozenset()
+        await self.on_revoked()
+        self.progress.revoke()
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Called when this worker learns its partitions."""
-        self.source.generation += 1
-        self.source.assigned = frozenset(Partition(*tp) for tp in assigned)
-        log.info("assigned %d partitions of group %s", len(self.source.assigned), self.source.sink.group)
+        self.progress.assign(Partition(*tp) for tp in assigned)
+        log.info("assigned %d partitions of group %s", len(assigned), self.group)

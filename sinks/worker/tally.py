@@ -109,7 +109,7 @@ class MetricsTally:
                     read(group.schema, message.value or b"", position)
                 except Exception as error:
                     place = f"{message.topic}[{message.partition}] offset {message.offset}"
-                    log.warning("%s is stored and not in the metrics: %r", place, error)
+                    log.warning("%s is stored but missing from the metrics: %r", place, error)
 
     def read_evolution(self, schema: WriterSchema, value: bytes, start: int) -> None:
         """Count an attempt and its duration; update its improvement and memory."""

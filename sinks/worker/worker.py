@@ -95,7 +95,7 @@ class SinkWorker:
                     wrong = await why_unusable(self.kafka)
                 self.waiting_for = wrong or f"{name} at {address} does not answer ({error})"
                 way_out = "" if wrong else "; start it (`evometrics up`) or name another address"
-                log.warning("%s%s; next try in %.1f s", self.waiting_for, way_out, pause)
+                log.warning("%s%s; next attempt in %.1f s", self.waiting_for, way_out, pause)
                 await asyncio.sleep(pause)
 
     async def join(self, cycle: SinkCycle) -> None:
@@ -116,10 +116,8 @@ class SinkWorker:
         if self.cycle is not None:
             lag = self.instruments.gauge(CONSUMER_LAG)
             lag.clear()
-            for partition, offset in self.cycle.committed.items():
-                end = self.cycle.source.high_watermark(partition)
-                if end is not None:
-                    lag.labels(partition.topic, str(partition.partition)).set(max(0, end - offset))
+            for partition, behind in self.cycle.lag().items():
+                lag.labels(partition.topic, str(partition.partition)).set(behind)
         return generate_latest(self.registry)
 
     async def look(self) -> Standing:
@@ -128,7 +126,7 @@ class SinkWorker:
             return Standing(None, away=self.waiting_for)
         if (stopped := self.stopped()) is not None:
             return Standing(None, away=stopped)
-        assigned = self.cycle.source.assigned
+        assigned = self.cycle.progress.assigned
         lag = await self.lag.measure(assigned or ())
         writer = self.cycle.writer
         self.away = self.lag.away or await writer.away() or writer.trouble or self.cycle.registry_trouble
@@ -137,7 +135,7 @@ class SinkWorker:
             todo = f"to join group {self.sink.group}"
         elif lag is not None and lag.behind:
             todo = f"{lag.behind} messages are not committed"
-        return Standing((lag and lag.committed, self.cycle.progress()), todo, self.away)
+        return Standing((lag and lag.committed, self.cycle.moved()), todo, self.away)
 
     def stopped(self) -> str | None:
         """Return why the worker has stopped and stays up; None while it works."""

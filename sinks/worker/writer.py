@@ -58,7 +58,7 @@ class TableWriter:
     def __init__(self, settings: ClickHouseSettings, instruments: Instruments) -> None:
         self.settings = settings
         self.instruments = instruments
-        self.trouble: str | None = "ClickHouse has not been reached yet"
+        self.trouble: str | None = "ClickHouse has not answered yet"
         self.answered = 0
         self.client: AsyncClient | None = None
         self.opening = asyncio.Lock()
@@ -97,9 +97,11 @@ class TableWriter:
         `next_token`; whatever that raises passes through.
         """
         if isinstance(reason, Unstorable):
-            log.warning("%s takes none of %d rows: %s", group.table, len(group.rows), reason)
+            log.warning("%s accepts none of %d rows: %s", group.table, len(group.rows), reason)
             return [Rejected(row.message, str(reason)) for row in group.rows]
-        log.warning("%s refused %d rows, looking for the bad ones: %s", group.table, len(group.rows), reason)
+        log.warning(
+            "%s refused %d rows; searching for the bad ones: %s", group.table, len(group.rows), reason
+        )
         whole, damaged = await asyncio.to_thread(screen, group.schema, group.rows)
         return damaged + await self.bisect(group, whole, next_token)
 
@@ -160,7 +162,7 @@ class TableWriter:
 
         Raises `Unstorable`.
         """
-        what = f"the look at the columns of {group.table}_rows for {described(group.schema)}"
+        what = f"the check of the columns of {group.table}_rows for {described(group.schema)}"
         try:
             await self.retrying(
                 what, group.table, lambda client: fit(client, self.settings, group.table, group.schema)
@@ -208,5 +210,7 @@ class TableWriter:
                 if table:
                     self.instruments.counter(INSERT_RETRIES).labels(table).inc()
                 pause = backoff(attempt)
-                log.warning("%s failed, try %d follows in %.1f s: %s", what, attempt + 1, pause, self.trouble)
+                log.warning(
+                    "%s failed, attempt %d follows in %.1f s: %s", what, attempt + 1, pause, self.trouble
+                )
                 await asyncio.sleep(pause)

@@ -2,3 +2,5 @@
 
 Imports the states and Kafka.
 """
+
+__all__ = ["losses", "ownership", "tables", "topics"]

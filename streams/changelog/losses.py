@@ -48,7 +48,8 @@ class Losses:
         self.instruments.counter(OFFSETS_GONE).labels(*labels).inc(end - first)
         log.error(
             "%s[%d] offsets %d to %d, %d records, were deleted by Kafka (retention) before the stream read "
-            "them: derived rows lack what comes of them; `evometrics replay` makes it from the raw tables",
+            "them: derived rows lack their contribution; `evometrics replay` computes it from the raw "
+            "tables",
             *partition,
             first,
             end - 1,
@@ -74,6 +75,6 @@ class Losses:
         for partition, (first, end, number) in sorted(self.spans.items()):
             yield (
                 f"{partition.topic}[{partition.partition}] offsets {first} to {end - 1}: {number} records "
-                "were deleted by Kafka (retention) before the stream read them; `evometrics replay` puts "
-                "derived rows right"
+                "were deleted by Kafka (retention) before the stream read them; `evometrics replay` "
+                "corrects the derived rows"
             )

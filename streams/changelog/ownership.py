@@ -4,6 +4,9 @@ Faust reports which partitions a worker has and delivers batches; around rebalan
 skips others. So each batch is compared with the end of its partition's previous one, or with the committed
 offset: records already read are dropped, skipped ones are read here, and those that Kafka has deleted are
 counted (`losses`).
+
+Long because taking over, reading on and reading late decide on the same offsets: apart, nothing would show
+that each record counts once.
 """
 
 from __future__ import annotations
@@ -151,7 +154,7 @@ class Ownership:
                 if isinstance(error, asyncio.CancelledError) and cancelled():
                     raise
                 attempt += 1
-                log.warning("states of partitions %s can't be taken over yet: %r", wanted, error)
+                log.warning("can't take over the states of partitions %s yet: %r", wanted, error)
                 await asyncio.sleep(backoff(attempt, SOON_SECONDS))
                 continue
             if generation == self.member.generation:
@@ -179,7 +182,7 @@ class Ownership:
             committed = await self.committed(consumer, partitions)
             gone = await self.pass_over_gone(consumer, committed)
             if not await self.member.confirm(committed):
-                raise NotConfirmed("the group has gone on without this worker")
+                raise NotConfirmed("the group has moved on without this worker")
             markers: dict[TopicPartition, int] = {}
             # The table that is written last is marked first: a reader then sees the beginning of an earlier
             # owner's batch of writes, never its end without its beginning.
@@ -215,8 +218,8 @@ class Ownership:
                 writes.setdefault(tp.partition, {})[tp.topic.encode()] = now.encode()
             if stored is not None and now.number > Incarnation.decode(stored).number:
                 log.error(
-                    "%s[%d] was deleted and made anew (id %s): it is read from its beginning; what was not "
-                    "read of the old topic is gone with it",
+                    "%s[%d] was deleted and recreated (id %s): it is read from its beginning; unread "
+                    "records of the old topic are lost",
                     *tp,
                     now.topic_id,
                 )
@@ -301,7 +304,7 @@ class Ownership:
         except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and cancelled():
                 raise
-            log.warning("whether partitions were read to their ends can't be told now: %r", error)
+            log.warning("can't tell now whether partitions were read to their ends: %r", error)
             return []
         return sorted({tp.partition for tp in offsets if self.owns(tp.partition)})
 

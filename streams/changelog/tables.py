@@ -88,20 +88,6 @@ class ChangelogReplay:
             self.obsolete.add(changelog_key(known, name))
 
 
-class PartitionView:
-    """Read access to one partition of a table."""
-
-    def __init__(self, values: Mapping[bytes, bytes]) -> None:
-        self.values = values
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return a value, or None if there is none."""
-        return self.values.get(key)
-
-    def items(self) -> Iterable[tuple[bytes, bytes]]:
-        return self.values.items()
-
-
 class StateTable:
     """The partitions of one table that this worker owns.
 
@@ -118,9 +104,9 @@ class StateTable:
         # epochs of keys that have not been rewritten in our own epoch yet
         self.earlier: dict[int, dict[bytes, int]] = {}
 
-    def partition(self, number: int) -> PartitionView:
-        """Return one partition's values. Raises KeyError if this worker does not own it."""
-        return PartitionView(self.data[number])
+    def partition(self, number: int) -> Mapping[bytes, bytes]:
+        """Return one partition's values by key. Raises KeyError if this worker does not own it."""
+        return self.data[number]
 
     async def adopt(self, producer: OutputProducer, number: int, replay: ChangelogReplay) -> None:
         """Start owning a partition; delete from its changelog whatever does not count."""

@@ -2,3 +2,5 @@
 
 Imports only the contract.
 """
+
+__all__ = ["calculations", "steps", "windows"]

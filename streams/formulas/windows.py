@@ -1,4 +1,4 @@
-"""Rolling success rates over windows of event time, from counts per step (design section 4; `window_counts`).
+"""Rolling success rates over windows of event time, from counts per step (design section 4).
 
 A window ends at the end of a step. For every step that holds an attempt there is one row: attempts and
 successes in the window that ends with that step. Counts only ever grow, so the row with more attempts is the
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from evometrics.schemas.events import SuccessRate
 from evometrics.schemas.ids import derived_id
 from evometrics.streams.formulas.calculations import wilson_interval
-from evometrics.streams.states.window_counts import affected_steps, within
+from evometrics.streams.formulas.steps import affected_steps, within
 
 SECOND = 1_000_000
 #: Prefix of a success rate's identity; scope, window and end follow.

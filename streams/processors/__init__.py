@@ -2,3 +2,5 @@
 
 Imports states, rows and formulas; neither Kafka nor Faust.
 """
+
+__all__ = ["computations", "evolutions", "work"]

@@ -1,4 +1,8 @@
-"""Starts and completions of evolutions -> metrics, snapshots, the agent's success rates, counts per scope."""
+"""Starts and completions of evolutions -> metrics, snapshots, the agent's success rates, counts per scope.
+
+Long because joining, counting, reporting and abandoning change the same live states, in an order that decides
+the result.
+"""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class ScopeCounts:
         record = fastavro.schemaless_reader(data, AVRO, None)
         assert isinstance(record, dict)
         if data.tell() != len(value):
-            raise ValueError("something follows the counts")
+            raise ValueError("trailing bytes after the counts")
         unpacked = [
             dict(zip(w[0::3], zip(w[1::3], w[2::3], strict=True), strict=True)) for w in record["counts"]
         ]

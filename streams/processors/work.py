@@ -1,13 +1,17 @@
-"""What a lane does with one partition's records: turns them into messages and states."""
+"""What a lane does with one partition's records: turns them into messages and states.
+
+Each lane's own part, and why one record's fault stays its own, is in `computations`.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from evometrics.schemas.events import DeadLetter
+from evometrics.schemas.events import DeadLetter, Event
 from evometrics.schemas.letters.letter import STREAM, dead_letter
 from evometrics.schemas.letters.limit import BadMessage
 from evometrics.schemas.metrics import (
@@ -21,14 +25,17 @@ from evometrics.schemas.metrics import (
 )
 from evometrics.schemas.topics import BY_NAME, DEAD_LETTERS
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
-from evometrics.schemas.wire.reading import Record
+from evometrics.schemas.wire.reading import Record, read_event
 from evometrics.streams.producer import MAX_MESSAGE_BYTES, Message, MessageTooLarge, check_size
-from evometrics.streams.states.live import Outcome
+from evometrics.streams.settings import StreamSettings
+from evometrics.streams.states.incarnations import Places
+from evometrics.streams.states.live import Outcome, ReadStates, Sourced, Tables
+
+T = TypeVar("T")
 
 #: Raised if a record's data are at fault: it can't be read, or leads to a message larger than its topic
 #: accepts.
 AT_FAULT = (UnreadableMessage, MessageTooLarge)
-Compute: TypeAlias = Callable[[int, list[Record]], tuple[Outcome, list[DeadLetter]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +56,77 @@ class Done:
     messages: list[Message] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A lane's computation.
+class Processor(Protocol):
+    """Combines what was read with a partition's states."""
+
+    def forget(self, partition: int) -> None:
+        """Drop the in-memory state of a partition."""
+
+
+class Work(ABC):
+    """The computation of one lane.
 
     Attributes:
-        compute: returns the outcome of a partition's records, and the dead letters; leaves the tables
-            unchanged, but not the states in memory, which must be dropped if it raises.
+        name: the lane's name.
+        topics: the topics that it reads.
+        tables: the tables that hold its states, in the order in which they are written.
+        places: gives a record's place in its topic.
         node_id: this worker's name in dead letters.
     """
 
-    compute: Compute
-    node_id: str
+    name: ClassVar[str]
+    topics: ClassVar[tuple[str, ...]]
+    tables: ClassVar[tuple[str, ...]]
+    processor: Processor
 
-    def do(self, partition: int, records: list[Record], wire: WireFormat) -> Done:
+    def __init__(self, settings: StreamSettings, wire: WireFormat, states: Tables, places: Places) -> None:
+        """`states`: the tables by name, of all lanes."""
+        self.wire = wire
+        self.states = states
+        self.places = places
+        self.node_id = settings.instance or settings.group
+
+    @abstractmethod
+    def compute(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
+        """Return the outcome of a partition's records, and the dead letters.
+
+        Leaves the tables unchanged, but not the states in memory, which must be dropped (`forget`) if it
+        raises.
+        """
+
+    def do(self, partition: int, records: list[Record]) -> Done:
         """Compute; the results are certain to fit into their topics. Raises if a record is at fault."""
         outcome, letters = self.compute(partition, records)
-        return sized(partition, records, outcome, letters, letter_messages(letters, wire))
+        return sized(partition, records, outcome, letters, letter_messages(letters, self.wire))
+
+    def forget(self, partition: int) -> None:
+        """Drop the in-memory state of a partition; it is rebuilt from the stored states."""
+        self.processor.forget(partition)
+
+    def stored(self, partition: int) -> Mapping[str, ReadStates]:
+        """Return one partition of each of the tables."""
+        return {name: self.states[name].partition(partition) for name in self.tables}
+
+    def each(self, records: list[Record], make: Callable[[Record], T]) -> tuple[list[T], list[DeadLetter]]:
+        """Apply `make` to records; those whose data are at fault become dead letters."""
+        batch: list[T] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                batch.append(make(record))
+            except AT_FAULT as reason:
+                letters.append(letter_of(record, reason, self.node_id))
+        return batch, letters
+
+    def read(self, record: Record) -> Sourced[Any]:
+        event = read_event(self.wire, record)
+        assert record.value is not None
+        value = self.own_value(event, record.value)
+        return Sourced(record.topic, record.partition, self.places.of(record), event, value)
+
+    def own_value(self, event: Event, value: bytes) -> bytes:
+        """Return an event's message value as this worker writes it, usually identical to the one received."""
+        return value if value.startswith(self.wire.prefixes[event.record]) else self.wire.encode(event)
 
 
 def sized(

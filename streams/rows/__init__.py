@@ -1,4 +1,6 @@
 """Derived rows as message values, fast.
 
-Imports the formulas and the contract.
+Imports the formulas, the states and the contract.
 """
+
+__all__ = ["joining", "metrics", "rates", "rows"]

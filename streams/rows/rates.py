@@ -20,10 +20,10 @@ from evometrics.schemas.wire.binary import write_long, write_longs, write_text
 from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.streams.formulas.calculations import wilson_interval
+from evometrics.streams.formulas.steps import affected_steps, within
 from evometrics.streams.formulas.windows import RATE_IDENTITY, SECOND, Counts, Scope, Window
 from evometrics.streams.producer import Message
 from evometrics.streams.rows.rows import ScopeRows
-from evometrics.streams.states.window_counts import affected_steps, within
 
 #: Number of encoded figures that are cached.
 REMEMBERED = 65_536
@@ -40,7 +40,7 @@ class RateWriter:
 
     def __init__(self, wire: WireFormat) -> None:
         names = [field["name"] for field in newest(SuccessRate.record).parsed["fields"]]
-        assert names == FIELDS, "the record has other fields than the pieces hold"
+        assert names == FIELDS, "the record's fields differ from those of the pieces"
         self.prefix = wire.prefixes[SuccessRate.record]
 
     def rows(

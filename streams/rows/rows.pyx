@@ -6,6 +6,8 @@ counts by are taken out, the figures are computed, and the row is assembled, mos
 bytes. Anything that is not encoded as writers write it, and anything that `screening.surely_valid` would not
 pass, raises `Unusual`: the caller then uses the slow functions, which agree with everything that is read here
 (`metrics`). Arguments and results are described in `rows.pyi`.
+
+Long because readers and rows share C structs and inlined helpers: in separate modules each would be a call.
 """
 
 
@@ -77,7 +79,7 @@ SNAPSHOT = (
 #: This module's bits for the members of `Lack`.
 LACKS = (L_PRE_KPIS, L_TYPE, L_STRATEGY, L_RISK, L_TARGET, L_REASON, L_GENERATION, L_METADATA, L_TIME)
 if tuple(map(int, Lack)) != LACKS:
-    raise ValueError("Lack has other bits than the compiled readers")
+    raise ValueError("Lack's bits differ from those of the compiled readers")
 
 
 #: Number of lists of unmeasured figures whose meaning is cached.
@@ -394,7 +396,7 @@ cdef class SnapshotWriter:
 
     def __init__(self, fields, kpis, bytes prefix not None, named):
         if list(fields) != SNAPSHOT:
-            raise ValueError("a snapshot has other fields than are compiled in")
+            raise ValueError("a snapshot's fields differ from the compiled ones")
         for i in range(KPIS):
             self.kpis[i] = list(kpis).index(SNAPSHOT[FIRST_KPI + i])
         self.prefix = prefix
@@ -493,7 +495,7 @@ cdef class CompletionReader:
         SnapshotWriter snapshots not None,
     ):
         if [name for name, _, _ in fields] != COMPLETION or list(row) != ROW or len(kpis) != WANTED:
-            raise ValueError("the records have other fields, or the formula other KPIs, than are compiled in")
+            raise ValueError("the records' fields or the formula's KPIs differ from the compiled ones")
         for i, (_, kind, nullable) in enumerate(fields):
             self.kinds[i] = KINDS[kind]
             self.nullable[i] = nullable
@@ -677,7 +679,7 @@ cdef class StartReader:
 
     def __init__(self, fields):
         if [name for name, _, _ in fields] != START:
-            raise ValueError("a start has other fields than are compiled in")
+            raise ValueError("a start's fields differ from the compiled ones")
         for i, (_, kind, nullable) in enumerate(fields):
             self.kinds[i] = KINDS[kind]
             self.nullable[i] = nullable

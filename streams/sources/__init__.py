@@ -2,3 +2,5 @@
 
 Imports the contract and Kafka.
 """
+
+__all__ = ["clock", "topics"]

@@ -34,10 +34,10 @@ SOURCE_TOPICS = (*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS, *SCOPE_TOPICS)
 LOOK_SECONDS = 5.0
 #: The consequence for events, and how to get more partitions nevertheless.
 REFUSED = (
-    "An agent's events may lie in two partitions now, so none is computed; they are kept in Kafka, and the "
-    "sinks store them. Way out: let the nodes rest, make the topics anew with as many partitions as are "
-    "wanted (`evometrics topics --anew --partitions N`, once the sinks have stored what they hold) and fill "
-    "them from ClickHouse (`evometrics republish`): see docs/how-to/add-partitions.md"
+    "An agent's events may now be in two partitions, so none is computed; they are kept in Kafka, and the "
+    "sinks store them. Way out: stop the nodes, recreate the topics with as many partitions as you want "
+    "(`evometrics topics --anew --partitions N`, once the sinks have stored what they hold) and fill them "
+    "from ClickHouse (`evometrics republish`): see docs/how-to/add-partitions.md"
 )
 
 
@@ -98,7 +98,7 @@ class SourceTopics:
                 break
             except (KafkaError, OSError, TimeoutError) as error:
                 attempt += 1
-                log.warning("the topics can't be looked at, trying again until they can: %r", error)
+                log.warning("the topics can't be checked; retrying until they can: %r", error)
                 await asyncio.sleep(backoff(attempt, SOON_SECONDS))
         self.check(found, names or self.ids)
 
@@ -107,14 +107,14 @@ class SourceTopics:
         missing = [name for name in names if name not in found]
         if missing:
             raise SourceTopicsGone(
-                f"no topics {', '.join(missing)} any more: make them anew with `evometrics topics`; the "
-                "stream goes on by itself then"
+                f"topics {', '.join(missing)} no longer exist: recreate them with `evometrics topics`; the "
+                "stream then continues by itself"
             )
         anew = [name for name, each in found.items() if each.is_other_than(self.ids[name])]
         if anew:
             raise TopicsMadeAnew(
-                f"topics {', '.join(anew)} were deleted and made anew; they are read from their beginning, "
-                "and offsets of the deleted ones do not count for them"
+                f"topics {', '.join(anew)} were deleted and recreated; they are read from their beginning, "
+                "and offsets of the deleted ones are ignored"
             )
         refuse_partitions({name: each.partitions for name, each in found.items()}, self.partitions)
 
@@ -161,6 +161,8 @@ async def begin_with(kafka: KafkaSettings, changelogs: Collection[str]) -> Sourc
     if not states:
         grown = await grown_topics(kafka, dict.fromkeys((*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS), partitions))
         if grown:
-            words = (f"{name} has {partitions}, its events lie as with {n}" for name, n in grown.items())
+            words = (
+                f"{name} has {partitions}, its events are placed as for {n}" for name, n in grown.items()
+            )
             raise PartitionsAdded(f"partitions were added: {', '.join(words)}. {REFUSED}")
     return SourceTopics(kafka, found, partitions)

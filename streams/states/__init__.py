@@ -2,3 +2,5 @@
 
 Imports the formulas and the contract.
 """
+
+__all__ = ["agent_states", "id_rings", "incarnations", "live", "waiting", "window_counts"]

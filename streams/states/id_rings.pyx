@@ -62,12 +62,12 @@ cdef uint64_t number_of(str event_id) except? 0:
         elif 97 <= (c | 32) <= 102:
             c = (c | 32) - 87
         else:
-            raise ValueError(f"no UUID: {event_id!r}")
+            raise ValueError(f"not a UUID: {event_id!r}")
         if digits < HEX_DIGITS:
             halves[digits >> 4] = halves[digits >> 4] << 4 | c
         digits += 1
     if digits != HEX_DIGITS:
-        raise ValueError(f"no UUID: {event_id!r}")
+        raise ValueError(f"not a UUID: {event_id!r}")
     return halves[1] + halves[0] * <uint64_t>SPREAD
 
 
@@ -101,7 +101,7 @@ cdef class Ring:
     cdef take(self, int64_t number, bytes body):
         """Load a segment as written; segments come in the order of their numbers."""
         if len(body) > IDS * sizeof(Entry):
-            raise ValueError(f"a segment of {len(body)} bytes; one of {IDS} ids is no longer")
+            raise ValueError(f"a segment of {len(body)} bytes is longer than {IDS} ids")
         self.number, self.filled = number, 0
         for event, offset in ENTRY.iter_unpack(body):
             self.put(event, offset)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from evometrics.streams.producer import Message
 
@@ -37,14 +37,8 @@ class Sourced(Generic[E_co]):
     arrived: int = 0
 
 
-class ReadStates(Protocol):
-    """Read access to one partition of a state table."""
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return a state's bytes, None if there is none."""
-
-    def items(self) -> Iterable[tuple[bytes, bytes]]:
-        """Return all keys and states of the partition."""
+#: The stored states of one partition of a table, by key.
+ReadStates: TypeAlias = Mapping[bytes, bytes]
 
 
 class ReadableTable(Protocol):
@@ -52,6 +46,10 @@ class ReadableTable(Protocol):
 
     def partition(self, number: int) -> ReadStates:
         """Return one partition."""
+
+
+#: A stream's state tables by name.
+Tables: TypeAlias = Mapping[str, ReadableTable]
 
 
 class State(Protocol):

@@ -59,9 +59,3 @@ class WindowCounts:
 
     def pack(self) -> bytes:
         """Return the counts as bytes."""
-
-def affected_steps(window: Window, totals: Counts, changed: Iterable[int]) -> list[int]:
-    """Return the occupied steps whose windows hold one of the `changed`, in order."""
-
-def within(window: Window, totals: Counts, last_step: int) -> tuple[int, int]:
-    """Return attempts and successes of the window that ends with `last_step`."""

@@ -4,6 +4,8 @@
 Counts are encoded in parts, one for each step of the last window, with all windows' steps that lie within it.
 A busy scope holds hundreds of steps and a batch changes a few: a part's bytes are kept until one of its steps
 changes. Arguments and results are described in `window_counts.pyi`.
+
+Long because counting and encoding share C structs, and a part is written and read side by side.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -35,7 +37,7 @@ cdef class Shape:
     def __init__(self, tuple windows not None):
         cdef Py_ssize_t i
         if not 0 < len(windows) <= MOST_WINDOWS:
-            raise ValueError(f"{len(windows)} windows; 1 to {MOST_WINDOWS} are provided for")
+            raise ValueError(f"{len(windows)} windows; 1 to {MOST_WINDOWS} are supported")
         self.windows = windows
         self.size = len(windows)
         for i in range(self.size):
@@ -199,7 +201,7 @@ cdef class WindowCounts:
                 else min(<int64_t>PyDict_Size(<dict>self.counts[i]), self.shape.in_last[i])
             )
         if room > MOST_NUMBERS:
-            raise OverflowError(f"{room} numbers in one part of counts; {MOST_NUMBERS} are provided for")
+            raise OverflowError(f"{room} numbers in one part of counts; {MOST_NUMBERS} are supported")
         cdef int64_t* numbers = <int64_t*>PyMem_Malloc(room * sizeof(int64_t))
         if numbers == NULL:
             raise MemoryError
@@ -306,42 +308,3 @@ cdef inline int64_t number_at(const char* data, uint8_t width, Py_ssize_t i) noe
         return four
     memcpy(&eight, data + 8 * i, 8)
     return eight
-
-
-def affected_steps(window, dict totals not None, changed):
-    cdef int64_t start, step, span = window.steps
-    cdef set steps
-    if PyDict_Size(totals) == 1:
-        return [each for each in changed if each in totals]
-    steps = set()
-    for each in changed:
-        start = each
-        if PyDict_Size(totals) > span:
-            for step in range(start, start + span):
-                if step in totals:
-                    steps.add(step)
-        else:
-            for key in totals:
-                if start <= <int64_t>key < start + span:
-                    steps.add(key)
-    return sorted(steps)
-
-
-def within(window, dict totals not None, int64_t last_step):
-    cdef int64_t step, span = window.steps, first_step = last_step - span + 1, attempts = 0, successes = 0
-    cdef PyObject* key
-    cdef PyObject* known
-    cdef Py_ssize_t place = 0
-    if PyDict_Size(totals) > span:
-        for step in range(first_step, last_step + 1):
-            key_object = step
-            known = PyDict_GetItem(totals, key_object)
-            if known != NULL:
-                attempts += <int64_t>(<tuple>known)[0]
-                successes += <int64_t>(<tuple>known)[1]
-    else:
-        while PyDict_Next(totals, &place, &key, &known):
-            if first_step <= <int64_t>(<object>key) <= last_step:
-                attempts += <int64_t>(<tuple>known)[0]
-                successes += <int64_t>(<tuple>known)[1]
-    return attempts, successes

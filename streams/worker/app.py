@@ -21,15 +21,11 @@ from evometrics.schemas.wire.framing import WireFormat
 from evometrics.streams.changelog.losses import Losses
 from evometrics.streams.changelog.ownership import Ownership
 from evometrics.streams.changelog.tables import StateTable
-from evometrics.streams.processors.computations import TABLES, Computations
-from evometrics.streams.processors.evolutions import EVOLUTION_TABLES
-from evometrics.streams.processors.scopes import SCOPES
-from evometrics.streams.processors.snapshots import SNAPSHOT_TABLES
-from evometrics.streams.processors.work import Compute, Work
+from evometrics.streams.processors.computations import TABLES, EvolutionWork, works_of
 from evometrics.streams.producer import OutputProducer
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.clock import BrokerClock
-from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS, SourceTopics
+from evometrics.streams.sources.topics import SourceTopics
 from evometrics.streams.states.incarnations import Places, sources_table
 from evometrics.streams.worker.credentials import broker_credentials
 from evometrics.streams.worker.lane import Lane
@@ -51,8 +47,10 @@ def changelog_name(group: str, table: str) -> str:
 class StreamApp(faust.App):
     """A Faust app on the record-batch transport."""
 
-    kafka: KafkaSettings
-    sources: SourceTopics
+    def __init__(self, group: str, kafka: KafkaSettings, sources: SourceTopics, **options: Any) -> None:
+        super().__init__(group, **options)
+        self.kafka = kafka
+        self.sources = sources
 
     async def stale(self, partitions: Iterable[TP]) -> set[TP]:
         """Return the partitions without a committed offset, or with that of an earlier topic of the name."""
@@ -108,6 +106,8 @@ def build(
     data.mkdir(parents=True, exist_ok=True)
     app = StreamApp(
         settings.group,
+        kafka,
+        sources,
         broker=";".join(brokers),
         broker_credentials=broker_credentials(kafka),
         datadir=str(data).replace("{", "{{").replace("}", "}}"),  # Faust formats it with its own settings
@@ -131,42 +131,30 @@ def build(
         stream_publish_on_commit=False,
         producer_linger=0.0,
     )
-    app.kafka, app.sources = kafka, sources
     tables = {name: StateTable(name, changelog_name(settings.group, name)) for name in TABLES}
     clock = BrokerClock()
     places = Places()
-    computations = Computations(settings, wire, tables, clock, places)
     parts = StreamParts(app, OutputProducer(kafka, clock))
     member = FaustMember(app)
-    # each lane with its tables in the order in which its processor lists their writes
-    c = computations
-    lanes: list[tuple[str, tuple[str, ...], tuple[str, ...], Compute, Callable[[int], None]]] = [
-        ("evolutions", EVOLUTION_TOPICS, EVOLUTION_TABLES, c.evolutions, c.evolutions_processor.forget),
-        ("snapshots", SNAPSHOT_TOPICS, SNAPSHOT_TABLES, c.snapshots, c.snapshots_processor.forget),
-        ("scopes", SCOPE_TOPICS, (SCOPES,), c.scopes, c.scopes_processor.forget),
-    ]
-    for name, topics, names, compute, forget in lanes:
-        own = [tables[table] for table in names]
-        work = Work(compute, computations.node_id)
+    for work in works_of(settings, wire, tables, places, clock):
         ownership = Ownership(
             kafka,
             settings.group,
             member,
-            topics,
-            tables[sources_table(name)],
-            own,
+            work.topics,
+            tables[sources_table(work.name)],
+            [tables[name] for name in work.tables],
             parts.producer,
-            forget,
+            work.forget,
             sources,
             places,
             losses,
         )
+        timer = AbandonedTimer(work, ownership) if isinstance(work, EvolutionWork) else None
         letters = LetterCounts(settings, STREAM)
-        lane = Lane(name, work, tables, ownership, parts.producer, wire, instruments, failed, letters)
-        if names is EVOLUTION_TABLES:
-            lane.timer = AbandonedTimer(computations, ownership)
+        lane = Lane(work, tables, ownership, parts.producer, wire, instruments, failed, letters, timer)
         parts.lanes.append(lane)
-        add_agent(app, lane, topics)
+        add_agent(app, lane)
 
     async def assigned(_: Any, partitions: set[TP], **__: Any) -> None:
         for lane in parts.lanes:
@@ -183,10 +171,10 @@ def build(
     return parts
 
 
-def add_agent(app: StreamApp, lane: Lane, topics: tuple[str, ...]) -> None:
+def add_agent(app: StreamApp, lane: Lane) -> None:
     """Add the Faust agent that feeds a lane."""
     channel = app.topic(
-        *topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+        *lane.work.topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
 
     async def feed(stream: Any) -> None:

@@ -69,22 +69,20 @@ class Lane:
     """Runs the batches of one agent, those of several partitions together, sharing waits for the broker.
 
     Args:
-        name: the agent's name.
-        work: the computation.
+        work: the computation; its name is the agent's.
         tables: the tables that hold the states, by name.
         ownership: the partitions whose states this worker holds.
         failed: receives errors that only a restart of the worker can resolve.
         letters: counts dead letters, and refuses too many.
+        timer: time-driven work, checked between rounds every `timer.TICK_SECONDS`; None for none.
 
     Attributes:
         stopped: why the lane computes nothing although the worker is up; None while it works.
-        timer: time-driven work, checked between rounds every `timer.TICK_SECONDS`; None for none.
         steps: progress counter; moves while the lane works.
     """
 
     def __init__(
         self,
-        name: str,
         work: Work,
         tables: Mapping[str, StateTable],
         ownership: Ownership,
@@ -93,8 +91,9 @@ class Lane:
         instruments: Instruments,
         failed: Callable[[BaseException], None],
         letters: LetterCounts,
+        timer: AbandonedTimer | None = None,
     ) -> None:
-        self.name = name
+        self.name = work.name
         self.work, self.tables = work, tables
         self.ownership = ownership
         self.producer = producer
@@ -102,11 +101,11 @@ class Lane:
         self.instruments = instruments
         self.failed = failed
         self.letters = letters
+        self.timer = timer
         self.stopped: str | None = None
         self.queue: asyncio.Queue[Any] = asyncio.Queue(LANE_DEPTH)
         self.task: asyncio.Task[None] | None = None
         self.ticker: asyncio.Task[None] | None = None
-        self.timer: AbandonedTimer | None = None
         self.steps = 0
 
     def start(self) -> None:
@@ -159,7 +158,7 @@ class Lane:
                 return
             expected = isinstance(error, EXPECTED)
             log.error(
-                "lane %s: %r; the worker ends, its successor goes on",
+                "lane %s: %r; the worker stops, its successor continues",
                 self.name,
                 error,
                 exc_info=None if expected else error,
@@ -213,7 +212,7 @@ class Lane:
             if not self.ownership.owns(partition):
                 continue
             try:
-                done.append(self.work.do(partition, batch, self.wire))
+                done.append(self.work.do(partition, batch))
             except AT_FAULT as reason:
                 self.ownership.forget(partition)
                 failed.append((partition, batch, reason))
@@ -236,7 +235,7 @@ class Lane:
             return first + await self.settle({partition: batch[middle:]})
         record = batch[0]
         place = f"{record.topic}[{record.partition}] offset {record.offset}"
-        log.error("%s can't be computed with, it goes to the dead letters", place, exc_info=error)
+        log.error("%s can't be computed; it becomes a dead letter", place, exc_info=error)
         letters = [letter_of(record, error, self.work.node_id)]
         done = [Done(partition, batch, letters=letters)]
         counted = self.counted(done)

@@ -8,7 +8,7 @@ owner's epoch (`tables`): late writes by an earlier owner do not count.
 from __future__ import annotations
 
 from evometrics.streams.changelog.ownership import Ownership
-from evometrics.streams.processors.computations import Computations
+from evometrics.streams.processors.computations import EvolutionWork
 from evometrics.streams.processors.work import Done, sized
 
 #: How often a lane checks.
@@ -18,9 +18,9 @@ TICK_SECONDS = 5.0
 class AbandonedTimer:
     """Finds abandoned evolutions for a lane, between its batches."""
 
-    def __init__(self, computations: Computations, ownership: Ownership) -> None:
-        self.computations = computations
-        self.clock = computations.clock
+    def __init__(self, work: EvolutionWork, ownership: Ownership) -> None:
+        self.work = work
+        self.clock = work.clock
         self.ownership = ownership
 
     async def look(self) -> list[Done]:
@@ -37,11 +37,11 @@ class AbandonedTimer:
         due = [
             number
             for number in sorted(ownership.mine)
-            if ownership.owns(number) and self.computations.overdue(number, now)
+            if ownership.owns(number) and self.work.overdue(number, now)
         ]
         done = []
         for number in await ownership.read_to_the_end(due) if due else ():
-            outcome = self.computations.abandon(number, now)
+            outcome = self.work.abandon(number, now)
             # empty if everything due has been completed
             if outcome.messages:
                 done.append(sized(number, [], outcome))

@@ -253,7 +253,7 @@ class StreamHealth:
         if app.rebalancing:
             return "the group is rebalancing"
         if not app.tables.recovery.completed.is_set():
-            return "Faust takes up its partitions"
+            return "Faust is taking up its partitions"
         loading = {partition for lane in parts.lanes for partition in lane.ownership.loading}
         return f"the states of partitions {sorted(loading)} are being read" if loading else None
 

@@ -18,7 +18,7 @@ from evometrics.streams.formulas.calculations import wilson_interval
 from evometrics.streams.formulas.windows import WINDOWS, Scope, Window
 from tests.benchmarks.events import CHUNK, SECOND, Events
 from tests.benchmarks.fill import StreamFill
-from tests.tables import client, logical_type
+from tests.support.tables import client, logical_type
 
 #: How many events are compared value by value.
 COMPARED = 50

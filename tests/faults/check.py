@@ -11,8 +11,8 @@ from aiokafka.partitioner import murmur2
 from evometrics.schemas.events import Event
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS, TOPICS
 from tests.faults.journal import read_journal
-from tests.model import differences, expected, made_snapshots
-from tests.tables import client, rows
+from tests.support.model import differences, expected, made_snapshots
+from tests.support.tables import client, rows
 
 DERIVED = ("evolution_metrics", "kpi_delta", "success_rate")
 

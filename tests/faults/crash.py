@@ -58,7 +58,7 @@ def parse_crashes(text: str) -> list[Crash]:
             crashes.append(Crash(point, int(passes)))
         else:
             raise ValueError(
-                f"{entry!r} is no crash point: give POINT or POINT:PASSES, such as sink:after-plan:3"
+                f"{entry!r} is not a crash point: give POINT or POINT:PASSES, such as sink:after-plan:3"
             )
     return crashes
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from evometrics.producers.outbox.file import kept_free
 from evometrics.schemas.service.disk import DiskSettings, space_of
-from tests.disks import fill, leave
 from tests.faults.outage import AWAY_FOR_GOOD
 from tests.faults.parts import Parts
+from tests.support.disks import fill, leave
 
 MB = 1_000_000
 #: Where the outboxes of a run with a small disk are, below the folder of its journals.

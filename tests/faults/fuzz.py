@@ -32,10 +32,10 @@ from evometrics.schemas.wire.framing import UnreadableMessage
 from evometrics.schemas.wire.reading import read_event
 from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SNAPSHOT_TOPICS
 from tests.faults.fuzz_messages import WIRE, Fuzzed, around, fuzzed
-from tests.generator import Load, generate
-from tests.model import SECOND, Row, differences, expected, made_snapshots
-from tests.stack import Running, running_stack
-from tests.tables import client, rows
+from tests.support.generator import Load, generate
+from tests.support.model import SECOND, Row, differences, expected, made_snapshots
+from tests.support.stack import Running, running_stack
+from tests.support.tables import client, rows
 
 PARTITIONS = 4
 #: Share of fuzzed messages among all.

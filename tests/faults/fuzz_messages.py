@@ -27,8 +27,8 @@ from evometrics.schemas.events import (
 )
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
 from evometrics.schemas.wire.framing import SINGLE_OBJECT, SINGLE_OBJECT_LENGTH, WireFormat
-from tests.generator import Load, event_id, evolution
-from tests.model import SECOND
+from tests.support.generator import Load, event_id, evolution
+from tests.support.model import SECOND
 
 WIRE = WireFormat()
 LARGEST = 1_000_000

@@ -30,8 +30,8 @@ from evometrics.deploy.process.readiness import answers
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.registry.server import RegistryServer
-from tests.sinks.support import Kafka, eventually, rows
+from tests.support.registry.server import RegistryServer
+from tests.support.sinks import Kafka, eventually, rows
 
 ROOT = Path(__file__).parents[2]
 #: The last migration before EvolutionCompleted v2.

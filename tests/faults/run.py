@@ -18,7 +18,6 @@ from evometrics.schemas.events import Event
 from evometrics.schemas.service.tasks import end_tasks
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
-from tests.disks import mounted_image
 from tests.faults.chaos import inject, resume_all
 from tests.faults.check import Result, check, count_refused
 from tests.faults.clocks import Clocks, wrong_then_right
@@ -32,8 +31,9 @@ from tests.faults.scaling import scale
 from tests.faults.schedule import plan_faults
 from tests.faults.topics import AFTER, grown, made_anew, renewed
 from tests.faults.watch import Watch
-from tests.generator import Load, generate
-from tests.model import SECOND
+from tests.support.disks import mounted_image
+from tests.support.generator import Load, generate
+from tests.support.model import SECOND
 
 #: Distinct events that an evolution of the generator has on average, a little less than it really is.
 EVENTS_PER_EVOLUTION = 5.7

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.disks import cannot_mount
 from tests.faults import disks
 from tests.faults.clocks import Clocks, supported
 from tests.faults.parts import ROOT
 from tests.faults.right import right
 from tests.faults.run import Plan
 from tests.faults.schedule import plan_faults
+from tests.support.disks import cannot_mount
 
 
 async def test_random_kills_pauses_cuts_and_a_full_disk_lose_nothing_and_double_nothing(
@@ -39,7 +39,7 @@ async def test_random_kills_pauses_cuts_and_a_full_disk_lose_nothing_and_double_
 
 async def test_long_outages_and_workers_that_come_and_go_under_load_change_nothing() -> None:
     plan = Plan(
-        seed=23, events=60_000, rate=300, streams=1, sinks=1, duplicates=0, outage=8, scalings=1, gap=2
+        seed=23, events=45_000, rate=150, streams=1, sinks=1, duplicates=0, outage=8, scalings=1, gap=1
     )
     before, broker, after_broker, _, after_clickhouse = (await right(plan)).outage
     assert broker.recorded_per_second > 0.5 * before.recorded_per_second, "recording waits for the broker"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.faults.fuzz import NO_LIMIT, PARTITIONS, run
-from tests.stack import running_stack
+from tests.support.stack import running_stack
 
 MESSAGES = 3000
 

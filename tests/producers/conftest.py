@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evometrics.producers import EvolutionMetricsCollector
-from tests.producers.outbox_tools import config
+from tests.support.outboxes import config
 
 
 @pytest.fixture

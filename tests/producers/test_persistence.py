@@ -20,8 +20,8 @@ from evometrics.producers import (
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.rules.validation import InvalidEvent
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
-from tests.producers.influxdb_tools import StandIn, completion, number_of, stand_in
-from tests.producers.outbox_tools import NO_BROKER, left_in
+from tests.support.influxdb import StandIn, completion, number_of, stand_in
+from tests.support.outboxes import NO_BROKER, left_in
 
 
 @pytest.fixture(autouse=True)

@@ -74,7 +74,7 @@ EXAMPLES = {
     ),
     "import": (
         Example("what of a file would be taken", "evometrics import history.csv --dry-run"),
-        Example("take it; a second time changes nothing", "evometrics import history.csv"),
+        Example("import it; repeating it changes nothing", "evometrics import history.csv"),
     ),
     "republish": (
         Example("what would be sent", "evometrics republish --dry-run"),
@@ -84,7 +84,7 @@ EXAMPLES = {
         ),
     ),
     "replay": (
-        Example("what differs from what the events come to", "evometrics replay"),
+        Example("show what differs from what the events give", "evometrics replay"),
         Example("put one day right", "evometrics replay --from 2026-11-23 --to 2026-11-24 --apply"),
         Example("from Kafka's topics, in two processes", "evometrics replay --source kafka --processes 2"),
     ),

@@ -61,9 +61,8 @@ OF_EXPORTERS = {"register", "run"}
 INTERNAL = {
     "EvolutionMetricsCollector": {
         *("own", "renew_in_child", "start_here", "stop_here", "drain_while_it_moves", "count", "figures"),
-        "record_health",
     },
-    "MetricsPersistence": {"event_of", "record_system_event", "record_health"},
+    "MetricsPersistence": {"event_of"},
     "InfluxDBBackend": {*OF_EXPORTERS, "next_batch", "drop_oldest", "write", "post", "refuse"},
     "PrometheusBackend": OF_EXPORTERS,
     "SQLiteMetricsBackend": {

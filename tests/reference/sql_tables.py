@@ -1,7 +1,7 @@
 """Tables and views as the migrations leave them, read from the SQL files without a server.
 
-It knows the statements that the files have, and fails on any other. `tests/sinks/test_migrate.py` compares
-what it reads with what ClickHouse has.
+It knows the statements that the files have, and fails on any other.
+`tests/sinks/migrations/test_migrate.py` compares what it reads with what ClickHouse has.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.sinks.support import Kafka, copy_database, run_statements, structure
+from tests.support.sinks import Kafka, copy_database, run_statements, structure
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from evometrics.sinks.checksums import Checksum, checksums, differing
 from evometrics.sinks.clickhouse.client import ClickHouseUnavailable, open_client
 from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.sinks.support import one_of_each, sent
-from tests.sinks.test_raw_events import fill
+from tests.sinks.raw.test_raw_events import fill
+from tests.support.sinks import one_of_each, sent
 
 
 @pytest.fixture

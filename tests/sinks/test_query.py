@@ -18,7 +18,7 @@ from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import Batch, Partition
 from evometrics.sinks.worker.writer import TableWriter
-from tests.sinks.support import WIRE, evolution, sent, store
+from tests.support.sinks import WIRE, evolution, sent, store
 
 HOUR = 3_600_000_000
 

@@ -20,8 +20,8 @@ from evometrics.sinks.retention import TABLES, keep, show
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import Batch, Partition
 from evometrics.sinks.worker.writer import TableWriter
-from tests.sinks.support import WIRE, common, rows, sent, store
-from tests.stack import evometrics
+from tests.support.sinks import WIRE, common, rows, sent, store
+from tests.support.stack import evometrics
 
 DAY = 86_400_000_000
 STATUSES = ("succeeded", "failed", "rolled_back")
@@ -117,7 +117,7 @@ async def test_rows_past_retention_are_gone_from_raw_and_the_sums_are_those_of_a
 ) -> None:
     done = completions(random.Random(4), 300, [0, 1, 80, 100, 400])
     client = await open_client(database)
-    await client.command("SYSTEM STOP MERGES evolution_metrics_rows")  # what is there twice stays so
+    await client.command("SYSTEM STOP MERGES evolution_metrics_rows")  # what appears twice stays so
     await client.close()
     await stored(database, [*done, *map(evolution_metrics, done)])
     assert await rows(database, "SELECT count() FROM evolution_metrics_rows") == [(400,)]

@@ -15,9 +15,9 @@ from evometrics.streams.offline import OfflineStream, record_of
 from evometrics.streams.processors.evolutions import EvolutionProcessor
 from evometrics.streams.producer import MessageTooLarge
 from evometrics.streams.settings import StreamSettings
-from tests.generator import Load, history
-from tests.model import SECOND, differences, expected
-from tests.streams.pure_stream import SOURCES
+from tests.support.generator import Load, history
+from tests.support.model import SECOND, differences, expected
+from tests.support.pure_stream import SOURCES
 
 WIRE = WireFormat()
 LOAD = Load(seed=4, begin=1_780_000_000 * SECOND, agents=20, evolutions=300, nodes=3, unfinished=0.05)

@@ -74,7 +74,7 @@ def test_an_id_that_a_row_has_is_kept_and_must_be_one() -> None:
     computed = "6f0f1d5e-52a5-5c39-9d0b-6f9a2f2f7a11"
     exported = ROW | {"event_id": computed, "source_event_id": given}
     assert evolution_completed(exported, "node").event_id == given.lower()
-    with pytest.raises(Unreadable, match=r"event_id: 'seven' is no UUID"):
+    with pytest.raises(Unreadable, match=r"event_id: 'seven' is not a UUID"):
         evolution_completed(ROW | {"event_id": "seven"}, "node")
 
 
@@ -128,20 +128,20 @@ def test_success_and_status_stand_for_each_other(given: dict[str, Any], success:
     ("broken", "reason"),
     [
         ({"agent_id": None}, "agent_id: is missing"),
-        ({"agent_id": b"\xff"}, "is no text"),
+        ({"agent_id": b"\xff"}, "is not text"),
         ({"agent_id": "\udcff"}, "is not UTF-8"),
         ({"timestamp": None}, "occurred_at: is missing"),
         ({"timestamp": "last week"}, "neither Unix seconds nor an ISO 8601 time"),
         ({"timestamp": float("nan")}, "is not finite"),
-        ({"timestamp": True}, "is no number"),
+        ({"timestamp": True}, "is not a number"),
         ({"success": None}, "success: is missing"),
         ({"success": "perhaps"}, "neither true nor false"),
         ({"performance_score": "inf"}, "is not finite"),
-        ({"error_count": 1.5}, "is no whole number"),
-        ({"metadata": "[1]"}, "is no map"),
-        ({"metadata": '{"a": NaN}'}, "is no JSON"),
-        ({"post_accuracy": "good"}, "post_accuracy: 'good' is no number"),
-        ({"insights": '"one"'}, "is no list"),
+        ({"error_count": 1.5}, "is not a whole number"),
+        ({"metadata": "[1]"}, "is neither a map"),
+        ({"metadata": '{"a": NaN}'}, "is not JSON"),
+        ({"post_accuracy": "good"}, "post_accuracy: 'good' is not a number"),
+        ({"insights": '"one"'}, "is not a list"),
     ],
 )
 def test_a_cell_that_can_not_be_read_is_named(broken: dict[str, Any], reason: str) -> None:

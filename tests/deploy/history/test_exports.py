@@ -34,10 +34,10 @@ from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import InsertGroup, InsertRow
 from evometrics.sinks.worker.writer import TableWriter
-from tests.deploy.history.support import staged
-from tests.schemas.examples import EXAMPLES
 from tests.sinks.conftest import database, empty_database, migrated  # noqa: F401 - fixtures
-from tests.sinks.support import sent, store
+from tests.support.examples import EXAMPLES
+from tests.support.history_imports import staged
+from tests.support.sinks import sent, store
 
 AT = 1_750_000_000_123_456
 #: What the ways of writing a text escape, each in its own way.

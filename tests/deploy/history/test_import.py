@@ -24,11 +24,11 @@ from evometrics.schemas.kafka.partitions import partition_of
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import DERIVED_TOPICS, RAW_TOPICS
 from evometrics.schemas.wire.framing import WireFormat
-from tests.deploy.history.files import Made, spec_file
-from tests.deploy.history.support import rejected, staged
-from tests.model import differences, expected
-from tests.stack import Running, evometrics, running_stack
-from tests.tables import client, rows
+from tests.support.history_files import Made, spec_file
+from tests.support.history_imports import rejected, staged
+from tests.support.model import differences, expected
+from tests.support.stack import Running, evometrics, running_stack
+from tests.support.tables import client, rows
 
 PARTITIONS = 3
 ROWS = 3000
@@ -225,7 +225,7 @@ async def test_two_imports_at_once_are_not_let_in(stack: Running) -> None:
     kafka = KafkaSettings(brokers=stack.brokers)
     async with Alone(kafka) as first:
         for _ in range(2):
-            with pytest.raises(NotAlone, match="another import runs"):
+            with pytest.raises(NotAlone, match="another import is running"):
                 async with Alone(kafka):
                     pass
         first.check()

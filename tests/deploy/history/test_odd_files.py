@@ -18,8 +18,8 @@ from evometrics.deploy.history.run import READERS, opened, report_path
 from evometrics.deploy.history.sources import CONVERSIONS, STRATEGIES, STRATEGY, SourceRow
 from evometrics.deploy.history.staging import Staging
 from evometrics.schemas.service.settings import SettingsError
-from tests.deploy.history.odd_files import AT, ODD, Odd
-from tests.deploy.history.support import rejected
+from tests.support.history_imports import rejected
+from tests.support.odd_history_files import AT, ODD, Odd
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.name)

@@ -19,8 +19,8 @@ from evometrics.deploy.history.staging import Staged, Staging
 from evometrics.schemas.events import EvolutionCompleted, KpiSnapshot, SystemEvent
 from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.wire.framing import WireFormat
-from tests.deploy.history.files import SCHEMA, spec_file
-from tests.deploy.history.support import rejected, staged
+from tests.support.history_files import SCHEMA, spec_file
+from tests.support.history_imports import rejected, staged
 
 AT = 1_750_000_000
 
@@ -136,7 +136,7 @@ def test_csv_lines_that_can_not_be_split_are_reported_with_their_line(tmp_path: 
     )
     assert [event.agent_id for event in events(path)] == ["a", "e"]
     assert [(entry["line"], entry["reason"]) for entry in rejected(path)] == [
-        (4, "has 2 cells, the header 4"),
+        (4, "has 2 cells, but the header has 4"),
         (6, "',' expected after '\"'"),
         (7, "agent_id: 'd\\udcff' is not UTF-8"),
     ]
@@ -220,11 +220,11 @@ def test_the_kpi_engines_state_gives_agents_their_last_kpis_and_what_can_be_plac
     assert evolution.metadata == {"improvement.memory_optimization": "0.15"}
     assert found[4].accuracy == 0.25
     assert json.loads(found[5].data)["retirement_reason"] == "low_performance"
-    assert [(entry["path"], entry["reason"][:11]) for entry in rejected(path)] == [
-        ("retired_agents.odd", "is no objec"),
+    assert [(entry["path"], entry["reason"].split(":")[0]) for entry in rejected(path)] == [
+        ("retired_agents.odd", "is not an object"),
         ("evolution_history[0]", "has no time"),
         ("evolution_history[2]", "has no time"),
-        ("evolution_history[4]", "is no evolu"),
+        ("evolution_history[4]", "is not an evolution's result"),
     ]
 
 

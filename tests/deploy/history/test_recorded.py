@@ -28,10 +28,10 @@ from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.producers.influxdb_tools import completion
-from tests.producers.outbox_tools import arrived
 from tests.sinks.conftest import broker, database, empty_database, migrated  # noqa: F401 - fixtures
-from tests.sinks.support import Kafka, eventually, rows, running
+from tests.support.influxdb import completion
+from tests.support.outboxes import arrived
+from tests.support.sinks import Kafka, eventually, rows, running
 
 EVOLUTIONS = 40
 

@@ -18,7 +18,7 @@ from evometrics.deploy.history.report import Report
 from evometrics.deploy.history.run import report_path
 from evometrics.deploy.history.sources import SourceRow
 from evometrics.schemas.service.settings import SettingsError
-from tests.deploy.history.support import rejected, staged
+from tests.support.history_imports import rejected, staged
 
 BAD = "agent_id,timestamp,success\na,yesterday,1\n"
 GOOD = "agent_id,timestamp,success\na,1750000000,1\n"
@@ -67,7 +67,7 @@ def test_what_is_no_report_is_left_as_it_is(
     precious = source.with_name("precious.jsonl")
     precious.write_text(content)
     assert imported(source, "--report", str(precious)) == 2
-    assert "is no report of an import; name another file" in capsys.readouterr().err
+    assert "is not a report of an import; name another file" in capsys.readouterr().err
     assert precious.read_text() == content
     assert len(list(source.parent.iterdir())) == 2
 
@@ -190,7 +190,7 @@ def test_a_row_that_json_has_no_form_for_is_reported_as_text(tmp_path: Path) -> 
 
 def test_a_line_of_a_report_is_json_whatever_number_is_refused(source: Path) -> None:
     def strict(name: str) -> None:
-        raise AssertionError(f"{name} is no JSON")
+        raise AssertionError(f"{name} is not JSON")
 
     lines = ('{"agent_id": "a", "timestamp": 1, "success": NaN}', '{"agent_id": "a", "success": -Infinity}')
     source.write_text("\n".join(lines))

@@ -15,9 +15,9 @@ from evometrics.producers import SQLiteMetricsBackend
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.wire.framing import WireFormat
-from tests.deploy.history.support import staged
 from tests.deploy.history.test_report import open_folder, read_only  # noqa: F401 - a fixture
-from tests.producers.influxdb_tools import completion
+from tests.support.history_imports import staged
+from tests.support.influxdb import completion
 
 AT = 1_750_000_000
 

@@ -1,0 +1,107 @@
+"""Where a statement ends and its data begin."""
+
+from __future__ import annotations
+
+import pytest
+
+from evometrics.deploy.clickhouse.exchange import EngineError
+from evometrics.deploy.clickhouse.statement import Insert, Query, parse
+from evometrics.deploy.clickhouse.wire import read_request, split
+
+
+@pytest.mark.parametrize(
+    ("text", "sql", "format_name", "data"),
+    [
+        (b"INSERT INTO t FORMAT Avro\nObj\x01\xff", "INSERT INTO t ", "Avro", b"Obj\x01\xff"),
+        (b"insert into t (a, b) format csv\r\n1,2", "insert into t (a, b) ", "csv", b"1,2"),
+        (b"INSERT INTO t FORMAT TSV \n\n1", "INSERT INTO t ", "TSV", b"\n1"),
+        (
+            b"INSERT INTO t SETTINGS a='FORMAT X' FORMAT CSV 1",
+            "INSERT INTO t SETTINGS a='FORMAT X' ",
+            "CSV",
+            b"1",
+        ),
+        (
+            b"/* FORMAT a */ INSERT INTO `FORMAT b` FORMAT CSV 1",
+            "/* FORMAT a */ INSERT INTO `FORMAT b` ",
+            "CSV",
+            b"1",
+        ),
+        (b"-- it's\nINSERT INTO t FORMAT CSV 1", "-- it's\nINSERT INTO t ", "CSV", b"1"),
+        (b"INSERT INTO t (values) VALUES (1, 'x')", "INSERT INTO t (values) ", "Values", b" (1, 'x')"),
+        (b"INSERT INTO t FORMAT JSONEachRow", "INSERT INTO t ", "JSONEachRow", b""),
+        (b"INSERT INTO t", "INSERT INTO t", None, b""),
+    ],
+)
+def test_an_insert_is_taken_apart_from_its_data(
+    text: bytes, sql: str, format_name: str | None, data: bytes
+) -> None:
+    assert parse(text) == Insert(sql, format_name, data)
+
+
+def test_an_insert_can_take_its_data_from_a_file() -> None:
+    sql = "INSERT INTO t (settings) SETTINGS a='settings' "
+    reading = " ".join(Insert(sql, None, b"").reading("'/f'", "CSV").split())
+    file = "FROM INFILE '/f' COMPRESSION 'none'"
+    assert reading == f"INSERT INTO t (settings) {file} SETTINGS a='settings' FORMAT CSV"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 'INSERT INTO t FORMAT CSV'",
+        "WITH 1 AS x SELECT x FORMAT JSON",
+        "INSERT INTO t SELECT number FROM numbers(3)",
+        "INSERT INTO t SELECT 1 FORMAT Null",
+        "INSERT INTO t FROM INFILE 'x.csv' FORMAT CSV",
+        "CREATE TABLE t (format String) ENGINE = Memory",
+    ],
+)
+def test_a_statement_without_data_stays_whole(sql: str) -> None:
+    assert parse(sql.encode()) == Query(sql)
+
+
+def test_a_query_tells_its_own_output_format() -> None:
+    assert Query("SELECT 1\n FORMAT Native").format == "Native"
+    assert Query("SELECT 1 FORMAT JSON SETTINGS max_threads = 1;").format == "JSON"
+    assert Query("SELECT format FROM t").format is None
+
+
+def test_pieces_behind_the_statement_are_handed_on_uncopied() -> None:
+    pieces = [b"INSERT INTO t FORMAT Avro\nObj", bytes(100_000), bytes(200_000)]
+    statement, data = split(b"", pieces)
+    assert statement == Insert("INSERT INTO t ", "Avro", b"Obj")
+    assert [id(piece) for piece in data] == [id(piece) for piece in pieces[1:]]
+
+
+@pytest.mark.parametrize("cut", range(1, 46))
+def test_a_statement_cut_anywhere_between_pieces_is_read_the_same(cut: int) -> None:
+    body = "INSERT INTO t (ключ, b) FORMAT Avro\r\n".encode() + b"Obj\x01"
+    statement, data = split(b"", [body[:cut], body[cut:]])
+    assert isinstance(statement, Insert)
+    assert (statement.sql, statement.format) == ("INSERT INTO t (ключ, b) ", "Avro")
+    assert statement.data + b"".join(data) == b"Obj\x01"
+
+
+def test_interface_parameters_are_told_from_settings() -> None:
+    parameters = {
+        "query": "SELECT {n:Int8}",
+        "param_n": "5",
+        "database": "d",
+        "max_threads": "1",
+        "session_id": "s",
+        "wait_end_of_query": "1",
+        "default_format": "JSON",
+    }
+    request = read_request("GET", parameters, {}, [], "id")
+    assert request is not None
+    assert (request.params, request.settings) == ({"n": "5"}, {"max_threads": "1"})
+    assert (request.database, request.session, request.format, request.read_only) == ("d", "s", "JSON", True)
+
+
+def test_what_this_server_does_not_speak_is_named() -> None:
+    with pytest.raises(EngineError, match="decompress: use Accept-Encoding or Content-Encoding") as caught:
+        read_request("POST", {"query": "SELECT 1", "decompress": "1"}, {}, [], "id")
+    assert caught.value.code == 48
+    with pytest.raises(EngineError, match="not UTF-8"):
+        read_request("POST", {}, {}, [b"SELECT '\xff'"], "id")

@@ -1,0 +1,129 @@
+"""`evometrics sql` on a real engine: rows as they arrive, JSON that any reader takes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evometrics.deploy.cli.main import main
+from evometrics.deploy.commands import sql_work as sql
+from evometrics.deploy.commands.sql_work import pages
+from evometrics.sinks.settings import ClickHouseSettings
+
+Asks = Callable[..., str]
+
+
+@pytest.fixture
+def ask(clickhouse: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Asks:
+    def run(query: str, *flags: str, code: int = 0) -> str:
+        where = ["--clickhouse-url", clickhouse, "--database", "default", "--data", str(tmp_path)]
+        assert main(["sql", query, *flags, *where]) == code
+        out, err = capsys.readouterr()
+        return err if code else out
+
+    return run
+
+
+def refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        ("nan", None),
+        ("-inf", None),
+        ("[1.5, nan]", [1.5, None]),
+        ("map(toDate('2026-11-28'), 2)", {"2026-11-28": 2}),
+        ("map(7, inf)", {"7": None}),
+        ("map((1, 'x'), 'y')", {'[1, "x"]': "y"}),
+        ("toFixedString('Zoë', 8)", "Zoë"),
+        ("map(toFixedString('k', 3), toFixedString('v', 3))", {"k": "v"}),
+        ("tuple(1, NULL, 'a')", [1, None, "a"]),
+        ("toDateTime('2026-11-28 18:00:00', 'UTC')", "2026-11-28 18:00:00"),
+        ("toUUID('018f3e1c-0000-7000-8000-000000000000')", "018f3e1c-0000-7000-8000-000000000000"),
+        ("toDecimal64('1.25', 2)", "1.25"),
+        ("toUInt256(7)", 7),
+        ("true", True),
+    ],
+)
+def test_json_is_json(ask: Asks, expression: str, wanted: Any) -> None:
+    said = ask(f"SELECT {expression} AS v", "--json")
+    (line,) = said.splitlines()
+    assert json.loads(line, parse_constant=refuse) == {"v": wanted}
+
+
+def test_a_result_of_many_pages_is_printed_whole(ask: Asks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evometrics.deploy.commands.sql_work.PAGE_ROWS", 1000)
+    lines = ask("SELECT number AS n FROM numbers(200000)").splitlines()
+    assert lines[0].strip() == "n"
+    assert [int(line) for line in lines[2:]] == list(range(200_000))
+
+
+def test_rows_of_a_query_are_given_in_pages_however_wide_and_sorted(clickhouse: str) -> None:
+    query = "SELECT number, repeat('wide', 2500) AS text FROM numbers(20000) ORDER BY number DESC"
+
+    async def sizes() -> list[int]:
+        settings = ClickHouseSettings(url=clickhouse, database="default")
+        return [len(page.rows) async for page in pages(settings, query)]
+
+    found = asyncio.run(sizes())
+    assert sum(found) == 20_000 and max(found) <= 2 * sql.PAGE_ROWS
+
+
+def test_a_fixed_string_is_text_in_a_table(ask: Asks) -> None:
+    assert ask("SELECT toFixedString('abc', 6) AS name, 1 AS n").splitlines()[-1] == "abc   1"
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT 1 FORMAT JSON", "select 1 format TSV -- as ever", "SHOW TABLES FORMAT CSV;"]
+)
+def test_a_format_of_its_own_is_refused_with_the_way_out(ask: Asks, query: str) -> None:
+    assert "; --json prints one JSON object per row" in ask(query, code=1)
+
+
+@pytest.mark.parametrize(
+    ("query", "way_out"),
+    [
+        ("SELECT 1 AS v into outfile 'rows.csv'", "omit INTO OUTFILE"),
+        ("SELECT map([1, 2], 'x') AS v", "select its mapKeys and mapValues"),
+    ],
+)
+def test_what_no_answer_can_hold_is_refused_with_the_way_out(ask: Asks, query: str, way_out: str) -> None:
+    assert way_out in ask(query, code=1)
+
+
+def test_a_cell_is_one_line_without_what_a_terminal_obeys(ask: Asks) -> None:
+    query = r"SELECT 'INTO OUTFILE\n' AS first, char(27) AS second, 'größe' AS third"
+    assert ask(query).splitlines()[2].split() == ["INTO", r"OUTFILE\n", r"\x1b", "größe"]
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT 'in FORMAT x' AS v", "SELECT 1 AS v -- FORMAT x", "SELECT 1 AS v /* FORMAT x */"]
+)
+def test_a_format_in_a_text_or_comment_is_none(ask: Asks, query: str) -> None:
+    assert ask(query).startswith("v")
+
+
+def test_a_statement_without_a_result_prints_nothing(ask: Asks) -> None:
+    assert ask("CREATE TABLE IF NOT EXISTS told_nothing (a Int8) ENGINE = Memory") == ""
+    assert ask("DROP TABLE told_nothing") == ""
+
+
+def test_a_reader_that_has_enough_ends_the_query_quietly(clickhouse: str, tmp_path: Path) -> None:
+    query = "SELECT number FROM numbers(1000000)"
+    where = ["--clickhouse-url", clickhouse, "--database", "default", "--data", str(tmp_path)]
+    command = [sys.executable, "-m", "evometrics.deploy.cli", "sql", query, "--json", *where]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert json.loads(process.stdout.readline()) == {"number": 0}
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 141

@@ -1,0 +1,211 @@
+"""What `/metrics` says of evolutions and agents is what SQL says of the same run."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from evometrics.schemas.events import Event, KpiSnapshot, SystemEvent
+from evometrics.schemas.metrics import EVOLUTION_DURATION, METRICS, OF_STREAMS, Instruments
+from evometrics.schemas.service.http import HttpAddress, serve
+from evometrics.schemas.topics import BY_RECORD
+from evometrics.schemas.wire.catalog import newest
+from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH, WireFormat
+from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.sinks.worker.batch import InsertGroup, InsertRow
+from evometrics.sinks.worker.metrics import EvolutionPrometheusCollector
+from evometrics.sinks.worker.tally import EndedEvolution, MetricsTally, SeenIds, read_ended
+from evometrics.sinks.worker.worker import SinkWorker
+from evometrics.streams.offline import record_of
+from tests.support.sinks import Kafka, common, eventually, evolution, rows, running, until_stored
+
+WIRE = WireFormat()
+
+
+def samples(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Return a scrape's values by name and label values (in the order of the label names)."""
+    return {
+        (s.name, tuple(v for _, v in sorted(s.labels.items()))): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }
+
+
+def events() -> list[Event]:
+    made: list[Event] = []
+    for i in range(60):
+        agent, status = f"agent-{i % 7}", ("succeeded", "failed", "rolled_back", "abandoned")[i % 4]
+        fields = common(agent) | {"occurred_at": 1_790_000_000_000_000 + (i * 7919) % 60 * 1_000_000}
+        gone = status == "abandoned"
+        made.append(
+            evolution(
+                agent,
+                **fields,
+                evolution_type=("nightly", "triggered")[i % 2],
+                status=status,
+                success=status == "succeeded",
+                duration_minutes=i * 2.0,
+                improvement_delta=None if i % 5 == 0 else i / 100,
+                memory_used_mb=None if gone else 100.0 + i,
+            )
+        )
+        made.append(KpiSnapshot(**fields | common(agent), accuracy=i / 60, extra={"own": float(i)}))
+        made.append(KpiSnapshot(**common(agent) | {"occurred_at": 5}, accuracy=0.0, reliability=0.1))
+    for depth, at in ((4, 20), (9, 30), (2, 10)):
+        health = common("") | {"occurred_at": at}
+        made.append(SystemEvent(**health, event_type="collector_health", data=f'{{"outbox_depth": {depth}}}'))
+    return made
+
+
+async def test_metrics_equal_sql_with_duplicates_in_and_between_batches(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    made = events()
+    async with running(broker, database) as worker:
+        await broker.send([*made, *made[:30]])
+        await until_stored(database, "evolution_metrics", 60)
+        await broker.send([*made[20:50], evolution("agent-8", duration_minutes=1.0)])
+        await until_stored(database, "evolution_metrics", 61)
+        await until_stored(database, "system_events", 3)
+        await until_stored(database, "kpi_snapshots", 120)
+
+        async def counted() -> bool:  # the counting follows the insert
+            got = samples(worker.metrics().decode())
+            attempts = sum(v for k, v in got.items() if k[0] == "evolution_attempts_total")
+            read = sum(v for k, v in got.items() if k[0] == "evometrics_rows_inserted_total")
+            return attempts >= 61 and read == len(made) + 30 + 31
+
+        await eventually(counted, "all evolutions to be counted")
+        text = worker.metrics().decode()
+    got = samples(text)
+
+    attempts = await rows(
+        database, "SELECT agent_id, evolution_type, status, count() FROM evolution_metrics GROUP BY ALL"
+    )
+    assert {k[1]: v for k, v in got.items() if k[0] == "evolution_attempts_total"} == {
+        row[:3]: row[3] for row in attempts
+    }
+    durations = await rows(
+        database,
+        "SELECT agent_id, evolution_type, groupArray(duration_minutes * 60) FROM evolution_metrics "
+        "WHERE status != 'abandoned' GROUP BY ALL",
+    )
+    for agent, kind, seconds in durations:
+        assert got["evolution_duration_seconds_count", (agent, kind)] == len(seconds)
+        assert got["evolution_duration_seconds_sum", (agent, kind)] == pytest.approx(sum(seconds))
+        for bound in EVOLUTION_DURATION.buckets:
+            below = sum(s <= bound for s in seconds)
+            assert got["evolution_duration_seconds_bucket", (agent, kind, str(float(bound)))] == below
+    for metric, column in (
+        ("evolution_performance_improvement", "improvement_delta"),
+        ("evolution_memory_used_mb", "memory_used_mb"),
+    ):
+        newest = await rows(
+            database,
+            f"SELECT agent_id, argMax({column}, (occurred_at, toString(event_id))) FROM evolution_metrics "
+            f"WHERE {column} IS NOT NULL GROUP BY agent_id",
+        )
+        assert {k[1][0]: v for k, v in got.items() if k[0] == metric} == dict(newest)
+    kpis = await rows(
+        database,
+        "SELECT agent_id, argMax((accuracy, extra['own']), occurred_at) FROM kpi_snapshots GROUP BY agent_id",
+    )
+    expected = {(a, "accuracy"): acc for a, (acc, _) in kpis} | {(a, "own"): own for a, (_, own) in kpis}
+    assert {k[1]: v for k, v in got.items() if k[0] == "agent_kpi_current"} == expected
+    assert got["evometrics_outbox_depth", ("node-1",)] == 9
+
+    sent = len(made) + 30 + 31
+    assert sum(v for k, v in got.items() if k[0] == "evometrics_messages_consumed_total") == sent
+    assert sum(v for k, v in got.items() if k[0] == "evometrics_rows_inserted_total") == sent
+    assert {v for k, v in got.items() if k[0] == "evometrics_consumer_lag"} == {0.0}
+    assert got["evometrics_insert_seconds_count", ("evolution_metrics",)] >= 2
+
+
+def test_every_declared_metric_is_served_by_its_part(broker: Kafka, database: ClickHouseSettings) -> None:
+    registry = CollectorRegistry()
+    Instruments(registry, OF_STREAMS)
+    sink = SinkWorker(broker.settings, database, broker.sink)
+    served = sink.metrics().decode() + generate_latest(registry).decode()
+    for definition in METRICS:
+        name = definition.name
+        assert f"# HELP {name} {definition.help}" in served, name
+        assert f"# TYPE {name} {definition.kind}" in served, name
+
+
+def group(record: str, *values: bytes) -> InsertGroup:
+    topic = BY_RECORD[record]
+    made = InsertGroup(topic.name, topic.table, newest(record))
+    for offset, value in enumerate(values):
+        message = record_of(topic.name, 0, offset, b"k", value, 0)
+        made.rows.append(InsertRow(message, SINGLE_OBJECT_LENGTH, b""))
+    return made
+
+
+def test_what_can_not_be_read_is_passed_over_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    collector = EvolutionPrometheusCollector()
+    one, other = (WIRE.encode(evolution("a", status="succeeded")) for _ in range(2))
+    MetricsTally(collector).count(
+        [group("evolution_metrics", one, one[:-1], other), group("success_rate", b"rubbish")]
+    )
+    assert collector.attempts == {("a", "nightly", "succeeded"): 2}
+    assert "evometrics.evolution.metrics[0] offset 1 is stored but missing from the metrics" in caplog.text
+
+
+@pytest.mark.parametrize("data", ["{", "[]", "{}", '{"outbox_depth": "deep"}', '{"outbox_depth": null}'])
+def test_of_health_without_a_depth_nothing_is_said(data: str) -> None:
+    collector = EvolutionPrometheusCollector()
+    events = [
+        SystemEvent(**common(""), event_type="collector_health", data=d)
+        for d in (data, '{"outbox_depth": 3}')
+    ]
+    MetricsTally(collector).count([group("system_event", *map(WIRE.encode, events))])
+    assert [value for _, value in collector.outbox.values.values()] == [3]
+
+
+def test_what_the_compiled_codec_does_not_read_is_read_as_by_everybody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = evolution(
+        "a", improvement_delta=0.5, memory_used_mb=None, kpi_deltas={"accuracy": 0.1}, metadata={"a": "b"}
+    )
+    value = WIRE.encode(done)
+    quick = read_ended(newest("evolution_metrics"), value, SINGLE_OBJECT_LENGTH)
+    assert isinstance(quick, EndedEvolution)
+    monkeypatch.setattr("evometrics.sinks.worker.tally.ended_codec", lambda schema: None)
+    assert read_ended(newest("evolution_metrics"), value, SINGLE_OBJECT_LENGTH) == done
+    assert {name: getattr(quick, name) for name in EndedEvolution.__slots__} == {
+        n: getattr(done, n) for n in EndedEvolution.__slots__
+    }
+
+
+def test_ids_are_remembered_within_bounds() -> None:
+    seen = SeenIds(limit=10)
+    for i in range(100):
+        assert seen.new(str(i))
+        assert not seen.new(str(i)) and not seen.new(str(max(0, i - 4)))
+        assert len(seen.newer) + len(seen.older) <= 10
+    assert seen.new("3")
+
+
+async def test_the_http_server_answers_metrics_and_health() -> None:
+    wrong: list[str] = []
+    server = await serve(HttpAddress(0), lambda: b"a 1\n", lambda: None, lambda: wrong[0] if wrong else None)
+
+    def get(path: str) -> tuple[int, bytes]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    assert await asyncio.to_thread(get, "/metrics") == (200, b"a 1\n")
+    assert await asyncio.to_thread(get, "/health/live") == (200, b"ok\n")
+    assert await asyncio.to_thread(get, "/health/ready") == (200, b"ok\n")
+    wrong.append("ClickHouse is away")
+    assert await asyncio.to_thread(get, "/health/ready") == (503, b"ClickHouse is away\n")
+    assert (await asyncio.to_thread(get, "/nothing"))[0] == 404
+    await server.close()

@@ -1,0 +1,1 @@
+"""What tests of several rooms share: generated events, a plain model, parts that run, looks into stores."""
