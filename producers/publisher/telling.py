@@ -10,11 +10,14 @@ from evometrics.producers.notices import Reminders
 from evometrics.producers.publisher.broker_clock import NodeClock, in_words
 from evometrics.schemas.kafka.reaching import why_unusable
 from evometrics.schemas.kafka.rights import right_missing
-from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.service.settings import KafkaSettings, SettingsError
 from evometrics.schemas.wire.compatibility import IncompatibleSchema
 from evometrics.schemas.wire.registry import RegistryUnavailable
 
 logger = logging.getLogger(__name__)
+
+#: Errors whose messages contain the way out.
+NAMING_THE_WAY_OUT = RegistryUnavailable | IncompatibleSchema | SettingsError
 
 
 class Telling(Reminders):
@@ -37,7 +40,7 @@ class Telling(Reminders):
 
     async def lost(self, error: BaseException, waiting: int) -> None:
         """Find out why a session has failed, and log it."""
-        if isinstance(error, InvalidTimestampError | RegistryUnavailable | IncompatibleSchema):
+        if isinstance(error, InvalidTimestampError | NAMING_THE_WAY_OUT):
             self.report(error, waiting)
             return
         self.connected, self.trouble = False, str(error) or type(error).__name__
@@ -58,8 +61,7 @@ class Telling(Reminders):
         self.trouble = str(error) or type(error).__name__
         if wrong is not None:
             self.trouble = f"{wrong} ({self.trouble})"
-        if wrong is not None or isinstance(error, RegistryUnavailable | IncompatibleSchema):
-            # these messages contain the way out
+        if wrong is not None or isinstance(error, NAMING_THE_WAY_OUT):
             words = "%s. Events wait in the outbox (%d) and are sent later"
             self.say("broker", words, self.trouble, waiting, level=logging.ERROR)
             return

@@ -22,16 +22,17 @@ DENIALS = (
 RAW = "the topics of raw events"
 #: What each part needs; docs/how-to/secure.md has the topics and groups by name.
 NEEDS = {
-    "node": f"WRITE on {RAW}",
-    "stream": "READ on its source topics and its group, WRITE on the topics of derived events, on "
-    "evometrics.dead-letters and evometrics.internal.scope-counts, and READ, WRITE and CREATE on topics that "
-    "begin with `<its group>-`",
+    "node": f"WRITE on {RAW}, and DESCRIBE on the cluster for its time",
+    "stream": "READ on its source topics and its group, WRITE on evometrics.kpi.snapshots, "
+    "evometrics.internal.scope-counts, evometrics.dead-letters and the topics of derived events, and READ, "
+    "WRITE, CREATE and DESCRIBE_CONFIGS on topics that begin with `<its group>-`",
     "sink": "READ on all topics and its group, WRITE on evometrics.dead-letters",
     "topics": "CREATE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS on topics that begin with `evometrics.`",
-    "import": f"WRITE on {RAW}, DESCRIBE on all topics and the sink's group, READ on group evometrics-import",
+    "import": f"READ and WRITE on {RAW}, DESCRIBE on all topics and on the sink's group, READ on group "
+    "evometrics-import",
     "republish": f"READ, WRITE, DESCRIBE_CONFIGS and ALTER_CONFIGS on {RAW}, DESCRIBE on the stream's group",
     "replay": "READ on the stream's source topics",
-    "dead-letters": "WRITE on the topics that the messages came from and on evometrics.dead-letters",
+    "dead-letters": "WRITE on the topics that the messages came from and on evometrics.system.events",
 }
 
 

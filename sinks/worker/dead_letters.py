@@ -67,10 +67,10 @@ class DeadLetters:
             except (KafkaError, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
-                log.warning(
-                    "dead letters were not sent; attempt %d follows in %.1f s: %r", attempt + 1, pause, error
-                )
                 why = right_missing(error, self.kafka, "sink") or repr(error)
+                log.warning(
+                    "dead letters were not sent; attempt %d follows in %.1f s: %s", attempt + 1, pause, why
+                )
                 self.trouble = f"dead letters are not sent ({why})"
                 await asyncio.sleep(pause)
                 if is_spent(error):

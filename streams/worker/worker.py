@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.lag import GroupLag, Lag
+from evometrics.schemas.kafka.topics import answered
 from evometrics.schemas.metrics import OF_STREAMS, Instruments
 from evometrics.schemas.service.disk import show_free
 from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
@@ -73,6 +74,8 @@ async def run_stream(
     registry = CollectorRegistry()
     wire = await open_wire(kafka)
     await source_topics(kafka)
+    # without the right to the group Faust would wait for its partitions for ever, without a word
+    await answered(kafka, lambda admin: admin.list_consumer_group_offsets(settings.group))
     worker = StreamWorker(kafka, settings, wire, Instruments(registry, OF_STREAMS))
     show_free(registry, {"stream": Path(settings.data)})
     state = StreamHealth(worker, GroupLag(kafka, settings.group))

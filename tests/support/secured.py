@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import CreateAclsRequest
 
 from evometrics.deploy.kafka.broker import (
     CLUSTER_ID,
@@ -21,11 +27,28 @@ from evometrics.deploy.kafka.jars import kafka_libs
 from evometrics.deploy.kafka.java import find_java
 from evometrics.deploy.process.child import ChildProcess
 from evometrics.deploy.process.ports import HOST, free_ports
+from evometrics.schemas.kafka.topics import answered
+from evometrics.schemas.service.settings import KafkaSettings
 from tests.support.certificates import authority, certificate
 
 #: The user that may do everything, and one that may do nothing.
 USER, STRANGER = "pipeline", "stranger"
+#: Users that may do what a part needs, and no more; each has the name of the part.
+PARTS = ("node", "stream", "sink", "topics", "import", "replay", "republish", "dead-letters")
 PASSWORD = "s3cret-of-Kafka"
+#: Numbers of Kafka's protocol.
+KINDS = {"topic": 2, "group": 3, "cluster": 4}
+OPERATIONS = {
+    "READ": 3,
+    "WRITE": 4,
+    "CREATE": 5,
+    "DESCRIBE": 8,
+    "DESCRIBE_CONFIGS": 10,
+    "ALTER_CONFIGS": 11,
+}
+LITERAL, PREFIXED, ALLOW = 3, 4, 3
+#: One of `KINDS`, its name (with an asterisk: whatever begins so), and operations.
+Right = tuple[str, str, str]
 LISTENERS = ("SASL_SSL", "SSL", "SASL_PLAINTEXT", "ELSEWHERE")
 
 
@@ -39,12 +62,14 @@ class Secured:
             certificate for another host.
         ca: certificate of the authority of broker and clients; `other_ca`: that of another one.
         own: certificate and key of a client that may do everything.
+        log: what the node logs; with each request that it denies.
     """
 
     addresses: dict[str, str]
     ca: Path
     other_ca: Path
     own: tuple[Path, Path]
+    log: Path
 
     def settings(self, listener: str = "SASL_SSL", **others: str) -> dict[str, str]:
         """Return the Kafka settings of a client that may do everything; `others` replace or add some."""
@@ -90,7 +115,7 @@ def secured_node(data: Path) -> Iterator[Secured]:
 
     child = asyncio.run(start())
     own, other_ca = certificate(ca, "client"), authority(data / "tls", "other")
-    yield Secured(addresses, ca, other_ca, own)
+    yield Secured(addresses, ca, other_ca, own, data / "logs" / "kafka.log")
     asyncio.run(child.stop())
 
 
@@ -133,10 +158,39 @@ def more_properties(node: KafkaNode, addresses: dict[str, str], ca: Path, stores
 
 def format_with_users(folder: Path) -> None:
     """Format a node's storage, with the users that SCRAM knows."""
-    users = [f"SCRAM-SHA-512=[name={name},password={PASSWORD}]" for name in (USER, STRANGER)]
+    users = [f"SCRAM-SHA-512=[name={name},password={PASSWORD}]" for name in (USER, STRANGER, *PARTS)]
     command = [str(find_java()), "-cp", f"{kafka_libs(print)}{os.sep}*", "kafka.tools.StorageTool", "format"]
     command += ["-t", CLUSTER_ID, "-c", PROPERTIES]
     for user in users:
         command += ["--add-scram", user]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def grant(secured: Secured, user: str, rights: Iterable[Right]) -> None:
+    """Give a user rights."""
+    kafka = KafkaSettings(brokers=secured.addresses["PLAINTEXT"])
+    for kind, name, operations in rights:
+        pattern = PREFIXED if name.endswith("*") else LITERAL
+        for operation in operations.split():
+            asked = (
+                KINDS[kind],
+                name.rstrip("*"),
+                pattern,
+                f"User:{user}",
+                "*",
+                OPERATIONS[operation],
+                ALLOW,
+            )
+            answer = await answered(kafka, functools.partial(created, asked))
+            assert all(not error for error, _ in answer.creation_responses), answer
+
+
+async def created(asked: tuple[Any, ...], admin: AIOKafkaAdminClient) -> Any:
+    return await admin._send_request(CreateAclsRequest(*asked))
+
+
+def denied(secured: Secured, user: str) -> set[str]:
+    """Return what was denied to a user, as `OPERATION Topic:LITERAL:name for REQUEST`."""
+    pattern = rf"User:{user} is Denied operation = (\w+) .* on resource = (\S+) for request = (\w+)"
+    return {f"{o} {r} for {q}" for o, r, q in re.findall(pattern, secured.log.read_text())}

@@ -19,19 +19,42 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from evometrics.deploy.cli.main import main
+from evometrics.deploy.process.ports import free_ports
 from evometrics.producers import EvolutionMetricsCollector
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.reaching import why_unusable
 from evometrics.schemas.kafka.rights import NEEDS
 from evometrics.schemas.kafka.topics import answered, create_missing
+from evometrics.schemas.service.http import HttpAddress
 from evometrics.schemas.service.settings import KafkaSettings
-from evometrics.schemas.topics import KPI_SNAPSHOTS, TOPICS
+from evometrics.schemas.topics import (
+    DEAD_LETTERS,
+    DERIVED_TOPICS,
+    KPI_SNAPSHOTS,
+    RAW_TOPICS,
+    SCOPE_COUNTS,
+    SYSTEM_EVENTS,
+    TOPICS,
+)
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.worker.worker import SinkWorker
+from evometrics.sinks.worker.worker import SinkWorker, run_sink
+from evometrics.streams.settings import StreamSettings
+from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SNAPSHOT_TOPICS, SOURCE_TOPICS
+from evometrics.streams.worker.worker import run_stream
 from tests.support.certificates import certificate
 from tests.support.history_files import SCHEMA
 from tests.support.outboxes import config, until
-from tests.support.secured import PASSWORD, STRANGER, USER, Secured, environ, secured_node
+from tests.support.secured import (
+    PASSWORD,
+    STRANGER,
+    USER,
+    Right,
+    Secured,
+    denied,
+    environ,
+    grant,
+    secured_node,
+)
 from tests.support.stack import Running, evometrics, running_stack
 
 #: What a fault in the settings is told apart by; the fault as settings that replace the right ones.
@@ -200,7 +223,7 @@ PARTS: dict[str, Part] = {"node": node, "sink": sink}
 #: What `evometrics` is given for the other parts; FILE is one to import, ID that of a dead letter.
 COMMANDS = {
     "stream": ("stream",),
-    "topics": ("topics",),
+    "topics": ("topics", "--partitions", "2"),
     "import": ("import", "FILE"),
     "replay": ("replay", "--source", "kafka"),
     "republish": ("republish", "--no-wait", "--among-others"),
@@ -293,3 +316,108 @@ async def test_each_protocol_on_another_ones_listener_is_told_the_right_one(
 @pytest.mark.parametrize("listener", ["SASL_SSL", "SSL", "SASL_PLAINTEXT", "PLAINTEXT"])
 async def test_nothing_is_wrong_with_settings_that_are_right(listener: str, secured: Secured) -> None:
     assert await why_unusable(KafkaSettings(**secured.settings(listener))) is None  # type: ignore[arg-type]
+
+
+RAW = [("topic", topic.name, "WRITE") for topic in RAW_TOPICS]
+#: The table in docs/how-to/secure.md.
+RIGHTS: dict[str, list[Right]] = {
+    "node": [*RAW, ("cluster", "kafka-cluster", "DESCRIBE")],
+    "stream": [
+        *(("topic", name, "READ") for name in SOURCE_TOPICS),
+        *(("topic", topic.name, "WRITE") for topic in (*DERIVED_TOPICS, KPI_SNAPSHOTS, DEAD_LETTERS)),
+        ("topic", SCOPE_COUNTS, "WRITE"),
+        ("topic", "of-stream-*", "READ WRITE CREATE DESCRIBE_CONFIGS"),
+        ("group", "of-stream", "READ"),
+    ],
+    "sink": [
+        *(("topic", topic.name, "READ") for topic in TOPICS),
+        ("topic", DEAD_LETTERS.name, "WRITE"),
+        ("group", "of-sink", "READ"),
+    ],
+    "topics": [("topic", "evometrics.*", "CREATE DESCRIBE DESCRIBE_CONFIGS ALTER_CONFIGS")],
+    "import": [
+        *(("topic", topic.name, "READ WRITE") for topic in RAW_TOPICS),
+        *(("topic", topic.name, "DESCRIBE") for topic in (*DERIVED_TOPICS, DEAD_LETTERS)),
+        ("group", "evometrics-import", "READ"),
+        ("group", "evometrics-sink", "DESCRIBE"),
+    ],
+    "replay": [("topic", name, "READ") for name in (*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS)],
+    "republish": [("topic", topic.name, "READ WRITE DESCRIBE_CONFIGS ALTER_CONFIGS") for topic in RAW_TOPICS],
+    "dead-letters": [("topic", name, "WRITE") for name in (KPI_SNAPSHOTS.name, SYSTEM_EVENTS.name)],
+}
+
+
+async def recorded_by_node(settings: dict[str, str], _: Running, folder: Path) -> None:
+    collector = EvolutionMetricsCollector(config(folder, **settings))
+    await collector.start()
+    await collector.record_system_event("started", {})
+    assert await collector.drain(30), collector.sending.problem
+    await collector.stop()
+
+
+async def run_until_ready(settings: dict[str, str], stack: Running, folder: Path) -> None:
+    """Run a stream worker, twice: it finds its own changelogs the second time."""
+    for _ in range(2):
+        stop = asyncio.Event()
+        stream = StreamSettings(group="of-stream", data=str(folder))
+        (port,) = free_ports(1)
+        kafka = KafkaSettings(**settings, partitions=2)  # type: ignore[arg-type]
+        running = asyncio.create_task(run_stream(kafka, stream, HttpAddress(port), stop))
+        try:
+            await until_ready(f"http://127.0.0.1:{port}/health/ready", running)
+        finally:
+            stop.set()
+            await running
+
+
+async def sink_until_ready(settings: dict[str, str], stack: Running, _: Path) -> None:
+    """Run a sink until it has stored what there is, and a letter for what it can't read."""
+    stop = asyncio.Event()
+    clickhouse = ClickHouseSettings(url=stack.clickhouse_url)
+    kafka = KafkaSettings(**settings)  # type: ignore[arg-type]
+    (port,) = free_ports(1)
+    running = asyncio.create_task(
+        run_sink(kafka, clickhouse, SinkSettings(group="of-sink"), HttpAddress(port), stop)
+    )
+    try:
+        await until_ready(f"http://127.0.0.1:{port}/health/ready", running)
+    finally:
+        stop.set()
+        await running
+
+
+async def until_ready(url: str, running: asyncio.Task[None]) -> None:
+    def ready() -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(ready):
+            assert not running.done(), await running
+            await asyncio.sleep(0.1)
+
+
+WORKING = {"node": recorded_by_node, "stream": run_until_ready, "sink": sink_until_ready}
+
+
+@pytest.mark.parametrize("part", RIGHTS)
+def test_each_part_works_with_the_rights_that_it_needs_and_is_denied_none(
+    part: str,
+    secured: Secured,
+    stack: Running,
+    arguments: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asyncio.run(grant(secured, part, RIGHTS[part]))
+    settings = secured.settings(sasl_plain_username=part)
+    if part in WORKING:
+        asyncio.run(WORKING[part](settings, stack, tmp_path))
+    else:
+        for name, value in environ(settings).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("evometrics.deploy.commands.replay.set_pace", lambda: None)
+        given = [arguments.get(each, each) for each in COMMANDS[part]]
+        assert main([*given, "--data", str(stack.data)]) == 0
+    assert denied(secured, part) == set()
