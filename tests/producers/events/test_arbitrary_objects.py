@@ -1,6 +1,6 @@
 """Whatever object is handed in: nothing raises, nothing hangs, and no evolution with an agent is lost.
 
-EXAMPLES=20000 pytest tests/producers/events/test_arbitrary_objects.py
+EXAMPLES=20000 pytest -o faulthandler_timeout=7200 tests/producers/events/test_arbitrary_objects.py
 """
 
 from __future__ import annotations
@@ -295,9 +295,10 @@ def test_whatever_is_handed_in_is_recorded_told_apart_or_counted(
         raised = f"{made[0]} raised {type(error).__name__} at {error.__traceback__}"
     took = time.monotonic() - begun
     assert not raised
-    assert took < MOST_SECONDS * (3 if made[0] == "block" else 1), f"{took:.2f} s"
     runner.run(collector.record_system_event(rows.MARK))
     found = rows.new(collector.outbox.path)
+    # after the rows are read: those of a slow call must not be taken for the next example's
+    assert took < MOST_SECONDS * (3 if made[0] == "block" else 1), f"{took:.2f} s"
     rejected = collector.rejected - before[0]
     reports = [e for e in found if isinstance(e, SystemEvent) and e.event_type == "event_rejected"]
     assert len(reports) == rejected, "each rejection has its report"
