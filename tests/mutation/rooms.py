@@ -95,7 +95,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "windows": ("streams/formulas/test_windows.py", "streams/processors/test_foreign_counts.py"),
     },
     "streams/processors": {
-        "computations": ("streams/processors/test_processors.py", "streams/test_offline.py"),
+        "computations": ("streams/processors/test_computations.py", "streams/processors/test_processors.py"),
         "deadlines": ("streams/processors/test_deadlines.py", "streams/processors/test_processors.py"),
         "evolutions": ("streams/processors/test_processors.py", "streams/test_offline.py"),
         "scope_counts": ("streams/processors/test_scopes.py", "streams/processors/test_foreign_counts.py"),
