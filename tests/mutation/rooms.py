@@ -97,7 +97,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
     "streams/processors": {
         "computations": ("streams/processors/test_computations.py", "streams/processors/test_processors.py"),
         "deadlines": ("streams/processors/test_deadlines.py", "streams/processors/test_processors.py"),
-        "evolutions": ("streams/processors/test_processors.py", "streams/test_offline.py"),
+        "evolutions": ("streams/processors/test_evolutions.py", "streams/processors/test_processors.py"),
         "scope_counts": ("streams/processors/test_scopes.py", "streams/processors/test_foreign_counts.py"),
         "scope_tally": ("streams/processors/test_counting.py", "streams/processors/test_foreign_counts.py"),
         "scopes": ("streams/processors/test_scopes.py", "streams/processors/test_processors.py"),
