@@ -15,6 +15,7 @@ from evometrics.streams.formulas.windows import SECOND, WINDOWS
 from evometrics.streams.states import id_rings as rings
 from evometrics.streams.states.agent_states import (
     EvolutionState,
+    LentState,
     PartialState,
     ProgressState,
     SnapshotState,
@@ -49,6 +50,19 @@ def test_states_survive_their_bytes() -> None:
     assert ProgressState.decode(ProgressState(5, 2**51).encode()) == ProgressState(5, 2**51)
     for state in (SnapshotState(9, True), SnapshotState()):
         assert SnapshotState.decode(state.encode()) == state
+
+
+def test_a_lent_attempt_is_remembered_until_both_its_events_are_behind_what_was_written() -> None:
+    def left(started: int, completed: int) -> set[int]:
+        state = LentState(WindowCounts(WINDOWS), {5: 7, 6: 9})
+        state.forget(started, completed)
+        return set(state.counted)
+
+    assert left(8, 5) == {6}
+    assert left(8, 6) == {6}
+    assert left(6, 6) == {5, 6}
+    assert left(7, 4) == {5, 6}
+    assert left(9, 6) == set()
 
 
 def test_a_late_start_takes_its_arrival_along_and_no_other_state_grows_by_it() -> None:
