@@ -124,6 +124,13 @@ def test_completions_without_a_start_are_remembered_in_bounds_the_newest_longest
     assert abandoned(stream, 10 * 86_400) == ["e1"]
 
 
+def test_a_completion_that_comes_too_late_is_counted_for_its_agent_and_each_of_its_scopes() -> None:
+    stream = PureStream(1, StreamSettings(allowed_lateness_seconds=100))
+    read(stream, completion(1), completion(2, BEGIN + 7 * 86_400 * SECOND), completion(3))
+    found = [outcome.too_late for outcome in stream.outcomes if not_merged(outcome)]
+    assert found == [0, 0, 3], "agent, node and fleet"
+
+
 @pytest.mark.parametrize("start_first", [False, True])
 def test_a_row_that_is_too_large_with_its_starts_data_is_that_of_the_completion_alone(
     monkeypatch: pytest.MonkeyPatch, start_first: bool
