@@ -104,7 +104,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "snapshots": ("streams/processors/test_snapshots.py", "streams/processors/test_processors.py"),
     },
     "streams/rows": {
-        "joining": ("streams/rows/test_metrics_rows.py",),
+        "joining": ("streams/rows/test_joining.py", "streams/rows/test_metrics_rows.py"),
         "rates": ("streams/processors/test_counting.py",),
     },
     "streams/sources": {

@@ -10,6 +10,7 @@ from evometrics.streams.formulas.windows import FLEET, Counts, Scope, Window
 from evometrics.streams.processors.scope_counts import LATEST_SECONDS, ScopeCounts
 from evometrics.streams.processors.scopes import ScopeMessage, ScopeProcessor
 from evometrics.streams.settings import StreamSettings
+from evometrics.streams.states.agent_states import PartialState
 from evometrics.streams.states.live import Outcome
 
 WIRE = WireFormat()
@@ -117,6 +118,17 @@ def test_a_row_that_is_final_stays_as_it_is_and_a_step_in_it_is_too_late(restart
     assert rates(merging.read(1, {103: (1, 0)})) == {103: (2, 0), 105: (2, 1)}, (
         "an open row has the late step"
     )
+
+
+def test_steps_that_no_open_row_reaches_back_to_are_forgotten_for_every_partition() -> None:
+    merging = Merging(lateness=200)
+    for source, step in ((0, 100), (1, 101), (0, 10_000), (1, 10_001)):
+        merging.read(source, {step: (1, 1)})
+    kept = {
+        key: PartialState.decode((SHORT, LONG), value).counts.counts[0]
+        for key, value in merging.stored.items()
+    }
+    assert kept == {b"0|node|n": {10_000: (1, 1)}, b"1|node|n": {10_001: (1, 1)}}
 
 
 def test_counts_that_can_be_a_streams_pass() -> None:
