@@ -109,7 +109,6 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "streams/sources": {
         "clock": ("streams/sources/test_clock.py",),
-        "grown": ("streams/sources/test_grown.py",),
     },
     "streams/states": {
         "agent_states": ("streams/states/test_states.py", "streams/processors/test_processors.py"),
