@@ -95,21 +95,20 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "windows": ("streams/formulas/test_windows.py", "streams/processors/test_foreign_counts.py"),
     },
     "streams/processors": {
-        "computations": ("streams/processors/test_processors.py", "streams/test_offline.py"),
+        "computations": ("streams/processors/test_computations.py", "streams/processors/test_processors.py"),
         "deadlines": ("streams/processors/test_deadlines.py", "streams/processors/test_processors.py"),
-        "evolutions": ("streams/processors/test_processors.py", "streams/test_offline.py"),
+        "evolutions": ("streams/processors/test_evolutions.py", "streams/processors/test_processors.py"),
         "scope_counts": ("streams/processors/test_scopes.py", "streams/processors/test_foreign_counts.py"),
         "scope_tally": ("streams/processors/test_counting.py", "streams/processors/test_foreign_counts.py"),
         "scopes": ("streams/processors/test_scopes.py", "streams/processors/test_processors.py"),
         "snapshots": ("streams/processors/test_snapshots.py", "streams/processors/test_processors.py"),
     },
     "streams/rows": {
-        "joining": ("streams/rows/test_metrics_rows.py",),
+        "joining": ("streams/rows/test_joining.py", "streams/rows/test_metrics_rows.py"),
         "rates": ("streams/processors/test_counting.py",),
     },
     "streams/sources": {
         "clock": ("streams/sources/test_clock.py",),
-        "grown": ("streams/sources/test_grown.py",),
     },
     "streams/states": {
         "agent_states": ("streams/states/test_states.py", "streams/processors/test_processors.py"),

@@ -10,6 +10,8 @@ import pytest
 
 from evometrics.producers.events.cells import MOST_DIGITS, Cells, Unreadable
 
+#: However a reason says that a value is none of a kind.
+NO = "is (no|not a)"
 MILLION = "1" + "0" * (MOST_DIGITS - 1)
 
 
@@ -60,17 +62,17 @@ def test_a_number_may_come_as_text(value: Any, number: float) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (True, "x: True is no number"),
-        ([1], r"x: \[1\] is no number$"),
-        ("1_0", "x: '1_0' is no number$"),
-        ("fast", "x: 'fast' is no number$"),
-        ("0,5", "x: '0,5' is no number: decimals have a point, not a comma$"),
-        ("1,000.5", "x: '1,000.5' is no number$"),
-        ("1,000,000", "x: '1,000,000' is no number$"),
+        (True, f"x: True {NO} number"),
+        ([1], rf"x: \[1\] {NO} number$"),
+        ("1_0", f"x: '1_0' {NO} number$"),
+        ("fast", f"x: 'fast' {NO} number$"),
+        ("0,5", f"x: '0,5' {NO} number: decimals have a point, not a comma$"),
+        ("1,000.5", f"x: '1,000.5' {NO} number$"),
+        ("1,000,000", f"x: '1,000,000' {NO} number$"),
         ("inf", "x: 'inf' is not finite"),
-        (10**400, "is no number$"),
-        ("y" * 78 + "!", f"x: '{'y' * 78}!… is no number"),
-        ("y" * 78, f"x: '{'y' * 78}' is no number"),
+        (10**400, f"{NO} number$"),
+        ("y" * 78 + "!", f"x: '{'y' * 78}!… {NO} number"),
+        ("y" * 78, f"x: '{'y' * 78}' {NO} number"),
     ],
 )
 def test_what_is_no_number_is_refused(value: Any, reason: str) -> None:
@@ -96,10 +98,10 @@ def test_a_whole_number_is_exact(value: Any, whole: int) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (True, "is no number"),
-        (1.5, "x: 1.5 is no whole number"),
-        ("0.5", "x: '0.5' is no whole number"),
-        ("--1", "is no number"),
+        (True, f"{NO} number"),
+        (1.5, f"x: 1.5 {NO} whole number"),
+        ("0.5", f"x: '0.5' {NO} whole number"),
+        ("--1", f"{NO} number"),
         (MILLION + "0", f"has {MOST_DIGITS + 1} digits"),
     ],
 )
@@ -124,7 +126,7 @@ def test_another_word_is_no_flag(value: Any) -> None:
 def test_an_identity_is_written_in_the_usual_way() -> None:
     own = uuid.UUID(int=7)
     assert cell(own.hex.upper()).identity("x") == cell(own).identity("x") == str(own)
-    with pytest.raises(Unreadable, match="x: 'seven' is no UUID"):
+    with pytest.raises(Unreadable, match=f"x: 'seven' {NO} UUID"):
         cell("seven").identity("x")
 
 
@@ -143,7 +145,7 @@ def test_numbers_come_in_a_map_in_pairs_or_in_their_text(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["[1]", [1], [("a", 1, 2)], [["a", 1]], 5, "5", "a", "{'a': }", "{a}"])
 def test_what_is_no_map_is_refused(value: Any) -> None:
-    with pytest.raises(Unreadable, match=r"x: .* is no (map|JSON)"):
+    with pytest.raises(Unreadable, match=r"^x: .* (map|JSON)"):
         cell(value).numbers("x")
 
 
@@ -163,7 +165,7 @@ def test_items_come_in_anything_that_is_a_list(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ['"one"', {"a": 1}, '{"a": 1}', 5])
 def test_what_is_no_list_is_refused(value: Any) -> None:
-    with pytest.raises(Unreadable, match="is no list"):
+    with pytest.raises(Unreadable, match=f"{NO} list"):
         cell(value).items("x")
 
 

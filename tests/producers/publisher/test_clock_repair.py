@@ -141,6 +141,19 @@ def test_of_an_earlier_process_the_last_event_was_now_and_the_others_as_long_bef
     source.close()
 
 
+def test_what_readers_still_accept_is_right(tmp_path: Path) -> None:
+    clock = NodeClock(lambda: NOW / SECOND, lambda: 77.0)
+    clock.heard(NOW / SECOND)
+    limit = clock.latest()
+    assert limit is not None
+    started = events(NOW)[0]
+    at_limit, beyond = (replace(started, occurred_at=limit + n, event_id=new_event_id()) for n in (0, 1))
+    source = outbox(tmp_path, [at_limit, beyond])
+    assert ClockRepair(clock).mend(source) == 1
+    assert left(source)[0] == at_limit and left(source)[1].occurred_at == pytest.approx(NOW, abs=2)
+    source.close()
+
+
 def test_what_cannot_be_read_is_left_as_it_is_and_keeps_nothing_else_waiting(tmp_path: Path) -> None:
     good, other = (row(event, n) for n, event in enumerate(events(NOW + 2 * DAY)[:2], 1))
     unknown = Row(2, other.topic, other.key, b"\xc3\x01" + b"\x11" * 8 + other.value[10:])

@@ -129,6 +129,10 @@ def test_a_token_names_one_planned_insert() -> None:
 def test_a_plan_comes_back_from_its_metadata_and_an_older_one_without_its_number_too() -> None:
     plan = InsertPlan(5, 9, "run", 3)
     assert InsertPlan.from_fields(read_metadata(metadata(plan, "id"))) == plan
+    assert (
+        read_metadata(metadata(plan, "id"))["topic"] == read_metadata(metadata(None, "id"))["topic"] == "id"
+    )
+    assert "topic" not in read_metadata(metadata(plan, "")) and metadata(None, "") == ""
     older = '{"first": 5, "last": 9, "count": 4, "epoch": "run"}'
     assert InsertPlan.from_fields(read_metadata(older)) == InsertPlan(5, 9, "run", 0)
     for other in (None, "", "no plan", "[]", "{}", metadata(None, "id"), '{"epoch": "run"}'):

@@ -155,6 +155,31 @@ def test_what_can_not_be_read_is_passed_over_and_named(caplog: pytest.LogCapture
     assert "evometrics.evolution.metrics[0] offset 1 is stored but missing from the metrics" in caplog.text
 
 
+def test_durations_are_counted_where_they_were_measured_and_the_evolution_ended() -> None:
+    collector = EvolutionPrometheusCollector()
+    ended = [
+        evolution("a", status="succeeded", duration_minutes=2.0),
+        evolution("a", status="failed", duration_minutes=0.5),
+        evolution("a", status="failed", duration_minutes=0.0, unmeasured=["duration_minutes"]),
+        evolution("a", status="abandoned", duration_minutes=1440.0),
+    ]
+    MetricsTally(collector).count([group("evolution_metrics", *map(WIRE.encode, ended))])
+    assert sum(collector.attempts.values()) == 4
+    (durations,) = collector.durations.values()
+    assert (sum(durations.counts), durations.seconds) == (2, 150.0)
+
+
+def test_an_improvement_of_0_is_one_and_a_memory_of_0_is_none() -> None:
+    collector = EvolutionPrometheusCollector()
+    ended = [
+        evolution("a", improvement_delta=0.0, memory_used_mb=0.0),
+        evolution("b", improvement_delta=None, memory_used_mb=5.0),
+    ]
+    MetricsTally(collector).count([group("evolution_metrics", *map(WIRE.encode, ended))])
+    assert {agent: value for agent, (_, value) in collector.improvement.values.items()} == {"a": 0.0}
+    assert {agent: value for agent, (_, value) in collector.memory.values.items()} == {"b": 5.0}
+
+
 @pytest.mark.parametrize("data", ["{", "[]", "{}", '{"outbox_depth": "deep"}', '{"outbox_depth": null}'])
 def test_of_health_without_a_depth_nothing_is_said(data: str) -> None:
     collector = EvolutionPrometheusCollector()
@@ -189,6 +214,11 @@ def test_ids_are_remembered_within_bounds() -> None:
         assert not seen.new(str(i)) and not seen.new(str(max(0, i - 4)))
         assert len(seen.newer) + len(seen.older) <= 10
     assert seen.new("3")
+
+
+def test_one_id_is_remembered_where_no_more_may_be() -> None:
+    seen = SeenIds(limit=1)
+    assert [seen.new(event_id) for event_id in "aabba"] == [True, False, True, False, True]
 
 
 async def test_the_http_server_answers_metrics_and_health() -> None:

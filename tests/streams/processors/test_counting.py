@@ -74,6 +74,18 @@ class EventByEvent:
                     mine |= new
 
 
+def test_a_completion_counts_for_its_node_and_the_fleet_and_for_the_type_and_strategy_that_it_names() -> None:
+    def found(kind: str, strategy: str) -> list[Scope]:
+        return scopes_of(dataclasses.replace(DONE, node_id="n", evolution_type=kind, strategy_used=strategy))
+
+    always = [Scope("node", "n"), FLEET]
+    kind, strategy = Scope("evolution_type", "nightly"), Scope("strategy", "tune")
+    assert found("nightly", "tune") == [*always, kind, strategy]
+    assert found("nightly", "") == [*always, kind]
+    assert found("unknown", "tune") == [*always, strategy]
+    assert found("", "") == always
+
+
 @settings(max_examples=300)
 @given(
     st.lists(st.lists(attempts, min_size=1, max_size=12), min_size=1, max_size=6),

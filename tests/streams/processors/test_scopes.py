@@ -6,11 +6,11 @@ import pytest
 
 from evometrics.schemas.events import SuccessRate
 from evometrics.schemas.wire.framing import WireFormat
-from evometrics.streams.changelog.tables import PartitionView
 from evometrics.streams.formulas.windows import FLEET, Counts, Scope, Window
 from evometrics.streams.processors.scope_counts import LATEST_SECONDS, ScopeCounts
 from evometrics.streams.processors.scopes import ScopeMessage, ScopeProcessor
 from evometrics.streams.settings import StreamSettings
+from evometrics.streams.states.agent_states import PartialState
 from evometrics.streams.states.live import Outcome
 
 WIRE = WireFormat()
@@ -37,7 +37,7 @@ class Merging:
         return self.process([message(self.offset, source, counts, scope)])
 
     def process(self, batch: list[ScopeMessage]) -> Outcome:
-        outcome = self.processor.process(0, batch, PartitionView(self.stored))
+        outcome = self.processor.process(0, batch, self.stored)
         for _, _, values in outcome.writes:
             self.stored.update({key: value for key, value in values.items() if value is not None})
         return outcome
@@ -120,6 +120,17 @@ def test_a_row_that_is_final_stays_as_it_is_and_a_step_in_it_is_too_late(restart
     )
 
 
+def test_steps_that_no_open_row_reaches_back_to_are_forgotten_for_every_partition() -> None:
+    merging = Merging(lateness=200)
+    for source, step in ((0, 100), (1, 101), (0, 10_000), (1, 10_001)):
+        merging.read(source, {step: (1, 1)})
+    kept = {
+        key: PartialState.decode((SHORT, LONG), value).counts.counts[0]
+        for key, value in merging.stored.items()
+    }
+    assert kept == {b"0|node|n": {10_000: (1, 1)}, b"1|node|n": {10_001: (1, 1)}}
+
+
 def test_counts_that_can_be_a_streams_pass() -> None:
     ScopeCounts(0, [{0: (0, 0), 5: (3, 3)}, {LATEST_SECONDS // 300 - 1: (1, 0)}]).check((SHORT, LONG))
 
@@ -147,5 +158,5 @@ def test_a_message_of_counts_reads_as_it_was_and_has_nothing_after_them() -> Non
     message = counts.message(NODE)
     assert message.key == b"node|n" and message.value is not None
     assert ScopeCounts.decode(message.value) == counts
-    with pytest.raises(ValueError, match="something follows"):
+    with pytest.raises(ValueError, match="counts"):
         ScopeCounts.decode(message.value + b"\0")

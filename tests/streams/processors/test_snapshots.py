@@ -9,7 +9,6 @@ import pytest
 
 from evometrics.schemas.events import KpiSnapshot
 from evometrics.schemas.wire.framing import WireFormat
-from evometrics.streams.changelog.tables import PartitionView
 from evometrics.streams.processors.snapshots import (
     SNAPSHOT_IDS,
     SNAPSHOT_LIMIT,
@@ -21,7 +20,7 @@ from evometrics.streams.processors.snapshots import (
     time_of,
 )
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.states.live import ReadStates, Sourced
+from evometrics.streams.states.live import Sourced
 from tests.support.pure_stream import PureStream
 
 WIRE = WireFormat()
@@ -152,12 +151,11 @@ def test_a_key_names_time_and_agent() -> None:
 
 def test_what_was_applied_before_a_crash_is_fenced_and_what_comes_twice_is_a_duplicate() -> None:
     stored: dict[str, dict[bytes, bytes]] = {SNAPSHOTS: {}, SNAPSHOT_IDS: {}}
-    views: dict[str, ReadStates] = {name: PartitionView(data) for name, data in stored.items()}
     events = [taken(1, 0), taken(2, 1), taken(2, 1), taken(3, 2)]
     batch: list[Any] = [Sourced("t", 0, n, event, WIRE.encode(event)) for n, event in enumerate(events)]
 
     def counted(processor: SnapshotProcessor) -> tuple[int, int, int]:
-        outcome = processor.process(0, batch, views)
+        outcome = processor.process(0, batch, stored)
         for name, _, values in outcome.writes:
             for key, value in values.items():
                 assert value is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiokafka.structs import ConsumerRecord
 
-from evometrics.streams.sources.clock import BrokerClock
+from evometrics.streams.sources.clock import BrokerClock, HistoryClock
 
 SECOND = 1_000_000
 
@@ -43,3 +43,10 @@ def test_what_the_broker_has_stamped_came_then_and_what_its_sender_has_not_befor
     clock.stamped(1_780_000_000_000)
     assert clock.arrived(record(old, 1)) == old * 1000
     assert clock.arrived(record(old, 0)) == 1_780_000_000 * SECOND
+
+
+def test_in_a_recomputed_history_everything_came_when_kafka_says_that_it_did() -> None:
+    clock = HistoryClock(Monotonic())
+    clock.stamped(1_780_000_000_000)
+    for kind in (0, 1):
+        assert clock.arrived(record(1_700_000_000_001, kind)) == 1_700_000_000_001_000

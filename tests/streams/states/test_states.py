@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from evometrics.schemas.wire.binary import write_long, write_text
 from evometrics.streams.formulas.windows import SECOND, WINDOWS
 from evometrics.streams.states import id_rings as rings
+from evometrics.streams.states import live
 from evometrics.streams.states.agent_states import (
     EvolutionState,
+    LentState,
     PartialState,
     ProgressState,
     SnapshotState,
     closed_mark,
 )
 from evometrics.streams.states.id_rings import SEGMENT_IDS, SEGMENTS, Rings, id_number
+from evometrics.streams.states.live import LiveStates
 from evometrics.streams.states.window_counts import WindowCounts
 
 DAY = 86_400
@@ -48,6 +51,29 @@ def test_states_survive_their_bytes() -> None:
     assert ProgressState.decode(ProgressState(5, 2**51).encode()) == ProgressState(5, 2**51)
     for state in (SnapshotState(9, True), SnapshotState()):
         assert SnapshotState.decode(state.encode()) == state
+
+
+def test_the_states_that_were_needed_last_stay_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "LIVE_LIMIT", 2)
+    states = LiveStates(ProgressState, ProgressState.decode, {})
+    for key in "abc":
+        states.get(key)
+    for _ in range(2):
+        states.trim()
+        assert list(states.live) == ["b", "c"]
+
+
+def test_a_lent_attempt_is_remembered_until_both_its_events_are_behind_what_was_written() -> None:
+    def left(started: int, completed: int) -> set[int]:
+        state = LentState(WindowCounts(WINDOWS), {5: 7, 6: 9})
+        state.forget(started, completed)
+        return set(state.counted)
+
+    assert left(8, 5) == {6}
+    assert left(8, 6) == {6}
+    assert left(6, 6) == {5, 6}
+    assert left(7, 4) == {5, 6}
+    assert left(9, 6) == set()
 
 
 def test_a_late_start_takes_its_arrival_along_and_no_other_state_grows_by_it() -> None:
