@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 from contextlib import closing
 from pathlib import Path
@@ -222,17 +223,15 @@ for _ in range(2):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("modes", [(0o600, 0o600), (0o444, 0o666), (0o666, 0o600)], ids=str)
-def test_an_outbox_that_may_not_be_written_is_named_once_with_the_way_out(
-    tmp_path: Path, modes: tuple[int, int]
-) -> None:
-    leave(tmp_path / "ev.db", "theirs")
-    for folder in (tmp_path, *tmp_path.parents[:3]):
+def test_an_outbox_that_may_not_be_written_is_named_once_with_the_way_out(modes: tuple[int, int]) -> None:
+    with tempfile.TemporaryDirectory() as made:  # each start of pytest makes the folder of its runs private
+        folder = Path(made)
+        leave(folder / "ev.db", "theirs")
         folder.chmod(0o777)
-    for path in files(tmp_path):
-        path.chmod(modes[path.suffix == ".lock"])
-    ended = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, str(tmp_path / "ev.db")], capture_output=True, text=True, check=True
-    )
+        for path in files(folder):
+            path.chmod(modes[path.suffix == ".lock"])
+        command = [sys.executable, "-c", AS_NOBODY, str(folder / "ev.db")]
+        ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ended.stderr.count("can't be used") == 1
     assert "chmod" in ended.stderr
     count = "1" if modes[1] == 0o666 else "an unknown number of"
