@@ -5,6 +5,11 @@
 
 from libc.math cimport isfinite
 
+#: The formula's KPIs, in the order of `performance.FORMULA_KPIS`.
+cdef enum:
+    ACCURACY, SUCCESS_RATE, RESPONSE_TIME_MS, THROUGHPUT_TPS, MEMORY_USAGE_MB, CPU_UTILIZATION, OUTPUT_QUALITY,
+    RELIABILITY, IN_FORMULA
+
 #: What an absent response time counts as: it adds nothing.
 DEF ABSENT_RESPONSE_TIME_MS = 10_000.0
 
@@ -25,26 +30,24 @@ cdef inline double efficiency_of_resources(double throughput, double memory_mb, 
     return at_most_1(throughput / (memory_mb / 1000 + cpu))
 
 
-cdef inline double weighted(
-    double accuracy,
-    double success_rate,
-    double response_time_ms,
-    double throughput_tps,
-    double memory_usage_mb,
-    double cpu_utilization,
-    double output_quality,
-    double reliability,
-) noexcept nogil:
-    """The weighted performance, within 0 and 1."""
-    cdef double response = 1 - response_time_ms / ABSENT_RESPONSE_TIME_MS
+cdef inline double absent(Py_ssize_t kpi) noexcept nogil:
+    """What a KPI of the formula counts as where it was not measured."""
+    return ABSENT_RESPONSE_TIME_MS if kpi == RESPONSE_TIME_MS else 0.0
+
+
+cdef inline double weighted(const double* kpis) noexcept nogil:
+    """The weighted performance, within 0 and 1, of the `IN_FORMULA` KPIs in their order above."""
+    cdef double response = 1 - kpis[RESPONSE_TIME_MS] / ABSENT_RESPONSE_TIME_MS
     return share(
-        0.25 * accuracy
-        + 0.20 * success_rate
+        0.25 * kpis[ACCURACY]
+        + 0.20 * kpis[SUCCESS_RATE]
         + 0.15 * (response if response > 0.0 else 0.0)
-        + 0.10 * at_most_1(throughput_tps / 10)
-        + 0.10 * efficiency_of_resources(throughput_tps, memory_usage_mb, cpu_utilization)
-        + 0.10 * output_quality
-        + 0.10 * reliability
+        + 0.10 * at_most_1(kpis[THROUGHPUT_TPS] / 10)
+        + 0.10 * efficiency_of_resources(
+            kpis[THROUGHPUT_TPS], kpis[MEMORY_USAGE_MB], kpis[CPU_UTILIZATION]
+        )
+        + 0.10 * kpis[OUTPUT_QUALITY]
+        + 0.10 * kpis[RELIABILITY]
     )
 
 

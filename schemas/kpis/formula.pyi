@@ -1,21 +1,15 @@
 """The formulas over KPIs (design section 5, specification section 4); memory in MB, shares 0-1."""
 
-#: What an absent response time counts as, ms: it adds nothing.
-RESPONSE_TIME_OF_NONE: float
+from collections.abc import Sequence
 
-def weighted_performance(
-    accuracy: float,
-    success_rate: float,
-    response_time_ms: float,
-    throughput_tps: float,
-    memory_usage_mb: float,
-    cpu_utilization: float,
-    output_quality: float,
-    reliability: float,
-) -> float:
-    """Return the weighted performance, clamped to 0-1.
+#: What each KPI of the formula counts as where it is absent, in the order of `performance.FORMULA_KPIS`: 0,
+#: and for the response time so many ms that it adds nothing.
+ABSENT: tuple[float, ...]
 
-    A KPI that is absent is 0, an absent response time `RESPONSE_TIME_OF_NONE`.
+def weighted_performance(kpis: Sequence[float]) -> float:
+    """Return the weighted performance, clamped to 0-1, of the formula's KPIs in their order.
+
+    Raises `ValueError` where they are not as many as the formula has.
     """
 
 def efficiency(delta: float, duration_minutes: float, memory_used_mb: float) -> float:

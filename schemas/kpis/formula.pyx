@@ -3,29 +3,18 @@
 
 include "formula.pxi"
 
-RESPONSE_TIME_OF_NONE = ABSENT_RESPONSE_TIME_MS
+#: What each KPI of the formula counts as where it is absent, in their order.
+ABSENT = tuple([absent(i) for i in range(IN_FORMULA)])
 
 
-def weighted_performance(
-    double accuracy,
-    double success_rate,
-    double response_time_ms,
-    double throughput_tps,
-    double memory_usage_mb,
-    double cpu_utilization,
-    double output_quality,
-    double reliability,
-):
-    return weighted(
-        accuracy,
-        success_rate,
-        response_time_ms,
-        throughput_tps,
-        memory_usage_mb,
-        cpu_utilization,
-        output_quality,
-        reliability,
-    )
+def weighted_performance(kpis):
+    cdef double values[IN_FORMULA]
+    cdef Py_ssize_t i
+    if len(kpis) != IN_FORMULA:
+        raise ValueError(f"the formula has {IN_FORMULA} KPIs, not {len(kpis)}")
+    for i in range(IN_FORMULA):
+        values[i] = kpis[i]
+    return weighted(values)
 
 
 def efficiency(double delta, double duration_minutes, double memory_used_mb):

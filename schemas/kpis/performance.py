@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evometrics.schemas.kpis.formula import RESPONSE_TIME_OF_NONE, weighted_performance
+from evometrics.schemas.kpis.formula import ABSENT, weighted_performance
 
 KPI_NAMES: tuple[str, ...] = (
     "accuracy",
@@ -50,7 +50,7 @@ class KpiThresholds:
 
 USUAL = KpiThresholds()
 
-#: The formula's arguments, in order.
+#: The formula's KPIs, in the order of the enum in `formula.pxi`.
 FORMULA_KPIS = (
     "accuracy",
     "success_rate",
@@ -63,7 +63,7 @@ FORMULA_KPIS = (
 )
 IN_FORMULA = frozenset(FORMULA_KPIS)
 #: Each with the value that it counts as where it is absent.
-FORMULA = tuple((name, RESPONSE_TIME_OF_NONE if name == "response_time_ms" else 0.0) for name in FORMULA_KPIS)
+FORMULA = tuple(zip(FORMULA_KPIS, ABSENT, strict=True))
 
 
 def overall_performance(kpis: Mapping[str, float]) -> float | None:
@@ -74,7 +74,7 @@ def overall_performance(kpis: Mapping[str, float]) -> float | None:
     """
     if IN_FORMULA.isdisjoint(kpis):
         return None
-    return weighted_performance(*[kpis.get(name, absent) for name, absent in FORMULA])
+    return weighted_performance([kpis.get(name, absent) for name, absent in FORMULA])
 
 
 def performance(kpis: Mapping[str, float]) -> float | None:

@@ -84,16 +84,6 @@ if tuple(map(int, Lack)) != LACKS:
 
 #: Number of lists of unmeasured figures whose meaning is cached.
 DEF MOST_LISTS = 256
-#: The KPIs that are looked for: first the formula's, in the order of its arguments; from
-#: `OVERALL_PERFORMANCE` on those that also have fields of their own in a snapshot.
-DEF IN_FORMULA = 8
-DEF RESPONSE_TIME_MS = 2
-DEF OUTPUT_QUALITY = 6
-DEF PERFORMANCE = 8
-DEF OVERALL_PERFORMANCE = 9
-DEF EVALUATION_COUNT = 10
-DEF CONFIDENCE_INTERVAL = 11
-DEF WANTED = 20
 #: Number of a snapshot's KPIs, and the index of the first of these fields.
 DEF KPIS = 16
 DEF FIRST_KPI = 6
@@ -101,6 +91,14 @@ DEF INT64 = 9223372036854775808.0
 #: Most entries of a map of KPIs.
 DEF MOST_KPIS = 64
 DEF SECOND = 1_000_000
+#: The KPIs that are looked for: first the formula's, in its order, then these, then the snapshot's others.
+#: From `OVERALL_PERFORMANCE` on all have fields of their own in a snapshot.
+cdef enum:
+    PERFORMANCE = IN_FORMULA
+    OVERALL_PERFORMANCE, EVALUATION_COUNT, CONFIDENCE_INTERVAL, OTHERS
+    WANTED = OTHERS + KPIS - IN_FORMULA
+#: In the order of their indices.
+OUTSIDE_FORMULA = ["performance", "overall_performance", "evaluation_count", "confidence_interval"]
 
 
 cdef struct Field:
@@ -254,33 +252,20 @@ cdef inline bint same_name(Kpis* a, Py_ssize_t i, Kpis* b, Py_ssize_t j) noexcep
 # Computing -----------------------------------------------------------------------------------------------
 
 
-cdef double wanted(Kpis* kpis, Py_ssize_t which, double absent) noexcept:
-    cdef Py_ssize_t i = kpis.wanted[which]
-    return absent if i < 0 else kpis.values[i]
-
-
 cdef Maybe performance(Kpis* kpis) noexcept:
     """As defined by `kpis.performance`."""
-    cdef Py_ssize_t i
+    cdef double values[IN_FORMULA]
+    cdef Py_ssize_t i, there
+    cdef bint given = False
     if kpis.wanted[PERFORMANCE] >= 0:
         return known(kpis.values[kpis.wanted[PERFORMANCE]])
     if kpis.wanted[OVERALL_PERFORMANCE] >= 0:
         return known(kpis.values[kpis.wanted[OVERALL_PERFORMANCE]])
     for i in range(IN_FORMULA):
-        if kpis.wanted[i] >= 0:
-            return known(
-                weighted(
-                    wanted(kpis, 0, 0.0),
-                    wanted(kpis, 1, 0.0),
-                    wanted(kpis, RESPONSE_TIME_MS, ABSENT_RESPONSE_TIME_MS),
-                    wanted(kpis, 3, 0.0),
-                    wanted(kpis, 4, 0.0),
-                    wanted(kpis, 5, 0.0),
-                    wanted(kpis, OUTPUT_QUALITY, 0.0),
-                    wanted(kpis, 7, 0.0),
-                )
-            )
-    return nothing()
+        there = kpis.wanted[i]
+        given = given or there >= 0
+        values[i] = absent(i) if there < 0 else kpis.values[there]
+    return known(weighted(values)) if given else nothing()
 
 
 # Writing -------------------------------------------------------------------------------------------------
@@ -494,8 +479,10 @@ cdef class CompletionReader:
         named,
         SnapshotWriter snapshots not None,
     ):
-        if [name for name, _, _ in fields] != COMPLETION or list(row) != ROW or len(kpis) != WANTED:
-            raise ValueError("the records' fields or the formula's KPIs differ from the compiled ones")
+        if [name for name, _, _ in fields] != COMPLETION or list(row) != ROW:
+            raise ValueError("the records' fields differ from the compiled ones")
+        if len(kpis) != WANTED or list(kpis[PERFORMANCE:OTHERS]) != OUTSIDE_FORMULA:
+            raise ValueError("the KPIs of the formula or of a snapshot differ from the compiled ones")
         for i, (_, kind, nullable) in enumerate(fields):
             self.kinds[i] = KINDS[kind]
             self.nullable[i] = nullable

@@ -2,8 +2,8 @@
 
 `python -m tests.support.cluster_engine FOLDER plain`: all statements, with the engines of one server instead
 of the replicated ones, and rows through the Distributed tables. `... replicated`: what creates tables and
-views, as it is, on a stand-in for Keeper in memory that ClickHouse has for its own tests; it takes no rows, no
-ALTER, and so no view of what an ALTER adds.
+views, as it is, on a stand-in for Keeper in memory that ClickHouse has for its own tests; it takes no rows,
+no ALTER, and so no view of what an ALTER adds.
 
 What needs a server's DDL queue, ON CLUSTER, is taken out.
 """
