@@ -149,7 +149,7 @@ def test_a_number_of_brokers_is_not_an_address(given: str, capsys: pytest.Captur
             parser().parse_args([command, "--local-brokers", given])
         told = capsys.readouterr().err
         assert f"'{given}' is not 1 or 3, the number of brokers to start here" in told
-        assert "To use a running Kafka instead give --brokers HOST:PORT" in told
+        assert "To use a running Kafka instead, give --brokers HOST:PORT" in told
 
 
 def test_brokers_that_make_no_sense_are_refused(tmp_path: Path) -> None:
