@@ -96,6 +96,16 @@ def test_each_failure_in_a_row_halves_a_strategys_score() -> None:
     assert selector.select("a", 1, kpis) is ENSEMBLE_GROWTH
 
 
+@pytest.mark.parametrize(("short", "chosen"), [(0.2, ROBUSTNESS_TRAINING), (0.8, ENSEMBLE_GROWTH)])
+def test_a_success_makes_a_strategys_score_whole_and_no_more(short: float, chosen: Strategy) -> None:
+    # robustness: (0 + 1) / 2; ensemble: (1 + short) / 3, that is 0.4 and 0.6
+    weak = {"security_score": 0.0, "consistency": 0.0, "generalization_ability": 0.95 * (1 - short)}
+    selector = StrategySelector(standard_strategies(), exploration=0.0, seed=3)
+    selector.observe("a", ROBUSTNESS_TRAINING, False)
+    selector.observe("a", ROBUSTNESS_TRAINING, True)
+    assert selector.select("a", 1, {**STRONG, **weak}) is chosen
+
+
 def test_a_shortfall_is_a_share_of_the_goal_and_the_weakest_comes_first() -> None:
     weak = shortfalls({**STRONG, "accuracy": KPI_GOALS["accuracy"] / 2, "bias_score": 0.2, "unknown": -5.0})
     assert weak == {"accuracy": pytest.approx(0.5), "bias_score": pytest.approx(0.25)}
