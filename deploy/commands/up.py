@@ -24,6 +24,16 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="print the addresses as one JSON line")
     add_local(sub)
     add_layout(sub)
+    sub.set_defaults(prepare=heed_interrupts)
+
+
+def heed_interrupts() -> None:
+    """Let SIGINT end the stack while it starts, too, where the caller ignores it, as a script's `&` does.
+
+    Called before the event loop is made, which handles SIGINT only where Python does.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def run(args: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
 import aiohttp
@@ -16,6 +18,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from evometrics.deploy.cli.main import parser
 from evometrics.deploy.commands.local import local_stack
+from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.kafka.broker import plan_nodes, registered_brokers
 from evometrics.deploy.kafka.java import MissingPartError
 from evometrics.deploy.process.ports import free_ports
@@ -75,6 +78,30 @@ async def test_the_stores_run_between_start_and_stop_and_the_file_tells_where(tm
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
     assert f"kafka ready on {stack.addresses.brokers}" in " ".join(told)
     assert sorted(told[-2:]) == ["clickhouse stopped", "kafka stopped"]
+
+
+async def test_an_interrupt_ends_a_stack_that_still_starts_though_its_script_ignores_it(
+    tmp_path: Path,
+) -> None:
+    """A shell without a terminal starts what has a `&` with SIGINT ignored."""
+    command = (sys.executable, "-m", "evometrics.deploy.cli", "up", "--data", str(tmp_path / "data"))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        stack = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=STDOUT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        async with asyncio.timeout(90):
+            while not (tmp_path / "data" / "stack.lock").exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            stack.send_signal(signal.SIGINT)
+            said, _ = await stack.communicate()
+    finally:
+        if stack.returncode is None:
+            stack.terminate()
+            await stack.wait()
+    assert stack.returncode == ExitCode.INTERRUPTED, said
+    assert b"Ctrl-C" not in said, "it was not ready yet"
 
 
 async def layout(brokers: str) -> dict[str, tuple[set[int], str]]:
