@@ -235,7 +235,8 @@ OF_NODES: tuple[MetricDef, ...] = (
     PUBLISH_ERRORS,
     RECORD_SECONDS,
 )
-METRICS: tuple[MetricDef, ...] = (*FROM_EVENTS, *OF_SINK, *OF_STREAMS[:-2])
+#: What the workers serve, each once though both serve it.
+METRICS: tuple[MetricDef, ...] = tuple(dict.fromkeys((*FROM_EVENTS, *OF_SINK, *OF_STREAMS)))
 
 
 class Instruments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -9,21 +10,15 @@ from typing import Any
 from evometrics.producers.events.convert import text_of
 from evometrics.producers.events.evolution_events import EvolutionCompletionEvent, EvolutionEvent
 
-#: The attributes that are read from an event.
-ATTRIBUTES = frozenset(
-    {
-        "agent_id", "timestamp", "evolution_id", "evolution_type", "generation", "generation_change",
-        "trigger_reason", "pre_evolution_kpis", "pre_kpis", "post_evolution_kpis", "post_kpis", "strategy",
-        "strategy_used", "strategy_name", "risk_level", "target_gain", "metadata", "success", "status",
-        "rollback_performed", "duration_seconds", "insights", "convergence_iterations", "fitness_trajectory",
-        "memory_used_mb", "cpu_percent_avg", "gpu_memory_mb", "network_bytes_transferred", "parent_agent_id",
-        "cost_usd", "iteration", "fitness", "error_count", "warning_count",
-    }
-)  # fmt: skip
-
-
 #: Classes with exactly these attributes, which may have any values.
 OWN = frozenset({EvolutionEvent, EvolutionCompletionEvent})
+#: The attributes that are read from an event: those of our classes, their other names, and what else a
+#: progress report or an event of the specification may have.
+ATTRIBUTES = frozenset(field.name for cls in OWN for field in dataclasses.fields(cls)) | {
+    *("pre_kpis", "post_kpis", "strategy_used", "strategy_name", "iteration", "fitness"),
+    *("error_count", "warning_count", "memory_used_mb", "cpu_percent_avg", "gpu_memory_mb"),
+    "network_bytes_transferred",
+}
 
 
 class Overlaid:

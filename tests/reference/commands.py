@@ -107,6 +107,8 @@ def section(leaf: Leaf, known: Actions, level: int) -> list[str]:
         blocks.append(table(["argument", "meaning"], map(row, leaf.arguments)))
     if own:
         blocks.append(table(["flag", "meaning"], map(row, own)))
+    if leaf.name not in EXAMPLES:
+        raise LookupError(f"{leaf.name} has no example: add one to tests/reference/examples.py")
     lines = [f"# {each.what}\n{each.line}" for each in EXAMPLES[leaf.name]]
     blocks.append("```bash\n" + "\n".join(lines) + "\n```")
     return blocks

@@ -57,7 +57,13 @@ EXAMPLES: tuple[Event, ...] = (
         snapshot_phases=["pre_evolution"],
     ),
     EvolutionProgressed(
-        **HEAD, evolution_id="e-1", iteration=2, fitness=0.7, cpu_percent=3.0, memory_mb=90.0
+        **HEAD,
+        evolution_id="e-1",
+        iteration=2,
+        fitness=0.7,
+        cpu_percent=3.0,
+        memory_mb=90.0,
+        metadata={"loss": "0.3"},
     ),
     EvolutionCompleted(
         **HEAD,
@@ -116,6 +122,8 @@ EXAMPLES: tuple[Event, ...] = (
         quality_score=0.9,
         efficiency=0.195,
         kpi_deltas={"accuracy": 0.1},
+        unmeasured=["gpu_memory_mb"],
+        version=1,
     ),
     KpiDelta(
         **HEAD,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from evometrics.deploy.commands import COMMANDS
 from evometrics.deploy.process.child import ChildProcess, ProcessSpec
 from evometrics.deploy.process.ports import free_ports
 from evometrics.deploy.process.readiness import answers
@@ -82,6 +83,10 @@ def codes(alone: Alone, extra: str, *command_lines: list[str]) -> tuple[list[str
     return [line for line in done.stdout.splitlines() if line.startswith("exit ")], done.stderr
 
 
+def commands_of(extra: str) -> list[str]:
+    return [name for name, command in COMMANDS.items() if command.extra == extra]
+
+
 @pytest.mark.parametrize(
     ("extra", "there", "missing"),
     [
@@ -101,10 +106,8 @@ def test_an_environment_has_what_its_extra_names_and_no_more(
 @pytest.mark.parametrize(
     ("extra", "own"),
     [
-        ("", ["topics", "config", "completion", "stream", "sink", "up"]),
-        ("streams", ["stream"]),
-        ("sinks", ["sink", "migrate", "sql", "replay", "republish", "checksums", "dead-letters"]),
-        ("import", ["import"]),
+        ("", [*commands_of(""), "stream", "sink", "up"]),
+        *((extra, commands_of(extra)) for extra in ("streams", "sinks", "import")),
     ],
 )
 def test_help_is_there_with_each_extra_alone(alone: Alone, extra: str, own: list[str]) -> None:

@@ -48,9 +48,9 @@ def test_a_released_schema_file_never_changes() -> None:
         f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(SCHEMAS.glob("*/*.avsc"))
     }
-    assert files.keys() == known.keys(), (
-        "a new version? Add it to tests/schemas/wire/released.txt with its sha256"
-    )
+    new = [f"{files[name]}  {name}" for name in files.keys() - known.keys()]
+    assert not new, f"a new version? Add to tests/schemas/wire/released.txt: {', '.join(new)}"
+    assert files.keys() == known.keys(), "a released schema file is missing: put it back"
     for name, checksum in files.items():
         assert checksum == known[name], f"{name} was released: put it back, make the change in a new version"
 

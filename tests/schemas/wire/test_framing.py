@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import fastavro
 import pytest
@@ -20,8 +22,20 @@ from tests.support.examples import EXAMPLES
 
 
 def test_there_is_an_example_of_every_record() -> None:
-    assert {type(e) for e in EXAMPLES} == set(EVENT_CLASSES.values())
+    assert {type(e) for e in EXAMPLES} == set(EVENT_CLASSES.values()), "tests/support/examples.py"
     assert {t.record for t in TOPICS} == set(EVENT_CLASSES)
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda e: e.record)
+def test_an_example_has_a_value_in_every_field(event: Event) -> None:
+    fields = dataclasses.fields(event)
+    same = {f.name for f in fields if f.default is not False and getattr(event, f.name) == default_of(f)}
+    same.discard("unmeasured")  # a figure named there would have no value
+    assert not same, f"tests/support/examples.py: {event.record} has the default of {', '.join(same)}"
+
+
+def default_of(field: dataclasses.Field[Any]) -> object:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda e: e.record)
