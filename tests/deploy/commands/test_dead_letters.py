@@ -19,7 +19,7 @@ from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.registry import RegistryClient
 from tests.faults.fuzz_messages import around
 from tests.support.generator import evolution
-from tests.support.stack import Running, evometrics, running_stack
+from tests.support.stack import Running, evometrics_here, running_stack
 from tests.support.tables import rows
 
 
@@ -35,7 +35,7 @@ def send(brokers: str, messages: list[tuple[str, bytes, bytes]]) -> None:
 
 
 def dead_letters(stack: Running, *arguments: str, status: int = 0, **environment: str) -> str:
-    found = evometrics("dead-letters", *arguments, "--data", str(stack.data), **environment)
+    found = evometrics_here("dead-letters", *arguments, "--data", str(stack.data), **environment)
     assert found.returncode == status, found.stderr
     return found.stdout + found.stderr
 

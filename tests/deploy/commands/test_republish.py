@@ -29,7 +29,7 @@ from evometrics.schemas.wire.framing import WireFormat
 from tests.support.generator import Load, generate
 from tests.support.load import send_all
 from tests.support.model import SECOND
-from tests.support.stack import Running, evometrics, running_stack
+from tests.support.stack import Running, evometrics_here, running_stack
 
 #: Of one node: two whose publishers are hours of event time apart make the stream report evolutions as
 #: abandoned that complete later, or not, as its batches fall.
@@ -59,14 +59,14 @@ async def send(brokers: str, values: list[bytes]) -> None:
 
 
 def checksums(stack: Running, *arguments: str) -> dict[str, Any]:
-    found = evometrics("checksums", "--json", "--data", str(stack.data), *arguments)
+    found = evometrics_here("checksums", "--json", "--data", str(stack.data), *arguments)
     assert found.returncode == 0, found.stderr
     sums: dict[str, Any] = json.loads(found.stdout)
     return sums
 
 
 def republish(*arguments: str) -> dict[str, Any]:
-    found = evometrics("republish", "--json", *arguments, timeout=120)
+    found = evometrics_here("republish", "--json", *arguments)
     assert found.returncode == 0, found.stderr
     answer: dict[str, Any] = json.loads(found.stdout)
     return answer
@@ -145,7 +145,7 @@ def test_a_second_environment_is_filled_from_clickhouse_through_kills_and_equals
 def test_the_cluster_that_filled_clickhouse_is_refused(first: Running) -> None:
     ends = asyncio.run(end_offsets(KafkaSettings(brokers=first.brokers), [topic.name for topic in TOPICS]))
     for arguments in ([], ["--tables", "evolution_completed"]):
-        refused = evometrics("republish", "--data", str(first.data), *arguments)
+        refused = evometrics_here("republish", "--data", str(first.data), *arguments)
         assert refused.returncode == 1
         assert "holds other events" in refused.stderr and "Traceback" not in refused.stderr
         assert (EVOLUTION_COMPLETED.name in refused.stderr) or not arguments
@@ -160,7 +160,7 @@ def test_all_tables_are_built_again_from_kafka_by_a_sink_with_another_group_and_
 ) -> None:
     wanted = checksums(first)
     at = ("--data", str(first.data), "--database", "again")
-    assert evometrics("migrate", *at).returncode == 0
+    assert evometrics_here("migrate", *at).returncode == 0
     command = [sys.executable, "-m", "evometrics.deploy.cli", "sink", *at]
     sink = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=os.environ | {"EVOMETRICS_SINK_GROUP": SINK_GROUP}
@@ -185,7 +185,7 @@ def test_the_topics_retention_is_set_back_on_request(first: Running) -> None:
     asyncio.run(answered(kafka, lambda admin: keep_for(admin, {names[0]: 5_000_000_000, names[1]: -1})))
     assert sum(settings()[name] != made[name] for name in names) == 2
     at = ("--data", str(first.data), "--partitions", str(PARTITIONS))
-    assert evometrics("topics", *at).returncode == 0
+    assert evometrics_here("topics", *at).returncode == 0
     assert settings() != made
-    assert evometrics("topics", "--reset-retention", *at).returncode == 0
+    assert evometrics_here("topics", "--reset-retention", *at).returncode == 0
     assert settings() == made
