@@ -123,8 +123,10 @@ class EvolutionProcessor:
         for item in batch:
             event = item.event
             if isinstance(event, EvolutionStarted):
-                if event.occurred_at > reached.started:
-                    reached.started = event.occurred_at
+                # a node's clock may be ahead of the broker's; starts suffice, as the slower topic counts
+                at = min(event.occurred_at, item.arrived)
+                if at > reached.started:
+                    reached.started = at
                 started = item.offset
                 self.begin(item, event, live, found, outcome)
             else:

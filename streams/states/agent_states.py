@@ -86,7 +86,11 @@ class EvolutionState:
 
 @dataclass(slots=True)
 class ProgressState:
-    """Progress of event time in one partition, by topic, microseconds; 0 before the first event."""
+    """Progress of event time in one partition, by topic, microseconds; 0 before the first event.
+
+    Attributes:
+        started: not beyond the broker's time, whatever the nodes' clocks say.
+    """
 
     started: int = 0
     completed: int = 0

@@ -95,6 +95,19 @@ def test_by_events_an_evolution_is_abandoned_when_both_topics_have_gone_as_far()
     assert (report["evolution_id"], report["occurred_at"]) == ("e1", BEGIN + 100 * SECOND)
 
 
+def test_a_node_whose_clock_is_ahead_abandons_no_other_nodes_evolutions() -> None:
+    stream = PureStream(1, StreamSettings(abandoned_after_seconds=100))
+    ahead = BEGIN + 5400 * SECOND
+    read(stream, start(1))
+    came(stream, start(2, ahead), -5_390_000)
+    read(stream, completion(2, ahead))
+    assert [row["status"] for row in stream.rows("evolution_metrics").values()] == ["succeeded"]
+    came(stream, start(3, ahead + 90 * SECOND), -5_390_000)
+    read(stream, completion(3, ahead + 90 * SECOND))
+    rows = stream.rows("evolution_metrics").values()
+    assert [row["evolution_id"] for row in rows if row["status"] == "abandoned"] == ["e1"], "after its 100 s"
+
+
 def test_what_comes_twice_is_a_duplicate_and_what_came_before_a_crash_is_fenced() -> None:
     stream = PureStream(1)
     read(stream, start(1), start(1), completion(1), completion(1))
