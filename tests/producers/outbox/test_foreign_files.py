@@ -144,7 +144,7 @@ async def adopted(folder: Path, stem: str) -> list[str]:
     backlog.adopt(folder / stem)
     keys = []
     while items := backlog.read(100):
-        keys += [row.key for _, row in items]
+        keys += [row.key for row in items]
         backlog.delete(items)
     backlog.close()
     outbox.close()

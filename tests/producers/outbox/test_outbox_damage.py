@@ -130,7 +130,7 @@ async def sent(backlog: Backlog) -> list[Row]:
     """Send all, as the publisher does: read, have it acknowledged, delete."""
     found: list[Row] = []
     while items := backlog.read(100):
-        found += [row for _, row in items]
+        found += items
         backlog.delete(items)
     await until(lambda: not backlog.undeleted)
     return found

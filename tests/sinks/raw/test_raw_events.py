@@ -226,7 +226,7 @@ async def test_a_table_with_columns_of_a_newer_version_is_refused_by_name(
         )
         await client.close()
         with pytest.raises(
-            TableMismatch, match=r"system_event has source, of a newer version .* use the version"
+            TableMismatch, match=r"system_event has source, from a newer version .* use the version"
         ):
             await tables.check_known()
 
