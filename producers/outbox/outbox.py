@@ -36,7 +36,7 @@ GROUP_MOST = 1000
 #: Most queued events that are shed by one deletion.
 SHED_BATCH = 1000
 #: Commits begin at least this many seconds apart, unless `group` events wait.
-SPACING = 0.0028
+SPACING = 0.0024
 #: Sent rows are deleted with the commit that follows this many of them, or this many seconds.
 DELETE_ROWS = 1000
 DELETE_PAUSE = 0.05
