@@ -1,4 +1,8 @@
-"""Rows for people, in aligned columns, and for programs, as JSON."""
+"""Rows for people, in aligned columns, and for programs, as JSON.
+
+Columns are not a library's, because rows are printed block by block, as a query returns them, in the widths
+of the first block: rich's tables, for example, need all rows before they print one.
+"""
 
 from __future__ import annotations
 

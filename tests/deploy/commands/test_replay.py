@@ -208,9 +208,10 @@ def test_a_pipeline_that_works_has_nothing_to_put_right(stack: Running, source: 
 def test_a_wrong_formula_that_was_shipped_is_put_right_while_producers_publish(pipeline: Pipeline) -> None:
     """And nobody who asks meanwhile sees an evolution missing or twice."""
     stack, groups = pipeline.stack, committed(pipeline.stack)
+    pipeline.replace_worker(wrong=True)
+    # before what is later: event time that runs ahead of them would make their evolutions abandoned ones
+    pipeline.publish(EVENTS[FIRST:SECOND_PART])
     with pipeline.publishing(EVENTS[SECOND_PART:]) as publisher:
-        pipeline.replace_worker(wrong=True)
-        pipeline.publish(EVENTS[FIRST:SECOND_PART])
         stack.drained()
         pipeline.replace_worker(wrong=False)
         stack.drained()
