@@ -46,6 +46,8 @@ log = logging.getLogger("evometrics.stream")
 
 #: How often an idle worker repeats why it computes nothing.
 REMIND_SECONDS = 60.0
+#: Faust has this long to stop.
+STOP_SECONDS = 15
 
 
 class StreamFailed(RuntimeError):
@@ -207,8 +209,14 @@ def failed_by(what: str, error: BaseException | None) -> StreamFailed:
 
 async def stop_app(parts: StreamParts) -> None:
     """Stop Faust, then the lanes; batches that were not acknowledged are read again by a successor."""
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(parts.app.stop(), timeout=15)
+    stopping = asyncio.ensure_future(parts.app.stop())
+    # not `wait_for`, which waits on where the library loses the cancellation
+    done, _ = await asyncio.wait({stopping}, timeout=STOP_SECONDS)
+    if done:
+        stopping.result()
+    else:
+        log.warning("Faust did not stop within %d s; the worker ends without it", STOP_SECONDS)
+        stopping.cancel()
     for lane in parts.lanes:
         await lane.stop()
 

@@ -38,10 +38,14 @@ def test_cpu_is_the_average_over_the_life(sampler: ResourceSampler) -> None:
     sampler.begin("e")
     burn(0.3)
     time.sleep(0.3)
-    usage = sampler.usage("e")
-    expected = 100 * (time.process_time() - cpu_before) / (time.perf_counter() - before)
+
+    def percent() -> float:
+        return 100 * (time.process_time() - cpu_before) / (time.perf_counter() - before)
+
+    earlier, usage, later = percent(), sampler.usage("e"), percent()
     assert usage is not None
-    assert usage.cpu_percent_avg == pytest.approx(expected, rel=0.1)
+    # on a busy machine much time may pass between the three
+    assert 0.9 * min(earlier, later) <= usage.cpu_percent_avg <= 1.1 * max(earlier, later)
     assert usage.cpu_percent_avg < 90, "the idle half counts"
 
 
