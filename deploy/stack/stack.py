@@ -181,7 +181,7 @@ class LocalStack:
         brokers = self.addresses.brokers
         if self._settings.external_brokers:
             kafka = replace(self._settings.kafka, brokers=brokers)
-            if not any([await known_nodes(address.strip(), kafka) for address in brokers.split(",")]):
+            if not any([await known_nodes(address, kafka) for address in kafka.addresses]):
                 raise MissingPartError(
                     await why_unusable(kafka)
                     or f"no Kafka answers at {brokers}. Start it or correct the address, or omit it to have "

@@ -117,16 +117,11 @@ class OwnSource:
 
 
 class Backlog:
-    """All sources as one queue. Used from the publisher's thread only.
-
-    Attributes:
-        by_number: all sources that were read from, by the number that their rows have.
-    """
+    """All sources as one queue. Used from the publisher's thread only."""
 
     def __init__(self, outbox: Outbox, damaged: Callable[[Damage], None] = Damage.say) -> None:
         """`damaged`: called for each damaged outbox after it was rebuilt."""
         self.own = OwnSource(outbox)
-        self.by_number: dict[int, OwnSource | AdoptedSource] = {self.own.number: self.own}
         self.numbers = count(self.own.number + 1)
         self.damaged = damaged
         self.adopted: list[AdoptedSource] = []
@@ -147,7 +142,6 @@ class Backlog:
                 continue
             logger.info("adopted %s: %d events of an ended process", lock.path, source.depth)
             self.to_come.append(source)
-            self.by_number[source.number] = source
             events += source.depth
         return events
 
@@ -162,7 +156,7 @@ class Backlog:
         """Rows that the broker has and that are still on disk; an adopted outbox's are deleted at once."""
         return self.own.outbox.undeleted
 
-    def sources(self) -> list[RowSource]:
+    def sources(self) -> list[OwnSource | AdoptedSource]:
         """Return all sources in the order in which they are sent."""
         return [*self.adopted, self.own]
 
@@ -198,7 +192,6 @@ class Backlog:
     def forget(self, source: AdoptedSource) -> None:
         """Close an adopted outbox; what is left in it is adopted again later."""
         self.adopted.remove(source)
-        del self.by_number[source.number]
         source.close()
 
     def hold(self, rows: Sequence[Row]) -> None:
@@ -216,7 +209,7 @@ class Backlog:
     def delete(self, rows: list[Row]) -> None:
         """Delete rows that the broker has, and the files of adopted outboxes that are empty after that."""
         numbers = {row.source for row in rows}
-        for source in [self.by_number[number] for number in numbers & self.by_number.keys()]:
+        for source in [each for each in self.sources() if each.number in numbers]:
             mine = rows if len(numbers) == 1 else [row for row in rows if row.source == source.number]
             source.delete(mine)
         for adopted in [a for a in self.adopted if a.depth == 0]:

@@ -33,11 +33,6 @@ class Framing:
             schema = self.wire.writers[topic.record]
             await self.register(topic, SINGLE_OBJECT + schema.fingerprint, schema)
 
-    @property
-    def converts(self) -> bool:
-        """Whether messages get a registry's framing; where not, they are sent as they are recorded."""
-        return self.registry is not None
-
     def knows(self, rows: Iterable[Row]) -> bool:
         """Return whether the schemas of all these rows are known, so that `value` can be called for them."""
         return self.registry is None or all(self.prefix(row) in self.prefixes for row in rows)

@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import RecordMetadata
@@ -47,7 +47,7 @@ class Holding:
     """
 
     def __init__(
-        self, sources: Mapping[int, OwnSource | AdoptedSource], clock: NodeClock, telling: Telling
+        self, sources: Callable[[], Sequence[OwnSource | AdoptedSource]], clock: NodeClock, telling: Telling
     ) -> None:
         self.sources = sources
         self.clock = clock
@@ -129,13 +129,13 @@ class Holding:
 
     def mend(self) -> None:
         """Correct what was recorded while this node's clock was wrong, and have it read again."""
-        for number in (self.ahead.keys() & self.sources.keys()) - self.repair.damaged:
-            source = self.sources[number]
+        wrong = self.ahead.keys() - self.repair.damaged
+        for source in [each for each in self.sources() if each.number in wrong]:
             path = source.lock.path if isinstance(source, AdoptedSource) else source.outbox.path
             try:
                 mended = self.repair.mend(source)
             except (OSError, sqlite3.Error) as error:
-                self.repair.damaged.add(number)
+                self.repair.damaged.add(source.number)
                 logger.error("%s: %s; its events that a wrong clock timed stay there", path, error)
                 continue
             logger.warning(

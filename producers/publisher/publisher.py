@@ -96,7 +96,7 @@ class Publisher:
         self.lanes = PartitionQueues()
         self.clock = NodeClock()
         self.telling = Telling(kafka, self.clock)
-        self.holding = Holding(backlog.by_number, self.clock, self.telling)
+        self.holding = Holding(backlog.sources, self.clock, self.telling)
         self.new_rows = Signal()
         self.attempt = 0
 

@@ -79,12 +79,11 @@ async def send_batch(
     `at`: the messages' timestamp, milliseconds; topics with broker timestamps (LogAppendTime) replace it.
     """
     batch = producer.create_batch()
-    append, converts, waiting = batch.append, framing.converts, lane.waiting
+    append, waiting = batch.append, lane.waiting
     while waiting and len(lane.sending) < most:
         row = waiting[0]
-        value = framing.value(row) if converts else row.value
         # A batch always accepts its first message, whatever its size.
-        if append(timestamp=at, key=row.key.encode(), value=value) is None:
+        if append(timestamp=at, key=row.key.encode(), value=framing.value(row)) is None:
             break
         lane.sending.append(waiting.popleft())
     batch.close()

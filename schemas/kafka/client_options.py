@@ -18,7 +18,7 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
 
     Raises `SettingsError` where a certificate, key or token provider can't be loaded.
     """
-    return {"bootstrap_servers": [each.strip() for each in kafka.brokers.split(",")], **security(kafka)}
+    return {"bootstrap_servers": kafka.addresses, **security(kafka)}
 
 
 def security(kafka: KafkaSettings) -> dict[str, Any]:

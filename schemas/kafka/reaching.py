@@ -63,7 +63,7 @@ async def why_unusable(kafka: KafkaSettings) -> str | None:
 
     None where the first that answers has nothing against it, or none does.
     """
-    for address in (each.strip() for each in kafka.brokers.split(",")):
+    for address in kafka.addresses:
         nodes, refusal = await asked(address, kafka)
         if refusal is not None:
             return refusal

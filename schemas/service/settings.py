@@ -100,8 +100,8 @@ class KafkaSettings:
     def __post_init__(self) -> None:
         with_properties(self)
         require(bool(self.brokers), "brokers", self.brokers, "name at least one host:port")
-        for broker in self.brokers.split(","):
-            address = ADDRESS.fullmatch(broker.strip())
+        for broker in self.addresses:
+            address = ADDRESS.fullmatch(broker)
             valid = address is not None and 0 < int(address["port"]) < 65536
             require(valid, "brokers", self.brokers, "each broker is host:port")
         if self.registry_url:
@@ -109,6 +109,11 @@ class KafkaSettings:
         require(self.partitions > 0, "partitions", self.partitions, "must be at least 1")
         require(self.replication > 0, "replication", self.replication, "must be at least 1")
         check_security(self)
+
+    @property
+    def addresses(self) -> list[str]:
+        """The brokers, `host:port` each."""
+        return [each.strip() for each in self.brokers.split(",")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def build(
     losses: Losses,
 ) -> StreamParts:
     """Build the app, its tables and agents; `failed` receives errors that only a restart can resolve."""
-    brokers = [f"kafka://{broker.strip()}" for broker in kafka.brokers.split(",")]
+    brokers = [f"kafka://{address}" for address in kafka.addresses]
     data = Path(settings.data)
     data.mkdir(parents=True, exist_ok=True)
     app = StreamApp(
