@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,17 @@ def waiting(collector: EvolutionMetricsCollector) -> list[Event]:
 def with_snapshots(events: Iterable[Event]) -> list[Event]:
     """Return events, each followed by the snapshots that its KPIs are."""
     return [each for event in events for each in (event, *snapshots_of(event))]
+
+
+@asynccontextmanager
+async def collecting(given: dict[str, Any]) -> AsyncIterator[EvolutionMetricsCollector]:
+    """A collector that is started, and stopped at the end of the block."""
+    collector = EvolutionMetricsCollector(given)
+    await collector.start()
+    try:
+        yield collector
+    finally:
+        await asyncio.wait_for(collector.stop(), 60)
 
 
 def left_in(folder: Path) -> list[Event]:

@@ -9,6 +9,20 @@ import clickhouse_connect
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.wire.catalog import newest
 
+#: The specification's tables and their columns, to the letter.
+SPECIFICATION = {
+    "evolution_metrics": "id timestamp agent_id evolution_type evolution_id performance_score "
+    "improvement_delta quality_score memory_used_mb cpu_percent_avg duration_minutes success error_count "
+    "warning_count metadata",
+    "kpi_snapshots": "id timestamp agent_id accuracy response_time_ms throughput_tps success_rate "
+    "memory_usage_mb cpu_utilization energy_efficiency adaptation_rate knowledge_retention "
+    "generalization_ability output_quality consistency reliability overall_performance evaluation_count "
+    "confidence_interval",
+    "evolution_strategies": "id evolution_id strategy_name risk_level target_gain actual_gain success "
+    "applied_at",
+    "system_events": "id timestamp event_type data",
+}
+
 
 def client(url: str, database: str = "evometrics") -> Any:
     """Return a blocking clickhouse-connect client."""

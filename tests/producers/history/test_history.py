@@ -28,21 +28,9 @@ from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire.framing import WireFormat
 from tests.support.influxdb import completion
 from tests.support.outboxes import NO_BROKER, left_in, until
+from tests.support.tables import SPECIFICATION
 
-#: The specification's tables, to the letter.
-SPECIFIED = {
-    "evolution_metrics": "id timestamp agent_id evolution_type evolution_id performance_score "
-    "improvement_delta quality_score memory_used_mb cpu_percent_avg duration_minutes success error_count "
-    "warning_count metadata",
-    "kpi_snapshots": "id timestamp agent_id accuracy response_time_ms throughput_tps success_rate "
-    "memory_usage_mb cpu_utilization energy_efficiency adaptation_rate knowledge_retention "
-    "generalization_ability output_quality consistency reliability overall_performance evaluation_count "
-    "confidence_interval",
-    "evolution_strategies": "id evolution_id strategy_name risk_level target_gain actual_gain success "
-    "applied_at",
-    "system_events": "id timestamp event_type data",
-}
-TABLES = (*SPECIFIED, "events")
+TABLES = (*SPECIFICATION, "events")
 
 
 @pytest.fixture
@@ -139,7 +127,7 @@ async def test_a_collector_that_is_told_of_no_broker_has_its_history_in_the_spec
 
 def test_the_tables_begin_with_the_specifications_columns(tmp_path: Path) -> None:
     SQLiteMetricsBackend(tmp_path / "h.db", retention_days=90).store([completion()])
-    for table, columns in SPECIFIED.items():
+    for table, columns in SPECIFICATION.items():
         found = [name for _, name, *_ in select(tmp_path / "h.db", f"PRAGMA table_info({table})")]
         assert found[: len(columns.split())] == columns.split()
     with closing(sqlite3.connect(tmp_path / "h.db")) as db:
@@ -258,7 +246,7 @@ def own_database(path: Path) -> None:
 
 def of_the_specification(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
-        for table, columns in SPECIFIED.items():
+        for table, columns in SPECIFICATION.items():
             db.execute(f"CREATE TABLE {table} ({', '.join(columns.split())})")
 
 

@@ -7,8 +7,7 @@ import logging
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_PROGRESSED, RAW_TOPICS, SYSTEM_EVENTS
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.reading import read_event
-from tests.support.outboxes import arrived, until
+from tests.support.outboxes import arrived, collecting, until
 
 DAY = 86_400.0
 LOG_APPEND_TIME = 1
@@ -116,16 +115,9 @@ def quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
     caplog.set_level(logging.INFO)
 
 
-@asynccontextmanager
-async def collecting(brokers: str, folder: Path, **more: Any) -> AsyncIterator[EvolutionMetricsCollector]:
+def config(brokers: str, folder: Path, **more: Any) -> dict[str, Any]:
     node = f"node-{uuid.uuid4().hex[:8]}"
-    given = {"db_path": str(folder / "ev.db"), "brokers": brokers, "node_id": node, **more}
-    collector = EvolutionMetricsCollector(given)
-    await collector.start()
-    try:
-        yield collector
-    finally:
-        await asyncio.wait_for(collector.stop(), 60)
+    return {"db_path": str(folder / "ev.db"), "brokers": brokers, "node_id": node, **more}
 
 
 async def held(brokers: str, node_id: str) -> list[tuple[ConsumerRecord, Event]]:
@@ -187,7 +179,7 @@ async def test_what_a_node_three_days_ahead_recorded_is_stored_once_its_clock_is
 async def test_a_clock_that_jumps_three_days_holds_up_what_it_times_and_nothing_else(
     broker: str, tmp_path: Path, ahead: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with collecting(broker, tmp_path) as collector:
+    async with collecting(config(broker, tmp_path)) as collector:
         before = [await collector.record_system_event("note", {"number": n}) for n in range(5)]
         assert await collector.drain(30)
         ahead[0] = 3 * DAY
@@ -217,7 +209,7 @@ async def test_a_node_not_a_day_ahead_is_taken_as_it_is_and_kafka_keeps_its_even
     broker: str, tmp_path: Path, ahead: list[float], off: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     ahead[0] = off
-    async with collecting(broker, tmp_path) as collector:
+    async with collecting(config(broker, tmp_path)) as collector:
         said = await collector.record_system_event("note", {})
         recorded_at = time.time()
         assert await collector.drain(30)
@@ -232,7 +224,7 @@ async def test_a_node_not_a_day_ahead_is_taken_as_it_is_and_kafka_keeps_its_even
 async def test_a_node_days_behind_holds_the_times_it_is_given_against_the_brokers_clock(
     broker: str, tmp_path: Path, ahead: list[float]
 ) -> None:
-    async with collecting(broker, tmp_path) as collector:
+    async with collecting(config(broker, tmp_path)) as collector:
         await until(lambda: collector.sending.connected)
         ahead[0] = -16 * DAY  # and nobody has noticed yet
         true = time.time() + 16 * DAY
@@ -256,7 +248,7 @@ async def test_where_an_administrator_lets_senders_give_the_time_a_node_gives_th
     try:
         for off in (10 * 3600.0, -16 * DAY):
             ahead[0] = off
-            async with collecting(broker, tmp_path) as collector:
+            async with collecting(config(broker, tmp_path)) as collector:
                 await collector.record_system_event("note", {})
                 now = time.time() - off
                 assert await collector.drain(30)
@@ -280,7 +272,7 @@ async def test_a_broker_that_does_not_tell_its_time_is_asked_with_one_event(
     monkeypatch.setattr(holding, "broker_time", silent)
     kafka = KafkaSettings(brokers=broker)
     ahead[0] = 3 * 3600.0
-    async with collecting(broker, tmp_path) as collector:
+    async with collecting(config(broker, tmp_path)) as collector:
         for number in range(50):
             await collector.record_system_event("note", {"number": number})
         assert await collector.drain(30)
@@ -291,7 +283,7 @@ async def test_a_broker_that_does_not_tell_its_time_is_asked_with_one_event(
     strict = {TIMESTAMP_TYPE: "CreateTime", "message.timestamp.after.max.ms": "3600000"}
     await answered(kafka, lambda admin: change(admin, dict.fromkeys(NAMES, strict)))
     try:
-        async with collecting(broker, tmp_path, stop_timeout=0) as collector:
+        async with collecting(config(broker, tmp_path, stop_timeout=0)) as collector:
             await collector.record_system_event("note", {})
             await until(lambda: "this node's clock is" in collector.sending.problem)
             await asyncio.sleep(2)
@@ -313,7 +305,7 @@ async def test_where_the_broker_does_not_tell_its_time_a_wrong_clock_costs_one_e
 
     monkeypatch.setattr(holding, "broker_time", silent)
     ahead[0] = 3 * DAY
-    async with collecting(broker, tmp_path, stop_timeout=0) as collector:
+    async with collecting(config(broker, tmp_path, stop_timeout=0)) as collector:
         for number in range(300):
             await collector.record_system_event("note", {"number": number})
         await until(lambda: "3 days ahead" in collector.sending.problem)
@@ -332,7 +324,7 @@ async def test_a_node_started_before_evometrics_topics_makes_no_topic_and_sends_
     kafka = KafkaSettings(brokers=eager)
     there = await answered(kafka, lambda admin: partitions_of(admin, NAMES))
     await answered(kafka, lambda admin: delete(admin, there))
-    async with collecting(eager, tmp_path) as collector:
+    async with collecting(config(eager, tmp_path)) as collector:
         said = await collector.record_system_event("note", {})
         await until(lambda: "create them with `evometrics topics`" in collector.sending.problem)
         await asyncio.sleep(1)
@@ -348,7 +340,7 @@ async def test_events_of_one_missing_topic_wait_and_all_others_go_on(
 ) -> None:
     kafka, gone = KafkaSettings(brokers=broker), EVOLUTION_PROGRESSED.name
     await answered(kafka, lambda admin: delete(admin, [gone]))
-    async with collecting(broker, tmp_path) as collector:
+    async with collecting(config(broker, tmp_path)) as collector:
         for number in range(10):
             await collector.record_evolution_progress("agent", number, 0.5, evolution_id="e")
             await collector.record_system_event("note", {"number": number})

@@ -10,8 +10,7 @@ import sys
 import threading
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ from evometrics.schemas.topics import (
 )
 from evometrics.schemas.wire.framing import WireFormat
 from tests.producers.outbox.test_outbox import RECORD_UNTIL_KILLED
-from tests.support.outboxes import Arrived, arrived, files, left_in, until, waiting
+from tests.support.outboxes import Arrived, arrived, collecting, files, left_in, until, waiting
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +66,6 @@ def broker(own_node: tuple[str, ChildProcess]) -> str:
 def config(folder: Path, brokers: str, **more: Any) -> dict[str, Any]:
     node = f"node-{uuid.uuid4().hex[:8]}"
     return {"db_path": str(folder / "ev.db"), "brokers": brokers, "node_id": node, **more}
-
-
-@asynccontextmanager
-async def collecting(given: dict[str, Any]) -> AsyncIterator[EvolutionMetricsCollector]:
-    collector = EvolutionMetricsCollector(given)
-    await collector.start()
-    try:
-        yield collector
-    finally:
-        await asyncio.wait_for(collector.stop(), 60)
 
 
 def iterations(messages: list[Arrived]) -> dict[str, list[int]]:

@@ -20,6 +20,7 @@ from evometrics.sinks.migrations.plan import MigrationError, MigrationState, Rec
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.reference.sql_tables import tables
 from tests.support.sinks import rows, run_statements, structure
+from tests.support.tables import SPECIFICATION
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 #: The history as builds made it that knew no states.
@@ -33,18 +34,6 @@ FORMER_HISTORY = """CREATE TABLE {database}.schema_migrations
 ENGINE = ReplacingMergeTree
 ORDER BY number
 COMMENT 'Migrations applied to this database.'"""
-SPECIFICATION = {
-    "evolution_metrics": "id timestamp agent_id evolution_type evolution_id performance_score "
-    "improvement_delta quality_score memory_used_mb cpu_percent_avg duration_minutes success error_count "
-    "warning_count metadata",
-    "kpi_snapshots": "id timestamp agent_id accuracy response_time_ms throughput_tps success_rate "
-    "memory_usage_mb cpu_utilization energy_efficiency adaptation_rate knowledge_retention "
-    "generalization_ability output_quality consistency reliability overall_performance evaluation_count "
-    "confidence_interval",
-    "evolution_strategies": "id evolution_id strategy_name risk_level target_gain actual_gain success "
-    "applied_at",
-    "system_events": "id timestamp event_type data",
-}
 
 
 async def columns(settings: ClickHouseSettings) -> dict[tuple[str, str], str]:
