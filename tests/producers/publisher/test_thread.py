@@ -67,7 +67,7 @@ async def test_stop_returns_where_a_task_never_ends(
     began = time.monotonic()
     stopping = stopped(loop)
     await asyncio.to_thread(stopping.join, 10)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 9
     assert "thread endless did not end" in caplog.text
     while not task.done():  # noqa: ASYNC110 - it ends in another thread, after its fourth cancellation
         await asyncio.sleep(0.05)

@@ -429,7 +429,7 @@ async def test_a_worker_waits_for_parts_that_are_away_and_says_which(
     )
     await asyncio.sleep(0.3)
     stopping.set()
-    await asyncio.wait_for(running_sink, 5)
+    await asyncio.wait_for(running_sink, 30)
 
 
 async def test_a_sink_whose_group_has_workers_of_another_kind_names_both_settings(
