@@ -91,7 +91,7 @@ def tls(cafile: str, certfile: str, keyfile: str, password: str, check_hostname:
 
 def unusable(name: str, path: str, error: OSError, wanted: str) -> SettingsError:
     """Return the error to raise where a file can't be read, or is not what it should be."""
-    why = f"is no {wanted}" if isinstance(error, ssl.SSLError) else str(error.strerror)
+    why = f"not a {wanted}" if isinstance(error, ssl.SSLError) else str(error.strerror)
     return SettingsError(f"setting {name}={path!r}: {why}")
 
 
@@ -109,7 +109,7 @@ def token_provider(named: str) -> Any:
     except Exception as error:
         raise SettingsError(f"{setting}: {type(error).__name__}: {error}") from error
     if not isinstance(provider, AbstractTokenProvider):
-        raise SettingsError(f"{setting}: it is no aiokafka.abc.AbstractTokenProvider")
+        raise SettingsError(f"{setting}: not an aiokafka.abc.AbstractTokenProvider")
     return named_tokens(named, provider)
 
 

@@ -100,7 +100,7 @@ def test_files_that_can_not_be_used_are_named_with_what_is_wrong(ca: Path, tmp_p
     no_pem.write_text("nothing")
     cases: list[tuple[dict[str, Any], str]] = [
         ({"ssl_cafile": "/nowhere"}, "ssl_cafile='/nowhere': No such file or directory"),
-        ({"ssl_cafile": str(no_pem)}, "is no PEM file with certificates"),
+        ({"ssl_cafile": str(no_pem)}, "not a PEM file with certificates"),
         ({"ssl_certfile": "/nowhere"}, "ssl_certfile='/nowhere': No such file"),
         ({"ssl_certfile": str(own), "ssl_keyfile": "/nowhere"}, "ssl_keyfile='/nowhere': No such file"),
         ({"ssl_certfile": str(own), "ssl_keyfile": str(key)}, "ssl_password='***': does not open the key"),
