@@ -60,6 +60,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "producers/outbox": {
         "budget": (
+            "producers/outbox/test_budget.py",
             "producers/outbox/test_outbox.py",
             "producers/outbox/test_handover.py",
             "producers/publisher/test_backlog.py",
@@ -114,7 +115,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "agent_states": ("streams/states/test_states.py", "streams/processors/test_processors.py"),
         "incarnations": ("streams/states/test_incarnations.py",),
         "live": ("streams/states/test_states.py", "streams/processors/test_processors.py"),
-        "waiting": ("streams/states/test_states.py", "streams/processors/test_processors.py"),
+        "waiting": ("streams/states/test_waiting.py", "streams/processors/test_processors.py"),
     },
 }
 

@@ -36,8 +36,8 @@ from evometrics.schemas.wire.framing import WireFormat
 from tests.support.outboxes import config
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "500"))
-#: Seconds that a call may take: one where this runs alone, with as many examples as are asked for; beside other
-#: tests the machine itself may take one away.
+#: Seconds that a call may take: one where this runs alone, with as many examples as are asked for; beside
+#: other tests the machine itself may take one away.
 MOST_SECONDS = 1.0 if "EXAMPLES" in os.environ else 5.0
 
 

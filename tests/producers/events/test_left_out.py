@@ -497,6 +497,20 @@ async def test_keywords_that_nothing_has_are_metadata_at_every_door(
     assert events["kpi_snapshot"] == {"source": "probe"}
 
 
+async def test_metadata_of_its_own_is_kept_with_and_without_what_nothing_has(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    own = {"tag": "x"}
+    for more in ({}, {"seed": 7}, {"seed": 7, "tag": "y"}):
+        await collector.record_evolution_completion({"agent_id": "m", "metadata": own, **more})
+    async with collector.evolution("a", metadata=own) as run:
+        await run.complete(metadata=own)
+    assert own == {"tag": "x"}
+    found = [getattr(e, "metadata") for e in waiting(collector)]  # noqa: B009
+    with_seed = {"tag": "x", "seed": "7"}
+    assert found == [own, with_seed, with_seed, own, own], "own metadata win over other entries"
+
+
 async def test_durations_of_numpy_and_insights_by_name_are_taken(
     collector: EvolutionMetricsCollector,
 ) -> None:

@@ -47,3 +47,14 @@ def test_new_progress_leaves_the_room_to_other_events_of_its_batch() -> None:
     batch = [row(PROGRESS), row(COMPLETED), row(PROGRESS), row(COMPLETED)]
     assert space.fit(batch) == [False, True, False, True]
     assert space.shed == {PROGRESS: 2}
+
+
+def test_a_new_budget_begins_at_nothing_and_is_empty_again_after_its_last_row() -> None:
+    space = Space(10_000)
+    figures = (space.depth, space.bytes, space.high_water, space.progress_rows)
+    assert figures == (0, 0, 0, 0)
+    space.came([row(PROGRESS, 1200)])
+    assert (space.depth, space.bytes, space.high_water, space.progress_rows) == (1, 1200, 1200, 1)
+    space.went([row(PROGRESS, 1300)])  # larger than it came, as its times were corrected in between
+    assert (space.depth, space.bytes, space.high_water, space.progress_rows) == (0, 0, 1200, 0)
+    assert space.excess([row(COMPLETED, 10_000)]) == 0

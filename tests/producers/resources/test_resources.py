@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import psutil
@@ -96,6 +98,23 @@ def test_a_peak_between_two_samples_is_seen_where_it_is_the_processs_highest() -
     said = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
     del block
     assert 280 < float(said.stdout) < 700
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the high-water mark is getrusage's")
+def test_a_processs_highest_memory_is_the_kernels_to_the_kibibyte() -> None:
+    def kernels() -> float:
+        (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
+        return int(line.split()[1]) * 1024 / 1e6
+
+    before, found, after = kernels(), processes.high_water_mb(), kernels()
+    assert before <= found <= after
+
+
+def test_the_largest_child_is_the_kernels_to_the_kibibyte() -> None:
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    unit = 1 if sys.platform == "darwin" else 1024
+    kernels = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e6
+    assert processes.largest_child_mb() == pytest.approx(kernels, rel=1e-9)
 
 
 def test_a_peak_before_its_start_is_not_an_evolutions(sampler: ResourceSampler) -> None:
