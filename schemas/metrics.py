@@ -190,6 +190,12 @@ STREAM_LATE = MetricDef(
 STREAM_UNREADABLE = MetricDef(
     "evometrics_stream_unreadable_total", "counter", "Messages that could not be read.", ("topic",)
 )
+STREAM_MISPLACED = MetricDef(
+    "evometrics_stream_misplaced_total",
+    "counter",
+    "Events found outside their agent's partition (another client's partitioner or key), and sent there.",
+    ("topic",),
+)
 
 #: Counted by the sink from stored events and served by `sinks.worker.metrics`.
 FROM_EVENTS: tuple[MetricDef, ...] = (
@@ -216,6 +222,7 @@ OF_STREAMS: tuple[MetricDef, ...] = (
     STREAM_DUPLICATES,
     STREAM_LATE,
     STREAM_UNREADABLE,
+    STREAM_MISPLACED,
     OFFSETS_GONE,
     DEAD_LETTERS_TOTAL,
 )

@@ -23,9 +23,9 @@ RAW = "the topics of raw events"
 #: What each part needs; docs/how-to/secure.md has the topics and groups by name.
 NEEDS = {
     "node": f"WRITE on {RAW}, and DESCRIBE on the cluster for its time",
-    "stream": "READ on its source topics and its group, WRITE on evometrics.kpi.snapshots, "
-    "evometrics.internal.scope-counts, evometrics.dead-letters and the topics of derived events, and READ, "
-    "WRITE, CREATE and DESCRIBE_CONFIGS on topics that begin with `<its group>-`",
+    "stream": "READ and WRITE on its source topics, READ on its group, WRITE on evometrics.dead-letters and "
+    "the topics of derived events, and READ, WRITE, CREATE and DESCRIBE_CONFIGS on topics that begin with "
+    "`<its group>-`",
     "sink": "READ on all topics and its group, WRITE on evometrics.dead-letters",
     "topics": "CREATE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS on topics that begin with `evometrics.`",
     "import": f"READ and WRITE on {RAW}, DESCRIBE on all topics and on the sink's group, READ on group "

@@ -40,10 +40,16 @@ class EvolutionWork(Work):
     processor: EvolutionProcessor
 
     def __init__(
-        self, settings: StreamSettings, wire: WireFormat, states: Tables, places: Places, clock: BrokerClock
+        self,
+        settings: StreamSettings,
+        wire: WireFormat,
+        states: Tables,
+        places: Places,
+        clock: BrokerClock,
+        partitions: int | None = None,
     ) -> None:
         """`clock`: gives the arrival time of a start."""
-        super().__init__(settings, wire, states, places)
+        super().__init__(settings, wire, states, places, partitions)
         self.clock = clock
         self.metrics = MetricsRows(wire)
         self.processor = EvolutionProcessor(settings, wire)
@@ -52,8 +58,10 @@ class EvolutionWork(Work):
         """Process starts and completions of one partition; starts first, so that completions find them."""
         # a stable sort: within a topic the order of offsets is kept
         records.sort(key=lambda record: record.topic == EVOLUTION_COMPLETED.name)
-        batch, letters = self.each(records, self.evolution)
-        return self.processor.process(partition, batch, self.stored(partition)), letters
+        batch, letters, misplaced = self.of_agents(records, self.evolution)
+        outcome = self.processor.process(partition, batch, self.stored(partition))
+        outcome.misplaced = misplaced
+        return outcome, letters
 
     def overdue(self, partition: int, now: int) -> bool:
         """Return whether evolutions of a partition may count as abandoned at a time of the broker's clock."""
@@ -88,14 +96,23 @@ class SnapshotWork(Work):
     tables = SNAPSHOT_TABLES
     processor: SnapshotProcessor
 
-    def __init__(self, settings: StreamSettings, wire: WireFormat, states: Tables, places: Places) -> None:
-        super().__init__(settings, wire, states, places)
+    def __init__(
+        self,
+        settings: StreamSettings,
+        wire: WireFormat,
+        states: Tables,
+        places: Places,
+        partitions: int | None = None,
+    ) -> None:
+        super().__init__(settings, wire, states, places, partitions)
         self.processor = SnapshotProcessor(settings, wire)
 
     def compute(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
         """Process KPI snapshots of one partition."""
-        batch, letters = self.each(records, self.read)
-        return self.processor.process(partition, batch, self.stored(partition)), letters
+        batch, letters, misplaced = self.of_agents(records, self.read)
+        outcome = self.processor.process(partition, batch, self.stored(partition))
+        outcome.misplaced = misplaced
+        return outcome, letters
 
 
 class ScopeWork(Work):
@@ -140,12 +157,17 @@ TABLES = (
 
 
 def works_of(
-    settings: StreamSettings, wire: WireFormat, states: Tables, places: Places, clock: BrokerClock
+    settings: StreamSettings,
+    wire: WireFormat,
+    states: Tables,
+    places: Places,
+    clock: BrokerClock,
+    partitions: int | None = None,
 ) -> tuple[EvolutionWork, SnapshotWork, ScopeWork]:
-    """Return the work of each lane."""
+    """Return the work of each lane; `partitions`: of each topic, None to take events where they are."""
     return (
-        EvolutionWork(settings, wire, states, places, clock),
-        SnapshotWork(settings, wire, states, places),
+        EvolutionWork(settings, wire, states, places, clock, partitions),
+        SnapshotWork(settings, wire, states, places, partitions),
         ScopeWork(settings, wire, states, places),
     )
 

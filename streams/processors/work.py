@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from evometrics.schemas.events import DeadLetter, Event
+from evometrics.schemas.kafka.partitions import partition_of
 from evometrics.schemas.letters.letter import STREAM, dead_letter
 from evometrics.schemas.letters.limit import BadMessage
 from evometrics.schemas.metrics import (
@@ -28,6 +29,7 @@ from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 from evometrics.schemas.wire.reading import Record, read_event
 from evometrics.streams.producer import MAX_MESSAGE_BYTES, Message, MessageTooLarge, check_size
 from evometrics.streams.settings import StreamSettings
+from evometrics.streams.sources.misplaced import MisplacedEvent
 from evometrics.streams.states.incarnations import Places
 from evometrics.streams.states.live import Outcome, ReadStates, Sourced, Tables
 
@@ -79,11 +81,19 @@ class Work(ABC):
     tables: ClassVar[tuple[str, ...]]
     processor: Processor
 
-    def __init__(self, settings: StreamSettings, wire: WireFormat, states: Tables, places: Places) -> None:
-        """`states`: the tables by name, of all lanes."""
+    def __init__(
+        self,
+        settings: StreamSettings,
+        wire: WireFormat,
+        states: Tables,
+        places: Places,
+        partitions: int | None = None,
+    ) -> None:
+        """`states`: the tables by name, of all lanes; `partitions`: see `of_agents`."""
         self.wire = wire
         self.states = states
         self.places = places
+        self.partitions = partitions
         self.node_id = settings.instance or settings.group
 
     @abstractmethod
@@ -118,6 +128,29 @@ class Work(ABC):
                 letters.append(letter_of(record, reason, self.node_id))
         return batch, letters
 
+    def of_agents(
+        self, records: list[Record], make: Callable[[Record], Sourced[Any]]
+    ) -> tuple[list[Sourced[Any]], list[DeadLetter], list[MisplacedEvent]]:
+        """As `each`, without the events that belong into another one of the topic's `partitions`.
+
+        None: all are taken where they are.
+        """
+        made, letters = self.each(records, lambda record: (make(record), record))
+        batch: list[Sourced[Any]] = []
+        misplaced: list[MisplacedEvent] = []
+        for item, record in made:
+            agent = item.event.agent_id
+            home = record.partition
+            if self.partitions is not None:
+                home = partition_of(agent.encode(), self.partitions)
+            if home == record.partition:
+                batch.append(item)
+            else:
+                value = record.value or b""
+                found = MisplacedEvent(record.topic, record.partition, home, agent, record.key, value)
+                misplaced.append(found)
+        return batch, letters, misplaced
+
     def read(self, record: Record) -> Sourced[Any]:
         event = read_event(self.wire, record)
         assert record.value is not None
@@ -147,7 +180,8 @@ def sized(
         for key, value in values.items():
             if value is not None and len(key) + len(value) > MAX_MESSAGE_BYTES:
                 check_size(Message(f"the state in table {name}", key, value, number))
-    return Done(partition, records, outcome, list(letters), [*outcome.messages, *more])
+    moved = [check_size(Message(e.topic, e.agent_id.encode(), e.value, e.home)) for e in outcome.misplaced]
+    return Done(partition, records, outcome, list(letters), [*outcome.messages, *moved, *more])
 
 
 def letter_messages(letters: Iterable[DeadLetter], wire: WireFormat) -> Iterable[Message]:

@@ -1,6 +1,6 @@
-"""The present state of the topics that a stream reads: their ids, their growth, and the broker's clock.
+"""The topics that a stream reads: their ids, their growth, the broker's clock, events in wrong partitions.
 
 Imports the contract and Kafka.
 """
 
-__all__ = ["clock", "topics"]
+__all__ = ["clock", "misplaced", "topics"]

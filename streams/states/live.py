@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from evometrics.streams.producer import Message
+from evometrics.streams.sources.misplaced import MisplacedEvent
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -117,6 +118,7 @@ class Outcome:
         duplicates: events skipped because their event_id was known.
         fenced: events skipped because their offset was applied before a restart.
         too_late: scopes that an event came too late for.
+        misplaced: events of agents whose partition is another, to be sent there.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -125,3 +127,4 @@ class Outcome:
     duplicates: int = 0
     fenced: int = 0
     too_late: int = 0
+    misplaced: Sequence[MisplacedEvent] = ()

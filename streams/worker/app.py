@@ -25,6 +25,7 @@ from evometrics.streams.processors.computations import TABLES, EvolutionWork, wo
 from evometrics.streams.producer import OutputProducer
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.clock import BrokerClock
+from evometrics.streams.sources.misplaced import Misplaced
 from evometrics.streams.sources.topics import SourceTopics
 from evometrics.streams.states.incarnations import Places, sources_table
 from evometrics.streams.worker.credentials import broker_credentials
@@ -88,6 +89,7 @@ class StreamParts:
 
     app: StreamApp
     producer: OutputProducer
+    misplaced: Misplaced
     lanes: list[Lane] = field(default_factory=list)
 
 
@@ -134,9 +136,9 @@ def build(
     tables = {name: StateTable(name, changelog_name(settings.group, name)) for name in TABLES}
     clock = BrokerClock()
     places = Places()
-    parts = StreamParts(app, OutputProducer(kafka, clock))
+    parts = StreamParts(app, OutputProducer(kafka, clock), Misplaced(instruments))
     member = FaustMember(app)
-    for work in works_of(settings, wire, tables, places, clock):
+    for work in works_of(settings, wire, tables, places, clock, sources.partitions):
         ownership = Ownership(
             kafka,
             settings.group,
@@ -152,7 +154,18 @@ def build(
         )
         timer = AbandonedTimer(work, ownership) if isinstance(work, EvolutionWork) else None
         letters = LetterCounts(settings, STREAM)
-        lane = Lane(work, tables, ownership, parts.producer, wire, instruments, failed, letters, timer)
+        lane = Lane(
+            work,
+            tables,
+            ownership,
+            parts.producer,
+            wire,
+            instruments,
+            failed,
+            letters,
+            parts.misplaced,
+            timer,
+        )
         parts.lanes.append(lane)
         add_agent(app, lane)
 

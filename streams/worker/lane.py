@@ -49,6 +49,7 @@ from evometrics.streams.processors.work import (
     letter_of,
 )
 from evometrics.streams.producer import OutputProducer, ProducerSpent
+from evometrics.streams.sources.misplaced import Misplaced
 from evometrics.streams.sources.topics import TopicsChanged
 from evometrics.streams.worker.timer import TICK_SECONDS, AbandonedTimer
 from evometrics.streams.worker.transport import BatchMessage
@@ -74,6 +75,7 @@ class Lane:
         ownership: the partitions whose states this worker holds.
         failed: receives errors that only a restart of the worker can resolve.
         letters: counts dead letters, and refuses too many.
+        misplaced: notified of events that were sent to their agents' partitions.
         timer: time-driven work, checked between rounds every `timer.TICK_SECONDS`; None for none.
 
     Attributes:
@@ -91,6 +93,7 @@ class Lane:
         instruments: Instruments,
         failed: Callable[[BaseException], None],
         letters: LetterCounts,
+        misplaced: Misplaced,
         timer: AbandonedTimer | None = None,
     ) -> None:
         self.name = work.name
@@ -101,6 +104,7 @@ class Lane:
         self.instruments = instruments
         self.failed = failed
         self.letters = letters
+        self.misplaced = misplaced
         self.timer = timer
         self.stopped: str | None = None
         self.queue: asyncio.Queue[Any] = asyncio.Queue(LANE_DEPTH)
@@ -259,6 +263,8 @@ class Lane:
             await table.write(self.producer, [(partition, values) for _, partition, values in writes])
             self.steps += 1
 
-    def count(self, done: Iterable[Done]) -> None:
+    def count(self, done: list[Done]) -> None:
         """Add the results to the worker's metrics."""
         count(self.instruments, self.name, done)
+        for each in done:
+            self.misplaced.report(each.outcome.misplaced)

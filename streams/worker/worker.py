@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ async def run_stream(
                 live=watchdog.live,
                 ready=state.not_ready,
                 stopped=state.stopped,
-                notes=worker.losses.notes,
+                notes=worker.notes,
             )
             stack.push_async_callback(server.close)
         await worker.run(stop)
@@ -169,6 +170,10 @@ class StreamWorker:
             except TopicsChanged:
                 leave_for_good(parts.app)
                 raise
+
+    def notes(self) -> Iterable[str]:
+        """Return what an operator should know although the worker computes."""
+        return (*self.losses.notes(), *(self.parts.misplaced.notes() if self.parts else ()))
 
     def forget_parts(self) -> None:
         self.parts = None
