@@ -8,9 +8,12 @@ from urllib.parse import urlsplit
 
 from evometrics.schemas.letters.limit import LetterLimit
 from evometrics.schemas.service.settings import check_url, require
+from evometrics.schemas.service.tls import TlsNames, check_tls
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 SECRETS = ": EVOMETRICS_CLICKHOUSE_USER and EVOMETRICS_CLICKHOUSE_PASSWORD take them"
+DEFAULT_PORTS = {"http": 8123, "https": 8443}
+TLS_NAMES = TlsNames("url", "ca_cert", "client_cert", "client_cert_key", "server_host_name")
 CLUSTER = re.compile(r"[A-Za-z0-9_.-]{1,64}|\{[A-Za-z0-9_]{1,62}\}")
 
 
@@ -19,9 +22,15 @@ class ClickHouseSettings:
     """How to reach ClickHouse over HTTP.
 
     Attributes:
-        url: `http://host:port` or `https://host:port` of the HTTP interface, without user and password.
+        url: `http://host:port` or `https://host:port` of the HTTP interface, without user and password; its
+            port, where left out, is 8123, or 8443 of https.
         user: ClickHouse user.
         password: the user's password.
+        ca_cert: PEM file with the certificates of authorities to trust beside the system's; empty = none.
+        client_cert: PEM file with this client's certificate, and its intermediates; empty = none is shown.
+            Without a password the user logs in by it.
+        client_cert_key: PEM file with its key, not encrypted; empty = it is in `client_cert`.
+        server_host_name: the name in the server's certificate, where that is not the host in `url`.
         database: where tables and views live; `evometrics migrate` creates it.
         cluster: the ClickHouse cluster on whose servers `evometrics migrate` creates them: its name in the
             servers' configuration, or a macro that holds it, such as `{cluster}`; empty = one server.
@@ -30,15 +39,21 @@ class ClickHouseSettings:
     url: str = "http://127.0.0.1:8123"
     user: str = "default"
     password: str = field(default="", repr=False)
+    ca_cert: str = ""
+    client_cert: str = ""
+    client_cert_key: str = ""
+    server_host_name: str = ""
     database: str = "evometrics"
     cluster: str = ""
 
     def __post_init__(self) -> None:
         check_url("url", self.url, "http://127.0.0.1:8123", SECRETS)
         parts = urlsplit(self.url)
-        require(parts.port is not None, "url", self.url, "give a URL like http://127.0.0.1:8123")
         bare = parts.path in ("", "/") and not parts.query and not parts.fragment
         require(bare, "url", self.url, "leave out what follows the port (the database: --database)")
+        check_tls(
+            TLS_NAMES, self.url, self.ca_cert, self.client_cert, self.client_cert_key, self.server_host_name
+        )
         require(bool(self.user), "user", self.user, "name a ClickHouse user, e.g. default")
         named = IDENTIFIER.fullmatch(self.database) is not None
         require(named, "database", self.database, "letters, digits and _ only, not a digit first")
@@ -46,6 +61,17 @@ class ClickHouseSettings:
         require(
             known, "cluster", self.cluster, "letters, digits, _, . and - only, or a macro such as {cluster}"
         )
+
+    @property
+    def host(self) -> str:
+        """The host in `url`."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port in `url`, else that of its scheme."""
+        parts = urlsplit(self.url)
+        return parts.port or DEFAULT_PORTS[parts.scheme]
 
 
 @dataclass(frozen=True, slots=True)

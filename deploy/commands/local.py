@@ -9,6 +9,7 @@ import os
 from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
 from evometrics.deploy.kafka.broker import copies
 from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.deploy.process.ports import HOST
 from evometrics.deploy.stack.stack import LocalStack, StackSettings
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.deploy.terminal import tell
@@ -29,6 +30,7 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
         external_brokers=args.brokers,
         kafka=kafka,
         external_clickhouse=args.clickhouse_url,
+        clickhouse=clickhouse_settings(args, args.clickhouse_url or f"http://{HOST}"),
         stream_workers=stream_workers,
         sink_workers=sink_workers,
         disk=read_settings(DiskSettings, "disk", file=config_file(args)),

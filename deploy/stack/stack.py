@@ -16,7 +16,7 @@ from evometrics.deploy.kafka.jars import Progress
 from evometrics.deploy.kafka.java import MissingPartError
 from evometrics.deploy.process.child import ChildProcess, ProcessSpec, python
 from evometrics.deploy.process.ports import HOST, steady_ports
-from evometrics.deploy.process.readiness import answers, at_work, live_at
+from evometrics.deploy.process.readiness import at_work, live_at
 from evometrics.deploy.process.supervise import SupervisedPart
 from evometrics.deploy.stack.disks import DiskWatch, Reserve
 from evometrics.deploy.stack.stackfile import (
@@ -45,6 +45,7 @@ class StackSettings:
         external_brokers: `host:port` of a running Kafka that takes the place of the embedded one.
         kafka: how to log in to `external_brokers`.
         external_clickhouse: URL of a running ClickHouse that takes the place of the embedded one.
+        clickhouse: how to log in to `external_clickhouse`.
         stream_workers: Faust workers to run.
         sink_workers: sinks to run.
         disk: how much room is kept on the disks.
@@ -55,6 +56,7 @@ class StackSettings:
     external_brokers: str | None = None
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     external_clickhouse: str | None = None
+    clickhouse: ClickHouseSettings = field(default_factory=ClickHouseSettings)
     stream_workers: int = 1
     sink_workers: int = 1
     disk: DiskSettings = field(default_factory=DiskSettings)
@@ -68,7 +70,7 @@ class StackSettings:
             reason = f"none is started here besides the one at {self.external_brokers}: omit it"
             require(self.local_brokers is None, "local_brokers", self.local_brokers, reason)
         if self.external_clickhouse is not None:
-            ClickHouseSettings(url=self.external_clickhouse)
+            replace(self.clickhouse, url=self.external_clickhouse)
         require(self.stream_workers >= 0, "stream_workers", self.stream_workers, "must not be negative")
         require(self.sink_workers >= 0, "sink_workers", self.sink_workers, "must not be negative")
 
@@ -200,11 +202,13 @@ class LocalStack:
     async def _start_clickhouse(self, port: int) -> None:
         url = self.addresses.clickhouse_url
         if self._settings.external_clickhouse:
-            if not await answers(url.rstrip("/") + "/ping")():
-                raise MissingPartError(
-                    f"no ClickHouse answers at {url}. Start it or correct the URL, or omit it to have one "
-                    "started here."
-                )
+            from evometrics.sinks.clickhouse.client import ClickHouseUnavailable, open_client
+
+            try:
+                client = await open_client(replace(self._settings.clickhouse, url=url), database="default")
+            except ClickHouseUnavailable as error:
+                raise MissingPartError(f"{error}; omit its URL to have one started here") from error
+            await client.close()
             self._progress(f"clickhouse at {url} answers")
             return
         spec = clickhouse_process(self._data / "clickhouse", port, self._data / "logs" / "clickhouse.log")

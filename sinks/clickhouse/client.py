@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -11,7 +13,8 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from evometrics.schemas.errors import EvometricsError
-from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.schemas.service.tls import causes, tls_context, why_hung_up, why_refused
+from evometrics.sinks.settings import TLS_NAMES, ClickHouseSettings
 
 CONNECT_SECONDS = 5
 REQUEST_SECONDS = 300
@@ -55,16 +58,16 @@ async def open_client(settings: ClickHouseSettings, *, database: str | None = No
     """Return a connected client for `settings.database` (or another one); close it when done.
 
     The client may be used by several tasks at once. Raises `ClickHouseUnavailable` within seconds if nothing
-    answers, the user is refused or the database does not exist.
+    answers, the user is refused or the database does not exist; `SettingsError` if a certificate can't be
+    loaded.
     """
-    parts = urlsplit(settings.url)
     name = settings.database if database is None else database
     try:
         return await asyncio.wait_for(
             clickhouse_connect.get_async_client(
-                host=parts.hostname or "",
-                port=parts.port or 0,
-                interface=parts.scheme,
+                host=settings.host,
+                port=settings.port,
+                interface=urlsplit(settings.url).scheme,
                 username=settings.user,
                 password=settings.password,
                 database=name,
@@ -73,17 +76,51 @@ async def open_client(settings: ClickHouseSettings, *, database: str | None = No
                 autogenerate_session_id=False,
                 compress=False,
                 client_name="evometrics",
+                **tls_arguments(settings),
             ),
             timeout=2 * CONNECT_SECONDS,
         )
     except CLICKHOUSE_ERRORS as error:
-        raise ClickHouseUnavailable(explain(settings, error)) from error
+        raise ClickHouseUnavailable(await hung_up(settings, error) or explain(settings, error)) from error
+
+
+def tls_arguments(settings: ClickHouseSettings) -> dict[str, Any]:
+    """Return the arguments that secure a client's connections. Raises `SettingsError`."""
+    files = {
+        name: str(Path(path).expanduser())
+        for name in ("ca_cert", "client_cert", "client_cert_key")
+        if (path := getattr(settings, name))
+    }
+    if files:  # so that what can't be loaded is named by its setting
+        tls_context(TLS_NAMES, settings.ca_cert, settings.client_cert, settings.client_cert_key)
+    if settings.server_host_name:
+        files["server_host_name"] = settings.server_host_name
+    if settings.client_cert and settings.password:
+        files["tls_mode"] = "strict"  # else the certificate alone logs in, and the password is not sent
+    return files
+
+
+async def hung_up(settings: ClickHouseSettings, error: BaseException) -> str | None:
+    """Return why ClickHouse hangs up without a word, in one line; None if it answers, or that is unknown."""
+    lost = (aiohttp.ServerDisconnectedError, ConnectionResetError)
+    if not any(isinstance(cause, lost) for cause in causes(error)):
+        return None
+    secure = settings.url.startswith("https://")
+    context = tls_context(TLS_NAMES, settings.ca_cert, settings.client_cert, settings.client_cert_key)
+    host = settings.server_host_name or settings.host
+    why = await why_hung_up(
+        TLS_NAMES, (settings.host, settings.port), context if secure else None, host, settings.client_cert
+    )
+    return why and f"ClickHouse at {settings.url} {why}"
 
 
 def explain(settings: ClickHouseSettings, error: BaseException) -> str:
     """Return the problem with ClickHouse and a way out, in one line."""
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     way_out = remedy(error, settings)
+    host = settings.server_host_name or settings.host
+    if (refused := why_refused(error, TLS_NAMES, host, settings.client_cert)) is not None:
+        return f"ClickHouse at {settings.url} {refused}"
     if way_out is None and error_code(error) is not None:
         way_out = "ClickHouse answered with an error"
     elif way_out is None:

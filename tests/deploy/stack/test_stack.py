@@ -204,7 +204,9 @@ async def test_services_that_do_not_answer_are_named(tmp_path: Path, kafka: str,
     (port,) = free_ports(1)
     broker, url = f"127.0.0.1:{port}", f"http://127.0.0.1:{port}"
     settings = stores_only(tmp_path, external_brokers=kafka, external_clickhouse=url)
-    with pytest.raises(MissingPartError, match=f"no ClickHouse answers at {url}"):
+    with pytest.raises(
+        MissingPartError, match=f"ClickHouse at {url}: start it .*; omit its URL to have one started here"
+    ):
         await LocalStack(settings, nothing, print).start()
     settings = stores_only(tmp_path, external_brokers=broker, external_clickhouse=clickhouse)
     with pytest.raises(MissingPartError, match=f"no Kafka answers at {broker}"):

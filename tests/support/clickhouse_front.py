@@ -1,0 +1,111 @@
+"""A proxy before a ClickHouse front: notes the statements that pass, and may let its user only read."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+HOST = "127.0.0.1"
+#: Parameters of a request that are no settings.
+PARAMETERS = re.compile(
+    r"database|query|query_id|default_format|param_.*|client_protocol_version|wait_end_of_query"
+)
+DROPPED = {"host", "content-length", "transfer-encoding", "content-encoding", "content-type"}
+
+
+@dataclass
+class Front:
+    """A running proxy.
+
+    Attributes:
+        url: its address.
+        statements: what was asked, in order, with the settings that came with it.
+    """
+
+    upstream: str
+    readonly: bool = False
+    url: str = ""
+    statements: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    async def handle(self, http: web.Request) -> web.Response:
+        body, parameters = await http.read(), dict(http.query)
+        fields = await form(http) if http.content_type == "multipart/form-data" else {}
+        text = parameters.get("query") or fields.get("query") or body.decode(errors="replace")
+        given = {name: value for name, value in parameters.items() if not PARAMETERS.fullmatch(name)}
+        if http.path == "/":
+            self.statements.append((text, given))
+        if self.readonly:
+            if given:  # what a server answers a user whose profile has readonly=1
+                name = next(iter(given))
+                return refusal(164, f"Cannot modify '{name}' setting in readonly mode")
+            parameters["readonly"] = "1"
+        headers = {
+            name: value
+            for name, value in http.headers.items()
+            if name.lower() not in DROPPED - {"content-encoding", "content-type"}
+        }
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as session,
+            session.request(
+                http.method, self.upstream + http.path, params=parameters, data=body, headers=headers
+            ) as answer,
+        ):
+            kept = {name: value for name, value in answer.headers.items() if name.lower() not in DROPPED}
+            return web.Response(
+                body=await answer.read(),
+                status=answer.status,
+                headers={**kept, "Content-Type": answer.headers.get("Content-Type", "text/plain")},
+            )
+
+
+def refusal(code: int, words: str) -> web.Response:
+    """Return the answer of a server that refuses a statement."""
+    text = f"Code: {code}. DB::Exception: {words}.\n"
+    return web.Response(text=text, status=500, headers={"X-ClickHouse-Exception-Code": str(code)})
+
+
+async def form(http: web.Request) -> dict[str, str]:
+    return {name: str(value) for name, value in (await http.post()).items()}
+
+
+@contextmanager
+def running_front(upstream: str, *, readonly: bool = False) -> Iterator[Front]:
+    """Run a proxy in a thread of its own, so that tests may have event loops of theirs."""
+    front = Front(upstream, readonly)
+    loop = asyncio.new_event_loop()
+    started = threading.Event()
+
+    async def serve() -> Callable[[], Any]:
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_route("*", "/{path:.*}", front.handle)
+        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, HOST, 0).start()
+        (address,) = runner.addresses
+        front.url = f"http://{HOST}:{address[1]}"
+        return runner.cleanup
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        cleanup = loop.run_until_complete(serve())
+        started.set()
+        loop.run_forever()
+        loop.run_until_complete(cleanup())
+        loop.close()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert started.wait(30)
+    try:
+        yield front
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
