@@ -37,6 +37,7 @@ class KafkaCluster:
 LONG = (
     "tests/faults/",
     "tests/deploy/stack/test_backup",
+    "tests/deploy/stack/test_secured",
     "tests/deploy/commands/test_dead_letters",
     "tests/deploy/commands/test_replay",
     "tests/deploy/commands/test_republish",

@@ -1,12 +1,20 @@
-"""`evometrics topics`: creates, corrects and lists the topics."""
+"""`evometrics topics`: creates, corrects and lists the topics; prints the rights that each role needs."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 
-from evometrics.deploy.console.options import add_common, add_kafka, add_layout, config_file, kafka_settings
+from evometrics.deploy.console.options import (
+    add_common,
+    add_kafka,
+    add_layout,
+    config_file,
+    filled,
+    kafka_settings,
+)
 from evometrics.deploy.console.tables import to_json
+from evometrics.schemas.service.settings import SettingsError, read_settings
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -20,23 +28,48 @@ def add(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--anew", action="store_true", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
+    text = (
+        "print the rights that each role needs, for the groups in the settings, as commands for "
+        "kafka-acls.sh; nothing is connected to"
+    )
+    sub.add_argument("--acls", action="store_true", help=text)
+    text = "with --acls: print KafkaUser resources for this Kafka cluster of Strimzi instead"
+    sub.add_argument("--strimzi", type=filled, metavar="CLUSTER", help=text)
+    text = (
+        "with --acls: the Kafka user of a role; may be repeated (default: evometrics-ROLE, or with client "
+        "certificates instead of a login CN=evometrics-ROLE)"
+    )
+    sub.add_argument(
+        "--principal", type=principal, action="append", default=[], metavar="ROLE=USER", help=text
+    )
     add_kafka(sub)
     add_layout(sub)
 
 
+def principal(text: str) -> tuple[str, str]:
+    """Parse a role and its user."""
+    role, _, user = text.partition("=")
+    if not role or not user.removeprefix("User:").strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not ROLE=USER, such as sink=User:metrics-sink")
+    return role, user
+
+
 async def run(args: argparse.Namespace) -> int:
-    """Create the topics that are missing, correct the others, and list all."""
+    """Create the topics that are missing, correct the others, and list all; or print rights."""
+    if args.acls:
+        print(rights(args))
+        return 0
+    if args.principal or args.strimzi:
+        raise SettingsError(
+            f"--{'principal' if args.principal else 'strimzi'} applies to --acls: give that, too"
+        )
     from evometrics.deploy.pipeline.topics import create_topics, reset_retention
 
     if args.anew:
         from evometrics.deploy.pipeline.new_topics import make_anew
-        from evometrics.schemas.service.settings import read_settings
-        from evometrics.sinks.settings import SinkSettings
-        from evometrics.streams.settings import StreamSettings
 
-        sink = read_settings(SinkSettings, "sink", file=config_file(args))
-        stream = read_settings(StreamSettings, "stream", file=config_file(args))
-        states = await make_anew(kafka_settings(args), sink.group, stream.group)
+        stream, sink = groups(args)
+        states = await make_anew(kafka_settings(args), sink, stream)
     else:
         states = await create_topics(kafka_settings(args))
     if args.reset_retention:
@@ -47,3 +80,28 @@ async def run(args: argparse.Namespace) -> int:
     for state in states:
         print(f"{state.name:36} {state.partitions:3} partitions  {state.words}")
     return 0
+
+
+def rights(args: argparse.Namespace) -> str:
+    """Return what to print of the rights that each role needs. Raises `SettingsError`."""
+    from evometrics.deploy.pipeline.acls import kafka_acls, kafka_users, users
+    from evometrics.deploy.pipeline.rights import roles
+
+    for flag in ("anew", "reset_retention", "json"):
+        if getattr(args, flag):
+            raise SettingsError(f"--acls prints rights only: leave --{flag.replace('_', '-')} out")
+    kafka, known = kafka_settings(args), roles(*groups(args))
+    names = users(kafka, dict(args.principal), known)
+    if args.strimzi:
+        return kafka_users(kafka, known, names, args.strimzi)
+    return kafka_acls(kafka, known, names)
+
+
+def groups(args: argparse.Namespace) -> tuple[str, str]:
+    """Return the groups of the stream workers and of the sinks."""
+    from evometrics.sinks.settings import SinkSettings
+    from evometrics.streams.settings import StreamSettings
+
+    file = config_file(args)
+    stream = read_settings(StreamSettings, "stream", file=file)
+    return stream.group, read_settings(SinkSettings, "sink", file=file).group

@@ -84,11 +84,13 @@ def lacking_right(args: argparse.Namespace, error: Exception) -> str | None:
     """Return what to grant if Kafka refused a right; None for any other error."""
     if "aiokafka.errors" not in sys.modules:
         return None
+    from evometrics.deploy.pipeline.rights import roles
     from evometrics.schemas.kafka.rights import denial, right_missing
 
     if denial(error) is None:
         return None
-    missing = right_missing(error, kafka_settings(args), args.command)
+    role = args.command if args.command in roles("", "") else ""
+    missing = right_missing(error, kafka_settings(args), role)
     return f"{error}. {missing}" if missing and isinstance(error, EvometricsError) else missing
 
 

@@ -21,12 +21,12 @@ from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 
 import evometrics.schemas.kafka.client_fixes  # noqa: F401 - fixes how a client finds its cluster
+from evometrics.deploy.pipeline.rights import IMPORT_GROUP
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import SYSTEM_EVENTS
 
-GROUP = "evometrics-import"
 SESSION_SECONDS = 6.0
 HEARTBEAT_SECONDS = 1.0
 #: How long a broker may take to admit us: a killed member's session, and the pause before a new group.
@@ -82,7 +82,7 @@ class Alone:
             SYSTEM_EVENTS.name,
             **client_options(kafka),
             client_id=f"{kafka.client_id}-import",
-            group_id=GROUP,
+            group_id=IMPORT_GROUP,
             partition_assignment_strategy=(
                 roll_call(self.token, f"process {os.getpid()} on {socket.gethostname()}", self.present),
             ),
@@ -106,7 +106,8 @@ class Alone:
             await self.consumer.stop()
             if isinstance(error, TimeoutError):
                 raise NotLetIn(
-                    f"Kafka did not let this import into group {GROUP} in {JOIN_SECONDS:.0f} s: see its log"
+                    f"Kafka did not let this import into group {IMPORT_GROUP} in {JOIN_SECONDS:.0f} s: see "
+                    "its log"
                 ) from None
             raise
         self.member = self.member_id

@@ -1,6 +1,7 @@
-"""The pipeline as a whole: its topics, its nodes, and whether it has caught up.
+"""The pipeline as a whole: its topics, its nodes, the rights of each role in Kafka, and whether it has
+caught up.
 
 Imports `process` and the other folders.
 """
 
-__all__ = ["drain", "new_topics", "nodes", "reconcile", "topics"]
+__all__ = ["acls", "drain", "new_topics", "nodes", "reconcile", "rights", "topics"]

@@ -7,14 +7,15 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient, committed_offsets
+from evometrics.schemas.kafka.ranges import range_reader
 from evometrics.schemas.kafka.topic_identity import topic_identities
-from evometrics.schemas.kafka.topics import answered
+from evometrics.schemas.kafka.topics import answered, partitions_of
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import DEAD_LETTERS, TOPICS
 from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
@@ -45,20 +46,13 @@ def pipeline_groups(stream: str, sink: str) -> tuple[ConsumerGroup, ConsumerGrou
 
 
 async def end_offsets(kafka: KafkaSettings, topics: Sequence[str]) -> dict[TopicPartition, int]:
-    """Return the end offset of every partition of some topics."""
-    consumer = AIOKafkaConsumer(*topics, **client_options(kafka))
-    await consumer.start()
-    try:
-        found: dict[TopicPartition, int] = await consumer.end_offsets(
-            [
-                TopicPartition(topic, number)
-                for topic in topics
-                for number in consumer.partitions_for_topic(topic) or ()
-            ]
-        )
+    """Return the end offset of every partition of some topics; none of a topic that does not exist."""
+    numbers = await answered(kafka, lambda admin: partitions_of(admin, topics))
+    places = [TopicPartition(topic, each) for topic, number in numbers.items() for each in range(number)]
+    # it reads no message: that would take another right
+    async with range_reader(kafka, f"{kafka.client_id}-drain") as consumer:
+        found: dict[TopicPartition, int] = await consumer.end_offsets(places)
         return found
-    finally:
-        await consumer.stop()
 
 
 async def drain(kafka: KafkaSettings, groups: Sequence[ConsumerGroup], timeout_seconds: float) -> None:

@@ -3,7 +3,9 @@
 A coordinator that is still loading a group's offsets (after a restart or a move) returns a top-level error
 and no offsets. aiokafka (0.14) checks only the errors of single partitions, and takes such an answer for
 "nothing is committed": a consumer starts at the beginning, an admin client returns nothing. Here that error
-is raised like those of single partitions; it is retriable, and the consumer retries by itself.
+is raised like those of single partitions; it is retriable, and the consumer retries by itself. For a
+partition's error an admin client raises the code of the whole answer, which is none; here it raises the
+partition's.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ def checked(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]
             if issubclass(error, NotCoordinatorForGroupError) and isinstance(self, GroupCoordinator):
                 self.coordinator_dead()
             raise error("the group's offsets were not read")
+        if isinstance(request, OffsetFetchRequest) and isinstance(self, AIOKafkaAdminClient):
+            for topic, partitions in response.topics:
+                if code := next((code for *_, code in partitions if code), 0):
+                    raise for_code(code)(topic)
         return response
 
     return send_checked
@@ -60,7 +66,9 @@ async def committed_offsets(
     admin: AIOKafkaAdminClient, group: str, partitions: Iterable[TopicPartition], ids: Mapping[str, str]
 ) -> dict[TopicPartition, int]:
     """Return the offsets that a group has committed and that count, as for `next_offsets`."""
-    found = await admin.list_consumer_group_offsets(group)
+    partitions = list(partitions)
+    # of these alone: for others of the group's topics the client may lack the right to ask
+    found = await admin.list_consumer_group_offsets(group, partitions=partitions) if partitions else {}
     known = {tp: found[tp] for tp in partitions if tp in found and found[tp].offset >= 0}
     named = {tp: topic_named(each.metadata) for tp, each in known.items()}
     return {

@@ -1,4 +1,4 @@
-"""Which right a client lacks: Kafka says what it was refused, and a part knows what it needs."""
+"""Which right a client lacks: Kafka says what it was refused, and `topics --acls` what each part needs."""
 
 from __future__ import annotations
 
@@ -19,32 +19,18 @@ DENIALS = (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
-RAW = "the topics of raw events"
-#: What each part needs; docs/how-to/secure.md has the topics and groups by name.
-NEEDS = {
-    "node": f"WRITE on {RAW}, and DESCRIBE on the cluster for its time",
-    "stream": "READ and WRITE on its source topics, READ on its group, WRITE on evometrics.dead-letters and "
-    "the topics of derived events, and READ, WRITE, CREATE and DESCRIBE_CONFIGS on topics that begin with "
-    "`<its group>-`",
-    "sink": "READ on all topics and its group, WRITE on evometrics.dead-letters",
-    "topics": "CREATE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS on topics that begin with `evometrics.`",
-    "import": f"READ and WRITE on {RAW}, DESCRIBE on all topics and on the sink's group, READ on group "
-    "evometrics-import",
-    "republish": f"READ, WRITE, DESCRIBE_CONFIGS and ALTER_CONFIGS on {RAW}, DESCRIBE on the stream's group",
-    "replay": "READ on the stream's source topics",
-    "dead-letters": "WRITE on the topics that the messages came from and on evometrics.system.events",
-}
 
 
 def right_missing(error: BaseException | None, kafka: KafkaSettings, part: str = "") -> str | None:
     """Return what Kafka refuses to this client's user, and what to grant; None for any other error.
 
-    `part`: one of `NEEDS`, or another word for one whose needs are not known.
+    `part`: the role whose rights this client should have, as `evometrics topics --acls` names it; empty where
+    that is not known.
     """
     denied = denial(error)
     if denied is None:
         return None
-    needs = f"; {part} needs {NEEDS[part]}" if part in NEEDS else ""
+    needs = f"; `evometrics topics --acls` prints all that {part} needs" if part else ""
     return f"Kafka denies {user(kafka)} a right ({words(denied)}): grant it{needs}"
 
 

@@ -154,9 +154,11 @@ class Retrier:
     async def __aenter__(self) -> Retrier:
         try:
             await asyncio.wait_for(self.producer.start(), CONNECT_SECONDS)
-        except (TimeoutError, KafkaConnectionError, OSError) as error:
+        except BaseException as error:
             await self.producer.stop()
-            raise RetryFailed(await why_unavailable(self.kafka)) from error
+            if isinstance(error, TimeoutError | KafkaConnectionError | OSError):
+                raise RetryFailed(await why_unavailable(self.kafka)) from error
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -72,23 +72,27 @@ class TopicTarget:
         self.admin = AIOKafkaAdminClient(**client_options(kafka), client_id=f"{kafka.client_id}-republish")
 
     async def __aenter__(self) -> TopicTarget:
+        # a client is to be closed also where it was never started
+        for close in (self.producer.stop, self.admin.close):
+            self.stack.push_async_callback(closed, close)
+        try:
+            await self.start()
+        except BaseException as error:
+            await self.stack.aclose()
+            if isinstance(error, TimeoutError | KafkaConnectionError):
+                raise await unavailable(self.kafka, error) from error
+            raise
+        return self
+
+    async def start(self) -> None:
         self.partitions = await answered(self.kafka, lambda admin: partitions_of(admin, self.topics))
         missing = [topic for topic in self.topics if topic not in self.partitions]
         if missing:
             raise RepublishError(
                 f"no topic {', '.join(missing)} at {self.kafka.brokers}: create them with `evometrics topics`"
             )
-        try:
-            for start, close in (
-                (self.producer.start, self.producer.stop),
-                (self.admin.start, self.admin.close),
-            ):
-                self.stack.push_async_callback(closed, close)
-                await asyncio.wait_for(start(), CONNECT_SECONDS)
-        except (TimeoutError, KafkaConnectionError) as error:
-            await self.stack.aclose()
-            raise await unavailable(self.kafka, error) from error
-        return self
+        for start in (self.producer.start, self.admin.start):
+            await asyncio.wait_for(start(), CONNECT_SECONDS)
 
     async def __aexit__(self, *_: object) -> None:
         await self.stack.aclose()
@@ -188,7 +192,7 @@ class TopicTarget:
         moved = reminded = time.monotonic()
         before = -1
         while True:
-            committed = await self.committed(group)
+            committed = await self.committed(group, list(ends))
             left = sum(max(0, end - committed.get(partition, 0)) for partition, end in ends.items())
             if not left:
                 return
@@ -206,15 +210,15 @@ class TopicTarget:
                 told(f"waiting for group {group} to read {left} messages before more are sent")
             await asyncio.sleep(POLL_SECONDS)
 
-    async def committed(self, group: str) -> dict[TopicPartition, int]:
+    async def committed(self, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         """Return a group's offsets, empty while its coordinator is unreachable."""
         try:
-            found = await self.admin.list_consumer_group_offsets(group)
+            found = await self.admin.list_consumer_group_offsets(group, partitions=partitions)
         except KafkaError as error:
             if not error.retriable:
                 raise
             return {}
-        return {partition: place.offset for partition, place in found.items()}
+        return {partition: place.offset for partition, place in found.items() if place.offset >= 0}
 
 
 async def closed(close: Callable[[], Awaitable[None]]) -> None:

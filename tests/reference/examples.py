@@ -57,6 +57,11 @@ EXAMPLES = {
             "on a cluster, with three copies of each partition",
             "evometrics topics --brokers kafka-1:9092 --partitions 12 --replication 3",
         ),
+        Example("the rights that each role needs, for kafka-acls.sh", "evometrics topics --acls"),
+        Example(
+            "the same as KafkaUser resources of Strimzi",
+            "evometrics topics --acls --strimzi my-cluster --principal sink=metrics-sink",
+        ),
     ),
     "dead-letters list": (
         Example(

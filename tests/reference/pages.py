@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.reference import commands, events, exit_codes, metrics, python_api, settings, topics_and_tables
+from tests.reference import (
+    commands,
+    events,
+    exit_codes,
+    kafka_rights,
+    metrics,
+    python_api,
+    settings,
+    topics_and_tables,
+)
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 PAGES: dict[str, Callable[[], str]] = {
@@ -15,5 +24,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": metrics.page,
     "events.md": events.page,
     "exit-codes.md": exit_codes.page,
+    "kafka-rights.md": kafka_rights.page,
     "python-api.md": python_api.page,
 }

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import os
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,49 +15,47 @@ import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.partitioner import murmur2
 
 from evometrics.deploy.cli.main import main
-from evometrics.deploy.process.ports import free_ports
+from evometrics.deploy.pipeline.drain import drain, pipeline_groups
 from evometrics.producers import EvolutionMetricsCollector
+from evometrics.schemas.events import EVENT_CLASSES
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.reaching import why_unusable
-from evometrics.schemas.kafka.rights import NEEDS
 from evometrics.schemas.kafka.topics import answered, create_missing
-from evometrics.schemas.service.http import HttpAddress
 from evometrics.schemas.service.settings import KafkaSettings
-from evometrics.schemas.topics import (
-    DEAD_LETTERS,
-    DERIVED_TOPICS,
-    KPI_SNAPSHOTS,
-    RAW_TOPICS,
-    SCOPE_COUNTS,
-    SYSTEM_EVENTS,
-    TOPICS,
-)
+from evometrics.schemas.topics import BY_RECORD, KPI_SNAPSHOTS, TOPICS
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.worker.worker import SinkWorker, run_sink
+from evometrics.sinks.worker.worker import SinkWorker
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SNAPSHOT_TOPICS, SOURCE_TOPICS
-from evometrics.streams.worker.worker import run_stream
 from tests.support.certificates import certificate
+from tests.support.generator import Load
 from tests.support.history_files import SCHEMA
+from tests.support.kafka_tools import put_kafka_acls
+from tests.support.load import send_all
+from tests.support.model import SECOND, Expected, differences, expected
 from tests.support.outboxes import config, until
 from tests.support.secured import (
     PASSWORD,
+    ROLES,
     STRANGER,
     USER,
-    Right,
     Secured,
+    acls,
     denied,
     environ,
     grant,
-    secured_node,
+    known_everywhere,
+    secured_nodes,
 )
-from tests.support.stack import Running, evometrics, running_stack
+from tests.support.stack import Running, evometrics, evometrics_here, running_stack
+from tests.support.tables import rows
 
 #: What a fault in the settings is told apart by; the fault as settings that replace the right ones.
 FAULTS = {
@@ -70,39 +70,102 @@ FAULTS = {
 }
 
 
+#: Hours of events that end hours ago: what the demo records now comes after them.
+LOAD = Load(seed=16, begin=(int(time.time()) - 40 * 3600) * SECOND, agents=30, evolutions=300, nodes=2)
+PARTITIONS = 2
+
+
+#: Roles whose users are given their rights as an administrator does: by what `topics --acls` prints.
+BY_COMMAND = ("topics", "sink")
+
+
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    yield from secured_node(tmp_path_factory.mktemp("secured"))
+    """Three brokers, on which each role's user has the rights of that role."""
+    for running in secured_nodes(tmp_path_factory.mktemp("secured"), 3):
+        by_us = {name: role.rights for name, role in ROLES.items() if name not in BY_COMMAND}
+        asyncio.run(grant(running, by_us))
+        grant_by_command(running, tmp_path_factory.mktemp("kafka-acls"))
+        yield running
+
+
+def grant_by_command(secured: Secured, folder: Path) -> None:
+    """Run what `topics --acls` prints with Kafka's own command."""
+    put_kafka_acls(folder)
+    (folder / "admin.properties").write_text(
+        "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n"
+        f"ssl.truststore.type=PEM\nssl.truststore.location={secured.ca}\n"
+        "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required "
+        f'username="{USER}" password="{PASSWORD}";\n'
+    )
+    named = [word for role in ROLES for word in ("--principal", f"{role}=User:{role}")]
+    printed = evometrics_here("topics", "--acls", "--brokers", secured.addresses["SASL_SSL"], *named)
+    assert printed.returncode == 0, printed.stderr
+    ours = [
+        line for line in printed.stdout.splitlines() if re.search(rf"User:({'|'.join(BY_COMMAND)}) ", line)
+    ]
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    script = "\n".join(ours)
+    done = subprocess.run(
+        ["sh", "-e"],
+        input=script,
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for role in BY_COMMAND:
+        number = len(set(acls(role, ROLES[role].rights)))
+        asyncio.run(known_everywhere(secured, role, number))
 
 
 @pytest.fixture(scope="module")
-def variables(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What `evometrics` is told, with the password in a file, as containers have it."""
+def variables(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, str]]:
+    """What `evometrics` is told for a user, with the password in a file, as containers have it."""
     file = tmp_path_factory.mktemp("secrets") / "kafka-password"
     file.write_text(f"{PASSWORD}\n")
-    told = environ(secured.settings(sasl_plain_password="", brokers=""))
-    return {**told, "EVOMETRICS_KAFKA_SASL_PLAIN_PASSWORD_FILE": str(file)}
+
+    def of(user: str) -> dict[str, str]:
+        settings = secured.settings(sasl_plain_username=user, sasl_plain_password="", brokers="")
+        return {**environ(settings), "EVOMETRICS_KAFKA_SASL_PLAIN_PASSWORD_FILE": str(file)}
+
+    return of
 
 
 @pytest.fixture(scope="module")
 def stack(
-    secured: Secured, variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    secured: Secured, variables: Callable[[str], dict[str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
-    """A stream worker, a sink and ClickHouse on the secured Kafka."""
+    """A stream worker, a sink and ClickHouse on the secured Kafka; each part connects as its role's user."""
     data = tmp_path_factory.mktemp("stack") / "data"
-    flags = ("--brokers", secured.addresses["SASL_SSL"])
-    with running_stack(data, 2, *flags, **variables) as running:
+    flags = ("--brokers", secured.addresses["SASL_SSL"], "--replication", "3")
+    build = "tests.support.principals"
+    with running_stack(data, PARTITIONS, *flags, build=build, **variables("topics")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def demo(secured: Secured, stack: Running, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def load(secured: Secured, stack: Running, tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """Generated evolutions, recorded by two nodes; events by topic."""
+    settings = environ(secured.settings(sasl_plain_username="node", brokers=""))
+    with mock.patch.dict(os.environ, settings):
+        return send_all(LOAD, secured.addresses["SASL_SSL"], tmp_path_factory.mktemp("outboxes"))
+
+
+@pytest.fixture(scope="module")
+def demo(
+    secured: Secured,
+    stack: Running,
+    load: dict[str, int],
+    variables: Callable[[str], dict[str, str]],
+) -> subprocess.CompletedProcess[str]:
     """The demo, with a message that nobody can read before it; its arguments and those of all parts."""
     asyncio.run(send(secured.settings(), KPI_SNAPSHOTS.name, [b"nothing"]))
     arguments = ("--agents", "4", "--evolutions", "24", "--nodes", "2", "--json")
     command = [sys.executable, "-m", "evometrics.deploy.cli", "demo", "--data", str(stack.data), *arguments]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | variables
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | variables("demo")
     )
     seen: set[str] = set()
     while process.poll() is None:
@@ -141,7 +204,7 @@ def test_the_whole_pipeline_runs_and_every_event_is_stored(demo: subprocess.Comp
 
 
 def test_no_secret_is_in_a_log_a_file_or_an_answer(
-    stack: Running, demo: subprocess.CompletedProcess[str], variables: dict[str, str]
+    stack: Running, demo: subprocess.CompletedProcess[str], variables: Callable[[str], dict[str, str]]
 ) -> None:
     said = {"demo": demo.stdout + demo.stderr, "up": stack.log.read_text()}
     said |= {str(file): file.read_text() for file in stack.data.glob("logs/*.log")}
@@ -150,7 +213,7 @@ def test_no_secret_is_in_a_log_a_file_or_an_answer(
         for path in ("/metrics", "/health/live", "/health/ready"):
             with urllib.request.urlopen(url.replace("/metrics", path), timeout=10) as answer:
                 said[f"{name}{path}"] = answer.read().decode()
-    shown = evometrics("config", "--data", str(stack.data), **variables)
+    shown = evometrics("config", "--data", str(stack.data), **variables(USER))
     said["config"] = shown.stdout + shown.stderr
     assert USER in said["config"] and "***" in said["config"]
     assert len(said) >= 10
@@ -160,12 +223,17 @@ def test_no_secret_is_in_a_log_a_file_or_an_answer(
 async def test_a_node_records_with_a_client_certificate(
     secured: Secured, stack: Running, tmp_path: Path
 ) -> None:
-    collector = EvolutionMetricsCollector(config(tmp_path, **secured.settings("SSL")))
+    """Kafka takes the whole subject of a certificate for the user's name."""
+    made, key = certificate(secured.ca, "node-7")
+    await grant(secured, {"CN=node-7": ROLES["node"].rights})
+    settings = secured.settings("SSL", ssl_certfile=str(made), ssl_keyfile=str(key))
+    collector = EvolutionMetricsCollector(config(tmp_path, **settings))
     await collector.start()
     await collector.record_system_event("started", {})
     assert await collector.drain(30)
     assert collector.published["evometrics.system.events"]
     await collector.stop()
+    assert denied(secured, "CN=node-7") == set()
 
 
 def test_a_client_under_uvloop_stops_at_once_although_data_arrives(secured: Secured) -> None:
@@ -223,10 +291,10 @@ PARTS: dict[str, Part] = {"node": node, "sink": sink}
 #: What `evometrics` is given for the other parts; FILE is one to import, ID that of a dead letter.
 COMMANDS = {
     "stream": ("stream",),
-    "topics": ("topics", "--partitions", "2"),
+    "topics": ("topics", "--partitions", str(PARTITIONS)),
     "import": ("import", "FILE"),
     "replay": ("replay", "--source", "kafka"),
-    "republish": ("republish", "--no-wait", "--among-others"),
+    "republish": ("republish", "--among-others"),
     "dead-letters": ("dead-letters", "retry", "ID"),
 }
 
@@ -276,7 +344,7 @@ def test_a_wrong_setting_is_told_apart_by_each_part(
     assert wanted in said
     assert PASSWORD not in said
     if fault == "right":
-        assert NEEDS[part] in said
+        assert f"`evometrics topics --acls` prints all that {part} needs" in said
 
 
 async def test_a_client_of_another_authority_is_refused(secured: Secured) -> None:
@@ -318,35 +386,6 @@ async def test_nothing_is_wrong_with_settings_that_are_right(listener: str, secu
     assert await why_unusable(KafkaSettings(**secured.settings(listener))) is None  # type: ignore[arg-type]
 
 
-RAW = [("topic", topic.name, "WRITE") for topic in RAW_TOPICS]
-#: The table in docs/how-to/secure.md.
-RIGHTS: dict[str, list[Right]] = {
-    "node": [*RAW, ("cluster", "kafka-cluster", "DESCRIBE")],
-    "stream": [
-        *(("topic", name, "READ") for name in SOURCE_TOPICS),
-        *(("topic", topic.name, "WRITE") for topic in (*DERIVED_TOPICS, KPI_SNAPSHOTS, DEAD_LETTERS)),
-        ("topic", SCOPE_COUNTS, "WRITE"),
-        ("topic", "of-stream-*", "READ WRITE CREATE DESCRIBE_CONFIGS"),
-        ("group", "of-stream", "READ"),
-    ],
-    "sink": [
-        *(("topic", topic.name, "READ") for topic in TOPICS),
-        ("topic", DEAD_LETTERS.name, "WRITE"),
-        ("group", "of-sink", "READ"),
-    ],
-    "topics": [("topic", "evometrics.*", "CREATE DESCRIBE DESCRIBE_CONFIGS ALTER_CONFIGS")],
-    "import": [
-        *(("topic", topic.name, "READ WRITE") for topic in RAW_TOPICS),
-        *(("topic", topic.name, "DESCRIBE") for topic in (*DERIVED_TOPICS, DEAD_LETTERS)),
-        ("group", "evometrics-import", "READ"),
-        ("group", "evometrics-sink", "DESCRIBE"),
-    ],
-    "replay": [("topic", name, "READ") for name in (*EVOLUTION_TOPICS, *SNAPSHOT_TOPICS)],
-    "republish": [("topic", topic.name, "READ WRITE DESCRIBE_CONFIGS ALTER_CONFIGS") for topic in RAW_TOPICS],
-    "dead-letters": [("topic", name, "WRITE") for name in (KPI_SNAPSHOTS.name, SYSTEM_EVENTS.name)],
-}
-
-
 async def recorded_by_node(settings: dict[str, str], _: Running, folder: Path) -> None:
     collector = EvolutionMetricsCollector(config(folder, **settings))
     await collector.start()
@@ -355,69 +394,79 @@ async def recorded_by_node(settings: dict[str, str], _: Running, folder: Path) -
     await collector.stop()
 
 
-async def run_until_ready(settings: dict[str, str], stack: Running, folder: Path) -> None:
-    """Run a stream worker, twice: it finds its own changelogs the second time."""
-    for _ in range(2):
-        stop = asyncio.Event()
-        stream = StreamSettings(group="of-stream", data=str(folder))
-        (port,) = free_ports(1)
-        kafka = KafkaSettings(**settings, partitions=2)  # type: ignore[arg-type]
-        running = asyncio.create_task(run_stream(kafka, stream, HttpAddress(port), stop))
-        try:
-            await until_ready(f"http://127.0.0.1:{port}/health/ready", running)
-        finally:
-            stop.set()
-            await running
+async def started_again(_: dict[str, str], stack: Running, __: Path) -> None:
+    """Have the stream worker start once more: it finds its own changelogs now."""
+    before = stack.pids()["stream-1"]
+    os.kill(before, signal.SIGKILL)
+    url = stack.metrics_urls["stream-1"].replace("/metrics", "/health/ready")
 
-
-async def sink_until_ready(settings: dict[str, str], stack: Running, _: Path) -> None:
-    """Run a sink until it has stored what there is, and a letter for what it can't read."""
-    stop = asyncio.Event()
-    clickhouse = ClickHouseSettings(url=stack.clickhouse_url)
-    kafka = KafkaSettings(**settings)  # type: ignore[arg-type]
-    (port,) = free_ports(1)
-    running = asyncio.create_task(
-        run_sink(kafka, clickhouse, SinkSettings(group="of-sink"), HttpAddress(port), stop)
-    )
-    try:
-        await until_ready(f"http://127.0.0.1:{port}/health/ready", running)
-    finally:
-        stop.set()
-        await running
-
-
-async def until_ready(url: str, running: asyncio.Task[None]) -> None:
     def ready() -> bool:
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
+            return bool(answer.status == 200) and stack.pids()["stream-1"] != before
         return False
 
-    async with asyncio.timeout(60):
-        while not await asyncio.to_thread(ready):
-            assert not running.done(), await running
-            await asyncio.sleep(0.1)
+    await until(ready, 90)
 
 
-WORKING = {"node": recorded_by_node, "stream": run_until_ready, "sink": sink_until_ready}
+async def nothing_more(_: dict[str, str], __: Running, ___: Path) -> None:
+    """For parts that have run under their rights all the time."""
 
 
-@pytest.mark.parametrize("part", RIGHTS)
-def test_each_part_works_with_the_rights_that_it_needs_and_is_denied_none(
-    part: str,
+RUNNING = {"node": recorded_by_node, "stream": started_again, "sink": nothing_more, "demo": nothing_more}
+
+
+@pytest.mark.parametrize("role", [name for name in ROLES if name != "topics-anew"])
+def test_each_role_works_with_its_rights_alone_and_is_denied_none(
+    role: str,
     secured: Secured,
     stack: Running,
     arguments: dict[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asyncio.run(grant(secured, part, RIGHTS[part]))
-    settings = secured.settings(sasl_plain_username=part)
-    if part in WORKING:
-        asyncio.run(WORKING[part](settings, stack, tmp_path))
+    settings = secured.settings(sasl_plain_username=role)
+    if role in RUNNING:
+        asyncio.run(RUNNING[role](settings, stack, tmp_path))
     else:
         for name, value in environ(settings).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("evometrics.deploy.commands.replay.set_pace", lambda: None)
-        given = [arguments.get(each, each) for each in COMMANDS[part]]
+        given = [arguments.get(each, each) for each in COMMANDS[role]]
         assert main([*given, "--data", str(stack.data)]) == 0
-    assert denied(secured, part) == set()
+    assert denied(secured, role) == set()
+
+
+@pytest.fixture(scope="module")
+def wanted(secured: Secured, stack: Running) -> Expected:
+    """What all events that are stored must have led to, once all is processed."""
+    groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
+    asyncio.run(drain(KafkaSettings(**secured.settings()), groups, 180))  # type: ignore[arg-type]
+    events = [
+        EVENT_CLASSES[record](**row)
+        for record in ("evolution_started", "evolution_completed", "kpi_snapshot")
+        for row in rows(stack.clickhouse_url, record).values()
+        if row.get("source_event_id") is None
+    ]
+    return expected(events, lambda agent: (murmur2(agent.encode()) & 0x7FFFFFFF) % PARTITIONS)
+
+
+@pytest.mark.parametrize("record", ["evolution_metrics", "kpi_delta", "success_rate"])
+def test_every_derived_row_is_the_models_after_all_commands(
+    record: str, demo: subprocess.CompletedProcess[str], stack: Running, wanted: Expected
+) -> None:
+    model = getattr(wanted, BY_RECORD[record].table)
+    assert len(model) > LOAD.evolutions
+    assert differences(model, rows(stack.clickhouse_url, record))[:20] == []
+
+
+def test_topics_are_made_anew_with_the_rights_for_it(
+    secured: Secured, stack: Running, wanted: Expected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last test here: nothing is on the topics after it."""
+    for name, value in environ(secured.settings(sasl_plain_username="topics-anew")).items():
+        monkeypatch.setenv(name, value)
+    assert (
+        main(["topics", "--anew", "--partitions", "4", "--replication", "3", "--data", str(stack.data)]) == 0
+    )
+    for user in ROLES:
+        assert denied(secured, user) == set()

@@ -9,12 +9,16 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import GroupLoadInProgressError, NotCoordinatorForGroupError
+from aiokafka.errors import (
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
 
 from evometrics.schemas.kafka import offsets as group_offsets
 
-LOADING, NOT_COORDINATOR = 14, 16
+LOADING, NOT_COORDINATOR, DENIED = 14, 16, 29
 FOUND = [("t", [(0, 7, "plan", 0)])]
 
 
@@ -66,3 +70,12 @@ async def test_an_admin_client_raises_the_error_of_the_whole_answer() -> None:
         await admin.list_consumer_group_offsets("g", group_coordinator_id=1)
     found = await admin.list_consumer_group_offsets("g", group_coordinator_id=1)
     assert found[TopicPartition("t", 0)].metadata == "plan"
+
+
+async def test_an_admin_client_raises_the_error_of_a_partition_with_its_topic() -> None:
+    admin = AIOKafkaAdminClient()
+    admin._client = Broker(OffsetFetchResponse_v3(0, [("t", [(0, -1, "", DENIED)])], 0))
+    with pytest.raises(TopicAuthorizationFailedError, match="t"):
+        await admin.list_consumer_group_offsets(
+            "g", group_coordinator_id=1, partitions=[TopicPartition("t", 0)]
+        )
