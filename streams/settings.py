@@ -18,12 +18,14 @@ class StreamSettings(LetterLimit):
         instance: name of this worker within its group, the same after a restart (static membership): a
             worker that is back within `session_timeout_seconds` keeps its partitions without a rebalance.
             Empty = the worker joins as a new member with each start.
+        leave_group: whether a worker that is stopped gives up its `instance` at once, so that the others take
+            its partitions over without waiting for `session_timeout_seconds`: for workers that are scaled in.
         abandoned_after_seconds: seconds of event time after which an evolution that started and did not end
             counts as abandoned.
         allowed_lateness_seconds: seconds of event time that an event may lie behind the newest of its scope
             and still correct success rates and KPI deltas.
         session_timeout_seconds: seconds without a heartbeat after which the broker gives the worker's
-            partitions to others; at least 6.
+            partitions to others; 6 to 90.
         data: folder for Faust's own files.
     """
 
@@ -33,6 +35,7 @@ class StreamSettings(LetterLimit):
 
     group: str = "evometrics-stream"
     instance: str = ""
+    leave_group: bool = False
     abandoned_after_seconds: int = ABANDONED_AFTER_SECONDS
     allowed_lateness_seconds: int = 172_800
     session_timeout_seconds: float = 30.0
@@ -54,8 +57,8 @@ class StreamSettings(LetterLimit):
             "must not be negative",
         )
         require(
-            self.session_timeout_seconds >= 6,
+            6 <= self.session_timeout_seconds <= 90,
             "session_timeout_seconds",
             self.session_timeout_seconds,
-            "must be at least 6, Kafka's own minimum",
+            "must be 6 (Kafka's own minimum) to 90 (the client waits no longer for an answer)",
         )

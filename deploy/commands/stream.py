@@ -28,6 +28,12 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--instance", type=filled, help="this worker's name in its group; keep it across restarts"
     )
+    sub.add_argument(
+        "--leave-group",
+        action="store_true",
+        default=None,
+        help="give the instance's partitions to others as soon as the worker is stopped",
+    )
     add_kafka(sub)
     add_layout(sub)
     add_http(sub)
@@ -38,7 +44,7 @@ async def run(args: argparse.Namespace) -> int:
     from evometrics.streams.worker.worker import run_stream
 
     log_to_stderr()
-    given = {"instance": args.instance, "data": f"{args.data}/stream"}
+    given = {"instance": args.instance, "leave_group": args.leave_group, "data": f"{args.data}/stream"}
     settings = read_settings(StreamSettings, "stream", flags=given, file=config_file(args))
     kafka = kafka_settings(args)
     health = read_settings(HealthSettings, "health", file=config_file(args))

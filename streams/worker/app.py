@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from evometrics.streams.sources.topics import SourceTopics
 from evometrics.streams.states.incarnations import Places, sources_table
 from evometrics.streams.worker.credentials import broker_credentials
 from evometrics.streams.worker.lane import Lane
+from evometrics.streams.worker.membership import InstanceTaken, Membership
 from evometrics.streams.worker.timer import AbandonedTimer
 from evometrics.streams.worker.transport import BatchConsumer, BatchTransport
 
@@ -48,10 +50,18 @@ def changelog_name(group: str, table: str) -> str:
 class StreamApp(faust.App):
     """A Faust app on the record-batch transport."""
 
-    def __init__(self, group: str, kafka: KafkaSettings, sources: SourceTopics, **options: Any) -> None:
+    def __init__(
+        self,
+        group: str,
+        kafka: KafkaSettings,
+        sources: SourceTopics,
+        membership: Membership | None,
+        **options: Any,
+    ) -> None:
         super().__init__(group, **options)
         self.kafka = kafka
         self.sources = sources
+        self.membership = membership
 
     async def stale(self, partitions: Iterable[TP]) -> set[TP]:
         """Return the partitions without a committed offset, or with that of an earlier topic of the name."""
@@ -106,10 +116,21 @@ def build(
     brokers = [f"kafka://{address}" for address in kafka.addresses]
     data = Path(settings.data)
     data.mkdir(parents=True, exist_ok=True)
+    membership = None
+    if settings.instance:
+        # with other topics the name differs: Kafka gives a returning member the assignment its name had
+        # before
+        name, loop = f"{settings.instance}-{sources.digest}", asyncio.get_running_loop()
+
+        def taken(error: InstanceTaken) -> None:
+            loop.call_soon_threadsafe(failed, error)
+
+        membership = Membership(kafka, settings.group, settings.instance, name, taken)
     app = StreamApp(
         settings.group,
         kafka,
         sources,
+        membership,
         broker=";".join(brokers),
         broker_credentials=broker_credentials(kafka),
         datadir=str(data).replace("{", "{{").replace("}", "}}"),  # Faust formats it with its own settings
@@ -120,9 +141,7 @@ def build(
         web_enabled=False,
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=settings.session_timeout_seconds / 5,
-        # with other topics the name differs: Kafka gives a returning member the assignment its name had
-        # before
-        consumer_group_instance_id=f"{settings.instance}-{sources.digest}" if settings.instance else None,
+        consumer_group_instance_id=membership.name if membership else None,
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=1.0,
         # a backlog arrives thousands of events at a time, as few large messages

@@ -90,6 +90,8 @@ class BatchConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Called before the group rebalances."""
         self.revocations += 1
+        if self.app.membership is not None:
+            self.app.membership.guard(self._thread._ensure_consumer()._coordinator)
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -17,7 +16,6 @@ from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 from prometheus_client import CollectorRegistry, generate_latest
 
-from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.lag import GroupLag, Lag
 from evometrics.schemas.kafka.topics import answered
 from evometrics.schemas.metrics import OF_STREAMS, Instruments
@@ -40,23 +38,13 @@ from evometrics.streams.sources.topics import (
     source_topics,
 )
 from evometrics.streams.worker.app import StreamApp, StreamParts, build, changelog_name
-from evometrics.streams.worker.lane import EXPECTED
-from evometrics.streams.worker.transport import BatchConsumer
+from evometrics.streams.worker.ending import leave_for_good, stop_app, until_over
+from evometrics.streams.worker.membership import InstanceTaken
 
 log = logging.getLogger("evometrics.stream")
 
 #: How often an idle worker repeats why it computes nothing.
 REMIND_SECONDS = 60.0
-#: Faust has this long to stop.
-STOP_SECONDS = 15
-
-
-class StreamFailed(RuntimeError):
-    """The worker can't continue; its cause says why. A restart resumes at the last committed offset."""
-
-
-class StreamLost(EvometricsError, StreamFailed):
-    """The worker can't continue because of its broker or the registry; nothing in the program is at fault."""
 
 
 async def run_stream(
@@ -105,6 +93,7 @@ class StreamWorker:
     Attributes:
         parts: the running app and what belongs to it, None if none is running.
         refused: in words, why nothing is computed although all parts are reachable; None while it computes.
+        yielded: whether another worker took this one's instance name; it then joins only where none has it.
         losses: records that Kafka deleted before they were read.
     """
 
@@ -118,6 +107,7 @@ class StreamWorker:
         self.losses = Losses(instruments)
         self.parts: StreamParts | None = None
         self.refused: str | None = None
+        self.yielded = False
         self.said = -REMIND_SECONDS
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -127,7 +117,7 @@ class StreamWorker:
                 await self.work(stop)
             except TopicsMadeAnew as change:
                 log.warning("%s", change)
-            except TopicsChanged as change:
+            except (TopicsChanged, InstanceTaken) as change:
                 self.refuse(str(change))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
@@ -141,7 +131,10 @@ class StreamWorker:
         self.refused = reason
 
     async def work(self, stop: asyncio.Event) -> None:
-        """Work with the topics as they are now. Raises `TopicsChanged` once they have changed."""
+        """Work with the topics as they are now.
+
+        Raises `TopicsChanged` once they have changed, `InstanceTaken` once another worker has the name.
+        """
         failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
         def failed(error: BaseException) -> None:
@@ -150,7 +143,6 @@ class StreamWorker:
 
         names = [changelog_name(self.settings.group, table) for table in TABLES]
         sources = await begin_with(self.kafka, names)
-        self.refused = None
         self.losses.begin()
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(sources.close)
@@ -159,6 +151,9 @@ class StreamWorker:
             parts = build(kafka, self.settings, self.wire, self.instruments, failed, sources, self.losses)
             self.parts = parts
             stack.callback(self.forget_parts)
+            if self.yielded and parts.app.membership is not None:
+                await parts.app.membership.verify()
+            self.refused, self.yielded = None, False
             await parts.producer.start()
             stack.push_async_callback(parts.producer.stop)
             starting = asyncio.ensure_future(parts.app.start())
@@ -167,8 +162,13 @@ class StreamWorker:
             stack.push_async_callback(end_tasks, [watching])
             try:
                 await until_over(parts, starting, failure, stop)
+                if self.settings.leave_group:
+                    leave_for_good(parts.app)
             except TopicsChanged:
                 leave_for_good(parts.app)
+                raise
+            except InstanceTaken:
+                self.yielded = True
                 raise
 
     def notes(self) -> Iterable[str]:
@@ -177,53 +177,6 @@ class StreamWorker:
 
     def forget_parts(self) -> None:
         self.parts = None
-
-
-async def until_over(
-    parts: StreamParts,
-    starting: asyncio.Future[None],
-    failure: asyncio.Future[BaseException],
-    stop: asyncio.Event,
-) -> None:
-    """Wait until the worker is asked to stop.
-
-    Raises `TopicsChanged` if it can't continue with these topics, `StreamFailed` if it can't continue.
-    """
-    stopping = asyncio.ensure_future(stop.wait())
-    try:
-        while not stopping.done():
-            waited: set[asyncio.Future[Any]] = {stopping, failure}
-            await asyncio.wait(waited, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
-            if failure.done() and isinstance(failure.result(), TopicsChanged):
-                raise failure.result()
-            if failure.done():
-                raise failed_by("a lane failed", failure.result()) from failure.result()
-            if starting.done() and starting.exception() is not None:
-                raise failed_by("Faust did not start", starting.exception()) from starting.exception()
-            if parts.app.crashed:
-                raise failed_by("Faust crashed", parts.app.crash_reason) from parts.app.crash_reason
-    finally:
-        stopping.cancel()
-
-
-def failed_by(what: str, error: BaseException | None) -> StreamFailed:
-    """Return the error to raise for a worker that another error has stopped."""
-    kind = StreamLost if isinstance(error, EXPECTED) else StreamFailed
-    return kind(f"{what}: {error!r}")
-
-
-async def stop_app(parts: StreamParts) -> None:
-    """Stop Faust, then the lanes; batches that were not acknowledged are read again by a successor."""
-    stopping = asyncio.ensure_future(parts.app.stop())
-    # not `wait_for`, which waits on where the library loses the cancellation
-    done, _ = await asyncio.wait({stopping}, timeout=STOP_SECONDS)
-    if done:
-        stopping.result()
-    else:
-        log.warning("Faust did not stop within %d s; the worker ends without it", STOP_SECONDS)
-        stopping.cancel()
-    for lane in parts.lanes:
-        await lane.stop()
 
 
 class StreamHealth:
@@ -281,14 +234,6 @@ class StreamHealth:
         """Return why the worker is not ready; None if it is."""
         parts = self.worker.parts
         return "starting" if parts is None else self.joining(parts) or self.lag.away
-
-
-def leave_for_good(app: StreamApp) -> None:
-    """Make a worker leave its group as it stops, if it has joined it."""
-    with contextlib.suppress(ConsumerNotStarted):
-        consumer = app.consumer
-        assert isinstance(consumer, BatchConsumer)
-        consumer.leave_for_good()
 
 
 def assigned(app: StreamApp) -> set[TP]:

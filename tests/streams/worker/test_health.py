@@ -34,9 +34,10 @@ from evometrics.streams.rows.rows import Completion
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.topics import SOURCE_TOPICS, SourceTopics
 from evometrics.streams.worker.app import StreamParts, build
+from evometrics.streams.worker.ending import failed_by
 from evometrics.streams.worker.lane import Lane
 from evometrics.streams.worker.transport import BatchMessage
-from evometrics.streams.worker.worker import StreamHealth, StreamWorker, failed_by
+from evometrics.streams.worker.worker import StreamHealth, StreamWorker
 
 WIRE = WireFormat()
 BEGIN = 1_700_000_000_000_000

@@ -47,12 +47,13 @@ class Stream:
     workers: list[ChildProcess] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
 
-    async def add(self, **env: str) -> ChildProcess:
-        """Start another worker."""
+    async def add(self, instance: str = "", **env: str) -> ChildProcess:
+        """Start another worker, under its own name if none is given."""
         name = f"stream-{len(self.urls) + 1}"
         (port,) = free_ports(1)
         self.urls[name] = f"http://127.0.0.1:{port}"
-        arguments = ["--brokers", self.brokers, "--data", str(self.folder / name), "--instance", name]
+        instance = instance or name
+        arguments = ["--brokers", self.brokers, "--data", str(self.folder / name), "--instance", instance]
         spec = ProcessSpec(
             name,
             (sys.executable, "-m", "evometrics.deploy.cli", "stream", *arguments, "--http-port", str(port)),
