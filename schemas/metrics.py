@@ -34,19 +34,34 @@ class MetricDef:
     buckets: tuple[float, ...] = ()
 
 
-# Evolutions and agents: what the specification names, counted by the sink from stored events.
+# Evolutions over all agents: rates and increases are taken of these.
+ATTEMPTS = MetricDef(
+    "evometrics_evolution_attempts_total",
+    "counter",
+    "Evolutions that ended, over all agents, by status: succeeded, failed, rolled_back or abandoned.",
+    ("evolution_type", "status"),
+)
+DURATION = MetricDef(
+    "evometrics_evolution_duration_seconds",
+    "histogram",
+    "Duration of completed evolutions over all agents, seconds (abandoned ones excluded).",
+    ("evolution_type",),
+    (60, 300, 600, 1800, 3600, 7200),
+)
+
+# Evolutions and agents: what the specification names.
 EVOLUTION_ATTEMPTS = MetricDef(
     "evolution_attempts_total",
     "counter",
-    "Evolutions that ended, by status: succeeded, failed, rolled_back or abandoned.",
+    "An agent's evolutions that ended, by status: succeeded, failed, rolled_back or abandoned.",
     ("agent_id", "evolution_type", "status"),
 )
 EVOLUTION_DURATION = MetricDef(
     "evolution_duration_seconds",
     "histogram",
-    "Duration of completed evolutions, seconds (abandoned ones excluded).",
+    "Duration of an agent's completed evolutions, seconds (abandoned ones excluded).",
     ("agent_id", "evolution_type"),
-    (60, 300, 600, 1800, 3600, 7200),
+    DURATION.buckets,
 )
 EVOLUTION_IMPROVEMENT = MetricDef(
     "evolution_performance_improvement",
@@ -148,7 +163,7 @@ INSERT_SECONDS = MetricDef(
 CONSUMER_LAG = MetricDef(
     "evometrics_consumer_lag",
     "gauge",
-    "Messages in the partition beyond the offset this worker committed.",
+    "Messages in an assigned partition beyond the group's committed offset, as the broker says every 5 s.",
     ("topic", "partition"),
 )
 OFFSETS_GONE = MetricDef(
@@ -162,12 +177,6 @@ DEAD_LETTERS_TOTAL = MetricDef(
     "counter",
     "Messages set aside because they could not be read or stored, by the topic they came from.",
     ("topic", "stage"),
-)
-OUTBOX_DEPTH = MetricDef(
-    "evometrics_outbox_depth",
-    "gauge",
-    "Events waiting in a node's outbox, from its newest collector_health event.",
-    ("node_id",),
 )
 
 # The stream processors.
@@ -197,14 +206,15 @@ STREAM_MISPLACED = MetricDef(
     ("topic",),
 )
 
-#: Counted by the sink from stored events and served by `sinks.worker.metrics`.
-FROM_EVENTS: tuple[MetricDef, ...] = (
+#: Counted by the sink from the events that it stored, over all agents.
+TOTALS: tuple[MetricDef, ...] = (ATTEMPTS, DURATION)
+#: Of each agent that a sink shows, and of each that a node has recorded.
+OF_AGENTS: tuple[MetricDef, ...] = (
     EVOLUTION_ATTEMPTS,
     EVOLUTION_DURATION,
     EVOLUTION_IMPROVEMENT,
     EVOLUTION_MEMORY,
     AGENT_KPI,
-    OUTBOX_DEPTH,
 )
 OF_SINK: tuple[MetricDef, ...] = (
     MESSAGES_CONSUMED,
@@ -217,6 +227,7 @@ OF_SINK: tuple[MetricDef, ...] = (
     DEAD_LETTERS_TOTAL,
 )
 OF_STREAMS: tuple[MetricDef, ...] = (
+    CONSUMER_LAG,
     STREAM_EVENTS,
     STREAM_OUTPUTS,
     STREAM_DUPLICATES,
@@ -243,7 +254,7 @@ OF_NODES: tuple[MetricDef, ...] = (
     RECORD_SECONDS,
 )
 #: What the workers serve, each once though both serve it.
-METRICS: tuple[MetricDef, ...] = tuple(dict.fromkeys((*FROM_EVENTS, *OF_SINK, *OF_STREAMS)))
+METRICS: tuple[MetricDef, ...] = tuple(dict.fromkeys((*TOTALS, *OF_AGENTS, *OF_SINK, *OF_STREAMS)))
 
 
 class Instruments:

@@ -86,12 +86,17 @@ class SinkSettings(LetterLimit):
         batch_rows: messages after which a batch is flushed.
         batch_bytes: bytes of message values after which a batch is flushed.
         batch_seconds: seconds after its first message at which a batch is flushed; at most 60.
+        metrics_agents: how many agents have metrics of their own on this sink, the most active ones, with
+            some 30 series each; 0 = none.
+        metrics_forget_seconds: seconds without events after which an agent's metrics are dropped.
     """
 
     group: str = "evometrics-sink"
     batch_rows: int = 50_000
     batch_bytes: int = 32_000_000
     batch_seconds: float = 0.25
+    metrics_agents: int = 1000
+    metrics_forget_seconds: float = 86_400.0
 
     def __post_init__(self) -> None:
         LetterLimit.__post_init__(self)
@@ -100,3 +105,7 @@ class SinkSettings(LetterLimit):
         require(self.batch_bytes > 0, "batch_bytes", self.batch_bytes, "must be at least 1")
         in_range = 0 < self.batch_seconds <= 60
         require(in_range, "batch_seconds", self.batch_seconds, "must be above 0 and at most 60 seconds")
+        number = self.metrics_agents
+        require(number >= 0, "metrics_agents", number, "must not be negative; 0 = none")
+        seconds = self.metrics_forget_seconds
+        require(seconds > 0, "metrics_forget_seconds", seconds, "must be above 0")

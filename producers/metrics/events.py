@@ -15,21 +15,13 @@ from evometrics.schemas.kpis.performance import KPI_NAMES, performance
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-SPECIFIED = (
-    m.EVOLUTION_ATTEMPTS,
-    m.EVOLUTION_DURATION,
-    m.EVOLUTION_IMPROVEMENT,
-    m.EVOLUTION_MEMORY,
-    m.AGENT_KPI,
-)
-
 
 class EventMetrics:
     """Counts events into a registry. Needs prometheus_client."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self.specified = m.Instruments(registry, SPECIFIED)
+        self.specified = m.Instruments(registry, m.OF_AGENTS)
         self.custom: dict[str, Any] = {}
         self.lock = threading.Lock()
 

@@ -114,9 +114,3 @@ class NodeMetrics:
         yield HistogramMetricFamily(
             m.RECORD_SECONDS.name, m.RECORD_SECONDS.help, buckets=buckets, sum_value=found.latency.total
         )
-
-    def exposed(self) -> bytes:
-        """Return the text that Prometheus scrapes."""
-        from prometheus_client import generate_latest
-
-        return generate_latest(self.registry)

@@ -6,7 +6,8 @@ import logging
 import threading
 
 from evometrics.producers.metrics.node import NodeMetrics
-from evometrics.schemas.service.http import PLAIN_TEXT, PROMETHEUS_TEXT, HealthServer, HttpAddress, Response
+from evometrics.schemas.service.exposition import Exposition
+from evometrics.schemas.service.http import PLAIN_TEXT, HealthServer, HttpAddress, HttpRequest, Response
 
 logger = logging.getLogger(__name__)
 
@@ -14,10 +15,12 @@ logger = logging.getLogger(__name__)
 def serve_metrics(port: int, host: str, metrics: NodeMetrics) -> HealthServer | None:
     """Listen; None where the address can't be bound, which is logged: recording continues without metrics."""
 
-    def answer(path: str) -> Response:
-        if path == "/metrics":
-            return Response(200, PROMETHEUS_TEXT, metrics.exposed())
-        if path == "/health/live":
+    exposition = Exposition(metrics.registry)
+
+    def answer(request: HttpRequest) -> Response:
+        if request.path == "/metrics":
+            return exposition.answer(request)
+        if request.path == "/health/live":
             return Response(200, PLAIN_TEXT, b"ok\n")
         return Response(404, PLAIN_TEXT, b"try /metrics or /health/live\n")
 

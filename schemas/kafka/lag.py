@@ -1,10 +1,13 @@
-"""A consumer group's lag, as the broker sees it: a worker's health is judged by it."""
+"""A consumer group's lag, as the broker sees it: a worker's health is judged by it, and its metrics show it.
+
+Fetches know the ends only of partitions that they read: a paused worker would show an old lag permanently.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,6 +18,7 @@ from evometrics.schemas.kafka.left_to_read import Span, holds_message, left_to_r
 from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient, next_offsets
 from evometrics.schemas.kafka.reaching import why_unusable
 from evometrics.schemas.kafka.rights import right_missing
+from evometrics.schemas.metrics import CONSUMER_LAG, Instruments
 from evometrics.schemas.service.settings import KafkaSettings
 
 ANSWER_SECONDS = 5.0
@@ -26,24 +30,34 @@ class Lag:
 
     Attributes:
         committed: the next offset by topic and partition; where none is committed, the first that exists.
-        behind: offsets left to read, over all partitions asked for; those that hold no message don't count.
+        left: offsets left to read, by partition asked for; those that hold no message don't count.
     """
 
     committed: tuple[tuple[str, int, int], ...]
-    behind: int
+    left: Mapping[TopicPartition, int]
+
+    @property
+    def behind(self) -> int:
+        """Offsets left to read, over all partitions."""
+        return sum(self.left.values())
 
 
 class GroupLag:
     """Asks the broker over separate connections, which are reopened after an error.
+
+    Args:
+        instruments: where the lag is shown by partition, as of the last answer (`CONSUMER_LAG`).
 
     Attributes:
         away: why the broker did not answer the last question, None where it did.
         holds: what was left to read at the last check, and whether it has messages: None = not yet checked.
     """
 
-    def __init__(self, kafka: KafkaSettings, group: str) -> None:
+    def __init__(self, kafka: KafkaSettings, group: str, instruments: Instruments) -> None:
         self.kafka = kafka
         self.group = group
+        self.instruments = instruments
+        self.shown: frozenset[TopicPartition] = frozenset()
         self.holds: dict[tuple[TopicPartition, Span], bool | None] = {}
         self.away: str | None = "Kafka has not been asked yet"
         self.admin: AIOKafkaAdminClient | None = None
@@ -66,9 +80,20 @@ class GroupLag:
             await self.close()
             wrong = right_missing(error, self.kafka) or await why_unusable(self.kafka)
             self.away = wrong or f"Kafka at {self.kafka.brokers} does not answer ({error!r})"
+            self.show({})
             return None
         self.away = None
+        self.show(lag.left)
         return lag
+
+    def show(self, left: Mapping[TopicPartition, int]) -> None:
+        """Show these partitions' lag, and of no others: a value that is no longer known is not shown."""
+        gauge = self.instruments.gauge(CONSUMER_LAG)
+        for topic, number in self.shown - left.keys():
+            gauge.remove(topic, str(number))
+        for (topic, number), behind in left.items():
+            gauge.labels(topic, str(number)).set(behind)
+        self.shown = frozenset(left)
 
     async def ask(self, partitions: list[TopicPartition]) -> Lag:
         """Ask for the end offsets and the group's committed offsets."""
@@ -88,5 +113,6 @@ class GroupLag:
                 self.holds[tp, span] = (
                     await holds_message(self.consumer, tp, span) if known is None else known
                 )
-        behind = sum(span.end - span.first for tp, span in left if self.holds[tp, span] is not False)
-        return Lag(tuple(sorted((*tp, offset) for tp, offset in committed.items())), behind)
+        left_of = dict.fromkeys(committed, 0)
+        left_of |= {tp: span.end - span.first for tp, span in left if self.holds[tp, span] is not False}
+        return Lag(tuple(sorted((*tp, offset) for tp, offset in committed.items())), left_of)

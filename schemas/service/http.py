@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeVar
 
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 5
-#: How long the event loop may take to answer `/metrics` and `/health/ready`.
+#: How long the event loop may take to answer `/health/ready`.
 LOOP_SECONDS = 4
-PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 PLAIN_TEXT = "text/plain; charset=utf-8"
 
 #: Prefix of the answers of a part that stopped deliberately and stays up to say why.
@@ -35,6 +36,10 @@ T = TypeVar("T")
 
 class LoopBlocked(TimeoutError):
     """The part's event loop did not answer in time."""
+
+
+class ClientGone(ConnectionError):
+    """Whoever asked has hung up: nobody waits for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +56,35 @@ class HttpAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What a client asks for.
+
+    Attributes:
+        path: without the query.
+        headers: by name, in any case.
+        client: its address, without the port.
+        gone: returns whether it has hung up.
+    """
+
+    path: str
+    headers: Message
+    client: str
+    gone: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
-    """The answer for a path."""
+    """The answer to a request.
+
+    Attributes:
+        kind: its content type.
+        encoding: how the body is packed; None = not at all.
+    """
 
     status: int
     kind: str
     body: bytes
+    encoding: str | None = None
 
 
 class HealthServer(ThreadingHTTPServer):
@@ -64,7 +92,7 @@ class HealthServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: HttpAddress, answer: Callable[[str], Response]) -> None:
+    def __init__(self, address: HttpAddress, answer: Callable[[HttpRequest], Response]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         super().__init__((address.host, address.port), Handler)
         self.answer = answer
@@ -89,8 +117,11 @@ class Handler(BaseHTTPRequestHandler):
     server: HealthServer
 
     def do_GET(self) -> None:
+        path, client = self.path.partition("?")[0], str(self.client_address[0])
         try:
-            answer = self.server.answer(self.path.partition("?")[0])
+            answer = self.server.answer(HttpRequest(path, self.headers, client, self.gone))
+        except ClientGone:
+            return
         except LoopBlocked as error:
             answer = Response(503, PLAIN_TEXT, f"{error}\n".encode())
         except Exception:
@@ -98,10 +129,21 @@ class Handler(BaseHTTPRequestHandler):
             answer = Response(500, PLAIN_TEXT, b"see the log\n")
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
+        if answer.encoding is not None:
+            self.send_header("Content-Encoding", answer.encoding)
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body)
+
+    def gone(self) -> bool:
+        """Return whether the client has closed the connection."""
+        try:
+            poll = select.poll()
+            poll.register(self.connection, select.POLLIN)
+            return bool(poll.poll(0)) and not self.connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
 
     do_HEAD = do_GET  # noqa: N815 - the base class calls it so
 
@@ -111,7 +153,7 @@ class Handler(BaseHTTPRequestHandler):
 
 async def serve(
     address: HttpAddress,
-    metrics: Callable[[], bytes] | None,
+    metrics: Callable[[HttpRequest], Response] | None,
     live: Check,
     ready: Check,
     stopped: Check = lambda: None,
@@ -119,18 +161,19 @@ async def serve(
 ) -> HealthServer:
     """Listen on an address.
 
-    `metrics` returns the Prometheus text (None = this part has none); `live` and `ready` return None (200 ok)
-    or what is wrong (503). `stopped` returns why a part deliberately does nothing: it is then live (a restart
-    would not help) but not ready, and both answers say why. `notes` returns lines that follow in the answer
-    of `/health/ready`: what an operator should know although it does not make the part unready. `metrics`,
+    `metrics` answers a scrape (`exposition`; None = this part has none); `live` and `ready` return None
+    (200 ok) or what is wrong (503). `stopped` returns why a part deliberately does nothing: it is then live
+    (a restart would not help) but not ready, and both answers say why. `notes` returns lines that follow in
+    the answer of `/health/ready`: what an operator should know although it does not make the part unready.
     `ready` and `notes` are called in the running event loop, the others in one of the server's threads.
     Raises `OSError` naming the address where it is in use.
     """
     loop = asyncio.get_running_loop()
 
-    def answer(path: str) -> Response:
+    def answer(request: HttpRequest) -> Response:
+        path = request.path
         if path == "/metrics" and metrics is not None:
-            return Response(200, PROMETHEUS_TEXT, call_in(loop, metrics))
+            return metrics(request)
         if path not in ("/health/live", "/health/ready"):
             return Response(404, PLAIN_TEXT, b"try /metrics, /health/live or /health/ready\n")
         is_live = path == "/health/live"

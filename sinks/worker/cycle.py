@@ -84,7 +84,7 @@ class SinkCycle:
         self.tally = tally
         self.epoch = uuid.uuid4().hex
         self.progress = SinkProgress()
-        self.source = KafkaSource(kafka, sink, self.progress, self.let_go)
+        self.source = KafkaSource(kafka, sink, self.progress, self.let_go, tally.keep)
         self.number = 0
         self.writer = TableWriter(clickhouse, instruments)
         self.dead_letters = DeadLetters(kafka, wire, node_id, instruments)
@@ -241,7 +241,7 @@ class SinkCycle:
         await self.source.commit({partition: Position(offset, None) for partition, offset in after.items()})
         self.progress.stored(after)
         self.letters = letters
-        self.tally.count(groups)
+        await self.tally.count(groups)
 
     async def plan(self, batch: Batch, partitions: Iterable[Partition]) -> None:
         """Commit the plan of the next insert of rows of these partitions. Raises `Fenced`."""
@@ -317,12 +317,6 @@ class SinkCycle:
         task, self.flushing = self.flushing, None
         if task is not None:
             await end_tasks([task])
-
-    def lag(self) -> dict[Partition, int]:
-        """Return how many messages follow what is committed, by partition, as of the last fetch."""
-        committed = dict(self.progress.committed)
-        ends = {partition: self.source.high_watermark(partition) for partition in committed}
-        return {p: max(0, end - committed[p]) for p, end in ends.items() if end is not None}
 
     def moved(self) -> object:
         """Return a value that changes as batches make progress: offsets, and inserts that were answered."""

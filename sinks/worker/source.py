@@ -55,12 +55,13 @@ class KafkaSource:
         sink: SinkSettings,
         progress: SinkProgress,
         on_revoked: Callable[[], Awaitable[None]],
+        on_assigned: Callable[[Iterable[Partition]], None],
     ) -> None:
-        """`on_revoked`: awaited before partitions are reassigned."""
+        """`on_revoked`: awaited before partitions are reassigned; `on_assigned`: called with the new ones."""
         self.kafka = kafka
         self.sink = sink
         self.progress = progress
-        self.listener = Rebalances(sink.group, progress, on_revoked)
+        self.listener = Rebalances(sink.group, progress, on_revoked, on_assigned)
         self.watch = TopicWatch(kafka, [t.name for t in TOPICS])
         self.ids: dict[str, str] = {}
         self.missing: set[str] = set()
@@ -194,21 +195,21 @@ class KafkaSource:
             if partition in (self.progress.assigned or ()):
                 self.consumer.seek(TopicPartition(*partition), offset)
 
-    def high_watermark(self, partition: Partition) -> int | None:
-        """Return the offset after the partition's last message, as of the last fetch; None if unknown."""
-        if self.consumer is None or partition not in (self.progress.assigned or ()):
-            return None
-        offset: int | None = self.consumer.highwater(TopicPartition(*partition))
-        return offset
-
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     """Lets the worker finish or drop work in progress before partitions are reassigned."""
 
-    def __init__(self, group: str, progress: SinkProgress, on_revoked: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        group: str,
+        progress: SinkProgress,
+        on_revoked: Callable[[], Awaitable[None]],
+        on_assigned: Callable[[Iterable[Partition]], None],
+    ) -> None:
         self.group = group
         self.progress = progress
         self.on_revoked = on_revoked
+        self.on_assigned = on_assigned
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Called before the group rebalances; heartbeats continue meanwhile."""
@@ -217,5 +218,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Called when this worker learns its partitions."""
-        self.progress.assign(Partition(*tp) for tp in assigned)
+        mine = [Partition(*tp) for tp in assigned]
+        self.progress.assign(mine)
+        self.on_assigned(mine)
         log.info("assigned %d partitions of group %s", len(assigned), self.group)

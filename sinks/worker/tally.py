@@ -1,4 +1,4 @@
-"""Counts the metrics of evolutions and agents from the rows just inserted.
+"""Counts the metrics of evolutions and agents from the rows just stored.
 
 Of an evolution's row only the few fields that the metrics need are read, by a compiled codec that skips the
 others. A counter must count an evolution once although its row may arrive twice: the most recent ids are
@@ -11,21 +11,22 @@ Asking ClickHouse instead cost as much as the inserts (at 4,000 events/s) and ra
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from evometrics.schemas.events import EvolutionMetrics, KpiSnapshot, SystemEvent
+from evometrics.schemas.events import EvolutionMetrics, KpiSnapshot
 from evometrics.schemas.evolutions.outcome import ABANDONED
-from evometrics.schemas.topics import EVOLUTION_METRICS, KPI_SNAPSHOTS, SYSTEM_EVENTS
+from evometrics.schemas.topics import EVOLUTION_METRICS, KPI_SNAPSHOTS
 from evometrics.schemas.wire.binary import RecordCodec
 from evometrics.schemas.wire.catalog import WriterSchema
 from evometrics.schemas.wire.codec import codec_into, read_exact
 from evometrics.schemas.wire.framing import decode, decode_unusual
-from evometrics.sinks.worker.batch import InsertGroup
-from evometrics.sinks.worker.metrics import EvolutionPrometheusCollector
+from evometrics.schemas.wire.reading import Record
+from evometrics.sinks.worker.batch import InsertGroup, Partition
+from evometrics.sinks.worker.metrics import StoredMetrics
 from evometrics.streams.formulas.calculations import kpis_of
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ log = logging.getLogger(__name__)
 #: Ids remembered before the older half is forgotten; a stream that restarts after a crash repeats at most the
 #: events since its last commit, far fewer.
 REMEMBERED_IDS = 200_000
-HEALTH = "collector_health"
+#: Rows counted before others in the event loop have their turn, a few milliseconds.
+ROWS_AT_ONCE = 500
 SECONDS_PER_MINUTE = 60
 
 
@@ -87,58 +89,59 @@ class SeenIds:
 
 
 class MetricsTally:
-    """Feeds the collector after each insert."""
+    """Feeds the metrics after each insert."""
 
-    def __init__(self, collector: EvolutionPrometheusCollector) -> None:
-        self.collector = collector
+    def __init__(self, metrics: StoredMetrics) -> None:
+        self.metrics = metrics
         self.seen = SeenIds()
-        self.readers: dict[str, Callable[[WriterSchema, bytes, int], None]] = {
+        self.readers: dict[str, Callable[[WriterSchema, Record, int], None]] = {
             EVOLUTION_METRICS.table: self.read_evolution,
             KPI_SNAPSHOTS.table: self.read_snapshot,
-            SYSTEM_EVENTS.table: self.read_system_event,
         }
 
-    def count(self, groups: Iterable[InsertGroup]) -> None:
+    async def count(self, groups: Iterable[InsertGroup]) -> None:
         """Count what was inserted. A failure is logged, never raised: metrics must not hold up events."""
         for group in groups:
             read = self.readers.get(group.table)
             if read is None:
                 continue
-            for message, position, _ in group.rows:
+            for number, (message, position, _) in enumerate(group.rows, 1):
                 try:
-                    read(group.schema, message.value or b"", position)
+                    read(group.schema, message, position)
                 except Exception as error:
                     place = f"{message.topic}[{message.partition}] offset {message.offset}"
                     log.warning("%s is stored but missing from the metrics: %r", place, error)
+                if number % ROWS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
-    def read_evolution(self, schema: WriterSchema, value: bytes, start: int) -> None:
-        """Count an attempt and its duration; update its improvement and memory."""
-        row, collector = read_ended(schema, value, start), self.collector
-        agent, moment = row.agent_id, (row.occurred_at, row.event_id)
-        if row.improvement_delta is not None:
-            collector.improvement.offer(agent, moment, row.improvement_delta)
-        if row.memory_used_mb:  # an earlier version wrote 0 for unmeasured
-            collector.memory.offer(agent, moment, row.memory_used_mb)
+    def read_evolution(self, schema: WriterSchema, message: Record, start: int) -> None:
+        """Count an attempt and its duration; update its agent's values."""
+        row = read_ended(schema, message.value or b"", start)
+        shown = self.metrics.evolutions.find(row.agent_id, message.partition)
+        if shown is not None:
+            # an earlier version wrote 0 for unmeasured memory
+            shown.offer((row.occurred_at, row.event_id), row.improvement_delta, row.memory_used_mb or None)
         if self.seen.new(row.event_id):
-            collector.add_attempt(agent, row.evolution_type, row.status)
-            if row.status != ABANDONED and "duration_minutes" not in row.unmeasured:
-                seconds = row.duration_minutes * SECONDS_PER_MINUTE
-                collector.add_duration(agent, row.evolution_type, seconds)
+            measured = row.status != ABANDONED and "duration_minutes" not in row.unmeasured
+            seconds = row.duration_minutes * SECONDS_PER_MINUTE if measured else None
+            self.metrics.totals.add(row.evolution_type, row.status, seconds)
+            if shown is not None:
+                shown.add(row.evolution_type, row.status, seconds)
 
-    def read_snapshot(self, schema: WriterSchema, value: bytes, start: int) -> None:
+    def read_snapshot(self, schema: WriterSchema, message: Record, start: int) -> None:
         """Update the KPIs if the snapshot is its agent's newest."""
-        snapshot = decode(schema, value, start)
-        assert isinstance(snapshot, KpiSnapshot)
-        moment = snapshot.occurred_at, snapshot.event_id
-        self.collector.offer_kpis(snapshot.agent_id, moment, kpis_of(snapshot))
-
-    def read_system_event(self, schema: WriterSchema, value: bytes, start: int) -> None:
-        """Update a node's outbox depth if the event is the newest."""
-        event = decode(schema, value, start)
-        assert isinstance(event, SystemEvent)
-        if event.event_type != HEALTH:
+        if not self.metrics.kpis.limit:
             return
-        data = json.loads(event.data)
-        depth = data.get("outbox_depth") if isinstance(data, dict) else None
-        if isinstance(depth, int | float):
-            self.collector.outbox.offer(event.node_id, (event.occurred_at, event.event_id), depth)
+        snapshot = decode(schema, message.value or b"", start)
+        assert isinstance(snapshot, KpiSnapshot)
+        shown = self.metrics.kpis.find(snapshot.agent_id, message.partition)
+        if shown is not None:
+            shown.offer((snapshot.occurred_at, snapshot.event_id), kpis_of(snapshot))
+
+    def keep(self, assigned: Iterable[Partition]) -> None:
+        """Stop showing the agents of partitions that are not assigned any more: another sink shows them."""
+        numbers: dict[str, set[int]] = {}
+        for topic, number in assigned:
+            numbers.setdefault(topic, set()).add(number)
+        self.metrics.evolutions.keep(numbers.get(EVOLUTION_METRICS.name, ()))
+        self.metrics.kpis.keep(numbers.get(KPI_SNAPSHOTS.name, ()))

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.kafka.lag import GroupLag
 from evometrics.schemas.kafka.reaching import why_unusable
 from evometrics.schemas.kafka.rights import right_missing
-from evometrics.schemas.metrics import CONSUMER_LAG, OF_SINK, Instruments
+from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.service.backoff import backoff
 from evometrics.schemas.service.disk import show_free
+from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.service.http import HttpAddress, serve
 from evometrics.schemas.service.settings import KafkaSettings
@@ -29,7 +30,7 @@ from evometrics.schemas.wire.registry import RegistryUnavailable
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.cycle import SinkCycle
 from evometrics.sinks.worker.group_taken import group_taken
-from evometrics.sinks.worker.metrics import EvolutionPrometheusCollector
+from evometrics.sinks.worker.metrics import StoredMetrics
 from evometrics.sinks.worker.tally import MetricsTally
 
 log = logging.getLogger(__name__)
@@ -54,17 +55,18 @@ class SinkWorker:
         self.sink = sink
         self.registry = CollectorRegistry()
         self.instruments = Instruments(self.registry, OF_SINK)
-        self.collector = EvolutionPrometheusCollector()
-        self.registry.register(self.collector)
+        self.metrics = StoredMetrics(sink.metrics_agents, sink.metrics_forget_seconds)
+        self.registry.register(self.metrics.totals)
+        self.exposition = Exposition(self.registry, self.metrics.large)
         self.cycle: SinkCycle | None = None
         self.waiting_for: str | None = "starting"
-        self.lag = GroupLag(kafka, sink.group)
+        self.lag = GroupLag(kafka, sink.group, self.instruments)
         self.away: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         wire = await self.until_there("the schema registry", self.kafka.registry_url, self.open_wire)
         node = f"sink-{socket.gethostname()}-{os.getpid()}"
-        tally = MetricsTally(self.collector)
+        tally = MetricsTally(self.metrics)
         cycle = SinkCycle(self.kafka, self.clickhouse, self.sink, wire, node, self.instruments, tally)
         self.cycle = cycle
         try:
@@ -110,15 +112,6 @@ class SinkWorker:
             await joining
         finally:
             await end_tasks([joining])
-
-    def metrics(self) -> bytes:
-        """Return the metrics in Prometheus' text format."""
-        if self.cycle is not None:
-            lag = self.instruments.gauge(CONSUMER_LAG)
-            lag.clear()
-            for partition, behind in self.cycle.lag().items():
-                lag.labels(partition.topic, str(partition.partition)).set(behind)
-        return generate_latest(self.registry)
 
     async def look(self) -> Standing:
         """Return the worker's health; asks Kafka for the group's lag, and ClickHouse whether it answers."""
@@ -171,7 +164,9 @@ async def run_sink(
         stack.push_async_callback(worker.lag.close)
         await stack.enter_async_context(watchdog)
         if listen is not None:
-            server = await serve(listen, worker.metrics, watchdog.live, worker.ready, worker.stopped)
+            server = await serve(
+                listen, worker.exposition.answer, watchdog.live, worker.ready, worker.stopped
+            )
             stack.push_async_callback(server.close)
         working = asyncio.create_task(worker.run(stop), name="sink")
         stopping = asyncio.create_task(stop.wait())

@@ -11,10 +11,19 @@ from tests.reference.markdown import cell, code, document, listed, table, wrappe
 #: Which part serves which metrics, and what is to be said of it.
 PARTS = (
     (
-        "Evolutions and agents",
-        metrics.FROM_EVENTS,
-        "Served by the sink, counted from stored events, each event once. A node serves all except the last "
-        "one, for the events that it recorded itself.",
+        "Evolutions",
+        metrics.TOTALS,
+        "Served by the sinks, counted from stored events, each event by one sink and once. Take rates and "
+        "increases of these, and their sum over all sinks.",
+    ),
+    (
+        "Agents",
+        metrics.OF_AGENTS,
+        "Served by the sinks for the agents that are most active, at most "
+        "[`metrics_agents`](settings.md#sink) of each sink; an agent of which nothing was heard for "
+        "`metrics_forget_seconds` is dropped. The sink that has an agent's partition is the only one that "
+        "shows it, and counts from the moment it does. A node serves them of all agents, for the events that "
+        "it recorded itself.",
     ),
     (
         "Sink",
@@ -59,9 +68,10 @@ def page() -> str:
     """Return the page."""
     blocks = [
         wrapped(
-            "Each part serves its own metrics in Prometheus' text format under `/metrics`. A histogram "
-            "has the series `_bucket`, `_sum` and `_count` besides; its last bucket is `+Inf`. Seconds, "
-            "bytes and MB (10^6 bytes) are the units, each named in the meaning."
+            "Each part serves its own metrics under `/metrics`, in Prometheus' text format or, for a client "
+            "that asks for it, as OpenMetrics; gzipped where that is accepted. A histogram has the series "
+            "`_bucket`, `_sum` and `_count` besides; its last bucket is `+Inf`. There are no `_created` "
+            "series. Seconds, bytes and MB (10^6 bytes) are the units, each named in the meaning."
         )
     ]
     for title, found, text in PARTS:

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.kafka.lag import GroupLag
+from evometrics.schemas.metrics import CONSUMER_LAG, Instruments
 from evometrics.schemas.service.settings import KafkaSettings
 
 
@@ -20,7 +22,8 @@ class Topic:
         self.brokers = brokers
         self.name = f"t-{uuid.uuid4().hex[:8]}"
         self.place = TopicPartition(self.name, 0)
-        self.lag = GroupLag(KafkaSettings(brokers=brokers), f"{self.name}-group")
+        self.instruments = Instruments(CollectorRegistry(), [CONSUMER_LAG])
+        self.lag = GroupLag(KafkaSettings(brokers=brokers), f"{self.name}-group", self.instruments)
         self.admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
 
     async def send(self, number: int, transaction: str | None = None, *, abort: bool = False) -> None:
@@ -43,6 +46,11 @@ class Topic:
         await consumer.commit({self.place: offset})
         await consumer.stop()
 
+    def shown(self) -> dict[tuple[str, str], float]:
+        """What the metrics say, by topic and partition."""
+        (family,) = self.instruments.gauge(CONSUMER_LAG).collect()
+        return {(s.labels["topic"], s.labels["partition"]): s.value for s in family.samples}
+
     async def behind(self) -> list[int]:
         """How far the group is behind, by several looks one after the other."""
         found = [await self.lag.measure([self.place]) for _ in range(3)]
@@ -57,6 +65,25 @@ async def topic(kafka: str) -> AsyncIterator[Topic]:
     yield made
     await made.admin.close()
     await made.lag.close()
+
+
+async def test_the_lag_is_shown_by_partition_while_the_broker_says_it(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await topic.send(3)
+    other = topic.place._replace(topic=f"{topic.name}-other")
+    await topic.admin.create_topics([NewTopic(other.topic, 1, 1)])
+    await topic.lag.measure([topic.place, other])
+    assert topic.shown() == {(topic.name, "0"): 3, (other.topic, "0"): 0}
+    await topic.lag.measure([other])
+    assert topic.shown() == {(other.topic, "0"): 0}, "a partition that another member has now"
+
+    async def silent(partitions: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(topic.lag, "ask", silent)
+    await topic.lag.measure([topic.place])
+    assert topic.shown() == {}
 
 
 async def test_what_retention_has_passed_is_no_work(topic: Topic) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import urllib.request
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from evometrics.schemas.events import Event, KpiSnapshot, SystemEvent
+from evometrics.schemas.events import Event, KpiSnapshot
 from evometrics.schemas.metrics import EVOLUTION_DURATION, METRICS, OF_STREAMS, Instruments
-from evometrics.schemas.service.http import HttpAddress, serve
+from evometrics.schemas.service.exposition import Exposition
+from evometrics.schemas.service.http import PLAIN_TEXT, HttpAddress, Response, serve
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH, WireFormat
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import InsertGroup, InsertRow
-from evometrics.sinks.worker.metrics import EvolutionPrometheusCollector
+from evometrics.sinks.worker.metrics import MOST_TYPES, OTHER, StoredMetrics
 from evometrics.sinks.worker.tally import EndedEvolution, MetricsTally, SeenIds, read_ended
 from evometrics.sinks.worker.worker import SinkWorker
 from evometrics.streams.offline import record_of
@@ -55,9 +60,6 @@ def events() -> list[Event]:
         )
         made.append(KpiSnapshot(**fields | common(agent), accuracy=i / 60, extra={"own": float(i)}))
         made.append(KpiSnapshot(**common(agent) | {"occurred_at": 5}, accuracy=0.0, reliability=0.1))
-    for depth, at in ((4, 20), (9, 30), (2, 10)):
-        health = common("") | {"occurred_at": at}
-        made.append(SystemEvent(**health, event_type="collector_health", data=f'{{"outbox_depth": {depth}}}'))
     return made
 
 
@@ -70,17 +72,16 @@ async def test_metrics_equal_sql_with_duplicates_in_and_between_batches(
         await until_stored(database, "evolution_metrics", 60)
         await broker.send([*made[20:50], evolution("agent-8", duration_minutes=1.0)])
         await until_stored(database, "evolution_metrics", 61)
-        await until_stored(database, "system_events", 3)
         await until_stored(database, "kpi_snapshots", 120)
 
         async def counted() -> bool:  # the counting follows the insert
-            got = samples(worker.metrics().decode())
+            got = samples(worker.exposition.text())
             attempts = sum(v for k, v in got.items() if k[0] == "evolution_attempts_total")
             read = sum(v for k, v in got.items() if k[0] == "evometrics_rows_inserted_total")
             return attempts >= 61 and read == len(made) + 30 + 31
 
         await eventually(counted, "all evolutions to be counted")
-        text = worker.metrics().decode()
+        text = worker.exposition.text()
     got = samples(text)
 
     attempts = await rows(
@@ -88,6 +89,14 @@ async def test_metrics_equal_sql_with_duplicates_in_and_between_batches(
     )
     assert {k[1]: v for k, v in got.items() if k[0] == "evolution_attempts_total"} == {
         row[:3]: row[3] for row in attempts
+    }
+    totals: dict[tuple[str, ...], int] = {}
+    for _, kind, status, number in attempts:
+        totals[kind, status] = totals.get((kind, status), 0) + number
+    assert {k[1]: v for k, v in got.items() if k[0] == "evometrics_evolution_attempts_total"} == {
+        (kind, status): totals.get((kind, status), 0)
+        for kind in ("nightly", "triggered")
+        for status in ("abandoned", "failed", "rolled_back", "succeeded")
     }
     durations = await rows(
         database,
@@ -116,12 +125,10 @@ async def test_metrics_equal_sql_with_duplicates_in_and_between_batches(
     )
     expected = {(a, "accuracy"): acc for a, (acc, _) in kpis} | {(a, "own"): own for a, (_, own) in kpis}
     assert {k[1]: v for k, v in got.items() if k[0] == "agent_kpi_current"} == expected
-    assert got["evometrics_outbox_depth", ("node-1",)] == 9
 
     sent = len(made) + 30 + 31
     assert sum(v for k, v in got.items() if k[0] == "evometrics_messages_consumed_total") == sent
     assert sum(v for k, v in got.items() if k[0] == "evometrics_rows_inserted_total") == sent
-    assert {v for k, v in got.items() if k[0] == "evometrics_consumer_lag"} == {0.0}
     assert got["evometrics_insert_seconds_count", ("evolution_metrics",)] >= 2
 
 
@@ -129,7 +136,7 @@ def test_every_declared_metric_is_served_by_its_part(broker: Kafka, database: Cl
     registry = CollectorRegistry()
     Instruments(registry, OF_STREAMS)
     sink = SinkWorker(broker.settings, database, broker.sink)
-    served = sink.metrics().decode() + generate_latest(registry).decode()
+    served = sink.exposition.text() + Exposition(registry).text()
     for definition in METRICS:
         name = definition.name
         assert f"# HELP {name} {definition.help}" in served, name
@@ -145,50 +152,95 @@ def group(record: str, *values: bytes) -> InsertGroup:
     return made
 
 
-def test_what_can_not_be_read_is_passed_over_and_named(caplog: pytest.LogCaptureFixture) -> None:
-    collector = EvolutionPrometheusCollector()
+async def counted(*events: Event, agents: int = 10) -> StoredMetrics:
+    """Return the metrics of some stored evolutions."""
+    metrics = StoredMetrics(agents, 60)
+    await MetricsTally(metrics).count([group("evolution_metrics", *map(WIRE.encode, events))])
+    return metrics
+
+
+async def test_what_can_not_be_read_is_passed_over_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = StoredMetrics(10, 60)
     one, other = (WIRE.encode(evolution("a", status="succeeded")) for _ in range(2))
-    MetricsTally(collector).count(
+    await MetricsTally(metrics).count(
         [group("evolution_metrics", one, one[:-1], other), group("success_rate", b"rubbish")]
     )
-    assert collector.attempts == {("a", "nightly", "succeeded"): 2}
+    assert metrics.evolutions.agents["a"].attempts == {("nightly", "succeeded"): 2}
+    assert metrics.totals.attempts["nightly", "succeeded"] == 2
     assert "evometrics.evolution.metrics[0] offset 1 is stored but missing from the metrics" in caplog.text
 
 
-def test_durations_are_counted_where_they_were_measured_and_the_evolution_ended() -> None:
-    collector = EvolutionPrometheusCollector()
-    ended = [
+async def test_durations_are_counted_where_they_were_measured_and_the_evolution_ended() -> None:
+    metrics = await counted(
         evolution("a", status="succeeded", duration_minutes=2.0),
         evolution("a", status="failed", duration_minutes=0.5),
         evolution("a", status="failed", duration_minutes=0.0, unmeasured=["duration_minutes"]),
         evolution("a", status="abandoned", duration_minutes=1440.0),
-    ]
-    MetricsTally(collector).count([group("evolution_metrics", *map(WIRE.encode, ended))])
-    assert sum(collector.attempts.values()) == 4
-    (durations,) = collector.durations.values()
-    assert (sum(durations.counts), durations.seconds) == (2, 150.0)
+    )
+    shown = metrics.evolutions.agents["a"]
+    assert sum(shown.attempts.values()) == sum(metrics.totals.attempts.values()) == 4
+    for durations in (shown.durations["nightly"], metrics.totals.durations["nightly"]):
+        assert (sum(durations.counts), durations.seconds) == (2, 150.0)
 
 
-def test_an_improvement_of_0_is_one_and_a_memory_of_0_is_none() -> None:
-    collector = EvolutionPrometheusCollector()
-    ended = [
+async def test_an_improvement_of_0_is_one_and_a_memory_of_0_is_none() -> None:
+    metrics = await counted(
         evolution("a", improvement_delta=0.0, memory_used_mb=0.0),
         evolution("b", improvement_delta=None, memory_used_mb=5.0),
-    ]
-    MetricsTally(collector).count([group("evolution_metrics", *map(WIRE.encode, ended))])
-    assert {agent: value for agent, (_, value) in collector.improvement.values.items()} == {"a": 0.0}
-    assert {agent: value for agent, (_, value) in collector.memory.values.items()} == {"b": 5.0}
+    )
+    found = samples(Exposition(CollectorRegistry(), metrics.large).text())
+    assert {k: v for k, v in found.items() if k[0] == "evolution_performance_improvement"} == {
+        ("evolution_performance_improvement", ("a",)): 0.0
+    }
+    assert {k: v for k, v in found.items() if k[0] == "evolution_memory_used_mb"} == {
+        ("evolution_memory_used_mb", ("b",)): 5.0
+    }
 
 
-@pytest.mark.parametrize("data", ["{", "[]", "{}", '{"outbox_depth": "deep"}', '{"outbox_depth": null}'])
-def test_of_health_without_a_depth_nothing_is_said(data: str) -> None:
-    collector = EvolutionPrometheusCollector()
-    events = [
-        SystemEvent(**common(""), event_type="collector_health", data=d)
-        for d in (data, '{"outbox_depth": 3}')
-    ]
-    MetricsTally(collector).count([group("system_event", *map(WIRE.encode, events))])
-    assert [value for _, value in collector.outbox.values.values()] == [3]
+@pytest.mark.parametrize("encode", [generate_latest, openmetrics])
+async def test_any_name_and_any_value_is_read_back_in_both_formats(encode: Any) -> None:
+    agent, kind = 'say "a"\\n\n{,} = ö', 'back\\slash"'
+    metrics = await counted(
+        evolution(agent, evolution_type=kind, improvement_delta=-1e-7, memory_used_mb=1e22)
+    )
+    shown = metrics.kpis.find(agent, 0)
+    assert shown is not None
+    shown.offer(
+        (1, "id"), {"large": 1e300, "of \n": -0.0, "inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+    )
+    registry = CollectorRegistry()
+    registry.register(metrics.totals)
+    text = b"".join(Exposition(registry, metrics.large).pieces(encode)).decode()
+    parse = text_string_to_metric_families if encode is generate_latest else parse_openmetrics
+    found = {(s.name, *sorted(s.labels.items())): s.value for family in parse(text) for s in family.samples}
+    labels = ("agent_id", agent), ("evolution_type", kind)
+    assert found["evolution_attempts_total", *labels, ("status", "succeeded")] == 1
+    assert found["evolution_duration_seconds_bucket", *labels, ("le", "300.0")] == 1
+    assert found["evolution_duration_seconds_sum", *labels] == 150
+    assert found["evometrics_evolution_duration_seconds_count", labels[1]] == 1
+    assert found["evolution_performance_improvement", labels[0]] == -1e-7
+    assert found["evolution_memory_used_mb", labels[0]] == 1e22
+    kpis = {k[2][1]: v for k, v in found.items() if k[0] == "agent_kpi_current"}
+    assert math.isnan(kpis.pop("nan"))
+    assert kpis == {"large": 1e300, "of \n": 0.0, "inf": math.inf, "-inf": -math.inf}
+
+
+async def test_totals_count_every_agent_and_a_bounded_number_of_types() -> None:
+    made = [evolution(f"a{n}", evolution_type=f"t{n}", status="failed") for n in range(MOST_TYPES + 20)]
+    metrics = await counted(*made, *made[:3], agents=5)
+    assert set(metrics.evolutions.agents) == {f"a{n}" for n in range(5)}
+    assert metrics.totals.attempts["t0", "failed"] == 1
+    assert metrics.totals.attempts["t0", "succeeded"] == 0
+    assert metrics.totals.attempts[OTHER, "failed"] == 20
+    assert sum(metrics.totals.attempts.values()) == MOST_TYPES + 20
+    assert len(metrics.totals.durations) == MOST_TYPES + 1
+
+
+async def test_without_agents_there_are_totals_alone() -> None:
+    metrics = await counted(evolution("a"), agents=0)
+    assert metrics.totals.attempts["nightly", "succeeded"] == 1
+    text = Exposition(CollectorRegistry(), metrics.large).text()
+    assert not [line for line in text.splitlines() if not line.startswith("#")]
 
 
 def test_what_the_compiled_codec_does_not_read_is_read_as_by_everybody(
@@ -223,7 +275,12 @@ def test_one_id_is_remembered_where_no_more_may_be() -> None:
 
 async def test_the_http_server_answers_metrics_and_health() -> None:
     wrong: list[str] = []
-    server = await serve(HttpAddress(0), lambda: b"a 1\n", lambda: None, lambda: wrong[0] if wrong else None)
+    server = await serve(
+        HttpAddress(0),
+        lambda _: Response(200, PLAIN_TEXT, b"a 1\n"),
+        lambda: None,
+        lambda: wrong[0] if wrong else None,
+    )
 
     def get(path: str) -> tuple[int, bytes]:
         try:

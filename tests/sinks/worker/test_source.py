@@ -27,7 +27,7 @@ async def test_offsets_that_are_gone_between_two_batches_are_counted(
     value = next(WIRE.encode(e) for e in one_of_each("agent-1") if e.record == "system_event")
     registry = CollectorRegistry()
     instruments = Instruments(registry, OF_SINK)
-    source = KafkaSource(broker.settings, broker.sink, SinkProgress(), nobody)
+    source = KafkaSource(broker.settings, broker.sink, SinkProgress(), nobody, lambda _: None)
     writer = TableWriter(database, instruments)
     recovery = Recovery(source, source.progress, writer, WIRE, instruments)
     producer = AIOKafkaProducer(bootstrap_servers=broker.settings.brokers)
@@ -80,7 +80,7 @@ async def test_batches_are_read_whatever_their_producer_compressed_them_with(bro
     async def nobody() -> None: ...
 
     codecs = (None, "gzip", "snappy", "lz4", "zstd")
-    source = KafkaSource(broker.settings, broker.sink, SinkProgress(), nobody)
+    source = KafkaSource(broker.settings, broker.sink, SinkProgress(), nobody, lambda _: None)
     await source.start()
     try:
         while not source.progress.assigned:

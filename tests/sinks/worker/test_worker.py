@@ -352,7 +352,7 @@ async def test_bad_messages_go_to_the_dead_letters_and_all_good_ones_in(
     async with running(broker, database) as worker:
         await until_stored(database, PROGRESSED.table, len(good))
         await until_stored(database, DEAD_LETTERS.table, len(bad))
-        metrics = worker.metrics().decode()
+        metrics = worker.exposition.text()
     ids = {str(row[0]) for row in await rows(database, f"SELECT event_id FROM {PROGRESSED.table}")}
     assert ids == {e.event_id for e in good}
     found = await rows(

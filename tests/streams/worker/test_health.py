@@ -35,9 +35,10 @@ from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.topics import SOURCE_TOPICS, SourceTopics
 from evometrics.streams.worker.app import StreamParts, build
 from evometrics.streams.worker.ending import failed_by
+from evometrics.streams.worker.health import StreamHealth
 from evometrics.streams.worker.lane import Lane
 from evometrics.streams.worker.transport import BatchMessage
-from evometrics.streams.worker.worker import StreamHealth, StreamWorker
+from evometrics.streams.worker.worker import StreamWorker
 
 WIRE = WireFormat()
 BEGIN = 1_700_000_000_000_000
@@ -270,7 +271,7 @@ async def test_letters_above_the_limit_stop_the_lane_before_the_first_of_them_is
     await lane.put(Delivered(more))
     worker = StreamWorker(KafkaSettings(), StreamSettings(), WIRE, lane.instruments)
     worker.parts = parts
-    health = StreamHealth(worker, GroupLag(KafkaSettings(), "g"))
+    health = StreamHealth(worker, GroupLag(KafkaSettings(), "g", lane.instruments))
     while health.stopped() is None:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)

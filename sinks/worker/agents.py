@@ -1,0 +1,109 @@
+"""Which agents have series of their own: the most active ones of the partitions that this sink has.
+
+Series of every agent would make bodies of 300 MB at 100,000 agents, and Prometheus keeps for hours what it
+has seen once. So their number is bounded, and those chosen change slowly: an agent is shown as soon as there
+is room, and later in place of another only if it was clearly more active than that one for a period.
+
+The sink that has an agent's partition is the only one that shows it: `keep` drops what another sink has now.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+#: How long activity is counted before agents may change places, seconds.
+PERIOD_SECONDS = 300.0
+#: An agent takes another's place if it had more than this many times its events.
+CLEARLY = 2
+#: Agents whose activity is counted in a period, as a multiple of those shown; others wait for the next one.
+CANDIDATES = 10
+
+
+@dataclass(slots=True)
+class Shown:
+    """An agent that is shown.
+
+    Attributes:
+        partition: the partition that its events come from.
+        heard: when its last event was counted, on the monotonic clock.
+    """
+
+    partition: int
+    heard: float
+
+
+S = TypeVar("S", bound=Shown)
+
+
+class AgentBook(Generic[S]):
+    """The agents shown of one topic.
+
+    Args:
+        make: makes an agent's entry from its partition and the time.
+        limit: how many are shown; 0 = none.
+        forget_seconds: an agent is dropped after this time without events.
+        clock: the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int, float], S],
+        limit: int,
+        forget_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.make = make
+        self.limit = limit
+        self.forget_seconds = forget_seconds
+        self.clock = clock
+        self.agents: dict[str, S] = {}
+        self.events: dict[str, tuple[int, int]] = {}
+        self.began = clock()
+
+    def find(self, agent: str, partition: int) -> S | None:
+        """Return the entry to update for an event of an agent; None where the agent is not shown."""
+        if not self.limit:
+            return None
+        now = self.clock()
+        if now - self.began >= PERIOD_SECONDS:
+            self.change_places(now)
+        count, _ = self.events.get(agent, (0, 0))
+        if count or len(self.events) < CANDIDATES * self.limit:
+            self.events[agent] = count + 1, partition
+        shown = self.agents.get(agent)
+        if shown is None:
+            if len(self.agents) >= self.limit:
+                return None
+            shown = self.agents[agent] = self.make(partition, now)
+        shown.partition, shown.heard = partition, now
+        return shown
+
+    def change_places(self, now: float) -> None:
+        """End a period: forget the silent, and give places to those that were clearly more active."""
+        events, self.events, self.began = self.events, {}, now
+        silent = [a for a, shown in self.agents.items() if now - shown.heard >= self.forget_seconds]
+        for agent in silent:
+            del self.agents[agent]
+        waiting = ((count, a, partition) for a, (count, partition) in events.items() if a not in self.agents)
+        least = sorted(self.agents, key=lambda a: events.get(a, (0, 0))[0], reverse=True)
+        for count, agent, partition in heapq.nlargest(self.limit, waiting):
+            if len(self.agents) >= self.limit:
+                if count <= CLEARLY * events.get(least[-1], (0, 0))[0]:
+                    return
+                del self.agents[least.pop()]
+            self.agents[agent] = self.make(partition, now)
+
+    def keep(self, partitions: Collection[int]) -> None:
+        """Drop the agents of all other partitions."""
+        self.agents = {a: shown for a, shown in self.agents.items() if shown.partition in partitions}
+        self.events = {
+            a: (n, partition) for a, (n, partition) in self.events.items() if partition in partitions
+        }
+
+    def snapshot(self) -> dict[str, S]:
+        """Return the agents that are shown: a copy, made in one step, for another thread."""
+        return self.agents.copy()
