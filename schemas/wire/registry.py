@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.service.settings import masked
+from evometrics.schemas.service.settings import KafkaSettings, masked
 from evometrics.schemas.wire.catalog import WriterSchema, writer_schema
 from evometrics.schemas.wire.compatibility import IncompatibleSchema, check_compatible
 
@@ -94,6 +94,19 @@ class RegistryClient:
             raise IncompatibleSchema(
                 f"{self.name} has no Avro record under {subject} ({error!r}): use another "
                 "registry, or delete the subject"
+            ) from None
+
+    def latest(self, subject: str) -> WriterSchema | None:
+        """Return a subject's newest schema, None if it has none. Raises `RegistryUnavailable`."""
+        answer = self.call(f"/subjects/{subject}/versions/latest")
+        if answer is None:
+            return None
+        try:
+            source = json.loads(answer["schema"])
+            return writer_schema(record_folder(source["name"]), 0, source)
+        except Exception as error:  # whatever fastavro raises for what is not Avro, or not a record
+            raise IncompatibleSchema(
+                f"{self.name}: the newest version of {subject} is not an Avro record: {error!r}"
             ) from None
 
     def schema(self, number: int) -> WriterSchema:
@@ -195,3 +208,8 @@ def error_code(text: str) -> int | None:
 def record_folder(name: str) -> str:
     """Return the folder of a record's name: EvolutionStarted -> evolution_started."""
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def open_registry(kafka: KafkaSettings) -> RegistryClient | None:
+    """Return the client of the registry that the settings name, None if they name none."""
+    return RegistryClient(kafka.registry_url) if kafka.registry_url else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -112,6 +113,21 @@ async def hung_up(settings: ClickHouseSettings, error: BaseException) -> str | N
         TLS_NAMES, (settings.host, settings.port), context if secure else None, host, settings.client_cert
     )
     return why and f"ClickHouse at {settings.url} {why}"
+
+
+def may_set(client: AsyncClient, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the settings that the server has and the client's user may set."""
+    known = client.server_settings
+    return {name: value for name, value in wanted.items() if name in known and not known[name].readonly}
+
+
+def sequential(client: AsyncClient) -> dict[str, Any]:
+    """Return the settings of a query that must see every insert that was acknowledged before, on any replica.
+
+    In ClickHouse Cloud they suffice. On a cluster's replicated tables the insert must have had a quorum, one
+    at a time. They have no effect on one server's tables, and are left out where the user may set none.
+    """
+    return may_set(client, {"select_sequential_consistency": 1})
 
 
 def explain(settings: ClickHouseSettings, error: BaseException) -> str:
