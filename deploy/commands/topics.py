@@ -1,4 +1,4 @@
-"""`evometrics topics`: creates, corrects and lists the topics."""
+"""`evometrics topics`: creates, corrects and lists the topics; registers the schemas in a registry."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Create the topics that are missing, correct the others, and list all."""
+    """Create the topics that are missing, correct the others, register the schemas, and list all."""
     from evometrics.deploy.pipeline.topics import create_topics, reset_retention
+    from evometrics.schemas.wire.framing import open_wire
 
     if args.anew:
         from evometrics.deploy.pipeline.new_topics import make_anew
@@ -43,7 +44,10 @@ async def run(args: argparse.Namespace) -> int:
         await reset_retention(kafka_settings(args))
     if args.json:
         print(to_json([dataclasses.asdict(state) for state in states]))
-        return 0
-    for state in states:
-        print(f"{state.name:36} {state.partitions:3} partitions  {state.words}")
+    else:
+        for state in states:
+            print(f"{state.name:36} {state.partitions:3} partitions  {state.words}")
+    wire = await open_wire(kafka_settings(args))
+    if wire.registry is not None and not args.json:
+        print(f"{len(wire.writers)} schemas are registered in {wire.registry.name.removeprefix('schema ')}")
     return 0

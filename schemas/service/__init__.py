@@ -3,4 +3,15 @@
 Knows neither events nor Kafka. Imports the metrics' definitions.
 """
 
-__all__ = ["backoff", "disk", "health", "http", "pace", "security", "settings", "tasks", "tls"]
+__all__ = [
+    "backoff",
+    "disk",
+    "health",
+    "http",
+    "pace",
+    "registry_access",
+    "security",
+    "settings",
+    "tasks",
+    "tls",
+]

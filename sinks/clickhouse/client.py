@@ -14,7 +14,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.service.tls import causes, tls_context, why_hung_up, why_refused
+from evometrics.schemas.service.tls import HUNG_UP, causes, tls_context, why_hung_up, why_refused
 from evometrics.sinks.settings import TLS_NAMES, ClickHouseSettings
 
 CONNECT_SECONDS = 5
@@ -103,14 +103,15 @@ def tls_arguments(settings: ClickHouseSettings) -> dict[str, Any]:
 
 async def hung_up(settings: ClickHouseSettings, error: BaseException) -> str | None:
     """Return why ClickHouse hangs up without a word, in one line; None if it answers, or that is unknown."""
-    lost = (aiohttp.ServerDisconnectedError, ConnectionResetError)
+    lost = (aiohttp.ServerDisconnectedError, *HUNG_UP)
     if not any(isinstance(cause, lost) for cause in causes(error)):
         return None
     secure = settings.url.startswith("https://")
     context = tls_context(TLS_NAMES, settings.ca_cert, settings.client_cert, settings.client_cert_key)
     host = settings.server_host_name or settings.host
-    why = await why_hung_up(
-        TLS_NAMES, (settings.host, settings.port), context if secure else None, host, settings.client_cert
+    address = (settings.host, settings.port)
+    why = await asyncio.to_thread(
+        why_hung_up, TLS_NAMES, address, context if secure else None, host, settings.client_cert
     )
     return why and f"ClickHouse at {settings.url} {why}"
 
