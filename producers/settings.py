@@ -25,6 +25,7 @@ from evometrics.schemas.service.settings import (
     require,
     variable_of,
 )
+from evometrics.schemas.wire.registry import open_registry
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,10 @@ def collector_settings(
     kafka = read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in KAFKA_KEYS})
     named = "brokers" in given or in_environment("kafka", "brokers", os.environ) is not None
     if named or kafka.brokers != KafkaSettings().brokers:  # a client.properties may name them
-        client_options(kafka)  # what can't be loaded is an error here, and not later, in the background
+        (
+            client_options(kafka),
+            open_registry(kafka),
+        )  # what can't be loaded is an error here, and not later, in the background
         return collector, kafka
     return dataclasses.replace(collector, history_db=collector.history_db or collector.db_path), None
 

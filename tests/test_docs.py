@@ -32,6 +32,7 @@ from tests.reference.examples import EXAMPLES
 from tests.reference.pages import FOLDER, PAGES
 from tests.reference.python_api import PUBLIC, public
 from tests.reference.reading import FENCE, HEADING, LINK, anchors, commands_in
+from tests.reference.rights import rights
 from tests.reference.sql_tables import tables
 
 ROOT = Path(__file__).parents[1]
@@ -185,6 +186,10 @@ def test_every_public_name_is_in_the_reference() -> None:
             assert module in found
             for name, _ in names:
                 assert FENCE.sub("", found[name]).strip(), f"{module}.{name} has no docstring"
+
+
+def test_the_rights_in_clickhouse_are_those_that_migrate_prints() -> None:
+    assert rights() in (DOCS / "how-to" / "secure.md").read_text(encoding="utf-8")
 
 
 def test_every_command_has_an_example() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from evometrics.deploy.console.options import add_server, clickhouse_settings, positive
+from evometrics.deploy.console.options import add_server, clickhouse_settings, kafka_settings, positive
 from evometrics.deploy.console.tables import to_json
 from evometrics.schemas.service.settings import SettingsError
 from evometrics.sinks.settings import ClickHouseSettings
@@ -31,6 +31,11 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--status", action="store_true", help="list every migration and its state; change nothing"
     )
+    sub.add_argument(
+        "--grants", action="store_true", help="print roles and their rights as SQL; connect to nothing"
+    )
+    text = "also add the columns that the newest schemas in this registry need (default: none)"
+    sub.add_argument("--registry-url", metavar="URL", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
     sub.add_argument(
         "--cluster", metavar="NAME", help="ClickHouse cluster to create it on (default: a single server)"
@@ -39,35 +44,72 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Apply or show, as the flags ask."""
+    from evometrics.schemas.wire.registry import open_registry
     from evometrics.sinks.migrations.migrate import migrate, planned, status
+    from evometrics.sinks.migrations.registered import fit_registered, planned_for, registered_schemas
 
-    settings = clickhouse_settings(args)
-    if args.status:
-        if args.dry_run or args.to is not None:
-            other = "--dry-run" if args.dry_run else f"--to {args.to}"
-            raise SettingsError(
-                f"--status {other}: --status lists all migrations and runs none; give only one of the two"
-            )
+    settings, schemas = clickhouse_settings(args), {}
+    if not (args.grants or args.status) and args.to is None:
+        registry = open_registry(kafka_settings(args))
+        schemas = await registered_schemas(registry) if registry else {}
+    if args.grants:
+        refuse_beside(args, "--grants", "prints rights and runs nothing", "status", "dry_run", "to")
+        show_grants(settings, as_json=args.json)
+    elif args.status:
+        refuse_beside(args, "--status", "lists all migrations and runs none", "dry_run", "to")
         show_status(settings, await status(settings), as_json=args.json)
     elif args.dry_run:
-        show_planned(settings, await planned(settings, args.to), as_json=args.json)
+        found = await planned(settings, args.to)
+        if not found and schemas:
+            found = await planned_for(settings, schemas)
+        show_planned(settings, found, as_json=args.json)
     else:
         logging.basicConfig(
             level=logging.WARNING, format="evometrics migrate: %(message)s", stream=sys.stderr
         )
         logging.getLogger("evometrics.sinks.migrations.lock").setLevel(logging.INFO)
-        show_applied(settings, await migrate(settings, args.to), as_json=args.json)
+        applied = await migrate(settings, args.to)
+        wider = await fit_registered(settings, schemas) if schemas else []
+        show_applied(settings, applied, wider, as_json=args.json)
     return 0
 
 
-def show_applied(settings: ClickHouseSettings, applied: Sequence[Migration], *, as_json: bool) -> None:
-    """Print what was applied."""
+def refuse_beside(args: argparse.Namespace, flag: str, does: str, *others: str) -> None:
+    """Raise `SettingsError` if one of the other flags is given as well."""
+    for name in others:
+        value = getattr(args, name)
+        if value not in (None, False):
+            other = f"--{name.replace('_', '-')}" + (f" {value}" if value is not True else "")
+            raise SettingsError(f"{flag} {other}: {flag} {does}; give only one of the two")
+
+
+def show_grants(settings: ClickHouseSettings, *, as_json: bool) -> None:
+    """Print what creates the roles and grants them their rights."""
+    from evometrics.sinks.clickhouse.grants import grants
+
+    found = list(grants(settings))
     if as_json:
-        print(to_json({"database": settings.database, "applied": [m.number for m in applied]}))
+        roles = [{"role": role.name(settings), "statements": statements} for role, statements in found]
+        print(to_json({"database": settings.database, "roles": roles}))
+        return
+    for role, statements in found:
+        print(f"-- == {role.name(settings)}: {role.commands.replace('`', '')}\n")
+        print("".join(f"{statement};\n" for statement in statements))
+
+
+def show_applied(
+    settings: ClickHouseSettings, applied: Sequence[Migration], wider: Sequence[str], *, as_json: bool
+) -> None:
+    """Print what was applied, and which tables got columns for schemas in the registry."""
+    if as_json:
+        numbers = [migration.number for migration in applied]
+        print(to_json({"database": settings.database, "applied": numbers, "wider": list(wider)}))
         return
     for migration in applied:
         print(f"applied {migration.number:04d} {migration.name.replace('_', ' ')}")
-    if not applied:
+    for table in wider:
+        print(f"{table} has columns for the newest schema in the registry")
+    if not applied and not wider:
         print(f"database {settings.database} is up to date")
 
 

@@ -6,12 +6,10 @@ import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
-from clickhouse_connect.driver.asyncclient import AsyncClient
-
 from evometrics.deploy.clickhouse.statement import TOKEN, Insert, Query, parse
 from evometrics.deploy.console.tables import QueryResult, cell
 from evometrics.schemas.errors import EvometricsError
-from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, open_client
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, may_set, open_client
 from evometrics.sinks.settings import ClickHouseSettings
 
 #: Rows that are held before they are passed on; they determine the widths of the columns. ClickHouse sends as
@@ -58,7 +56,9 @@ async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[QueryR
             await client.query(context=context)  # the answer describes the statement, and holds no rows
             return
         found = QueryResult([], [])
-        async with await client.query_row_block_stream(text, settings=block_settings(client)) as blocks:
+        async with await client.query_row_block_stream(
+            text, settings=may_set(client, {BLOCK_SETTING: PAGE_ROWS})
+        ) as blocks:
             found = QueryResult(list(blocks.source.column_names), [])
             async for block in blocks:
                 found.rows.extend(tuple(row) for row in block)
@@ -75,12 +75,6 @@ async def pages(settings: ClickHouseSettings, text: str) -> AsyncIterator[QueryR
         raise QueryFailed(f"{asked}: {' '.join(str(error).split())}") from None
     finally:
         await client.close()
-
-
-def block_settings(client: AsyncClient) -> dict[str, Any]:
-    """Return the settings of a query whose result comes in small blocks; none if the user may not set any."""
-    known = client.server_settings.get(BLOCK_SETTING)
-    return {BLOCK_SETTING: PAGE_ROWS} if known is not None and not known.readonly else {}
 
 
 def without_comments(text: str) -> str:

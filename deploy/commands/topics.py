@@ -1,4 +1,4 @@
-"""`evometrics topics`: creates, corrects and lists the topics; prints the rights that each role needs."""
+"""`evometrics topics`: creates, corrects and lists topics, registers schemas, prints rights of roles."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def principal(text: str) -> tuple[str, str]:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Create the topics that are missing, correct the others, and list all; or print rights."""
+    """Create the topics that are missing, correct the others, register schemas, list all; or print rights."""
     if args.acls:
         print(rights(args))
         return 0
@@ -64,6 +64,7 @@ async def run(args: argparse.Namespace) -> int:
             f"--{'principal' if args.principal else 'strimzi'} applies to --acls: give that, too"
         )
     from evometrics.deploy.pipeline.topics import create_topics, reset_retention
+    from evometrics.schemas.wire.framing import open_wire
 
     if args.anew:
         from evometrics.deploy.pipeline.new_topics import make_anew
@@ -76,9 +77,12 @@ async def run(args: argparse.Namespace) -> int:
         await reset_retention(kafka_settings(args))
     if args.json:
         print(to_json([dataclasses.asdict(state) for state in states]))
-        return 0
-    for state in states:
-        print(f"{state.name:36} {state.partitions:3} partitions  {state.words}")
+    else:
+        for state in states:
+            print(f"{state.name:36} {state.partitions:3} partitions  {state.words}")
+    wire = await open_wire(kafka_settings(args))
+    if wire.registry is not None and not args.json:
+        print(f"{len(wire.writers)} schemas are registered in {wire.registry.name.removeprefix('schema ')}")
     return 0
 
 

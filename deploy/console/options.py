@@ -130,6 +130,8 @@ def add_kafka(sub: argparse.ArgumentParser) -> None:
         "--brokers", type=filled, metavar="HOST:PORT[,...]", help="Kafka (default: the local stack's)"
     )
     sub.add_argument("--registry-url", metavar="URL", help="schema registry (default: none)")
+    text = "register no schema: end where one of this build's is not registered"
+    sub.add_argument("--registry-read-only", action="store_const", const=True, help=text)
 
 
 def add_layout(sub: argparse.ArgumentParser) -> None:

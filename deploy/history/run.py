@@ -36,7 +36,7 @@ from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient
 from evometrics.schemas.rules.validation import NAME_CHARACTERS
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError, read_settings
 from evometrics.schemas.topics import RAW_TOPICS
-from evometrics.schemas.wire.registry import RegistryClient
+from evometrics.schemas.wire.registry import open_registry
 from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 
@@ -105,7 +105,7 @@ async def publish(
     """Publish what is not there yet (see `publishing` for the order of these steps)."""
     client = await open_client(clickhouse)
     producer = new_producer(kafka, BATCH_BYTES)
-    framing = Framing(RegistryClient(kafka.registry_url) if kafka.registry_url else None)
+    framing = Framing(open_registry(kafka))
     try:
         await producer.start()
         await check_topics(producer)

@@ -132,10 +132,10 @@ async def run_node(
 
 
 def environ_of(kafka: KafkaSettings) -> dict[str, str]:
-    """Return the environment of a node: this process's, and what its Kafka clients are secured with."""
+    """Return the environment of a node: this process's, and how it reaches a secured Kafka and registry."""
     environ = dict(os.environ)
     for field in dataclasses.fields(kafka):
-        if field.name.startswith(("security_", "ssl_", "sasl_")):
+        if field.name.startswith(("security_", "ssl_", "sasl_", "registry_")):
             variable = variable_of("kafka", field.name)
             environ.pop(variable + FROM_FILE, None)
             environ[variable] = str(getattr(kafka, field.name))

@@ -33,7 +33,7 @@ from evometrics.schemas.rules.validation import InvalidEvent
 from evometrics.schemas.service.http import HealthServer
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.service.tasks import end_tasks
-from evometrics.schemas.wire.registry import RegistryClient
+from evometrics.schemas.wire.registry import open_registry
 
 logger = logging.getLogger(__name__)
 
@@ -151,8 +151,8 @@ class Sending:
         if self.kafka is None:
             assert self.history is not None, "settings without a broker name a history"
             return LocalPublisher(backlog, self.history, self.refuse, self.published)
-        registry = RegistryClient(self.kafka.registry_url) if self.kafka.registry_url else None
-        return Publisher(backlog, self.kafka, self.refuse, Framing(registry), self.published)
+        framing = Framing(open_registry(self.kafka))
+        return Publisher(backlog, self.kafka, self.refuse, framing, self.published)
 
     def stop(self) -> None:
         """Stop sending; what is left stays in the outbox. Blocking."""

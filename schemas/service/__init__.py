@@ -3,4 +3,16 @@
 Knows neither events nor Kafka. Imports the metrics' definitions.
 """
 
-__all__ = ["backoff", "disk", "exposition", "health", "http", "pace", "security", "settings", "tasks", "tls"]
+__all__ = [
+    "backoff",
+    "disk",
+    "exposition",
+    "health",
+    "http",
+    "pace",
+    "registry_access",
+    "security",
+    "settings",
+    "tasks",
+    "tls",
+]

@@ -25,6 +25,7 @@ from evometrics.schemas.service.checks import SettingsError as SettingsError
 from evometrics.schemas.service.checks import check_url as check_url
 from evometrics.schemas.service.checks import masked as masked
 from evometrics.schemas.service.checks import require as require
+from evometrics.schemas.service.registry_access import check_registry
 from evometrics.schemas.service.security import check_security, with_properties
 
 S = TypeVar("S")
@@ -56,8 +57,16 @@ class KafkaSettings:
     Attributes:
         brokers: `host:port` of a broker, or of several, separated by commas.
         client_id: name of the client in the broker's logs.
-        registry_url: URL of a Confluent-compatible schema registry; empty = no registry, messages are framed
-            as Avro's single-object encoding.
+        registry_url: URL of a Confluent-compatible schema registry, without user and password; empty = no
+            registry, messages are framed as Avro's single-object encoding.
+        registry_user: user, for a registry with basic authentication.
+        registry_password: the user's password.
+        registry_token: bearer token, for a registry that wants one.
+        registry_ssl_cafile: PEM file with the certificates of the authorities to trust for it; empty = the
+            system's.
+        registry_ssl_certfile: PEM file with the certificate to show it, and its intermediates; empty = none.
+        registry_ssl_keyfile: PEM file with its key, not encrypted; empty = it is in `registry_ssl_certfile`.
+        registry_read_only: never register a schema: refuse to start where one of this build's is missing.
         partitions: partitions of each topic that is created.
         replication: copies of each partition (replication factor) of each topic that is created.
         client_properties: a `client.properties` file as Kafka's own tools take it; it sets what is left at
@@ -81,6 +90,13 @@ class KafkaSettings:
     brokers: str = "127.0.0.1:9092"
     client_id: str = "evometrics"
     registry_url: str = ""
+    registry_user: str = ""
+    registry_password: str = field(default="", repr=False)
+    registry_token: str = field(default="", repr=False)
+    registry_ssl_cafile: str = ""
+    registry_ssl_certfile: str = ""
+    registry_ssl_keyfile: str = ""
+    registry_read_only: bool = False
     partitions: int = 6
     replication: int = 1
     client_properties: str = ""
@@ -104,8 +120,7 @@ class KafkaSettings:
             address = ADDRESS.fullmatch(broker)
             valid = address is not None and 0 < int(address["port"]) < 65536
             require(valid, "brokers", self.brokers, "each broker is host:port")
-        if self.registry_url:
-            check_url("registry_url", self.registry_url, "http://host:8081", ": they are not sent")
+        check_registry(self)
         require(self.partitions > 0, "partitions", self.partitions, "must be at least 1")
         require(self.replication > 0, "replication", self.replication, "must be at least 1")
         check_security(self)

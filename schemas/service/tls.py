@@ -5,10 +5,11 @@ Errors name the settings by which the part in question is set, which `TlsNames` 
 
 from __future__ import annotations
 
-import asyncio
 import functools
+import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from evometrics.schemas.service.checks import SettingsError, require
 OTHER_HOST = (62, 64)
 NOT_YET_VALID, EXPIRED = 9, 10
 PROBE_SECONDS = 3.0
+#: What a client sees of a server that hangs up in the midst of TLS.
+HUNG_UP = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 #: What OpenSSL says of a listener that does not speak TLS.
 PLAINTEXT = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"})
 
@@ -126,23 +129,24 @@ def untrusted(error: ssl.SSLCertVerificationError, names: TlsNames, host: str) -
     )
 
 
-async def why_hung_up(
+def why_hung_up(
     names: TlsNames, address: tuple[str, int], context: ssl.SSLContext | None, host: str, cert: str
 ) -> str | None:
     """Return why a server hangs up on a client without a word, as `why_refused` does; None if unknown.
 
     Clients lose the alert with which TLS 1.3 refuses a client certificate, or the lack of one, as it arrives
-    after the handshake. So it is waited for on a connection that sends nothing. `context`: None of a client
-    in plaintext, which may have met a server that speaks TLS.
+    after the handshake. So it is waited for on a connection that sends nothing; blocking. `context`: None for
+    plaintext, in which a client may have met a server that speaks TLS.
     """
     ours = context or ssl._create_unverified_context()
-    writer = None
     try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            reader, writer = await asyncio.open_connection(*address, ssl=ours, server_hostname=host)
-            await reader.read(1)
-    except TimeoutError:
-        pass  # it waits for a request
+        with (
+            socket.create_connection(address, PROBE_SECONDS) as plain,
+            ours.wrap_socket(plain, server_hostname=host) as secured,
+        ):
+            secured.settimeout(PROBE_SECONDS)
+            with suppress(TimeoutError):  # it waits for a request
+                secured.recv(1)
     except ssl.SSLError as error:
         if context is not None:
             return why_refused(error, names, host, cert)
@@ -150,11 +154,7 @@ async def why_hung_up(
             return None
     except OSError:
         return None
-    finally:
-        if writer is not None:
-            writer.transport.abort()
-    spoken = context is None and writer is not None
-    return f"speaks TLS on this port: make {names.url} an https:// address" if spoken else None
+    return f"speaks TLS on this port: make {names.url} an https:// address" if context is None else None
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

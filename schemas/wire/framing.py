@@ -25,7 +25,7 @@ from evometrics.schemas.wire.binary import UNUSUAL
 from evometrics.schemas.wire.catalog import WriterSchema, newest, released
 from evometrics.schemas.wire.compatibility import IncompatibleSchema, check_compatible
 from evometrics.schemas.wire.datum import UnreadableDatum, read_record
-from evometrics.schemas.wire.registry import RegistryClient, UnknownSchemaId
+from evometrics.schemas.wire.registry import RegistryClient, UnknownSchemaId, open_registry
 
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
@@ -197,7 +197,7 @@ def decode_unusual(schema: WriterSchema, value: bytes, start: int) -> Event:
 
 def wire_of(kafka: KafkaSettings) -> WireFormat:
     """Return the wire format that the settings ask for, to read messages; nothing is registered."""
-    return WireFormat(RegistryClient(kafka.registry_url) if kafka.registry_url else None)
+    return WireFormat(open_registry(kafka))
 
 
 async def open_wire(kafka: KafkaSettings) -> WireFormat:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.service.tls import causes, tls_context, why_hung_up, why_refused
+from evometrics.schemas.service.tls import HUNG_UP, causes, tls_context, why_hung_up, why_refused
 from evometrics.sinks.settings import TLS_NAMES, ClickHouseSettings
 
 CONNECT_SECONDS = 5
@@ -102,16 +103,32 @@ def tls_arguments(settings: ClickHouseSettings) -> dict[str, Any]:
 
 async def hung_up(settings: ClickHouseSettings, error: BaseException) -> str | None:
     """Return why ClickHouse hangs up without a word, in one line; None if it answers, or that is unknown."""
-    lost = (aiohttp.ServerDisconnectedError, ConnectionResetError)
+    lost = (aiohttp.ServerDisconnectedError, *HUNG_UP)
     if not any(isinstance(cause, lost) for cause in causes(error)):
         return None
     secure = settings.url.startswith("https://")
     context = tls_context(TLS_NAMES, settings.ca_cert, settings.client_cert, settings.client_cert_key)
     host = settings.server_host_name or settings.host
-    why = await why_hung_up(
-        TLS_NAMES, (settings.host, settings.port), context if secure else None, host, settings.client_cert
+    address = (settings.host, settings.port)
+    why = await asyncio.to_thread(
+        why_hung_up, TLS_NAMES, address, context if secure else None, host, settings.client_cert
     )
     return why and f"ClickHouse at {settings.url} {why}"
+
+
+def may_set(client: AsyncClient, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the settings that the server has and the client's user may set."""
+    known = client.server_settings
+    return {name: value for name, value in wanted.items() if name in known and not known[name].readonly}
+
+
+def sequential(client: AsyncClient) -> dict[str, Any]:
+    """Return the settings of a query that must see every insert that was acknowledged before, on any replica.
+
+    In ClickHouse Cloud they suffice. On a cluster's replicated tables the insert must have had a quorum, one
+    at a time. They have no effect on one server's tables, and are left out where the user may set none.
+    """
+    return may_set(client, {"select_sequential_consistency": 1})
 
 
 def explain(settings: ClickHouseSettings, error: BaseException) -> str:

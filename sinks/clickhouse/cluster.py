@@ -23,6 +23,7 @@ START = r"[\s\0]*"
 
 CREATE_TABLE = re.compile(START + r"CREATE TABLE IF NOT EXISTS (?P<database>\w+)\.(?P<table>\w+_rows)(?!\w)")
 CREATE_VIEW = re.compile(START + r"CREATE (?:OR REPLACE VIEW|VIEW IF NOT EXISTS) \w+\.\w+")
+ALTER_VIEW = re.compile(START + r"ALTER TABLE \w+\.\w+(?=\s+MODIFY SQL SECURITY\b)")
 ALTER_TABLE = re.compile(START + r"ALTER TABLE (?P<database>\w+)\.(?P<table>\w+_rows)(?!\w)")
 CONTROL_TABLE = re.compile(START + r"CREATE TABLE IF NOT EXISTS \w+\.schema_migrations\w*")
 CREATE_DATABASE = re.compile(START + r"CREATE DATABASE IF NOT EXISTS \w+")
@@ -34,10 +35,11 @@ SORTED_BY_AGENT = re.compile(r"^ORDER BY \(agent_id\b", re.MULTILINE)
 TABLE_COMMENT = re.compile(r"^COMMENT (?P<text>\0+)", re.MULTILINE)
 WINDOW = re.compile(r"\bnon_(?=replicated_deduplication_window\b)")
 
-#: Commands of ALTER TABLE that concern only storage.
+#: Commands of ALTER TABLE that concern only storage; the last kind is a further setting of MODIFY SETTING.
 LOCAL_COMMAND = re.compile(
     START
-    + r"(?:(?:ADD|DROP) (?:CONSTRAINT|INDEX)\b|MODIFY (?:SETTING|TTL|COMMENT)\b|MODIFY COLUMN \w+ CODEC\()"
+    + r"(?:(?:ADD|DROP) (?:CONSTRAINT|INDEX)\b|MODIFY (?:SETTING|TTL|COMMENT)\b|MODIFY COLUMN \w+ CODEC\("
+    + r"|\w+ = )"
 )
 #: Commands that change what can be read and inserted.
 COLUMN_COMMAND = re.compile(START + r"(?:ADD|MODIFY|COMMENT) COLUMN\b")
@@ -60,7 +62,7 @@ def for_cluster(statement: str, cluster: str) -> list[str]:
     Raises `UnknownStatement`.
     """
     shape = outline(statement)
-    if kind := CREATE_VIEW.match(shape) or CREATE_DATABASE.match(shape):
+    if kind := CREATE_VIEW.match(shape) or ALTER_VIEW.match(shape) or CREATE_DATABASE.match(shape):
         return [inserted(statement, kind.end(), on(cluster))]
     if kind := CONTROL_TABLE.match(shape):
         return [inserted(replicated(statement, SHARED_PATH), kind.end(), on(cluster))]

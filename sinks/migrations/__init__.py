@@ -3,4 +3,4 @@
 Imports `clickhouse`.
 """
 
-__all__ = ["files", "migrate", "new_columns", "plan"]
+__all__ = ["files", "migrate", "new_columns", "plan", "registered"]

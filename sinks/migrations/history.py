@@ -18,6 +18,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from evometrics.schemas.service.backoff import SOON_SECONDS, backoff
+from evometrics.sinks.clickhouse.client import sequential
 from evometrics.sinks.migrations.files import Migration
 from evometrics.sinks.migrations.plan import MigrationError, Recorded
 from evometrics.sinks.settings import ClickHouseSettings
@@ -88,15 +89,13 @@ async def agreed(request: Callable[[], Awaitable[T]]) -> T:
 
 
 def consistency(settings: ClickHouseSettings) -> dict[str, Any]:
-    """Return the query settings with which every later SELECT sees an acknowledged insert."""
+    """Return the settings with which every later SELECT with those of `sequential` sees an insert.
+
+    Tables of ClickHouse Cloud need none for that; a cluster's replicas have to agree on the insert.
+    """
     if not settings.cluster:
         return {"async_insert": 0}
-    return {
-        "async_insert": 0,
-        "insert_quorum": "auto",
-        "insert_quorum_parallel": 0,
-        "select_sequential_consistency": 1,
-    }
+    return {"async_insert": 0, "insert_quorum": "auto", "insert_quorum_parallel": 0}
 
 
 async def read_history(client: AsyncClient, settings: ClickHouseSettings) -> MigrationHistory:
@@ -119,7 +118,7 @@ async def read_history(client: AsyncClient, settings: ClickHouseSettings) -> Mig
         f"SELECT number, name, checksum, toUnixTimestamp64Milli(applied_at), {state} "
         f"FROM {settings.database}.schema_migrations FINAL"
     )
-    answer = await agreed(lambda: client.query(sql, settings=consistency(settings)))
+    answer = await agreed(lambda: client.query(sql, settings=sequential(client)))
     rows = [
         Recorded(int(number), str(name), str(checksum), moment(int(at)), state == BEGUN)
         for number, name, checksum, at, state in answer.result_rows

@@ -30,7 +30,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.service.tasks import end_tasks
-from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, sequential
 from evometrics.sinks.migrations.history import agreed, consistency
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -46,7 +46,7 @@ LOCK = """CREATE TABLE IF NOT EXISTS {database}.schema_migrations_lock
 )
 ENGINE = ReplacingMergeTree(beat)
 ORDER BY term
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 1000, replicated_deduplication_window_seconds = 604800
 COMMENT 'Which run of the migrations may change this database: the owner of the highest term.'"""
 
 BEAT_SECONDS = 1.0
@@ -167,7 +167,7 @@ async def newest_term(client: AsyncClient, settings: ClickHouseSettings) -> Term
         f"SELECT term, owner, beat, ended FROM {settings.database}.schema_migrations_lock FINAL "
         "ORDER BY term DESC LIMIT 1"
     )
-    found = await agreed(lambda: client.query(sql, settings=consistency(settings)))
+    found = await agreed(lambda: client.query(sql, settings=sequential(client)))
     for number, owner, beat, ended in found.result_rows:
         return Term(int(number), str(owner), int(beat), bool(ended))
     return None

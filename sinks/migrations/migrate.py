@@ -32,6 +32,8 @@ from evometrics.sinks.settings import ClickHouseSettings
 
 log = logging.getLogger(__name__)
 
+OLDEST = (24, 3)
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -59,6 +61,7 @@ async def migrate(settings: ClickHouseSettings, to: int | None = None) -> list[M
         history = await read_history(client, settings)
         if not plan(known, history.recorded, to) and history.current:
             return []
+        check_version(client.server_version or "", settings)
         for statement in own_tables(settings):
             await client.command(statement)
         while True:
@@ -116,6 +119,15 @@ async def connected(settings: ClickHouseSettings) -> AsyncIterator[AsyncClient]:
         raise ClickHouseUnavailable(explain(settings, error)) from error
     finally:
         await client.close()
+
+
+def check_version(version: str, settings: ClickHouseSettings) -> None:
+    """Raise `MigrationError` if a server is too old for the statements."""
+    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+        raise MigrationError(
+            f"ClickHouse at {settings.url} is {version}: upgrade it to {OLDEST[0]}.{OLDEST[1]} or newer: it "
+            "has views that read with the rights of who made them"
+        )
 
 
 def own_tables(settings: ClickHouseSettings) -> list[str]:

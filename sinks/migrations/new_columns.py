@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from evometrics.schemas.wire.catalog import WriterSchema, released
 from evometrics.schemas.wire.compatibility import IncompatibleSchema
+from evometrics.sinks.clickhouse.client import ClickHouseUnavailable
 from evometrics.sinks.clickhouse.cluster import for_cluster
 from evometrics.sinks.migrations.column_types import Column, column_of, quoted
 from evometrics.sinks.migrations.lock import LockLost, MigrationLock
@@ -31,16 +33,28 @@ from evometrics.sinks.settings import ClickHouseSettings
 log = logging.getLogger(__name__)
 
 DISTRIBUTED = re.compile(r"Distributed\('?([^',)]+)'?,")
+#: ClickHouse's error for a missing privilege.
+ACCESS_DENIED = 497
 LOW_CARDINALITY = re.compile(r"LowCardinality\((\w+)\)")
+
+
+class MayNotAdd(ClickHouseUnavailable):
+    """The user may not add the columns; the message names them and who to run what as."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """An existing view: each column's type and comment, its query, its comment."""
+    """An existing view.
+
+    Attributes:
+        columns: each column's type and comment.
+        owned: whether it reads with the rights of the user who made it, instead of those of who reads it.
+    """
 
     columns: Mapping[str, tuple[str, str]]
     query: str
     comment: str
+    owned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +72,35 @@ class TableShape:
     cluster: str = ""
 
 
-async def fit(client: AsyncClient, settings: ClickHouseSettings, table: str, schema: WriterSchema) -> None:
-    """Ensure that the table and its view have a column for every field of a schema.
+async def fit(client: AsyncClient, settings: ClickHouseSettings, table: str, schema: WriterSchema) -> bool:
+    """Ensure that a table and its view have a column for every field of a schema; return if any was missing.
 
-    Raises `IncompatibleSchema`, naming field and reason, if that is impossible; `clickhouse_connect`'s
-    errors.
+    Raises `IncompatibleSchema`, naming field and reason, if that is impossible; `MayNotAdd` if the user lacks
+    the rights; `clickhouse_connect`'s errors.
     """
     shape = await read_shape(client, settings, table)
     if not changes(settings, table, schema, shape):
-        return
+        return False
     settings = dataclasses.replace(settings, cluster=shape.cluster)
-    for statement in own_tables(settings):
-        await client.command(statement)
+    try:
+        for statement in own_tables(settings):
+            await client.command(statement)
+        await fit_locked(client, settings, table, schema)
+        return True
+    except DatabaseError as error:
+        if error.code != ACCESS_DENIED:
+            raise
+        raise MayNotAdd(
+            f"{settings.database}.{table} needs columns for {described(schema)} that user {settings.user!r} "
+            "may not add; its messages wait. Run `evometrics migrate` as a user with the migrator's role, "
+            f"and with the same registry if there is one ({' '.join(str(error).split())[:300]})"
+        ) from error
+
+
+async def fit_locked(
+    client: AsyncClient, settings: ClickHouseSettings, table: str, schema: WriterSchema
+) -> None:
+    """Do it in turn with the others."""
     while True:
         async with MigrationLock(client, settings) as lock:
             try:
@@ -93,11 +124,12 @@ async def read_shape(client: AsyncClient, settings: ClickHouseSettings, table: s
     columns = {row[1]: (row[2], row[3]) for row in found.result_rows if row[0] == f"{table}_rows"}
     shown = {row[1]: (row[2], row[3]) for row in found.result_rows if row[0] == table}
     found = await client.query(
-        f"SELECT name, engine_full, as_select, comment FROM system.tables WHERE {where} "
+        "SELECT name, engine_full, as_select, comment, create_table_query LIKE '% SQL SECURITY DEFINER %' "
+        f"FROM system.tables WHERE {where} "
         f"AND name IN ('{table}', '{table}_rows')"
     )
     about = {row[0]: row[1:] for row in found.result_rows}
-    view = View(shown, about[table][1], about[table][2]) if table in about else None
+    view = View(shown, about[table][1], about[table][2], bool(about[table][3])) if table in about else None
     over = DISTRIBUTED.match(about[f"{table}_rows"][0]) if f"{table}_rows" in about else None
     return TableShape({name: kind for name, (kind, _) in columns.items()}, view, over[1] if over else "")
 
@@ -161,8 +193,9 @@ def wider_view(database: str, table: str, view: View, more: list[Column]) -> str
     assert source is not None, f"{database}.{table} does not read {table}_rows: {view.query}"
     names = "".join(f", `{column.name}`" for column in more)
     query = view.query[: source.start()] + names + view.query[source.start() :]
+    owned = "SQL SECURITY DEFINER\n" if view.owned else ""
     return (
-        f"CREATE OR REPLACE VIEW {database}.{table}\n(\n    " + ",\n    ".join(lines) + "\n)\n"
+        f"CREATE OR REPLACE VIEW {database}.{table}\n(\n    " + ",\n    ".join(lines) + f"\n)\n{owned}"
         f"AS {query}\nCOMMENT {quoted(view.comment)}"
     )
 

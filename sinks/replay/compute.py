@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 from evometrics.schemas.service.pace import set_collector_pace
+from evometrics.schemas.service.registry_access import RegistryAccess
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.registry import RegistryClient
 from evometrics.sinks.raw.event import RawEvent
@@ -96,7 +97,7 @@ class Child:
     def __init__(self, settings: StreamSettings, wire: WireFormat) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        registry = wire.registry.url if wire.registry is not None else ""
+        registry = (wire.registry.url, wire.registry.access) if wire.registry is not None else None
         self.process = context.Process(target=serve, args=(theirs, settings, registry), daemon=True)
         self.process.start()
         theirs.close()
@@ -129,11 +130,13 @@ class Child:
             self.process.join()
 
 
-def serve(pipe: Connection, settings: StreamSettings, registry: str) -> None:
+def serve(pipe: Connection, settings: StreamSettings, registry: tuple[str, RegistryAccess] | None) -> None:
     """Main function of a computing process: compute what comes through a pipe until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_collector_pace()
-    stream = OfflineStream(settings, WireFormat(RegistryClient(registry) if registry else None))
+    stream = OfflineStream(
+        settings, WireFormat(RegistryClient(registry[0], access=registry[1]) if registry else None)
+    )
     while True:
         try:
             asked = pipe.recv()

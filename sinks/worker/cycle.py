@@ -35,7 +35,7 @@ from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.service.tasks import end_tasks
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.reading import Record
-from evometrics.schemas.wire.registry import RegistryUnavailable
+from evometrics.schemas.wire.registry import RegistryRefused, RegistryUnavailable
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.batch import Batch, InsertGroup, Partition, Rejected, add_fetched, bad_messages
 from evometrics.sinks.worker.dead_letters import DeadLetters
@@ -178,7 +178,10 @@ class SinkCycle:
                 self.source.rewind(firsts)
             self.batch = Batch(self.progress.generation)
             self.registry_failures += 1
-            self.registry_trouble = f"the schema registry does not answer ({error})"
+            refused = isinstance(error, RegistryRefused)
+            self.registry_trouble = (
+                str(error) if refused else f"the schema registry does not answer ({error})"
+            )
             pause = backoff(self.registry_failures)
             log.warning("schema registry: %s; the same messages are read again in %.1f s", error, pause)
             await asyncio.sleep(pause)

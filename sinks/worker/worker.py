@@ -26,7 +26,7 @@ from evometrics.schemas.service.http import HttpAddress, serve
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.service.tasks import end_tasks
 from evometrics.schemas.wire.framing import WireFormat, open_wire
-from evometrics.schemas.wire.registry import RegistryUnavailable
+from evometrics.schemas.wire.registry import RegistryRefused, RegistryUnavailable
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.cycle import SinkCycle
 from evometrics.sinks.worker.group_taken import group_taken
@@ -92,7 +92,10 @@ class SinkWorker:
             except (KafkaError, RegistryUnavailable, OSError) as error:
                 attempt += 1
                 pause = backoff(attempt)
-                wrong = group_taken(error, self.sink.group) or right_missing(error, self.kafka, "sink")
+                refused = str(error) if isinstance(error, RegistryRefused) else None
+                wrong = (
+                    refused or group_taken(error, self.sink.group) or right_missing(error, self.kafka, "sink")
+                )
                 if wrong is None and name == "Kafka":
                     wrong = await why_unusable(self.kafka)
                 self.waiting_for = wrong or f"{name} at {address} does not answer ({error})"

@@ -24,7 +24,14 @@ from evometrics.schemas.metrics import (
 from evometrics.schemas.service.backoff import backoff
 from evometrics.schemas.wire.compatibility import IncompatibleSchema
 from evometrics.sinks.clickhouse.blocks import ContainerFormat, container, container_format
-from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, explain, is_bad_data, open_client
+from evometrics.sinks.clickhouse.client import (
+    CLICKHOUSE_ERRORS,
+    ClickHouseUnavailable,
+    explain,
+    is_bad_data,
+    open_client,
+    sequential,
+)
 from evometrics.sinks.clickhouse.inserts import INSERT_SETTINGS
 from evometrics.sinks.migrations.new_columns import described, fit
 from evometrics.sinks.settings import ClickHouseSettings
@@ -186,7 +193,7 @@ class TableWriter:
         found: set[tuple[int, bytes]] = set()
 
         async def ask(client: AsyncClient) -> None:
-            rows = (await client.query(sql)).result_rows
+            rows = (await client.query(sql, settings=sequential(client))).result_rows
             found.update((offset, event_id.encode()) for offset, event_id in rows)
 
         await self.retrying(f"the check of stored offsets in {table}_rows", table, ask)
@@ -206,7 +213,8 @@ class TableWriter:
                     self.answered += 1
                     raise BadData(" ".join(str(error).split())[:500]) from error
                 attempt += 1
-                self.trouble = str(error) if self.client is None else explain(self.settings, error)
+                explained = self.client is None or isinstance(error, ClickHouseUnavailable)
+                self.trouble = str(error) if explained else explain(self.settings, error)
                 if table:
                     self.instruments.counter(INSERT_RETRIES).labels(table).inc()
                 pause = backoff(attempt)

@@ -46,6 +46,7 @@ EXAMPLES = {
         Example("print the statements that would run", "evometrics migrate --dry-run"),
         Example("list every migration and its state", "evometrics migrate --status"),
         Example("on all servers of a ClickHouse cluster", "evometrics migrate --cluster '{cluster}'"),
+        Example("print roles and their rights, as SQL", "evometrics migrate --grants"),
     ),
     "retention show": (Example("what each table keeps", "evometrics retention show"),),
     "retention set": (

@@ -18,6 +18,8 @@ HOST = "127.0.0.1"
 PARAMETERS = re.compile(
     r"database|query|query_id|default_format|param_.*|client_protocol_version|wait_end_of_query"
 )
+#: Statements that a user without DDL rights may not send.
+DDL = re.compile(r"\s*(CREATE|ALTER|DROP)\b")
 DROPPED = {"host", "content-length", "transfer-encoding", "content-encoding", "content-type"}
 
 
@@ -32,6 +34,7 @@ class Front:
 
     upstream: str
     readonly: bool = False
+    without_ddl: bool = False
     url: str = ""
     statements: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
@@ -42,6 +45,8 @@ class Front:
         given = {name: value for name, value in parameters.items() if not PARAMETERS.fullmatch(name)}
         if http.path == "/":
             self.statements.append((text, given))
+        if self.without_ddl and (found := DDL.match(text)):
+            return refusal(497, f"Not enough privileges: it's necessary to have the grant {found[0].strip()}")
         if self.readonly:
             if given:  # what a server answers a user whose profile has readonly=1
                 name = next(iter(given))
@@ -77,9 +82,9 @@ async def form(http: web.Request) -> dict[str, str]:
 
 
 @contextmanager
-def running_front(upstream: str, *, readonly: bool = False) -> Iterator[Front]:
+def running_front(upstream: str, *, readonly: bool = False, without_ddl: bool = False) -> Iterator[Front]:
     """Run a proxy in a thread of its own, so that tests may have event loops of theirs."""
-    front = Front(upstream, readonly)
+    front = Front(upstream, readonly, without_ddl)
     loop = asyncio.new_event_loop()
     started = threading.Event()
 

@@ -56,7 +56,7 @@ def main(folder: Path, engines: str) -> None:
         sql = sql.replace(" ON CLUSTER 'metrics'", "")
         if engines == "plain":
             sql = PLAIN_ENGINE.sub(r"ENGINE = \1(\2)", sql).replace(
-                " replicated_dedup", " non_replicated_dedup"
+                " replicated_deduplication_window =", " non_replicated_deduplication_window ="
             )
         elif re.search(r"^(?:ALTER|CREATE OR REPLACE VIEW) ", sql, re.MULTILINE):
             continue
@@ -68,7 +68,9 @@ def main(folder: Path, engines: str) -> None:
             (made,) = run(
                 f"SELECT create_table_query FROM system.tables WHERE name = '{topic.table}_rows_local'"
             )
-            assert "replicated_deduplication_window = 10000" in made and "CONSTRAINT readable" in made, topic
+            assert "replicated_deduplication_window = 10000" in made, topic
+            assert "replicated_deduplication_window_seconds = 604800" in made, topic
+            assert "CONSTRAINT readable" in made, topic
         check_rows(run)
         check_reading(run)
     print("right", flush=True)

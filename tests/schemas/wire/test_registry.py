@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.worker import run_sink
 from tests.support.changed_schemas import optional, with_fields, without
 from tests.support.examples import EXAMPLES
-from tests.support.registry.server import RegistryServer
+from tests.support.registry.server import NEWEST, RegistryServer
 
 RECORD = "evolution_progressed"
 CURRENT = newest(RECORD).source
@@ -42,6 +43,25 @@ class Counting(RegistryClient):
     def call(self, path: str, *more: Any) -> dict[str, Any] | None:
         self.requests.append(path)
         return super().call(path, *more)
+
+
+@pytest.fixture(scope="module", params=["older", "newest"])
+def registry(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RegistryServer]:
+    """The registry of all tests, then one of the newest line: they store, compare and refuse differently."""
+    if request.param == "older":
+        yield request.getfixturevalue("registry_server")
+        return
+    server = RegistryServer(tmp_path_factory.mktemp("newest"), NEWEST)
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="module")
+def registry_url(registry: RegistryServer) -> str:
+    return registry.url
 
 
 @pytest.fixture

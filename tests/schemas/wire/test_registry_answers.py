@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from evometrics.schemas.service.registry_access import RegistryAccess
 from evometrics.schemas.wire import framing as wire_module
 from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
@@ -23,6 +24,7 @@ class Answering:
     def __init__(self, answer: bytes) -> None:
         self.answer = answer
         self.requests = 0
+        self.received = b""
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
         self.thread = threading.Thread(target=self.serve, daemon=True)
@@ -36,7 +38,7 @@ class Answering:
                 return
             with connection:
                 self.requests += 1
-                connection.recv(65_536)
+                self.received += connection.recv(65_536)
                 connection.sendall(self.answer)
 
     def close(self) -> None:
@@ -126,6 +128,19 @@ def test_what_stands_in_its_place_is_shown_in_one_line_without_what_a_terminal_o
     with pytest.raises(RegistryUnavailable) as refused:
         RegistryClient(answering.url).schema(1)
     assert r"502 <p> http://***@h\x1b[2J </p>; correct" in str(refused.value).replace("upstream ", "")
+
+
+@pytest.mark.parametrize("answering", [http("200 OK", b"{}")], indirect=True)
+def test_a_login_does_not_follow_a_redirect_to_another_server(answering: Answering) -> None:
+    status = f"307 Elsewhere\r\nLocation: {answering.url}/schemas/ids/1"
+    first = Answering(http(status, b""))
+    try:
+        with pytest.raises(RegistryUnavailable, match="returned no schema"):
+            RegistryClient(first.url, access=RegistryAccess("me", "hunter2")).schema(1)
+    finally:
+        first.close()
+    assert b"Authorization: Basic" in first.received
+    assert answering.received.startswith(b"GET /schemas/ids/1") and b"Authorization" not in answering.received
 
 
 def test_an_answer_that_comes_by_drops_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,26 @@ def test_columns_change_in_both_tables_and_storage_in_the_local_ones() -> None:
 def test_a_view_reads_on_through_the_name_it_knows() -> None:
     view = "CREATE VIEW IF NOT EXISTS d.a\n(\n    id UUID\n)\nAS SELECT id FROM d.a_rows FINAL"
     assert for_cluster(view, "c") == [view.replace("d.a\n", "d.a ON CLUSTER 'c'\n")]
+    rights = "ALTER TABLE d.a MODIFY SQL SECURITY DEFINER"
+    assert for_cluster(rights, "c") == [rights.replace("d.a", "d.a ON CLUSTER 'c'")]
+
+
+def test_several_settings_of_one_command_concern_storage() -> None:
+    both = "ALTER TABLE d.a_rows MODIFY SETTING non_replicated_deduplication_window = 1, b = 2"
+    assert for_cluster(both, "c") == [
+        "ALTER TABLE d.a_rows_local ON CLUSTER 'c' MODIFY SETTING replicated_deduplication_window = 1, b = 2"
+    ]
+
+
+def test_tokens_are_remembered_for_a_week_on_every_table() -> None:
+    """What a server from 25.10 on does by itself is an hour, which a sink may be paused for."""
+    for settings, end in ((ONE, ""), (CLUSTER, "_local ON CLUSTER 'metrics'")):
+        text = "\n".join(s for m in migrations() for s in m.statements(settings))
+        for topic in TOPICS:
+            begin = f"ALTER TABLE d.{topic.table}_rows{end} MODIFY SETTING replicated_deduplication_window"
+            assert f"{begin} = 10000, replicated_deduplication_window_seconds = 604800" in text
+        (lock,) = (sql for sql in own_tables(settings) if "schema_migrations_lock" in sql)
+        assert "replicated_deduplication_window_seconds = 604800" in lock
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.migrations import history as migration_history
 from evometrics.sinks.migrations.files import Migration, migrations
 from evometrics.sinks.migrations.history import BEGUN, agreed, record
-from evometrics.sinks.migrations.migrate import migrate, own_tables, planned, status
+from evometrics.sinks.migrations.migrate import check_version, migrate, own_tables, planned, status
 from evometrics.sinks.migrations.plan import MigrationError, MigrationState, Recorded, plan, statuses
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.reference.sql_tables import tables
@@ -212,6 +212,14 @@ def applied(known: list[Migration]) -> dict[int, Recorded]:
 def begun(migration: Migration) -> dict[int, Recorded]:
     """Return the row of a migration that was begun."""
     return {migration.number: Recorded(migration.number, migration.name, "", NOW, begun=True)}
+
+
+def test_a_server_that_is_too_old_is_named_before_anything_runs() -> None:
+    settings = ClickHouseSettings(url="http://h:1")
+    for version in ("24.3.1.1", "24.10", "26.9.2.1"):
+        check_version(version, settings)
+    with pytest.raises(MigrationError, match=r"http://h:1 is 23\.8\.16\.1: upgrade it to 24\.3 or newer"):
+        check_version("23.8.16.1", settings)
 
 
 def test_a_changed_file_and_a_newer_database_are_refused() -> None:

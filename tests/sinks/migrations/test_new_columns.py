@@ -20,12 +20,14 @@ from evometrics.schemas.wire.datum import write_record
 from evometrics.sinks.clickhouse.blocks import block_end
 from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.migrations.new_columns import TableShape, View, changes
+from evometrics.sinks.migrations.registered import fit_registered, planned_for
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import InsertGroup, InsertRow
 from evometrics.sinks.worker.writer import TableWriter
 from tests.sinks.conftest import drop, unused
 from tests.support.changed_schemas import optional, with_fields
-from tests.support.sinks import Sent, one_of_each, rows, run_statements, store, structure
+from tests.support.clickhouse_front import running_front
+from tests.support.sinks import Sent, eventually, one_of_each, rows, run_statements, store, structure
 
 RECORD = "evolution_progressed"
 MOMENT = {"type": "long", "logicalType": "timestamp-micros"}
@@ -189,6 +191,35 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+async def test_a_sink_without_ddl_rights_waits_for_who_migrates(database: ClickHouseSettings) -> None:
+    schema = writer_schema("success_rate", 0, with_fields("success_rate", optional("weight", "double")))
+    with running_front(database.url, without_ddl=True) as front:
+        writer = writer_of(dataclasses.replace(database, url=front.url))
+        storing = asyncio.create_task(store(writer, group(schema, example("a", "success_rate"), weight=0.5)))
+
+        async def waits() -> bool:
+            return "may not add" in (writer.trouble or "")
+
+        await eventually(waits, "the sink to say what it lacks")
+        assert writer.trouble is not None and "\n" not in writer.trouble
+        table = f"{database.database}.success_rates"
+        assert writer.trouble.startswith(
+            f"{table} needs columns for SuccessRate, a version of the registry's"
+        )
+        assert "user 'default' may not add; its messages wait. Run `evometrics migrate`" in writer.trouble
+        assert not storing.done()
+        planned = await planned_for(database, {"success_rates": schema})
+        assert [each.sql.split("(")[0].split("\n")[0] for each in planned] == [
+            f"ALTER TABLE {table}_rows",
+            f"CREATE OR REPLACE VIEW {table}",
+        ]
+        assert await fit_registered(database, {"success_rates": schema}) == ["success_rates"]
+        assert await asyncio.wait_for(storing, 60) == []
+        await writer.close()
+    assert await rows(database, "SELECT weight FROM success_rates") == [(0.5,)]
+    assert await planned_for(database, {"success_rates": schema}) == []
+
+
 async def test_a_field_that_no_column_can_hold_is_refused_by_name(database: ClickHouseSettings) -> None:
     name, record = database.database, "evolution_metrics"
     await run_statements(database, [f"ALTER TABLE {name}.{record}_rows ADD COLUMN own Nullable(Int64)"])
@@ -208,7 +239,8 @@ async def test_a_field_that_no_column_can_hold_is_refused_by_name(database: Clic
 def test_on_a_cluster_every_table_and_the_view_change() -> None:
     there = {f["name"]: "String" for f in newest(RECORD).source["fields"]}
     query = "SELECT event_id, fitness FROM d.evolution_progressed_rows FINAL"
-    view = View({name: (kind, "what it is") for name, kind in there.items()}, query, "Each event once.")
+    columns = {name: (kind, "what it is") for name, kind in there.items()}
+    view = View(columns, query, "Each event once.", owned=True)
     schema = writer_schema(RECORD, 0, with_fields(RECORD, optional("loss", "double")))
     settings, shape = ClickHouseSettings(database="d"), TableShape(there, view, "metrics")
     local, over, shown = changes(settings, RECORD, schema, shape)
@@ -217,4 +249,5 @@ def test_on_a_cluster_every_table_and_the_view_change() -> None:
     assert local == f"ALTER TABLE d.evolution_progressed_rows_local ON CLUSTER 'metrics'\n    {added}"
     assert over == f"ALTER TABLE d.evolution_progressed_rows ON CLUSTER 'metrics'\n    {added}"
     assert shown.startswith("CREATE OR REPLACE VIEW d.evolution_progressed ON CLUSTER 'metrics'\n(")
-    assert "AS SELECT event_id, fitness, `loss` FROM d.evolution_progressed_rows FINAL\n" in shown
+    query = "SELECT event_id, fitness, `loss` FROM d.evolution_progressed_rows FINAL\n"
+    assert f"SQL SECURITY DEFINER\nAS {query}" in shown

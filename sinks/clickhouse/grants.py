@@ -1,0 +1,159 @@
+"""What each part may do in ClickHouse: a role for each, with the rights that its statements need and no more.
+
+Found from the statements that every command sends; a test compares them. They were not run as users of a
+server: the embedded engine has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evometrics.schemas.topics import DERIVED_TOPICS, TOPICS
+from evometrics.sinks.settings import ClickHouseSettings
+
+#: Views that are no topic's.
+MORE_VIEWS = ("evolution_strategies", "evolution_hourly", "evolution_daily")
+VIEWS = (*(topic.table for topic in TOPICS), *MORE_VIEWS)
+ROWS = tuple(f"{topic.table}_rows" for topic in TOPICS)
+DERIVED_ROWS = tuple(f"{topic.table}_rows" for topic in DERIVED_TOPICS)
+CONTROL = ("schema_migrations", "schema_migrations_lock")
+#: Of tables and columns a user sees in these only those that are granted to it in some way.
+CATALOG = ("system.tables", "system.columns", "system.databases", "system.settings")
+ALL = "*"
+ONE_SERVERS_ENGINES = ("MergeTree", "ReplacingMergeTree")
+CLUSTERS_ENGINES = ("ReplicatedReplacingMergeTree", "Distributed")
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Privileges, by ClickHouse's names, on tables.
+
+    Attributes:
+        on: names of tables and views in the database, of system tables (`system.…`), or `*`: the database.
+        words: what `on` is, for people.
+    """
+
+    privileges: tuple[str, ...]
+    on: tuple[str, ...]
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role.
+
+    Attributes:
+        part: the end of its name, which begins with the database's.
+        commands: whose it is.
+        engines: whether it creates tables.
+    """
+
+    part: str
+    commands: str
+    rights: tuple[Right, ...]
+    engines: bool = False
+
+    def name(self, settings: ClickHouseSettings) -> str:
+        """Return the role's name for a database."""
+        return f"{settings.database}_{self.part}"
+
+
+SEES = Right(("SELECT",), CATALOG, "`system.tables`, `.columns`, `.databases`, `.settings`")
+READS_ROWS = Right(("SELECT",), ROWS, "every `<table>_rows`")
+
+ROLES = (
+    Role(
+        "migrator",
+        "`evometrics migrate`; the views read with its user's rights",
+        (
+            Right(
+                (
+                    "CREATE DATABASE",
+                    "CREATE TABLE",
+                    "CREATE VIEW",
+                    "DROP VIEW",
+                    "ALTER ADD COLUMN",
+                    "ALTER MODIFY COLUMN",
+                    "ALTER COMMENT COLUMN",
+                    "ALTER CONSTRAINT",
+                    "ALTER SETTINGS",
+                    "ALTER VIEW MODIFY SQL SECURITY",
+                    "SELECT",
+                ),
+                (ALL,),
+                "the database",
+            ),
+            Right(("INSERT",), CONTROL, "`schema_migrations`, `schema_migrations_lock`"),
+            SEES,
+        ),
+        engines=True,
+    ),
+    Role(
+        "sink",
+        "`evometrics sink`, on a database that is migrated",
+        (
+            Right(("SELECT", "INSERT"), ROWS, "every `<table>_rows`"),
+            Right(("SELECT",), ("dead_letters",), "the view `dead_letters`"),
+            SEES,
+        ),
+    ),
+    Role(
+        "analyst",
+        "`evometrics sql`, `checksums`, `dead-letters`, `MetricsQuery`, dashboards",
+        (Right(("SELECT",), VIEWS, "every view"), SEES),
+    ),
+    Role(
+        "reader",
+        "`evometrics republish`, `import`",
+        (READS_ROWS, SEES),
+    ),
+    Role(
+        "replay",
+        "`evometrics replay`",
+        (
+            Right(("SELECT", "INSERT", "CREATE TABLE", "DROP TABLE"), (ALL,), "the database"),
+            Right(("ALTER DELETE",), DERIVED_ROWS, "every derived `<table>_rows`, for `--apply`"),
+            SEES,
+        ),
+        engines=True,
+    ),
+    Role(
+        "retention",
+        "`evometrics retention`",
+        (
+            READS_ROWS,
+            Right(("ALTER TTL",), ROWS, "every `<table>_rows`, for `set`"),
+            Right(("SELECT",), ("system.parts",), "`system.parts`"),
+            SEES,
+        ),
+    ),
+)
+
+
+def grants(settings: ClickHouseSettings) -> Iterator[tuple[Role, list[str]]]:
+    """Yield each role with the statements that create it and grant it its rights; they may run twice."""
+    on = f" ON CLUSTER '{settings.cluster}'" if settings.cluster else ""
+    for role in ROLES:
+        name = role.name(settings)
+        statements = [f"CREATE ROLE IF NOT EXISTS {name}{on}"]
+        for right in role.rights:
+            listed = ", ".join(right.privileges)
+            statements += [f"GRANT{on} {listed} ON {table} TO {name}" for table in tables(right, settings)]
+        if role.engines:
+            engines = ONE_SERVERS_ENGINES + (CLUSTERS_ENGINES if settings.cluster else ())
+            statements += [f"GRANT{on} TABLE ENGINE ON {engine} TO {name}" for engine in engines]
+        if settings.cluster and role.part == "migrator":
+            statements.append(f"GRANT{on} CLUSTER, REMOTE ON *.* TO {name}")
+        yield role, statements
+
+
+def tables(right: Right, settings: ClickHouseSettings) -> Iterator[str]:
+    """Yield what a right is on; on a cluster the tables of the shards, too."""
+    for name in right.on:
+        if name.startswith("system."):
+            yield name
+            continue
+        yield f"{settings.database}.{name}"
+        if settings.cluster and name.endswith("_rows"):
+            yield f"{settings.database}.{name}_local"

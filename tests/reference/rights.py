@@ -1,0 +1,15 @@
+"""The table of ClickHouse's roles in `docs/how-to/secure.md`, from what `migrate --grants` prints."""
+
+from __future__ import annotations
+
+from evometrics.sinks.clickhouse.grants import ROLES, SEES
+from tests.reference.markdown import table
+
+
+def rights() -> str:
+    """Return the table: a row for each role."""
+    rows = []
+    for role in ROLES:
+        said = [f"{', '.join(r.privileges)} on {r.words}" for r in role.rights if r is not SEES]
+        rows.append([f"`<database>_{role.part}`", role.commands, "; ".join(said)])
+    return table(["role", "for", "rights"], rows)
