@@ -6,7 +6,12 @@ import argparse
 import dataclasses
 import os
 
-from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
+from evometrics.deploy.console.options import (
+    clickhouse_settings,
+    config_file,
+    kafka_settings,
+    log_settings,
+)
 from evometrics.deploy.kafka.broker import copies
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.deploy.process.ports import HOST
@@ -73,5 +78,7 @@ def replication_for(args: argparse.Namespace, settings: StackSettings) -> int:
 def worker_flags(args: argparse.Namespace, replication: int) -> dict[str, list[str]]:
     """Return the additional flags of stream workers and sinks; they inherit the environment."""
     config = [] if args.config is None else ["--config", str(args.config.resolve())]
+    logs = log_settings(args)
+    workers = [*config, "--log-format", logs.format, "--log-level", logs.level]
     # The stream creates topics too: the changelogs of its tables.
-    return {"stream": [*config, "--replication", str(replication)], "sink": config}
+    return {"stream": [*workers, "--replication", str(replication)], "sink": workers}

@@ -16,6 +16,7 @@ from evometrics.deploy.stack.stackfile import StackAddresses, read_stack
 from evometrics.schemas.service.disk import DiskSettings
 from evometrics.schemas.service.health import HealthSettings
 from evometrics.schemas.service.http import HttpAddress
+from evometrics.schemas.service.logs import FORMATS, LEVELS, LogSettings
 from evometrics.schemas.service.settings import (
     SECTIONS,
     KafkaSettings,
@@ -36,6 +37,7 @@ LOCAL: dict[str, type[Any]] = {
     "disk": DiskSettings,
     "health": HealthSettings,
     "kafka": KafkaSettings,
+    "log": LogSettings,
     "sink": SinkSettings,
     "stream": StreamSettings,
 }
@@ -181,6 +183,18 @@ def add_http(sub: argparse.ArgumentParser) -> None:
 def http_address(args: argparse.Namespace) -> HttpAddress | None:
     """Return where to serve health and metrics, None for not at all."""
     return None if args.http_port is None else HttpAddress(args.http_port, args.http_host)
+
+
+def add_logs(sub: argparse.ArgumentParser) -> None:
+    """Add how to log."""
+    sub.add_argument("--log-format", choices=FORMATS, help="text, or one JSON object a line (default text)")
+    sub.add_argument("--log-level", choices=LEVELS, help="lowest level that is logged (default INFO)")
+
+
+def log_settings(args: argparse.Namespace) -> LogSettings:
+    """Return how to log."""
+    given = {name: getattr(args, f"log_{name}", None) for name in ("format", "level")}
+    return read_settings(LogSettings, "log", flags=given, file=config_file(args))
 
 
 def config_file(args: argparse.Namespace) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +15,11 @@ from typing import Any
 from evometrics.deploy.process.child import python, tie_to_parent
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.service.logs import LogSettings
 from evometrics.schemas.service.settings import FROM_FILE, KafkaSettings, variable_of
 from evometrics.schemas.service.tasks import end_tasks
+
+log = logging.getLogger(__name__)
 
 #: How long a node may take to end: it waits for its outbox to be sent, up to its `stop_timeout`.
 END_SECONDS = 30.0
@@ -29,13 +33,18 @@ class NodeFailed(EvometricsError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """The work of one node: number of agents and evolutions, seed; where its health is served."""
+    """The work of one node: number of agents and evolutions, seed; where its health is served.
+
+    Attributes:
+        logs: how it logs on this process's standard error; None: it keeps its log to itself, unless it fails.
+    """
 
     node_id: str
     agents: int
     evolutions: int
     seed: int
     http_port: int | None = None
+    logs: LogSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +53,13 @@ class NodeResult:
 
     Attributes:
         recorded: events that its collector accepted, by topic.
+        waiting: events that the broker does not have: they are in the node's outbox.
         report: the night's report: evolutions, succeeded, rolled_back, failed, retired, agents, seconds.
     """
 
     node_id: str
     recorded: dict[str, int]
+    waiting: int
     report: dict[str, Any]
 
 
@@ -99,15 +110,14 @@ async def run_node(
         *(str(part) for pair in arguments.items() for part in pair),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE if plan.logs is None else None,
         limit=LONGEST_LINE,
         # not as flags: anybody on the machine may read those
-        env=environ_of(kafka),
+        env=environ_of(kafka, plan.logs),
         # Ctrl-C reaches only us; we end the node cleanly
         start_new_session=True,
     )
     assert process.stdout is not None
-    assert process.stderr is not None
     said = asyncio.create_task(last_words(process.stderr))
     done: dict[str, Any] | None = None
     try:
@@ -124,21 +134,35 @@ async def run_node(
                 on_evolution(message)
         code = await process.wait()
     finally:
-        await end(process)
+        for line in (await end(process)).splitlines():
+            if (message := progress(line)) is not None and message["event"] == "done":
+                done = message
+        if done is not None and done["waiting"]:
+            log.warning(
+                "%d events of node %s were not delivered (%s): they wait in %s/outbox/%s, for the next start "
+                "under that name and on that folder",
+                done["waiting"],
+                plan.node_id,
+                done["problem"] or "its time was up",
+                data,
+                plan.node_id,
+            )
     if code != 0 or done is None:
         raise NodeFailed(f"orchestrator {plan.node_id} ended with exit code {code}:\n{await said}")
     await said
-    return NodeResult(plan.node_id, done["recorded"], done["report"])
+    return NodeResult(plan.node_id, done["recorded"], done["waiting"], done["report"])
 
 
-def environ_of(kafka: KafkaSettings) -> dict[str, str]:
-    """Return the environment of a node: this process's, and what its Kafka clients are secured with."""
+def environ_of(kafka: KafkaSettings, logs: LogSettings | None) -> dict[str, str]:
+    """Return the environment of a node: this process's, how its Kafka clients are secured, how it logs."""
     environ = dict(os.environ)
-    for field in dataclasses.fields(kafka):
-        if field.name.startswith(("security_", "ssl_", "sasl_")):
-            variable = variable_of("kafka", field.name)
-            environ.pop(variable + FROM_FILE, None)
-            environ[variable] = str(getattr(kafka, field.name))
+    secured = [f.name for f in dataclasses.fields(kafka) if f.name.startswith(("security_", "ssl_", "sasl_"))]
+    given = [(variable_of("kafka", name), getattr(kafka, name)) for name in secured]
+    if logs is not None:
+        given += [(variable_of("log", name), value) for name, value in dataclasses.asdict(logs).items()]
+    for variable, value in given:
+        environ.pop(variable + FROM_FILE, None)
+        environ[variable] = str(value)
     return environ
 
 
@@ -151,15 +175,16 @@ def progress(line: bytes) -> dict[str, Any] | None:
     return message if isinstance(message, dict) and "event" in message else None
 
 
-async def end(process: asyncio.subprocess.Process) -> None:
-    """Ask a node to end, and wait until it has; kill it if it exceeds its time."""
+async def end(process: asyncio.subprocess.Process) -> bytes:
+    """Ask a node to end, and wait until it has; kill it if it exceeds its time. Returns its last output."""
+    rest = b""
     if process.returncode is not None:
-        return
+        return rest
     assert process.stdout is not None
     process.terminate()
     try:
         async with asyncio.timeout(END_SECONDS):
-            await process.stdout.read()  # a process whose output nobody reads would block on it
+            rest = await process.stdout.read()  # a process whose output nobody reads would block on it
             await process.wait()
     except TimeoutError:
         pass
@@ -168,10 +193,13 @@ async def end(process: asyncio.subprocess.Process) -> None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+    return rest
 
 
-async def last_words(stream: asyncio.StreamReader, lines: int = 15) -> str:
-    """Read a stream to its end and return its last lines."""
+async def last_words(stream: asyncio.StreamReader | None, lines: int = 15) -> str:
+    """Read a stream to its end and return its last lines; without one, say where they are."""
+    if stream is None:
+        return "its log says why"
     kept: list[str] = []
     async for line in stream:
         kept = [*kept[-(lines - 1) :], line.decode(errors="replace").rstrip()]

@@ -3,4 +3,7 @@
 Knows neither events nor Kafka. Imports the metrics' definitions.
 """
 
-__all__ = ["backoff", "disk", "exposition", "health", "http", "pace", "security", "settings", "tasks", "tls"]
+__all__ = [
+    *("backoff", "disk", "exposition", "health", "http", "logs", "pace", "security", "settings", "tasks"),
+    "tls",
+]
