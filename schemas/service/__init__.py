@@ -4,6 +4,15 @@ Knows neither events nor Kafka. Imports the metrics' definitions.
 """
 
 __all__ = [
-    *("backoff", "disk", "exposition", "health", "http", "logs", "pace", "security", "settings", "tasks"),
+    "backoff",
+    "disk",
+    "exposition",
+    "health",
+    "http",
+    "logs",
+    "pace",
+    "security",
+    "settings",
+    "tasks",
     "tls",
 ]
