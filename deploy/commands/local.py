@@ -19,6 +19,7 @@ from evometrics.deploy.stack.stack import LocalStack, StackSettings
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.service.disk import DiskSettings
+from evometrics.schemas.service.http import HttpSettings
 from evometrics.schemas.service.settings import read_settings, require
 from evometrics.sinks.migrations.migrate import migrate
 
@@ -39,6 +40,7 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
         stream_workers=stream_workers,
         sink_workers=sink_workers,
         disk=read_settings(DiskSettings, "disk", file=config_file(args)),
+        http=read_settings(HttpSettings, "http", file=config_file(args)),
     )
     replication = replication_for(args, settings)
 

@@ -6,12 +6,13 @@ import argparse
 
 from evometrics.deploy.console.options import (
     add_common,
+    add_http,
     add_kafka,
     add_logs,
     filled,
+    http_settings,
     kafka_settings,
     log_settings,
-    port,
     positive,
 )
 from evometrics.deploy.exit_codes import ExitCode
@@ -28,8 +29,8 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--evolutions", type=positive, default=100, help="number of evolutions (default 100)")
     sub.add_argument("--seed", type=int, default=0, help="seed of all random draws (default 0)")
     sub.add_argument("--json", action="store_true", help="print one JSON line per evolution")
-    sub.add_argument("--http-port", type=port, help="port that serves /health (default: none)")
     add_kafka(sub)
+    add_http(sub)
     add_logs(sub)
 
 
@@ -41,7 +42,7 @@ async def run(args: argparse.Namespace) -> int:
     needs("sklearn")
     logs = log_settings(args)
     set_up_logging(logs, "node", args.node_id)
-    plan = NodePlan(args.node_id, args.agents, args.evolutions, args.seed, args.http_port, logs)
+    plan = NodePlan(args.node_id, args.agents, args.evolutions, args.seed, http_settings(args), logs)
     results = await run_nodes([plan], kafka_settings(args), args.data, echo_json=args.json)
     if not args.json:
         for topic, number in results[0].recorded.items():

@@ -14,7 +14,7 @@ from evometrics.deploy.console.options import (
     add_logs,
     clickhouse_settings,
     config_file,
-    http_address,
+    http_settings,
     kafka_settings,
     log_settings,
 )
@@ -42,8 +42,9 @@ async def run(args: argparse.Namespace) -> int:
     set_up_logging(log_settings(args), "sink")
     settings = read_settings(SinkSettings, "sink", file=config_file(args))
     kafka, clickhouse = kafka_settings(args), clickhouse_settings(args)
+    http = http_settings(args).address
     health = read_settings(HealthSettings, "health", file=config_file(args))
     disks = {name: Path(args.data) / name for name in ("kafka", "clickhouse")}  # of a stack on this machine
     return await until_terminated(
-        lambda stop: run_sink(kafka, clickhouse, settings, http_address(args), stop, health, disks)
+        lambda stop: run_sink(kafka, clickhouse, settings, http, stop, health, disks)
     )

@@ -13,7 +13,7 @@ from evometrics.deploy.console.options import (
     add_logs,
     config_file,
     filled,
-    http_address,
+    http_settings,
     kafka_settings,
     log_settings,
 )
@@ -54,5 +54,6 @@ async def run(args: argparse.Namespace) -> int:
     settings = read_settings(StreamSettings, "stream", flags=given, file=config_file(args))
     set_up_logging(log_settings(args), "stream", settings.instance, FAUST)
     kafka = kafka_settings(args)
+    http = http_settings(args).address
     health = read_settings(HealthSettings, "health", file=config_file(args))
-    return await until_terminated(lambda stop: run_stream(kafka, settings, http_address(args), stop, health))
+    return await until_terminated(lambda stop: run_stream(kafka, settings, http, stop, health))

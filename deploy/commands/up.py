@@ -47,7 +47,7 @@ async def run(args: argparse.Namespace) -> int:
     from evometrics.deploy.process.signals import terminated
 
     needs_stack(args)
-    set_up_logging(log_settings(args), "up")
+    set_up_logging(log_settings(args), "up", quiet=("evometrics",))  # its steps are told at the terminal
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     async with local_stack(args, stream_workers=args.streams, sink_workers=args.sinks) as stack:
         addresses = stack.addresses

@@ -8,13 +8,14 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from evometrics.deploy.process.child import python, tie_to_parent
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.service.http import HttpSettings
 from evometrics.schemas.service.logs import LogSettings
 from evometrics.schemas.service.settings import FROM_FILE, KafkaSettings, variable_of
 from evometrics.schemas.service.tasks import end_tasks
@@ -33,9 +34,10 @@ class NodeFailed(EvometricsError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """The work of one node: number of agents and evolutions, seed; where its health is served.
+    """The work of one node: number of agents and evolutions, seed.
 
     Attributes:
+        http: where its health is served; None: not at all.
         logs: how it logs on this process's standard error; None: it keeps its log to itself, unless it fails.
     """
 
@@ -43,7 +45,7 @@ class NodePlan:
     agents: int
     evolutions: int
     seed: int
-    http_port: int | None = None
+    http: HttpSettings | None = None
     logs: LogSettings | None = None
 
 
@@ -103,8 +105,8 @@ async def run_node(
         "--brokers": kafka.brokers,
         "--outbox-dir": f"{data}/outbox/{plan.node_id}",
     }
-    if plan.http_port is not None:
-        arguments["--http-port"] = plan.http_port
+    if plan.http is not None and plan.http.port is not None:
+        arguments["--http-port"] = plan.http.port
     process = await asyncio.create_subprocess_exec(
         *(*tie_to_parent(), *python("evometrics.producers.demo"), "--json-progress"),
         *(str(part) for pair in arguments.items() for part in pair),
@@ -113,7 +115,7 @@ async def run_node(
         stderr=asyncio.subprocess.PIPE if plan.logs is None else None,
         limit=LONGEST_LINE,
         # not as flags: anybody on the machine may read those
-        env=environ_of(kafka, plan.logs),
+        env=environ_of(kafka, {"log": plan.logs, "http": plan.http}),
         # Ctrl-C reaches only us; we end the node cleanly
         start_new_session=True,
     )
@@ -153,13 +155,14 @@ async def run_node(
     return NodeResult(plan.node_id, done["recorded"], done["waiting"], done["report"])
 
 
-def environ_of(kafka: KafkaSettings, logs: LogSettings | None) -> dict[str, str]:
-    """Return the environment of a node: this process's, how its Kafka clients are secured, how it logs."""
+def environ_of(kafka: KafkaSettings, sections: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment of a node: this process's, how its Kafka clients are secured, other sections."""
     environ = dict(os.environ)
     secured = [f.name for f in dataclasses.fields(kafka) if f.name.startswith(("security_", "ssl_", "sasl_"))]
     given = [(variable_of("kafka", name), getattr(kafka, name)) for name in secured]
-    if logs is not None:
-        given += [(variable_of("log", name), value) for name, value in dataclasses.asdict(logs).items()]
+    for section, settings in sections.items():
+        fields = dataclasses.asdict(settings) if settings is not None else {}
+        given += [(variable_of(section, name), each) for name, each in fields.items() if each is not None]
     for variable, value in given:
         environ.pop(variable + FROM_FILE, None)
         environ[variable] = str(value)

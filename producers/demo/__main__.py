@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from evometrics.producers.collector.collector import EvolutionMetricsCollector
 from evometrics.schemas.service import tasks
 from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
-from evometrics.schemas.service.http import HttpAddress, serve
+from evometrics.schemas.service.http import HttpSettings, serve
 from evometrics.schemas.service.logs import LogSettings, set_up_logging
 from evometrics.schemas.service.settings import SettingsError, read_settings
 
@@ -89,7 +89,9 @@ async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
         if args.http_port is not None:
             watchdog = Watchdog(f"node {args.node_id}", read_settings(HealthSettings, "health"), look)
             await stack.enter_async_context(watchdog)
-            server = await serve(HttpAddress(args.http_port), None, watchdog.live, not_ready)
+            http = read_settings(HttpSettings, "http", flags={"port": args.http_port}).address
+            assert http is not None
+            server = await serve(http, None, watchdog.live, not_ready)
             stack.push_async_callback(server.close)
         await collector.start()
         stack.push_async_callback(collector.stop)

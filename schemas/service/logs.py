@@ -71,7 +71,7 @@ class JsonLines(logging.Formatter):
 
 
 def set_up_logging(settings: LogSettings, part: str, instance: str = "", quiet: tuple[str, ...] = ()) -> None:
-    """Log to standard error from now on.
+    """Log to standard error from now on, unless this process logs somewhere already.
 
     `instance`: the host's name if empty; `quiet`: loggers to treat as those of libraries.
     """
@@ -80,7 +80,7 @@ def set_up_logging(settings: LogSettings, part: str, instance: str = "", quiet: 
     handler.setFormatter(
         JsonLines(part, instance or socket.gethostname()) if as_json else logging.Formatter(TEXT_LINE)
     )
-    logging.basicConfig(level=settings.level, handlers=[handler], force=True)
+    logging.basicConfig(level=settings.level, handlers=[handler])
     logging.captureWarnings(as_json)  # a warning printed by itself is no JSON
     for name in (*LIBRARIES, *quiet):
         lowest = logging.INFO if settings.level == "DEBUG" else logging.WARNING

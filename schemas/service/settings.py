@@ -42,6 +42,7 @@ SECTIONS = (
     "collector",
     "disk",
     "health",
+    "http",
     "kafka",
     "log",
     "sink",

@@ -32,6 +32,7 @@ def as_before() -> Iterator[None]:
 
 
 def test_a_record_with_a_traceback_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:
+    ROOT.handlers.clear()  # pytest's own
     set_up_logging(LogSettings("json"), "stream", "w-1")
     assert logs_json()
     try:
@@ -65,6 +66,7 @@ def test_a_record_with_a_traceback_is_one_json_line(capsys: pytest.CaptureFixtur
 def test_libraries_tell_their_steps_at_debug_only(
     level: str, seen: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    ROOT.handlers.clear()
     set_up_logging(LogSettings(level=level), "sink")
     assert not logs_json()
     for name in ("ours", "aiokafka"):
