@@ -21,8 +21,9 @@ class ExitCode(IntEnum):
     FAILED = (
         1,
         "The command failed, or completed only part of its work: `import` rejected rows, `dead-letters "
-        "retry` did not send a message that was named, `replay --apply` left rows that differ, `demo` did "
-        "not find in ClickHouse what was recorded.",
+        "retry` did not send a message that was named, `orchestrate` left events that the broker does not "
+        "have, `replay --apply` left rows that differ, `demo` did not find in ClickHouse what was recorded. "
+        "`stream` and `sink`, asked to end, had not ended after 25 s.",
     )
     MISUSED = 2, "A flag, an argument or a setting is wrong; standard error names it."
     DIFFERENT = 3, "`replay` without `--apply` found rows that differ. Nothing was changed."

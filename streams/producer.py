@@ -21,12 +21,16 @@ from evometrics.schemas.kafka.partitions import partition_of
 from evometrics.schemas.rules.validation import MAX_EVENT_BYTES
 from evometrics.schemas.service.backoff import SOON_SECONDS, backoff
 from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.service.tasks import ended_within
 from evometrics.streams.sources.clock import LOG_APPEND_TIME, BrokerClock
 
 log = logging.getLogger(__name__)
 
 #: The largest key and value together: what a topic accepts, less Kafka's overhead per message.
 MAX_MESSAGE_BYTES = 2 * MAX_EVENT_BYTES - 1000
+
+#: A broker that hangs holds the client no longer than this.
+STOP_SECONDS = 3.0
 
 T = TypeVar("T")
 
@@ -106,9 +110,9 @@ class OutputProducer:
         await self.producer.start()
 
     async def stop(self) -> None:
-        """Disconnect after sending messages in flight."""
+        """Disconnect after sending messages in flight, as far as `STOP_SECONDS` allow."""
         if self.producer is not None:
-            await self.producer.stop()
+            await ended_within(STOP_SECONDS, "the stream's producer", self.producer.stop())
 
     async def send_all(self, messages: Iterable[Message]) -> list[int]:
         """Produce messages and return their offsets once all are acknowledged.

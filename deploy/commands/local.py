@@ -6,7 +6,12 @@ import argparse
 import dataclasses
 import os
 
-from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
+from evometrics.deploy.console.options import (
+    clickhouse_settings,
+    config_file,
+    kafka_settings,
+    log_settings,
+)
 from evometrics.deploy.kafka.broker import copies
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.deploy.process.ports import HOST
@@ -14,6 +19,7 @@ from evometrics.deploy.stack.stack import LocalStack, StackSettings
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.service.disk import DiskSettings
+from evometrics.schemas.service.http import HttpSettings
 from evometrics.schemas.service.settings import read_settings, require
 from evometrics.sinks.migrations.migrate import migrate
 
@@ -34,6 +40,7 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
         stream_workers=stream_workers,
         sink_workers=sink_workers,
         disk=read_settings(DiskSettings, "disk", file=config_file(args)),
+        http=read_settings(HttpSettings, "http", file=config_file(args)),
     )
     replication = replication_for(args, settings)
 
@@ -73,5 +80,7 @@ def replication_for(args: argparse.Namespace, settings: StackSettings) -> int:
 def worker_flags(args: argparse.Namespace, replication: int) -> dict[str, list[str]]:
     """Return the additional flags of stream workers and sinks; they inherit the environment."""
     config = [] if args.config is None else ["--config", str(args.config.resolve())]
+    logs = log_settings(args)
+    workers = [*config, "--log-format", logs.format, "--log-level", logs.level]
     # The stream creates topics too: the changelogs of its tables.
-    return {"stream": [*config, "--replication", str(replication)], "sink": config}
+    return {"stream": [*workers, "--replication", str(replication)], "sink": workers}

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.console.options import add_common, add_kafka, filled, kafka_settings, port, positive
+from evometrics.deploy.console.options import (
+    add_common,
+    add_http,
+    add_kafka,
+    add_logs,
+    filled,
+    http_settings,
+    kafka_settings,
+    log_settings,
+    positive,
+)
+from evometrics.deploy.exit_codes import ExitCode
+from evometrics.schemas.service.logs import set_up_logging
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -17,8 +29,9 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--evolutions", type=positive, default=100, help="number of evolutions (default 100)")
     sub.add_argument("--seed", type=int, default=0, help="seed of all random draws (default 0)")
     sub.add_argument("--json", action="store_true", help="print one JSON line per evolution")
-    sub.add_argument("--http-port", type=port, help="port that serves /health (default: none)")
     add_kafka(sub)
+    add_http(sub)
+    add_logs(sub)
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -27,9 +40,11 @@ async def run(args: argparse.Namespace) -> int:
     from evometrics.deploy.pipeline.nodes import NodePlan, run_nodes
 
     needs("sklearn")
-    plan = NodePlan(args.node_id, args.agents, args.evolutions, args.seed, args.http_port)
+    logs = log_settings(args)
+    set_up_logging(logs, "node", args.node_id)
+    plan = NodePlan(args.node_id, args.agents, args.evolutions, args.seed, http_settings(args), logs)
     results = await run_nodes([plan], kafka_settings(args), args.data, echo_json=args.json)
     if not args.json:
         for topic, number in results[0].recorded.items():
             print(f"{topic:36} {number:8} recorded")
-    return 0
+    return ExitCode.FAILED if results[0].waiting else ExitCode.DONE

@@ -10,10 +10,13 @@ from evometrics.deploy.console.options import (
     add_common,
     add_layout,
     add_local,
+    add_logs,
     clickhouse_settings,
+    log_settings,
     positive,
 )
 from evometrics.deploy.console.tables import to_json
+from evometrics.schemas.service.logs import set_up_logging
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -24,6 +27,7 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="print the addresses as one JSON line")
     add_local(sub)
     add_layout(sub)
+    add_logs(sub)
     sub.set_defaults(prepare=heed_interrupts)
 
 
@@ -43,6 +47,7 @@ async def run(args: argparse.Namespace) -> int:
     from evometrics.deploy.process.signals import terminated
 
     needs_stack(args)
+    set_up_logging(log_settings(args), "up", quiet=("evometrics",))  # its steps are told at the terminal
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     async with local_stack(args, stream_workers=args.streams, sink_workers=args.sinks) as stack:
         addresses = stack.addresses

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
+import os
+import threading
 from collections.abc import Awaitable, Callable
 
+from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.process.signals import terminated
 
-#: Modules of which only warnings and errors are logged, not each step.
-FAUST = ("evometrics.streams.worker.app", "evometrics.streams.changelog.tables")
-CHATTY = ("faust", "mode", "aiokafka", "asyncio", *FAUST)
+log = logging.getLogger("evometrics")
 
-
-def log_to_stderr() -> None:
-    """Log for operators: what happened, where, what happens next."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+#: A worker that was asked to end has this long: less than the 30 s that supervisors give by default. Whatever
+#: it had begun is continued by its successor, as after a crash.
+END_SECONDS = 25.0
 
 
 async def until_terminated(run: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Run a worker; SIGTERM and Ctrl-C set the event that stops it. Returns the exit code."""
+    """Run a worker; SIGTERM and Ctrl-C set the event that stops it. Returns the exit code.
+
+    The process ends `END_SECONDS` later at the latest, whatever hangs.
+    """
     stop = asyncio.Event()
 
     async def wait() -> None:
         await terminated()
+        last = threading.Timer(END_SECONDS, end_now)
+        last.daemon = True
+        last.start()
         stop.set()
 
     waiting = asyncio.create_task(wait())
@@ -36,4 +37,15 @@ async def until_terminated(run: Callable[[asyncio.Event], Awaitable[None]]) -> i
         await run(stop)
     finally:
         waiting.cancel()
-    return 0
+    return ExitCode.DONE
+
+
+def end_now() -> None:
+    """End the process, from a thread: a library may hang, or the event loop."""
+    log.error(
+        "the worker has not ended within %.0f s of being asked to, and is ended as it is: what it had begun "
+        "is done again from its last commit",
+        END_SECONDS,
+    )
+    logging.shutdown()
+    os._exit(ExitCode.FAILED)

@@ -15,7 +15,8 @@ from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.stack.stackfile import StackAddresses, read_stack
 from evometrics.schemas.service.disk import DiskSettings
 from evometrics.schemas.service.health import HealthSettings
-from evometrics.schemas.service.http import HttpAddress
+from evometrics.schemas.service.http import HttpSettings
+from evometrics.schemas.service.logs import FORMATS, LEVELS, LogSettings
 from evometrics.schemas.service.settings import (
     SECTIONS,
     KafkaSettings,
@@ -35,7 +36,9 @@ LOCAL: dict[str, type[Any]] = {
     "clickhouse_server": ServerSettings,
     "disk": DiskSettings,
     "health": HealthSettings,
+    "http": HttpSettings,
     "kafka": KafkaSettings,
+    "log": LogSettings,
     "sink": SinkSettings,
     "stream": StreamSettings,
 }
@@ -177,12 +180,25 @@ def add_local(sub: argparse.ArgumentParser) -> None:
 def add_http(sub: argparse.ArgumentParser) -> None:
     """Add where health and metrics are served."""
     sub.add_argument("--http-port", type=port, help="port that serves /metrics and /health (default: none)")
-    sub.add_argument("--http-host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
+    sub.add_argument("--http-host", type=filled, help="address to serve on (default 127.0.0.1)")
 
 
-def http_address(args: argparse.Namespace) -> HttpAddress | None:
-    """Return where to serve health and metrics, None for not at all."""
-    return None if args.http_port is None else HttpAddress(args.http_port, args.http_host)
+def http_settings(args: argparse.Namespace) -> HttpSettings:
+    """Return where to serve health and metrics, and to whom."""
+    given = {name: getattr(args, f"http_{name}", None) for name in ("port", "host")}
+    return read_settings(HttpSettings, "http", flags=given, file=config_file(args))
+
+
+def add_logs(sub: argparse.ArgumentParser) -> None:
+    """Add how to log."""
+    sub.add_argument("--log-format", choices=FORMATS, help="text, or one JSON object a line (default text)")
+    sub.add_argument("--log-level", choices=LEVELS, help="lowest level that is logged (default INFO)")
+
+
+def log_settings(args: argparse.Namespace) -> LogSettings:
+    """Return how to log."""
+    given = {name: getattr(args, f"log_{name}", None) for name in ("format", "level")}
+    return read_settings(LogSettings, "log", flags=given, file=config_file(args))
 
 
 def config_file(args: argparse.Namespace) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 import traceback
@@ -27,7 +28,10 @@ from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.client_fixes import never_create
 from evometrics.schemas.service import tasks
 from evometrics.schemas.service.disk import DiskSettings
+from evometrics.schemas.service.logs import logs_json
 from evometrics.schemas.service.settings import SettingsError, read_settings
+
+log = logging.getLogger("evometrics")
 
 Run = Callable[[argparse.Namespace], Coroutine[None, None, int]]
 
@@ -63,6 +67,9 @@ async def ending_in_order(work: Coroutine[None, None, int]) -> int:
 def failed(args: argparse.Namespace, error: Exception) -> int:
     """Report why the command failed: in one line if the user can fix it, else with the traceback."""
     line = way_out(args, error)
+    if logs_json():
+        log.critical("%s", line or repr(error), exc_info=error if line is None or args.traceback else None)
+        return ExitCode.MISUSED if isinstance(error, SettingsError) else ExitCode.FAILED
     if line is None or args.traceback:
         tell("".join(traceback.format_exception(error)).rstrip())
     tell(f"evometrics {args.command}: {line or f'{type(error).__name__}: {error}'}")

@@ -6,16 +6,21 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from evometrics.deploy.process.child import python, tie_to_parent
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.service.http import HttpSettings
+from evometrics.schemas.service.logs import LogSettings
 from evometrics.schemas.service.settings import FROM_FILE, KafkaSettings, variable_of
 from evometrics.schemas.service.tasks import end_tasks
+
+log = logging.getLogger(__name__)
 
 #: How long a node may take to end: it waits for its outbox to be sent, up to its `stop_timeout`.
 END_SECONDS = 30.0
@@ -29,13 +34,19 @@ class NodeFailed(EvometricsError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """The work of one node: number of agents and evolutions, seed; where its health is served."""
+    """The work of one node: number of agents and evolutions, seed.
+
+    Attributes:
+        http: where its health is served; None: not at all.
+        logs: how it logs on this process's standard error; None: it keeps its log to itself, unless it fails.
+    """
 
     node_id: str
     agents: int
     evolutions: int
     seed: int
-    http_port: int | None = None
+    http: HttpSettings | None = None
+    logs: LogSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +55,13 @@ class NodeResult:
 
     Attributes:
         recorded: events that its collector accepted, by topic.
+        waiting: events that the broker does not have: they are in the node's outbox.
         report: the night's report: evolutions, succeeded, rolled_back, failed, retired, agents, seconds.
     """
 
     node_id: str
     recorded: dict[str, int]
+    waiting: int
     report: dict[str, Any]
 
 
@@ -92,22 +105,21 @@ async def run_node(
         "--brokers": kafka.brokers,
         "--outbox-dir": f"{data}/outbox/{plan.node_id}",
     }
-    if plan.http_port is not None:
-        arguments["--http-port"] = plan.http_port
+    if plan.http is not None and plan.http.port is not None:
+        arguments["--http-port"] = plan.http.port
     process = await asyncio.create_subprocess_exec(
         *(*tie_to_parent(), *python("evometrics.producers.demo"), "--json-progress"),
         *(str(part) for pair in arguments.items() for part in pair),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE if plan.logs is None else None,
         limit=LONGEST_LINE,
         # not as flags: anybody on the machine may read those
-        env=environ_of(kafka),
+        env=environ_of(kafka, {"log": plan.logs, "http": plan.http}),
         # Ctrl-C reaches only us; we end the node cleanly
         start_new_session=True,
     )
     assert process.stdout is not None
-    assert process.stderr is not None
     said = asyncio.create_task(last_words(process.stderr))
     done: dict[str, Any] | None = None
     try:
@@ -124,21 +136,37 @@ async def run_node(
                 on_evolution(message)
         code = await process.wait()
     finally:
-        await end(process)
+        for line in (await end(process)).splitlines():
+            if (message := progress(line)) is not None and message["event"] == "done":
+                done = message
+        if done is not None and done["waiting"]:
+            log.warning(
+                "%d events of node %s were not delivered (%s): they wait in %s/outbox/%s, for the next start "
+                "under that name and on that folder",
+                done["waiting"],
+                plan.node_id,
+                done["problem"] or "its time was up",
+                data,
+                plan.node_id,
+            )
     if code != 0 or done is None:
         raise NodeFailed(f"orchestrator {plan.node_id} ended with exit code {code}:\n{await said}")
     await said
-    return NodeResult(plan.node_id, done["recorded"], done["report"])
+    return NodeResult(plan.node_id, done["recorded"], done["waiting"], done["report"])
 
 
-def environ_of(kafka: KafkaSettings) -> dict[str, str]:
-    """Return the environment of a node: this process's, and how it reaches a secured Kafka and registry."""
+def environ_of(kafka: KafkaSettings, sections: Mapping[str, Any]) -> dict[str, str]:
+    """Return a node's environment: this process's, how it reaches Kafka and registry, other sections."""
     environ = dict(os.environ)
-    for field in dataclasses.fields(kafka):
-        if field.name.startswith(("security_", "ssl_", "sasl_", "registry_")):
-            variable = variable_of("kafka", field.name)
-            environ.pop(variable + FROM_FILE, None)
-            environ[variable] = str(getattr(kafka, field.name))
+    prefixes = ("security_", "ssl_", "sasl_", "registry_")
+    secured = [field.name for field in dataclasses.fields(kafka) if field.name.startswith(prefixes)]
+    given = [(variable_of("kafka", name), getattr(kafka, name)) for name in secured]
+    for section, settings in sections.items():
+        fields = dataclasses.asdict(settings) if settings is not None else {}
+        given += [(variable_of(section, name), each) for name, each in fields.items() if each is not None]
+    for variable, value in given:
+        environ.pop(variable + FROM_FILE, None)
+        environ[variable] = str(value)
     return environ
 
 
@@ -151,15 +179,16 @@ def progress(line: bytes) -> dict[str, Any] | None:
     return message if isinstance(message, dict) and "event" in message else None
 
 
-async def end(process: asyncio.subprocess.Process) -> None:
-    """Ask a node to end, and wait until it has; kill it if it exceeds its time."""
+async def end(process: asyncio.subprocess.Process) -> bytes:
+    """Ask a node to end, and wait until it has; kill it if it exceeds its time. Returns its last output."""
+    rest = b""
     if process.returncode is not None:
-        return
+        return rest
     assert process.stdout is not None
     process.terminate()
     try:
         async with asyncio.timeout(END_SECONDS):
-            await process.stdout.read()  # a process whose output nobody reads would block on it
+            rest = await process.stdout.read()  # a process whose output nobody reads would block on it
             await process.wait()
     except TimeoutError:
         pass
@@ -168,10 +197,13 @@ async def end(process: asyncio.subprocess.Process) -> None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+    return rest
 
 
-async def last_words(stream: asyncio.StreamReader, lines: int = 15) -> str:
-    """Read a stream to its end and return its last lines."""
+async def last_words(stream: asyncio.StreamReader | None, lines: int = 15) -> str:
+    """Read a stream to its end and return its last lines; without one, say where they are."""
+    if stream is None:
+        return "its log says why"
     kept: list[str] = []
     async for line in stream:
         kept = [*kept[-(lines - 1) :], line.decode(errors="replace").rstrip()]

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evometrics.deploy.process import tied
+from evometrics.deploy.process.logfile import is_full, older, rotate
 from evometrics.deploy.process.readiness import Liveness
 from evometrics.schemas.errors import EvometricsError
 
 READY_POLL_SECONDS = 0.1
 EXIT_POLL_SECONDS = 0.1
 TAIL_LINES = 15
-LOG_LIMIT_BYTES = 20 * 1024 * 1024
 
 
 class ProcessFailedError(EvometricsError, RuntimeError):
@@ -112,8 +112,8 @@ class ChildProcess:
 
     def _spawn(self) -> None:
         self.spec.log.parent.mkdir(parents=True, exist_ok=True)
-        if self.spec.log.exists() and self.spec.log.stat().st_size > LOG_LIMIT_BYTES:
-            self.spec.log.replace(self.spec.log.with_suffix(".old.log"))
+        if is_full(self.spec.log):
+            self.spec.log.replace(older(self.spec.log))
         with self.spec.log.open("ab") as log:
             try:
                 self._process = subprocess.Popen(
@@ -153,6 +153,11 @@ class ChildProcess:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    async def rotate_log(self) -> None:
+        """Begin its log anew if it is full, while it runs; its lines so far are then in `<name>.old.log`."""
+        if self._process is not None and self.running and is_full(self.spec.log):
+            await asyncio.to_thread(rotate, self.spec.log, self._process.pid)
 
     def describe_exit(self) -> str:
         """Return how it ended, in words for an operator."""

@@ -120,6 +120,10 @@ class SupervisedPart:
             with suppress(TimeoutError):
                 async with asyncio.timeout(HOLD_POLL_SECONDS):
                     await self.child.wait()
+            try:
+                await self.child.rotate_log()
+            except OSError as error:  # no space: tried again
+                log.warning("the log of %s could not be rotated: %s", self.child.spec.name, error)
         return False
 
     async def _until_allowed(self) -> None:

@@ -28,6 +28,7 @@ from evometrics.deploy.stack.stackfile import (
 )
 from evometrics.schemas.kafka.reaching import known_nodes, why_unusable
 from evometrics.schemas.service.disk import DiskSettings
+from evometrics.schemas.service.http import HttpSettings
 from evometrics.schemas.service.settings import KafkaSettings, require
 from evometrics.schemas.service.tasks import end_tasks
 from evometrics.sinks.settings import ClickHouseSettings
@@ -49,6 +50,7 @@ class StackSettings:
         stream_workers: Faust workers to run.
         sink_workers: sinks to run.
         disk: how much room is kept on the disks.
+        http: how the workers serve health and metrics; each on a loopback port of its own.
     """
 
     data: str = ".evometrics"
@@ -60,6 +62,7 @@ class StackSettings:
     stream_workers: int = 1
     sink_workers: int = 1
     disk: DiskSettings = field(default_factory=DiskSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
 
     def __post_init__(self) -> None:
         # With two, the loss of either one ends the controllers' quorum.
@@ -135,7 +138,7 @@ class LocalStack:
             self.addresses = StackAddresses(
                 brokers=self._settings.external_brokers or bootstrap(nodes),
                 clickhouse_url=self._settings.external_clickhouse or f"http://{HOST}:{ports['clickhouse']}",
-                metrics_urls={name: f"http://{HOST}:{ports[name]}/metrics" for name in self._worker_names()},
+                metrics_urls={name: f"{self._at(ports[name])}/metrics" for name in self._worker_names()},
                 data=self._data,
             )
             folders = {name: self._data / name for name in ("kafka", "clickhouse", "stream")}
@@ -230,12 +233,16 @@ class LocalStack:
         argv += self._worker_flags.get(kind, ())
         return ProcessSpec(
             name=name,
-            argv=(*argv, "--http-port", str(port)),
+            argv=(*argv, "--http-port", str(port), "--http-host", HOST),
             log=self._data / "logs" / f"{name}.log",
-            ready=at_work(f"http://{HOST}:{port}/health/ready"),
-            live=live_at(f"http://{HOST}:{port}/health/live"),
+            ready=at_work(f"{self._at(port)}/health/ready", self._settings.http.token),
+            live=live_at(f"{self._at(port)}/health/live", self._settings.http.token),
             ready_timeout=WORKER_START_SECONDS,
         )
+
+    def _at(self, port: int) -> str:
+        """Return where a worker serves health and metrics."""
+        return f"{'https' if self._settings.http.certificate else 'http'}://{HOST}:{port}"
 
     async def _start_part(
         self,

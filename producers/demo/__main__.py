@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import logging
 import os
 import signal
 import sys
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from evometrics.producers.collector.collector import EvolutionMetricsCollector
 from evometrics.schemas.service import tasks
 from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
-from evometrics.schemas.service.http import HttpAddress, serve
+from evometrics.schemas.service.http import HttpSettings, serve
+from evometrics.schemas.service.logs import LogSettings, set_up_logging
 from evometrics.schemas.service.settings import SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
         if args.http_port is not None:
             watchdog = Watchdog(f"node {args.node_id}", read_settings(HealthSettings, "health"), look)
             await stack.enter_async_context(watchdog)
-            server = await serve(HttpAddress(args.http_port), None, watchdog.live, not_ready)
+            http = read_settings(HttpSettings, "http", flags={"port": args.http_port}).address
+            assert http is not None
+            server = await serve(http, None, watchdog.live, not_ready)
             stack.push_async_callback(server.close)
         await collector.start()
         stack.push_async_callback(collector.stop)
@@ -106,6 +108,8 @@ async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
         "event": "done",
         "node_id": args.node_id,
         "recorded": dict(collector.recorded),
+        "waiting": collector.outbox_depth,
+        "problem": collector.sending.problem,
         "report": dataclasses.asdict(report),
     }
 
@@ -129,10 +133,10 @@ def progress_line(args: argparse.Namespace, outcome: EvolutionOutcome, done: int
 def main(arguments: list[str] | None = None) -> int:
     """Run one node; return 0, or 2 where a setting can't be used."""
     args = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     try:
+        set_up_logging(read_settings(LogSettings, "log"), "node", args.node_id)
         print(json.dumps(tasks.run(orchestrate(args))), flush=True)
     except ModuleNotFoundError as error:
         print(f"demo agents need scikit-learn ({error}): pip install 'evometrics[local]'", file=sys.stderr)

@@ -17,6 +17,7 @@ from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.client_fixes import never_create
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.service.tasks import ended_within
 from evometrics.schemas.topics import RAW_TOPICS
 
 CONNECT_TIMEOUT = 15.0
@@ -97,13 +98,13 @@ async def send_batch(
 async def close(producer: AIOKafkaProducer) -> None:
     """Close a producer, even if its broker is unreachable (its own `stop` would wait for ever)."""
     with contextlib.suppress(Exception):
-        await asyncio.wait_for(producer.stop(), CLOSE_TIMEOUT)
-        return
+        if await ended_within(CLOSE_TIMEOUT, "the producer", producer.stop()):
+            return
     sender = producer._sender.sender_task
     if sender is not None:
         sender.cancel()
     producer._message_accumulator.fail_all(KafkaError("closed"))
     with contextlib.suppress(Exception):
-        await asyncio.wait_for(producer.client.close(), CLOSE_TIMEOUT)
+        await ended_within(CLOSE_TIMEOUT, "the producer's client", producer.client.close())
     if sender is not None:
         await asyncio.wait({sender}, timeout=CLOSE_TIMEOUT)

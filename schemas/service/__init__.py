@@ -9,6 +9,7 @@ __all__ = [
     "exposition",
     "health",
     "http",
+    "logs",
     "pace",
     "registry_access",
     "security",

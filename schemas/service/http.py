@@ -11,12 +11,17 @@ import concurrent.futures
 import logging
 import select
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
+from hmac import compare_digest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evometrics.schemas.service.checks import SettingsError, require
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +54,47 @@ class HttpAddress:
     Attributes:
         port: TCP port, 0 = any free one.
         host: address to bind; loopback unless others (a scraper, a kubelet) are to reach it.
+        certificate, key: PEM files of the server's certificate, and of its key unless it is in the same one;
+            empty = plain HTTP.
+        token: what clients must send as `Authorization: Bearer <token>`; empty = nothing.
     """
 
     port: int
     host: str = "127.0.0.1"
+    certificate: str = ""
+    key: str = ""
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Where a part serves its health and metrics, and to whom.
+
+    Attributes:
+        port: TCP port that serves `/metrics` and `/health`; none = they are not served.
+        host: address to bind; loopback unless others (a scraper, a kubelet) are to reach it.
+        certificate: PEM file with the server's certificate and its intermediates; empty = plain HTTP.
+        key: PEM file with its key, unencrypted; empty = it is in `certificate`.
+        token: what clients must send as `Authorization: Bearer <token>`; empty = everybody is answered.
+    """
+
+    port: int | None = None
+    host: str = "127.0.0.1"
+    certificate: str = ""
+    key: str = ""
+    token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        port, wanted = self.port, "must be from 1 to 65535"
+        require(port is None or 0 < port < 65536, "port", port, wanted)
+        require(not self.key or bool(self.certificate), "key", self.key, "set certificate to its certificate")
+
+    @property
+    def address(self) -> HttpAddress | None:
+        """Where to serve, None for not at all."""
+        if self.port is None:
+            return None
+        return HttpAddress(self.port, self.host, self.certificate, self.key, self.token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +136,17 @@ class HealthServer(ThreadingHTTPServer):
 
     def __init__(self, address: HttpAddress, answer: Callable[[HttpRequest], Response]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        self.tls = server_context(address.certificate, address.key) if address.certificate else None
         super().__init__((address.host, address.port), Handler)
         self.answer = answer
+        self.token = address.token
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; its TLS handshake takes place in its own thread."""
+        connection, client = super().get_request()
+        if self.tls is not None:
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, client
 
     @property
     def port(self) -> int:
@@ -119,7 +170,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, client = self.path.partition("?")[0], str(self.client_address[0])
         try:
-            answer = self.server.answer(HttpRequest(path, self.headers, client, self.gone))
+            if self.allowed():
+                answer = self.server.answer(HttpRequest(path, self.headers, client, self.gone))
+            else:
+                answer = Response(401, PLAIN_TEXT, b"send Authorization: Bearer <token>\n")
         except ClientGone:
             return
         except LoopBlocked as error:
@@ -129,6 +183,8 @@ class Handler(BaseHTTPRequestHandler):
             answer = Response(500, PLAIN_TEXT, b"see the log\n")
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
+        if answer.status == 401:
+            self.send_header("WWW-Authenticate", "Bearer")
         if answer.encoding is not None:
             self.send_header("Content-Encoding", answer.encoding)
         self.send_header("Content-Length", str(len(answer.body)))
@@ -136,11 +192,18 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body)
 
+    def allowed(self) -> bool:
+        """Return whether the client has sent the token, if one is set."""
+        sent = self.headers.get("Authorization", "")
+        return not self.server.token or compare_digest(sent.encode(), f"Bearer {self.server.token}".encode())
+
     def gone(self) -> bool:
         """Return whether the client has closed the connection."""
         try:
             poll = select.poll()
             poll.register(self.connection, select.POLLIN)
+            if isinstance(self.connection, ssl.SSLSocket):  # it sends no more than its close
+                return bool(poll.poll(0))
             return bool(poll.poll(0)) and not self.connection.recv(1, socket.MSG_PEEK)
         except OSError:
             return True
@@ -166,7 +229,8 @@ async def serve(
     (a restart would not help) but not ready, and both answers say why. `notes` returns lines that follow in
     the answer of `/health/ready`: what an operator should know although it does not make the part unready.
     `ready` and `notes` are called in the running event loop, the others in one of the server's threads.
-    Raises `OSError` naming the address where it is in use.
+    Raises `OSError` naming the address where it is in use, `SettingsError` where its certificate can't be
+    loaded.
     """
     loop = asyncio.get_running_loop()
 
@@ -191,6 +255,18 @@ async def serve(
         raise OSError(error.errno, f"{address.host}:{address.port}: {error.strerror}") from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server
+
+
+def server_context(certificate: str, key: str) -> ssl.SSLContext:
+    """Return the TLS context of a server. Raises `SettingsError` where its files can't be used."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    files = [str(Path(path).expanduser()) if path else None for path in (certificate, key)]
+    try:
+        context.load_cert_chain(files[0] or "", files[1], lambda: b"")  # OpenSSL would ask at the terminal
+    except OSError as error:  # an ssl.SSLError is one
+        named = f"[http] certificate={certificate!r}, key={key!r}"
+        raise SettingsError(f"{named}: {error.strerror or error}") from None
+    return context
 
 
 def text(*lines: str) -> bytes:

@@ -37,7 +37,18 @@ ADDRESS = re.compile(r"[^\s/@]+:(?P<port>[0-9]{1,5})")
 
 PREFIX = "EVOMETRICS_"
 #: The sections of the file and of the variables, each read by the part that declares its dataclass.
-SECTIONS = ("clickhouse", "clickhouse_server", "collector", "disk", "health", "kafka", "sink", "stream")
+SECTIONS = (
+    "clickhouse",
+    "clickhouse_server",
+    "collector",
+    "disk",
+    "health",
+    "http",
+    "kafka",
+    "log",
+    "sink",
+    "stream",
+)
 #: Kubernetes sets such variables in every pod for each service, also for one called evometrics-something.
 SERVICE_LINK = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -32,6 +35,28 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+
+
+async def ended_within(seconds: float, what: str, ending: Coroutine[Any, Any, Any]) -> bool:
+    """Await the end of something; after so many seconds abandon it, and return False.
+
+    `asyncio.wait_for` is no bound: it waits for the coroutine it has cancelled, and Kafka's clients lose a
+    cancellation or close on (aiokafka's consumer waits 40 s for a broker that hangs). Raises what `ending`
+    raises.
+    """
+    task = asyncio.ensure_future(ending)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if done:
+        task.result()
+        return True
+    log.warning("%s did not end within %.0f s and is abandoned", what, seconds)
+    task.cancel()
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return False
 
 
 def end_left(runner: asyncio.Runner) -> None:

@@ -25,6 +25,7 @@ from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.reaching import why_unavailable
 from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.service.tasks import ended_within
 from evometrics.schemas.topics import BY_NAME, SYSTEM_EVENTS
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 from evometrics.schemas.wire.reading import read_event
@@ -32,6 +33,7 @@ from evometrics.sinks.letters.dead_message import Bytes, DeadMessage
 from evometrics.sinks.letters.letters import RETRIED, Letters, Selection
 
 CONNECT_SECONDS = 15.0
+CLOSE_SECONDS = 5.0
 REQUEST_BYTES = 16_000_000
 RECORDED_SECONDS = 20.0
 
@@ -155,14 +157,17 @@ class Retrier:
         try:
             await asyncio.wait_for(self.producer.start(), CONNECT_SECONDS)
         except BaseException as error:
-            await self.producer.stop()
+            await self.close()
             if isinstance(error, TimeoutError | KafkaConnectionError | OSError):
                 raise RetryFailed(await why_unavailable(self.kafka)) from error
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.producer.stop()
+        await self.close()
+
+    async def close(self) -> None:
+        await ended_within(CLOSE_SECONDS, "the producer", self.producer.stop())
 
     async def send(self, messages: Sequence[tuple[DeadMessage, Bytes]]) -> None:
         """Send a plan's messages again and record each. Raises `RetryFailed`; some may have been sent."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -20,6 +21,7 @@ from evometrics.schemas.kafka.topic_settings import BROKER_TIME, RETENTION, SEND
 from evometrics.schemas.kafka.topics import answered, partitions_of, unavailable
 from evometrics.schemas.rules.validation import MAX_EVENT_BYTES
 from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.service.tasks import ended_within
 from evometrics.schemas.topics import DAY_MS
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.sinks.raw.event import RawEvent
@@ -221,7 +223,7 @@ class TopicTarget:
         return {partition: place.offset for partition, place in found.items() if place.offset >= 0}
 
 
-async def closed(close: Callable[[], Awaitable[None]]) -> None:
+async def closed(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Close a client without waiting for an unreachable broker."""
     with contextlib.suppress(KafkaError, TimeoutError, OSError):
-        await asyncio.wait_for(close(), CLOSE_SECONDS)
+        await ended_within(CLOSE_SECONDS, "a Kafka client", close())

@@ -17,6 +17,7 @@ from evometrics.schemas.letters.letter import ROOM_BYTES, SINK, dead_letter
 from evometrics.schemas.metrics import DEAD_LETTERS_TOTAL, Instruments
 from evometrics.schemas.service.backoff import backoff
 from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.service.tasks import ended_within
 from evometrics.schemas.topics import DEAD_LETTERS
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.sinks.worker.batch import Rejected
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 #: If the topic accepts less than a letter's size, the room for its bytes is halved, down to this.
 LEAST_ROOM = 1000
 REQUEST_BYTES = 2 * ROOM_BYTES
-STOP_SECONDS = 5.0
+STOP_SECONDS = 3.0
 
 
 class DeadLetters:
@@ -128,12 +129,10 @@ class DeadLetters:
         producer, self.producer = self.producer, None
         if producer is not None:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(producer.stop(), STOP_SECONDS)
+                await ended_within(STOP_SECONDS, "the producer of dead letters", producer.stop())
 
     async def close(self) -> None:
-        if self.producer is not None:
-            await self.producer.stop()
-            self.producer = None
+        await self.begin_anew()
 
 
 def is_spent(error: Exception) -> bool:

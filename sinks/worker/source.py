@@ -15,6 +15,7 @@ from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient
 from evometrics.schemas.kafka.ranges import range_reader, read_page, read_range
 from evometrics.schemas.kafka.topic_identity import UNKNOWN, TopicWatch
 from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.service.tasks import ended_within
 from evometrics.schemas.topics import TOPICS
 from evometrics.schemas.wire.reading import Record
 from evometrics.sinks.settings import SinkSettings
@@ -28,6 +29,8 @@ FETCH_BYTES = 32_000_000
 #: For each record batch in a partition's fetch aiokafka copies the rest of the fetch, twice.
 PARTITION_FETCH_BYTES = 524_288
 METADATA_AGE_MS = 10_000
+#: A client has this long to close; a broker that hangs would hold it for 40 s.
+STOP_SECONDS = 3.0
 
 
 class Fenced(RuntimeError):
@@ -97,9 +100,9 @@ class KafkaSource:
         """Leave the group and disconnect."""
         consumer, admin, self.consumer, self.admin = self.consumer, self.admin, None, None
         if consumer is not None:
-            await consumer.stop()
+            await ended_within(STOP_SECONDS, "the sink's consumer", consumer.stop())
         if admin is not None:
-            await admin.close()
+            await ended_within(STOP_SECONDS, "the sink's Kafka client", admin.close())
         await self.watch.close()
 
     async def poll(self, seconds: float, rows: int) -> Mapping[Partition, list[Record]]:

@@ -10,6 +10,7 @@ from typing import Any
 from faust.exceptions import ConsumerNotStarted
 
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.service.tasks import ended_within
 from evometrics.streams.sources.topics import TopicsChanged
 from evometrics.streams.worker.app import StreamApp, StreamParts
 from evometrics.streams.worker.lane import EXPECTED
@@ -66,14 +67,7 @@ def failed_by(what: str, error: BaseException | None) -> StreamFailed:
 
 async def stop_app(parts: StreamParts) -> None:
     """Stop Faust, then the lanes; batches that were not acknowledged are read again by a successor."""
-    stopping = asyncio.ensure_future(parts.app.stop())
-    # not `wait_for`, which waits on where the library loses the cancellation
-    done, _ = await asyncio.wait({stopping}, timeout=STOP_SECONDS)
-    if done:
-        stopping.result()
-    else:
-        log.warning("Faust did not stop within %d s; the worker ends without it", STOP_SECONDS)
-        stopping.cancel()
+    await ended_within(STOP_SECONDS, "Faust", parts.app.stop())
     for lane in parts.lanes:
         await lane.stop()
 

@@ -18,7 +18,7 @@ from evometrics.schemas.service.settings import KafkaSettings
 
 PLAN = NodePlan("node-1", agents=1, evolutions=2, seed=0)
 SAYS = "import json, os, sys, time; say = lambda **m: print(json.dumps(m), flush=True);"
-DONE = "say(event='done', recorded={'t': 2}, report={'evolutions': 2})"
+DONE = "say(event='done', recorded={'t': 2}, waiting=0, problem='', report={'evolutions': 2})"
 
 
 def in_its_place(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
