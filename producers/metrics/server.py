@@ -6,6 +6,7 @@ import logging
 import threading
 
 from evometrics.producers.metrics.node import NodeMetrics
+from evometrics.schemas.service.beginnings import Beginnings
 from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.http import PLAIN_TEXT, HealthServer, HttpAddress, HttpRequest, Response
 
@@ -15,7 +16,7 @@ logger = logging.getLogger(__name__)
 def serve_metrics(port: int, host: str, metrics: NodeMetrics) -> HealthServer | None:
     """Listen; None where the address can't be bound, which is logged: recording continues without metrics."""
 
-    exposition = Exposition(metrics.registry)
+    exposition = Exposition(metrics.registry, beginnings=Beginnings())
 
     def answer(request: HttpRequest) -> Response:
         if request.path == "/metrics":

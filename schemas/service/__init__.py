@@ -3,4 +3,17 @@
 Knows neither events nor Kafka. Imports the metrics' definitions.
 """
 
-__all__ = ["backoff", "disk", "exposition", "health", "http", "pace", "security", "settings", "tasks", "tls"]
+__all__ = [
+    "backoff",
+    "beginnings",
+    "disk",
+    "exposition",
+    "health",
+    "http",
+    "pace",
+    "process",
+    "security",
+    "settings",
+    "tasks",
+    "tls",
+]

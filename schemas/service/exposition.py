@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from evometrics.schemas.metrics import MetricDef
+from evometrics.schemas.service.beginnings import Beginnings, scraper_of
 from evometrics.schemas.service.http import ClientGone, HttpRequest, Response
 
 if TYPE_CHECKING:
@@ -58,13 +59,18 @@ class Exposition:
 
     Args:
         registry: metrics with few series, encoded in one go.
+        beginnings: lets Prometheus see their counters begin at 0; None = not needed.
         large: returns those with many, from a snapshot. Called in the thread that makes the body.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, large: Callable[[], Iterable[LargeFamily]] = tuple
+        self,
+        registry: CollectorRegistry,
+        large: Callable[[], Iterable[LargeFamily]] = tuple,
+        beginnings: Beginnings | None = None,
     ) -> None:
         self.registry = registry
+        self.beginnings = beginnings
         self.large = large
         self.turn = threading.Lock()
 
@@ -84,14 +90,15 @@ class Exposition:
 
     def paced(self, request: HttpRequest, encode: Callable[[Few], bytes]) -> Iterator[bytes]:
         """Yield the body's pieces, resting after each. Raises `ClientGone`."""
-        for piece in self.pieces(encode):
+        for piece in self.pieces(encode, scraper_of(request)):
             leave_if_gone(request)
             yield piece
             time.sleep(REST_SECONDS)
 
-    def pieces(self, encode: Callable[[Few], bytes]) -> Iterator[bytes]:
+    def pieces(self, encode: Callable[[Few], bytes], scraper: str | None = None) -> Iterator[bytes]:
         """Yield the body in pieces, each the work of about `WORK_SECONDS`."""
-        first = encode(Few(self.small()))
+        small = self.small()
+        first = encode(Few(small if self.beginnings is None else self.beginnings.show(small, scraper)))
         yield first.removesuffix(END)
         for definition, lines in self.large():
             yield encode(Few([header(definition)])).removesuffix(END)
