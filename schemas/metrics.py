@@ -146,7 +146,7 @@ RECORD_SECONDS = MetricDef(
 BUILD_INFO = MetricDef(
     "evometrics_build_info",
     "gauge",
-    "Always 1: the version that runs, and as which part (sink, stream).",
+    "Always 1: the version that runs, and as which part (sink, stream, node).",
     ("version", "part"),
 )
 READY = MetricDef("evometrics_ready", "gauge", "1 where /health/ready says ok, else 0.")
@@ -282,6 +282,7 @@ OF_STREAMS: tuple[MetricDef, ...] = (
     *OF_WORKERS,
 )
 OF_NODES: tuple[MetricDef, ...] = (
+    BUILD_INFO,
     OUTBOX_EVENTS,
     OUTBOX_BYTES,
     OUTBOX_OLDEST_SECONDS,

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.console.options import add_common, add_kafka, filled, kafka_settings, port, positive
+from evometrics.deploy.console.options import (
+    add_common,
+    add_http,
+    add_kafka,
+    filled,
+    http_address,
+    kafka_settings,
+    positive,
+)
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -17,7 +25,7 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--evolutions", type=positive, default=100, help="number of evolutions (default 100)")
     sub.add_argument("--seed", type=int, default=0, help="seed of all random draws (default 0)")
     sub.add_argument("--json", action="store_true", help="print one JSON line per evolution")
-    sub.add_argument("--http-port", type=port, help="port that serves /health (default: none)")
+    add_http(sub)
     add_kafka(sub)
 
 
@@ -27,7 +35,7 @@ async def run(args: argparse.Namespace) -> int:
     from evometrics.deploy.pipeline.nodes import NodePlan, run_nodes
 
     needs("sklearn")
-    plan = NodePlan(args.node_id, args.agents, args.evolutions, args.seed, args.http_port)
+    plan = NodePlan(args.node_id, args.agents, args.evolutions, args.seed, http_address(args))
     results = await run_nodes([plan], kafka_settings(args), args.data, echo_json=args.json)
     if not args.json:
         for topic, number in results[0].recorded.items():

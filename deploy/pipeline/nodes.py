@@ -14,6 +14,7 @@ from typing import Any
 from evometrics.deploy.process.child import python, tie_to_parent
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.service.http import HttpAddress
 from evometrics.schemas.service.settings import FROM_FILE, KafkaSettings, variable_of
 from evometrics.schemas.service.tasks import end_tasks
 
@@ -29,13 +30,13 @@ class NodeFailed(EvometricsError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """The work of one node: number of agents and evolutions, seed; where its health is served."""
+    """The work of one node: number of agents and evolutions, seed; where it serves metrics and health."""
 
     node_id: str
     agents: int
     evolutions: int
     seed: int
-    http_port: int | None = None
+    listen: HttpAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,8 @@ async def run_node(
         "--brokers": kafka.brokers,
         "--outbox-dir": f"{data}/outbox/{plan.node_id}",
     }
-    if plan.http_port is not None:
-        arguments["--http-port"] = plan.http_port
+    if plan.listen is not None:
+        arguments |= {"--http-port": plan.listen.port, "--http-host": plan.listen.host}
     process = await asyncio.create_subprocess_exec(
         *(*tie_to_parent(), *python("evometrics.producers.demo"), "--json-progress"),
         *(str(part) for pair in arguments.items() for part in pair),

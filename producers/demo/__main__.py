@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from evometrics.producers.collector.collector import EvolutionMetricsCollector
 from evometrics.schemas.service import tasks
+from evometrics.schemas.service.beginnings import Beginnings
+from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.service.http import HttpAddress, serve
 from evometrics.schemas.service.settings import SettingsError, read_settings
@@ -39,7 +41,8 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument(
         "--outbox-dir", type=Path, default=Path(), help="folder for the outbox (default: current folder)"
     )
-    parse.add_argument("--http-port", type=int, help="port that serves /health (default: none)")
+    parse.add_argument("--http-port", type=int, help="port that serves /metrics and /health (default: none)")
+    parse.add_argument("--http-host", default="127.0.0.1", help="address to serve on (default %(default)s)")
     parse.add_argument("--json-progress", action="store_true", help="print one JSON line per evolution")
     return parse
 
@@ -89,7 +92,9 @@ async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
         if args.http_port is not None:
             watchdog = Watchdog(f"node {args.node_id}", read_settings(HealthSettings, "health"), look)
             await stack.enter_async_context(watchdog)
-            server = await serve(HttpAddress(args.http_port), None, watchdog.live, not_ready)
+            metrics = Exposition(collector.prometheus_registry, beginnings=Beginnings())
+            listen = HttpAddress(args.http_port, args.http_host)
+            server = await serve(listen, metrics.answer, watchdog.live, not_ready)
             stack.push_async_callback(server.close)
         await collector.start()
         stack.push_async_callback(collector.stop)

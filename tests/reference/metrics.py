@@ -46,7 +46,8 @@ PARTS = (
         "Node",
         metrics.OF_NODES,
         "Served by a node's collector: set `prometheus_port`, or give `collector.prometheus_registry` to a "
-        "server of your own.",
+        "server of your own. `evometrics orchestrate --http-port PORT` serves them beside its health. They "
+        "come from the node itself: without a broker in between, and for as long as the node runs.",
     ),
 )
 
