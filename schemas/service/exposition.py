@@ -58,7 +58,7 @@ class Exposition:
     """Makes the bodies.
 
     Args:
-        registry: metrics with few series, encoded in one go.
+        registry: metrics with few series, encoded one after the other.
         beginnings: lets Prometheus see their counters begin at 0; None = not needed.
         large: returns those with many, from a snapshot. Called in the thread that makes the body.
     """
@@ -98,13 +98,12 @@ class Exposition:
     def pieces(self, encode: Callable[[Few], bytes], scraper: str | None = None) -> Iterator[bytes]:
         """Yield the body in pieces, each the work of about `WORK_SECONDS`."""
         small = self.small()
-        first = encode(Few(small if self.beginnings is None else self.beginnings.show(small, scraper)))
-        yield first.removesuffix(END)
+        for family in small if self.beginnings is None else self.beginnings.show(small, scraper):
+            yield encode(Few([family])).removesuffix(END)
         for definition, lines in self.large():
             yield encode(Few([header(definition)])).removesuffix(END)
             yield from sliced(lines)
-        if first.endswith(END):
-            yield END
+        yield encode(Few([]))  # how the format ends
 
     def small(self) -> Iterator[Metric]:
         """Yield the registry's metrics, without the `_created` series that double them."""
