@@ -108,7 +108,9 @@ class Exposition:
     def small(self) -> Iterator[Metric]:
         """Yield the registry's metrics, without the `_created` series that double them."""
         for family in self.registry.collect():
-            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
+            if family.type in ("counter", "histogram", "summary"):
+                created = f"{family.name}_created"
+                family.samples = [sample for sample in family.samples if sample.name != created]
             yield family
 
     def text(self) -> str:
