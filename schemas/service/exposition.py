@@ -89,14 +89,17 @@ class Exposition:
         return Response(200, kind, body, "gzip" if zipped else None)
 
     def paced(self, request: HttpRequest, encode: Callable[[Few], bytes]) -> Iterator[bytes]:
-        """Yield the body's pieces, resting after each. Raises `ClientGone`."""
+        """Yield the body's pieces, resting after `WORK_SECONDS` of work. Raises `ClientGone`."""
+        began = time.perf_counter()
         for piece in self.pieces(encode, scraper_of(request)):
-            leave_if_gone(request)
             yield piece
-            time.sleep(REST_SECONDS)
+            if time.perf_counter() - began >= WORK_SECONDS:
+                leave_if_gone(request)
+                time.sleep(REST_SECONDS)
+                began = time.perf_counter()
 
     def pieces(self, encode: Callable[[Few], bytes], scraper: str | None = None) -> Iterator[bytes]:
-        """Yield the body in pieces, each the work of about `WORK_SECONDS`."""
+        """Yield the body in pieces, each the work of about `WORK_SECONDS` or less."""
         small = self.small()
         for family in small if self.beginnings is None else self.beginnings.show(small, scraper):
             yield encode(Few([family])).removesuffix(END)

@@ -21,6 +21,7 @@ from typing import TypeVar
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 5
+WRITE_BYTES = 1_000_000
 #: How long the event loop may take to answer `/health/ready`.
 LOOP_SECONDS = 4
 PLAIN_TEXT = "text/plain; charset=utf-8"
@@ -134,7 +135,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.body)
+            # the timeout is that of a whole write, whatever its length
+            for first in range(0, len(answer.body), WRITE_BYTES):
+                self.wfile.write(answer.body[first : first + WRITE_BYTES])
 
     def gone(self) -> bool:
         """Return whether the client has closed the connection."""
