@@ -3,6 +3,8 @@
 The one place where a metric is declared: parts ask `Instruments` for the object of a definition, alert
 rules and dashboards name what is written here. Metrics of evolutions and agents come from events, once
 each; metrics of the pipeline come from the part that serves them.
+
+Long because every metric is declared here.
 """
 
 from __future__ import annotations
@@ -140,6 +142,18 @@ RECORD_SECONDS = MetricDef(
     (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
 
+# Every worker.
+BUILD_INFO = MetricDef(
+    "evometrics_build_info",
+    "gauge",
+    "Always 1: the version that runs, and as which part (sink, stream, node).",
+    ("version", "part"),
+)
+READY = MetricDef("evometrics_ready", "gauge", "1 where /health/ready says ok, else 0.")
+REBALANCES = MetricDef(
+    "evometrics_rebalances_total", "counter", "Assignments of partitions that the group gave this worker."
+)
+
 # The sink.
 MESSAGES_CONSUMED = MetricDef(
     "evometrics_messages_consumed_total", "counter", "Messages read from Kafka.", ("topic",)
@@ -170,12 +184,13 @@ OFFSETS_GONE = MetricDef(
     "evometrics_offsets_gone_total",
     "counter",
     "Offsets that Kafka no longer held when the worker tried to read them: messages lost to retention.",
-    ("topic", "partition"),
+    ("topic",),
 )
 DEAD_LETTERS_TOTAL = MetricDef(
     "evometrics_dead_letters_total",
     "counter",
-    "Messages set aside because they could not be read or stored, by the topic they came from.",
+    "Messages set aside, by the topic they came from: by the sink where they can't be read or stored, by the "
+    "stream where they can't be computed with, or are of a topic that no sink reads. Each counts once.",
     ("topic", "stage"),
 )
 
@@ -197,7 +212,27 @@ STREAM_LATE = MetricDef(
     ("lane",),
 )
 STREAM_UNREADABLE = MetricDef(
-    "evometrics_stream_unreadable_total", "counter", "Messages that could not be read.", ("topic",)
+    "evometrics_stream_unreadable_total",
+    "counter",
+    "Messages that the stream could not read; each has a dead letter. The sink counts its own.",
+    ("topic",),
+)
+STREAM_BATCH_SECONDS = MetricDef(
+    "evometrics_stream_batch_seconds",
+    "histogram",
+    "Time from taking up batches until their outputs and states are acknowledged, seconds, by lane.",
+    ("lane",),
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+STREAM_TAKEOVER_SECONDS = MetricDef(
+    "evometrics_stream_takeover_seconds",
+    "histogram",
+    "Time in which a lane took over partitions and read their states, seconds.",
+    ("lane",),
+    (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+STREAM_STATES = MetricDef(
+    "evometrics_stream_states", "gauge", "Keys with a state in memory, by state table.", ("table",)
 )
 STREAM_MISPLACED = MetricDef(
     "evometrics_stream_misplaced_total",
@@ -216,6 +251,8 @@ OF_AGENTS: tuple[MetricDef, ...] = (
     EVOLUTION_MEMORY,
     AGENT_KPI,
 )
+#: Of every worker.
+OF_WORKERS: tuple[MetricDef, ...] = (BUILD_INFO, READY, REBALANCES)
 OF_SINK: tuple[MetricDef, ...] = (
     MESSAGES_CONSUMED,
     ROWS_INSERTED,
@@ -225,6 +262,8 @@ OF_SINK: tuple[MetricDef, ...] = (
     CONSUMER_LAG,
     OFFSETS_GONE,
     DEAD_LETTERS_TOTAL,
+    PUBLISH_ERRORS,
+    *OF_WORKERS,
 )
 OF_STREAMS: tuple[MetricDef, ...] = (
     CONSUMER_LAG,
@@ -234,10 +273,16 @@ OF_STREAMS: tuple[MetricDef, ...] = (
     STREAM_LATE,
     STREAM_UNREADABLE,
     STREAM_MISPLACED,
+    STREAM_BATCH_SECONDS,
+    STREAM_TAKEOVER_SECONDS,
+    STREAM_STATES,
     OFFSETS_GONE,
     DEAD_LETTERS_TOTAL,
+    PUBLISH_ERRORS,
+    *OF_WORKERS,
 )
 OF_NODES: tuple[MetricDef, ...] = (
+    BUILD_INFO,
     OUTBOX_EVENTS,
     OUTBOX_BYTES,
     OUTBOX_OLDEST_SECONDS,
@@ -276,6 +321,11 @@ class Instruments:
                 self.objects[d.name] = prometheus.Histogram(
                     d.name, d.help, d.labels, registry=registry, buckets=d.buckets
                 )
+
+    def begin(self, definition: MetricDef, *labels: tuple[str, ...]) -> None:
+        """Have series with these label values from the start, at 0."""
+        for each in labels:
+            self.objects[definition.name].labels(*each)
 
     def counter(self, definition: MetricDef) -> Counter:
         """Return the counter of a definition; `KeyError` where this part does not have it."""

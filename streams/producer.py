@@ -88,10 +88,17 @@ class OutputProducer:
 
     Args:
         clock: notified of the times that the broker gave to messages.
+        failed: called for each attempt that failed.
     """
 
-    def __init__(self, kafka: KafkaSettings, clock: BrokerClock | None = None) -> None:
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        clock: BrokerClock | None = None,
+        failed: Callable[[], object] = lambda: None,
+    ) -> None:
         self.kafka = kafka
+        self.failed = failed
         self.clock = clock
         self.producer: AIOKafkaProducer | None = None
 
@@ -122,6 +129,7 @@ class OutputProducer:
         try:
             return await self.acknowledged(messages)
         except KafkaError as error:
+            self.failed()
             raise ProducerSpent(f"the broker permanently refused messages: {error!r}{hint(error)}") from error
 
     async def acknowledged(self, messages: Iterable[Message]) -> list[int]:
@@ -167,7 +175,7 @@ class OutputProducer:
     async def partitions_of(self, topic: str) -> int:
         assert self.producer is not None, "call start() first"
         producer = self.producer
-        return len(await persevere(topic, lambda: producer.partitions_for(topic)))
+        return len(await persevere(topic, lambda: producer.partitions_for(topic), self.failed))
 
     def batches(self, where: TopicPartition, queue: Queue) -> list[PartitionBatch]:
         """Return a partition's messages in record batches."""
@@ -191,7 +199,9 @@ class OutputProducer:
         """Hand a batch to the library, repeatedly while it has no room or knows no leader."""
         assert self.producer is not None, "call start() first"
         producer, (topic, partition) = self.producer, batch.where
-        return await persevere(topic, lambda: producer.send_batch(batch.records, topic, partition=partition))
+        return await persevere(
+            topic, lambda: producer.send_batch(batch.records, topic, partition=partition), self.failed
+        )
 
 
 def hint(error: KafkaError) -> str:
@@ -204,7 +214,7 @@ def hint(error: KafkaError) -> str:
     return ""
 
 
-async def persevere(topic: str, ask: Callable[[], Awaitable[T]]) -> T:
+async def persevere(topic: str, ask: Callable[[], Awaitable[T]], failed: Callable[[], object]) -> T:
     """Repeat a request to the library until it succeeds. Raises `KafkaError` if waiting can't help."""
     attempt = 0
     while True:
@@ -215,5 +225,6 @@ async def persevere(topic: str, ask: Callable[[], Awaitable[T]]) -> T:
             if not (error.retriable or isinstance(error, KafkaTimeoutError)):
                 raise
             attempt += 1
+            failed()
             log.warning("%s accepts no messages (%r); retrying until it does", topic, error)
             await asyncio.sleep(backoff(attempt, SOON_SECONDS))

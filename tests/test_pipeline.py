@@ -212,7 +212,10 @@ def test_metrics_match_sql(stack: Running, sent: dict[str, int]) -> None:
         for topic in TOPICS:
             stored = one(f"SELECT count() FROM {topic.table}_rows")
             assert found.get(f'evometrics_messages_consumed_total{{topic="{topic.name}"}}', 0) >= stored
-        assert total("evometrics_dead_letters_total") == one("SELECT count() FROM dead_letters")
+        letters = one("SELECT count() FROM dead_letters")
+        messages = one("SELECT uniqExact(source_topic, source_partition, source_offset) FROM dead_letters")
+        assert total("evometrics_dead_letters_total") == messages
+        assert messages + total("evometrics_stream_unreadable_total") == letters
     assert total("evometrics_insert_seconds_count") == total("evometrics_batches_inserted_total") > 0
 
 

@@ -37,7 +37,7 @@ class NodePlan:
     """The work of one node: number of agents and evolutions, seed.
 
     Attributes:
-        http: where its health is served; None: not at all.
+        http: where it serves metrics and health; None: not at all.
         logs: how it logs on this process's standard error; None: it keeps its log to itself, unless it fails.
     """
 

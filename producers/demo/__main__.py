@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from evometrics.producers.collector.collector import EvolutionMetricsCollector
 from evometrics.schemas.service import tasks
+from evometrics.schemas.service.beginnings import Beginnings
+from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.service.http import HttpSettings, serve
 from evometrics.schemas.service.logs import LogSettings, set_up_logging
@@ -39,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument(
         "--outbox-dir", type=Path, default=Path(), help="folder for the outbox (default: current folder)"
     )
-    parse.add_argument("--http-port", type=int, help="port that serves /health (default: none)")
+    parse.add_argument("--http-port", type=int, help="port that serves /metrics and /health (default: none)")
     parse.add_argument("--json-progress", action="store_true", help="print one JSON line per evolution")
     return parse
 
@@ -91,7 +93,8 @@ async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
             await stack.enter_async_context(watchdog)
             http = read_settings(HttpSettings, "http", flags={"port": args.http_port}).address
             assert http is not None
-            server = await serve(http, None, watchdog.live, not_ready)
+            metrics = Exposition(collector.prometheus_registry, beginnings=Beginnings())
+            server = await serve(http, metrics.answer, watchdog.live, not_ready)
             stack.push_async_callback(server.close)
         await collector.start()
         stack.push_async_callback(collector.stop)

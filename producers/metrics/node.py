@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,15 @@ from evometrics.producers.metrics.events import EventMetrics
 from evometrics.producers.outbox.latency import Latency
 from evometrics.schemas import metrics as m
 from evometrics.schemas.service.settings import SettingsError
+from evometrics.schemas.topics import RAW_TOPICS
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
+
+
+#: Every topic has its series from the start.
+NO_EVENTS = {topic.name: 0 for topic in RAW_TOPICS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +103,13 @@ class NodeMetrics:
         }
         for definition, value in counters.items():
             yield CounterMetricFamily(definition.name, definition.help, value=value)
+        build = GaugeMetricFamily(m.BUILD_INFO.name, m.BUILD_INFO.help, labels=m.BUILD_INFO.labels)
+        build.add_metric([version("evometrics"), "node"], 1)
+        yield build
         labelled = {
-            m.EVENTS_RECORDED: found.recorded,
-            m.EVENTS_SENT: found.sent,
-            m.EVENTS_SHED: found.shed,
+            m.EVENTS_RECORDED: {**NO_EVENTS, **found.recorded},
+            m.EVENTS_SENT: {**NO_EVENTS, **found.sent},
+            m.EVENTS_SHED: {**NO_EVENTS, **found.shed},
             m.VALUES_LEFT_OUT: found.left_out,
         }
         for definition, values in labelled.items():

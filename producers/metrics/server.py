@@ -6,6 +6,7 @@ import logging
 import threading
 
 from evometrics.producers.metrics.node import NodeMetrics
+from evometrics.schemas.service.beginnings import Beginnings
 from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.http import (
     PLAIN_TEXT,
@@ -25,7 +26,7 @@ def serve_metrics(port: int, host: str, metrics: NodeMetrics) -> HealthServer | 
 
     With a certificate and a token where `EVOMETRICS_HTTP_…` sets them, as the other parts.
     """
-    exposition = Exposition(metrics.registry)
+    exposition = Exposition(metrics.registry, beginnings=Beginnings())
 
     def answer(request: HttpRequest) -> Response:
         if request.path == "/metrics":

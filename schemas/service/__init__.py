@@ -5,12 +5,14 @@ Knows neither events nor Kafka. Imports the metrics' definitions.
 
 __all__ = [
     "backoff",
+    "beginnings",
     "disk",
     "exposition",
     "health",
     "http",
     "logs",
     "pace",
+    "process",
     "registry_access",
     "security",
     "settings",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from evometrics.schemas.metrics import MetricDef
+from evometrics.schemas.service.beginnings import Beginnings, scraper_of
 from evometrics.schemas.service.http import ClientGone, HttpRequest, Response
 
 if TYPE_CHECKING:
@@ -57,14 +58,19 @@ class Exposition:
     """Makes the bodies.
 
     Args:
-        registry: metrics with few series, encoded in one go.
+        registry: metrics with few series, encoded one after the other.
+        beginnings: lets Prometheus see their counters begin at 0; None = not needed.
         large: returns those with many, from a snapshot. Called in the thread that makes the body.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, large: Callable[[], Iterable[LargeFamily]] = tuple
+        self,
+        registry: CollectorRegistry,
+        large: Callable[[], Iterable[LargeFamily]] = tuple,
+        beginnings: Beginnings | None = None,
     ) -> None:
         self.registry = registry
+        self.beginnings = beginnings
         self.large = large
         self.turn = threading.Lock()
 
@@ -83,26 +89,31 @@ class Exposition:
         return Response(200, kind, body, "gzip" if zipped else None)
 
     def paced(self, request: HttpRequest, encode: Callable[[Few], bytes]) -> Iterator[bytes]:
-        """Yield the body's pieces, resting after each. Raises `ClientGone`."""
-        for piece in self.pieces(encode):
-            leave_if_gone(request)
+        """Yield the body's pieces, resting after `WORK_SECONDS` of work. Raises `ClientGone`."""
+        began = time.perf_counter()
+        for piece in self.pieces(encode, scraper_of(request)):
             yield piece
-            time.sleep(REST_SECONDS)
+            if time.perf_counter() - began >= WORK_SECONDS:
+                leave_if_gone(request)
+                time.sleep(REST_SECONDS)
+                began = time.perf_counter()
 
-    def pieces(self, encode: Callable[[Few], bytes]) -> Iterator[bytes]:
-        """Yield the body in pieces, each the work of about `WORK_SECONDS`."""
-        first = encode(Few(self.small()))
-        yield first.removesuffix(END)
+    def pieces(self, encode: Callable[[Few], bytes], scraper: str | None = None) -> Iterator[bytes]:
+        """Yield the body in pieces, each the work of about `WORK_SECONDS` or less."""
+        small = self.small()
+        for family in small if self.beginnings is None else self.beginnings.show(small, scraper):
+            yield encode(Few([family])).removesuffix(END)
         for definition, lines in self.large():
             yield encode(Few([header(definition)])).removesuffix(END)
             yield from sliced(lines)
-        if first.endswith(END):
-            yield END
+        yield encode(Few([]))  # how the format ends
 
     def small(self) -> Iterator[Metric]:
         """Yield the registry's metrics, without the `_created` series that double them."""
         for family in self.registry.collect():
-            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
+            if family.type in ("counter", "histogram", "summary"):
+                created = f"{family.name}_created"
+                family.samples = [sample for sample in family.samples if sample.name != created]
             yield family
 
     def text(self) -> str:

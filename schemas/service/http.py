@@ -26,6 +26,7 @@ from evometrics.schemas.service.checks import SettingsError, require
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 5
+WRITE_BYTES = 1_000_000
 #: How long the event loop may take to answer `/health/ready`.
 LOOP_SECONDS = 4
 PLAIN_TEXT = "text/plain; charset=utf-8"
@@ -190,7 +191,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.body)
+            # the timeout is that of a whole write, whatever its length
+            for first in range(0, len(answer.body), WRITE_BYTES):
+                self.wfile.write(answer.body[first : first + WRITE_BYTES])
 
     def allowed(self) -> bool:
         """Return whether the client has sent the token, if one is set."""

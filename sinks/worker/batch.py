@@ -82,6 +82,7 @@ class Batch:
     Attributes:
         gaps: offsets skipped between two fetches of the batch.
         left_out: number of messages, by topic, that are in their tables already.
+        left_over: the rows of those: a worker before this one stored them and did not come to count them.
     """
 
     def __init__(self, generation: int = 0) -> None:
@@ -91,6 +92,7 @@ class Batch:
         self.rejected: list[Rejected] = []
         self.gaps: list[Gap] = []
         self.left_out: Counter[str] = Counter()
+        self.left_over: list[InsertGroup] = []
         self.count = 0
         self.size = 0
 
@@ -208,14 +210,16 @@ class Batch:
         for group in self.groups.values():
             if group.topic == partition.topic:
                 by_id = group.schema.source["fields"][0]["name"] == EVENT_ID
-                rows = [
-                    r
-                    for r in group.rows
-                    if r.message.partition != partition.partition
-                    or r.message.offset not in offsets
-                    or (by_id and (r.message.offset, r.event_id) not in stored)
-                ]
-                self.left_out[group.topic] += len(group.rows) - len(rows)
+                rows, there = list[InsertRow](), list[InsertRow]()
+                for r in group.rows:
+                    is_new = (
+                        r.message.partition != partition.partition
+                        or r.message.offset not in offsets
+                        or (by_id and (r.message.offset, r.event_id) not in stored)
+                    )
+                    (rows if is_new else there).append(r)
+                self.left_out[group.topic] += len(there)
+                self.left_over.append(InsertGroup(group.topic, group.table, group.schema, there))
                 group.rows = rows
 
     def read(self) -> Counter[str]:

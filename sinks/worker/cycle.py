@@ -7,7 +7,8 @@ One loop polls Kafka and collects the next batch while one task flushes the last
 2. plan: commit the batch's ranges as metadata of its first offsets; fails for a fenced worker;
 3. insert: one insert per table and writer schema, under a token derived from the plan, retried until it is
    answered; then messages that can't be read or stored go to the dead letters;
-4. commit: commit the next offsets; then count the events' metrics.
+4. commit: commit the next offsets; then count the events' metrics, those of a finished plan as well, whose
+   worker did not come to count them.
 
 A crash between any two steps leaves offsets uncommitted, so the same messages are delivered again. An answer
 by ClickHouse is certain only once the commit after it has succeeded: only then has nobody else spent its
@@ -25,21 +26,25 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+
+from aiokafka.errors import KafkaError
 
 from evometrics.schemas.letters.letter import SINK
 from evometrics.schemas.letters.limit import LetterCounts, TooManyLetters
-from evometrics.schemas.metrics import MESSAGES_CONSUMED, Instruments
+from evometrics.schemas.metrics import MESSAGES_CONSUMED, REBALANCES, Instruments
 from evometrics.schemas.service.backoff import backoff
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.service.tasks import end_tasks
+from evometrics.schemas.topics import EVOLUTION_METRICS
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.reading import Record
 from evometrics.schemas.wire.registry import RegistryRefused, RegistryUnavailable
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.batch import Batch, InsertGroup, Partition, Rejected, add_fetched, bad_messages
 from evometrics.sinks.worker.dead_letters import DeadLetters
-from evometrics.sinks.worker.plan import InsertPlan, deduplication_token
+from evometrics.sinks.worker.plan import InsertPlan, deduplication_token, fitted
 from evometrics.sinks.worker.progress import SinkProgress
 from evometrics.sinks.worker.recovery import Recovery
 from evometrics.sinks.worker.source import Fenced, KafkaSource, Position
@@ -54,6 +59,7 @@ BUSY_SECONDS = 0.05
 LOOK_SECONDS = 10.0
 #: How long a rebalance or a stop waits for the flush in progress before it is dropped.
 FINISH_SECONDS = 15.0
+HAND_OVER_SECONDS = 2.0
 
 
 class FlushCancelled(RuntimeError):
@@ -84,7 +90,7 @@ class SinkCycle:
         self.tally = tally
         self.epoch = uuid.uuid4().hex
         self.progress = SinkProgress()
-        self.source = KafkaSource(kafka, sink, self.progress, self.let_go, tally.keep)
+        self.source = KafkaSource(kafka, sink, self.progress, self.let_go, self.assigned)
         self.number = 0
         self.writer = TableWriter(clickhouse, instruments)
         self.dead_letters = DeadLetters(kafka, wire, node_id, instruments)
@@ -107,10 +113,31 @@ class SinkCycle:
                 await self.step()
         except TooManyLetters as error:
             await self.hold(error, stop)
+        else:
+            if self.flushing is None and self.batch.count:
+                self.start_flush()
+            await self.finish_flush()
+        await self.hand_over()
+
+    async def hand_over(self) -> None:
+        """Commit, with an offset, what was counted and no scrape has shown: a successor counts it."""
+        counts = self.tally.hand_over()
+        mine = sorted(self.progress.assigned or (), key=lambda p: p.topic != EVOLUTION_METRICS.name)
+        if not counts or not mine:
             return
-        if self.flushing is None and self.batch.count:
-            self.start_flush()
-        await self.finish_flush()
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                found = await self.source.positions(mine)
+                # not where a plan is unfinished: it must stay
+                free = [
+                    p for p in mine if p in found and found[p].plan is None and not found[p].carried.counts
+                ]
+                if free:
+                    offset, _, carried, _ = found[free[0]]
+                    told = replace(carried, counts=fitted(counts))
+                    await self.source.commit({free[0]: Position(offset, None, told)})
+        except (KafkaError, OSError, TimeoutError, Fenced) as error:
+            log.warning("evolutions that no scrape has shown are missing from the metrics: %r", error)
 
     async def hold(self, reason: TooManyLetters, stop: asyncio.Event) -> None:
         """Read nothing until `stop` is set, but stay in the group: its next member would send the letters."""
@@ -191,6 +218,11 @@ class SinkCycle:
             self.instruments.counter(MESSAGES_CONSUMED).labels(topic).inc(len(messages))
             self.progress.committed.setdefault(Partition(topic, number), messages[0].offset)
 
+    def assigned(self, partitions: Collection[Partition]) -> None:
+        """Called with the partitions of each new assignment."""
+        self.instruments.counter(REBALANCES).inc()
+        self.tally.keep(partitions)
+
     def start_flush(self) -> None:
         """Start flushing the batch and collect a new one."""
         batch, self.batch = self.batch, Batch(self.progress.generation)
@@ -237,14 +269,20 @@ class SinkCycle:
         groups = [group for group in batch.groups.values() if group.rows]
         if groups:
             await self.plan(batch, batch.ranges)
+        before = await self.recovery.counted_before(batch)
         rejected = batch.rejected + await self.insert(batch)
         letters = self.letters.after(read, bad_messages(rejected))
         await self.dead_letters.send(rejected)
         after = {partition: r.last + 1 for partition, r in batch.ranges.items()}
-        await self.source.commit({partition: Position(offset, None) for partition, offset in after.items()})
+        carried = {p: self.progress.use_up(p, offset) for p, offset in after.items()}
+        await self.source.commit({p: Position(offset, None, carried[p]) for p, offset in after.items()})
+        counts = [self.progress.carry(p).counts for p in after]
         self.progress.stored(after)
+        self.progress.carried |= carried
         self.letters = letters
-        await self.tally.count(groups)
+        for each in counts:
+            self.tally.take(each)
+        await self.tally.count([*groups, *batch.left_over], before)
 
     async def plan(self, batch: Batch, partitions: Iterable[Partition]) -> None:
         """Commit the plan of the next insert of rows of these partitions. Raises `Fenced`."""
@@ -252,7 +290,9 @@ class SinkCycle:
         ranges = {partition: batch.ranges[partition] for partition in partitions}
         await self.source.commit(
             {
-                p: Position(r.first, InsertPlan(r.first, r.last, self.epoch, self.number))
+                p: Position(
+                    r.first, InsertPlan(r.first, r.last, self.epoch, self.number), self.progress.carry(p)
+                )
                 for p, r in ranges.items()
             }
         )

@@ -14,7 +14,7 @@ import evometrics.schemas.kafka.client_fixes  # noqa: F401 - fixes how a client 
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.rights import right_missing
 from evometrics.schemas.letters.letter import ROOM_BYTES, SINK, dead_letter
-from evometrics.schemas.metrics import DEAD_LETTERS_TOTAL, Instruments
+from evometrics.schemas.metrics import DEAD_LETTERS_TOTAL, PUBLISH_ERRORS, Instruments
 from evometrics.schemas.service.backoff import backoff
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.service.tasks import ended_within
@@ -67,6 +67,7 @@ class DeadLetters:
                 letters = await self.produce(letters)
             except (KafkaError, OSError) as error:
                 attempt += 1
+                self.instruments.counter(PUBLISH_ERRORS).inc()
                 pause = backoff(attempt)
                 why = right_missing(error, self.kafka, "sink") or repr(error)
                 log.warning(

@@ -10,97 +10,28 @@ there for the agents that `agents` chooses.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TypeVar
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from evometrics.schemas.evolutions.outcome import ABANDONED
 from evometrics.schemas.metrics import (
     AGENT_KPI,
-    ATTEMPTS,
-    DURATION,
     EVOLUTION_ATTEMPTS,
     EVOLUTION_DURATION,
     EVOLUTION_IMPROVEMENT,
     EVOLUTION_MEMORY,
 )
-from evometrics.schemas.rules.validation import STATUSES
 from evometrics.schemas.service.exposition import LargeFamily
 from evometrics.sinks.worker.agents import AgentBook, Shown
+from evometrics.sinks.worker.totals import LABELS_OF_BOUNDS, Durations, EvolutionTotals
 
 #: When something was measured: event time in microseconds; the event's id breaks ties.
 Moment = tuple[int, str]
 S = TypeVar("S", bound=Shown)
 
-BOUNDS = EVOLUTION_DURATION.buckets
-#: Labels of a histogram's buckets.
-LABELS_OF_BOUNDS = [*(str(float(bound)) for bound in BOUNDS), "+Inf"]
-ENDINGS = (*sorted(STATUSES), ABANDONED)
 #: What Python calls otherwise.
 FLOATS = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
-#: Types of evolutions that are counted by name; what comes after them is counted as `OTHER`.
-MOST_TYPES = 100
-OTHER = "other"
-
-
-@dataclass(slots=True)
-class Durations:
-    """Durations of evolutions.
-
-    Attributes:
-        counts: per bucket (`le` semantics); the last entry is the +Inf bucket.
-        seconds: their sum.
-    """
-
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-    seconds: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count one."""
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.seconds += seconds
-
-
-class EvolutionTotals(Collector):
-    """Attempts and durations by evolution type, over all agents."""
-
-    def __init__(self) -> None:
-        self.attempts: dict[tuple[str, str], int] = {}
-        self.durations: dict[str, Durations] = {}
-
-    def know(self, kind: str) -> str:
-        """Have series for a type of evolution, at 0 if it is new; return the name it is counted under."""
-        if kind in self.durations:
-            return kind
-        if len(self.durations) >= MOST_TYPES:
-            kind = OTHER
-        self.attempts = {(kind, ending): 0 for ending in ENDINGS} | self.attempts
-        self.durations = {kind: Durations()} | self.durations
-        return kind
-
-    def add(self, kind: str, status: str, seconds: float | None) -> None:
-        """Count an evolution that has ended; `seconds` is None where its duration is unknown."""
-        kind = self.know(kind)
-        self.attempts[kind, status] = self.attempts.get((kind, status), 0) + 1
-        if seconds is not None:
-            self.durations[kind].add(seconds)
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the metrics, for `prometheus_client`."""
-        attempts = CounterMetricFamily(ATTEMPTS.name, ATTEMPTS.help, labels=ATTEMPTS.labels)
-        for labels, count in list(self.attempts.items()):
-            attempts.add_metric(labels, count)
-        yield attempts
-        durations = HistogramMetricFamily(DURATION.name, DURATION.help, labels=DURATION.labels)
-        for kind, known in list(self.durations.items()):
-            buckets = list(zip(LABELS_OF_BOUNDS, accumulate(known.counts), strict=True))
-            durations.add_metric([kind], buckets, known.seconds)
-        yield durations
 
 
 @dataclass(slots=True)

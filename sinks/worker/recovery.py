@@ -29,11 +29,11 @@ from aiokafka.errors import KafkaError
 from evometrics.schemas.kafka.ranges import SHORT_RANGE
 from evometrics.schemas.metrics import OFFSETS_GONE, Instruments
 from evometrics.schemas.service.backoff import backoff
-from evometrics.schemas.topics import BY_NAME
+from evometrics.schemas.topics import BY_NAME, EVOLUTION_METRICS
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.registry import RegistryUnavailable
 from evometrics.sinks.worker.batch import Batch, Gap, InsertGroup, Partition, add_fetched
-from evometrics.sinks.worker.plan import InsertPlan, deduplication_token
+from evometrics.sinks.worker.plan import Carried, InsertPlan, deduplication_token
 from evometrics.sinks.worker.progress import SinkProgress
 from evometrics.sinks.worker.source import KafkaSource
 from evometrics.sinks.worker.writer import BadData, TableWriter
@@ -77,6 +77,10 @@ class Recovery:
             fresh = unknown - found.keys()
             if fresh:
                 self.progress.starts |= await self.answered(lambda: self.source.beginnings(fresh))
+            self.progress.carried |= {p: position.carried for p, position in found.items() if position.ours}
+            for partition in unknown:
+                if partition.topic == EVOLUTION_METRICS.name and partition not in self.progress.carried:
+                    self.progress.carried[partition] = Carried(known=await self.end_of_stored(partition))
             for partition, position in found.items():
                 if position.plan is not None:
                     yield await self.unfinished(partition, position.plan, batch.generation)
@@ -169,6 +173,20 @@ class Recovery:
         batch.leave_out(partition, stored)
         return sum(len(group.rows) for group in batch.groups.values())
 
+    async def end_of_stored(self, partition: Partition) -> int:
+        """Return the offset after the last one that a partition's table has; 0 where it has none."""
+        return await self.writer.stored_end(BY_NAME[partition.topic].table, partition.partition)
+
+    async def counted_before(self, batch: Batch) -> set[tuple[Partition, int, bytes]]:
+        """Return the rows of a batch, by offset and event_id, that were stored before the group was reset."""
+        found: set[tuple[Partition, int, bytes]] = set()
+        for partition, known in batch.ranges.items():
+            if known.first < self.progress.carry(partition).known:
+                table, number = BY_NAME[partition.topic].table, partition.partition
+                stored = await self.writer.stored_events(table, number, known.first, known.last)
+                found |= {(partition, offset, event_id) for offset, event_id in stored}
+        return found
+
     async def claim(self, group: InsertGroup, token: str) -> None:
         """Spend a token on a group's rows, inserting all that are accepted; the rest is found afterwards."""
 
@@ -197,8 +215,7 @@ class Recovery:
         beginning = (await self.source.beginnings([gap.partition]))[gap.partition]
         gone = min(beginning, gap.end) - gap.first
         if gone > 0:
-            labels = (gap.partition.topic, str(gap.partition.partition))
-            self.instruments.counter(OFFSETS_GONE).labels(*labels).inc(gone)
+            self.instruments.counter(OFFSETS_GONE).labels(gap.partition.topic).inc(gone)
             log.error(
                 "%s[%d] offsets %d to %d are gone from Kafka (retention); reading continues at %d",
                 *gap.partition,

@@ -20,7 +20,7 @@ from evometrics.schemas.topics import TOPICS
 from evometrics.schemas.wire.reading import Record
 from evometrics.sinks.settings import SinkSettings
 from evometrics.sinks.worker.batch import Partition
-from evometrics.sinks.worker.plan import InsertPlan, metadata, read_metadata
+from evometrics.sinks.worker.plan import NOTHING, Carried, InsertPlan, metadata, read_metadata
 from evometrics.sinks.worker.progress import SinkProgress
 
 log = logging.getLogger(__name__)
@@ -38,10 +38,19 @@ class Fenced(RuntimeError):
 
 
 class Position(NamedTuple):
-    """What is committed for a partition: the next offset, and the plan that begins there, if any."""
+    """What is committed for a partition.
+
+    Attributes:
+        offset: the next offset.
+        plan: the plan that begins there, if any.
+        carried: what the next owner is told besides.
+        ours: whether a sink committed it; otherwise somebody has reset the group.
+    """
 
     offset: int
     plan: InsertPlan | None
+    carried: Carried = NOTHING
+    ours: bool = True
 
 
 class KafkaSource:
@@ -58,7 +67,7 @@ class KafkaSource:
         sink: SinkSettings,
         progress: SinkProgress,
         on_revoked: Callable[[], Awaitable[None]],
-        on_assigned: Callable[[Iterable[Partition]], None],
+        on_assigned: Callable[[Collection[Partition]], None],
     ) -> None:
         """`on_revoked`: awaited before partitions are reassigned; `on_assigned`: called with the new ones."""
         self.kafka = kafka
@@ -124,7 +133,9 @@ class KafkaSource:
         wanted = [TopicPartition(*p) for p in partitions]
         found = await self.admin.list_consumer_group_offsets(self.sink.group, partitions=wanted)
         return {
-            Partition(*tp): Position(entry.offset, InsertPlan.from_fields(fields))
+            Partition(*tp): Position(
+                entry.offset, InsertPlan.from_fields(fields), Carried.from_fields(fields), bool(fields)
+            )
             for tp, entry, fields in (
                 (tp, entry, read_metadata(entry.metadata)) for tp, entry in found.items() if entry.offset >= 0
             )
@@ -183,7 +194,7 @@ class KafkaSource:
         """
         offsets = {
             TopicPartition(*partition): OffsetAndMetadata(
-                p.offset, metadata(p.plan, self.ids.get(partition.topic, UNKNOWN))
+                p.offset, metadata(p.plan, self.ids.get(partition.topic, UNKNOWN), p.carried)
             )
             for partition, p in positions.items()
         }
@@ -207,7 +218,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         group: str,
         progress: SinkProgress,
         on_revoked: Callable[[], Awaitable[None]],
-        on_assigned: Callable[[Iterable[Partition]], None],
+        on_assigned: Callable[[Collection[Partition]], None],
     ) -> None:
         self.group = group
         self.progress = progress

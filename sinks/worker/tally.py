@@ -13,20 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from functools import cache
 
 from evometrics.schemas.events import EvolutionMetrics, KpiSnapshot
 from evometrics.schemas.evolutions.outcome import ABANDONED
+from evometrics.schemas.service.beginnings import Beginnings
 from evometrics.schemas.topics import EVOLUTION_METRICS, KPI_SNAPSHOTS
 from evometrics.schemas.wire.binary import RecordCodec
 from evometrics.schemas.wire.catalog import WriterSchema
 from evometrics.schemas.wire.codec import codec_into, read_exact
 from evometrics.schemas.wire.framing import decode, decode_unusual
 from evometrics.schemas.wire.reading import Record
-from evometrics.sinks.worker.batch import InsertGroup, Partition
+from evometrics.sinks.worker.batch import InsertGroup, InsertRow, Partition
 from evometrics.sinks.worker.metrics import StoredMetrics
+from evometrics.sinks.worker.plan import Counts
 from evometrics.streams.formulas.calculations import kpis_of
 
 log = logging.getLogger(__name__)
@@ -88,26 +90,41 @@ class SeenIds:
         return True
 
 
+def place_of(row: InsertRow) -> tuple[Partition, int, bytes]:
+    """Return a row's partition, offset and event_id: offsets alone may be those of an earlier topic."""
+    message = row.message
+    return Partition(message.topic, message.partition), message.offset, row.event_id
+
+
 class MetricsTally:
     """Feeds the metrics after each insert."""
 
-    def __init__(self, metrics: StoredMetrics) -> None:
+    def __init__(self, metrics: StoredMetrics, beginnings: Beginnings) -> None:
+        """`beginnings`: what Prometheus has seen."""
         self.metrics = metrics
+        self.beginnings = beginnings
         self.seen = SeenIds()
         self.readers: dict[str, Callable[[WriterSchema, Record, int], None]] = {
             EVOLUTION_METRICS.table: self.read_evolution,
             KPI_SNAPSHOTS.table: self.read_snapshot,
         }
 
-    async def count(self, groups: Iterable[InsertGroup]) -> None:
-        """Count what was inserted. A failure is logged, never raised: metrics must not hold up events."""
+    async def count(
+        self, groups: Iterable[InsertGroup], before: Set[tuple[Partition, int, bytes]] = frozenset()
+    ) -> None:
+        """Count what was stored, except for rows that were counted `before`, by offset and event_id.
+
+        A failure is logged, never raised: metrics must not hold up events.
+        """
         for group in groups:
             read = self.readers.get(group.table)
             if read is None:
                 continue
-            for number, (message, position, _) in enumerate(group.rows, 1):
+            for number, row in enumerate(group.rows, 1):
+                message = row.message
                 try:
-                    read(group.schema, message, position)
+                    if not before or place_of(row) not in before:
+                        read(group.schema, message, row.position)
                 except Exception as error:
                     place = f"{message.topic}[{message.partition}] offset {message.offset}"
                     log.warning("%s is stored but missing from the metrics: %r", place, error)
@@ -137,6 +154,15 @@ class MetricsTally:
         shown = self.metrics.kpis.find(snapshot.agent_id, message.partition)
         if shown is not None:
             shown.offer((snapshot.occurred_at, snapshot.event_id), kpis_of(snapshot))
+
+    def hand_over(self) -> Counts:
+        """Return what no Prometheus has seen; none will from now on."""
+        self.beginnings.end()
+        return self.metrics.totals.not_shown(self.beginnings.shown)
+
+    def take(self, counts: Counts) -> None:
+        """Count what a sink before this one has handed over."""
+        self.metrics.totals.take(counts)
 
     def keep(self, assigned: Iterable[Partition]) -> None:
         """Stop showing the agents of partitions that are not assigned any more: another sink shows them."""

@@ -17,14 +17,28 @@ from prometheus_client import CollectorRegistry
 from evometrics.schemas.kafka.lag import GroupLag
 from evometrics.schemas.kafka.reaching import why_unusable
 from evometrics.schemas.kafka.rights import right_missing
-from evometrics.schemas.metrics import OF_SINK, Instruments
+from evometrics.schemas.letters.letter import SINK
+from evometrics.schemas.metrics import (
+    BATCHES_INSERTED,
+    DEAD_LETTERS_TOTAL,
+    INSERT_RETRIES,
+    INSERT_SECONDS,
+    MESSAGES_CONSUMED,
+    OF_SINK,
+    OFFSETS_GONE,
+    ROWS_INSERTED,
+    Instruments,
+)
 from evometrics.schemas.service.backoff import backoff
+from evometrics.schemas.service.beginnings import Beginnings
 from evometrics.schemas.service.disk import show_free
 from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
 from evometrics.schemas.service.http import HttpAddress, serve
+from evometrics.schemas.service.process import show_process
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.service.tasks import end_tasks
+from evometrics.schemas.topics import TOPICS
 from evometrics.schemas.wire.framing import WireFormat, open_wire
 from evometrics.schemas.wire.registry import RegistryRefused, RegistryUnavailable
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
@@ -55,9 +69,11 @@ class SinkWorker:
         self.sink = sink
         self.registry = CollectorRegistry()
         self.instruments = Instruments(self.registry, OF_SINK)
+        begin_at_0(self.instruments)
         self.metrics = StoredMetrics(sink.metrics_agents, sink.metrics_forget_seconds)
         self.registry.register(self.metrics.totals)
-        self.exposition = Exposition(self.registry, self.metrics.large)
+        self.beginnings = Beginnings()
+        self.exposition = Exposition(self.registry, self.metrics.large, self.beginnings)
         self.cycle: SinkCycle | None = None
         self.waiting_for: str | None = "starting"
         self.lag = GroupLag(kafka, sink.group, self.instruments)
@@ -66,7 +82,7 @@ class SinkWorker:
     async def run(self, stop: asyncio.Event) -> None:
         wire = await self.until_there("the schema registry", self.kafka.registry_url, self.open_wire)
         node = f"sink-{socket.gethostname()}-{os.getpid()}"
-        tally = MetricsTally(self.metrics)
+        tally = MetricsTally(self.metrics, self.beginnings)
         cycle = SinkCycle(self.kafka, self.clickhouse, self.sink, wire, node, self.instruments, tally)
         self.cycle = cycle
         try:
@@ -144,6 +160,16 @@ class SinkWorker:
         return self.cycle.ready() or self.away
 
 
+def begin_at_0(instruments: Instruments) -> None:
+    """Have a series for each topic and table before anything is counted."""
+    topics = [(topic.name,) for topic in TOPICS]
+    for definition in (MESSAGES_CONSUMED, OFFSETS_GONE):
+        instruments.begin(definition, *topics)
+    instruments.begin(DEAD_LETTERS_TOTAL, *((topic.name, SINK) for topic in TOPICS))
+    for definition in (ROWS_INSERTED, BATCHES_INSERTED, INSERT_RETRIES, INSERT_SECONDS):
+        instruments.begin(definition, *((topic.table,) for topic in TOPICS))
+
+
 async def run_sink(
     kafka: KafkaSettings,
     clickhouse: ClickHouseSettings,
@@ -162,6 +188,7 @@ async def run_sink(
     """
     worker = SinkWorker(kafka, clickhouse, sink)
     show_free(worker.registry, disks or {})
+    show_process(worker.registry, worker.instruments, "sink", worker.ready)
     async with AsyncExitStack() as stack:
         watchdog = Watchdog("sink", health or HealthSettings(), worker.look)
         stack.push_async_callback(worker.lag.close)

@@ -199,6 +199,18 @@ class TableWriter:
         await self.retrying(f"the check of stored offsets in {table}_rows", table, ask)
         return found
 
+    async def stored_end(self, table: str, partition: int) -> int:
+        """Return the offset after the last one that the table has of a partition; 0 where it has none."""
+        sql = f"SELECT max(_offset) + 1, count() FROM {table}_rows WHERE _partition = {partition:d}"
+        found = [0, 0]
+
+        async def ask(client: AsyncClient) -> None:
+            found[:] = (await client.query(sql)).result_rows[0]
+
+        await self.retrying(f"the check of the last offset in {table}_rows", table, ask)
+        end, number = found
+        return end if number else 0
+
     async def retrying(self, what: str, table: str, request: Request) -> None:
         """Send a request until ClickHouse has answered it. Raises `BadData`."""
         attempt = 0

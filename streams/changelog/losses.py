@@ -44,8 +44,7 @@ class Losses:
         self.told[partition] = end
         known = self.spans.get(partition, (first, end, 0))
         self.spans[partition] = min(known[0], first), max(known[1], end), known[2] + end - first
-        labels = (partition.topic, str(partition.partition))
-        self.instruments.counter(OFFSETS_GONE).labels(*labels).inc(end - first)
+        self.instruments.counter(OFFSETS_GONE).labels(partition.topic).inc(end - first)
         log.error(
             "%s[%d] offsets %d to %d, %d records, were deleted by Kafka (retention) before the stream read "
             "them: derived rows lack their contribution; `evometrics replay` computes it from the raw "

@@ -138,14 +138,15 @@ class Ownership:
             table.drop(partition)
         self.forget(partition)
 
-    async def take_over(self, partitions: Iterable[int]) -> None:
+    async def take_over(self, partitions: Iterable[int]) -> bool:
         """Take over assigned partitions, retrying while the broker is unreachable.
 
-        Partitions that are revoked meanwhile are not owned afterwards.
+        Partitions that are revoked meanwhile are not owned afterwards. Returns whether any had to be taken.
         """
         generation = self.member.generation
         wanted = sorted({p for p in partitions if self.generations.get(p) != generation})
         self.loading = frozenset(wanted)
+        taken = bool(wanted)
         attempt = 0
         while wanted and generation == self.member.generation:
             try:
@@ -161,6 +162,7 @@ class Ownership:
                 self.generations |= dict.fromkeys(wanted, generation)
             break
         self.loading = frozenset()
+        return taken
 
     async def load(self, partitions: list[int]) -> None:
         """Read the changelogs, write this worker's markers, and note the committed offsets of the sources.

@@ -104,6 +104,10 @@ class StateTable:
         # epochs of keys that have not been rewritten in our own epoch yet
         self.earlier: dict[int, dict[bytes, int]] = {}
 
+    def keys(self) -> float:
+        """Return the number of keys in memory; from any thread."""
+        return float(sum(map(len, list(self.data.values()))))
+
     def partition(self, number: int) -> Mapping[bytes, bytes]:
         """Return one partition's values by key. Raises KeyError if this worker does not own it."""
         return self.data[number]

@@ -156,6 +156,10 @@ TABLES = (
 )
 
 
+#: The works, by lane.
+LANES: tuple[type[Work], ...] = (EvolutionWork, SnapshotWork, ScopeWork)
+
+
 def works_of(
     settings: StreamSettings,
     wire: WireFormat,

@@ -38,6 +38,8 @@ T = TypeVar("T")
 #: Raised if a record's data are at fault: it can't be read, or leads to a message larger than its topic
 #: accepts.
 AT_FAULT = (UnreadableMessage, MessageTooLarge)
+#: How `letter_of` begins the reason of a message that was read.
+WAS_READ = f"{MessageTooLarge.__name__}("
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +213,12 @@ def count(instruments: Instruments, lane: str, done: Iterable[Done]) -> None:
         counter(STREAM_DUPLICATES).labels(lane).inc(each.outcome.duplicates)
         counter(STREAM_LATE).labels(lane).inc(each.outcome.too_late)
         for letter in each.letters:
-            counter(STREAM_UNREADABLE).labels(letter.source_topic).inc()
-            counter(DEAD_LETTERS_TOTAL).labels(letter.source_topic, letter.stage).inc()
+            was_read = letter.reason.startswith(WAS_READ)
+            if not was_read:
+                counter(STREAM_UNREADABLE).labels(letter.source_topic).inc()
+            # a message that can't be read is the sink's to count, where a sink reads its topic
+            if was_read or letter.source_topic not in BY_NAME:
+                counter(DEAD_LETTERS_TOTAL).labels(letter.source_topic, letter.stage).inc()
     for topic, number in events.items():
         counter(STREAM_EVENTS).labels(topic).inc(number)
     for topic, number in outputs.items():

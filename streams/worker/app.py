@@ -16,7 +16,7 @@ from evometrics.schemas.kafka.offsets import committed_offsets
 from evometrics.schemas.kafka.topics import answered
 from evometrics.schemas.letters.letter import STREAM
 from evometrics.schemas.letters.limit import LetterCounts
-from evometrics.schemas.metrics import Instruments
+from evometrics.schemas.metrics import PUBLISH_ERRORS, REBALANCES, STREAM_STATES, Instruments
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.streams.changelog.losses import Losses
@@ -155,7 +155,10 @@ def build(
     tables = {name: StateTable(name, changelog_name(settings.group, name)) for name in TABLES}
     clock = BrokerClock()
     places = Places()
-    parts = StreamParts(app, OutputProducer(kafka, clock), Misplaced(instruments))
+    count_error = instruments.counter(PUBLISH_ERRORS).inc
+    for table in tables.values():
+        instruments.gauge(STREAM_STATES).labels(table.name).set_function(table.keys)
+    parts = StreamParts(app, OutputProducer(kafka, clock, count_error), Misplaced(instruments))
     member = FaustMember(app)
     for work in works_of(settings, wire, tables, places, clock, sources.partitions):
         ownership = Ownership(
@@ -189,6 +192,7 @@ def build(
         add_agent(app, lane)
 
     async def assigned(_: Any, partitions: set[TP], **__: Any) -> None:
+        instruments.counter(REBALANCES).inc()
         for lane in parts.lanes:
             # partitions beyond the configured number have no states, and are about to be refused
             mine = {

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -32,7 +33,12 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from evometrics.schemas.letters.limit import LetterCounts, TooManyLetters
-from evometrics.schemas.metrics import Instruments
+from evometrics.schemas.metrics import (
+    STREAM_BATCH_SECONDS,
+    STREAM_TAKEOVER_SECONDS,
+    Instruments,
+    MetricDef,
+)
 from evometrics.schemas.service.tasks import cancelled, end_tasks
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.reading import Record
@@ -185,7 +191,10 @@ class Lane:
         # verified after the fetch, so that the batches are of the topics that the states belong to
         await self.ownership.sources.verify(self.ownership.topics)
         events = [event for event in events if self.is_ours(event)]
-        await self.ownership.take_over({event.message.partition for event in events})
+        began = time.monotonic()
+        if await self.ownership.take_over({event.message.partition for event in events}):
+            self.observe(STREAM_TAKEOVER_SECONDS, began)
+        began = time.monotonic()
         # partitions may have been reassigned meanwhile; their new owner reads these batches again
         events = [event for event in events if self.is_ours(event)]
         records: dict[int, list[Record]] = {}
@@ -205,6 +214,11 @@ class Lane:
             if self.is_ours(event):
                 event.ack()
         self.count(done)
+        self.observe(STREAM_BATCH_SECONDS, began)
+
+    def observe(self, definition: MetricDef, began: float) -> None:
+        """Count how long something of this lane took."""
+        self.instruments.histogram(definition).labels(self.name).observe(time.monotonic() - began)
 
     async def settle(self, records: dict[int, list[Record]]) -> list[Done]:
         """Take records of some partitions through the first three steps; return the results."""

@@ -14,20 +14,37 @@ from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.kafka.lag import GroupLag
 from evometrics.schemas.kafka.topics import answered
-from evometrics.schemas.metrics import OF_STREAMS, Instruments
+from evometrics.schemas.letters.letter import STREAM
+from evometrics.schemas.metrics import (
+    DEAD_LETTERS_TOTAL,
+    OF_STREAMS,
+    OFFSETS_GONE,
+    STREAM_BATCH_SECONDS,
+    STREAM_DUPLICATES,
+    STREAM_EVENTS,
+    STREAM_LATE,
+    STREAM_OUTPUTS,
+    STREAM_TAKEOVER_SECONDS,
+    STREAM_UNREADABLE,
+    Instruments,
+)
+from evometrics.schemas.service.beginnings import Beginnings
 from evometrics.schemas.service.disk import show_free
 from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.health import HealthSettings, Watchdog
 from evometrics.schemas.service.http import HttpAddress, serve
+from evometrics.schemas.service.process import show_process
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.service.tasks import end_tasks
+from evometrics.schemas.topics import DERIVED_TOPICS
 from evometrics.schemas.wire.framing import WireFormat, open_wire
 from evometrics.streams.changelog.losses import Losses
 from evometrics.streams.changelog.topics import create_changelogs
-from evometrics.streams.processors.computations import TABLES
+from evometrics.streams.processors.computations import LANES, TABLES
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.topics import (
     LOOK_SECONDS,
+    SOURCE_TOPICS,
     TopicsChanged,
     TopicsMadeAnew,
     begin_with,
@@ -65,9 +82,11 @@ async def run_stream(
     # without the right to the group Faust would wait for its partitions for ever, without a word
     await answered(kafka, lambda admin: admin.list_consumer_group_offsets(settings.group))
     instruments = Instruments(registry, OF_STREAMS)
+    begin_at_0(instruments)
     worker = StreamWorker(kafka, settings, wire, instruments)
     show_free(registry, {"stream": Path(settings.data)})
     state = StreamHealth(worker, GroupLag(kafka, settings.group, instruments))
+    show_process(registry, instruments, "stream", state.not_ready)
     async with contextlib.AsyncExitStack() as stack:
         watchdog = Watchdog("stream worker", health or HealthSettings(), state.look)
         stack.push_async_callback(state.lag.close)
@@ -75,7 +94,7 @@ async def run_stream(
         if listen is not None:
             server = await serve(
                 listen,
-                metrics=Exposition(registry).answer,
+                metrics=Exposition(registry, beginnings=Beginnings()).answer,
                 live=watchdog.live,
                 ready=state.not_ready,
                 stopped=state.stopped,
@@ -83,6 +102,16 @@ async def run_stream(
             )
             stack.push_async_callback(server.close)
         await worker.run(stop)
+
+
+def begin_at_0(instruments: Instruments) -> None:
+    """Have a series for each topic and lane before anything is counted."""
+    for definition in (STREAM_EVENTS, STREAM_UNREADABLE, OFFSETS_GONE):
+        instruments.begin(definition, *((topic,) for topic in SOURCE_TOPICS))
+    instruments.begin(STREAM_OUTPUTS, *((topic.name,) for topic in DERIVED_TOPICS))
+    instruments.begin(DEAD_LETTERS_TOTAL, *((topic, STREAM) for topic in SOURCE_TOPICS))
+    for definition in (STREAM_DUPLICATES, STREAM_LATE, STREAM_BATCH_SECONDS, STREAM_TAKEOVER_SECONDS):
+        instruments.begin(definition, *((work.name,) for work in LANES))
 
 
 class StreamWorker:

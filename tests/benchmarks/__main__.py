@@ -37,6 +37,7 @@ NAMES = {
     "growth": "growth",
     "scale-out": "scale_out",
     "replay": "replay",
+    "scrape": "scrape",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 

@@ -23,6 +23,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "schemas/service": {
         "backoff": ("schemas/service/test_backoff.py",),
+        "beginnings": ("schemas/service/test_beginnings.py",),
         "settings": ("schemas/service/test_settings.py",),
     },
     "schemas/wire": {
@@ -90,6 +91,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
             "sinks/worker/test_letter_limit.py",
         ),
         "tally": ("sinks/worker/test_metrics.py",),
+        "agents": ("sinks/worker/test_agents.py",),
     },
     "streams/formulas": {
         "calculations": ("streams/formulas/test_calculations.py", "streams/processors/test_snapshots.py"),

@@ -26,14 +26,19 @@ PARTS = (
         "it recorded itself.",
     ),
     (
+        "Every worker",
+        metrics.OF_WORKERS,
+        "Served by the sink and the stream worker.",
+    ),
+    (
         "Sink",
-        metrics.OF_SINK,
+        [each for each in metrics.OF_SINK if each not in metrics.OF_WORKERS],
         "Served by `evometrics sink --http-port PORT`. It also serves `evometrics_disk_free_bytes` for "
         "the folders `kafka` and `clickhouse` of a stack on its machine.",
     ),
     (
         "Stream worker",
-        metrics.OF_STREAMS,
+        [each for each in metrics.OF_STREAMS if each not in metrics.OF_WORKERS],
         "Served by `evometrics stream --http-port PORT`. It also serves `evometrics_disk_free_bytes` for "
         "its folder `stream`.",
     ),
@@ -41,7 +46,8 @@ PARTS = (
         "Node",
         metrics.OF_NODES,
         "Served by a node's collector: set `prometheus_port`, or give `collector.prometheus_registry` to a "
-        "server of your own.",
+        "server of your own. `evometrics orchestrate --http-port PORT` serves them beside its health. They "
+        "come from the node itself: without a broker in between, and for as long as the node runs.",
     ),
 )
 
@@ -72,7 +78,18 @@ def page() -> str:
             "that asks for it, as OpenMetrics; gzipped where that is accepted. A histogram has the series "
             "`_bucket`, `_sum` and `_count` besides; its last bucket is `+Inf`. There are no `_created` "
             "series. Seconds, bytes and MB (10^6 bytes) are the units, each named in the meaning."
-        )
+        ),
+        wrapped(
+            "The first scrape by Prometheus that has a counter's series shows it at 0, the next one its "
+            "value: otherwise `increase()` could not count the first events. Prometheus is known by its "
+            "header `X-Prometheus-Scrape-Timeout-Seconds`; all others see the value at once. See [Counting "
+            "over restarts](../how-to/monitor.md#counting-over-restarts)."
+        ),
+        wrapped(
+            "Both workers also serve the figures of their process: `process_resident_memory_bytes`, "
+            "`process_virtual_memory_bytes`, `process_cpu_seconds_total`, `process_open_fds`, "
+            "`process_max_fds` and `process_start_time_seconds` (on Linux)."
+        ),
     ]
     for title, found, text in PARTS:
         blocks += [f"## {title}", wrapped(text), rows(found)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import pytest
 
 from evometrics.deploy.pipeline import nodes
 from evometrics.deploy.pipeline.nodes import NodeFailed, NodePlan, run_node, run_nodes
+from evometrics.schemas.service.http import HttpAddress
 from evometrics.schemas.service.settings import KafkaSettings
 
 PLAN = NodePlan("node-1", agents=1, evolutions=2, seed=0)
@@ -38,6 +40,17 @@ async def test_lines_that_are_no_progress_are_passed_on(
     assert result.recorded == {"t": 2}
     assert seen == [{"event": "evolution", "n": 1}]
     assert capsys.readouterr().err.splitlines() == ["a library greets", "[1, 2]"]
+
+
+async def test_a_node_serves_where_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_its_place(tmp_path, monkeypatch, f"print(sys.argv); {DONE}")
+    for listen in (None, HttpAddress(9303, "0.0.0.0")):
+        plan = dataclasses.replace(PLAN, listen=listen)
+        await run_node(plan, KafkaSettings(), str(tmp_path), None, echo_json=False)
+    not_told, told = capsys.readouterr().err.splitlines()
+    assert "'--http-port', '9303', '--http-host', '0.0.0.0'" in told and "--http" not in not_told
 
 
 async def test_no_node_is_left_where_its_command_fails(

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from evometrics.deploy.pipeline.topics import create_topics
+from evometrics.deploy.process.ports import free_ports
 from evometrics.producers.demo import data as digits
 from evometrics.producers.demo.agent import CANDIDATES, PATIENCE, DigitAgent
 from evometrics.producers.demo.genome import (
@@ -337,9 +339,17 @@ async def test_a_signal_ends_a_node_cleanly_and_what_it_recorded_is_still_there(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     work = ("--node-id", "n", "--agents", "2", "--evolutions", "100000", "--brokers", NO_BROKER)
-    process = await node(*work, "--outbox-dir", str(tmp_path), EVOMETRICS_COLLECTOR_STOP_TIMEOUT="0")
+    (port,) = free_ports(1)
+    work += ("--outbox-dir", str(tmp_path), "--http-host", "127.0.0.1", "--http-port", str(port))
+    process = await node(*work, EVOMETRICS_COLLECTOR_STOP_TIMEOUT="0")
     assert process.stdout is not None
     first = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+    metrics = await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}/metrics", timeout=60)
+    with metrics:
+        told = dict(line.rsplit(" ", 1) for line in metrics.read().decode().splitlines() if line[0] != "#")
+    assert float(told["evometrics_outbox_events"]) > 0 and told["evometrics_broker_connected"] == "0.0"
+    assert float(told["evometrics_outbox_oldest_seconds"]) > 0
+    assert told["evometrics_events_refused_total"] == told["evometrics_events_rejected_total"] == "0.0"
     process.send_signal(number)
     *evolutions, done = [first, *await lines_of(process)]
     assert done["event"] == "done" and done["report"]["evolutions"] == len(evolutions)

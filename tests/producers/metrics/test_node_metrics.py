@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ async def test_a_node_tells_what_it_recorded_and_what_waits(tmp_path: Path) -> N
     assert found["evometrics_broker_connected",] == 0
     assert found["evometrics_publish_errors_total",] >= 1
     assert found["evometrics_events_recorded_total", "evometrics.evolution.completed"] == 1
+    assert found["evometrics_events_shed_total", "evometrics.evolution.progressed"] == 0
+    assert found["evometrics_build_info", "node", version("evometrics")] == 1
     assert found["evometrics_values_left_out_total", "post_kpis"] == 1
     assert found["evometrics_events_rejected_total",] == 1
     assert found["evometrics_events_refused_total",] == found["evometrics_events_failed_total",] == 0

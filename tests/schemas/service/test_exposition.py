@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -53,6 +53,7 @@ class Lines:
 def registry() -> CollectorRegistry:
     found = CollectorRegistry()
     Counter("seen_total", "What was seen.", registry=found).inc(3)
+    Gauge("agents_created", "A name of somebody's own.", registry=found).set(2)
     return found
 
 
@@ -78,7 +79,7 @@ async def test_the_client_chooses_format_and_packing(registry: CollectorRegistry
     kind, packing, plain = await asyncio.to_thread(get, server)
     assert (kind, packing) == ("text/plain; version=0.0.4; charset=utf-8", None)
     families = {f.name: f for f in text_string_to_metric_families(plain.decode())}
-    assert set(families) == {"seen", "evolution_attempts", "agent_kpi_current"}, "and no _created"
+    assert set(families) == {"seen", "agents_created", "evolution_attempts", "agent_kpi_current"}
     assert len(families["evolution_attempts"].samples) == 100
     assert f"# HELP evolution_attempts_total {EVOLUTION_ATTEMPTS.help}\n".encode() in plain
 

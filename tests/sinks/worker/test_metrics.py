@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import urllib.request
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -15,15 +17,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from evometrics.schemas.events import Event, KpiSnapshot
 from evometrics.schemas.metrics import EVOLUTION_DURATION, METRICS, OF_STREAMS, Instruments
+from evometrics.schemas.service.beginnings import Beginnings
 from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.http import PLAIN_TEXT, HttpAddress, Response, serve
-from evometrics.schemas.topics import BY_RECORD
+from evometrics.schemas.service.process import show_process
+from evometrics.schemas.topics import BY_RECORD, TOPICS
 from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH, WireFormat
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import InsertGroup, InsertRow
-from evometrics.sinks.worker.metrics import MOST_TYPES, OTHER, StoredMetrics
+from evometrics.sinks.worker.metrics import StoredMetrics
 from evometrics.sinks.worker.tally import EndedEvolution, MetricsTally, SeenIds, read_ended
+from evometrics.sinks.worker.totals import MOST_TYPES, OTHER
 from evometrics.sinks.worker.worker import SinkWorker
 from evometrics.streams.offline import record_of
 from tests.support.sinks import Kafka, common, eventually, evolution, rows, running, until_stored
@@ -143,6 +148,30 @@ def test_every_declared_metric_is_served_by_its_part(broker: Kafka, database: Cl
         assert f"# TYPE {name} {definition.kind}" in served, name
 
 
+def test_a_sink_that_has_read_nothing_has_its_counters_at_0(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    found = samples(SinkWorker(broker.settings, database, broker.sink).exposition.text())
+    for topic in TOPICS:
+        assert found["evometrics_dead_letters_total", ("sink", topic.name)] == 0
+        assert found["evometrics_offsets_gone_total", (topic.name,)] == 0
+        assert found["evometrics_insert_retries_total", (topic.table,)] == 0
+        assert found["evometrics_insert_seconds_count", (topic.table,)] == 0
+    assert found["evometrics_rebalances_total", ()] == found["evometrics_publish_errors_total", ()] == 0
+
+
+async def test_a_worker_says_what_it_is_and_whether_it_is_ready(
+    broker: Kafka, database: ClickHouseSettings
+) -> None:
+    worker = SinkWorker(broker.settings, database, broker.sink)
+    show_process(worker.registry, worker.instruments, "sink", worker.ready)
+    found = samples(worker.exposition.text())
+    assert found["evometrics_ready", ()] == 0
+    assert found["evometrics_build_info", ("sink", version("evometrics"))] == 1
+    if sys.platform == "linux":
+        assert found["process_resident_memory_bytes", ()] > 1e6
+
+
 def group(record: str, *values: bytes) -> InsertGroup:
     topic = BY_RECORD[record]
     made = InsertGroup(topic.name, topic.table, newest(record))
@@ -155,14 +184,14 @@ def group(record: str, *values: bytes) -> InsertGroup:
 async def counted(*events: Event, agents: int = 10) -> StoredMetrics:
     """Return the metrics of some stored evolutions."""
     metrics = StoredMetrics(agents, 60)
-    await MetricsTally(metrics).count([group("evolution_metrics", *map(WIRE.encode, events))])
+    await MetricsTally(metrics, Beginnings()).count([group("evolution_metrics", *map(WIRE.encode, events))])
     return metrics
 
 
 async def test_what_can_not_be_read_is_passed_over_and_named(caplog: pytest.LogCaptureFixture) -> None:
     metrics = StoredMetrics(10, 60)
     one, other = (WIRE.encode(evolution("a", status="succeeded")) for _ in range(2))
-    await MetricsTally(metrics).count(
+    await MetricsTally(metrics, Beginnings()).count(
         [group("evolution_metrics", one, one[:-1], other), group("success_rate", b"rubbish")]
     )
     assert metrics.evolutions.agents["a"].attempts == {("nightly", "succeeded"): 2}

@@ -98,9 +98,14 @@ async def test_a_crash_at_any_step_leaves_each_message_stored_once(
     if point != "after the plan":
         assert len(await stored_offsets(database, PROGRESSED.table)) > 400
 
-    async with running(broker, database):
+    async with running(broker, database) as successor:
         for topic in TOPICS:
             await until_stored(database, topic.table, sum(e.record == topic.record for e in events))
+
+        async def counted() -> bool:  # also where it was the dead worker that stored it
+            return sum(successor.metrics.totals.attempts.values()) == 1
+
+        await eventually(counted, "the evolution to be counted")
     for topic in TOPICS:
         expected = sorted((p, o) for t, p, o in sent if t == topic.name)
         assert sorted(await stored_offsets(database, topic.table)) == expected, topic.table

@@ -16,7 +16,7 @@ def test_records_are_counted_once_whoever_finds_that_they_are_gone() -> None:
     losses = Losses(Instruments(registry, OF_STREAMS))
 
     def gone() -> float | None:
-        return registry.get_sample_value(OFFSETS_GONE.name, {"topic": "t", "partition": "3"})
+        return registry.get_sample_value(OFFSETS_GONE.name, {"topic": "t"})
 
     for _ in range(STANDING_LOOKS - 1):
         losses.observe({PLACE: 10}, {PLACE: 40})

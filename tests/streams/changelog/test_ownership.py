@@ -89,8 +89,7 @@ class Group:
 
     def gone(self) -> float | None:
         """Return what was counted as gone from the source's first partition."""
-        labels = {"topic": self.source, "partition": "0"}
-        return self.registry.get_sample_value(OFFSETS_GONE.name, labels)
+        return self.registry.get_sample_value(OFFSETS_GONE.name, {"topic": self.source})
 
     @asynccontextmanager
     async def worker(self, member: Worker) -> AsyncIterator[Ownership]:

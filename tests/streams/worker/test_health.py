@@ -20,7 +20,13 @@ from evometrics.schemas.events import DeadLetter, Event, EvolutionCompleted, Evo
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.kafka.lag import GroupLag
 from evometrics.schemas.kafka.topic_identity import UNKNOWN, TopicIdentity
-from evometrics.schemas.metrics import DEAD_LETTERS_TOTAL, OF_STREAMS, Instruments
+from evometrics.schemas.metrics import (
+    DEAD_LETTERS_TOTAL,
+    OF_STREAMS,
+    STREAM_UNREADABLE,
+    Instruments,
+    MetricDef,
+)
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
 from evometrics.schemas.wire.catalog import WriterSchema, newest
@@ -228,6 +234,27 @@ async def test_a_poisoned_event_goes_to_the_dead_letters_and_all_others_count(
         if sample.name == DEAD_LETTERS_TOTAL.name
     ]
     assert letters == 1
+
+
+async def test_a_message_that_can_not_be_read_is_counted_as_a_letter_by_the_sink_alone(
+    parts: StreamParts, registry: CollectorRegistry
+) -> None:
+    lane, broker = lane_of(parts, "evolutions")
+    bad = dataclasses.replace(record(completed("a", 5, "e1"), 0), value=b"no framing")
+    await lane.process([Delivered([bad])])
+    foreign, _ = lane_of(parts, "scopes")
+    bad_count = dataclasses.replace(bad, topic=foreign.work.topics[0])
+    await foreign.process([Delivered([bad_count])])
+    assert len(broker.letters()) == 2
+
+    def value(definition: MetricDef, topic: str, **labels: str) -> float | None:
+        return registry.get_sample_value(definition.name, {"topic": topic, **labels})
+
+    for message in (bad, bad_count):
+        assert value(STREAM_UNREADABLE, message.topic) == 1
+    assert value(DEAD_LETTERS_TOTAL, bad.topic, stage="stream") is None
+    assert value(DEAD_LETTERS_TOTAL, bad_count.topic, stage="stream") == 1, "no sink reads this topic"
+    assert registry.get_sample_value("evometrics_stream_batch_seconds_count", {"lane": "scopes"}) == 1
 
 
 async def test_a_fault_of_ours_stops_the_worker_with_its_traceback_before_an_offset_moves(

@@ -1,0 +1,24 @@
+"""What every worker's `/metrics` says of its process: build, readiness, memory, files, processor time."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from evometrics.schemas.metrics import BUILD_INFO, READY, Instruments
+from evometrics.schemas.service.http import Check
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+
+def show_process(registry: CollectorRegistry, instruments: Instruments, part: str, ready: Check) -> None:
+    """Add a worker's process to its metrics.
+
+    `ready` is called in the thread that answers a scrape; it must only look at what is there.
+    """
+    from prometheus_client import ProcessCollector
+
+    ProcessCollector(registry=registry)
+    instruments.gauge(BUILD_INFO).labels(version("evometrics"), part).set(1)
+    instruments.gauge(READY).set_function(lambda: float(ready() is None))
