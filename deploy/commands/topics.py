@@ -14,6 +14,8 @@ from evometrics.deploy.console.options import (
     kafka_settings,
 )
 from evometrics.deploy.console.tables import to_json
+from evometrics.deploy.exit_codes import ExitCode
+from evometrics.deploy.terminal import tell
 from evometrics.schemas.service.settings import SettingsError, read_settings
 
 
@@ -76,10 +78,19 @@ async def run(args: argparse.Namespace) -> int:
         await reset_retention(kafka_settings(args))
     if args.json:
         print(to_json([dataclasses.asdict(state) for state in states]))
-        return 0
+    else:
+        for state in states:
+            print(f"{state.name:36} {state.partitions:3} partitions  {state.words}")
     for state in states:
-        print(f"{state.name:36} {state.partitions:3} partitions  {state.words}")
-    return 0
+        for note in state.notes:
+            tell(note)
+    unusable = [state.name for state in states if not state.usable]
+    if unusable:
+        tell(
+            f"evometrics topics: the pipeline does not work with {', '.join(unusable)} as they are: set what "
+            "is named above as a new topic has it (kafka-configs.sh --alter), or grant ALTER_CONFIGS"
+        )
+    return ExitCode.FAILED if unusable else ExitCode.DONE
 
 
 def rights(args: argparse.Namespace) -> str:

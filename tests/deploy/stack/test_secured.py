@@ -24,6 +24,7 @@ from aiokafka.partitioner import murmur2
 
 from evometrics.deploy.cli.main import main
 from evometrics.deploy.pipeline.drain import drain, pipeline_groups
+from evometrics.deploy.pipeline.rights import Right
 from evometrics.producers import EvolutionMetricsCollector
 from evometrics.schemas.events import EVENT_CLASSES
 from evometrics.schemas.kafka.client_options import client_options
@@ -253,6 +254,23 @@ def test_a_client_under_uvloop_stops_at_once_although_data_arrives(secured: Secu
     asyncio.run(answered(kafka, lambda admin: create_missing(admin, kafka, {topic: {}})))
     asyncio.run(send(trusted, topic, [bytes(900_000)] * 40))
     assert uvloop.run(stopped()) < 5
+
+
+def test_topics_that_an_administrator_has_made_right_take_no_right_to_create_or_alter(
+    secured: Secured, stack: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, key = certificate(secured.ca, "looks-only")
+    looks = Right("topic", ("evometrics.",), ("DESCRIBE", "DESCRIBE_CONFIGS"), prefixed=True)
+    asyncio.run(grant(secured, {"CN=looks-only": [looks]}))
+    settings = secured.settings("SSL", ssl_certfile=str(made), ssl_keyfile=str(key))
+    for name, value in environ(settings).items():
+        monkeypatch.setenv(name, value)
+    flags = ("--partitions", str(PARTITIONS), "--replication", "3", "--data", str(stack.data))
+    assert main(["topics", *flags]) == 0
+    said = capsys.readouterr()
+    assert said.out.count(" exists\n") == len(TOPICS) + 1
+    assert said.err == ""
+    assert denied(secured, "CN=looks-only") == set()
 
 
 #: Returns what a part that goes on trying says, once it says what is wanted or its time is up.
