@@ -190,7 +190,7 @@ def refuse_others(others: Mapping[str, int], kafka: KafkaSettings) -> None:
 async def never_written(kafka: KafkaSettings, partitions: Mapping[str, int]) -> Collection[str]:
     """Return those of the topics, given with their numbers of partitions, that never held a message."""
     places = [TopicPartition(name, each) for name, number in partitions.items() for each in range(number)]
-    async with range_reader(kafka, f"{kafka.client_id}-topics") as consumer:
+    async with range_reader(kafka) as consumer:
         ends = await consumer.end_offsets(places)
     return set(partitions) - {place.topic for place, end in ends.items() if end}
 

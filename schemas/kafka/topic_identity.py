@@ -184,9 +184,7 @@ class TopicWatch:
     async def connected(self) -> AIOKafkaAdminClient:
         async with self.starting:
             if self.admin is None:
-                admin = AIOKafkaAdminClient(
-                    **client_options(self.kafka), client_id=f"{self.kafka.client_id}-topics"
-                )
+                admin = AIOKafkaAdminClient(**client_options(self.kafka))
                 try:
                     await admin.start()
                 except BaseException:

@@ -40,7 +40,7 @@ async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Aw
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             while True:
-                admin = AIOKafkaAdminClient(**client_options(kafka), client_id=kafka.client_id)
+                admin = AIOKafkaAdminClient(**client_options(kafka))
                 try:
                     await admin.start()
                     try:
