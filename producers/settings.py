@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from evometrics.producers.events.progress import ProgressSampling
-from evometrics.schemas.kafka.client_options import client_options
+from evometrics.schemas.kafka.client_options import client_options, named
 from evometrics.schemas.rules.validation import NAME_CHARACTERS
 from evometrics.schemas.service.settings import (
     FROM_FILE,
@@ -138,12 +138,12 @@ def collector_settings(
         given["brokers"] = ",".join(map(str, given["brokers"]))
     collector = read(CollectorSettings, "collector", {k: v for k, v in given.items() if k in OWN_KEYS})
     kafka = read(KafkaSettings, "kafka", {k: v for k, v in given.items() if k in KAFKA_KEYS})
-    named = "brokers" in given or in_environment("kafka", "brokers", os.environ) is not None
-    if named or kafka.brokers != KafkaSettings().brokers:  # a client.properties may name them
-        (
-            client_options(kafka),
-            open_registry(kafka),
-        )  # what can't be loaded is an error here, and not later, in the background
+    has_broker = "brokers" in given or in_environment("kafka", "brokers", os.environ) is not None
+    if has_broker or kafka.brokers != KafkaSettings().brokers:  # a client.properties may name them
+        kafka = named(kafka, "node", collector.node_id)
+        # what can't be loaded is an error here, and not later, in the background
+        client_options(kafka)
+        open_registry(kafka)
         return collector, kafka
     return dataclasses.replace(collector, history_db=collector.history_db or collector.db_path), None
 

@@ -106,7 +106,6 @@ class OutputProducer:
         """Connect. Raises `aiokafka.errors.KafkaConnectionError` if no broker answers."""
         self.producer = AIOKafkaProducer(
             **client_options(self.kafka),
-            client_id=f"{self.kafka.client_id}-stream",
             acks="all",
             enable_idempotence=True,
             linger_ms=0,

@@ -7,7 +7,9 @@ import functools
 import io
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,11 +21,14 @@ from typing import Any
 import fastavro
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import murmur2
 
 from evometrics.schemas.events import EVENT_CLASSES, Event
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS, TOPICS
 from evometrics.schemas.wire.catalog import newest
+from evometrics.sinks.settings import SinkSettings
+from evometrics.streams.settings import StreamSettings
 from tests.support.generator import Load, generate, history
 from tests.support.load import send_all
 from tests.support.model import SECOND, Expected, differences, expected
@@ -114,6 +119,24 @@ def test_the_load_exercises_what_it_should(wanted: Expected) -> None:
 
 def test_good_input_leaves_no_dead_letters(stack: Running, sent: dict[str, int]) -> None:
     assert rows(stack.clickhouse_url, "dead_letter") == {}
+
+
+async def test_kafka_knows_each_worker_by_its_part_and_instance(stack: Running) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.brokers)
+    await admin.start()
+    try:
+        # one by one: aiokafka (0.14) can't read the answer for several
+        groups = [StreamSettings().group, SinkSettings().group]
+        answers = [(await admin.describe_consumer_groups([group]))[0] for group in groups]
+    finally:
+        await admin.close()
+    described = [answer.groups[0] for answer in answers]
+    clients = {name: {member[1] for member in members} for _, name, _, _, _, members, *_ in described}
+    host = re.sub(r"[^A-Za-z0-9._-]", "_", socket.gethostname())
+    assert clients == {
+        StreamSettings().group: {"evometrics-stream-stream-1"},
+        SinkSettings().group: {f"evometrics-sink-{host}"},
+    }
 
 
 def test_a_plain_http_request_reads_a_table(stack: Running, sent: dict[str, int]) -> None:

@@ -49,6 +49,8 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
         for state in await create_topics(dataclasses.replace(kafka, replication=replication)):
             if state.changes or state.instead_of is not None:
                 tell(f"topic {state.name}: {state.words}")
+            for note in state.notes:
+                tell(note)
         clickhouse = clickhouse_settings(args, addresses.clickhouse_url)
         if settings.external_clickhouse is None:
             clickhouse = dataclasses.replace(clickhouse, cluster="")  # the one started here is not a cluster

@@ -14,6 +14,8 @@ from evometrics.deploy.console.options import (
     kafka_settings,
 )
 from evometrics.deploy.console.tables import to_json
+from evometrics.deploy.exit_codes import ExitCode
+from evometrics.deploy.terminal import tell
 from evometrics.schemas.service.settings import SettingsError, read_settings
 
 
@@ -80,10 +82,19 @@ async def run(args: argparse.Namespace) -> int:
     else:
         for state in states:
             print(f"{state.name:36} {state.partitions:3} partitions  {state.words}")
+    for state in states:
+        for note in state.notes:
+            tell(note)
     wire = await open_wire(kafka_settings(args))
     if wire.registry is not None and not args.json:
         print(f"{len(wire.writers)} schemas are registered in {wire.registry.name.removeprefix('schema ')}")
-    return 0
+    unusable = [state.name for state in states if not state.usable]
+    if unusable:
+        tell(
+            f"evometrics topics: the pipeline does not work with {', '.join(unusable)} as they are: set what "
+            "is named above as a new topic has it (kafka-configs.sh --alter), or grant ALTER_CONFIGS"
+        )
+    return ExitCode.FAILED if unusable else ExitCode.DONE
 
 
 def rights(args: argparse.Namespace) -> str:

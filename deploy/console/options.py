@@ -13,6 +13,7 @@ from typing import Any
 
 from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.stack.stackfile import StackAddresses, read_stack
+from evometrics.schemas.kafka.client_options import named
 from evometrics.schemas.service.disk import DiskSettings
 from evometrics.schemas.service.health import HealthSettings
 from evometrics.schemas.service.http import HttpSettings
@@ -224,7 +225,10 @@ def running_stack(args: argparse.Namespace) -> StackAddresses | None:
 
 
 def kafka_settings(args: argparse.Namespace, brokers: str | None = None) -> KafkaSettings:
-    """Return how to reach the broker: as given, else the local stack's, else the default address."""
+    """Return how to reach the broker: as given, else the local stack's, else the default address.
+
+    Clients are named after the command, and after a worker's instance or this host.
+    """
     given = {
         field.name: getattr(args, field.name, None)
         for field in dataclasses.fields(KafkaSettings)
@@ -239,7 +243,8 @@ def kafka_settings(args: argparse.Namespace, brokers: str | None = None) -> Kafk
     )
     if not given["brokers"] and not named_elsewhere and (stack := running_stack(args)):
         given["brokers"] = stack.brokers
-    return read_settings(KafkaSettings, "kafka", flags=given, file=file)
+    kafka = read_settings(KafkaSettings, "kafka", flags=given, file=file)
+    return named(kafka, args.command, getattr(args, "instance", None) or "")
 
 
 def clickhouse_settings(args: argparse.Namespace, url: str | None = None) -> ClickHouseSettings:

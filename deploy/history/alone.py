@@ -81,7 +81,6 @@ class Alone:
         self.consumer = AIOKafkaConsumer(
             SYSTEM_EVENTS.name,
             **client_options(kafka),
-            client_id=f"{kafka.client_id}-import",
             group_id=IMPORT_GROUP,
             partition_assignment_strategy=(
                 roll_call(self.token, f"process {os.getpid()} on {socket.gethostname()}", self.present),

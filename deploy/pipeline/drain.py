@@ -50,7 +50,7 @@ async def end_offsets(kafka: KafkaSettings, topics: Sequence[str]) -> dict[Topic
     numbers = await answered(kafka, lambda admin: partitions_of(admin, topics))
     places = [TopicPartition(topic, each) for topic, number in numbers.items() for each in range(number)]
     # it reads no message: that would take another right
-    async with range_reader(kafka, f"{kafka.client_id}-drain") as consumer:
+    async with range_reader(kafka) as consumer:
         found: dict[TopicPartition, int] = await consumer.end_offsets(places)
         return found
 

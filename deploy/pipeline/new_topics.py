@@ -46,7 +46,7 @@ async def refuse_unless_stored(kafka: KafkaSettings, group: str) -> None:
     """Raise `NotStored` unless a sink's group has committed everything in the topics."""
     numbers = await answered(kafka, lambda admin: partitions_of(admin, [topic.name for topic in TOPICS]))
     places = [TopicPartition(name, n) for name, number in numbers.items() for n in range(number)]
-    async with range_reader(kafka, f"{kafka.client_id}-topics") as consumer:
+    async with range_reader(kafka) as consumer:
         ends = await consumer.end_offsets(places)
         begins = await consumer.beginning_offsets(places)
     found = await answered(kafka, lambda admin: topic_identities(admin, numbers))

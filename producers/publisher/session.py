@@ -40,7 +40,6 @@ def new_producer(kafka: KafkaSettings, batch_bytes: int) -> AIOKafkaProducer:
     """
     producer = AIOKafkaProducer(
         **client_options(kafka),
-        client_id=kafka.client_id,
         enable_idempotence=True,
         acks="all",
         max_batch_size=batch_bytes,

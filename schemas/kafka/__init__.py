@@ -15,6 +15,7 @@ __all__ = [
     "reaching",
     "retention",
     "rights",
+    "topic_differences",
     "topic_identity",
     "topic_settings",
     "topics",

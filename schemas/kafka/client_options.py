@@ -1,9 +1,12 @@
-"""How every Kafka client of ours is opened: addresses, encryption, login."""
+"""How every Kafka client of ours is opened: addresses, name, encryption, login."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
+import re
+import socket
 import ssl
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,13 +15,25 @@ from typing import Any
 from evometrics.schemas.service.security import HIDDEN, uses_sasl, uses_tls
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError, require
 
+#: What a client's name should not contain: Kafka's tools and its metrics take these for their own.
+UNUSUAL = re.compile(r"[^A-Za-z0-9._-]")
+
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Return the arguments with which an aiokafka client reaches the cluster.
 
     Raises `SettingsError` where a certificate, key or token provider can't be loaded.
     """
-    return {"bootstrap_servers": kafka.addresses, **security(kafka)}
+    return {"bootstrap_servers": kafka.addresses, "client_id": kafka.client_id, **security(kafka)}
+
+
+def named(kafka: KafkaSettings, part: str, instance: str = "") -> KafkaSettings:
+    """Return settings whose clients are named `<client_id>-<part>-<instance>` in Kafka's logs and quotas.
+
+    `instance`: which of the processes of a part it is; empty = this host's name.
+    """
+    name = f"{kafka.client_id}-{part}-{instance or socket.gethostname()}"
+    return dataclasses.replace(kafka, client_id=UNUSUAL.sub("_", name))
 
 
 def security(kafka: KafkaSettings) -> dict[str, Any]:

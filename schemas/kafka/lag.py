@@ -98,9 +98,8 @@ class GroupLag:
     async def ask(self, partitions: list[TopicPartition]) -> Lag:
         """Ask for the end offsets and the group's committed offsets."""
         if self.admin is None or self.consumer is None:
-            named = {**client_options(self.kafka), "client_id": f"{self.kafka.client_id}-health"}
-            self.consumer = AIOKafkaConsumer(**named, isolation_level="read_committed")
-            self.admin = AIOKafkaAdminClient(**named)
+            self.consumer = AIOKafkaConsumer(**client_options(self.kafka), isolation_level="read_committed")
+            self.admin = AIOKafkaAdminClient(**client_options(self.kafka))
             await self.consumer.start()
             await self.admin.start()
         committed = await next_offsets(self.admin, self.consumer, self.group, partitions)

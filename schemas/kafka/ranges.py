@@ -21,7 +21,7 @@ SHORT_RANGE = 100
 
 @contextlib.asynccontextmanager
 async def range_reader(
-    kafka: KafkaSettings, client_id: str, fetch_bytes: int = FETCH_BYTES
+    kafka: KafkaSettings, fetch_bytes: int = FETCH_BYTES
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Open a consumer without a group, which fetches at most this many bytes of a partition at a time.
 
@@ -29,7 +29,6 @@ async def range_reader(
     """
     consumer = AIOKafkaConsumer(
         **client_options(kafka),
-        client_id=client_id,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         isolation_level="read_committed",

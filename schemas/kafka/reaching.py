@@ -42,7 +42,9 @@ async def asked(address: str, kafka: KafkaSettings) -> tuple[list[BrokerMetadata
     except (OSError, TimeoutError):
         return [], None
     try:
-        connection = await create_conn(host, port, request_timeout_ms=ANSWER_MS, **security(kafka))
+        connection = await create_conn(
+            host, port, client_id=kafka.client_id, request_timeout_ms=ANSWER_MS, **security(kafka)
+        )
     except (OSError, KafkaError, TimeoutError) as error:
         return [], await why_not_connected(error, host, port, kafka)
     try:

@@ -125,10 +125,11 @@ class TopicsRequest(Request[MetadataRequest_v5 | MetadataRequest_v12]):  # type:
 
 
 class TopicIdentity(NamedTuple):
-    """A topic: its id in 32 hex digits or `UNKNOWN`, and how many partitions it has."""
+    """A topic: its id in 32 hex digits or `UNKNOWN`, how many partitions it has, and copies of each."""
 
     topic_id: str
     partitions: int
+    copies: int
 
     def is_other_than(self, before: str) -> bool:
         """Return whether this is certainly a different topic from the one that had an id."""
@@ -152,7 +153,8 @@ def identity(entry: tuple[Any, ...]) -> tuple[str, TopicIdentity] | None:
     if entry[0] and not partitions:
         raise error(f"topic {name}")
     topic_id = uuid.UUID(bytes=entry[2]).hex if with_id and entry[2] != NO_ID else UNKNOWN
-    return name, TopicIdentity(topic_id, len(partitions))
+    copies = min((len(each[4 if with_id else 3]) for each in partitions), default=0)
+    return name, TopicIdentity(topic_id, len(partitions), copies)
 
 
 class TopicWatch:
@@ -182,9 +184,7 @@ class TopicWatch:
     async def connected(self) -> AIOKafkaAdminClient:
         async with self.starting:
             if self.admin is None:
-                admin = AIOKafkaAdminClient(
-                    **client_options(self.kafka), client_id=f"{self.kafka.client_id}-topics"
-                )
+                admin = AIOKafkaAdminClient(**client_options(self.kafka))
                 try:
                     await admin.start()
                 except BaseException:

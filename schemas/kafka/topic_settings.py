@@ -17,6 +17,7 @@ TIMESTAMP_TYPE = "message.timestamp.type"
 AFTER_MAX = "message.timestamp.after.max.ms"
 LARGEST_MESSAGE = "max.message.bytes"
 POLICY = "cleanup.policy"
+MIN_IN_SYNC = "min.insync.replicas"
 #: A message has the broker's time, whatever its sender's clock says: Kafka's retention uses it, and readers
 #: compare event time, which is in the event, with it.
 BROKER_TIME = {TIMESTAMP_TYPE: "LogAppendTime", AFTER_MAX: str(DAY_MS)}
@@ -99,18 +100,19 @@ async def put_right(
     """Change existing topics to the settings that new ones get; return what was changed, by topic.
 
     The broker's time is set whatever a topic had; the others only where it has none of its own, because those
-    may be an administrator's. Raises `KafkaError`.
+    may be an administrator's. What a topic has already, be it by the broker's default, is not set: to set it
+    takes a right. Raises `KafkaError`.
     """
     found = await all_settings(admin, list(wanted))
     changes: dict[str, dict[str, str]] = {}
     for topic, settings in found.items():
-        lacking = {
+        other = {
             name: value
             for name, value in wanted[topic].items()
-            if name in IF_NOT_OWN and not settings[name].own
+            if settings[name].value != value
+            and (name in BROKER_TIME or (name in IF_NOT_OWN and not settings[name].own))
         }
-        other = {name: value for name, value in BROKER_TIME.items() if settings[name] != (value, True)}
-        if lacking or other:
-            changes[topic] = lacking | other
+        if other:
+            changes[topic] = other
     await change(admin, changes)
     return changes

@@ -14,7 +14,7 @@ from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.reaching import why_unavailable
 from evometrics.schemas.kafka.topic_identity import topic_identities
-from evometrics.schemas.kafka.topic_settings import BROKER_TIME, LARGEST_MESSAGE
+from evometrics.schemas.kafka.topic_settings import BROKER_TIME, LARGEST_MESSAGE, MIN_IN_SYNC
 from evometrics.schemas.rules.validation import MAX_EVENT_BYTES
 from evometrics.schemas.service.backoff import backoff
 from evometrics.schemas.service.settings import KafkaSettings
@@ -40,7 +40,7 @@ async def answered(kafka: KafkaSettings, ask: Callable[[AIOKafkaAdminClient], Aw
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             while True:
-                admin = AIOKafkaAdminClient(**client_options(kafka), client_id=kafka.client_id)
+                admin = AIOKafkaAdminClient(**client_options(kafka))
                 try:
                     await admin.start()
                     try:
@@ -77,10 +77,15 @@ def with_common(kafka: KafkaSettings, topics: Mapping[str, Mapping[str, str]]) -
     """
     common = {
         LARGEST_MESSAGE: str(2 * MAX_EVENT_BYTES),
-        "min.insync.replicas": str(max(1, kafka.replication - 1)),
+        MIN_IN_SYNC: in_sync(kafka.replication),
         **BROKER_TIME,
     }
     return {name: {**common, **own} for name, own in topics.items()}
+
+
+def in_sync(copies: int) -> str:
+    """Return how many copies of a partition must confirm a write: all but one."""
+    return str(max(1, copies - 1))
 
 
 async def create_missing(

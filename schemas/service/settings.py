@@ -67,7 +67,9 @@ class KafkaSettings:
 
     Attributes:
         brokers: `host:port` of a broker, or of several, separated by commas.
-        client_id: name of the client in the broker's logs.
+        client_id: what the names of clients in the broker's logs and quotas begin with; the part and its
+            instance follow: `evometrics-sink-<host>`, `evometrics-stream-<instance>`,
+            `evometrics-node-<node_id>`.
         registry_url: URL of a Confluent-compatible schema registry, without user and password; empty = no
             registry, messages are framed as Avro's single-object encoding.
         registry_user: user, for a registry with basic authentication.

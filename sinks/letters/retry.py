@@ -148,7 +148,6 @@ class Retrier:
         self.node_id = f"cli-{socket.gethostname()}"
         self.producer = AIOKafkaProducer(
             **client_options(kafka),
-            client_id=f"{kafka.client_id}-retry",
             enable_idempotence=True,
             max_request_size=REQUEST_BYTES,
         )

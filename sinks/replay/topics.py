@@ -88,9 +88,7 @@ class TopicSource:
             )
             require(there, "--offsets", f"{place[0]}:{place[1]}={first}", reason)
         try:
-            self.consumer = await self.stack.enter_async_context(
-                range_reader(self.kafka, f"{self.kafka.client_id}-replay", FETCH_BYTES)
-            )
+            self.consumer = await self.stack.enter_async_context(range_reader(self.kafka, FETCH_BYTES))
             await self.look(partitions)
         except (TimeoutError, KafkaConnectionError) as error:
             await self.stack.aclose()

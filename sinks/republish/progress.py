@@ -111,7 +111,7 @@ class ProgressReader:
         Raises `OtherEvents` if a newest message is not of this run, unless `among_others`: in that case this
         run's are looked for before it.
         """
-        async with range_reader(self.kafka, f"{self.kafka.client_id}-republish-range") as consumer:
+        async with range_reader(self.kafka) as consumer:
             own: dict[TopicPartition, int] = {}
             bounds = await self.final_bounds(consumer)
             for partition, (first, end) in bounds.items():

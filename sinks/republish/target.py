@@ -65,13 +65,12 @@ class TopicTarget:
         self.stack = contextlib.AsyncExitStack()
         self.producer = AIOKafkaProducer(
             **client_options(kafka),
-            client_id=f"{kafka.client_id}-republish",
             acks="all",
             enable_idempotence=True,
             max_batch_size=BATCH_BYTES,
             max_request_size=REQUEST_BYTES,
         )
-        self.admin = AIOKafkaAdminClient(**client_options(kafka), client_id=f"{kafka.client_id}-republish")
+        self.admin = AIOKafkaAdminClient(**client_options(kafka))
 
     async def __aenter__(self) -> TopicTarget:
         # a client is to be closed also where it was never started

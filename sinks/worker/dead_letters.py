@@ -113,7 +113,6 @@ class DeadLetters:
         if self.producer is None:
             producer = AIOKafkaProducer(
                 **client_options(self.kafka),
-                client_id=f"{self.kafka.client_id}-dead-letters",
                 enable_idempotence=True,
                 max_request_size=REQUEST_BYTES,
             )

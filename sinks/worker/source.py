@@ -82,12 +82,9 @@ class KafkaSource:
 
     async def start(self) -> None:
         """Connect and join the group. Raises `KafkaError` or `OSError` if no broker answers."""
-        self.admin = AIOKafkaAdminClient(
-            **client_options(self.kafka), client_id=f"{self.kafka.client_id}-sink-admin"
-        )
+        self.admin = AIOKafkaAdminClient(**client_options(self.kafka))
         self.consumer = AIOKafkaConsumer(
             **client_options(self.kafka),
-            client_id=f"{self.kafka.client_id}-sink",
             group_id=self.sink.group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -174,12 +171,12 @@ class KafkaSource:
 
     async def page(self, partition: Partition, first: int, end: int) -> tuple[list[Record], int]:
         """Return the beginning of what Kafka has from `first` on, and where to continue (`read_page`)."""
-        async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
+        async with range_reader(self.kafka) as reader:
             return await read_page(reader, TopicPartition(*partition), first, end)
 
     async def read(self, partition: Partition, first: int, end: int) -> list[Record]:
         """Return Kafka's records from `first` up to, but not including, `end`, without the group."""
-        async with range_reader(self.kafka, f"{self.kafka.client_id}-sink-range") as reader:
+        async with range_reader(self.kafka) as reader:
             return await read_range(reader, TopicPartition(*partition), first, end)
 
     async def beginnings(self, partitions: Iterable[Partition]) -> dict[Partition, int]:

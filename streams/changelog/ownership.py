@@ -175,7 +175,7 @@ class Ownership:
             self.drop(partition)
         tps = [TopicPartition(table.topic, p) for table in self.tables for p in partitions]
         replays = {tp: ChangelogReplay() for tp in tps}
-        async with range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer:
+        async with range_reader(self.kafka) as consumer:
             consumer.assign(tps)
             await consumer.seek_to_beginning(*tps)
             ends = await consumer.end_offsets(tps)
@@ -271,7 +271,7 @@ class Ownership:
     ) -> dict[TopicPartition, int]:
         """Return the offsets from which the group continues to read the sources of these partitions."""
         wanted = self.sources_of(partitions)
-        admin = AIOKafkaAdminClient(**client_options(self.kafka), client_id=self.kafka.client_id)
+        admin = AIOKafkaAdminClient(**client_options(self.kafka))
         async with asyncio.timeout(ANSWER_SECONDS):
             await admin.start()
             try:
@@ -294,7 +294,7 @@ class Ownership:
         try:
             async with (
                 asyncio.timeout(ANSWER_SECONDS),
-                range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer,
+                range_reader(self.kafka) as consumer,
             ):
                 left = await left_to_read(consumer, offsets)
                 behind = {
@@ -319,7 +319,7 @@ class Ownership:
         while (following := self.next_offsets.get(tp)) is not None:
             if records[0].offset - following <= SHORT_RANGE:
                 return
-            async with range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer:
+            async with range_reader(self.kafka) as consumer:
                 page, end = await read_page(consumer, tp, following, records[0].offset)
                 beginning = (await consumer.beginning_offsets([tp]))[tp]
             self.losses.report(tp, following, min(beginning, page[0].offset if page else end))
@@ -345,7 +345,7 @@ class Ownership:
             return []
         between: list[ConsumerRecord] = []
         if records[0].offset > following:
-            async with range_reader(self.kafka, f"{self.kafka.client_id}-state") as consumer:
+            async with range_reader(self.kafka) as consumer:
                 between = await read_range(consumer, tp, following, records[0].offset)
                 beginning = (await consumer.beginning_offsets([tp]))[tp]
             gap = records[0].offset - following

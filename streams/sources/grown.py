@@ -45,7 +45,7 @@ async def grown_topics(kafka: KafkaSettings, numbers: Mapping[str, int]) -> dict
     Raises `KafkaError` or `TimeoutError` if no broker answers.
     """
     found: dict[str, int] = {}
-    async with range_reader(kafka, f"{kafka.client_id}-topics") as consumer, asyncio.timeout(ANSWER_SECONDS):
+    async with range_reader(kafka) as consumer, asyncio.timeout(ANSWER_SECONDS):
         for topic, number in numbers.items():
             places: list[tuple[bytes, int]] = []
             partitions = [TopicPartition(topic, n) for n in range(number)]

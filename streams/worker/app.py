@@ -132,6 +132,7 @@ def build(
         sources,
         membership,
         broker=";".join(brokers),
+        broker_client_id=kafka.client_id,
         broker_credentials=broker_credentials(kafka),
         datadir=str(data).replace("{", "{{").replace("}", "}}"),  # Faust formats it with its own settings
         topic_partitions=kafka.partitions,

@@ -1,6 +1,8 @@
 """The pipeline under trouble, each run checked against the model.
 
     python -m tests.faults --seeds 40 --local-brokers 3   random kills, pauses and cuts of every part
+    python -m tests.faults --secured --local-brokers 3 --events 20000
+                                                      the same on a Kafka with TLS, logins and an authorizer
     python -m tests.faults --crash all                a crash at each named step
     python -m tests.faults --without all              each guarantee switched off: the check has to see it
     python -m tests.faults --outage 120               broker unreachable, then ClickHouse, under steady load
@@ -94,6 +96,8 @@ def arguments() -> argparse.Namespace:
     trouble.add_argument("--disks", choices=["all", *CASES], help="which disk runs full")
     trouble.add_argument("--clocks", metavar="PART[:SECONDS]", help=f"all, or one of {', '.join(PARTS)}")
     trouble.add_argument("--topics", choices=["all", *CHANGES], help="how topics change under load")
+    text = "Kafka wants TLS and a login, and allows each kind of part what its role needs alone"
+    parse.add_argument("--secured", action="store_true", help=text)
     parse.add_argument("--json", action="store_true", help="print one JSON line for each run")
     args = parse.parse_args()
     if args.crash and args.crash != "all":
@@ -159,7 +163,8 @@ def each_crash() -> Iterator[str]:
 
 def planned(args: argparse.Namespace, seed: int, events: int, rate: float, **more: object) -> Plan:
     """Return a plan with the defaults of its kind where the arguments say nothing."""
-    return Plan(seed, args.events or events, args.local_brokers, args.rate or rate, **more)  # type: ignore[arg-type]
+    how = {"secured": args.secured, **more}
+    return Plan(seed, args.events or events, args.local_brokers, args.rate or rate, **how)
 
 
 def without(*names: str, seed: int, events: int = CRASH_EVENTS, rate: float = CRASH_RATE) -> Plan:

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from evometrics.deploy.clickhouse.process import clickhouse_process
-from evometrics.deploy.kafka.broker import plan_nodes, prepare_node
+from evometrics.deploy.kafka.broker import KafkaNode, plan_nodes, prepare_node
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.deploy.process.child import ChildProcess, ProcessSpec
 from evometrics.deploy.process.ports import HOST, free_ports
@@ -26,6 +27,7 @@ from evometrics.sinks.settings import ClickHouseSettings
 from tests.faults.check import keep_every_row
 from tests.faults.clocks import Clocks
 from tests.faults.proxy import Proxy
+from tests.support.secured import ROLES, Secured, denied, environ, grant, make_tls, prepare_secured
 
 #: Short enough that a pause outlasts it, long enough for a busy machine.
 STREAM_SESSION_SECONDS = 8
@@ -44,6 +46,9 @@ class Parts:
         restarts: how often each part was started again after it died.
         clickhouse_itself: ClickHouse's address behind its proxy.
         clocks: the parts' wall clocks, where they are not the machine's.
+        with_rights: whether Kafka wants TLS and a login, and each kind of part has a user with the rights of
+            its role.
+        secured: how to reach Kafka then.
     """
 
     folder: Path
@@ -51,9 +56,11 @@ class Parts:
     environment: dict[str, str]
     report: Callable[[str], None]
     clocks: Clocks | None = None
+    with_rights: bool = False
     kafka: KafkaSettings = field(init=False)
     clickhouse: ClickHouseSettings = field(init=False)
     clickhouse_itself: str = field(init=False)
+    secured: Secured | None = None
     restarts: Counter[str] = field(default_factory=Counter)
     supervised: dict[str, SupervisedPart] = field(default_factory=dict)
     health: dict[str, str] = field(default_factory=dict)
@@ -79,6 +86,8 @@ class Parts:
     async def start_brokers(self) -> None:
         advertised = free_ports(self.brokers)
         planned = plan_nodes(self.folder / "kafka", self.brokers)
+        if self.with_rights:
+            return await self.start_secured(planned, advertised)
         nodes = tuple(replace(n, advertised_port=p) for n, p in zip(planned, advertised, strict=True))
         for node, port in zip(nodes, advertised, strict=True):
             self.proxies[f"kafka-{node.number}"] = proxy = Proxy(port, node.port)
@@ -87,10 +96,43 @@ class Parts:
         self.kafka = KafkaSettings(brokers=addresses, partitions=PARTITIONS, replication=min(3, self.brokers))
         logs = self.folder / "logs"
         specs = await asyncio.gather(*(prepare_node(node, nodes, logs, self.report) for node in nodes))
+        await self.supervise_nodes(nodes, specs)
+        await create_topics(self.kafka)
+        return None
+
+    async def start_secured(self, nodes: tuple[KafkaNode, ...], advertised: list[int]) -> None:
+        """Start brokers whose clients come over TLS with a login; the brokers' own listener has no proxy."""
+        inner = free_ports(self.brokers)
+        tls = make_tls(self.folder / "tls")
+        logs = self.folder / "logs"
+        specs = []
+        for node, port, public in zip(nodes, inner, advertised, strict=True):
+            self.proxies[f"kafka-{node.number}"] = proxy = Proxy(public, port)
+            await proxy.start()
+            listeners = {"PLAINTEXT": node.address, "SASL_SSL": f"{HOST}:{port}"}
+            told = {"SASL_SSL": f"{HOST}:{public}"}
+            specs.append(await prepare_secured(node, nodes, listeners, tls, logs, told))
+        addresses = {
+            "PLAINTEXT": ",".join(node.address for node in nodes),
+            "SASL_SSL": ",".join(f"{HOST}:{port}" for port in advertised),
+        }
+        self.secured = Secured(addresses, tls, tuple(spec.log for spec in specs))
+        layout: dict[str, Any] = {"partitions": PARTITIONS, "replication": min(3, self.brokers)}
+        self.kafka = KafkaSettings(**self.secured.settings(), **layout)
+        await self.supervise_nodes(nodes, specs)
+        await grant(self.secured, {name: role.rights for name, role in ROLES.items()})
+        await create_topics(self.kafka)
+
+    async def supervise_nodes(self, nodes: tuple[KafkaNode, ...], specs: list[ProcessSpec]) -> None:
         names = [f"kafka-{node.number}" for node in nodes]
         holds = [Reserve(node.folder, DiskSettings()).lacks for node in nodes]
         await asyncio.gather(*(self.supervise(*each) for each in zip(names, specs, holds, strict=True)))
-        await create_topics(self.kafka)
+
+    def denied(self) -> list[str]:
+        """Return what Kafka denied to the parts' users."""
+        if self.secured is None:
+            return []
+        return [f"{user}: {what}" for user in ROLES for what in sorted(denied(self.secured, user))]
 
     async def start_clickhouse(self) -> None:
         port, public = free_ports(2)
@@ -124,6 +166,9 @@ class Parts:
             "FAULTS_COUNTER": str(self.crash_counter(name)),
             "PYTHONPATH": str(ROOT),
         }
+        if self.secured is not None:
+            user = name.partition("-")[0]
+            environment |= environ(self.secured.settings(sasl_plain_username=user, brokers=""))
         log = self.folder / "logs" / f"{name}.log"
         return ProcessSpec(name=name, argv=tuple(argv), log=log, env=environment, **more)  # type: ignore[arg-type]
 

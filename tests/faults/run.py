@@ -66,6 +66,7 @@ class Plan:
         clock: kind of part whose clocks are set wrong, see `clocks`; empty = none.
         ahead: by how many seconds they are ahead then.
         topics: how topics change, one of `topics.CASES`; empty = they do not.
+        secured: whether Kafka wants TLS and a login, and allows each kind of part its role's rights alone.
     """
 
     seed: int
@@ -85,6 +86,7 @@ class Plan:
     clock: str = ""
     ahead: int = 0
     topics: str = ""
+    secured: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Report:
         restarts: how often each part was started again after it died.
         outage: what was measured, phase by phase.
         unclean: workers that did not leave in good order when scaled in, parts that hung, events that nodes
-            refused.
+            refused, rights that Kafka denied.
         refused_seconds: until every stream worker had refused topics with more partitions; 0 = none had.
         latency_ms: of `record_*`: p50, p99, max.
         seconds: by step: start, load, drain, check, stop.
@@ -150,6 +152,7 @@ class Run:
             process_environment(plan.without, plan.crash),
             self.said.append,
             Clocks(self.folder / "clocks") if plan.clock else None,
+            plan.secured,
         )
         self.watch = Watch(self.parts)
         self.mounts = contextlib.ExitStack()
@@ -284,6 +287,7 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
         with clock.step("drain"):
             await drain(parts.kafka, own.groups, DRAIN_SECONDS)
         with clock.step("check"):
+            own.unclean += [f"Kafka denied {each}" for each in parts.denied()]
             if refused := await asyncio.to_thread(count_refused, parts.clickhouse.url):
                 own.unclean.append(f"{refused} events were refused by their nodes")
             result = await asyncio.to_thread(

@@ -59,11 +59,19 @@ LISTENERS = ("SASL_SSL", "SSL", "SASL_PLAINTEXT", "ELSEWHERE")
 
 @dataclass(frozen=True)
 class Tls:
-    """The certificate authority of brokers and clients, and the brokers' certificates with their keys."""
+    """Files of certificates.
+
+    Attributes:
+        ca: certificate of the authority of brokers and clients; `other_ca`: that of another one.
+        broker, elsewhere: the brokers' certificate with its key, and one for another host.
+        own: certificate and key of a client that may do everything.
+    """
 
     ca: Path
+    other_ca: Path
     broker: Path
     elsewhere: Path
+    own: tuple[Path, Path]
 
 
 @dataclass(frozen=True)
@@ -74,15 +82,12 @@ class Secured:
         addresses: `host:port` of each node, by listener: `PLAINTEXT`, whose clients may do everything;
             `SASL_SSL`; `SSL`, which wants client certificates; `SASL_PLAINTEXT`; `ELSEWHERE`, as `SASL_SSL`,
             with a certificate for another host.
-        ca: certificate of the authority of broker and clients; `other_ca`: that of another one.
-        own: certificate and key of a client that may do everything.
+        tls: certificates.
         logs: what the nodes log; with each request that they deny.
     """
 
     addresses: dict[str, str]
-    ca: Path
-    other_ca: Path
-    own: tuple[Path, Path]
+    tls: Tls
     logs: tuple[Path, ...]
 
     def settings(self, listener: str = "SASL_SSL", **others: str) -> dict[str, str]:
@@ -90,9 +95,9 @@ class Secured:
         protocol = "SASL_SSL" if listener == "ELSEWHERE" else listener
         found = {"brokers": self.addresses[listener], "security_protocol": protocol}
         if protocol.endswith("SSL"):
-            found["ssl_cafile"] = str(self.ca)
+            found["ssl_cafile"] = str(self.tls.ca)
         if protocol == "SSL":
-            found |= {"ssl_certfile": str(self.own[0]), "ssl_keyfile": str(self.own[1])}
+            found |= {"ssl_certfile": str(self.tls.own[0]), "ssl_keyfile": str(self.tls.own[1])}
         if protocol.startswith("SASL"):
             found |= {"sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": USER}
             found["sasl_plain_password"] = PASSWORD
@@ -128,8 +133,7 @@ def secured_nodes(data: Path, count: int = 1) -> Iterator[Secured]:
 
     children = asyncio.run(start_all())
     addresses = {name: ",".join(own[name] for own in listeners) for name in listeners[0]}
-    own, other_ca = certificate(tls.ca, "client"), authority(data / "tls", "other")
-    yield Secured(addresses, tls.ca, other_ca, own, tuple(child.spec.log for child in children))
+    yield Secured(addresses, tls, tuple(child.spec.log for child in children))
     asyncio.run(stop_all())
 
 
@@ -138,8 +142,10 @@ def make_tls(folder: Path) -> Tls:
     ca = authority(folder, "ca")
     return Tls(
         ca,
+        authority(folder, "other"),
         store(*certificate(ca, "broker", f"IP:{HOST}")),
         store(*certificate(ca, "elsewhere", "DNS:kafka.elsewhere")),
+        certificate(ca, "client"),
     )
 
 

@@ -96,7 +96,7 @@ async def ids_in(brokers: str) -> dict[str, Counter[str]]:
     """Return how often each event is in each raw topic."""
     wire, found = WireFormat(), dict[str, Counter[str]]()
     ends = await end_offsets(KafkaSettings(brokers=brokers), [topic.name for topic in RAW_TOPICS])
-    async with range_reader(KafkaSettings(brokers=brokers), "test") as consumer:
+    async with range_reader(KafkaSettings(brokers=brokers)) as consumer:
         for place, end in ends.items():
             records = await read_range(consumer, TopicPartition(*place), 0, end)
             counts = found.setdefault(BY_NAME[place.topic].table, Counter())

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import OffsetAndMetadata
 
+from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.pipeline.drain import ConsumerGroup, DrainTimeout, drain
 from evometrics.deploy.pipeline.new_topics import NotStored, make_anew
 from evometrics.deploy.pipeline.topics import TopicMismatch, create_topics
@@ -30,6 +31,7 @@ from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.changelog.topics import create_changelogs
 from tests.conftest import running_node
 from tests.support.sinks import Kafka
+from tests.support.stack import evometrics_here
 
 NAMES = [*(topic.name for topic in TOPICS), SCOPE_COUNTS]
 
@@ -59,6 +61,8 @@ async def make(kafka: KafkaSettings, name: str, partitions: int, **own: str) -> 
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.brokers)
     await admin.start()
     await admin.create_topics([topic])
+    while name not in await partitions_of(admin, [name]):  # noqa: ASYNC110 - brokers learn of it by and by
+        await asyncio.sleep(0.05)
     await admin.close()
 
 
@@ -123,7 +127,7 @@ async def test_a_topic_with_other_partitions_that_holds_messages_is_left_and_nam
     name = KPI_SNAPSHOTS.name
     await make(kafka, name, 1)
     await write(kafka, name)
-    with pytest.raises(TopicMismatch, match=rf"{name} has 1 partitions and holds.*KAFKA_PARTITIONS=1"):
+    with pytest.raises(TopicMismatch, match=rf"{name} has 1 partitions, but.*KAFKA_PARTITIONS=1"):
         await create_topics(kafka)
     found = await answered(kafka, lambda admin: partitions_of(admin, NAMES))
     assert found.pop(name) == 1 and set(found.values()) == {3}
@@ -141,6 +145,42 @@ async def test_every_topic_that_has_other_partitions_is_named_and_no_setting_tha
     said = str(refused.value)
     assert f"{KPI_SNAPSHOTS.name} has 12" in said and f"{SYSTEM_EVENTS.name} has 4" in said
     assert "EVOMETRICS_KAFKA_PARTITIONS" not in said and "topics --anew" in said and "republish" in said
+
+
+async def test_what_an_administrator_has_set_is_kept_and_named(kafka: KafkaSettings) -> None:
+    right = {"message_timestamp_type": "LogAppendTime", "message_timestamp_after_max_ms": str(DAY_MS)}
+    await make(kafka, SYSTEM_EVENTS.name, 3, retention_ms="3600000", max_message_bytes="3000000", **right)
+    await make(kafka, KPI_SNAPSHOTS.name, 3, cleanup_policy="compact", max_message_bytes="2000000", **right)
+    await make(kafka, SCOPE_COUNTS, 3, min_insync_replicas="2", retention_ms="-1")
+    states = {state.name: state for state in await create_topics(kafka)}
+    begin, a_new_one = f"topic {SYSTEM_EVENTS.name} has", f"a new one {14 * DAY_MS}"
+    assert set(states.pop(SYSTEM_EVENTS.name).notes) == {
+        f"{begin} retention.ms=3600000, {a_new_one}: who is away for longer misses messages",
+        f"{begin} max.message.bytes=3000000, a new one 2000000: larger messages are taken",
+    }
+    (compacted,) = states[KPI_SNAPSHOTS.name].notes
+    assert "cleanup.policy=compact, a new one delete" in compacted
+    in_sync, endless = states[SCOPE_COUNTS].notes
+    assert "retention.ms=-1" in endless and "kept longer" in endless
+    assert "with 1 copies nothing can be written" in in_sync
+    unusable = {KPI_SNAPSHOTS.name, SCOPE_COUNTS}
+    assert {name for name, state in states.items() if not state.usable} == unusable
+    assert {name for name, state in states.items() if state.notes} == unusable
+
+    told = await asyncio.to_thread(
+        evometrics_here, "topics", "--brokers", kafka.brokers, "--partitions", "3", "--data", "nowhere"
+    )
+    assert told.returncode == ExitCode.FAILED
+    *notes, last = told.stderr.splitlines()
+    assert len(notes) == 5 and compacted in notes
+    assert all(name in last for name in unusable) and SYSTEM_EVENTS.name not in last
+
+
+async def test_an_empty_topic_with_an_administrators_settings_is_not_recreated(kafka: KafkaSettings) -> None:
+    await make(kafka, SYSTEM_EVENTS.name, 4, segment_ms="3600000")
+    with pytest.raises(TopicMismatch, match=rf"{SYSTEM_EVENTS.name} has 4 partitions, but"):
+        await create_topics(kafka)
+    assert (await settings_of(kafka, SYSTEM_EVENTS.name))[SYSTEM_EVENTS.name]["segment.ms"] == "3600000"
 
 
 async def test_topics_and_the_streams_states_are_made_anew_once_all_is_stored_and_not_before(

@@ -24,6 +24,7 @@ from aiokafka.partitioner import murmur2
 
 from evometrics.deploy.cli.main import main
 from evometrics.deploy.pipeline.drain import drain, pipeline_groups
+from evometrics.deploy.pipeline.rights import Right
 from evometrics.producers import EvolutionMetricsCollector
 from evometrics.schemas.events import EVENT_CLASSES
 from evometrics.schemas.kafka.client_options import client_options
@@ -94,7 +95,7 @@ def grant_by_command(secured: Secured, folder: Path) -> None:
     put_kafka_acls(folder)
     (folder / "admin.properties").write_text(
         "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n"
-        f"ssl.truststore.type=PEM\nssl.truststore.location={secured.ca}\n"
+        f"ssl.truststore.type=PEM\nssl.truststore.location={secured.tls.ca}\n"
         "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required "
         f'username="{USER}" password="{PASSWORD}";\n'
     )
@@ -224,7 +225,7 @@ async def test_a_node_records_with_a_client_certificate(
     secured: Secured, stack: Running, tmp_path: Path
 ) -> None:
     """Kafka takes the whole subject of a certificate for the user's name."""
-    made, key = certificate(secured.ca, "node-7")
+    made, key = certificate(secured.tls.ca, "node-7")
     await grant(secured, {"CN=node-7": ROLES["node"].rights})
     settings = secured.settings("SSL", ssl_certfile=str(made), ssl_keyfile=str(key))
     collector = EvolutionMetricsCollector(config(tmp_path, **settings))
@@ -253,6 +254,23 @@ def test_a_client_under_uvloop_stops_at_once_although_data_arrives(secured: Secu
     asyncio.run(answered(kafka, lambda admin: create_missing(admin, kafka, {topic: {}})))
     asyncio.run(send(trusted, topic, [bytes(900_000)] * 40))
     assert uvloop.run(stopped()) < 5
+
+
+def test_topics_that_an_administrator_has_made_right_take_no_right_to_create_or_alter(
+    secured: Secured, stack: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, key = certificate(secured.tls.ca, "looks-only")
+    looks = Right("topic", ("evometrics.",), ("DESCRIBE", "DESCRIBE_CONFIGS"), prefixed=True)
+    asyncio.run(grant(secured, {"CN=looks-only": [looks]}))
+    settings = secured.settings("SSL", ssl_certfile=str(made), ssl_keyfile=str(key))
+    for name, value in environ(settings).items():
+        monkeypatch.setenv(name, value)
+    flags = ("--partitions", str(PARTITIONS), "--replication", "3", "--data", str(stack.data))
+    assert main(["topics", *flags]) == 0
+    said = capsys.readouterr()
+    assert said.out.count(" exists\n") == len(TOPICS) + 1
+    assert said.err == ""
+    assert denied(secured, "CN=looks-only") == set()
 
 
 #: Returns what a part that goes on trying says, once it says what is wanted or its time is up.
@@ -326,7 +344,7 @@ def test_a_wrong_setting_is_told_apart_by_each_part(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     replaced, wanted = FAULTS[fault]
-    stand_for = {"OTHER": str(secured.other_ca), "ELSEWHERE": secured.addresses["ELSEWHERE"]}
+    stand_for = {"OTHER": str(secured.tls.other_ca), "ELSEWHERE": secured.addresses["ELSEWHERE"]}
     settings = secured.settings(**{name: stand_for.get(value, value) for name, value in replaced.items()})
     began = time.monotonic()
     if part in PARTS:
@@ -348,7 +366,7 @@ def test_a_wrong_setting_is_told_apart_by_each_part(
 
 
 async def test_a_client_of_another_authority_is_refused(secured: Secured) -> None:
-    made, key = certificate(secured.other_ca, "of-another")
+    made, key = certificate(secured.tls.other_ca, "of-another")
     settings = secured.settings("SSL", ssl_certfile=str(made), ssl_keyfile=str(key))
     said = str(await why_unusable(KafkaSettings(**settings)))  # type: ignore[arg-type]
     assert f"does not take the certificate in ssl_certfile={made}" in said

@@ -128,7 +128,7 @@ async def held(brokers: str, node_id: str) -> list[tuple[ConsumerRecord, Event]]
     }
     if not ends:
         return found
-    async with range_reader(KafkaSettings(brokers=brokers), "test") as consumer:
+    async with range_reader(KafkaSettings(brokers=brokers)) as consumer:
         for place, end in ends.items():
             for record in await read_range(consumer, TopicPartition(*place), 0, end):
                 event = read_event(WIRE, record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import pytest
 from aiokafka.abc import AbstractTokenProvider
 
 from evometrics.producers.settings import collector_settings
-from evometrics.schemas.kafka.client_options import client_options
+from evometrics.schemas.kafka.client_options import client_options, named
 from evometrics.schemas.service.client_properties import properties
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError, read_settings
 from tests.support.certificates import authority, certificate
 
+ROOT = Path(__file__).parents[3]
+CLIENTS = ("AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient", "AIOKafkaClient")
 SECRET = "s3cret"
 USER = {"sasl_plain_username": "me", "sasl_plain_password": SECRET}
 SASL = {"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", **USER}
@@ -33,15 +36,39 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return authority(tmp_path_factory.mktemp("authority"), "ca")
 
 
-def test_a_plaintext_client_is_opened_with_nothing_but_addresses() -> None:
-    assert client_options(KafkaSettings(brokers="a:1, b:2")) == {"bootstrap_servers": ["a:1", "b:2"]}
+def test_a_plaintext_client_is_opened_with_its_name_and_addresses_alone() -> None:
+    options = client_options(KafkaSettings(brokers="a:1, b:2", client_id="me"))
+    assert options == {"bootstrap_servers": ["a:1", "b:2"], "client_id": "me"}
+
+
+def test_a_client_is_named_after_its_part_and_instance(tmp_path: Path) -> None:
+    assert named(KafkaSettings(), "sink").client_id.startswith("evometrics-sink-")
+    assert len(named(KafkaSettings(), "sink").client_id) > len("evometrics-sink-")
+    assert named(KafkaSettings(client_id="team"), "stream", "s-1").client_id == "team-stream-s-1"
+    given = {"brokers": "a:1", "node_id": "node 7/é", "db_path": str(tmp_path / "outbox.db")}
+    _, kafka = collector_settings(given)
+    assert kafka is not None
+    assert kafka.client_id == "evometrics-node-node_7__"
+
+
+@pytest.mark.parametrize("folder", ["schemas", "producers", "streams", "sinks", "deploy"])
+def test_every_client_of_the_product_is_opened_with_these_options(folder: str) -> None:
+    for file in (ROOT / folder).rglob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in CLIENTS:
+                given = [word for word in call.keywords if word.arg is None]
+                where = f"{file}:{call.lineno}"
+                assert [ast.unparse(each.value).partition("(")[0] for each in given] == ["client_options"], (
+                    where
+                )
+                assert "client_id" not in {word.arg for word in call.keywords}, where
 
 
 def test_a_login_over_tls_is_made_of_the_settings() -> None:
     options = client_options(KafkaSettings(**SASL))  # type: ignore[arg-type]
     context = options.pop("ssl_context")
     assert context.check_hostname
-    assert options == {"bootstrap_servers": ["127.0.0.1:9092"], **SASL}
+    assert options == {"bootstrap_servers": ["127.0.0.1:9092"], "client_id": "evometrics", **SASL}
 
 
 def test_a_process_has_one_context_for_all_its_clients(ca: Path) -> None:
@@ -214,7 +241,10 @@ def test_a_property_that_can_not_be_honoured_is_refused_by_name(
 def test_a_store_that_plaintext_makes_no_use_of_is_not_looked_at(tmp_path: Path) -> None:
     file = tmp_path / "client.properties"
     file.write_text("ssl.truststore.location=/t.jks\nsasl.jaas.config=x\n")
-    assert client_options(KafkaSettings(client_properties=str(file))).keys() == {"bootstrap_servers"}
+    assert client_options(KafkaSettings(client_properties=str(file))).keys() == {
+        "bootstrap_servers",
+        "client_id",
+    }
 
 
 def test_a_secret_may_be_in_a_file_that_a_variable_names(tmp_path: Path) -> None:

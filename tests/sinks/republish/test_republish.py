@@ -91,7 +91,7 @@ async def run(
 async def held(kafka: KafkaSettings, topics: Sequence[Topic]) -> list[ConsumerRecord]:
     """Return every message of the topics, each partition's in order."""
     found = []
-    async with range_reader(kafka, "test") as consumer:
+    async with range_reader(kafka) as consumer:
         for topic in topics:
             for number in range(PARTITIONS):
                 found += await read_range(consumer, TopicPartition(topic.name, number), 0, 2**62)

@@ -73,7 +73,7 @@ class Unchanged(SourceTopics):
     """Topics that are found as they were, without a broker."""
 
     def __init__(self) -> None:
-        super().__init__(KafkaSettings(), {name: TopicIdentity(UNKNOWN, 1) for name in SOURCE_TOPICS}, 1)
+        super().__init__(KafkaSettings(), {name: TopicIdentity(UNKNOWN, 1, 1) for name in SOURCE_TOPICS}, 1)
 
     async def verify(self, names: Collection[str] | None = None) -> None:
         pass
