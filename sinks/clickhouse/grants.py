@@ -26,7 +26,7 @@ CLUSTERS_ENGINES = ("ReplicatedReplacingMergeTree", "Distributed")
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
+class Grant:
     """Privileges, by ClickHouse's names, on tables.
 
     Attributes:
@@ -40,7 +40,7 @@ class Right:
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class DatabaseRole:
     """A role.
 
     Attributes:
@@ -51,7 +51,7 @@ class Role:
 
     part: str
     commands: str
-    rights: tuple[Right, ...]
+    grants: tuple[Grant, ...]
     engines: bool = False
 
     def name(self, settings: ClickHouseSettings) -> str:
@@ -59,15 +59,15 @@ class Role:
         return f"{settings.database}_{self.part}"
 
 
-SEES = Right(("SELECT",), CATALOG, "`system.tables`, `.columns`, `.databases`, `.settings`")
-READS_ROWS = Right(("SELECT",), ROWS, "every `<table>_rows`")
+SEES = Grant(("SELECT",), CATALOG, "`system.tables`, `.columns`, `.databases`, `.settings`")
+READS_ROWS = Grant(("SELECT",), ROWS, "every `<table>_rows`")
 
 ROLES = (
-    Role(
+    DatabaseRole(
         "migrator",
         "`evometrics migrate`; the views read with its user's rights",
         (
-            Right(
+            Grant(
                 (
                     "CREATE DATABASE",
                     "CREATE TABLE",
@@ -84,62 +84,62 @@ ROLES = (
                 (ALL,),
                 "the database",
             ),
-            Right(("INSERT",), CONTROL, "`schema_migrations`, `schema_migrations_lock`"),
+            Grant(("INSERT",), CONTROL, "`schema_migrations`, `schema_migrations_lock`"),
             SEES,
         ),
         engines=True,
     ),
-    Role(
+    DatabaseRole(
         "sink",
         "`evometrics sink`, on a database that is migrated",
         (
-            Right(("SELECT", "INSERT"), ROWS, "every `<table>_rows`"),
-            Right(("SELECT",), ("dead_letters",), "the view `dead_letters`"),
+            Grant(("SELECT", "INSERT"), ROWS, "every `<table>_rows`"),
+            Grant(("SELECT",), ("dead_letters",), "the view `dead_letters`"),
             SEES,
         ),
     ),
-    Role(
+    DatabaseRole(
         "analyst",
         "`evometrics sql`, `checksums`, `dead-letters`, `MetricsQuery`, dashboards",
-        (Right(("SELECT",), VIEWS, "every view"), SEES),
+        (Grant(("SELECT",), VIEWS, "every view"), SEES),
     ),
-    Role(
+    DatabaseRole(
         "reader",
         "`evometrics republish`, `import`",
         (READS_ROWS, SEES),
     ),
-    Role(
+    DatabaseRole(
         "replay",
         "`evometrics replay`",
         (
-            Right(("SELECT", "INSERT", "CREATE TABLE", "DROP TABLE"), (ALL,), "the database"),
-            Right(("ALTER DELETE",), DERIVED_ROWS, "every derived `<table>_rows`, for `--apply`"),
+            Grant(("SELECT", "INSERT", "CREATE TABLE", "DROP TABLE"), (ALL,), "the database"),
+            Grant(("ALTER DELETE",), DERIVED_ROWS, "every derived `<table>_rows`, for `--apply`"),
             SEES,
         ),
         engines=True,
     ),
-    Role(
+    DatabaseRole(
         "retention",
         "`evometrics retention`",
         (
             READS_ROWS,
-            Right(("ALTER TTL",), ROWS, "every `<table>_rows`, for `set`"),
-            Right(("SELECT",), ("system.parts",), "`system.parts`"),
+            Grant(("ALTER TTL",), ROWS, "every `<table>_rows`, for `set`"),
+            Grant(("SELECT",), ("system.parts",), "`system.parts`"),
             SEES,
         ),
     ),
 )
 
 
-def grants(settings: ClickHouseSettings) -> Iterator[tuple[Role, list[str]]]:
+def grants(settings: ClickHouseSettings) -> Iterator[tuple[DatabaseRole, list[str]]]:
     """Yield each role with the statements that create it and grant it its rights; they may run twice."""
     on = f" ON CLUSTER '{settings.cluster}'" if settings.cluster else ""
     for role in ROLES:
         name = role.name(settings)
         statements = [f"CREATE ROLE IF NOT EXISTS {name}{on}"]
-        for right in role.rights:
-            listed = ", ".join(right.privileges)
-            statements += [f"GRANT{on} {listed} ON {table} TO {name}" for table in tables(right, settings)]
+        for grant in role.grants:
+            listed = ", ".join(grant.privileges)
+            statements += [f"GRANT{on} {listed} ON {table} TO {name}" for table in tables(grant, settings)]
         if role.engines:
             engines = ONE_SERVERS_ENGINES + (CLUSTERS_ENGINES if settings.cluster else ())
             statements += [f"GRANT{on} TABLE ENGINE ON {engine} TO {name}" for engine in engines]
@@ -148,9 +148,9 @@ def grants(settings: ClickHouseSettings) -> Iterator[tuple[Role, list[str]]]:
         yield role, statements
 
 
-def tables(right: Right, settings: ClickHouseSettings) -> Iterator[str]:
-    """Yield what a right is on; on a cluster the tables of the shards, too."""
-    for name in right.on:
+def tables(grant: Grant, settings: ClickHouseSettings) -> Iterator[str]:
+    """Yield what a grant is on; on a cluster the tables of the shards, too."""
+    for name in grant.on:
         if name.startswith("system."):
             yield name
             continue

@@ -10,6 +10,6 @@ def rights() -> str:
     """Return the table: a row for each role."""
     rows = []
     for role in ROLES:
-        said = [f"{', '.join(r.privileges)} on {r.words}" for r in role.rights if r is not SEES]
+        said = [f"{', '.join(r.privileges)} on {r.words}" for r in role.grants if r is not SEES]
         rows.append([f"`<database>_{role.part}`", role.commands, "; ".join(said)])
     return table(["role", "for", "rights"], rows)

@@ -16,7 +16,7 @@ from evometrics.schemas.topics import BY_RECORD, TOPICS
 from evometrics.schemas.wire.catalog import writer_schema
 from evometrics.sinks.checksums import checksums
 from evometrics.sinks.clickhouse.client import open_client
-from evometrics.sinks.clickhouse.grants import ALL, ROLES, VIEWS, Role, grants
+from evometrics.sinks.clickhouse.grants import ALL, ROLES, VIEWS, DatabaseRole, grants
 from evometrics.sinks.letters.letters import Letters, Selection
 from evometrics.sinks.migrations.migrate import migrate, status
 from evometrics.sinks.migrations.registered import fit_registered
@@ -88,13 +88,13 @@ def needed(statement: str, database: str) -> Needed:
     return found
 
 
-def granted(role: Role, privilege: str, table: str) -> bool:
+def granted(role: DatabaseRole, privilege: str, table: str) -> bool:
     if privilege == "TABLE ENGINE":
         return role.engines
     return any(
-        privilege in right.privileges
-        and (table in right.on or (ALL in right.on and not table.startswith("system.")))
-        for right in role.rights
+        privilege in grant.privileges
+        and (table in grant.on or (ALL in grant.on and not table.startswith("system.")))
+        for grant in role.grants
     )
 
 
@@ -107,7 +107,7 @@ def as_role(part: str, database: ClickHouseSettings) -> Iterator[ClickHouseSetti
     asked = [(each, text) for text, _ in front.statements for each in needed(text, database.database)]
     lacking = {(each, text[:200]) for each, text in asked if not granted(role, *each)}
     assert not lacking, lacking
-    had = {privilege for right in role.rights for privilege in right.privileges}
+    had = {privilege for grant in role.grants for privilege in grant.privileges}
     assert had - {privilege for (privilege, _), _ in asked} == set()
 
 
