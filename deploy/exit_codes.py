@@ -22,7 +22,8 @@ class ExitCode(IntEnum):
         1,
         "The command failed, or completed only part of its work: `import` rejected rows, `dead-letters "
         "retry` did not send a message that was named, `orchestrate` left events that the broker does not "
-        "have, `replay --apply` left rows that differ, `demo` did not find in ClickHouse what was recorded. "
+        "have, `replay --apply` left rows that differ, `demo` did not find in ClickHouse what was recorded, "
+        "`topics` found topics that the pipeline does not work with. "
         "`stream` and `sink`, asked to end, had not ended after 25 s.",
     )
     MISUSED = 2, "A flag, an argument or a setting is wrong; standard error names it."

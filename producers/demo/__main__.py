@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
         "--outbox-dir", type=Path, default=Path(), help="folder for the outbox (default: current folder)"
     )
     parse.add_argument("--http-port", type=int, help="port that serves /metrics and /health (default: none)")
+    parse.add_argument("--http-host", help="address to serve on (default: 127.0.0.1)")
     parse.add_argument("--json-progress", action="store_true", help="print one JSON line per evolution")
     return parse
 
@@ -91,7 +92,8 @@ async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
         if args.http_port is not None:
             watchdog = Watchdog(f"node {args.node_id}", read_settings(HealthSettings, "health"), look)
             await stack.enter_async_context(watchdog)
-            http = read_settings(HttpSettings, "http", flags={"port": args.http_port}).address
+            given = {"port": args.http_port, "host": args.http_host}
+            http = read_settings(HttpSettings, "http", flags=given).address
             assert http is not None
             metrics = Exposition(collector.prometheus_registry, beginnings=Beginnings())
             server = await serve(http, metrics.answer, watchdog.live, not_ready)

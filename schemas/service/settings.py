@@ -211,7 +211,8 @@ def in_environment(section: str, name: str, environ: Mapping[str, str]) -> str |
     Raises `SettingsError` where both are.
     """
     variable = variable_of(section, name)
-    given = [each for each in (variable, variable + FROM_FILE) if each in environ]
+    names = [each for each in (variable, variable + FROM_FILE) if each in environ]
+    given = [each for each in names if not service_link(each, environ[each])]  # EVOMETRICS_HTTP_PORT=tcp://…
     if len(given) > 1:
         raise SettingsError(f"{' and '.join(given)}: give one of them")
     return given[0] if given else None

@@ -53,7 +53,7 @@ async def ended_within(seconds: float, what: str, ending: Coroutine[Any, Any, An
     if done:
         task.result()
         return True
-    log.warning("%s did not end within %.0f s and is abandoned", what, seconds)
+    log.warning("%s did not end within %g s and is abandoned", what, seconds)
     task.cancel()
     task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     return False

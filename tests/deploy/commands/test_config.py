@@ -111,4 +111,7 @@ def test_what_kubernetes_says_of_a_service_is_no_setting(
     monkeypatch.setenv("EVOMETRICS_SINK_SERVICE_PORT_HTTP", "9400")
     monkeypatch.setenv("EVOMETRICS_SINK_PORT", "tcp://10.0.0.7:9400")
     monkeypatch.setenv("EVOMETRICS_SINK_PORT_9400_TCP_ADDR", "10.0.0.7")
-    assert shown(capsys, "--data", str(tmp_path))["sink.batch_rows"] == (50_000, "default")
+    monkeypatch.setenv("EVOMETRICS_HTTP_PORT", "tcp://10.0.0.8:80")  # of a service evometrics-http
+    found = shown(capsys, "--data", str(tmp_path))
+    assert found["sink.batch_rows"] == (50_000, "default")
+    assert found["http.port"] == (None, "default")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 
-from evometrics.schemas.service.tasks import end_tasks, run
+import pytest
+
+from evometrics.schemas.service.tasks import end_tasks, ended_within, run
 
 
 async def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
@@ -58,3 +61,28 @@ def test_a_program_ends_whatever_it_has_left_running() -> None:
     thread.join(20)
     assert results == [7], "it never ended"
     assert left[0].cancelled()
+
+
+async def test_an_end_that_takes_too_long_is_abandoned_though_it_loses_its_cancellation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    released = asyncio.Event()
+
+    async def stop() -> None:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    assert not await ended_within(0.05, "the client", stop())
+    assert "the client did not end within 0.05 s and is abandoned" in caplog.text
+    released.set()
+
+
+async def test_an_end_in_time_is_waited_for_and_its_error_is_raised() -> None:
+    async def refuse() -> None:
+        await asyncio.sleep(0)
+        raise ConnectionError("gone")
+
+    assert await ended_within(60, "it", asyncio.sleep(0))
+    with pytest.raises(ConnectionError, match="gone"):
+        await ended_within(60, "it", refuse())
