@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 #: How long activity is counted before agents may change places, seconds.
@@ -30,10 +30,25 @@ class Shown:
     Attributes:
         partition: the partition that its events come from.
         heard: when its last event was counted, on the monotonic clock.
+        version: raised with each change of its values.
+        texts: lines that were made of them, by metric.
+        made_of: the version before each was made; apart, so that there is nothing for the garbage collector.
     """
 
     partition: int
     heard: float
+    version: int = 0
+    texts: dict[str, str] = field(default_factory=dict)
+    made_of: dict[str, int] = field(default_factory=dict)
+
+    def text(self, metric: str, make: Callable[[], str]) -> str:
+        """Return the lines of a metric, made again only if a value has changed; from one thread at a time."""
+        version = self.version
+        if self.made_of.get(metric) == version:
+            return self.texts[metric]
+        made = self.texts[metric] = make()
+        self.made_of[metric] = version
+        return made
 
 
 S = TypeVar("S", bound=Shown)

@@ -122,12 +122,13 @@ class SinkCycle:
     async def hand_over(self) -> None:
         """Commit, with an offset, what was counted and no scrape has shown: a successor counts it."""
         counts = self.tally.hand_over()
-        mine = sorted(self.progress.assigned or (), key=lambda p: p.topic != EVOLUTION_METRICS.name)
-        if not counts or not mine:
+        if not counts:
             return
+        mine = sorted(self.progress.assigned or (), key=lambda p: p.topic != EVOLUTION_METRICS.name)
+        why: object = "the group is rebalancing"
         try:
             async with asyncio.timeout(HAND_OVER_SECONDS):
-                found = await self.source.positions(mine)
+                found = await self.source.positions(mine) if mine else {}
                 # not where a plan is unfinished: it must stay
                 free = [
                     p for p in mine if p in found and found[p].plan is None and not found[p].carried.counts
@@ -136,8 +137,11 @@ class SinkCycle:
                     offset, _, carried, _ = found[free[0]]
                     told = replace(carried, counts=fitted(counts))
                     await self.source.commit({free[0]: Position(offset, None, told)})
+                    return
         except (KafkaError, OSError, TimeoutError, Fenced) as error:
-            log.warning("evolutions that no scrape has shown are missing from the metrics: %r", error)
+            why = repr(error)
+        if any(counts.values()):
+            log.warning("evolutions that no scrape has shown are missing from the metrics: %s", why)
 
     async def hold(self, reason: TooManyLetters, stop: asyncio.Event) -> None:
         """Read nothing until `stop` is set, but stay in the group: its next member would send the letters."""

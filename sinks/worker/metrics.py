@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from evometrics.schemas.metrics import (
     EVOLUTION_DURATION,
     EVOLUTION_IMPROVEMENT,
     EVOLUTION_MEMORY,
+    MetricDef,
 )
 from evometrics.schemas.service.exposition import LargeFamily
 from evometrics.sinks.worker.agents import AgentBook, Shown
@@ -48,6 +50,7 @@ class AgentEvolutions(Shown):
         self.attempts[kind, status] = self.attempts.get((kind, status), 0) + 1
         if seconds is not None:
             self.durations.setdefault(kind, Durations()).add(seconds)
+        self.version += 1
 
     def offer(self, moment: Moment, improvement: float | None, memory: float | None) -> None:
         """Keep each value that is known where it is the newest."""
@@ -55,6 +58,7 @@ class AgentEvolutions(Shown):
             self.improvement = moment, improvement
         if memory is not None and (self.memory is None or moment >= self.memory[0]):
             self.memory = moment, memory
+        self.version += 1
 
 
 @dataclass(slots=True)
@@ -67,6 +71,7 @@ class AgentKpis(Shown):
         """Keep a snapshot's KPIs where they are the newest."""
         if moment >= self.newest[0]:
             self.newest = moment, kpis
+            self.version += 1
 
 
 class StoredMetrics:
@@ -81,17 +86,22 @@ class StoredMetrics:
     def large(self) -> Iterator[LargeFamily]:
         """Yield the agents' metrics; from any thread, while others count."""
         evolutions, kpis = self.evolutions.snapshot(), self.kpis.snapshot()
-        yield LargeFamily(EVOLUTION_ATTEMPTS, lines(evolutions, attempt_lines))
-        yield LargeFamily(EVOLUTION_DURATION, lines(evolutions, duration_lines))
-        yield LargeFamily(EVOLUTION_IMPROVEMENT, lines(evolutions, improvement_lines))
-        yield LargeFamily(EVOLUTION_MEMORY, lines(evolutions, memory_lines))
-        yield LargeFamily(AGENT_KPI, lines(kpis, kpi_lines))
+        yield LargeFamily(EVOLUTION_ATTEMPTS, lines(evolutions, EVOLUTION_ATTEMPTS, attempt_lines))
+        yield LargeFamily(EVOLUTION_DURATION, lines(evolutions, EVOLUTION_DURATION, duration_lines))
+        yield LargeFamily(EVOLUTION_IMPROVEMENT, lines(evolutions, EVOLUTION_IMPROVEMENT, improvement_lines))
+        yield LargeFamily(EVOLUTION_MEMORY, lines(evolutions, EVOLUTION_MEMORY, memory_lines))
+        yield LargeFamily(AGENT_KPI, lines(kpis, AGENT_KPI, kpi_lines))
 
 
-def lines(agents: Mapping[str, S], of_one: Callable[[str, S], str]) -> Iterator[str]:
+def lines(agents: Mapping[str, S], metric: MetricDef, of_one: Callable[[str, S], str]) -> Iterator[str]:
     """Yield each agent's lines of one metric."""
+    name = metric.name
     for agent, shown in agents.items():
-        yield of_one(escaped(agent), shown)
+        yield shown.text(name, partial(lines_of, of_one, agent, shown))
+
+
+def lines_of(of_one: Callable[[str, S], str], agent: str, shown: S) -> str:
+    return of_one(escaped(agent), shown)
 
 
 def attempt_lines(agent: str, shown: AgentEvolutions) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import sys
 import urllib.request
@@ -252,6 +253,24 @@ async def test_any_name_and_any_value_is_read_back_in_both_formats(encode: Any) 
     kpis = {k[2][1]: v for k, v in found.items() if k[0] == "agent_kpi_current"}
     assert math.isnan(kpis.pop("nan"))
     assert kpis == {"large": 1e300, "of \n": 0.0, "inf": math.inf, "-inf": -math.inf}
+
+
+async def test_lines_are_made_again_where_a_value_has_changed_alone() -> None:
+    tally = MetricsTally(StoredMetrics(10, 60), Beginnings())
+
+    async def text(*events: Event) -> str:
+        await tally.count([group(each.record, WIRE.encode(each)) for each in events])
+        return Exposition(CollectorRegistry(), tally.metrics.large).text()
+
+    one = KpiSnapshot(**common("a") | {"occurred_at": 5}, accuracy=0.5)
+    first = await text(one, evolution("a", status="failed"), evolution("b", status="failed"))
+    before = {agent: shown.texts for agent, shown in tally.metrics.evolutions.agents.items()}
+    kept = before["b"][EVOLUTION_DURATION.name]
+    assert await text() == first
+    second = await text(one, dataclasses.replace(one, occurred_at=6, accuracy=0.75), evolution("a"))
+    assert 'agent_kpi_current{agent_id="a",kpi_name="accuracy"} 0.75' in second
+    assert 'evolution_duration_seconds_count{agent_id="a",evolution_type="nightly"} 2.0' in second
+    assert before["b"][EVOLUTION_DURATION.name] is kept
 
 
 async def test_totals_count_every_agent_and_a_bounded_number_of_types() -> None:
