@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from evometrics.schemas.kafka.login_logs import hide_logins
 from evometrics.schemas.service.security import HIDDEN, uses_sasl, uses_tls
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError, require
 
@@ -56,7 +57,8 @@ def security(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def login(kafka: KafkaSettings) -> dict[str, Any]:
-    """Return the arguments that log in."""
+    """Return the arguments that log in; what they hold is kept out of aiokafka's log."""
+    hide_logins()
     mechanism = kafka.sasl_mechanism
     options: dict[str, Any] = {"sasl_mechanism": mechanism}
     if mechanism == "OAUTHBEARER":

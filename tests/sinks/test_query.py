@@ -140,7 +140,7 @@ async def test_what_cant_be_right_is_named(database: ClickHouseSettings) -> None
 
 
 def test_settings_that_cant_be_right_are_named() -> None:
-    for url in ("localhost:8123", "http://", "tcp://h:9000", "http://h", "http://h:port"):
+    for url in ("localhost:8123", "http://", "tcp://h:9000", "http://h:0", "http://h:port"):
         with pytest.raises(SettingsError, match="url="):
             ClickHouseSettings(url=url)
     with pytest.raises(SettingsError, match="database="):
