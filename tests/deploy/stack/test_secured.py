@@ -354,7 +354,6 @@ def test_a_wrong_setting_is_told_apart_by_each_part(
             monkeypatch.setenv(name, value)
         for command in ("stream", "replay"):
             monkeypatch.setattr(f"evometrics.deploy.commands.{command}.set_pace", lambda: None)
-        monkeypatch.setattr("evometrics.schemas.kafka.topics.CONNECT_SECONDS", 3.0)
         given = [arguments.get(each, each) for each in COMMANDS[part]]
         assert main([*given, "--data", str(stack.data)]) in (1, 2)
         said = capsys.readouterr().err.strip().splitlines()[-1]
