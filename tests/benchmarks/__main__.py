@@ -38,6 +38,7 @@ NAMES = {
     "scale-out": "scale_out",
     "replay": "replay",
     "scrape": "scrape",
+    "tls": "tls",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 

@@ -17,7 +17,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from evometrics.deploy.clickhouse.process import clickhouse_process
-from evometrics.deploy.kafka.broker import bootstrap, plan_nodes, prepare_node
+from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, prepare_node
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.deploy.process.child import ChildProcess, ProcessSpec
 from evometrics.deploy.process.ports import HOST, free_ports
@@ -29,6 +29,7 @@ from tests.benchmarks.say import say
 
 ROOT = Path(__file__).parents[2]
 ANSWER_SECONDS = 120
+BROKERS = "EVOMETRICS_KAFKA_BROKERS"
 READY_SECONDS = 120
 
 
@@ -40,6 +41,7 @@ class Stack:
         folder: everything they write.
         partitions: of each topic.
         children: every process by its part's name.
+        ready_urls: where a worker says whether it works.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Stack:
     kafka: KafkaSettings = field(init=False)
     clickhouse: ClickHouseSettings = field(init=False)
     children: dict[str, ChildProcess] = field(default_factory=dict)
+    ready_urls: dict[str, str] = field(default_factory=dict)
 
     async def __aenter__(self) -> Stack:
         try:
@@ -63,8 +66,7 @@ class Stack:
     async def start(self) -> None:
         """Start Kafka and ClickHouse; make topics and tables."""
         nodes = plan_nodes(self.folder / "kafka")
-        spec = await prepare_node(nodes[0], nodes, self.folder / "logs", say)
-        await self.child("kafka", spec)
+        await self.child("kafka", await self.node(nodes, self.folder / "logs"))
         self.kafka = KafkaSettings(brokers=bootstrap(nodes), partitions=self.partitions)
         await create_topics(self.kafka)
         if not self.with_clickhouse:
@@ -74,6 +76,10 @@ class Stack:
         await self.child("clickhouse", clickhouse_process(self.folder / "clickhouse", port, log))
         self.clickhouse = ClickHouseSettings(url=f"http://{HOST}:{port}")
         await migrate(self.clickhouse)
+
+    async def node(self, nodes: tuple[KafkaNode, ...], logs: Path) -> ProcessSpec:
+        """Write the broker's files, and return how to run it."""
+        return await prepare_node(nodes[0], nodes, logs, say)
 
     async def stop(self) -> None:
         """End everything, the latest first; nothing of it is needed again."""
@@ -95,14 +101,19 @@ class Stack:
             await process.stop()
 
     async def worker(self, kind: str, group: str, name: str = "", **environment: str) -> ChildProcess:
-        """Start `evometrics stream` or `evometrics sink` as people do, in a consumer group of its own."""
+        """Start `evometrics stream` or `evometrics sink` as people do, in a consumer group of its own.
+
+        `environment`: variables; where `EVOMETRICS_KAFKA_BROKERS` is among them, it goes to these brokers.
+        """
         name = name or kind
         (port,) = free_ports(1)
-        argv = ["-m", "evometrics.deploy.cli", kind, "--brokers", self.kafka.brokers]
+        argv = ["-m", "evometrics.deploy.cli", kind]
+        argv += [] if BROKERS in environment else ["--brokers", self.kafka.brokers]
         argv += ["--data", str(self.folder / f"{group}-{name}"), "--http-port", str(port)]
         argv += ["--instance", name] if kind == "stream" else ["--clickhouse-url", self.clickhouse.url]
         variables = {f"EVOMETRICS_{kind.upper()}_GROUP": group, **environment}
-        return await self.python(name, argv, variables, f"http://{HOST}:{port}/health/ready")
+        url = self.ready_urls[name] = f"http://{HOST}:{port}/health/ready"
+        return await self.python(name, argv, variables, url)
 
     async def python(
         self, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None, ready: str = ""

@@ -19,8 +19,9 @@ def page() -> str:
         "Rights in Kafka",
         wrapped(
             "What each role needs on a cluster whose authorizer allows nothing by default, and no more: the "
-            "tests run each of them with exactly these rights, and the authorizer denies none. READ and "
-            "WRITE include DESCRIBE; idempotent producers need no more than WRITE on a topic, and nothing "
+            "tests run each of them with exactly these rights, the authorizer denies none, and each right is "
+            "used, apart from those for which the tests have no occasion. READ and WRITE include DESCRIBE; "
+            "idempotent producers need no more than WRITE on a topic, and nothing "
             "uses transactions. A name that ends with an asterisk stands for all names that begin so (a "
             "prefixed pattern)."
         ),

@@ -16,6 +16,7 @@ from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest
 
 from evometrics.deploy.kafka.broker import (
     CLUSTER_ID,
+    LOG4J,
     PROPERTIES,
     QUICK_JVM,
     KafkaNode,
@@ -50,6 +51,8 @@ OPERATIONS = {
     "DESCRIBE_CONFIGS": 10,
     "ALTER_CONFIGS": 11,
 }
+#: Has the authorizer log what it allows, too.
+AUDIT = "\nlogger.authorizer.name = kafka.authorizer.logger\nlogger.authorizer.level = debug\n"
 ANY, LITERAL, PREFIXED, ALLOW = 1, 3, 4, 3
 HEARD_SECONDS = 60
 #: A right as Kafka's protocol has it: kind, name, pattern, user, host, operation, permission.
@@ -83,7 +86,7 @@ class Secured:
             `SASL_SSL`; `SSL`, which wants client certificates; `SASL_PLAINTEXT`; `ELSEWHERE`, as `SASL_SSL`,
             with a certificate for another host.
         tls: certificates.
-        logs: what the nodes log; with each request that they deny.
+        logs: what the nodes log; with each request that they allow or deny.
     """
 
     addresses: dict[str, str]
@@ -167,6 +170,8 @@ async def prepare_secured(
     await asyncio.to_thread(format_with_users, node.folder)
     spec = await prepare_node(node, nodes, logs, print)
     (node.folder / PROPERTIES).write_text(settings)
+    with (node.folder / LOG4J).open("a") as log4j:
+        log4j.write(AUDIT)
     return spec
 
 
@@ -279,3 +284,23 @@ def denied(secured: Secured, user: str) -> set[str]:
     pattern = rf"User:{user} is Denied operation = (\w+) .* on resource = (\S+) for request = (\w+)"
     said = "".join(log.read_text() for log in secured.logs)
     return {f"{o} {r} for {q}" for o, r, q in re.findall(pattern, said)}
+
+
+def unused(secured: Secured, user: str, rights: Iterable[Right]) -> set[tuple[str, str]]:
+    """Return which of a user's rights were never made use of, each as operation and name."""
+    pattern = rf"User:{user} is Allowed operation = (\w+) .* on resource = (\w+):LITERAL:(\S+) for request"
+    said = "".join(log.read_text() for log in secured.logs)
+    used = {(operation, kind.lower(), name) for operation, kind, name in re.findall(pattern, said)}
+
+    def is_used(right: Right, operation: str, name: str) -> bool:
+        if not right.prefixed:
+            return (operation, right.kind, name) in used
+        return any(o == operation and k == right.kind and n.startswith(name) for o, k, n in used)
+
+    return {
+        (operation, name)
+        for right in rights
+        for operation in right.operations
+        for name in right.names
+        if not is_used(right, operation, name)
+    }

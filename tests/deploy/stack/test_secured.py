@@ -24,17 +24,25 @@ from aiokafka.partitioner import murmur2
 
 from evometrics.deploy.cli.main import main
 from evometrics.deploy.pipeline.drain import drain, pipeline_groups
-from evometrics.deploy.pipeline.rights import Right
+from evometrics.deploy.pipeline.rights import PREFIX, Right
 from evometrics.producers import EvolutionMetricsCollector
 from evometrics.schemas.events import EVENT_CLASSES
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.reaching import why_unusable
 from evometrics.schemas.kafka.topics import answered, create_missing
 from evometrics.schemas.service.settings import KafkaSettings
-from evometrics.schemas.topics import BY_RECORD, KPI_SNAPSHOTS, TOPICS
+from evometrics.schemas.topics import (
+    BY_RECORD,
+    CUSTOM_METRICS,
+    KPI_SNAPSHOTS,
+    RAW_TOPICS,
+    SYSTEM_EVENTS,
+    TOPICS,
+)
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.worker import SinkWorker
 from evometrics.streams.settings import StreamSettings
+from evometrics.streams.sources.topics import EVOLUTION_TOPICS
 from tests.support.certificates import certificate
 from tests.support.generator import Load
 from tests.support.history_files import SCHEMA
@@ -54,6 +62,7 @@ from tests.support.secured import (
     grant,
     known_everywhere,
     secured_nodes,
+    unused,
 )
 from tests.support.stack import Running, evometrics, evometrics_here, running_stack
 from tests.support.tables import rows
@@ -354,7 +363,6 @@ def test_a_wrong_setting_is_told_apart_by_each_part(
             monkeypatch.setenv(name, value)
         for command in ("stream", "replay"):
             monkeypatch.setattr(f"evometrics.deploy.commands.{command}.set_pace", lambda: None)
-        monkeypatch.setattr("evometrics.schemas.kafka.topics.CONNECT_SECONDS", 3.0)
         given = [arguments.get(each, each) for each in COMMANDS[part]]
         assert main([*given, "--data", str(stack.data)]) in (1, 2)
         said = capsys.readouterr().err.strip().splitlines()[-1]
@@ -480,7 +488,7 @@ def test_every_derived_row_is_the_models_after_all_commands(
 def test_topics_are_made_anew_with_the_rights_for_it(
     secured: Secured, stack: Running, wanted: Expected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last test here: nothing is on the topics after it."""
+    """The last that needs what is on the topics."""
     for name, value in environ(secured.settings(sasl_plain_username="topics-anew")).items():
         monkeypatch.setenv(name, value)
     assert (
@@ -488,3 +496,23 @@ def test_topics_are_made_anew_with_the_rights_for_it(
     )
     for user in ROLES:
         assert denied(secured, user) == set()
+
+
+#: Rights that nothing here has occasion to use: no event is in another partition than its agent's, all topics
+#: are right, the file that is imported has system events alone, and one message is sent again.
+WITHOUT_OCCASION = {
+    "stream": {("WRITE", name) for name in EVOLUTION_TOPICS},
+    "topics": {("ALTER_CONFIGS", PREFIX)},
+    "topics-anew": {("ALTER_CONFIGS", PREFIX)},
+    "demo": {("WRITE", CUSTOM_METRICS.name)},
+    "import": {("WRITE", topic.name) for topic in RAW_TOPICS if topic is not SYSTEM_EVENTS},
+    "dead-letters": {
+        ("WRITE", topic.name) for topic in TOPICS if topic not in (KPI_SNAPSHOTS, SYSTEM_EVENTS)
+    },
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_has_a_right_that_it_does_not_use(role: str, secured: Secured) -> None:
+    """After all others: a right is used by one of them."""
+    assert unused(secured, role, ROLES[role].rights) == WITHOUT_OCCASION.get(role, set())
