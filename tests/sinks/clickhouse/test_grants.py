@@ -11,8 +11,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from evometrics.deploy.commands.sql_work import query
+from evometrics.deploy.history.known import known_ids
+from evometrics.deploy.history.staging import Staged
+from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.metrics import OF_SINK, Instruments
-from evometrics.schemas.topics import BY_RECORD, TOPICS
+from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS, TOPICS
 from evometrics.schemas.wire.catalog import writer_schema
 from evometrics.sinks.checksums import checksums
 from evometrics.sinks.clickhouse.client import open_client
@@ -163,7 +166,13 @@ async def test_retention(database: ClickHouseSettings) -> None:
 
 
 async def test_reader(database: ClickHouseSettings) -> None:
-    await fill(database, [sent(event, offset=1) for event in one_of_each("a")])
+    events = one_of_each("a")
+    await fill(database, [sent(event, offset=1) for event in events])
+    staged = [
+        Staged(event.event_id, event.occurred_at, topic.name, "a", WIRE.encode(event), topic.table, False)
+        for event in events
+        if (topic := BY_RECORD[event.record]) in RAW_TOPICS
+    ]
     with as_role("reader", database) as reader:
         async with RawTables(reader, RawSelection(), WIRE) as tables:
             await tables.identity()
@@ -171,6 +180,11 @@ async def test_reader(database: ClickHouseSettings) -> None:
             bounds = await tables.bounds()
             assert bounds is not None and sum((await tables.counts(bounds[0])).values()) > 0
             assert [len(part) async for part in tables.slices(bounds[0], bounds[1] + 1, 100)] != [0]
+        client = await open_client(reader)
+        assert await known_ids(client, staged) == {each.event_id for each in staged}
+        again = [each._replace(event_id=new_event_id()) for each in staged]
+        assert await known_ids(client, again) == set()
+        await client.close()
 
 
 async def test_every_view_reads_with_its_makers_rights(migrated: ClickHouseSettings) -> None:
