@@ -7,14 +7,15 @@ import functools
 import importlib
 import re
 import socket
-import ssl
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from evometrics.schemas.kafka.login_logs import hide_logins
-from evometrics.schemas.service.security import HIDDEN, uses_sasl, uses_tls
+from evometrics.schemas.service.security import uses_sasl, uses_tls
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError, require
+from evometrics.schemas.service.tls import TlsNames, tls_context
+
+TLS_NAMES = TlsNames("brokers", "ssl_cafile", "ssl_certfile", "ssl_keyfile", password="ssl_password")
 
 #: What a client's name should not contain: Kafka's tools and its metrics take these for their own.
 UNUSUAL = re.compile(r"[^A-Za-z0-9._-]")
@@ -44,7 +45,8 @@ def security(kafka: KafkaSettings) -> dict[str, Any]:
         return {}
     options: dict[str, Any] = {"security_protocol": protocol}
     if uses_tls(protocol):
-        options["ssl_context"] = tls(
+        options["ssl_context"] = tls_context(
+            TLS_NAMES,
             kafka.ssl_cafile,
             kafka.ssl_certfile,
             kafka.ssl_keyfile,
@@ -72,44 +74,6 @@ def login(kafka: KafkaSettings) -> dict[str, Any]:
         options["sasl_plain_username"] = kafka.sasl_plain_username
         options["sasl_plain_password"] = kafka.sasl_plain_password
     return options
-
-
-@functools.lru_cache(maxsize=8)
-def tls(cafile: str, certfile: str, keyfile: str, password: str, check_hostname: bool) -> ssl.SSLContext:
-    """Return the context of all of this process's connections with these settings.
-
-    To load one costs more than to connect; certificates that are renewed are read after a restart.
-    """
-    cafile, certfile, keyfile = (str(Path(p).expanduser()) if p else "" for p in (cafile, certfile, keyfile))
-    try:
-        context = ssl.create_default_context(cafile=cafile or None)
-    except OSError as error:  # an ssl.SSLError is one
-        raise unusable("ssl_cafile", cafile, error, "PEM file with certificates") from None
-    context.check_hostname = check_hostname
-    if certfile:
-        for name, path in (("ssl_certfile", certfile), ("ssl_keyfile", keyfile)):
-            try:
-                Path(path or certfile).read_bytes()
-            except OSError as error:
-                raise unusable(name, path, error, "PEM file") from None
-        try:
-            # a password of None would be asked for at the terminal
-            context.load_cert_chain(certfile, keyfile or None, password)
-        except ssl.SSLError as error:
-            if error.reason == "KEY_VALUES_MISMATCH":
-                reason = "the key does not belong to this certificate: give those of one client"
-                raise SettingsError(f"setting ssl_certfile={certfile!r}: {reason}") from None
-            if error.reason is None or "DECRYPT" in error.reason or "PASSWORD" in error.reason:
-                reason = "does not open the key: correct it"
-                raise SettingsError(f"setting ssl_password={HIDDEN!r}: {reason}") from None
-            raise unusable("ssl_certfile", certfile, error, "PEM file with certificate and key") from None
-    return context
-
-
-def unusable(name: str, path: str, error: OSError, wanted: str) -> SettingsError:
-    """Return the error to raise where a file can't be read, or is not what it should be."""
-    why = f"not a {wanted}" if isinstance(error, ssl.SSLError) else str(error.strerror)
-    return SettingsError(f"setting {name}={path!r}: {why}")
 
 
 @functools.lru_cache(maxsize=8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator
 
 from aiokafka.conn import create_conn
 from aiokafka.errors import (
@@ -14,13 +13,12 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from evometrics.schemas.kafka.client_options import TLS_NAMES
 from evometrics.schemas.service.security import PASSWORD_MECHANISMS, uses_sasl, uses_tls
 from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.service.tls import OTHER_HOST, causes, untrusted
 
 PROBE_SECONDS = 3.0
-#: Codes of OpenSSL for a certificate that is another host's, or not valid at this time.
-OTHER_HOST = (62, 64)
-NOT_YET_VALID, EXPIRED = 9, 10
 
 
 async def why_not_connected(error: BaseException, host: str, port: int, kafka: KafkaSettings) -> str | None:
@@ -56,13 +54,6 @@ def why_closed(error: BaseException, address: str, kafka: KafkaSettings) -> str 
     return f"{where} takes no client that does not log in: set security_protocol={right} and sasl_mechanism"
 
 
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error, then what caused it, and so on."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def certificate_refused(error: BaseException, host: str) -> str | None:
     """Return why we do not trust the broker's certificate; None for any other error."""
     if not isinstance(error, ssl.SSLCertVerificationError):
@@ -72,14 +63,7 @@ def certificate_refused(error: BaseException, host: str) -> str | None:
             f"has a certificate that is not for {host}: name the broker in `brokers` (and its "
             "advertised.listeners) as its certificate does, or set ssl_check_hostname=false"
         )
-    if error.verify_code == EXPIRED:
-        return "has a certificate that has expired: renew it"
-    if error.verify_code == NOT_YET_VALID:
-        return "has a certificate that is not valid yet: set this machine's clock, or its authority's"
-    return (
-        f"has a certificate of an authority that is not trusted here ({error.verify_message}): set "
-        "ssl_cafile to the certificate of that authority"
-    )
+    return untrusted(error, TLS_NAMES, host)
 
 
 def own_certificate_refused(error: BaseException, kafka: KafkaSettings) -> str | None:

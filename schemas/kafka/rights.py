@@ -10,8 +10,8 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
-from evometrics.schemas.kafka.refusals import causes
 from evometrics.schemas.service.settings import KafkaSettings
+from evometrics.schemas.service.tls import causes
 
 DENIALS = (
     ClusterAuthorizationFailedError,

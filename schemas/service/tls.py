@@ -1,4 +1,4 @@
-"""TLS of an HTTPS client: which certificates it trusts and shows, and why a connection is refused.
+"""TLS of a client: which certificates it trusts and shows, and why a connection is refused.
 
 Errors name the settings by which the part in question is set, which `TlsNames` holds.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evometrics.schemas.service.checks import SettingsError, require
+from evometrics.schemas.service.security import HIDDEN
 
 #: Codes of OpenSSL for a certificate that is another host's, or not valid at this time.
 OTHER_HOST = (62, 64)
@@ -36,6 +37,7 @@ class TlsNames:
         key: PEM file with its key; empty = it is in `cert`.
         host: the name that the server's certificate has, where that is not the URL's; empty if there is no
             such setting.
+        password: what the key is encrypted with; empty if there is no such setting.
     """
 
     url: str
@@ -43,6 +45,7 @@ class TlsNames:
     cert: str
     key: str
     host: str = ""
+    password: str = ""
 
 
 def check_tls(names: TlsNames, url: str, ca: str, cert: str, key: str, host: str = "") -> None:
@@ -55,16 +58,20 @@ def check_tls(names: TlsNames, url: str, ca: str, cert: str, key: str, host: str
 
 
 @functools.lru_cache(maxsize=8)
-def tls_context(names: TlsNames, ca: str, cert: str, key: str) -> ssl.SSLContext:
-    """Return the context of a part's connections; files that are renewed are read after a restart.
+def tls_context(
+    names: TlsNames, ca: str, cert: str, key: str, password: str = "", check_hostname: bool = True
+) -> ssl.SSLContext:
+    """Return the context of all of a part's connections with these settings.
 
-    Raises `SettingsError` where a file can't be read, is not PEM, or has a key that a password encrypts.
+    To load one costs more than to connect; files that are renewed are read after a restart. Raises
+    `SettingsError` where a file can't be read, is not PEM, or has a key that the password does not open.
     """
     ca, cert, key = (str(Path(path).expanduser()) if path else "" for path in (ca, cert, key))
     try:
         context = ssl.create_default_context(cafile=ca or None)
     except OSError as error:  # an ssl.SSLError is one
         raise unusable(names.ca, ca, error, "PEM file with certificates") from None
+    context.check_hostname = check_hostname
     if not cert:
         return context
     for name, path in ((names.cert, cert), (names.key, key or cert)):
@@ -73,16 +80,19 @@ def tls_context(names: TlsNames, ca: str, cert: str, key: str) -> ssl.SSLContext
         except OSError as error:
             raise unusable(name, path, error, "PEM file") from None
     try:
-        context.load_cert_chain(cert, key or None, lambda: b"")  # OpenSSL would ask at the terminal
+        context.load_cert_chain(cert, key or None, password)  # None would be asked for at the terminal
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             reason = "the key does not belong to this certificate: give those of one client"
             raise SettingsError(f"setting {names.cert}={cert!r}: {reason}") from None
         name, path = (names.key, key) if key else (names.cert, cert)
-        if b"ENCRYPTED" in Path(path).read_bytes():
-            reason = "its key is encrypted: `openssl pkey -in FILE -out KEY.pem` writes one that is not"
-            raise SettingsError(f"setting {name}={path!r}: {reason}") from None
-        raise unusable(names.cert, cert, error, "PEM file with certificate and key") from None
+        if b"ENCRYPTED" not in Path(path).read_bytes():
+            raise unusable(names.cert, cert, error, "PEM file with certificate and key") from None
+        if names.password:
+            reason = "does not open the key: correct it"
+            raise SettingsError(f"setting {names.password}={HIDDEN!r}: {reason}") from None
+        reason = "its key is encrypted: `openssl pkey -in FILE -out KEY.pem` writes one that is not"
+        raise SettingsError(f"setting {name}={path!r}: {reason}") from None
     return context
 
 
