@@ -329,7 +329,7 @@ def test_the_command_line_finds_the_running_stack(stack: Running, sent: dict[str
     listed = evometrics("topics", "--data", str(stack.data), "--json", "--partitions", str(PARTITIONS))
     assert {t["partitions"] for t in json.loads(listed.stdout)} == {PARTITIONS}
     applied = evometrics("migrate", "--data", str(stack.data), "--json")
-    assert json.loads(applied.stdout) == {"database": "evometrics", "applied": []}
+    assert json.loads(applied.stdout) == {"database": "evometrics", "applied": [], "wider": []}
 
 
 def test_a_closed_terminal_does_not_end_the_stack(stack: Running, sent: dict[str, int]) -> None:

@@ -15,6 +15,11 @@ too, 30 s (its `ssl_shutdown_timeout`, which aiokafka does not set; asyncio's ow
 whoever stops a client waits with it: a stream worker took 60 s to take over its partitions. Here a connection
 that is not closed after `CLOSE_SECONDS` is dropped. Nothing is lost by that: what was sent was either
 acknowledged by then, or is sent again.
+
+A broker that refuses an OAUTHBEARER token says so in an answer without an error code, and the error follows
+once the client has acknowledged that answer (RFC 7628, section 3.2.3). aiokafka (0.14) takes the answer for
+success, logs "Authenticated", and its next request, for metadata, is answered with no brokers. Here the
+refusal is acknowledged, and raised as one.
 """
 
 from __future__ import annotations
@@ -26,10 +31,12 @@ from typing import Any
 
 from aiokafka import client as client_module
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.conn import AIOKafkaConnection, OAuthAuthenticator
+from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
 from aiokafka.protocol.metadata import MetadataRequest
 
+#: What a client answers to the refusal of its token.
+ACKNOWLEDGED = b"\x01"
 #: Seconds that closing a TLS connection may take.
 CLOSE_SECONDS = 0.5
 #: Whether a metadata request sent now may create topics; None for aiokafka's own behaviour.
@@ -62,6 +69,22 @@ def closed_soon(close: Callable[..., Any]) -> Callable[..., Any]:
     return closing
 
 
+def acknowledging(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a `step` of OAUTHBEARER that answers a refusal, so that the broker says the error."""
+
+    @functools.wraps(step)
+    async def stepping(self: Any, answer: bytes | None) -> tuple[bytes, bool] | None:
+        if answer and self._token_sent:
+            if getattr(self, "refused", False):
+                raise SaslAuthenticationFailed(answer.decode(errors="replace"))
+            self.refused = True
+            return ACKNOWLEDGED, True
+        found: tuple[bytes, bool] | None = await step(self, answer)
+        return found
+
+    return stepping
+
+
 def metadata_request(topics: list[str] | None = None) -> MetadataRequest:
     """Return a metadata request according to `MAY_CREATE`."""
     return MetadataRequest(topics, MAY_CREATE.get())
@@ -86,5 +109,6 @@ def never_create(client: AIOKafkaClient | type[AIOKafkaClient]) -> None:
 
 
 AIOKafkaConnection.close = closed_soon(AIOKafkaConnection.close)
+OAuthAuthenticator.step = acknowledging(OAuthAuthenticator.step)
 AIOKafkaClient.bootstrap = checked(AIOKafkaClient.bootstrap)
 client_module.MetadataRequest = metadata_request

@@ -57,7 +57,9 @@ ANY, LITERAL, PREFIXED, ALLOW = 1, 3, 4, 3
 HEARD_SECONDS = 60
 #: A right as Kafka's protocol has it: kind, name, pattern, user, host, operation, permission.
 Acl = tuple[int, str, int, str, str, int, int]
-LISTENERS = ("SASL_SSL", "SSL", "SASL_PLAINTEXT", "ELSEWHERE")
+LISTENERS = ("SASL_SSL", "SSL", "SASL_PLAINTEXT", "ELSEWHERE", "OTHERS")
+#: Those that are named after what they speak.
+PROTOCOLS = ("PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL", "SSL")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Secured:
     Attributes:
         addresses: `host:port` of each node, by listener: `PLAINTEXT`, whose clients may do everything;
             `SASL_SSL`; `SSL`, which wants client certificates; `SASL_PLAINTEXT`; `ELSEWHERE`, as `SASL_SSL`,
-            with a certificate for another host.
+            with a certificate for another host; `OTHERS`, as `SASL_SSL`, with other mechanisms.
         tls: certificates.
         logs: what the nodes log; with each request that they allow or deny.
     """
@@ -95,13 +97,16 @@ class Secured:
 
     def settings(self, listener: str = "SASL_SSL", **others: str) -> dict[str, str]:
         """Return the Kafka settings of a client that may do everything; `others` replace or add some."""
-        protocol = "SASL_SSL" if listener == "ELSEWHERE" else listener
+        protocol = listener if listener in PROTOCOLS else "SASL_SSL"
         found = {"brokers": self.addresses[listener], "security_protocol": protocol}
         if protocol.endswith("SSL"):
             found["ssl_cafile"] = str(self.tls.ca)
         if protocol == "SSL":
             found |= {"ssl_certfile": str(self.tls.own[0]), "ssl_keyfile": str(self.tls.own[1])}
-        if protocol.startswith("SASL"):
+        if listener == "OTHERS":
+            provider = "tests.support.tokens:UnsignedTokens"
+            found |= {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": provider}
+        elif protocol.startswith("SASL"):
             found |= {"sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": USER}
             found["sasl_plain_password"] = PASSWORD
         return {name: value for name, value in (found | others).items() if value}
@@ -187,7 +192,7 @@ def more_properties(
 ) -> str:
     """Return what server.properties has for the further listeners, and for rights; later lines count."""
     controller = "CONTROLLER"
-    protocols = {name: "SASL_SSL" if name == "ELSEWHERE" else name for name in addresses}
+    protocols = {name: name if name in PROTOCOLS else "SASL_SSL" for name in addresses}
     listeners = ",".join(f"{name}://{address}" for name, address in addresses.items())
     told = ",".join(f"{name}://{advertised.get(name, address)}" for name, address in addresses.items())
     login = "org.apache.kafka.common.security"
@@ -204,11 +209,19 @@ def more_properties(
         "listener.name.elsewhere.ssl.keystore.location": tls.elsewhere,
         "listener.name.ssl.ssl.client.auth": "required",
         "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.others.sasl.enabled.mechanisms": "OAUTHBEARER,PLAIN",
+        "listener.name.others.oauthbearer.sasl.jaas.config": (
+            f'{login}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="unused";'
+        ),
+        "listener.name.others.plain.sasl.jaas.config": (
+            f'{login}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
+        ),
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": f"User:ANONYMOUS;User:{USER};User:CN=client",
         "allow.everyone.if.no.acl.found": "false",
     }
-    for name in (each.lower() for each, protocol in protocols.items() if protocol.startswith("SASL")):
+    passwords = (n for n, protocol in protocols.items() if protocol.startswith("SASL") and n != "OTHERS")
+    for name in map(str.lower, passwords):
         settings[f"listener.name.{name}.scram-sha-512.sasl.jaas.config"] = (
             f"{login}.scram.ScramLoginModule required;"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ import pytest
 
 from evometrics.deploy.pipeline import nodes
 from evometrics.deploy.pipeline.nodes import NodeFailed, NodePlan, run_node, run_nodes
-from evometrics.schemas.service.http import HttpAddress
+from evometrics.schemas.service.http import HttpSettings
 from evometrics.schemas.service.settings import KafkaSettings
 
 PLAN = NodePlan("node-1", agents=1, evolutions=2, seed=0)
@@ -45,12 +46,16 @@ async def test_lines_that_are_no_progress_are_passed_on(
 async def test_a_node_serves_where_it_is_told_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    in_its_place(tmp_path, monkeypatch, f"print(sys.argv); {DONE}")
-    for listen in (None, HttpAddress(9303, "0.0.0.0")):
-        plan = dataclasses.replace(PLAN, listen=listen)
+    told = "told = {name: value for name, value in os.environ.items() if '_HTTP_' in name};"
+    in_its_place(tmp_path, monkeypatch, f"{told} print(json.dumps([sys.argv, told])); {DONE}")
+    for http in (None, HttpSettings(port=9303, host="0.0.0.0", token="of-the-scraper")):
+        plan = dataclasses.replace(PLAN, http=http)
         await run_node(plan, KafkaSettings(), str(tmp_path), None, echo_json=False)
-    not_told, told = capsys.readouterr().err.splitlines()
-    assert "'--http-port', '9303', '--http-host', '0.0.0.0'" in told and "--http" not in not_told
+    bare, served = map(json.loads, capsys.readouterr().err.splitlines())
+    assert "--http-port" not in bare[0] and bare[1] == {}
+    assert served[0][-2:] == ["--http-port", "9303"] and "of-the-scraper" not in served[0]
+    assert served[1]["EVOMETRICS_HTTP_HOST"] == "0.0.0.0"
+    assert served[1]["EVOMETRICS_HTTP_TOKEN"] == "of-the-scraper"
 
 
 async def test_no_node_is_left_where_its_command_fails(

@@ -89,6 +89,14 @@ PARTITIONS = 2
 BY_COMMAND = ("topics", "sink")
 
 
+PLAIN = {
+    "sasl_mechanism": "PLAIN",
+    "sasl_plain_username": USER,
+    "sasl_plain_password": PASSWORD,
+    "sasl_oauth_token_provider": "",
+}
+
+
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """Three brokers, on which each role's user has the rights of that role."""
@@ -373,6 +381,31 @@ def test_a_wrong_setting_is_told_apart_by_each_part(
         assert f"`evometrics topics --acls` prints all that {part} needs" in said
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "wanted"),
+    [
+        ({}, {"sasl_oauth_token_provider": "tests.support.tokens:OutdatedTokens"}, "login by OAUTHBEARER"),
+        (PLAIN, PLAIN | {"sasl_plain_password": "wrong"}, f"login of {USER} by PLAIN"),
+    ],
+    ids=["OAUTHBEARER", "PLAIN"],
+)
+async def test_a_node_records_by_another_mechanism_and_is_told_that_its_login_is_refused(
+    right: dict[str, str],
+    wrong: dict[str, str],
+    wanted: str,
+    secured: Secured,
+    stack: Running,
+    tmp_path: Path,
+) -> None:
+    collector = EvolutionMetricsCollector(config(tmp_path, **secured.settings("OTHERS", **right)))
+    await collector.start()
+    await collector.record_system_event("started", {})
+    assert await collector.drain(60), collector.sending.problem
+    await collector.stop()
+    said = await why_unusable(KafkaSettings(**secured.settings("OTHERS", **wrong)))  # type: ignore[arg-type]
+    assert wanted in str(said)
+
+
 async def test_a_client_of_another_authority_is_refused(secured: Secured) -> None:
     made, key = certificate(secured.tls.other_ca, "of-another")
     settings = secured.settings("SSL", ssl_certfile=str(made), ssl_keyfile=str(key))
@@ -407,7 +440,7 @@ async def test_each_protocol_on_another_ones_listener_is_told_the_right_one(
     assert wanted in str(await why_unusable(KafkaSettings(**settings)))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("listener", ["SASL_SSL", "SSL", "SASL_PLAINTEXT", "PLAINTEXT"])
+@pytest.mark.parametrize("listener", ["SASL_SSL", "SSL", "SASL_PLAINTEXT", "PLAINTEXT", "OTHERS"])
 async def test_nothing_is_wrong_with_settings_that_are_right(listener: str, secured: Secured) -> None:
     assert await why_unusable(KafkaSettings(**secured.settings(listener))) is None  # type: ignore[arg-type]
 
