@@ -68,15 +68,16 @@ async def run(args: argparse.Namespace) -> int:
     from evometrics.deploy.pipeline.topics import create_topics, reset_retention
     from evometrics.schemas.wire.framing import open_wire
 
+    kafka = kafka_settings(args)
     if args.anew:
         from evometrics.deploy.pipeline.new_topics import make_anew
 
         stream, sink = groups(args)
-        states = await make_anew(kafka_settings(args), sink, stream)
+        states = await make_anew(kafka, sink, stream)
     else:
-        states = await create_topics(kafka_settings(args))
+        states = await create_topics(kafka)
     if args.reset_retention:
-        await reset_retention(kafka_settings(args))
+        await reset_retention(kafka)
     if args.json:
         print(to_json([dataclasses.asdict(state) for state in states]))
     else:
@@ -85,7 +86,7 @@ async def run(args: argparse.Namespace) -> int:
     for state in states:
         for note in state.notes:
             tell(note)
-    wire = await open_wire(kafka_settings(args))
+    wire = await open_wire(kafka)
     if wire.registry is not None and not args.json:
         print(f"{len(wire.writers)} schemas are registered in {wire.registry.name.removeprefix('schema ')}")
     unusable = [state.name for state in states if not state.usable]

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.stack.stackfile import StackAddresses, read_stack
@@ -43,6 +43,8 @@ LOCAL: dict[str, type[Any]] = {
     "sink": SinkSettings,
     "stream": StreamSettings,
 }
+
+S = TypeVar("S", HttpSettings, LogSettings)
 
 
 def filled(text: str) -> str:
@@ -186,8 +188,7 @@ def add_http(sub: argparse.ArgumentParser) -> None:
 
 def http_settings(args: argparse.Namespace) -> HttpSettings:
     """Return where to serve health and metrics, and to whom."""
-    given = {name: getattr(args, f"http_{name}", None) for name in ("port", "host")}
-    return read_settings(HttpSettings, "http", flags=given, file=config_file(args))
+    return section_settings(args, HttpSettings, "http")
 
 
 def add_logs(sub: argparse.ArgumentParser) -> None:
@@ -198,8 +199,13 @@ def add_logs(sub: argparse.ArgumentParser) -> None:
 
 def log_settings(args: argparse.Namespace) -> LogSettings:
     """Return how to log."""
-    given = {name: getattr(args, f"log_{name}", None) for name in ("format", "level")}
-    return read_settings(LogSettings, "log", flags=given, file=config_file(args))
+    return section_settings(args, LogSettings, "log")
+
+
+def section_settings(args: argparse.Namespace, cls: type[S], section: str) -> S:
+    """Return the settings of a section whose flags, as far as there are any, are `--<section>-<name>`."""
+    given = {each.name: getattr(args, f"{section}_{each.name}", None) for each in dataclasses.fields(cls)}
+    return read_settings(cls, section, flags=given, file=config_file(args))
 
 
 def config_file(args: argparse.Namespace) -> dict[str, Any]:

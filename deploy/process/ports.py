@@ -65,7 +65,7 @@ def steady_ports(remembered: Path, names: list[str]) -> dict[str, int]:
         if before is None:
             (ports[name],) = free_ports(1)
         else:
-            ports[name] = before.getsockname()[1]
+            ports[name] = port
             _keep([before])
     remembered.parent.mkdir(parents=True, exist_ok=True)
     remembered.write_text(json.dumps(ports))

@@ -8,11 +8,12 @@ in the program, not in the record: it stops the worker before an offset moves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from evometrics.schemas.events import DeadLetter
 from evometrics.schemas.evolutions.snapshots import snapshots_of
+from evometrics.schemas.kafka.partitions import partition_of
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_METRICS, KPI_SNAPSHOTS
 from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 from evometrics.schemas.wire.reading import Record
@@ -26,17 +27,50 @@ from evometrics.streams.producer import Message, check_size
 from evometrics.streams.rows.metrics import MetricsRows
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.clock import BrokerClock
+from evometrics.streams.sources.misplaced import MisplacedEvent
 from evometrics.streams.sources.topics import EVOLUTION_TOPICS, SCOPE_TOPICS, SNAPSHOT_TOPICS
 from evometrics.streams.states.incarnations import Places, sources_table
 from evometrics.streams.states.live import Outcome, Sourced, Tables
 
 
-class EvolutionWork(Work):
+class AgentWork(Work):
+    """The computation of events that each belong to an agent, and into that agent's partition."""
+
+    processor: EvolutionProcessor | SnapshotProcessor
+
+    def of_agents(
+        self, partition: int, records: list[Record], make: Callable[[Record], Sourced[Any]]
+    ) -> tuple[Outcome, list[DeadLetter]]:
+        """Process records, except for events that belong into another one of the topic's `partitions`.
+
+        With None all are taken where they are.
+        """
+        made, letters = self.each(records, lambda record: (make(record), record))
+        batch: list[Sourced[Any]] = []
+        misplaced: list[MisplacedEvent] = []
+        for item, record in made:
+            agent = item.event.agent_id
+            home = record.partition
+            if self.partitions is not None:
+                home = partition_of(agent.encode(), self.partitions)
+            if home == record.partition:
+                batch.append(item)
+            else:
+                value = record.value or b""
+                found = MisplacedEvent(record.topic, record.partition, home, agent, record.key, value)
+                misplaced.append(found)
+        outcome = self.processor.process(partition, batch, self.stored(partition))
+        outcome.misplaced = misplaced
+        return outcome, letters
+
+
+class EvolutionWork(AgentWork):
     """Starts and completions become metrics, success rates, snapshots and partial counts."""
 
     name = "evolutions"
     topics = EVOLUTION_TOPICS
     tables = EVOLUTION_TABLES
+    makes = EvolutionProcessor
     processor: EvolutionProcessor
 
     def __init__(
@@ -52,16 +86,12 @@ class EvolutionWork(Work):
         super().__init__(settings, wire, states, places, partitions)
         self.clock = clock
         self.metrics = MetricsRows(wire)
-        self.processor = EvolutionProcessor(settings, wire)
 
     def compute(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
         """Process starts and completions of one partition; starts first, so that completions find them."""
         # a stable sort: within a topic the order of offsets is kept
         records.sort(key=lambda record: record.topic == EVOLUTION_COMPLETED.name)
-        batch, letters, misplaced = self.of_agents(records, self.evolution)
-        outcome = self.processor.process(partition, batch, self.stored(partition))
-        outcome.misplaced = misplaced
-        return outcome, letters
+        return self.of_agents(partition, records, self.evolution)
 
     def overdue(self, partition: int, now: int) -> bool:
         """Return whether evolutions of a partition may count as abandoned at a time of the broker's clock."""
@@ -88,31 +118,18 @@ class EvolutionWork(Work):
         return Sourced(record.topic, record.partition, place, done, record.value, output, snapshots)
 
 
-class SnapshotWork(Work):
+class SnapshotWork(AgentWork):
     """KPI snapshots become KPI deltas."""
 
     name = "snapshots"
     topics = SNAPSHOT_TOPICS
     tables = SNAPSHOT_TABLES
+    makes = SnapshotProcessor
     processor: SnapshotProcessor
-
-    def __init__(
-        self,
-        settings: StreamSettings,
-        wire: WireFormat,
-        states: Tables,
-        places: Places,
-        partitions: int | None = None,
-    ) -> None:
-        super().__init__(settings, wire, states, places, partitions)
-        self.processor = SnapshotProcessor(settings, wire)
 
     def compute(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
         """Process KPI snapshots of one partition."""
-        batch, letters, misplaced = self.of_agents(records, self.read)
-        outcome = self.processor.process(partition, batch, self.stored(partition))
-        outcome.misplaced = misplaced
-        return outcome, letters
+        return self.of_agents(partition, records, self.read)
 
 
 class ScopeWork(Work):
@@ -121,11 +138,8 @@ class ScopeWork(Work):
     name = "scopes"
     topics = SCOPE_TOPICS
     tables = (SCOPES,)
+    makes = ScopeProcessor
     processor: ScopeProcessor
-
-    def __init__(self, settings: StreamSettings, wire: WireFormat, states: Tables, places: Places) -> None:
-        super().__init__(settings, wire, states, places)
-        self.processor = ScopeProcessor(settings, wire)
 
     def compute(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
         """Process scope counts of one partition."""
@@ -154,10 +168,6 @@ TABLES = (
     *(table for work in WORKS for table in work.tables),
     *(sources_table(work.name) for work in WORKS),
 )
-
-
-#: The works, by lane.
-LANES: tuple[type[Work], ...] = (EvolutionWork, SnapshotWork, ScopeWork)
 
 
 def works_of(

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from evometrics.schemas.events import DeadLetter, Event
-from evometrics.schemas.kafka.partitions import partition_of
 from evometrics.schemas.letters.letter import STREAM, dead_letter
 from evometrics.schemas.letters.limit import BadMessage
 from evometrics.schemas.metrics import (
@@ -29,7 +28,6 @@ from evometrics.schemas.wire.framing import UnreadableMessage, WireFormat
 from evometrics.schemas.wire.reading import Record, read_event
 from evometrics.streams.producer import MAX_MESSAGE_BYTES, Message, MessageTooLarge, check_size
 from evometrics.streams.settings import StreamSettings
-from evometrics.streams.sources.misplaced import MisplacedEvent
 from evometrics.streams.states.incarnations import Places
 from evometrics.streams.states.live import Outcome, ReadStates, Sourced, Tables
 
@@ -63,6 +61,8 @@ class Done:
 class Processor(Protocol):
     """Combines what was read with a partition's states."""
 
+    def __init__(self, settings: StreamSettings, wire: WireFormat) -> None: ...
+
     def forget(self, partition: int) -> None:
         """Drop the in-memory state of a partition."""
 
@@ -74,6 +74,7 @@ class Work(ABC):
         name: the lane's name.
         topics: the topics that it reads.
         tables: the tables that hold its states, in the order in which they are written.
+        makes: the class of its processor.
         places: gives a record's place in its topic.
         node_id: this worker's name in dead letters.
     """
@@ -81,6 +82,7 @@ class Work(ABC):
     name: ClassVar[str]
     topics: ClassVar[tuple[str, ...]]
     tables: ClassVar[tuple[str, ...]]
+    makes: ClassVar[type[Processor]]
     processor: Processor
 
     def __init__(
@@ -91,12 +93,13 @@ class Work(ABC):
         places: Places,
         partitions: int | None = None,
     ) -> None:
-        """`states`: the tables by name, of all lanes; `partitions`: see `of_agents`."""
+        """`states`: the tables by name, of all lanes; `partitions`: of each topic, None where not needed."""
         self.wire = wire
         self.states = states
         self.places = places
         self.partitions = partitions
         self.node_id = settings.instance or settings.group
+        self.processor = self.makes(settings, wire)
 
     @abstractmethod
     def compute(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
@@ -129,29 +132,6 @@ class Work(ABC):
             except AT_FAULT as reason:
                 letters.append(letter_of(record, reason, self.node_id))
         return batch, letters
-
-    def of_agents(
-        self, records: list[Record], make: Callable[[Record], Sourced[Any]]
-    ) -> tuple[list[Sourced[Any]], list[DeadLetter], list[MisplacedEvent]]:
-        """As `each`, without the events that belong into another one of the topic's `partitions`.
-
-        None: all are taken where they are.
-        """
-        made, letters = self.each(records, lambda record: (make(record), record))
-        batch: list[Sourced[Any]] = []
-        misplaced: list[MisplacedEvent] = []
-        for item, record in made:
-            agent = item.event.agent_id
-            home = record.partition
-            if self.partitions is not None:
-                home = partition_of(agent.encode(), self.partitions)
-            if home == record.partition:
-                batch.append(item)
-            else:
-                value = record.value or b""
-                found = MisplacedEvent(record.topic, record.partition, home, agent, record.key, value)
-                misplaced.append(found)
-        return batch, letters, misplaced
 
     def read(self, record: Record) -> Sourced[Any]:
         event = read_event(self.wire, record)

@@ -40,7 +40,7 @@ from evometrics.schemas.topics import DERIVED_TOPICS
 from evometrics.schemas.wire.framing import WireFormat, open_wire
 from evometrics.streams.changelog.losses import Losses
 from evometrics.streams.changelog.topics import create_changelogs
-from evometrics.streams.processors.computations import LANES, TABLES
+from evometrics.streams.processors.computations import TABLES, WORKS
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.sources.topics import (
     LOOK_SECONDS,
@@ -111,7 +111,7 @@ def begin_at_0(instruments: Instruments) -> None:
     instruments.begin(STREAM_OUTPUTS, *((topic.name,) for topic in DERIVED_TOPICS))
     instruments.begin(DEAD_LETTERS_TOTAL, *((topic, STREAM) for topic in SOURCE_TOPICS))
     for definition in (STREAM_DUPLICATES, STREAM_LATE, STREAM_BATCH_SECONDS, STREAM_TAKEOVER_SECONDS):
-        instruments.begin(definition, *((work.name,) for work in LANES))
+        instruments.begin(definition, *((work.name,) for work in WORKS))
 
 
 class StreamWorker:
