@@ -159,6 +159,8 @@ async def send(http: web.Request, answer: Answer, headers: dict[str, str]) -> we
         await response.write(answer.payload)
         async for piece in answer.rest:
             await response.write(piece)
+    except ConnectionResetError:
+        pass  # The client has gone; closing the answer ends its statement.
     except EngineError as error:
         # A server leaves the body without its end, so that nobody takes it for a whole one.
         await response.write(exception_block(error, tag))
