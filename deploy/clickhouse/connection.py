@@ -23,6 +23,7 @@ import chdb
 from evometrics.deploy.clickhouse.classes import classify
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result, Summary
 from evometrics.deploy.clickhouse.pipe import ResultPipe
+from evometrics.deploy.clickhouse.reader import READS_ONLY, Admission, Guard
 from evometrics.deploy.clickhouse.statement import INPUT_CALL, Ending, Insert, Query
 
 # Columns that an Avro writer lacks take the table's DEFAULT. There is no queue for async inserts here.
@@ -47,19 +48,24 @@ def open_connection(folder: str) -> Any:
     return connection
 
 
-def run(connection: Any, request: Request, pipe: ResultPipe | None = None) -> Result:
+def run(connection: Any, request: Request, guard: Guard, pipe: ResultPipe | None = None) -> Result:
     """Run the request; its settings and database stay on the connection. Raises chDB's errors.
 
     A reading statement writes its result to `pipe`, if there is one.
     """
     began = time.monotonic()
     statement = request.statement
-    if request.database:
+    admit = None
+    if request.reader is not None:
+        admit = guard.enter(connection, request, request.reader)
+    elif request.database:
         connection.query(f"USE {quote(request.database, '`')}")
     settings = {**(ONE_BLOCK if isinstance(statement, Insert) else {}), **request.settings}
     apply_settings(connection, settings)
+    if admit is not None:
+        apply_settings(connection, READS_ONLY)
     if isinstance(statement, Query):
-        return run_query(connection, request, statement, pipe, began)
+        return run_query(connection, request, statement, admit, pipe, began)
     if request.read_only:
         raise read_only_error()
     if statement.reads_input:
@@ -68,7 +74,12 @@ def run(connection: Any, request: Request, pipe: ResultPipe | None = None) -> Re
 
 
 def run_query(
-    connection: Any, request: Request, query: Query, pipe: ResultPipe | None, began: float
+    connection: Any,
+    request: Request,
+    query: Query,
+    admit: Admission | None,
+    pipe: ResultPipe | None,
+    began: float,
 ) -> Result:
     """Run a statement that needs no further data."""
     kind = classify(connection, query.sql)
@@ -82,6 +93,8 @@ def run_query(
         if pipe is not None:
             sql, written_as = into_file(connection, query, quote(pipe.path), request.format)
             pipe.format = written_as
+    if admit is not None:
+        admit(sql, pipe.path if pipe is not None and sql != query.sql else "")
     result = connection.query(sql, request.format, params=dict(request.params))
     payload = result.bytes()
     summary = Summary(

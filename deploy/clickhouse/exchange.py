@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evometrics.deploy.clickhouse.statement import Insert, Query
+from evometrics.deploy.clickhouse.users import Reader
 
 SESSION_SECONDS = 60.0
 UNKNOWN_EXCEPTION = 1002
@@ -51,6 +52,7 @@ class Request:
         session: name of the session it belongs to, empty for none.
         session_seconds: how long the session is kept after it.
         query_id: the client's name for it while it runs.
+        reader: what its user may read; None for the writer.
         wait_end: answer when the whole result is there, so that an error is never in the middle of it.
     """
 
@@ -65,6 +67,7 @@ class Request:
     session_seconds: float = SESSION_SECONDS
     query_id: str = ""
     wait_end: bool = False
+    reader: Reader | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import uuid
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiohttp import web
 
+from evometrics.deploy.clickhouse.access import Access
 from evometrics.deploy.clickhouse.engine import Engine
 from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request, Result
 from evometrics.deploy.clickhouse.execution import Execution
+from evometrics.deploy.clickhouse.reader import as_reader
+from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.clickhouse.statement import Query
+from evometrics.deploy.clickhouse.web_guard import web_guard
 from evometrics.deploy.clickhouse.wire import (
     answer_headers,
     content_type,
@@ -36,13 +38,12 @@ PING = Request(Query("SELECT 1"))
 class ClickHouseServer:
     """Serves a chDB folder over HTTP; `start` opens it, `stop` closes it."""
 
-    def __init__(
-        self, folder: Path, host: str, port: int, password: str = "", health: HealthSettings | None = None
-    ) -> None:
+    def __init__(self, folder: Path, settings: ServerSettings, health: HealthSettings | None = None) -> None:
         self._folder = folder
-        self._host = host
-        self._port = port
-        self._password = password
+        self._host = settings.host
+        self._port = settings.port
+        self._access = Access(settings.users)
+        self._web_guard = web_guard(settings.host, settings.hosts, settings.origins)
         self._pinger = ThreadPoolExecutor(1, thread_name_prefix="ping")
         self._ping: asyncio.Future[Result] | None = None
         self._pings = 0
@@ -61,7 +62,8 @@ class ClickHouseServer:
         facts = self._engine.run(Request(Query("SELECT displayName(), timezone()"))).payload.decode()
         name, timezone = facts.rstrip("\n").split("\t")
         self._headers = {"X-ClickHouse-Server-Display-Name": name, "X-ClickHouse-Timezone": timezone}
-        app = web.Application()
+        app = web.Application(middlewares=[self._web_guard.middleware()])
+        app.on_response_prepare.append(self._web_guard.on_prepare)
         for path in ("/ping", "/replicas_status"):
             app.router.add_get(path, self._ok)
         app.router.add_get("/health/live", self._live)
@@ -122,7 +124,7 @@ class ClickHouseServer:
 
     async def _answer(self, http: web.Request, query_id: str) -> Answer | None:
         parameters: dict[str, str] = dict(http.query)
-        self._check_password(parameters, http.headers)
+        user = await self._access.login(http.remote or "", *credentials(parameters, http.headers))
         if http.content_type == "multipart/form-data":
             form = await http.post()
             parameters |= {name: value for name, value in form.items() if isinstance(value, str)}
@@ -134,13 +136,9 @@ class ClickHouseServer:
         if encoding:
             body = list(await asyncio.to_thread(decompress, body, encoding))
         request = read_request(http.method, parameters, http.headers, body, query_id)
+        if request is not None and user.reader is not None:
+            request = as_reader(request, user.reader)
         return await self._execution.run(request) if request else None
-
-    def _check_password(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> None:
-        user, password = credentials(parameters, headers)
-        if self._password and not hmac.compare_digest(password.encode(), self._password.encode()):
-            message = f"{user}: Authentication failed: password is incorrect, or there is no such user"
-            raise EngineError.named(516, "AUTHENTICATION_FAILED", message)
 
 
 async def send(http: web.Request, answer: Answer, headers: dict[str, str]) -> web.StreamResponse:
