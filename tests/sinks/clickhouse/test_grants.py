@@ -10,7 +10,6 @@ from contextlib import contextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
-from evometrics.deploy.commands.sql_work import query
 from evometrics.deploy.history.known import known_ids
 from evometrics.deploy.history.staging import Staged
 from evometrics.schemas.ids import new_event_id
@@ -139,9 +138,9 @@ async def test_analyst(database: ClickHouseSettings) -> None:
             assert len(await metrics.get_agent_evolution_history("a")) == 1
             await metrics.get_top_performing_evolutions()
             await metrics.get_evolution_success_rate("a")
+            for view in VIEWS:
+                await metrics.sql(f"SELECT * FROM {view} LIMIT 1")
         await checksums(analyst)
-        for view in VIEWS:
-            await query(analyst, f"SELECT * FROM {view} LIMIT 1")
         async with Letters(analyst) as letters:
             found = await letters.find(Selection())
             assert len(found) == 1 and (await letters.count(Selection())).messages == 1
