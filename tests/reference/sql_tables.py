@@ -29,8 +29,6 @@ COLUMN = re.compile(
 NO_COLUMN = re.compile(
     r"(ADD|DROP) CONSTRAINT |(ADD|MATERIALIZE) INDEX |MODIFY (SETTING|SQL SECURITY) |\w+ = "
 )
-    r"(ADD|DROP) CONSTRAINT |(ADD|MATERIALIZE) INDEX |MODIFY (SETTING|SQL SECURITY) |\w+ = "
-)
 
 
 @dataclass(slots=True)
