@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evometrics.deploy.clickhouse.statement import Insert, Query
-from evometrics.deploy.clickhouse.users import Reader
+from evometrics.deploy.clickhouse.users import ReaderRights
 
 SESSION_SECONDS = 60.0
 UNKNOWN_EXCEPTION = 1002
@@ -71,7 +71,7 @@ class Request:
     query_id: str = ""
     user: str = "default"
     wait_end: bool = False
-    reader: Reader | None = None
+    reader: ReaderRights | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from evometrics.deploy.clickhouse.classes import StatementClass
 from evometrics.deploy.clickhouse.exchange import Request
-from evometrics.deploy.clickhouse.limits import Places, ReaderLimits
+from evometrics.deploy.clickhouse.limits import ReaderPlaces, ReaderLimits
 
 #: Threads of a lane without a limit; further statements wait for one.
 THREADS = 16
@@ -33,7 +33,7 @@ class Lane:
 
     threads: ThreadPoolExecutor
     settings: Mapping[str, str] = field(default_factory=dict)
-    places: Places | None = None
+    places: ReaderPlaces | None = None
     may_precede: bool = False
 
     async def enter(self) -> None:
@@ -57,7 +57,7 @@ class Lanes:
         self._readers = Lane(
             threads("reader", limits.number),
             {**READS_AFTER, **limits.settings},
-            Places(limits.number, limits.wait_seconds),
+            ReaderPlaces(limits.number, limits.wait_seconds),
         )
 
     def of(self, request: Request, kind: StatementClass | None) -> Lane:
