@@ -8,30 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO, Any
 
-from evometrics.deploy.clickhouse.exchange import EngineError
+from evometrics.deploy.clickhouse.exchange import EngineError, ExternalTable
+from evometrics.deploy.clickhouse.statement import quote
 
 #: Endings of the parameters that describe a table.
 DESCRIPTIONS = ("_structure", "_types", "_format")
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalTable:
-    """A table that came with a request.
-
-    Attributes:
-        name: what the statement calls it.
-        structure: names and types of its columns, as in CREATE TABLE.
-        format: the format of the rows.
-        rows: an unnamed file of them.
-    """
-
-    name: str
-    structure: str
-    format: str
-    rows: IO[bytes]
 
 
 def external_table(name: str, rows: IO[bytes], parameters: Mapping[str, str]) -> ExternalTable:
@@ -70,19 +53,16 @@ def loaded(connection: Any, tables: Sequence[ExternalTable]) -> Iterator[None]:
     try:
         for table in tables:
             table.rows.seek(0)
-            file = quoted(f"/dev/fd/{table.rows.fileno()}")
-            name = quoted(table.name, "`")
+            file = quote(f"/dev/fd/{table.rows.fileno()}")
+            name = quote(table.name, "`")
             connection.query(
                 f"CREATE TEMPORARY TABLE {name} ENGINE = Memory AS "
-                f"SELECT * FROM file({file}, {quoted(table.format)}, {quoted(table.structure)}, 'none')"
+                f"SELECT * FROM file({file}, {quote(table.format)}, {quote(table.structure)}, 'none')"
             )
             made.append(name)
         yield
     finally:
+        for table in tables:
+            table.rows.close()
         for name in made:
             connection.query(f"DROP TEMPORARY TABLE IF EXISTS {name}")
-
-
-def quoted(text: str, mark: str = "'") -> str:
-    """Return an SQL literal or, with a backtick, an identifier."""
-    return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark

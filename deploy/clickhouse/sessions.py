@@ -48,7 +48,7 @@ class Sessions:
 
     def run(self, request: Request, pipe: ResultPipe | None = None) -> Result:
         """Run a request in its session; as in ClickHouse a second concurrent one is refused."""
-        session = self._take(request.session)
+        session = self._take(request)
         try:
             answer = run(session.connection, request, pipe)
             statement = request.statement
@@ -60,10 +60,13 @@ class Sessions:
             session.expires = time.monotonic() + request.session_seconds
             session.lock.release()
 
-    def _take(self, name: str) -> Session:
+    def _take(self, request: Request) -> Session:
+        name = request.session
         with self._lock:
             self._drop_expired(keep=name)
             session = self._sessions.get(name)
+            if session is None and request.session_check:
+                raise EngineError.named(372, "SESSION_NOT_FOUND", f"Session {name} not found")
             if session is None:
                 session = self._sessions[name] = Session(open_connection(self._folder))
             if not session.lock.acquire(blocking=False):
