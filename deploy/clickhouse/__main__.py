@@ -20,7 +20,7 @@ from evometrics.schemas.service.settings import SettingsError, read_settings
 
 async def serve(settings: ServerSettings) -> None:
     """Serve the current folder until SIGTERM or SIGINT."""
-    server = ClickHouseServer(Path(), settings.host, settings.port, settings.password)
+    server = ClickHouseServer(Path(), settings)
     await server.start()
     print(f"serving {settings.path} on http://{settings.host}:{settings.port}", flush=True)
     try:

@@ -25,6 +25,7 @@ from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result, 
 from evometrics.deploy.clickhouse.external import loaded
 from evometrics.deploy.clickhouse.native import native_writer
 from evometrics.deploy.clickhouse.pipe import ResultPipe
+from evometrics.deploy.clickhouse.reader import READS_ONLY, Admission, Guard
 from evometrics.deploy.clickhouse.statement import INPUT_CALL, Ending, Insert, Query, quote, raw
 
 # Columns that an Avro writer lacks take the table's DEFAULT. There is no queue for async inserts here.
@@ -49,20 +50,25 @@ def open_connection(folder: str) -> Any:
     return connection
 
 
-def run(connection: Any, request: Request, pipe: ResultPipe | None = None) -> Result:
+def run(connection: Any, request: Request, guard: Guard, pipe: ResultPipe | None = None) -> Result:
     """Run the request; its settings and database stay on the connection. Raises chDB's errors.
 
     A reading statement writes its result to `pipe`, if there is one.
     """
     began = time.monotonic()
     statement = request.statement
-    if request.database:
+    admit = None
+    if request.reader is not None:
+        admit = guard.enter(connection, request, request.reader)
+    elif request.database:
         connection.query(f"USE {quote(request.database, '`')}")
     settings = {**(ONE_BLOCK if isinstance(statement, Insert) else {}), **request.settings}
     with loaded(connection, request.external):
         apply_settings(connection, settings)
+        if admit is not None:
+            apply_settings(connection, READS_ONLY)
         if isinstance(statement, Query):
-            return run_query(connection, request, statement, pipe, began)
+            return run_query(connection, request, statement, admit, pipe, began)
         if request.read_only:
             raise read_only_error()
         if statement.reads_input:
@@ -71,7 +77,12 @@ def run(connection: Any, request: Request, pipe: ResultPipe | None = None) -> Re
 
 
 def run_query(
-    connection: Any, request: Request, query: Query, pipe: ResultPipe | None, began: float
+    connection: Any,
+    request: Request,
+    query: Query,
+    admit: Admission | None,
+    pipe: ResultPipe | None,
+    began: float,
 ) -> Result:
     """Run a statement that needs no further data."""
     kind = classify(connection, query.sql)
@@ -82,13 +93,19 @@ def run_query(
     sql, default_format, written_as, writer = query.sql, request.format, None, None
     if kind.reads:
         written_as = query.format or request.format
-        writer = native_writer(connection, request, query) if written_as == "Native" else None
-        if writer is not None:
+        revised = request.revision > 0 and written_as == "Native"
+        if revised:
             query, default_format = Query(Ending.of(query.sql).without_format), "Buffers"
             sql = query.sql
         if pipe is not None:
             sql, written_in = into_file(connection, query, quote(pipe.path), default_format)
-            written_as = written_as if writer is not None else written_in
+            written_as = written_as if revised else written_in
+    if admit is not None:
+        admit(sql, pipe.path if pipe is not None and sql != query.sql else "")
+    if kind.reads:
+        if revised:
+            writer = native_writer(connection, raw(query.sql), request)
+        if pipe is not None:
             pipe.format, pipe.transform = written_as, writer
     result = connection.query(raw(sql), default_format, params=dict(request.params))
     payload = result.bytes()

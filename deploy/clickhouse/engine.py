@@ -12,6 +12,7 @@ from evometrics.deploy.clickhouse.connection import open_connection, run
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result
 from evometrics.deploy.clickhouse.folder import lock_folder
 from evometrics.deploy.clickhouse.pipe import ResultPipe
+from evometrics.deploy.clickhouse.reader import Guard
 from evometrics.deploy.clickhouse.sessions import Sessions
 
 
@@ -28,7 +29,8 @@ class Engine:
         # SIGTERM and SIGINT are the server's own; chDB would take them over at the first connection.
         NATIVE.set_signal_handlers_enabled(0)
         self._keeper = open_connection(self._folder)  # The engine lives as long as one connection does.
-        self._sessions = Sessions(self._folder)
+        self._guard = Guard(lambda: open_connection(self._folder))
+        self._sessions = Sessions(self._folder, self._guard)
 
     def run(self, request: Request, pipe: ResultPipe | None = None) -> Result:
         """Run one statement, its result going to `pipe` where it has one; raises `EngineError`."""
@@ -37,7 +39,7 @@ class Engine:
                 return self._sessions.run(request, pipe)
             connection = open_connection(self._folder)
             try:
-                return run(connection, request, pipe)
+                return run(connection, request, self._guard, pipe)
             finally:
                 connection.close()
         except EngineError:

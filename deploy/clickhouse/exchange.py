@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from evometrics.deploy.clickhouse.statement import Insert, Query
+from evometrics.deploy.clickhouse.users import Reader
 
 SESSION_SECONDS = 60.0
 UNKNOWN_EXCEPTION = 1002
@@ -72,6 +73,7 @@ class Request:
         revision: the protocol revision that Native is written for; 0 for the format as in files.
         external: tables that came with it.
         query_id: the client's name for it while it runs.
+        reader: what its user may read; None for the writer.
         wait_end: answer when the whole result is there, so that an error is never in the middle of it.
     """
 
@@ -89,6 +91,7 @@ class Request:
     external: Sequence[ExternalTable] = ()
     query_id: str = ""
     wait_end: bool = False
+    reader: Reader | None = None
 
 
 @dataclass(frozen=True, slots=True)

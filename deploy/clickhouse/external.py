@@ -43,6 +43,20 @@ def split_types(types: str) -> Iterator[str]:
     yield types[start:].strip()
 
 
+def checked_structure(connection: Any, table: ExternalTable) -> str:
+    """Return a table's columns as the engine understands them; raises chDB's error, or `EngineError`.
+
+    They are names and types, as the elements of a Tuple are: an expression, such as a DEFAULT, would be
+    evaluated with all rights of this server.
+    """
+    escaped = table.structure.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    sql = "SELECT toTypeName(defaultValueOfTypeName({type:String}))"
+    text = str(connection.query(sql, "RawBLOB", params={"type": f"Tuple({escaped})"}).bytes().decode())
+    if not text.startswith("Tuple(") or text == "Tuple()":
+        raise EngineError.named(36, "BAD_ARGUMENTS", f"{table.structure!r} is no list of columns")
+    return text.removeprefix("Tuple(").removesuffix(")")
+
+
 @contextlib.contextmanager
 def loaded(connection: Any, tables: Sequence[ExternalTable]) -> Iterator[None]:
     """Have the tables on a connection while one statement runs. Raises chDB's errors.
@@ -52,12 +66,13 @@ def loaded(connection: Any, tables: Sequence[ExternalTable]) -> Iterator[None]:
     made: list[str] = []
     try:
         for table in tables:
+            structure = quote(checked_structure(connection, table))
             table.rows.seek(0)
             file = quote(f"/dev/fd/{table.rows.fileno()}")
             name = quote(table.name, "`")
             connection.query(
                 f"CREATE TEMPORARY TABLE {name} ENGINE = Memory AS "
-                f"SELECT * FROM file({file}, {quote(table.format)}, {quote(table.structure)}, 'none')"
+                f"SELECT * FROM file({file}, {quote(table.format)}, {structure}, 'none')"
             )
             made.append(name)
         yield

@@ -16,7 +16,6 @@ from typing import Any
 import chdb
 
 from evometrics.deploy.clickhouse.exchange import EngineError, Request
-from evometrics.deploy.clickhouse.statement import Ending, Query, raw
 
 #: From this revision on, a column tells whether its serialization is other than the type's default one.
 CUSTOM_SERIALIZATION = 54454
@@ -88,14 +87,12 @@ class NativeWriter:
         yield from ()
 
 
-def native_writer(connection: Any, request: Request, query: Query) -> NativeWriter | None:
-    """Return what makes a reading statement's Native out of its Buffers; None for a client of no revision.
+def native_writer(connection: Any, sql: bytes, request: Request) -> NativeWriter:
+    """Return what makes Native out of the Buffers of a reading statement, given without its FORMAT.
 
     Raises chDB's errors for a statement that is refused.
     """
-    if not request.revision:
-        return None
-    sql, params = raw(Ending.of(query.sql).without_format), dict(request.params)
+    params = dict(request.params)
     columns = described(connection, sql, params)
     return NativeWriter(columns if columns is not None else named(connection, sql, params), request.revision)
 

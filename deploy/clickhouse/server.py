@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import uuid
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiohttp import web
 
+from evometrics.deploy.clickhouse.access import Access
 from evometrics.deploy.clickhouse.body import body_pieces, is_form, received_form
 from evometrics.deploy.clickhouse.engine import Engine
 from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request, Result
 from evometrics.deploy.clickhouse.execution import Execution
 from evometrics.deploy.clickhouse.listening import KEEP_ALIVE, no_handle, options, runner_of
+from evometrics.deploy.clickhouse.reader import as_reader
 from evometrics.deploy.clickhouse.reply import Reply
+from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.clickhouse.statement import Query
+from evometrics.deploy.clickhouse.users import User
+from evometrics.deploy.clickhouse.web_guard import web_guard
 from evometrics.deploy.clickhouse.wire import credentials, read_request, url_parameters
 from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
 
@@ -30,13 +33,12 @@ PING = Request(Query("SELECT 1"))
 class ClickHouseServer:
     """Serves a chDB folder over HTTP; `start` opens it, `stop` closes it."""
 
-    def __init__(
-        self, folder: Path, host: str, port: int, password: str = "", health: HealthSettings | None = None
-    ) -> None:
+    def __init__(self, folder: Path, settings: ServerSettings, health: HealthSettings | None = None) -> None:
         self._folder = folder
-        self._host = host
-        self._port = port
-        self._password = password
+        self._host = settings.host
+        self._port = settings.port
+        self._access = Access(settings.users)
+        self._web_guard = web_guard(settings.host, settings.hosts, settings.origins)
         self._pinger = ThreadPoolExecutor(1, thread_name_prefix="ping")
         self._ping: asyncio.Future[Result] | None = None
         self._pings = 0
@@ -59,7 +61,8 @@ class ClickHouseServer:
             "X-ClickHouse-Timezone": timezone,
             **KEEP_ALIVE,
         }
-        app = web.Application()
+        app = web.Application(middlewares=[self._web_guard.middleware()])
+        app.on_response_prepare.append(self._web_guard.on_prepare)
         for path in ("/ping", "/replicas_status"):
             app.router.add_get(path, self._ok)
         app.router.add_get("/health/live", self._live)
@@ -113,9 +116,9 @@ class ClickHouseServer:
         reply = Reply(http, {}, headers)
         try:
             parameters = url_parameters(http.rel_url.raw_query_string)
-            self._check_password(parameters, http.headers)
+            user = await self._access.login(http.remote or "", *credentials(parameters, http.headers))
             reply = Reply(http, parameters, headers)
-            answer = await self._answer(http, parameters, query_id)
+            answer = await self._answer(http, parameters, user, query_id)
         except EngineError as error:
             return reply.refuse(error)
         try:
@@ -123,7 +126,9 @@ class ClickHouseServer:
         finally:
             await answer.close()
 
-    async def _answer(self, http: web.Request, parameters: dict[str, str], query_id: str) -> Answer:
+    async def _answer(
+        self, http: web.Request, parameters: dict[str, str], user: User, query_id: str
+    ) -> Answer:
         if is_form(http):
             form = await received_form(http, parameters)
             request = read_request(http.method, form.parameters, http.headers, (), query_id, form.external)
@@ -131,13 +136,9 @@ class ClickHouseServer:
             # The pieces are kept as they arrive, and an insert begins only when all of them have arrived.
             body = [piece async for piece in body_pieces(http, parameters)]
             request = read_request(http.method, parameters, http.headers, body, query_id)
+        if user.reader is not None:
+            request = as_reader(request, user.reader)
         return await self._execution.run(request)
-
-    def _check_password(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> None:
-        user, password = credentials(parameters, headers)
-        if self._password and not hmac.compare_digest(password.encode(), self._password.encode()):
-            message = f"{user}: Authentication failed: password is incorrect, or there is no such user"
-            raise EngineError.named(516, "AUTHENTICATION_FAILED", message)
 
 
 def health_answer(wrong: str | None) -> web.Response:

@@ -17,6 +17,7 @@ from evometrics.deploy.clickhouse.connection import (
 )
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result
 from evometrics.deploy.clickhouse.pipe import ResultPipe
+from evometrics.deploy.clickhouse.reader import Guard
 from evometrics.deploy.clickhouse.statement import Query
 
 SET_STATEMENT = re.compile(r"\s*SET\s", re.IGNORECASE)
@@ -35,8 +36,9 @@ class Session:
 class Sessions:
     """The open sessions of a folder. `run` may be called from any thread."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, guard: Guard) -> None:
         self._folder = folder
+        self._guard = guard
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -50,7 +52,7 @@ class Sessions:
         """Run a request in its session; as in ClickHouse a second concurrent one is refused."""
         session = self._take(request)
         try:
-            answer = run(session.connection, request, pipe)
+            answer = run(session.connection, request, self._guard, pipe)
             statement = request.statement
             if isinstance(statement, Query) and SET_STATEMENT.match(statement.sql):
                 session.set_statements.append(statement.sql)

@@ -6,8 +6,8 @@
 
 Each reads every column of every table and view, runs a statement with parameters, inserts a batch, ends a
 query that runs for ever. The drivers come from Maven Central, the Go module proxy, npm and PyPI, through
-`mvn`, `go`, `npm` and `pip`; a client whose tools are missing is skipped, and named. One line for each goes to
-standard output; the exit code is 1 if a step of any failed.
+`mvn`, `go`, `npm` and `pip`; a client whose tools are missing is skipped, and named. One line for each goes
+to standard output; the exit code is 1 if a step of any failed.
 """
 
 from __future__ import annotations
