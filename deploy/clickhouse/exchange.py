@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from evometrics.deploy.clickhouse.statement import Insert, Query
-from evometrics.deploy.clickhouse.users import Reader
+from evometrics.deploy.clickhouse.users import ReaderRights
 
 SESSION_SECONDS = 60.0
 UNKNOWN_EXCEPTION = 1002
@@ -91,7 +91,7 @@ class Request:
     external: Sequence[ExternalTable] = ()
     query_id: str = ""
     wait_end: bool = False
-    reader: Reader | None = None
+    reader: ReaderRights | None = None
 
 
 @dataclass(frozen=True, slots=True)
