@@ -322,7 +322,7 @@ def test_the_specifications_calls_and_objects_record_evolutions_with_the_right_d
 
 def test_the_command_line_finds_the_running_stack(stack: Running, sent: dict[str, int]) -> None:
     found = evometrics(
-        "sql", "--data", str(stack.data), "--json", "SELECT count() AS n FROM evolution_started"
+        "sql", "--data", str(stack.data), "--format", "json", "SELECT count() AS n FROM evolution_started"
     )
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["n"] >= len(generated("evolution_started"))

@@ -88,6 +88,8 @@ ROLES = (
                     "ALTER MODIFY COLUMN",
                     "ALTER COMMENT COLUMN",
                     "ALTER CONSTRAINT",
+                    "ALTER ADD INDEX",
+                    "ALTER MATERIALIZE INDEX",
                     "ALTER SETTINGS",
                     "ALTER VIEW MODIFY SQL SECURITY",
                     "SELECT",

@@ -100,7 +100,11 @@ EXAMPLES = {
         Example(
             "one query", "evometrics sql 'SELECT status, count() FROM evolution_completed GROUP BY status'"
         ),
-        Example("one from a file, as JSON", "evometrics sql - --json < query.sql"),
+        Example(
+            "with a parameter, from a file, into a file",
+            "evometrics sql -f query.sql --param agent=agent-7 --format parquet --output agent-7.parquet",
+        ),
+        Example("a prompt with history and completion", "evometrics sql"),
     ),
     "config": (Example("with those of a file", "evometrics config --config evometrics.toml"),),
     "completion": (Example("the script for bash", "evometrics completion bash"),),

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
-from evometrics.deploy.commands.sql_work import query
 from evometrics.deploy.history.known import known_ids
 from evometrics.deploy.history.staging import Staged
 from evometrics.schemas.ids import new_event_id
@@ -47,6 +46,8 @@ CHANGES = {
     "COMMENT COLUMN": "ALTER COMMENT COLUMN",
     "ADD CONSTRAINT": "ALTER CONSTRAINT",
     "DROP CONSTRAINT": "ALTER CONSTRAINT",
+    "ADD INDEX": "ALTER ADD INDEX",
+    "MATERIALIZE INDEX": "ALTER MATERIALIZE INDEX",
     "MODIFY SETTING": "ALTER SETTINGS",
     "MODIFY SQL SECURITY": "ALTER VIEW MODIFY SQL SECURITY",
     "MODIFY TTL": "ALTER TTL",
@@ -142,9 +143,9 @@ async def test_reader(database: ClickHouseSettings) -> None:
             assert len(await metrics.get_agent_evolution_history("a")) == 1
             await metrics.get_top_performing_evolutions()
             await metrics.get_evolution_success_rate("a")
+            for view in VIEWS:
+                await metrics.sql(f"SELECT * FROM {view} LIMIT 1")
         await checksums(analyst)
-        for view in VIEWS:
-            await query(analyst, f"SELECT * FROM {view} LIMIT 1")
         async with Letters(analyst) as letters:
             found = await letters.find(Selection())
             assert len(found) == 1 and (await letters.count(Selection())).messages == 1
