@@ -47,11 +47,13 @@ class Request:
         database: the current database, empty for `default`.
         format: for results, and for data whose statement names no format.
         settings: query settings.
+        defaults: settings that apply where neither the request nor its session has set them.
         params: values of `{name:Type}` placeholders, escaped as in TabSeparated.
         read_only: refuse statements that change anything.
         session: name of the session it belongs to, empty for none.
         session_seconds: how long the session is kept after it.
         query_id: the client's name for it while it runs.
+        user: who has sent it.
         reader: what its user may read; None for the writer.
         wait_end: answer when the whole result is there, so that an error is never in the middle of it.
     """
@@ -61,11 +63,13 @@ class Request:
     database: str = ""
     format: str = "TabSeparated"
     settings: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     session: str = ""
     session_seconds: float = SESSION_SECONDS
     query_id: str = ""
+    user: str = "default"
     wait_end: bool = False
     reader: ReaderRights | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -42,6 +43,7 @@ class ClickHouseServer:
         self._folder = folder
         self._host = settings.host
         self._port = settings.port
+        self._limits = settings.limits
         self._access = Access(settings.users)
         self._web_guard = web_guard(settings.host, settings.hosts, settings.origins)
         self._pinger = ThreadPoolExecutor(1, thread_name_prefix="ping")
@@ -58,7 +60,7 @@ class ClickHouseServer:
     async def start(self) -> None:
         """Open the folder and listen; raises `FolderInUseError`, or `OSError` if the port is taken."""
         self._engine = await asyncio.to_thread(Engine, self._folder)
-        self._execution = Execution(self._engine)
+        self._execution = Execution(self._engine, self._limits)
         facts = self._engine.run(Request(Query("SELECT displayName(), timezone()"))).payload.decode()
         name, timezone = facts.rstrip("\n").split("\t")
         self._headers = {"X-ClickHouse-Server-Display-Name": name, "X-ClickHouse-Timezone": timezone}
@@ -136,9 +138,13 @@ class ClickHouseServer:
         if encoding:
             body = list(await asyncio.to_thread(decompress, body, encoding))
         request = read_request(http.method, parameters, http.headers, body, query_id)
-        if request is not None and user.reader is not None:
-            request = as_reader(request, user.reader)
-        return await self._execution.run(request) if request else None
+        if request is None:
+            return None
+        request = replace(request, user=user.name)
+        if user.reader is not None:
+            own = replace(user.reader, limits=self._limits.most, owner=self._execution.owner)
+            request = as_reader(request, own)
+        return await self._execution.run(request)
 
 
 async def send(http: web.Request, answer: Answer, headers: dict[str, str]) -> web.StreamResponse:
@@ -157,6 +163,8 @@ async def send(http: web.Request, answer: Answer, headers: dict[str, str]) -> we
         await response.write(answer.payload)
         async for piece in answer.rest:
             await response.write(piece)
+    except ConnectionResetError:
+        pass  # The client has gone; closing the answer ends its statement.
     except EngineError as error:
         # A server leaves the body without its end, so that nobody takes it for a whole one.
         await response.write(exception_block(error, tag))
