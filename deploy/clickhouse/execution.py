@@ -14,9 +14,9 @@ from typing import IO, TypeVar
 from evometrics.deploy.clickhouse.classes import StatementClass
 from evometrics.deploy.clickhouse.engine import Engine
 from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request, Result, Summary
-from evometrics.deploy.clickhouse.lanes import INSERTS_FIRST, Lane, Lanes
 from evometrics.deploy.clickhouse.limits import Precedence, ReaderLimits
 from evometrics.deploy.clickhouse.pipe import PIECE_BYTES, ResultPipe
+from evometrics.deploy.clickhouse.pools import INSERTS_FIRST, Pool, Pools
 from evometrics.deploy.clickhouse.processes import Kill
 from evometrics.deploy.clickhouse.running import Running
 from evometrics.deploy.clickhouse.statement import Query
@@ -38,7 +38,7 @@ class Execution:
 
     def __init__(self, engine: Engine, limits: ReaderLimits | None = None) -> None:
         self._engine = engine
-        self._lanes = Lanes(limits or ReaderLimits())
+        self._pools = Pools(limits or ReaderLimits())
         self._precedence = Precedence()
         self._kills = ThreadPoolExecutor(2, thread_name_prefix="kill")
         self._stops: set[asyncio.Task[None]] = set()
@@ -52,19 +52,19 @@ class Execution:
         if kind is not None and kind.controls and (kill := await self._kill_statement(request)):
             return await self._run_kill(kill, request)
         reads = kind is not None and kind.reads
-        lane = self._lanes.of(request, kind)
-        request = replace(request, defaults={**lane.settings, **request.defaults})
+        pool = self._pools.of(request, kind)
+        request = replace(request, defaults={**pool.settings, **request.defaults})
         await self._replace(request)
-        await lane.enter()
+        await pool.enter()
         running = Running(request, ResultPipe() if reads else None)
-        leave = Leaving(lane.leave, 2)
+        leave = Leaving(pool.leave, 2)
         try:
             self._engine.statements.enter(running)
-            self._start(running, lane)
+            self._start(running, pool)
             assert running.done is not None
             running.done.add_done_callback(lambda _: leave())
         except BaseException:
-            lane.leave()
+            pool.leave()
             raise
         if running.pipe is None:
             leave()
@@ -80,24 +80,24 @@ class Execution:
     async def close(self) -> None:
         """End what is running, and wait until it has ended."""
         await asyncio.to_thread(self._engine.kill_all)
-        await asyncio.to_thread(self._lanes.close)
+        await asyncio.to_thread(self._pools.close)
         await asyncio.to_thread(self._kills.shutdown)
 
     def owner(self, query_id: str) -> str | None:
         """Return whose the running statement with an id is; None if there is none."""
         return self._engine.statements.owner(query_id)
 
-    def _start(self, running: Running, lane: Lane) -> None:
-        """Begin a statement's execution on a thread of its lane."""
+    def _start(self, running: Running, pool: Pool) -> None:
+        """Begin a statement's execution on a thread of its pool."""
         loop = asyncio.get_running_loop()
         statements = self._engine.statements
-        first = lane.may_precede and self._precedence.begin(time.monotonic())
+        first = pool.may_precede and self._precedence.begin(time.monotonic())
         if first:
             running.request = replace(running.request, defaults={**INSERTS_FIRST, **running.request.defaults})
         timer: asyncio.TimerHandle | None = None
         if running.pipe is not None and (seconds := time_limit(running.request)):
             timer = loop.call_later(seconds + GRACE_SECONDS, self._time_out, running, seconds)
-        running.done = loop.run_in_executor(lane.threads, running.execute, self._engine.run)
+        running.done = loop.run_in_executor(pool.threads, running.execute, self._engine.run)
 
         def end(done: asyncio.Future[Result]) -> None:
             statements.leave(running)

@@ -37,7 +37,7 @@ class ReaderLimits:
         return {name: float(value) for name, value in self.settings.items()}
 
 
-class Places:
+class ReaderPlaces:
     """A number of places, taken and given back in one event loop; first come, first served.
 
     Args:

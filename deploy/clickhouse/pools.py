@@ -1,4 +1,4 @@
-"""Lanes: each kind of statement has threads of its own, so that none waits for another kind.
+"""Pools: each kind of statement has threads of its own, so that none waits for another kind.
 
 Inserts of data, the writer's changes, the writer's reads, and what readers run. Only readers are limited in
 number, time and memory. Whatever reads has a low priority: it pauses while inserts run (`Precedence`).
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 
 from evometrics.deploy.clickhouse.classes import StatementClass
 from evometrics.deploy.clickhouse.exchange import Request
-from evometrics.deploy.clickhouse.limits import Places, ReaderLimits
+from evometrics.deploy.clickhouse.limits import ReaderLimits, ReaderPlaces
 
-#: Threads of a lane without a limit; further statements wait for one.
+#: Threads of a pool without a limit; further statements wait for one.
 THREADS = 16
 #: The engine's `priority`: 1 is the highest, and 0, the default, waits for nothing and has nothing wait.
 INSERTS_FIRST, READS_AFTER = {"priority": "1"}, {"priority": "5"}
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class Pool:
     """One kind of statement.
 
     Attributes:
@@ -33,7 +33,7 @@ class Lane:
 
     threads: ThreadPoolExecutor
     settings: Mapping[str, str] = field(default_factory=dict)
-    places: Places | None = None
+    places: ReaderPlaces | None = None
     may_precede: bool = False
 
     async def enter(self) -> None:
@@ -47,21 +47,21 @@ class Lane:
             self.places.give_back()
 
 
-class Lanes:
-    """All lanes, and which of them a request takes."""
+class Pools:
+    """All pools, and which of them a request takes."""
 
     def __init__(self, limits: ReaderLimits) -> None:
-        self._inserts = Lane(threads("insert"), may_precede=True)
-        self._changes = Lane(threads("change"))
-        self._reads = Lane(threads("read"), READS_AFTER)
-        self._readers = Lane(
+        self._inserts = Pool(threads("insert"), may_precede=True)
+        self._changes = Pool(threads("change"))
+        self._reads = Pool(threads("read"), READS_AFTER)
+        self._readers = Pool(
             threads("reader", limits.number),
             {**READS_AFTER, **limits.settings},
-            Places(limits.number, limits.wait_seconds),
+            ReaderPlaces(limits.number, limits.wait_seconds),
         )
 
-    def of(self, request: Request, kind: StatementClass | None) -> Lane:
-        """Return the lane of a request; `kind` is None for an insert of data."""
+    def of(self, request: Request, kind: StatementClass | None) -> Pool:
+        """Return the pool of a request; `kind` is None for an insert of data."""
         if request.reader is not None:
             return self._readers
         if kind is None:
@@ -70,10 +70,10 @@ class Lanes:
 
     def close(self) -> None:
         """Wait for the end of all statements; blocking."""
-        for lane in (self._inserts, self._changes, self._reads, self._readers):
-            lane.threads.shutdown()
+        for pool in (self._inserts, self._changes, self._reads, self._readers):
+            pool.threads.shutdown()
 
 
 def threads(name: str, number: int = THREADS) -> ThreadPoolExecutor:
-    """Return a lane's threads."""
+    """Return a pool's threads."""
     return ThreadPoolExecutor(number, thread_name_prefix=name)
