@@ -276,6 +276,36 @@ async def test_a_statement_that_is_nested_deeply_is_refused_and_the_next_one_ans
     assert await answer(http, Attempt("", 200, "", parameters=READER)) == (200, "1\n")
 
 
+async def test_a_reader_ends_its_own_statements_and_nobody_elses(http: aiohttp.ClientSession) -> None:
+    endless = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
+
+    def begun(user: Mapping[str, str], query_id: str) -> asyncio.Task[tuple[int, str]]:
+        attempt = Attempt("", 200, "", endless, parameters={**user, "query_id": query_id})
+        return asyncio.create_task(answer(http, attempt))
+
+    async def kill(user: Mapping[str, str], query_id: str) -> str:
+        query = f"KILL QUERY WHERE query_id = '{query_id}' SYNC"
+        return (await answer(http, Attempt("", 200, "", query, parameters=user)))[1]
+
+    async def running(query_id: str) -> None:
+        listed = f"SELECT count() FROM system.processes WHERE query_id = '{query_id}'"
+        for _ in range(500):
+            if (await answer(http, Attempt("", 200, "", listed, parameters=WRITER)))[1] == "1\n":
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{query_id} does not run")
+
+    writers, readers = begun(WRITER, "of the writer"), begun(READER, "of the reader")
+    await running("of the writer")
+    await running("of the reader")
+    said = await kill(READER, "of the writer")
+    assert "KILL of another user's statement of the writer is not for a user who only reads" in said
+    assert "finished" in await kill(READER, "of the reader")
+    assert "QUERY_WAS_CANCELLED" in (await readers)[1] and not writers.done()
+    assert "finished" in await kill(WRITER, "of the writer")
+    assert "QUERY_WAS_CANCELLED" in (await writers)[1]
+
+
 def test_a_readers_session_stays_one(server: str) -> None:
     client = client_of(server, session_id="mine")
     client.command("SET max_threads = 1")
