@@ -50,6 +50,10 @@ class Check:
 
     def statement(self, sql: str) -> None:
         """Check a whole statement."""
+        try:
+            sql.encode()
+        except UnicodeEncodeError:
+            raise EngineError.named(62, "SYNTAX_ERROR", "The statement of a reader is not UTF-8") from None
         (printed,) = self._ask("formatQuerySingleLine({q:String})", sql)
         listed = printed.replace(f" INTO OUTFILE '{self.file}' APPEND", "") if self.file else printed
         if found := ABOUT_ONE.fullmatch(listed):

@@ -276,6 +276,11 @@ async def test_a_statement_that_is_nested_deeply_is_refused_and_the_next_one_ans
     assert await answer(http, Attempt("", 200, "", parameters=READER)) == (200, "1\n")
 
 
+async def test_a_statement_that_the_check_can_not_read_is_refused(http: aiohttp.ClientSession) -> None:
+    async with http.post("/", params=READER, data=b"SELECT '\xff'") as found:
+        assert found.status == 400 and "not UTF-8" in await found.text()
+
+
 async def test_a_reader_ends_its_own_statements_and_nobody_elses(http: aiohttp.ClientSession) -> None:
     endless = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
 
