@@ -14,7 +14,7 @@ from typing import Any
 import chdb
 
 from evometrics.deploy.clickhouse.classes import NATIVE, StatementClass, classify
-from evometrics.deploy.clickhouse.connection import open_connection, quote, read_only_error, run
+from evometrics.deploy.clickhouse.connection import open_connection, read_only_error, run
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result
 from evometrics.deploy.clickhouse.folder import lock_folder
 from evometrics.deploy.clickhouse.pipe import ResultPipe
@@ -22,7 +22,7 @@ from evometrics.deploy.clickhouse.processes import Kill, as_clients_see, names_p
 from evometrics.deploy.clickhouse.reader import Guard
 from evometrics.deploy.clickhouse.running import Listed, Statements
 from evometrics.deploy.clickhouse.sessions import Sessions
-from evometrics.deploy.clickhouse.statement import Query
+from evometrics.deploy.clickhouse.statement import Query, quote
 
 
 class Engine:

@@ -12,9 +12,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from evometrics.deploy.clickhouse.connection import quote
 from evometrics.deploy.clickhouse.running import Listed
-from evometrics.deploy.clickhouse.statement import TOKEN, Ending, Query
+from evometrics.deploy.clickhouse.statement import TOKEN, Ending, Query, quote
 
 #: What the server itself put into a statement's text.
 OWN_CLAUSES = (

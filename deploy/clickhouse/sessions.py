@@ -12,13 +12,12 @@ from evometrics.deploy.clickhouse.connection import (
     ONE_BLOCK,
     apply_settings,
     open_connection,
-    quote,
     run,
 )
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result
 from evometrics.deploy.clickhouse.pipe import ResultPipe
 from evometrics.deploy.clickhouse.reader import Guard
-from evometrics.deploy.clickhouse.statement import Query, set_settings
+from evometrics.deploy.clickhouse.statement import Query, quote, set_settings
 
 
 @dataclass(slots=True)
@@ -58,7 +57,7 @@ class Sessions:
 
     def run(self, request: Request, pipe: ResultPipe | None = None) -> Result:
         """Run a request in its session; as in ClickHouse a second concurrent one is refused."""
-        session = self._take(request.session)
+        session = self._take(request)
         try:
             request = as_session_has_it(session, request)
             answer = run(session.connection, request, self._guard, pipe)
@@ -71,10 +70,13 @@ class Sessions:
             session.expires = time.monotonic() + request.session_seconds
             session.lock.release()
 
-    def _take(self, name: str) -> Session:
+    def _take(self, request: Request) -> Session:
+        name = request.session
         with self._lock:
             self._drop_expired(keep=name)
             session = self._sessions.get(name)
+            if session is None and request.session_check:
+                raise EngineError.named(372, "SESSION_NOT_FOUND", f"Session {name} not found")
             if session is None:
                 session = self._sessions[name] = Session(open_connection(self._folder))
             if not session.lock.acquire(blocking=False):
