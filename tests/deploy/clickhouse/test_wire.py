@@ -273,7 +273,7 @@ async def test_a_head_that_is_too_long_or_no_http_takes_one_line_of_the_log(tmp_
         heads = [
             b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
             b"GET /?" + b"x" * 1_100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            b"this is no HTTP\r\n\r\n",
+            b"GET / HTTP/1.1\r\nthis is no header\r\n\r\n",
         ]
         for head in heads:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
