@@ -62,7 +62,11 @@ def run(connection: Any, request: Request, guard: Guard, pipe: ResultPipe | None
         admit = guard.enter(connection, request, request.reader)
     elif request.database:
         connection.query(f"USE {quote(request.database, '`')}")
-    settings = {**(ONE_BLOCK if isinstance(statement, Insert) else {}), **request.settings}
+    settings = {
+        **(ONE_BLOCK if isinstance(statement, Insert) else {}),
+        **request.defaults,
+        **request.settings,
+    }
     with loaded(connection, request.external):
         apply_settings(connection, settings)
         if admit is not None:
@@ -134,7 +138,7 @@ def into_file(connection: Any, query: Query, path: str, default_format: str) -> 
     clause = f"INTO OUTFILE {path} APPEND"  # a pipe exists already, and can't be truncated
     candidates = [(f"{ending.body}{ending.tail}\n{clause} FORMAT {default_format}", default_format)]
     if ending.format:
-        candidates.insert(0, (f"{ending.body}\n{clause} {ending.tail}", ending.format))
+        candidates.insert(0, (f"{ending.body}{clause} {ending.tail}", ending.format))
     # What looks like FORMAT may be a column's name: the engine's parser decides.
     for sql, format_name in candidates:
         if classify(connection, sql).controls:

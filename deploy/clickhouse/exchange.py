@@ -65,6 +65,7 @@ class Request:
         database: the current database, empty for `default`.
         format: for results, and for data whose statement names no format.
         settings: query settings.
+        defaults: settings that apply where neither the request nor its session has set them.
         params: values of `{name:Type}` placeholders, escaped as in TabSeparated.
         read_only: refuse statements that change anything.
         session: name of the session it belongs to, empty for none.
@@ -73,6 +74,7 @@ class Request:
         revision: the protocol revision that Native is written for; 0 for the format as in files.
         external: tables that came with it.
         query_id: the client's name for it while it runs.
+        user: who has sent it.
         reader: what its user may read; None for the writer.
         wait_end: answer when the whole result is there, so that an error is never in the middle of it.
     """
@@ -82,6 +84,7 @@ class Request:
     database: str = ""
     format: str = "TabSeparated"
     settings: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     session: str = ""
@@ -90,6 +93,7 @@ class Request:
     revision: int = 0
     external: Sequence[ExternalTable] = ()
     query_id: str = ""
+    user: str = "default"
     wait_end: bool = False
     reader: ReaderRights | None = None
 

@@ -33,8 +33,10 @@ class ResultPipe:
             fcntl.fcntl(self._writing_end, fcntl.F_SETPIPE_SZ, PIECE_BYTES)
 
     async def read(self) -> bytes:
-        """Return the next bytes; none when the writing end is closed and all was read."""
+        """Return the next bytes; none when the writing end is closed and all was read, or abandoned."""
         if self._transport is None:
+            if self._reading_end < 0:
+                return b""
             end = os.fdopen(self._reading_end, "rb", buffering=0)
             self._reading_end = -1
             protocol = asyncio.StreamReaderProtocol(self._stream)

@@ -62,6 +62,8 @@ class Reply:
             async for piece in answer.rest:
                 await self._write(response, piece)
             await self._end(response)
+        except ConnectionResetError:
+            pass  # The client has gone; closing the answer ends its statement.
         except EngineError as error:
             # A server leaves the body without its end, so that nobody takes it for a whole one.
             await self._write(response, exception_block(error, tag))

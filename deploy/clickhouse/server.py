@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -37,6 +38,7 @@ class ClickHouseServer:
         self._folder = folder
         self._host = settings.host
         self._port = settings.port
+        self._limits = settings.limits
         self._access = Access(settings.users)
         self._web_guard = web_guard(settings.host, settings.hosts, settings.origins)
         self._pinger = ThreadPoolExecutor(1, thread_name_prefix="ping")
@@ -53,7 +55,7 @@ class ClickHouseServer:
     async def start(self) -> None:
         """Open the folder and listen; raises `FolderInUseError`, or `OSError` if the port is taken."""
         self._engine = await asyncio.to_thread(Engine, self._folder)
-        self._execution = Execution(self._engine)
+        self._execution = Execution(self._engine, self._limits)
         facts = self._engine.run(Request(Query("SELECT displayName(), timezone()"))).payload.decode()
         name, timezone = facts.rstrip("\n").split("\t")
         self._headers = {
@@ -136,8 +138,10 @@ class ClickHouseServer:
             # The pieces are kept as they arrive, and an insert begins only when all of them have arrived.
             body = [piece async for piece in body_pieces(http, parameters)]
             request = read_request(http.method, parameters, http.headers, body, query_id)
+        request = replace(request, user=user.name)
         if user.reader is not None:
-            request = as_reader(request, user.reader)
+            own = replace(user.reader, limits=self._limits.most, owner=self._execution.owner)
+            request = as_reader(request, own)
         return await self._execution.run(request)
 
 

@@ -130,6 +130,18 @@ class Insert:
         return f"{head}\n{file} {settings}\nFORMAT {self.format or default_format}"
 
 
+def set_settings(sql: str) -> dict[str, str] | None:
+    """Return the names and values in a SET statement; None for another statement."""
+    tokens = [token for token in TOKEN.finditer(sql.encode()) if token.lastgroup != "gap"]
+    if not tokens or tokens[0][0].upper() != b"SET":
+        return None
+    found = {}
+    for name, sign, value in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if sign[0] == b"=":
+            found[name[0].strip(b'`"').decode()] = value[0].strip(b"'").decode()
+    return found
+
+
 def parse(text: bytes) -> Query | Insert:
     """Separate the statement at the start of `text` from its data.
 
