@@ -218,7 +218,7 @@ def test_a_command_that_does_not_parse_is_seen() -> None:
     assert refusal(one) is None
     assert "few" in str(refusal(other))
     assert refusal(["replay", "--source", "nowhere"])
-    assert refusal(["sql"])
+    assert refusal(["import"])
 
 
 @pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))

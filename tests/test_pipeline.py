@@ -141,7 +141,7 @@ async def test_kafka_knows_each_worker_by_its_part_and_instance(stack: Running) 
 
 def test_a_plain_http_request_reads_a_table(stack: Running, sent: dict[str, int]) -> None:
     query = "SELECT count() FROM evometrics.evolution_completed FORMAT JSON"
-    request = urllib.request.Request(stack.clickhouse_url, query.encode())
+    request = urllib.request.Request(f"{stack.clickhouse_url}/?user=analyst", query.encode())
     with urllib.request.urlopen(request, timeout=10) as response:
         answer = json.load(response)
     assert int(answer["data"][0]["count()"]) == len(generated("evolution_completed"))
@@ -322,7 +322,7 @@ def test_the_specifications_calls_and_objects_record_evolutions_with_the_right_d
 
 def test_the_command_line_finds_the_running_stack(stack: Running, sent: dict[str, int]) -> None:
     found = evometrics(
-        "sql", "--data", str(stack.data), "--json", "SELECT count() AS n FROM evolution_started"
+        "sql", "--data", str(stack.data), "--format", "json", "SELECT count() AS n FROM evolution_started"
     )
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["n"] >= len(generated("evolution_started"))

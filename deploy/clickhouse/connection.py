@@ -6,47 +6,39 @@ data go through an unnamed file, as fast as through chDB's streaming insert (`se
 block. The streaming insert is not used: it misses any error after parsing (a violated constraint, a full
 disk, a limit) and reports rows as written that were not.
 
-A result is fetched block by block, and a large one goes to a file: `query` holds it in memory three times
-over. The client gets it when it is complete, with its error instead of a part of it, as from ClickHouse with
-`wait_end_of_query=1`. In some formats the blocks are not the whole result (names, brackets, a footer); these
-are still made in memory.
+A result is written INTO OUTFILE, whose file is a pipe: exact in every format, and never held whole. `query`
+holds it in memory three times over.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 import chdb
 
-from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request
-from evometrics.deploy.clickhouse.statement import INPUT_CALL, Insert, Query
-
-NATIVE: Any = importlib.import_module("chdb._chdb")
+from evometrics.deploy.clickhouse.classes import classify
+from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result, Summary
+from evometrics.deploy.clickhouse.pipe import ResultPipe
+from evometrics.deploy.clickhouse.reader import READS_ONLY, Admission, Guard
+from evometrics.deploy.clickhouse.statement import INPUT_CALL, Ending, Insert, Query
 
 # Columns that an Avro writer lacks take the table's DEFAULT. There is no queue for async inserts here.
-BASE_SETTINGS = {"input_format_avro_allow_missing_fields": "1", "async_insert": "0"}
+# Formatting on several threads takes ten times the memory, and no less time.
+BASE_SETTINGS = {
+    "input_format_avro_allow_missing_fields": "1",
+    "async_insert": "0",
+    "output_format_parallel_formatting": "0",
+}
 # A body is one block, so one part per partition of the table, under one deduplication token.
 ONE_BLOCK = {
     "max_insert_block_size": "1000000000",
     "min_insert_block_size_rows": "1000000000",
     "min_insert_block_size_bytes": str(64 * 1024**3),
 }
-
-#: Formats whose results are their blocks' bytes, concatenated.
-BY_BLOCKS = frozenset(
-    {"Native", "RowBinary", "JSONEachRow", "JSONLines", "NDJSON", "TabSeparated", "TSV", "TabSeparatedRaw"}
-    | {"TSVRaw", "CSV", "LineAsString"}
-)
-#: For other statements, such as SHOW, chDB returns only the whole result.
-SELECTS = re.compile(r"[\s(]*(SELECT|WITH)\b", re.IGNORECASE)
-#: Bytes of a result that are kept in memory.
-KEPT_BYTES = 16_000_000
 
 
 def open_connection(folder: str) -> Any:
@@ -56,18 +48,24 @@ def open_connection(folder: str) -> Any:
     return connection
 
 
-def run(connection: Any, request: Request) -> Answer:
-    """Run the request; its settings and database stay on the connection. Raises chDB's errors."""
+def run(connection: Any, request: Request, guard: Guard, pipe: ResultPipe | None = None) -> Result:
+    """Run the request; its settings and database stay on the connection. Raises chDB's errors.
+
+    A reading statement writes its result to `pipe`, if there is one.
+    """
     began = time.monotonic()
     statement = request.statement
-    if request.database:
+    admit = None
+    if request.reader is not None:
+        admit = guard.enter(connection, request, request.reader)
+    elif request.database:
         connection.query(f"USE {quote(request.database, '`')}")
     settings = {**(ONE_BLOCK if isinstance(statement, Insert) else {}), **request.settings}
-    if request.tag:
-        settings["log_comment"] = request.tag
     apply_settings(connection, settings)
+    if admit is not None:
+        apply_settings(connection, READS_ONLY)
     if isinstance(statement, Query):
-        return run_query(connection, request, statement, began)
+        return run_query(connection, request, statement, admit, pipe, began)
     if request.read_only:
         raise read_only_error()
     if statement.reads_input:
@@ -75,78 +73,69 @@ def run(connection: Any, request: Request) -> Answer:
     return insert_data(connection, request, statement, began)
 
 
-def run_query(connection: Any, request: Request, query: Query, began: float) -> Answer:
+def run_query(
+    connection: Any,
+    request: Request,
+    query: Query,
+    admit: Admission | None,
+    pipe: ResultPipe | None,
+    began: float,
+) -> Result:
     """Run a statement that needs no further data."""
-    told = connection._conn.classify_query(query.sql)
-    reads = told["query_class"] == NATIVE.query_class.READ_ONLY
-    parses = told["query_class"] != NATIVE.query_class.UNKNOWN
-    if told["statement_count"] > 1:
+    kind = classify(connection, query.sql)
+    if kind.statements > 1:
         raise EngineError.named(62, "SYNTAX_ERROR", "Multi-statements are not allowed")
-    if request.read_only and parses and not reads:
+    if request.read_only and kind.parses and not kind.reads:
         raise read_only_error()
-    written_as = query.format or request.format
-    if reads and written_as in BY_BLOCKS and SELECTS.match(query.sql):
-        return run_by_blocks(connection, request, query, began)
-    result = connection.query(query.sql, request.format, params=dict(request.params))
+    sql, written_as = query.sql, None
+    if kind.reads:
+        written_as = query.format or request.format
+        if pipe is not None:
+            sql, written_as = into_file(connection, query, quote(pipe.path), request.format)
+            pipe.format = written_as
+    if admit is not None:
+        admit(sql, pipe.path if pipe is not None and sql != query.sql else "")
+    result = connection.query(sql, request.format, params=dict(request.params))
     payload = result.bytes()
-    return Answer(
+    summary = Summary(
         elapsed=time.monotonic() - began,
-        payload=payload,
-        result_bytes=len(payload),
-        format=written_as if reads else None,
         read_rows=result.storage_rows_read(),
         read_bytes=result.storage_bytes_read(),
-        result_rows=result.rows_read() if reads else 0,
+        result_rows=result.rows_read() if kind.reads else 0,
+        result_bytes=len(payload),
         written_rows=result.rows_written(),
         written_bytes=result.bytes_written(),
     )
+    return Result(summary, payload, written_as)
 
 
-def run_by_blocks(connection: Any, request: Request, query: Query, began: float) -> Answer:
-    """Run a reading statement, and collect its result block by block."""
-    kept: list[bytes] = []
-    size = rows = read_rows = read_bytes = 0
-    with contextlib.ExitStack() as stack:
-        rest: IO[bytes] | None = None
-        blocks = connection.send_query(query.sql, request.format, params=dict(request.params))
-        stack.enter_context(blocks)
-        while (block := blocks.fetch()) is not None:
-            piece = block.bytes()
-            size += len(piece)
-            rows += block.rows_read()
-            read_rows = max(read_rows, block.storage_rows_read())
-            read_bytes = max(read_bytes, block.storage_bytes_read())
-            if size <= KEPT_BYTES:
-                kept.append(piece)
-                continue
-            if rest is None:
-                rest = tempfile.TemporaryFile(prefix="evometrics-result-")  # noqa: SIM115 - the answer's
-                on_error = stack.enter_context(contextlib.ExitStack())
-                on_error.callback(rest.close)
-            rest.write(piece)
-        if rest is not None:
-            rest.seek(0)
-            on_error.pop_all()
-    return Answer(
-        elapsed=time.monotonic() - began,
-        payload=b"".join(kept),
-        rest=rest,
-        result_bytes=size,
-        format=query.format or request.format,
-        read_rows=read_rows,
-        read_bytes=read_bytes,
-        result_rows=rows,
-    )
+def into_file(connection: Any, query: Query, path: str, default_format: str) -> tuple[str, str]:
+    """Return the statement with its result going to a file, and the result's format.
+
+    The engine formats it as it comes, header and footer included, in every format. (chDB's own streaming,
+    `send_query`, gives whole results only in formats whose blocks stand alone.) A statement for which the
+    grammar has no INTO OUTFILE is returned as it is.
+    """
+    ending = Ending.of(query.sql)
+    clause = f"INTO OUTFILE {path} APPEND"  # a pipe exists already, and can't be truncated
+    candidates = [(f"{ending.body}{ending.tail}\n{clause} FORMAT {default_format}", default_format)]
+    if ending.format:
+        candidates.insert(0, (f"{ending.body}\n{clause} {ending.tail}", ending.format))
+    # What looks like FORMAT may be a column's name: the engine's parser decides.
+    for sql, format_name in candidates:
+        if classify(connection, sql).controls:
+            return sql, format_name
+    return query.sql, ending.format or default_format
 
 
-def insert_data(connection: Any, request: Request, insert: Insert, began: float) -> Answer:
+def insert_data(connection: Any, request: Request, insert: Insert, began: float) -> Result:
     """Insert the data that came with the statement: all of them are stored or none."""
     with data_file(insert, request) as path:
         result = connection.query(insert.reading(quote(path), request.format))
     return inserted(result, began)
 
 
-def insert_from_input(connection: Any, request: Request, insert: Insert, began: float) -> Answer:
+def insert_from_input(connection: Any, request: Request, insert: Insert, began: float) -> Result:
     """Run INSERT ... SELECT ... FROM input()."""
     with data_file(insert, request) as path:
         source = f"file({quote(path)}, {quote(insert.format or request.format)}, "
@@ -166,9 +155,9 @@ def data_file(insert: Insert, request: Request) -> Iterator[str]:
         yield f"/dev/fd/{file.fileno()}"
 
 
-def inserted(result: Any, began: float) -> Answer:
+def inserted(result: Any, began: float) -> Result:
     elapsed = time.monotonic() - began
-    return Answer(elapsed, written_rows=result.rows_written(), written_bytes=result.bytes_written())
+    return Result(Summary(elapsed, written_rows=result.rows_written(), written_bytes=result.bytes_written()))
 
 
 def apply_settings(connection: Any, settings: Mapping[str, str]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO
 
 from evometrics.deploy.clickhouse.statement import Insert, Query
+from evometrics.deploy.clickhouse.users import ReaderRights
 
 SESSION_SECONDS = 60.0
 UNKNOWN_EXCEPTION = 1002
@@ -33,6 +33,10 @@ class EngineError(RuntimeError):
         return cls(code, f"Code: {code}. DB::Exception: {message}. ({name})")
 
 
+def nothing() -> None:
+    """Free nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A statement with everything that came with it.
@@ -47,7 +51,9 @@ class Request:
         read_only: refuse statements that change anything.
         session: name of the session it belongs to, empty for none.
         session_seconds: how long the session is kept after it.
-        tag: names the running statement for `Engine.cancel`.
+        query_id: the client's name for it while it runs.
+        reader: what its user may read; None for the writer.
+        wait_end: answer when the whole result is there, so that an error is never in the middle of it.
     """
 
     statement: Query | Insert
@@ -59,26 +65,62 @@ class Request:
     read_only: bool = False
     session: str = ""
     session_seconds: float = SESSION_SECONDS
-    tag: str = ""
+    query_id: str = ""
+    wait_end: bool = False
+    reader: ReaderRights | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A statement's cost in seconds, rows and bytes, as far as it is known."""
+
+    elapsed: float = 0.0
+    read_rows: int = 0
+    read_bytes: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0
+    result_rows: int = 0
+    result_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a statement's execution left: its cost, and a result that was not written to a pipe.
+
+    Attributes:
+        format: None if the statement has no result set.
+    """
+
+    summary: Summary
+    payload: bytes = b""
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A statement's result, and its cost in rows, bytes and seconds.
+    """A result on its way to the client; `close` it in any case.
 
     Attributes:
-        payload: the result, or its beginning if there is more of it in `rest`.
-        rest: the remainder of a large result, a file to be read from its beginning and closed.
+        summary: of the whole execution if the result is complete, otherwise of nothing yet.
         format: None if the statement has no result set.
+        payload: the result, or its first bytes if there is a `rest`.
+        rest: the following pieces, each when the client is ready for it. Raises `EngineError` where the
+            statement fails in the middle of its result: what was sent before is then not a whole result.
+        size: the result's bytes; None if they are not known yet.
+        release: frees what the answer holds: a reader's place, a file. Called once.
     """
 
-    elapsed: float
-    payload: bytes = b""
-    rest: IO[bytes] | None = None
-    result_bytes: int = 0
+    summary: Summary
     format: str | None = None
-    read_rows: int = 0
-    read_bytes: int = 0
-    result_rows: int = 0
-    written_rows: int = 0
-    written_bytes: int = 0
+    payload: bytes = b""
+    rest: AsyncGenerator[bytes, None] | None = None
+    size: int | None = None
+    release: Callable[[], None] = nothing
+
+    async def close(self) -> None:
+        """End the statement if it is still running, and give up what the answer holds."""
+        try:
+            if self.rest is not None:
+                await self.rest.aclose()
+        finally:
+            self.release()

@@ -3,70 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import uuid
-from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiohttp import web
 
+from evometrics.deploy.clickhouse.access import Access
 from evometrics.deploy.clickhouse.engine import Engine
-from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request
+from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request, Result
+from evometrics.deploy.clickhouse.execution import Execution
+from evometrics.deploy.clickhouse.reader import as_reader
+from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.clickhouse.statement import Query
+from evometrics.deploy.clickhouse.web_guard import web_guard
 from evometrics.deploy.clickhouse.wire import (
     answer_headers,
     content_type,
     credentials,
     decompress,
+    exception_block,
+    exception_tag,
     http_status,
     read_request,
 )
 from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
 
-READERS = 16
-WRITERS = 16
 SHUTDOWN_SECONDS = 5.0
 PING_SECONDS = 5.0
-#: Bytes sent at a time from a result that is in a file.
-PIECE_BYTES = 1_000_000
-
 
 PING = Request(Query("SELECT 1"))
 
 
 class ClickHouseServer:
-    """Serves a chDB folder over HTTP; `start` opens it, `stop` closes it.
+    """Serves a chDB folder over HTTP; `start` opens it, `stop` closes it."""
 
-    Reads and writes have threads of their own, so that slow SELECTs never delay an insert.
-    """
-
-    def __init__(
-        self, folder: Path, host: str, port: int, password: str = "", health: HealthSettings | None = None
-    ) -> None:
+    def __init__(self, folder: Path, settings: ServerSettings, health: HealthSettings | None = None) -> None:
         self._folder = folder
-        self._host = host
-        self._port = port
-        self._password = password
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
-        self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
+        self._host = settings.host
+        self._port = settings.port
+        self._access = Access(settings.users)
+        self._web_guard = web_guard(settings.host, settings.hosts, settings.origins)
         self._pinger = ThreadPoolExecutor(1, thread_name_prefix="ping")
-        self._ping: asyncio.Future[Answer] | None = None
+        self._ping: asyncio.Future[Result] | None = None
         self._pings = 0
         self._answers = True
         self._health = health or HealthSettings()
         self._watchdog: Watchdog
         self._runner: web.AppRunner | None = None
         self._engine: Engine
+        self._execution: Execution
         self._headers: dict[str, str] = {}
 
     async def start(self) -> None:
         """Open the folder and listen; raises `FolderInUseError`, or `OSError` if the port is taken."""
         self._engine = await asyncio.to_thread(Engine, self._folder)
+        self._execution = Execution(self._engine)
         facts = self._engine.run(Request(Query("SELECT displayName(), timezone()"))).payload.decode()
         name, timezone = facts.rstrip("\n").split("\t")
         self._headers = {"X-ClickHouse-Server-Display-Name": name, "X-ClickHouse-Timezone": timezone}
-        app = web.Application()
+        app = web.Application(middlewares=[self._web_guard.middleware()])
+        app.on_response_prepare.append(self._web_guard.on_prepare)
         for path in ("/ping", "/replicas_status"):
             app.router.add_get(path, self._ok)
         app.router.add_get("/health/live", self._live)
@@ -88,9 +85,8 @@ class ClickHouseServer:
         if self._runner is not None:
             await self._watchdog.stop()
             await self._runner.cleanup()
-        await asyncio.to_thread(self._engine.cancel_all)
-        for pool in (self._readers, self._writers, self._pinger):
-            await asyncio.to_thread(pool.shutdown)
+        await self._execution.close()
+        await asyncio.to_thread(self._pinger.shutdown)
         await asyncio.to_thread(self._engine.close)
 
     async def _ok(self, _: web.Request) -> web.Response:
@@ -121,22 +117,14 @@ class ClickHouseServer:
             return web.Response(text=f"{error}\n", status=http_status(error.code), headers=headers)
         if answer is None:
             return web.Response(text="Ok.\n", headers=headers)
-        headers |= answer_headers(answer)
-        headers["Content-Type"] = content_type(answer.format)
-        if answer.rest is None:
-            return web.Response(body=answer.payload, headers=headers)
-        with answer.rest as rest:
-            response = web.StreamResponse(headers=headers)
-            response.content_length = answer.result_bytes
-            await response.prepare(http)
-            await response.write(answer.payload)
-            while piece := await asyncio.to_thread(rest.read, PIECE_BYTES):
-                await response.write(piece)
-            return response
+        try:
+            return await send(http, answer, headers)
+        finally:
+            await answer.close()
 
     async def _answer(self, http: web.Request, query_id: str) -> Answer | None:
         parameters: dict[str, str] = dict(http.query)
-        self._check_password(parameters, http.headers)
+        user = await self._access.login(http.remote or "", *credentials(parameters, http.headers))
         if http.content_type == "multipart/form-data":
             form = await http.post()
             parameters |= {name: value for name, value in form.items() if isinstance(value, str)}
@@ -148,44 +136,34 @@ class ClickHouseServer:
         if encoding:
             body = list(await asyncio.to_thread(decompress, body, encoding))
         request = read_request(http.method, parameters, http.headers, body, query_id)
-        return await self._run(request) if request else None
-
-    async def _run(self, request: Request) -> Answer:
-        reads = request.read_only or not changes_data(request)
-        pool: Executor = self._readers if reads else self._writers
-        running = asyncio.get_running_loop().run_in_executor(pool, self._engine.run, request)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            running.add_done_callback(forget)
-            if reads:
-                await asyncio.shield(asyncio.to_thread(self._engine.cancel, request.tag))
-            raise
-
-    def _check_password(self, parameters: Mapping[str, str], headers: Mapping[str, str]) -> None:
-        user, password = credentials(parameters, headers)
-        if self._password and not hmac.compare_digest(password.encode(), self._password.encode()):
-            message = f"{user}: Authentication failed: password is incorrect, or there is no such user"
-            raise EngineError.named(516, "AUTHENTICATION_FAILED", message)
+        if request is not None and user.reader is not None:
+            request = as_reader(request, user.reader)
+        return await self._execution.run(request) if request else None
 
 
-def forget(done: asyncio.Future[Answer]) -> None:
-    """Drop the answer, or the error, of a statement whose client has disconnected."""
-    if not done.cancelled() and done.exception() is None and (rest := done.result().rest) is not None:
-        rest.close()
+async def send(http: web.Request, answer: Answer, headers: dict[str, str]) -> web.StreamResponse:
+    """Send a result, each piece when the client has taken the one before."""
+    tag = exception_tag()
+    headers |= answer_headers(answer) | {
+        "Content-Type": content_type(answer.format),
+        "X-ClickHouse-Exception-Tag": tag,
+    }
+    if answer.rest is None:
+        return web.Response(body=answer.payload, headers=headers)
+    response = web.StreamResponse(headers=headers)
+    response.content_length = answer.size
+    await response.prepare(http)
+    try:
+        await response.write(answer.payload)
+        async for piece in answer.rest:
+            await response.write(piece)
+    except EngineError as error:
+        # A server leaves the body without its end, so that nobody takes it for a whole one.
+        await response.write(exception_block(error, tag))
+        if http.transport is not None:
+            http.transport.close()
+    return response
 
 
 def health_answer(wrong: str | None) -> web.Response:
     return web.Response(text="ok\n" if wrong is None else f"{wrong}\n", status=200 if wrong is None else 503)
-
-
-READING = ("SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "USE")
-
-
-def changes_data(request: Request) -> bool:
-    """Return whether the statement may write; only chooses the threads it runs on."""
-    statement = request.statement
-    if not isinstance(statement, Query):
-        return True
-    words = statement.sql.lstrip("( \t\r\n").split(None, 1)
-    return not words or words[0].upper() not in READING

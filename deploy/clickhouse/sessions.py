@@ -15,7 +15,9 @@ from evometrics.deploy.clickhouse.connection import (
     open_connection,
     run,
 )
-from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request
+from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result
+from evometrics.deploy.clickhouse.pipe import ResultPipe
+from evometrics.deploy.clickhouse.reader import Guard
 from evometrics.deploy.clickhouse.statement import Query
 
 SET_STATEMENT = re.compile(r"\s*SET\s", re.IGNORECASE)
@@ -34,8 +36,9 @@ class Session:
 class Sessions:
     """The open sessions of a folder. `run` may be called from any thread."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, guard: Guard) -> None:
         self._folder = folder
+        self._guard = guard
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -45,11 +48,11 @@ class Sessions:
                 session.connection.close()
             self._sessions.clear()
 
-    def run(self, request: Request) -> Answer:
+    def run(self, request: Request, pipe: ResultPipe | None = None) -> Result:
         """Run a request in its session; as in ClickHouse a second concurrent one is refused."""
         session = self._take(request.session)
         try:
-            answer = run(session.connection, request)
+            answer = run(session.connection, request, self._guard, pipe)
             statement = request.statement
             if isinstance(statement, Query) and SET_STATEMENT.match(statement.sql):
                 session.set_statements.append(statement.sql)
@@ -78,7 +81,7 @@ class Sessions:
 
     def _restore(self, session: Session, request: Request) -> None:
         """Undo a request's own settings in the session; those it SET remain."""
-        names = [name for name in {**ONE_BLOCK, **request.settings, "log_comment": ""} if name.isidentifier()]
+        names = [name for name in {**ONE_BLOCK, **request.settings} if name.isidentifier()]
         try:
             session.connection.query("SET " + ", ".join(f"{name} = DEFAULT" for name in names))
             apply_settings(session.connection, BASE_SETTINGS)

@@ -9,14 +9,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+#: Comments of several lines may hold further ones, here to a depth of four.
+COMMENT = rb"/\*(?:[^*/]|\*(?!/)|/(?!\*))*+\*/"
+for _ in range(3):
+    COMMENT = rb"/\*(?:" + COMMENT + rb"|[^*/]|\*(?!/)|/(?!\*))*+\*/"
+#: As ClickHouse's lexer has it, as far as it matters where words, quoted text and brackets begin and end.
 TOKEN = re.compile(
-    rb"""(?P<gap>\s+|--[^\n]*|/\*.*?\*/)
-    |(?P<quoted>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`)
-    |(?P<word>[A-Za-z_][A-Za-z0-9_]*)
-    |(?P<other>.)""",
+    rb"""(?P<gap>\s+|(?:--|//|\#[\ !])[^\n]*|"""
+    + COMMENT
+    + rb""")
+    |(?P<quoted>'(?:[^'\\]|\\.|'')*+'|"(?:[^"\\]|\\.|"")*+"|`(?:[^`\\]|\\.|``)*+`|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+    |(?P<word>[A-Za-z_][A-Za-z0-9_$]*)
+    |(?P<other>[0-9][A-Za-z0-9_$]*|.)""",
     re.VERBOSE | re.DOTALL,
 )
-LAST_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*(?:SETTINGS\b[^;]*)?;?\s*\Z", re.IGNORECASE)
 INPUT_CALL = re.compile(r"\binput\s*\(", re.IGNORECASE)
 
 # A statement longer than the engine's max_query_size is refused there; data of any length may follow it.
@@ -32,8 +38,43 @@ class Query:
     @property
     def format(self) -> str | None:
         """The output format that it names itself."""
-        match = LAST_FORMAT.search(self.sql[-4096:])
-        return match.group(1) if match else None
+        return Ending.of(self.sql).format
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a statement ends: `... FORMAT name SETTINGS ...;`, the last three of which may be missing.
+
+    Attributes:
+        body: what stands before FORMAT.
+        tail: FORMAT and what follows it, without a semicolon or comments at the end; empty without FORMAT.
+        format: the format's name.
+    """
+
+    body: str
+    tail: str
+    format: str | None
+
+    @classmethod
+    def of(cls, sql: str) -> Ending:
+        """Read a statement's end, outside of any brackets, quotes and comments."""
+        text = sql.encode()
+        words: list[tuple[bytes, int, int]] = []
+        depth = end = 0
+        for token in TOKEN.finditer(text):
+            if token.lastgroup == "gap" or token[0] == b";":
+                continue
+            end = token.end()
+            depth += (token[0] in (b"(", b"[", b"{")) - (token[0] in (b")", b"]", b"}"))
+            if depth == 0:
+                words.append((token[0].upper() if token["word"] else b"", token.start(), token.end()))
+        for at in range(len(words) - 2, 0, -1):
+            (word, start, _), (name, name_at, name_end) = words[at : at + 2]
+            following = words[at + 2][0] if at + 2 < len(words) else b"SETTINGS"
+            if word == b"FORMAT" and name and following == b"SETTINGS":
+                name = text[name_at:name_end]
+                return cls(text[:start].decode(), text[start:end].decode(), name.decode())
+        return cls(text[:end].decode(), "", None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import gzip
 import importlib
 import json
 import re
+import secrets
+import string
 import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -95,7 +97,11 @@ def read_request(
         read_only=method in ("GET", "HEAD"),
         session=parameters.get("session_id", ""),
         session_seconds=session_seconds(parameters),
-        tag=query_id,
+        query_id=query_id,
+        wait_end=any(
+            parameters.get(name, "0") not in ("0", "false")
+            for name in ("wait_end_of_query", "http_wait_end_of_query")
+        ),
     )
 
 
@@ -148,20 +154,36 @@ def not_implemented(what: str) -> EngineError:
 
 def answer_headers(answer: Answer) -> dict[str, str]:
     """Return the headers that describe a statement's execution."""
+    cost = answer.summary
     summary = {
-        "read_rows": answer.read_rows,
-        "read_bytes": answer.read_bytes,
-        "written_rows": answer.written_rows,
-        "written_bytes": answer.written_bytes,
+        "read_rows": cost.read_rows,
+        "read_bytes": cost.read_bytes,
+        "written_rows": cost.written_rows,
+        "written_bytes": cost.written_bytes,
         "total_rows_to_read": 0,
-        "result_rows": answer.result_rows,
-        "result_bytes": answer.result_bytes,
-        "elapsed_ns": int(answer.elapsed * 1e9),
+        "result_rows": cost.result_rows,
+        "result_bytes": cost.result_bytes,
+        "elapsed_ns": int(cost.elapsed * 1e9),
     }
     headers = {"X-ClickHouse-Summary": json.dumps({name: str(value) for name, value in summary.items()})}
     if answer.format:
         headers["X-ClickHouse-Format"] = answer.format
     return headers
+
+
+def exception_tag() -> str:
+    """Return what tells an error in the middle of a result from the result's own bytes: 16 random letters."""
+    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
+
+
+def exception_block(error: EngineError, tag: str) -> bytes:
+    """Return what a server of version 25.11 or later appends to a result that breaks off.
+
+    `tag` is the answer's X-ClickHouse-Exception-Tag. The length counts the message and its line break.
+    """
+    message = f"{error}\n".encode()
+    frame = tag.encode()
+    return b"\r\n__exception__\r\n%s\r\n%s%d %s\r\n__exception__\r\n" % (frame, message, len(message), frame)
 
 
 def content_type(format_name: str | None) -> str:

@@ -11,9 +11,8 @@ from typing import Any
 from tqdm import tqdm
 
 from evometrics.deploy.commands.local import local_stack
-from evometrics.deploy.commands.sql_work import query
 from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
-from evometrics.deploy.console.tables import table, to_json
+from evometrics.deploy.console.tables import QueryResult, table, to_json
 from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.pipeline.drain import drain, pipeline_groups
 from evometrics.deploy.pipeline.nodes import NodePlan, NodeResult, run_nodes, share
@@ -21,6 +20,7 @@ from evometrics.deploy.pipeline.reconcile import Reconciliation, mark, reconcile
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.service.settings import SettingsError, read_settings
+from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.streams.settings import StreamSettings
 
@@ -43,10 +43,12 @@ FROM evolution_metrics GROUP BY agent_id ORDER BY gain DESC LIMIT 10""",
     ),
     (
         "Efficiency: gain per minute and GB of memory",
-        """SELECT strategy_used AS strategy, round(avgIf(efficiency, efficiency > 0), 3) AS mean_efficiency,
+        """SELECT strategy_used AS strategy,
+       round(avgOrNullIf(efficiency, efficiency > 0), 3) AS mean_efficiency,
        round(max(efficiency), 3) AS best, round(avg(duration_minutes) * 60, 2) AS seconds,
        round(avg(memory_used_mb), 0) AS memory_mb
-FROM evolution_metrics WHERE status != 'abandoned' GROUP BY strategy ORDER BY mean_efficiency DESC""",
+FROM evolution_metrics WHERE status != 'abandoned'
+GROUP BY strategy ORDER BY mean_efficiency DESC NULLS LAST""",
     ),
     (
         "Rolling success rate of the fleet",
@@ -69,7 +71,7 @@ async def run_demo(args: argparse.Namespace, running: StackAddresses | None) -> 
     began = time.monotonic()
     async with stack_for(args, running) as addresses:
         kafka = kafka_settings(args, addresses.brokers)
-        clickhouse = clickhouse_settings(args, addresses.clickhouse_url)
+        clickhouse = clickhouse_settings(args, addresses.clickhouse_url, addresses)
         before = await mark(kafka, clickhouse)
         results = await evolve(args, addresses)
         tell("waiting until stream and sink have caught up")
@@ -145,8 +147,10 @@ async def show(
     data: str,
 ) -> None:
     """Print the reports, then the reconciliation."""
-    for title, text in REPORTS:
-        print(f"\n{title}\n\n{table(await query(clickhouse, text))}")
+    async with MetricsQuery(clickhouse) as query:
+        for title, text in REPORTS:
+            found = await query.sql(text)
+            print(f"\n{title}\n\n{table(QueryResult(list(found.columns), list(found)))}")
     print(f"\n{'topic':34}  {'recorded':>8}  {'in ClickHouse':>13}")
     for topic, recorded in sides.recorded.items():
         stored = sides.stored[topic]

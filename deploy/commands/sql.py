@@ -1,35 +1,63 @@
-"""`evometrics sql`: one query, its rows as an aligned table or as JSON."""
+"""`evometrics sql`: one statement, its rows in a format, or a prompt."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from evometrics.deploy.console.options import add_server, clickhouse_settings
+
+FORMATS = ("table", "json", "csv", "parquet", "arrow")
+
+
+def parameter(text: str) -> tuple[str, str]:
+    """Parse NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip().isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as agent=agent-7")
+    return name.strip(), value
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    sub.add_argument("query", help="the query; - reads it from standard input")
-    sub.add_argument("--json", action="store_true", help="print one JSON object per row")
+    text = "the statement; - reads it from standard input. Without one, a terminal gets a prompt"
+    sub.add_argument("query", nargs="?", help=text)
+    sub.add_argument("-f", "--file", type=Path, metavar="FILE", help="read the statement from a file")
+    text = "value of the statement's parameter {NAME:Type}; may be given several times"
+    sub.add_argument("--param", type=parameter, action="append", metavar="NAME=VALUE", help=text)
+    text = "how rows are written (default table); json is one object per row"
+    sub.add_argument("--format", choices=FORMATS, default="table", help=text)
+    sub.add_argument("--output", type=Path, metavar="FILE", help="write the rows to a file")
     add_server(sub)
 
 
-async def run(args: argparse.Namespace) -> int:
-    """Run one query and print its rows as they arrive."""
-    from evometrics.deploy.commands.sql_work import pages
-    from evometrics.deploy.console.tables import Columns, to_json
+def statement(args: argparse.Namespace) -> str | None:
+    """Return the statement that is meant; None for a prompt. Raises `SettingsError` if two are given."""
+    from evometrics.schemas.service.settings import SettingsError
 
-    text = sys.stdin.read() if args.query == "-" else args.query
-    columns = None
-    async for page in pages(clickhouse_settings(args), text):
-        if args.json:
-            for row in page.rows:
-                print(to_json(dict(zip(page.columns, row, strict=True))))
-            continue
-        if columns is None and page.columns:
-            columns = Columns(page)
-            print(columns.head())
-        if columns is not None:
-            print("\n".join(map(columns.line, page.rows)), end="\n" if page.rows else "")
-    return 0
+    if args.file is not None:
+        if args.query is not None:
+            raise SettingsError("give a statement or --file, not both")
+        return str(args.file.read_text(encoding="utf-8-sig"))
+    if args.query == "-" or (args.query is None and not sys.stdin.isatty()):
+        return sys.stdin.read()
+    return None if args.query is None else str(args.query)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Run one statement and write its rows as they arrive, or ask for statements."""
+    from evometrics.schemas.service.settings import SettingsError
+
+    text = statement(args)
+    values = dict(args.param or ())
+    if text is not None:
+        from evometrics.deploy.sql.running import run_once
+
+        await run_once(clickhouse_settings(args), text, values, args.format, args.output)
+        return 0
+    if args.format != "table" or args.output or values:
+        raise SettingsError("--format, --output and --param are for one statement: give it, or --file")
+    from evometrics.deploy.sql.prompt import prompt
+
+    return await prompt(clickhouse_settings(args))

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 MAX_CELL = 60
@@ -52,6 +53,8 @@ def key_text(key: Any) -> str:
 
 
 def plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return str(value.replace(tzinfo=None))  # as ClickHouse writes it: in the column's zone
     if isinstance(value, bytes):
         return value.rstrip(b"\0").decode(errors="backslashreplace")
     return str(value)

@@ -4,4 +4,4 @@ Nodes write such files, `MetricsQuery.local` answers from them, and imports read
 of the questions are defined here for ClickHouse too. Imports the rest of the contract, but not Kafka.
 """
 
-__all__ = ["file", "query", "questions"]
+__all__ = ["file", "found", "query", "questions"]

@@ -15,6 +15,7 @@ from typing import Any, Self
 from evometrics.schemas.events import EvolutionMetrics, EvolutionStarted, field_names, micros
 from evometrics.schemas.evolutions.outcome import ABANDONED_AFTER_SECONDS, abandoned_metrics
 from evometrics.schemas.history.file import JSON_COLUMNS, HistoryError, open_to_read
+from evometrics.schemas.history.found import FoundEvolutions
 from evometrics.schemas.history.questions import (
     COUNTED,
     check_range,
@@ -82,7 +83,7 @@ class LocalMetricsQuery:
 
     async def get_agent_evolution_history(
         self, agent_id: str, start_time: float | None = None, end_time: float | None = None
-    ) -> list[EvolutionMetrics]:
+    ) -> FoundEvolutions:
         """Return an agent's evolutions, oldest first, abandoned ones too.
 
         `start_time` and `end_time` are Unix seconds, both inclusive; an evolution's time is its end.
@@ -96,18 +97,19 @@ class LocalMetricsQuery:
         )
         found = [evolution_of(row) for row in rows]
         found += [each for each in await self.abandoned(agent_id) if first <= each.occurred_at <= last]
-        return sorted(found, key=lambda each: (each.occurred_at, each.event_id))
+        return FoundEvolutions(sorted(found, key=lambda each: (each.occurred_at, each.event_id)))
 
     async def get_top_performing_evolutions(
         self, limit: int = 10, time_window_hours: int = 24
-    ) -> list[EvolutionMetrics]:
+    ) -> FoundEvolutions:
         """Return the `limit` evolutions of the last hours with the highest performance after them."""
         since = check_top(limit, time_window_hours, time.time())
         sql = (
             f"{SELECT} WHERE timestamp >= :since AND performance_score IS NOT NULL "
             "ORDER BY performance_score DESC, improvement_delta DESC NULLS LAST, event_id LIMIT :limit"
         )
-        return [evolution_of(row) for row in await self.rows(sql, {"since": since / 1e6, "limit": limit})]
+        rows = await self.rows(sql, {"since": since / 1e6, "limit": limit})
+        return FoundEvolutions(map(evolution_of, rows))
 
     async def get_evolution_success_rate(
         self, agent_id: str | None = None, evolution_type: str | None = None

@@ -294,4 +294,6 @@ def convert(source: str, raw: Any, wanted: Any) -> Any:
     if not isinstance(raw, str | int | float):
         # Without the value: it may be the password.
         raise SettingsError(f"{source}: give text instead of {KINDS.get(type(raw), 'this value')}")
-    return str(raw)
+    if "\0" in (text := str(raw)):  # neither a path, nor an address, nor a password can have one
+        raise SettingsError(f"{source}: contains a NUL character, remove it")
+    return text

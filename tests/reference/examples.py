@@ -47,6 +47,7 @@ EXAMPLES = {
         Example("list every migration and its state", "evometrics migrate --status"),
         Example("on all servers of a ClickHouse cluster", "evometrics migrate --cluster '{cluster}'"),
         Example("print roles and their rights, as SQL", "evometrics migrate --grants"),
+        Example("make these roles, as a user who may", "evometrics migrate --users"),
     ),
     "retention show": (Example("what each table keeps", "evometrics retention show"),),
     "retention set": (
@@ -99,7 +100,11 @@ EXAMPLES = {
         Example(
             "one query", "evometrics sql 'SELECT status, count() FROM evolution_completed GROUP BY status'"
         ),
-        Example("one from a file, as JSON", "evometrics sql - --json < query.sql"),
+        Example(
+            "with a parameter, from a file, into a file",
+            "evometrics sql -f query.sql --param agent=agent-7 --format parquet --output agent-7.parquet",
+        ),
+        Example("a prompt with history and completion", "evometrics sql"),
     ),
     "config": (Example("with those of a file", "evometrics config --config evometrics.toml"),),
     "completion": (Example("the script for bash", "evometrics completion bash"),),

@@ -36,12 +36,16 @@ PUBLIC = {
         Names("evometrics.producers.outbox.names", ("OutboxError",)),
     ),
     "sinks": (
-        Names("evometrics.sinks.query", ("MetricsQuery",)),
+        Names("evometrics.sinks.query", ("MetricsQuery", "QueryFailed")),
+        Names("evometrics.sinks.query.result", ("FoundRows",)),
+        Names("evometrics.sinks.query.binding", ("ParameterError",)),
         Names("evometrics.sinks.settings", ("ClickHouseSettings", "SinkSettings")),
         Names("evometrics.sinks.clickhouse.client", ("ClickHouseUnavailable",)),
     ),
     "schemas": (
         Names("evometrics.schemas.events", ()),
+        Names("evometrics.schemas.history.found", ("FoundEvolutions",)),
+        Names("evometrics.schemas.frames", ("MissingLibrary",)),
         Names("evometrics.schemas.topics", ("Topic", "topic_named")),
         Names("evometrics.schemas.ids", ("new_event_id", "derived_id")),
         Names(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
-import textwrap
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -254,49 +251,3 @@ async def test_a_stop_ends_reads_under_way_and_closes_the_folder(tmp_path: Path)
         await asyncio.gather(reading, return_exceptions=True)
     assert child.exit_code == 0
     assert child.log_tail().endswith("closed")
-
-
-async def test_a_large_result_is_whole_with_its_length_and_an_error_late_in_it_is_an_error(
-    http: aiohttp.ClientSession,
-) -> None:
-    wide = "SELECT number, repeat('x', 1000) FROM numbers(50000) ORDER BY number"
-    async with http.get("/", params={"query": wide}) as response:
-        body = await response.read()
-        assert response.headers["Content-Length"] == str(len(body))
-        summary = json.loads(response.headers["X-ClickHouse-Summary"])
-        assert (summary["result_rows"], summary["result_bytes"]) == ("50000", str(len(body)))
-    assert [int(line[: line.index(b"\t")]) for line in body.splitlines()] == list(range(50_000))
-    late = "SELECT throwIf(number = 49000), repeat('x', 1000) FROM numbers(50000)"
-    settings = {"max_block_size": "1000", "max_threads": "1"}
-    async with http.get("/", params={"query": late, **settings}) as response:
-        assert response.status != 200 and "Code: 395" in await response.text()
-
-
-def test_a_result_takes_a_fraction_of_its_size_in_memory(tmp_path: Path) -> None:
-    program = """
-        import sys
-        from pathlib import Path
-        from evometrics.deploy.clickhouse.engine import Engine
-        from evometrics.deploy.clickhouse.exchange import Request
-        from evometrics.deploy.clickhouse.statement import Query
-
-        def peak():
-            return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
-
-        engine = Engine(Path(sys.argv[1]))
-        small = {"max_block_size": "2000", "max_threads": "1"}
-        ask = lambda rows: engine.run(Request(Query(
-            f"SELECT number, repeat('x', 1000) FROM numbers({rows})"), format="Native", settings=small))
-        ask(10)
-        before = peak()
-        answer = ask(200_000)
-        rest = answer.rest.read(1) and answer.result_bytes
-        print(answer.result_rows, rest, peak() - before)
-        answer.rest.close()
-        engine.close()
-    """
-    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "data")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    rows, size, grown = map(int, done.stdout.split())
-    assert rows == 200_000 and size > 200_000_000
-    assert grown < size / 2

@@ -10,11 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from evometrics.deploy.cli.main import main
-from evometrics.deploy.commands import sql_work as sql
-from evometrics.deploy.commands.sql_work import pages
+from evometrics.deploy.commands.sql import FORMATS
+from evometrics.deploy.sql.writers import BINARIES, TEXTS
+from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.query.statement import BLOCK_ROWS, blocks
 from evometrics.sinks.settings import ClickHouseSettings
 
 Asks = Callable[..., str]
@@ -55,27 +59,29 @@ def refuse(name: str) -> None:
     ],
 )
 def test_json_is_json(ask: Asks, expression: str, wanted: Any) -> None:
-    said = ask(f"SELECT {expression} AS v", "--json")
+    said = ask(f"SELECT {expression} AS v", "--format", "json")
     (line,) = said.splitlines()
     assert json.loads(line, parse_constant=refuse) == {"v": wanted}
 
 
-def test_a_result_of_many_pages_is_printed_whole(ask: Asks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evometrics.deploy.commands.sql_work.PAGE_ROWS", 1000)
+def test_a_result_of_many_blocks_is_printed_whole(ask: Asks) -> None:
     lines = ask("SELECT number AS n FROM numbers(200000)").splitlines()
     assert lines[0].strip() == "n"
     assert [int(line) for line in lines[2:]] == list(range(200_000))
 
 
-def test_rows_of_a_query_are_given_in_pages_however_wide_and_sorted(clickhouse: str) -> None:
+def test_rows_of_a_query_are_given_in_blocks_however_wide_and_sorted(clickhouse: str) -> None:
     query = "SELECT number, repeat('wide', 2500) AS text FROM numbers(20000) ORDER BY number DESC"
 
     async def sizes() -> list[int]:
         settings = ClickHouseSettings(url=clickhouse, database="default")
-        return [len(page.rows) async for page in pages(settings, query)]
+        client = await open_client(settings)
+        found = [len(block) async for block in blocks(client, settings, query)]
+        await client.close()
+        return found
 
     found = asyncio.run(sizes())
-    assert sum(found) == 20_000 and max(found) <= 2 * sql.PAGE_ROWS
+    assert sum(found) == 20_000 and max(found) <= 2 * BLOCK_ROWS
 
 
 def test_a_fixed_string_is_text_in_a_table(ask: Asks) -> None:
@@ -86,7 +92,7 @@ def test_a_fixed_string_is_text_in_a_table(ask: Asks) -> None:
     "query", ["SELECT 1 FORMAT JSON", "select 1 format TSV -- as ever", "SHOW TABLES FORMAT CSV;"]
 )
 def test_a_format_of_its_own_is_refused_with_the_way_out(ask: Asks, query: str) -> None:
-    assert "; --json prints one JSON object per row" in ask(query, code=1)
+    assert "; `evometrics sql --format` chooses" in ask(query, code=1)
 
 
 @pytest.mark.parametrize(
@@ -120,10 +126,76 @@ def test_a_statement_without_a_result_prints_nothing(ask: Asks) -> None:
 def test_a_reader_that_has_enough_ends_the_query_quietly(clickhouse: str, tmp_path: Path) -> None:
     query = "SELECT number FROM numbers(1000000)"
     where = ["--clickhouse-url", clickhouse, "--database", "default", "--data", str(tmp_path)]
-    command = [sys.executable, "-m", "evometrics.deploy.cli", "sql", query, "--json", *where]
+    command = [sys.executable, "-m", "evometrics.deploy.cli", "sql", query, "--format", "json", *where]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         assert json.loads(process.stdout.readline()) == {"number": 0}
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(timeout=60) == 141
+
+
+def test_the_formats_are_those_that_are_written() -> None:
+    assert (*TEXTS, *BINARIES) == FORMATS
+
+
+ODD = (
+    "SELECT toUUID('018f3e1c-0000-7000-8000-0000000000ff') AS id, "
+    "toDateTime64('2026-01-02 03:04:05.678901', 6, 'UTC') AS at, map('a', 1.5) AS kpis, "
+    "CAST(NULL AS Nullable(Int64)) AS n, 'a,\"b' AS text, number FROM numbers(120000)"
+)
+
+
+def test_csv_has_names_and_leaves_null_empty(ask: Asks) -> None:
+    first, second = ask(f"{ODD} LIMIT 1", "--format", "csv").splitlines()
+    assert first == "id,at,kpis,n,text,number"
+    assert second == (
+        '018f3e1c-0000-7000-8000-0000000000ff,2026-01-02 03:04:05.678901,"{""a"": 1.5}",,"a,""b",0'
+    )
+
+
+@pytest.mark.parametrize("chosen", ["parquet", "arrow"])
+def test_a_file_of_columns_holds_every_row_with_its_types(ask: Asks, tmp_path: Path, chosen: str) -> None:
+    file = tmp_path / "rows"
+    assert ask(ODD, "--format", chosen, "--output", str(file)) == ""
+    found = parquet.read_table(file) if chosen == "parquet" else pa.ipc.open_file(file).read_all()
+    assert found.num_rows == 120_000 and found["number"].to_pylist()[-1] == 119_999
+    assert found.schema.field("at").type == pa.timestamp("us", "UTC")
+    assert found.schema.field("id").type == pa.uuid() and found["n"][0].as_py() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["rows"]
+
+
+def test_a_file_of_columns_without_rows_has_the_columns(ask: Asks, tmp_path: Path) -> None:
+    ask(f"{ODD} LIMIT 0", "--format", "parquet", "--output", str(tmp_path / "none"))
+    assert parquet.read_table(tmp_path / "none").column_names == ["id", "at", "kpis", "n", "text", "number"]
+
+
+def test_a_query_that_fails_midway_leaves_the_file_as_it_was(ask: Asks, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("earlier")
+    query = "SELECT throwIf(number = 500000) FROM numbers(1000000)"
+    assert "throwIf" in ask(query, "--format", "csv", "--output", str(file), code=1)
+    assert file.read_text() == "earlier" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_parameters_are_bound_by_their_types(ask: Asks) -> None:
+    query = "SELECT {name:String} AS name, {at:DateTime64(6, 'UTC')} AS at, {ids:Array(String)} AS ids"
+    given = ("name=it's {x:Int8}", "at=2026-01-02T03:04:05+05:00", "ids=['a','b']")
+    said = ask(query, *(each for text in given for each in ("--param", text)), "--format", "json")
+    assert json.loads(said) == {
+        "name": "it's {x:Int8}",
+        "at": "2026-01-01 22:04:05",
+        "ids": ["a", "b"],
+    }
+
+
+def test_a_wrong_parameter_is_named(ask: Asks) -> None:
+    assert "agent (String) has no value" in ask("SELECT {agent:String}", code=1)
+    assert "no parameter agnt (it has agent)" in ask("SELECT {agent:String}", "--param", "agnt=a", code=1)
+
+
+def test_a_statement_from_a_file(ask: Asks, clickhouse: str, tmp_path: Path) -> None:
+    (tmp_path / "query.sql").write_text("-- how many\nSELECT count() AS n\nFROM numbers(3);\n")
+    where = ["--clickhouse-url", clickhouse, "--database", "default", "--data", str(tmp_path)]
+    assert main(["sql", "-f", str(tmp_path / "query.sql"), *where]) == 0
+    assert "not both" in ask("SELECT 1", "-f", str(tmp_path / "query.sql"), code=2)

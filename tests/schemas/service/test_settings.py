@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -158,3 +159,15 @@ def test_a_value_of_another_kind_is_not_shown_for_it_may_be_the_password(entry: 
     with pytest.raises(SettingsError, match="clickhouse") as refused:
         read_settings(ClickHouseSettings, "clickhouse", environ={}, file={"clickhouse": entry})
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["client_properties", "ssl_cafile", "sasl_plain_password"])
+def test_a_nul_character_is_refused_by_name_before_a_file_is_opened(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=rf"\[kafka\] {name}: contains a NUL character") as caught:
+        read_settings(KafkaSettings, "kafka", environ={}, file={"kafka": {name: "some\0where"}})
+    assert "some" not in str(caught.value)
+    kept = tmp_path / "secret"
+    kept.write_bytes(b"a\0b\n")
+    variable = f"EVOMETRICS_KAFKA_{name.upper()}_FILE"
+    with pytest.raises(SettingsError, match=f"{variable}: contains a NUL"):
+        read_settings(KafkaSettings, "kafka", environ={variable: str(kept)})

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from evometrics.deploy.commands.sql_work import query
 from evometrics.sinks.checksums import checksums
 from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.migrations.migrate import migrate, planned, status
@@ -28,8 +27,8 @@ async def test_reading_sets_nothing(reader: ClickHouseSettings) -> None:
     async with MetricsQuery(reader) as metrics:
         assert await metrics.get_agent_evolution_history("nobody") == []
         assert await metrics.get_top_performing_evolutions() == []
+        assert list(await metrics.sql("SELECT count() FROM evolution_metrics")) == [(0,)]
     assert all(found.rows == 0 for found in (await checksums(reader)).values())
-    assert (await query(reader, "SELECT count() FROM evolution_metrics")).rows == [(0,)]
     assert await planned(reader) == [] and {each.state for each in await status(reader)} == {"applied"}
     assert await migrate(reader) == []
     assert [each.table for each in await show(reader)] == list(TABLES)

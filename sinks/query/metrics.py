@@ -1,9 +1,9 @@
-"""The query interface: the specification's four questions, asked of ClickHouse or of a node's own history."""
+"""The specification's four questions, and any SQL, asked of ClickHouse; or of a node's own history."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +11,7 @@ from typing import Any, Self
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.events import EvolutionMetrics, field_names
+from evometrics.schemas.history.found import FoundEvolutions
 from evometrics.schemas.history.query import LocalMetricsQuery
 from evometrics.schemas.history.questions import (
     COUNTED,
@@ -22,6 +23,8 @@ from evometrics.schemas.history.questions import (
     trend,
 )
 from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.sinks.query.result import FoundRows, Header
+from evometrics.sinks.query.statement import blocks
 from evometrics.sinks.settings import ClickHouseSettings
 
 UUIDS = frozenset({"event_id", "source_event_id"})
@@ -83,7 +86,7 @@ class MetricsQuery:
 
     async def get_agent_evolution_history(
         self, agent_id: str, start_time: float | None = None, end_time: float | None = None
-    ) -> list[EvolutionMetrics]:
+    ) -> FoundEvolutions:
         """Return an agent's evolutions, oldest first, including abandoned ones.
 
         `start_time` and `end_time` are Unix seconds, both inclusive; an evolution's time is its end.
@@ -104,7 +107,7 @@ class MetricsQuery:
 
     async def get_top_performing_evolutions(
         self, limit: int = 10, time_window_hours: int = 24
-    ) -> list[EvolutionMetrics]:
+    ) -> FoundEvolutions:
         """Return the `limit` evolutions of the time window with the highest performance after them."""
         since = check_top(limit, time_window_hours, time.time())
         sql = (
@@ -153,8 +156,26 @@ class MetricsQuery:
         )
         return trend(agent_id, metric, await self.rows(sql, {"agent": agent_id}))
 
+    async def sql(self, text: str, params: Mapping[str, Any] | None = None) -> FoundRows:
+        """Run one statement and return its rows, which can become an Arrow, pandas or polars table.
+
+            found = await query.sql(
+                "SELECT * FROM evolution_metrics WHERE occurred_at >= {since:DateTime64(6)}",
+                {"since": datetime(2026, 11, 1, tzinfo=UTC)},
+            )
+            frame = found.as_pandas()
+
+        `params` are the values of the parameters `{name:Type}`, and are bound by the server; a `datetime`
+        without a zone is UTC. Memory is that of all rows. Raises `QueryFailed` with ClickHouse's reason,
+        `ParameterError` naming the parameter.
+        """
+        self.client = self.client or await open_client(self.settings)
+        found = [block async for block in blocks(self.client, self.settings, text, params)]
+        header = found[0].header if found else Header()
+        return FoundRows(header, [block for block in found if len(block)])
+
     async def rows(self, sql: str, values: dict[str, Any]) -> Sequence[Sequence[Any]]:
-        """Return a query's rows; `values` are bound by the server."""
+        """Return a question's rows; `values` are bound by the server."""
         try:
             if self.client is None:
                 self.client = await open_client(self.settings)
@@ -165,6 +186,6 @@ class MetricsQuery:
             raise ClickHouseUnavailable(explain(self.settings, error)) from error
 
 
-def evolutions(rows: Sequence[Sequence[Any]]) -> list[EvolutionMetrics]:
+def evolutions(rows: Sequence[Sequence[Any]]) -> FoundEvolutions:
     """Build the events from rows of `SELECT`."""
-    return [EvolutionMetrics.from_record(dict(zip(FIELDS, row, strict=True))) for row in rows]
+    return FoundEvolutions(EvolutionMetrics.from_record(dict(zip(FIELDS, row, strict=True))) for row in rows)

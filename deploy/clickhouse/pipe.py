@@ -1,0 +1,50 @@
+"""A result's way from an engine's thread to the event loop: a pipe, which holds the engine back when full."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+
+#: Bytes that a read returns at most, and roughly what the event loop holds of a result.
+PIECE_BYTES = 1024 * 1024
+
+
+class ResultPipe:
+    """A pipe whose writing end an engine's thread has, and whose reading end belongs to the event loop.
+
+    Attributes:
+        path: quoted where the engine takes the name of a file to write to.
+        format: the result's format, set by the engine's thread before it writes.
+    """
+
+    def __init__(self) -> None:
+        self._reading_end, self._writing_end = os.pipe()
+        self.path = f"/dev/fd/{self._writing_end}"
+        self.format: str | None = None
+        self._stream = asyncio.StreamReader(limit=PIECE_BYTES // 2)
+        self._transport: asyncio.ReadTransport | None = None
+        with contextlib.suppress(AttributeError, OSError):  # Linux only; users may have a limit
+            fcntl.fcntl(self._writing_end, fcntl.F_SETPIPE_SZ, PIECE_BYTES)
+
+    async def read(self) -> bytes:
+        """Return the next bytes; none when the writing end is closed and all was read."""
+        if self._transport is None:
+            end = os.fdopen(self._reading_end, "rb", buffering=0)
+            self._reading_end = -1
+            protocol = asyncio.StreamReaderProtocol(self._stream)
+            self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, end)
+        return await self._stream.read(PIECE_BYTES)
+
+    def finish(self) -> None:
+        """Close the writing end: there is no more. From the engine's thread."""
+        os.close(self._writing_end)
+
+    def abandon(self) -> None:
+        """Close the reading end: a write fails from now on, one that waits too. From the event loop."""
+        if self._transport is not None:
+            self._transport.close()
+        elif self._reading_end >= 0:
+            os.close(self._reading_end)
+            self._reading_end = -1

@@ -1,0 +1,287 @@
+"""The check of a reader's statement: each part of its tree, as the engine's own parser has it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evometrics.deploy.clickhouse.catalog import Catalog, rows
+from evometrics.deploy.clickhouse.exchange import EngineError
+from evometrics.deploy.clickhouse.readable import (
+    EXPLAINS,
+    HEADS,
+    IN_FUNCTIONS,
+    PARTS,
+    STANDARD_CATALOGS,
+    STRUCTURED,
+    SYSTEM_TABLES,
+    TABLE_FUNCTIONS,
+)
+from evometrics.deploy.clickhouse.reader_settings import check_setting, read_only
+from evometrics.deploy.clickhouse.users import ReaderRights
+
+Node = Mapping[str, Any]
+
+NAME = r"\w+|`[^`\\]+`"
+#: Statements that have no tree in JSON, as the engine prints them.
+ABOUT_ONE = re.compile(
+    rf"(?:EXISTS|SHOW CREATE) (?P<kind>TABLE|VIEW|DATABASE) (?:(?P<database>{NAME})\.)?(?P<name>{NAME})"
+    r"(?: FORMAT \w+)?"
+)
+ABOUT_THE_ENGINE = re.compile(r"SHOW (?:FUNCTIONS|ENGINES)(?: I?LIKE '(?:[^'\\]|\\.)*')?(?: FORMAT \w+)?")
+DESCRIBE = "DESCRIBE TABLE "
+#: What the engine's own words for a fault of the statement end with when a function parses it.
+SCOPE = re.compile(r": (?:In scope|while executing) .*(?=\. \()", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The check of one statement; its methods raise `EngineError` for what is not allowed."""
+
+    connection: Any
+    catalog: Catalog
+    reader: ReaderRights
+    database: str
+    params: Mapping[str, str]
+    file: str = ""
+
+    def statement(self, sql: str) -> None:
+        """Check a whole statement."""
+        (printed,) = self._ask("formatQuerySingleLine({q:String})", sql)
+        listed = printed.replace(f" INTO OUTFILE '{self.file}' APPEND", "") if self.file else printed
+        if found := ABOUT_ONE.fullmatch(listed):
+            name = found["name"].strip("`")
+            if found["kind"] == "DATABASE":
+                self.in_database(name)
+            else:
+                self.table([found["database"].strip("`"), name] if found["database"] else [name])
+            return
+        if ABOUT_THE_ENGINE.fullmatch(listed):
+            return
+        if printed.startswith(DESCRIBE):  # what is described stands where FROM has its tables
+            sql = printed = f"SELECT * FROM {printed.removeprefix(DESCRIBE)}"
+        tree = self.tree(sql, printed)
+        if tree["type"] not in HEADS:
+            raise read_only(f"{self.reader.name} only reads: {first_words(printed)} is not for readers")
+        if tree["type"] == "ExplainQuery" and tree["kind"] not in EXPLAINS:
+            raise self.denied(tree["kind"])
+        self.head(tree)
+
+    def tree(self, sql: str, printed: str) -> Node:
+        """Return a statement's tree; it is all of the statement."""
+        try:
+            text, again = self._ask("parseQueryToJSON({q:String}) AS tree, formatQueryFromJSON(tree)", sql)
+        except EngineError as error:
+            if error.code != 36:
+                raise
+            raise read_only(
+                f"{self.reader.name} only reads: {first_words(printed)} is not for readers"
+            ) from None
+        tree: Node = json.loads(text)
+        if again != printed:
+            raise self.denied("a statement of which the parser does not show every part")
+        return tree
+
+    def head(self, tree: Node) -> None:
+        """Check a statement by its kind, then its parts."""
+        kind = tree["type"]
+        if kind == "KillQueryQuery":
+            self.kill(tree)
+            return
+        if kind in ("ShowColumnsQuery", "ShowIndexesQuery"):
+            self.table([tree["database"], tree["table"]] if tree.get("database") else [tree["table"]])
+        elif kind == "ShowTablesQuery" and "from" in tree:
+            self.in_database(self.parts_of(tree["from"])[-1], listing=True)
+        elif kind == "UseQuery":
+            self.in_database(self.parts_of(tree["database"])[-1])
+        if kind == "ExplainQuery":  # its settings are words of EXPLAIN
+            if tree["query"]["type"] != "SelectWithUnionQuery":
+                raise self.denied("EXPLAIN of anything but a SELECT")
+            self.walk(tree["query"])
+        elif kind == "SetQuery":
+            self.settings(tree)
+        else:
+            for node in children(tree):
+                self.walk(node)
+            self.no_file(tree)
+
+    def walk(self, node: Node) -> None:
+        """Check a node and all below it."""
+        kind = node.get("type")
+        if kind is None:
+            pass  # a part of the node above it
+        elif kind not in PARTS:
+            raise self.denied(kind)
+        elif kind == "Literal":
+            return
+        elif kind == "SetQuery":
+            self.settings(node)
+            return
+        elif kind == "TableIdentifier":
+            self.table(self.parts_of(node))
+        elif kind == "Function":
+            self.function(node)
+        elif kind == "TableExpression" and "table_function" in node:
+            self.table_function(node["table_function"])
+            node = {**node, "table_function": node["table_function"].get("arguments", {})}
+        elif kind == "ColumnsApplyTransformer" and "func_name" in node:
+            self.calculates(node["func_name"])
+        self.no_file(node)
+        for child in children(node):
+            self.walk(child)
+
+    def no_file(self, node: Node) -> None:
+        """Refuse INTO OUTFILE, except the server's own."""
+        if "out_file" in node and not (self.file and node["out_file"]["value"]["value"] == self.file):
+            raise self.denied("INTO OUTFILE")
+
+    def table(self, parts: Sequence[str]) -> None:
+        """Check the name of a table."""
+        if len(parts) > 2 or not all(parts):
+            raise self.denied(f"table {'.'.join(parts)}")
+        database, name = parts if len(parts) == 2 else (self.database, parts[0])
+        readable = database in self.reader.databases or database in STANDARD_CATALOGS
+        if not readable and not (database == "system" and name in SYSTEM_TABLES):
+            raise self.denied(f"table {database}.{name}")
+
+    def in_database(self, name: str, *, listing: bool = False) -> None:
+        """Check the name of a database that the statement is about."""
+        readable = (*self.reader.databases, *STANDARD_CATALOGS, "system")
+        if name not in readable and not (listing and name == "default"):
+            raise self.denied(f"database {name}")
+
+    def function(self, node: Node) -> None:
+        """Check a function in an expression."""
+        name = node["name"]
+        self.calculates(name)
+        if name.lower() in IN_FUNCTIONS:
+            for argument in node["arguments"]["children"][1:]:
+                if argument["type"] in ("Identifier", "TableIdentifier"):
+                    self.table(self.parts_of(argument))
+
+    def calculates(self, name: str) -> None:
+        """Check the name of a function in an expression."""
+        if not self.catalog.calculates(name):
+            raise self.denied(f"function {name}")
+
+    def table_function(self, node: Node) -> None:
+        """Check a table function, or a view with parameters, which is written as one."""
+        name = node["name"]
+        if name.lower() in STRUCTURED:
+            self.structure(node.get("arguments", {}).get("children", ()))
+        if name.lower() in TABLE_FUNCTIONS:
+            return
+        if name.lower() in self.catalog.table_functions:
+            raise self.denied(f"table function {name}")
+        parts = name.split(".") if node.get("is_compound_name") else [name]
+        self.table(parts)
+        database = parts[0] if len(parts) == 2 else self.database
+        found = rows(
+            self.connection,
+            "SELECT 1 FROM system.tables WHERE database = {d:String} AND name = {t:String} "
+            "AND engine = 'View'",
+            {"d": database, "t": parts[-1]},
+        )
+        if not found:
+            raise self.denied(f"table function {name}")
+
+    def structure(self, arguments: Sequence[Node]) -> None:
+        """Check columns that stand in a text: names and types, and no expressions for defaults."""
+        if not arguments or (arguments[0]["type"] == "Function" and arguments[0]["name"] == "tuple"):
+            return
+        value = arguments[0].get("value", {}).get("value")
+        if arguments[0]["type"] != "Literal":
+            raise self.denied("a table function whose columns are calculated")
+        if isinstance(value, str) and not re.fullmatch(r"\w*", value):
+            self._ask("defaultValueOfTypeName('Tuple(' || {q:String} || ')') IS NULL", value)
+
+    def settings(self, node: Node) -> None:
+        """Check the settings that a statement sets."""
+        for parameter in node.get("query_parameters", ()):
+            raise read_only(f"Cannot set param_{parameter['name']}: parameters come with their request")
+        for change in node.get("changes", ()):
+            self.setting(change["name"], str(change["value"]["value"]))
+        for name in node.get("default_settings", ()):
+            self.setting(name, "0")
+
+    def setting(self, name: str, value: str) -> None:
+        """Check a setting that stands in the statement."""
+        check_setting(self.catalog, self.reader, name, value)
+
+    def kill(self, node: Node) -> None:
+        """Check that a KILL names statements by their ids, and none of another user."""
+        ids = list(self.killed(node["where_expression"])) if node.get("kill_type") == "Query" else []
+        if not ids:
+            raise self.denied("KILL of anything but its own, by query_id = '...',")
+        for each in ids:
+            if self.reader.owner(each) not in (None, self.reader.name):
+                raise self.denied(f"KILL of another user's statement {each}")
+
+    def killed(self, condition: Node) -> Iterator[str]:
+        """Yield the ids in `query_id = '...'` or `query_id IN (...)`; none if it says anything else."""
+        arguments = condition.get("arguments", {}).get("children", ())
+        if condition.get("name") in ("equals", "in") and len(arguments) == 2:
+            column, value = arguments
+            if column.get("type") == "Identifier" and column.get("name") == "query_id":
+                yield from self.texts(value)
+
+    def texts(self, node: Node) -> Iterator[str]:
+        """Yield the texts of a literal or parameter."""
+        if node["type"] == "QueryParameter":
+            yield from filter(None, [self.params.get(node["name"])])
+        elif node["type"] == "Literal":
+            value = node["value"]["value"]
+            yield from (each["value"] for each in value) if isinstance(value, list) else [str(value)]
+
+    def parts_of(self, node: Node) -> list[str]:
+        """Return the parts of a name; `{name:Identifier}` are replaced by their values."""
+        parameters = iter([each for each in node.get("children", ()) if each["type"] == "QueryParameter"])
+        found: list[str] = []
+        for part in node.get("name_parts") or [node["name"]]:
+            if part:
+                found.append(part)
+                continue
+            name = next(parameters, {"name": ""})["name"]
+            value = self.params.get(name)
+            if value is None:
+                raise EngineError.named(456, "UNKNOWN_QUERY_PARAMETER", f"Substitution `{name}` is not set")
+            if not re.fullmatch(r"\w+(\.\w+)?", value):
+                raise self.denied(f"the name {value!r} in a parameter")
+            found += value.split(".")
+        return found
+
+    def denied(self, what: str) -> EngineError:
+        """Return the error for what a reader may not use."""
+        readable = ", ".join(f"{name}.*" for name in self.reader.databases)
+        return EngineError.named(
+            497,
+            "ACCESS_DENIED",
+            f"{self.reader.name}: Not enough privileges: {what} is not for a user who only reads. "
+            f"{readable} and most tables of system may be read",
+        )
+
+    def _ask(self, expressions: str, sql: str) -> list[str]:
+        """Return what expressions over the statement's text give."""
+        try:
+            (found,) = rows(self.connection, f"SELECT {expressions} SETTINGS max_query_size = 0", {"q": sql})
+        except RuntimeError as error:
+            told = EngineError.of(str(error))
+            raise EngineError(told.code, SCOPE.sub("", str(told))) from None
+        return found
+
+
+def children(node: Node) -> Iterator[Node]:
+    """Yield what is directly below a node."""
+    for value in node.values():
+        if isinstance(value, Mapping):
+            yield value
+        elif isinstance(value, list):
+            yield from (each for each in value if isinstance(each, Mapping))
+
+
+def first_words(printed: str) -> str:
+    """Return how a statement begins."""
+    return " ".join(printed.split()[:2])

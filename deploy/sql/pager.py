@@ -1,0 +1,103 @@
+"""Shows what is longer than the screen in a pager, `$PAGER` or `less`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from types import TracebackType
+from typing import Self
+
+#: Long lines are cut, not wrapped; colours of others stay; the screen is not cleared afterwards.
+LESS = "FRSX"
+
+
+class PagerClosed(Exception):
+    """The reader has seen enough and has left the pager."""
+
+
+class Pager:
+    """A text stream to a terminal: a pager takes over once there are more lines than the screen has.
+
+    Without a pager (`PAGER` empty or `cat`, no `less`) it prints.
+    """
+
+    def __init__(self) -> None:
+        self.command = pager_command()
+        self.lines = shutil.get_terminal_size().lines - 2  # a prompt, and the line about the result
+        self.held: list[str] = []
+        self.process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, text: str) -> int:
+        """Write; raises `PagerClosed` once the reader has left."""
+        if self.process is not None:
+            self.send(text)
+        elif not self.command:
+            sys.stdout.write(text)
+        else:
+            self.held.append(text)
+            if sum(each.count("\n") for each in self.held) > self.lines:
+                self.start()
+        return len(text)
+
+    def start(self) -> None:
+        """Hand over to the pager."""
+        sys.stdout.flush()
+        environ = {"LESS": LESS, **os.environ}
+        try:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, text=True, env=environ, errors="replace"
+            )
+        except OSError as error:
+            print(f"the pager {self.command[0]} can't be started: {error.strerror}", file=sys.stderr)
+            self.command = []
+        held, self.held = "".join(self.held), []
+        self.write(held)
+
+    def send(self, text: str) -> None:
+        """Write to the pager."""
+        assert self.process is not None and self.process.stdin is not None
+        try:
+            self.process.stdin.write(text)
+        except BrokenPipeError:
+            raise PagerClosed from None
+
+    @property
+    def shown(self) -> bool:
+        """Whether something is on the screen already."""
+        return self.process is not None
+
+    def close(self) -> None:
+        """Print what was held, or wait until the reader leaves the pager."""
+        held, self.held = "".join(self.held), []
+        sys.stdout.write(held)
+        sys.stdout.flush()
+        process, self.process = self.process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):  # the pager's own affair
+                process.wait()
+                return
+
+
+def pager_command() -> list[str]:
+    """Return the pager's command; empty for none."""
+    wanted = shlex.split(os.environ.get("PAGER", "less"))
+    if not wanted or wanted[0] == "cat" or shutil.which(wanted[0]) is None:
+        return []
+    return wanted

@@ -1,0 +1,112 @@
+"""`evometrics sql` on a terminal: the prompt, a long table in the pager, Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from evometrics.deploy.sql.names import SqlCompleter, SqlNames
+from evometrics.sinks.query.text import is_ended, own_format, parameters, without_end
+from tests.support.terminal import Terminal
+
+ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number))"
+
+
+@pytest.fixture
+def started(clickhouse: str, tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    terminals = []
+
+    def start(*arguments: str) -> Terminal:
+        where = ["--clickhouse-url", clickhouse, "--database", "default", "--data", str(tmp_path)]
+        command = [sys.executable, "-m", "evometrics.deploy.cli", "sql", *arguments, *where]
+        terminals.append(Terminal(command, {"XDG_STATE_HOME": str(tmp_path), "PAGER": "cat"}))
+        return terminals[-1]
+
+    yield start
+    for each in terminals:
+        each.close()
+
+
+def test_a_prompt_runs_statements_until_ctrl_d(started: Callable[..., Terminal], tmp_path: Path) -> None:
+    terminal = started()
+    terminal.until("default>")
+    terminal.type("SELECT 40 + 2\r")
+    terminal.until("...")
+    terminal.type("AS answer;\r")
+    assert "42" in terminal.until("1 row in ")
+    terminal.type("SELEC 1;\r")
+    assert "^" in terminal.until("error: line 1, column 7: syntax error near '1'")
+    terminal.type("SET max_threads = 3;\r")
+    terminal.until("done in ")
+    terminal.type("SELECT getSetting('max_threads') AS n;\r")
+    assert "3" in terminal.until("1 row in ").split("---")[-1]
+    terminal.type(f"{ENDLESS};\r")
+    time.sleep(1.5)  # until it runs; pressed earlier, Ctrl-C clears the line
+    terminal.type("\x03")
+    terminal.until("cancelled")
+    terminal.type("SELECT 'still here' AS v;\r")
+    terminal.until("1 row in ")
+    terminal.type("\x04")
+    assert terminal.code() == 0
+    kept = tmp_path / "evometrics" / "sql_history"
+    assert kept.stat().st_mode & 0o777 == 0o600 and "still here" in kept.read_text()
+
+
+def test_ctrl_c_ends_a_statement_of_the_command_line(started: Callable[..., Terminal]) -> None:
+    terminal = started(ENDLESS)
+    terminal.until(" s")  # it says how long it has been running
+    terminal.type("\x03")
+    assert terminal.code() == 130
+
+
+def test_binary_formats_are_not_for_a_terminal(started: Callable[..., Terminal]) -> None:
+    terminal = started("SELECT 1", "--format", "parquet")
+    terminal.until("--format parquet is not for a terminal: add --output FILE")
+    assert terminal.code() == 2
+
+
+def offered(text: str) -> list[str]:
+    from prompt_toolkit.completion import CompleteEvent
+    from prompt_toolkit.document import Document
+
+    completer = SqlCompleter()
+    columns = {"evolution_metrics": ["agent_id", "occurred_at"], "system_events": ["data"]}
+    completer.names = SqlNames(columns, list(columns), ["SELECT", "ORDER BY"], ["argMax", "avg"])
+    found = completer.get_completions(Document(text), CompleteEvent())
+    return [each.text for each in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("sel", ["SELECT"]),
+        ("SELECT A", ["agent_id", "argMax", "avg"]),
+        ("SELECT * FROM EVO", ["evolution_metrics"]),
+        ("SELECT evolution_metrics.o", ["occurred_at"]),
+        ("SELECT 'a", []),
+        ("SELECT 1 -- a", []),
+        ("SELECT ", []),
+    ],
+)
+def test_names_are_completed_whatever_their_case(text: str, wanted: list[str]) -> None:
+    assert offered(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "ended"),
+    [("SELECT 1;", True), ("SELECT ';", False), ("SELECT 1; -- so", True), ("SELECT 1 -- ;", False)],
+)
+def test_a_semicolon_ends_a_statement_outside_of_quotes_and_comments(text: str, ended: bool) -> None:
+    assert is_ended(text) == ended
+
+
+def test_what_is_read_of_a_statement() -> None:
+    text = "SELECT '{no:Int8}', {a:Array(Map(String, Int8))} -- {no:Int8}\nFROM t; /* end */ ;"
+    assert parameters(text) == {"a": "Array(Map(String, Int8))"}
+    assert without_end(text).endswith("FROM t")
+    assert own_format("SELECT format('{}', 1) AS format FROM t SETTINGS a = 1 FORMAT CSV") == "CSV"
+    assert own_format("INSERT INTO t FORMAT CSV 1") is None
