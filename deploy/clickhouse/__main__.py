@@ -1,19 +1,21 @@
 """`python -m evometrics.deploy.clickhouse --path DIR --port N`: serve a chDB folder over HTTP until SIGTERM.
 
-A password that clients must send is taken from EVOMETRICS_CLICKHOUSE_SERVER_PASSWORD.
+Every setting of section `clickhouse_server` has a flag, except the passwords: these come from
+EVOMETRICS_CLICKHOUSE_SERVER_PASSWORD and …_READER_PASSWORD, or these with _FILE.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import os
 import sys
 from pathlib import Path
 
 from evometrics.deploy.clickhouse.folder import FolderInUseError
 from evometrics.deploy.clickhouse.server import ClickHouseServer
-from evometrics.deploy.clickhouse.settings import ServerSettings
+from evometrics.deploy.clickhouse.settings import ServerSettings, flag_of
 from evometrics.deploy.process.signals import terminated
 from evometrics.schemas.service.settings import SettingsError, read_settings
 
@@ -33,9 +35,9 @@ async def serve(settings: ServerSettings) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Parse the flags and serve; 2 for a setting that does not fit, 1 for a folder or port that is taken."""
     parser = argparse.ArgumentParser(prog="evometrics.deploy.clickhouse", description=__doc__)
-    parser.add_argument("--path", help="the folder of the database")
-    parser.add_argument("--host")
-    parser.add_argument("--port", type=int)
+    for each in dataclasses.fields(ServerSettings):
+        if each.repr:  # a command line is for everybody to read
+            parser.add_argument(flag_of(each.name))
     try:
         settings = read_settings(ServerSettings, "clickhouse_server", flags=vars(parser.parse_args(argv)))
         Path(settings.path).mkdir(parents=True, exist_ok=True)

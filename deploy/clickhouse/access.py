@@ -96,7 +96,12 @@ class Access:
             self._throttle.succeeded(address, name)
             return user
         await asyncio.sleep(self._throttle.failed(address, name))
-        raise refused(name, "password is incorrect, or there is no user with such name")
+        open_to_all = [
+            f"; user {each.name} needs no password" for each in self._users.values() if not each.password
+        ]
+        raise refused(
+            name, f"password is incorrect, or there is no user with such name{''.join(open_to_all)}"
+        )
 
 
 def refused(name: str, why: str) -> EngineError:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evometrics.deploy.clickhouse.statement import Insert, Query
-from evometrics.deploy.clickhouse.users import Reader
+from evometrics.deploy.clickhouse.users import ReaderRights
 
 SESSION_SECONDS = 60.0
 UNKNOWN_EXCEPTION = 1002
@@ -67,7 +67,7 @@ class Request:
     session_seconds: float = SESSION_SECONDS
     query_id: str = ""
     wait_end: bool = False
-    reader: Reader | None = None
+    reader: ReaderRights | None = None
 
 
 @dataclass(frozen=True, slots=True)

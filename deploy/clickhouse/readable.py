@@ -14,6 +14,34 @@ def by_name(names: Mapping[str, str]) -> dict[str, str]:
     return {name: reason for reason, text in names.items() for name in text.split()}
 
 
+#: Kinds of nodes of the parser's tree: where a statement may begin.
+HEADS = frozenset(
+    {"SelectWithUnionQuery", "ExplainQuery", "ShowTablesQuery", "ShowColumnsQuery", "ShowIndexesQuery"}
+    | {"UseQuery", "SetQuery", "KillQueryQuery"}
+)
+#: What may be below: tables, functions, settings and parameters are checked by name.
+PARTS = frozenset(
+    {"SelectWithUnionQuery", "SelectIntersectExceptQuery", "SelectQuery", "ExpressionList", "Subquery"}
+    | {"TablesInSelectQuery", "TablesInSelectQueryElement", "TableExpression", "TableJoin", "ArrayJoin"}
+    | {"Identifier", "TableIdentifier", "Function", "Literal", "QueryParameter", "SampleRatio", "SetQuery"}
+    | {"Asterisk", "QualifiedAsterisk", "ColumnsRegexpMatcher", "ColumnsListMatcher"}
+    | {"QualifiedColumnsRegexpMatcher", "QualifiedColumnsListMatcher", "ColumnsTransformerList"}
+    | {"ColumnsApplyTransformer", "ColumnsExceptTransformer", "ColumnsReplaceTransformer"}
+    | {"ColumnsReplaceTransformerReplacement", "OrderByElement", "InterpolateElement", "WithElement"}
+    | {"WindowListElement", "WindowDefinition"}
+)
+EXPLAINS = frozenset(
+    {"EXPLAIN", "EXPLAIN AST", "EXPLAIN SYNTAX", "EXPLAIN PIPELINE", "EXPLAIN ESTIMATE", "EXPLAIN QUERY TREE"}
+)
+#: Functions whose second argument may be a table.
+IN_FUNCTIONS = frozenset(
+    f"{scope}{negated}{null}in{ending}"
+    for scope in ("", "global")
+    for negated in ("", "not")
+    for null in ("", "null")
+    for ending in ("", "ignoreset")
+)
+
 #: Table functions that make their rows out of their arguments, in lower case.
 TABLE_FUNCTIONS = by_name(
     {

@@ -18,7 +18,7 @@ from evometrics.deploy.clickhouse.exchange import Request
 from evometrics.deploy.clickhouse.reader_settings import check_setting, read_only, still_reader
 from evometrics.deploy.clickhouse.reader_statement import Check
 from evometrics.deploy.clickhouse.statement import Insert
-from evometrics.deploy.clickhouse.users import Reader
+from evometrics.deploy.clickhouse.users import ReaderRights
 
 #: Raises `EngineError` unless a statement may run: the text that the engine will be given, and the file that
 #: the server itself has its result written to.
@@ -27,7 +27,7 @@ Admission = Callable[[str, str], None]
 READS_ONLY = {"readonly": "2"}
 
 
-def as_reader(request: Request, reader: Reader) -> Request:
+def as_reader(request: Request, reader: ReaderRights) -> Request:
     """Return a reader's request as the engine gets it. Raises `EngineError` if it brings data.
 
     Sessions are each user's own. A client may say that it only reads, which changes nothing.
@@ -52,7 +52,7 @@ class Guard:
         finally:
             connection.close()
 
-    def enter(self, connection: Any, request: Request, reader: Reader) -> Admission:
+    def enter(self, connection: Any, request: Request, reader: ReaderRights) -> Admission:
         """Bring the reader's connection into the request's database, with its settings, for reading only.
 
         `default`, where clients begin, holds the files of the server's folder as tables: the reader's own is

@@ -5,10 +5,10 @@ from __future__ import annotations
 from evometrics.deploy.clickhouse.catalog import Catalog
 from evometrics.deploy.clickhouse.exchange import EngineError
 from evometrics.deploy.clickhouse.readable import REFUSED_SETTINGS, TEXT_SETTINGS, TEXT_TYPES
-from evometrics.deploy.clickhouse.users import Reader
+from evometrics.deploy.clickhouse.users import ReaderRights
 
 
-def check_setting(catalog: Catalog, reader: Reader, name: str, value: str) -> None:
+def check_setting(catalog: Catalog, reader: ReaderRights, name: str, value: str) -> None:
     """Raise `EngineError` unless the reader may set it so."""
     if name == "readonly":
         raise still_reader()

@@ -11,43 +11,20 @@ from typing import Any
 from evometrics.deploy.clickhouse.catalog import Catalog, rows
 from evometrics.deploy.clickhouse.exchange import EngineError
 from evometrics.deploy.clickhouse.readable import (
+    EXPLAINS,
+    HEADS,
+    IN_FUNCTIONS,
+    PARTS,
     STANDARD_CATALOGS,
     STRUCTURED,
     SYSTEM_TABLES,
     TABLE_FUNCTIONS,
 )
 from evometrics.deploy.clickhouse.reader_settings import check_setting, read_only
-from evometrics.deploy.clickhouse.users import Reader
+from evometrics.deploy.clickhouse.users import ReaderRights
 
 Node = Mapping[str, Any]
 
-#: Where a statement may begin.
-HEADS = frozenset(
-    {"SelectWithUnionQuery", "ExplainQuery", "ShowTablesQuery", "ShowColumnsQuery", "ShowIndexesQuery"}
-    | {"UseQuery", "SetQuery", "KillQueryQuery"}
-)
-#: What may be below: tables, functions, settings and parameters are checked by name.
-PARTS = frozenset(
-    {"SelectWithUnionQuery", "SelectIntersectExceptQuery", "SelectQuery", "ExpressionList", "Subquery"}
-    | {"TablesInSelectQuery", "TablesInSelectQueryElement", "TableExpression", "TableJoin", "ArrayJoin"}
-    | {"Identifier", "TableIdentifier", "Function", "Literal", "QueryParameter", "SampleRatio", "SetQuery"}
-    | {"Asterisk", "QualifiedAsterisk", "ColumnsRegexpMatcher", "ColumnsListMatcher"}
-    | {"QualifiedColumnsRegexpMatcher", "QualifiedColumnsListMatcher", "ColumnsTransformerList"}
-    | {"ColumnsApplyTransformer", "ColumnsExceptTransformer", "ColumnsReplaceTransformer"}
-    | {"ColumnsReplaceTransformerReplacement", "OrderByElement", "InterpolateElement", "WithElement"}
-    | {"WindowListElement", "WindowDefinition"}
-)
-EXPLAINS = frozenset(
-    {"EXPLAIN", "EXPLAIN AST", "EXPLAIN SYNTAX", "EXPLAIN PIPELINE", "EXPLAIN ESTIMATE", "EXPLAIN QUERY TREE"}
-)
-#: Functions whose second argument may be a table.
-IN_FUNCTIONS = frozenset(
-    f"{scope}{negated}{null}in{ending}"
-    for scope in ("", "global")
-    for negated in ("", "not")
-    for null in ("", "null")
-    for ending in ("", "ignoreset")
-)
 NAME = r"\w+|`[^`\\]+`"
 #: Statements that have no tree in JSON, as the engine prints them.
 ABOUT_ONE = re.compile(
@@ -66,7 +43,7 @@ class Check:
 
     connection: Any
     catalog: Catalog
-    reader: Reader
+    reader: ReaderRights
     database: str
     params: Mapping[str, str]
     file: str = ""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from evometrics.deploy.clickhouse.access import on_loopback
-from evometrics.deploy.clickhouse.users import Reader, User
+from evometrics.deploy.clickhouse.users import ReaderRights, User
 from evometrics.schemas.service.settings import require
+
+#: Where it is, which `evometrics up` decides itself.
+PLACED = frozenset({"path", "host", "port"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +72,9 @@ class ServerSettings:
         writer = User(self.user, self.password)
         if not self.reader:
             return [writer]
-        return [writer, User(self.reader, self.reader_password, Reader(self.reader, self.readable))]
+        return [writer, User(self.reader, self.reader_password, ReaderRights(self.reader, self.readable))]
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of a setting."""
+    return f"--{name.replace('_', '-')}"

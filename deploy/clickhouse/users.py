@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ReaderRights:
     """A user who only reads.
 
     Attributes:
@@ -35,7 +35,7 @@ class User:
 
     name: str
     password: str = field(default="", repr=False)
-    reader: Reader | None = None
+    reader: ReaderRights | None = None
 
     def matches(self, password: str) -> bool:
         """Return whether the password is right, in a time that tells nothing of it."""

@@ -49,7 +49,10 @@ def rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     found_here = {}
     if stack is not None:
         found_here = {("kafka", "brokers"): stack.brokers, ("clickhouse", "url"): stack.clickhouse_url}
-    clickhouse_settings(args), kafka_settings(args)  # contradictory ones raise an error
+    kafka_settings(args)  # contradictory ones raise an error
+    clickhouse = clickhouse_settings(args)
+    if stack is not None and clickhouse.url == stack.clickhouse_url:
+        found_here |= {("clickhouse", name): getattr(clickhouse, name) for name in ("user", "password")}
     found = []
     for section, cls in sorted({**LOCAL, "collector": CollectorSettings}.items()):
         flags = {"data": f"{args.data}/stream"} if cls is StreamSettings else {}

@@ -71,7 +71,7 @@ async def run_demo(args: argparse.Namespace, running: StackAddresses | None) -> 
     began = time.monotonic()
     async with stack_for(args, running) as addresses:
         kafka = kafka_settings(args, addresses.brokers)
-        clickhouse = clickhouse_settings(args, addresses.clickhouse_url)
+        clickhouse = clickhouse_settings(args, addresses.clickhouse_url, addresses)
         before = await mark(kafka, clickhouse)
         results = await evolve(args, addresses)
         tell("waiting until stream and sink have caught up")

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import os
 
+from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.console.options import (
     clickhouse_settings,
     config_file,
@@ -20,7 +21,7 @@ from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.service.disk import DiskSettings
 from evometrics.schemas.service.http import HttpSettings
-from evometrics.schemas.service.settings import read_settings, require
+from evometrics.schemas.service.settings import DEFAULT, given_settings, read_settings, require
 from evometrics.sinks.migrations.migrate import migrate
 
 
@@ -30,13 +31,15 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
     reason = "the Kafka that is started here is PLAINTEXT: leave this out, or name another with --brokers"
     plaintext = kafka.security_protocol == "PLAINTEXT"
     require(plaintext or args.brokers is not None, "security_protocol", kafka.security_protocol, reason)
+    clickhouse = clickhouse_settings(args, args.clickhouse_url or f"http://{HOST}")
     settings = StackSettings(
         data=args.data,
         local_brokers=args.local_brokers,
         external_brokers=args.brokers,
         kafka=kafka,
         external_clickhouse=args.clickhouse_url,
-        clickhouse=clickhouse_settings(args, args.clickhouse_url or f"http://{HOST}"),
+        clickhouse=clickhouse,
+        clickhouse_server=server_settings(args, clickhouse.database),
         stream_workers=stream_workers,
         sink_workers=sink_workers,
         disk=read_settings(DiskSettings, "disk", file=config_file(args)),
@@ -51,12 +54,20 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
                 tell(f"topic {state.name}: {state.words}")
             for note in state.notes:
                 tell(note)
-        clickhouse = clickhouse_settings(args, addresses.clickhouse_url)
+        clickhouse = clickhouse_settings(args, addresses.clickhouse_url, addresses)
         if settings.external_clickhouse is None:
             clickhouse = dataclasses.replace(clickhouse, cluster="")  # the one started here is not a cluster
         await migrate(clickhouse)
 
     return LocalStack(settings, prepare, tell, worker_flags(args, replication))
+
+
+def server_settings(args: argparse.Namespace, database: str) -> ServerSettings:
+    """Return how the embedded ClickHouse is run; its reader reads the stack's database if none is set."""
+    section, file = "clickhouse_server", config_file(args)
+    set_by = given_settings(ServerSettings, section, file=file)["reader_databases"].source
+    flags = {"host": HOST, "reader_databases": database if set_by == DEFAULT else None}
+    return read_settings(ServerSettings, section, flags=flags, file=file)
 
 
 def replication_for(args: argparse.Namespace, settings: StackSettings) -> int:

@@ -34,6 +34,9 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--grants", action="store_true", help="print roles and their rights as SQL; connect to nothing"
     )
+    sub.add_argument(
+        "--users", action="store_true", help="make these roles on the server, and apply no migration"
+    )
     text = "also add the columns that the newest schemas in this registry need (default: none)"
     sub.add_argument("--registry-url", metavar="URL", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")
@@ -49,12 +52,15 @@ async def run(args: argparse.Namespace) -> int:
     from evometrics.sinks.migrations.registered import fit_registered, planned_for, registered_schemas
 
     settings, schemas = clickhouse_settings(args), {}
-    if not (args.grants or args.status) and args.to is None:
+    if not (args.grants or args.users or args.status) and args.to is None:
         registry = open_registry(kafka_settings(args))
         schemas = await registered_schemas(registry) if registry else {}
     if args.grants:
-        refuse_beside(args, "--grants", "prints rights and runs nothing", "status", "dry_run", "to")
+        refuse_beside(args, "--grants", "prints rights and runs nothing", "users", "status", "dry_run", "to")
         show_grants(settings, as_json=args.json)
+    elif args.users:
+        refuse_beside(args, "--users", "makes roles and applies no migration", "status", "dry_run", "to")
+        await show_users(settings, as_json=args.json)
     elif args.status:
         refuse_beside(args, "--status", "lists all migrations and runs none", "dry_run", "to")
         show_status(settings, await status(settings), as_json=args.json)
@@ -95,6 +101,18 @@ def show_grants(settings: ClickHouseSettings, *, as_json: bool) -> None:
     for role, statements in found:
         print(f"-- == {role.name(settings)}: {role.commands.replace('`', '')}\n")
         print("".join(f"{statement};\n" for statement in statements))
+
+
+async def show_users(settings: ClickHouseSettings, *, as_json: bool) -> None:
+    """Make the roles, and print which there are now."""
+    from evometrics.sinks.clickhouse.users import make_users
+
+    made = await make_users(settings)
+    if as_json:
+        print(to_json({"database": settings.database, "roles": [dataclasses.asdict(role) for role in made]}))
+        return
+    for role in made:
+        print(f"role {role.name}: {'made' if role.new else 'was there'}, with its rights")
 
 
 def show_applied(

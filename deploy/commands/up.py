@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+from typing import TYPE_CHECKING
 
 from evometrics.deploy.console.options import (
     add_common,
@@ -17,6 +18,9 @@ from evometrics.deploy.console.options import (
 )
 from evometrics.deploy.console.tables import to_json
 from evometrics.schemas.service.logs import set_up_logging
+
+if TYPE_CHECKING:
+    from evometrics.deploy.stack.stackfile import StackAddresses
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -57,6 +61,9 @@ async def run(args: argparse.Namespace) -> int:
                 "clickhouse_url": addresses.clickhouse_url,
                 "metrics_urls": dict(addresses.metrics_urls),
                 "data": str(addresses.data),
+                "clickhouse_user": addresses.clickhouse_user,
+                "clickhouse_reader": addresses.clickhouse_reader,
+                "password_file": addresses.password_file and str(addresses.password_file),
             }
             lines = [to_json(found)]
         else:
@@ -64,6 +71,7 @@ async def run(args: argparse.Namespace) -> int:
                 "",
                 f"Kafka       {addresses.brokers}",
                 f"ClickHouse  {addresses.clickhouse_url}  (database {clickhouse_settings(args).database})",
+                *logins(addresses),
                 *(f"metrics     {url}  ({name})" for name, url in addresses.metrics_urls.items()),
                 f"data        {addresses.data}\n\nCtrl-C ends all of it.",
             ]
@@ -71,3 +79,15 @@ async def run(args: argparse.Namespace) -> int:
             print("\n".join(lines), flush=True)
         await terminated()
     return 0
+
+
+def logins(addresses: StackAddresses) -> list[str]:
+    """Return who may use the stack's own ClickHouse; nothing for another one."""
+    lines = []
+    if addresses.clickhouse_reader:
+        lines.append(f"  to read   user {addresses.clickhouse_reader}: tables and views, and no changes")
+    if addresses.clickhouse_user:
+        kept = addresses.password_file
+        password = f"its password is in {kept}" if kept else "with the password in your settings"
+        lines.append(f"  to write  user {addresses.clickhouse_user}, {password}")
+    return lines

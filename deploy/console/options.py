@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evometrics.deploy.clickhouse.settings import ServerSettings
+from evometrics.deploy.stack.password import read_password
 from evometrics.deploy.stack.stackfile import StackAddresses, read_stack
 from evometrics.schemas.kafka.client_options import named
 from evometrics.schemas.service.disk import DiskSettings
@@ -23,6 +24,7 @@ from evometrics.schemas.service.settings import (
     KafkaSettings,
     SettingsError,
     check_names,
+    given_settings,
     in_environment,
     read_settings,
 )
@@ -253,8 +255,14 @@ def kafka_settings(args: argparse.Namespace, brokers: str | None = None) -> Kafk
     return named(kafka, args.command, getattr(args, "instance", None) or "")
 
 
-def clickhouse_settings(args: argparse.Namespace, url: str | None = None) -> ClickHouseSettings:
-    """Return how to reach ClickHouse: as given, else the local stack's, else the default address."""
+def clickhouse_settings(
+    args: argparse.Namespace, url: str | None = None, stack: StackAddresses | None = None
+) -> ClickHouseSettings:
+    """Return how to reach ClickHouse: as given, else the local stack's, else the default address.
+
+    `stack` is the local stack, where that is known; else it is the one that runs on `--data`. Its own
+    ClickHouse is logged in to as the stack does, unless a password is given.
+    """
     given = {
         "url": url or getattr(args, "clickhouse_url", None),
         "user": getattr(args, "clickhouse_user", None),
@@ -263,6 +271,16 @@ def clickhouse_settings(args: argparse.Namespace, url: str | None = None) -> Cli
     }
     file = config_file(args)
     named_elsewhere = in_environment("clickhouse", "url", os.environ) or "url" in file.get("clickhouse", {})
-    if not given["url"] and not named_elsewhere and (stack := running_stack(args)):
+    stack = stack or running_stack(args)
+    if not given["url"] and not named_elsewhere and stack:
         given["url"] = stack.clickhouse_url
-    return read_settings(ClickHouseSettings, "clickhouse", flags=given, file=file)
+    settings = read_settings(ClickHouseSettings, "clickhouse", flags=given, file=file)
+    if stack is None or not stack.clickhouse_user or settings.url != stack.clickhouse_url:
+        return settings
+    if settings.password or settings.user not in (stack.clickhouse_user, ClickHouseSettings().user):
+        return settings
+    if stack.password_file is not None:
+        password = read_password(stack.password_file)
+    else:
+        password = given_settings(ServerSettings, "clickhouse_server", file=file)["password"].value
+    return dataclasses.replace(settings, user=stack.clickhouse_user, password=password)

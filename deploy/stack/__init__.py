@@ -3,4 +3,4 @@
 Imports `kafka`, `clickhouse`, `process` and `pipeline`.
 """
 
-__all__ = ["backup", "disks", "stack", "stackfile"]
+__all__ = ["backup", "disks", "password", "stack", "stackfile"]

@@ -109,9 +109,14 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copystat(source, target)
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file that nobody else may read, whatever it may be once it has its source's mode."""
+    return os.open(path, flags, 0o600)
+
+
 def copy_bytes(source: Path, target: Path) -> None:
     """Copy a file's contents; its holes stay holes in the copy."""
-    with source.open("rb", buffering=0) as file, target.open("xb", buffering=0) as copy:
+    with source.open("rb", buffering=0) as file, open(target, "xb", buffering=0, opener=private) as copy:
         number, size, at = file.fileno(), os.fstat(file.fileno()).st_size, 0
         while at < size:
             try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from evometrics.deploy.clickhouse.process import clickhouse_process
+from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, prepare_node
 from evometrics.deploy.kafka.jars import Progress
 from evometrics.deploy.kafka.java import MissingPartError
@@ -19,6 +20,7 @@ from evometrics.deploy.process.ports import HOST, steady_ports
 from evometrics.deploy.process.readiness import at_work, live_at
 from evometrics.deploy.process.supervise import SupervisedPart
 from evometrics.deploy.stack.disks import DiskWatch, Reserve
+from evometrics.deploy.stack.password import check_passwords, login, read_password, writers_password
 from evometrics.deploy.stack.stackfile import (
     StackAddresses,
     end_leftovers,
@@ -46,7 +48,9 @@ class StackSettings:
         external_brokers: `host:port` of a running Kafka that takes the place of the embedded one.
         kafka: how to log in to `external_brokers`.
         external_clickhouse: URL of a running ClickHouse that takes the place of the embedded one.
-        clickhouse: how to log in to `external_clickhouse`.
+        clickhouse: how to log in to `external_clickhouse`, or to the embedded one, which gets a password that
+            is made at its first start where none is set.
+        clickhouse_server: who else may use the embedded ClickHouse, and how.
         stream_workers: Faust workers to run.
         sink_workers: sinks to run.
         disk: how much room is kept on the disks.
@@ -59,6 +63,7 @@ class StackSettings:
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     external_clickhouse: str | None = None
     clickhouse: ClickHouseSettings = field(default_factory=ClickHouseSettings)
+    clickhouse_server: ServerSettings = field(default_factory=ServerSettings)
     stream_workers: int = 1
     sink_workers: int = 1
     disk: DiskSettings = field(default_factory=DiskSettings)
@@ -74,6 +79,8 @@ class StackSettings:
             require(self.local_brokers is None, "local_brokers", self.local_brokers, reason)
         if self.external_clickhouse is not None:
             replace(self.clickhouse, url=self.external_clickhouse)
+        else:
+            check_passwords(self.clickhouse.password, self.clickhouse_server.password)
         require(self.stream_workers >= 0, "stream_workers", self.stream_workers, "must not be negative")
         require(self.sink_workers >= 0, "sink_workers", self.sink_workers, "must not be negative")
 
@@ -109,6 +116,7 @@ class LocalStack:
         self._progress = progress
         self._worker_flags = worker_flags or {}
         self._data = Path(settings.data).resolve()
+        self._password = settings.clickhouse.password or settings.clickhouse_server.password
         self._stores: list[SupervisedPart] = []
         self._workers: list[SupervisedPart] = []
         self._lock: int | None = None
@@ -135,11 +143,17 @@ class LocalStack:
             nodes: tuple[KafkaNode, ...] = ()
             if not self._settings.external_brokers:
                 nodes = plan_nodes(self._data / "kafka", self._settings.nodes)
+            url, own = self._settings.external_clickhouse, self._settings.external_clickhouse is None
+            file = writers_password(self._data) if own and not self._password else None
+            self._password = self._password if file is None else read_password(file)
             self.addresses = StackAddresses(
                 brokers=self._settings.external_brokers or bootstrap(nodes),
-                clickhouse_url=self._settings.external_clickhouse or f"http://{HOST}:{ports['clickhouse']}",
+                clickhouse_url=url or f"http://{HOST}:{ports['clickhouse']}",
                 metrics_urls={name: f"{self._at(ports[name])}/metrics" for name in self._worker_names()},
                 data=self._data,
+                clickhouse_user=self._settings.clickhouse.user if own else "",
+                clickhouse_reader=self._settings.clickhouse_server.reader if own else "",
+                password_file=file,
             )
             folders = {name: self._data / name for name in ("kafka", "clickhouse", "stream")}
             watch = DiskWatch(folders, self._settings.disk, self._progress)
@@ -214,7 +228,9 @@ class LocalStack:
             await client.close()
             self._progress(f"clickhouse at {url} answers")
             return
-        spec = clickhouse_process(self._data / "clickhouse", port, self._data / "logs" / "clickhouse.log")
+        user, log = self._settings.clickhouse.user, self._data / "logs" / "clickhouse.log"
+        server = replace(self._settings.clickhouse_server, user=user, password=self._password)
+        spec = clickhouse_process(self._data / "clickhouse", port, log, server)
         await self._start_part(spec, self._stores, f" on {url}")
 
     def _worker_names(self) -> list[str]:
@@ -235,6 +251,7 @@ class LocalStack:
             name=name,
             argv=(*argv, "--http-port", str(port), "--http-host", HOST),
             log=self._data / "logs" / f"{name}.log",
+            env=login(self._settings.clickhouse, self._password) if kind == "sink" else {},
             ready=at_work(f"{self._at(port)}/health/ready", self._settings.http.token),
             live=live_at(f"{self._at(port)}/health/live", self._settings.http.token),
             ready_timeout=WORKER_START_SECONDS,

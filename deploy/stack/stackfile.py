@@ -31,12 +31,18 @@ class StackAddresses:
         clickhouse_url: ClickHouse's HTTP interface.
         metrics_urls: URL of the Prometheus metrics of each stream worker and sink, by the part's name.
         data: the stack's folder.
+        clickhouse_user: who writes to its own ClickHouse; empty if that is another's.
+        clickhouse_reader: who reads there; empty if nobody else does.
+        password_file: the file with the writer's password, if the stack has made it.
     """
 
     brokers: str
     clickhouse_url: str
     metrics_urls: Mapping[str, str]
     data: Path
+    clickhouse_user: str = ""
+    clickhouse_reader: str = ""
+    password_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,9 @@ def write_stack(addresses: StackAddresses, parts: Mapping[str, int], ready: bool
         "brokers": addresses.brokers,
         "clickhouse_url": addresses.clickhouse_url,
         "metrics_urls": dict(addresses.metrics_urls),
+        "clickhouse_user": addresses.clickhouse_user,
+        "clickhouse_reader": addresses.clickhouse_reader,
+        "password_file": addresses.password_file and addresses.password_file.name,
         "ready": ready,
         "owner": asdict(ProcessMark.of(os.getpid())),
         "parts": marks,
@@ -106,7 +115,16 @@ def read_stack(data: Path) -> StackAddresses | None:
     noted = load(data)
     if not noted.get("ready") or ProcessMark(**noted["owner"]).process() is None:
         return None
-    return StackAddresses(noted["brokers"], noted["clickhouse_url"], noted["metrics_urls"], data.resolve())
+    data, file = data.resolve(), noted.get("password_file")
+    return StackAddresses(
+        noted["brokers"],
+        noted["clickhouse_url"],
+        noted["metrics_urls"],
+        data,
+        noted.get("clickhouse_user", ""),
+        noted.get("clickhouse_reader", ""),
+        data / file if file else None,
+    )
 
 
 def end_leftovers(data: Path) -> list[str]:

@@ -38,8 +38,8 @@ WINDOW = re.compile(r"\bnon_(?=replicated_deduplication_window\b)")
 #: Commands of ALTER TABLE that concern only storage; the last kind is a further setting of MODIFY SETTING.
 LOCAL_COMMAND = re.compile(
     START
-    + r"(?:(?:ADD|DROP) (?:CONSTRAINT|INDEX)\b|MODIFY (?:SETTING|TTL|COMMENT)\b|MODIFY COLUMN \w+ CODEC\("
-    + r"|\w+ = )"
+    + r"(?:(?:ADD|DROP) (?:CONSTRAINT|INDEX)\b|MATERIALIZE INDEX\b|MODIFY (?:SETTING|TTL|COMMENT)\b"
+    + r"|MODIFY COLUMN \w+ CODEC\(|\w+ = )"
 )
 #: Commands that change what can be read and inserted.
 COLUMN_COMMAND = re.compile(START + r"(?:ADD|MODIFY|COMMENT) COLUMN\b")

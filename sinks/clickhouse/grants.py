@@ -1,7 +1,7 @@
 """What each part may do in ClickHouse: a role for each, with the rights that its statements need and no more.
 
-Found from the statements that every command sends; a test compares them. They were not run as users of a
-server: the embedded engine has none.
+Found from the statements that every command sends; a test compares them. The statements here were read by the
+engine's parser, and never run as users of a server: the embedded engine has none.
 """
 
 from __future__ import annotations
@@ -47,17 +47,28 @@ class DatabaseRole:
         part: the end of its name, which begins with the database's.
         commands: whose it is.
         engines: whether it creates tables.
+        includes: roles whose rights it has as well.
     """
 
     part: str
     commands: str
-    grants: tuple[Grant, ...]
+    grants: tuple[Grant, ...] = ()
     engines: bool = False
+    includes: tuple[str, ...] = ()
 
     def name(self, settings: ClickHouseSettings) -> str:
         """Return the role's name for a database."""
         return f"{settings.database}_{self.part}"
 
+
+#: The role of people who ask; a settings profile of the same name bounds what they ask.
+READER = "reader"
+#: `readonly = 2`: it may set what changes nothing else, within these limits (seconds, bytes, statements).
+READERS_LIMITS = {
+    "max_execution_time": 600,
+    "max_memory_usage": 10_000_000_000,
+    "max_concurrent_queries_for_user": 50,
+}
 
 SEES = Grant(("SELECT",), CATALOG, "`system.tables`, `.columns`, `.databases`, `.settings`")
 READS_ROWS = Grant(("SELECT",), ROWS, "every `<table>_rows`")
@@ -77,6 +88,8 @@ ROLES = (
                     "ALTER MODIFY COLUMN",
                     "ALTER COMMENT COLUMN",
                     "ALTER CONSTRAINT",
+                    "ALTER ADD INDEX",
+                    "ALTER MATERIALIZE INDEX",
                     "ALTER SETTINGS",
                     "ALTER VIEW MODIFY SQL SECURITY",
                     "SELECT",
@@ -90,7 +103,7 @@ ROLES = (
         engines=True,
     ),
     DatabaseRole(
-        "sink",
+        "writer",
         "`evometrics sink`, on a database that is migrated",
         (
             Grant(("SELECT", "INSERT"), ROWS, "every `<table>_rows`"),
@@ -99,12 +112,12 @@ ROLES = (
         ),
     ),
     DatabaseRole(
-        "analyst",
+        READER,
         "`evometrics sql`, `checksums`, `dead-letters`, `MetricsQuery`, dashboards",
         (Grant(("SELECT",), VIEWS, "every view"), SEES),
     ),
     DatabaseRole(
-        "reader",
+        "rows",
         "`evometrics republish`, `import`",
         (READS_ROWS, SEES),
     ),
@@ -128,6 +141,12 @@ ROLES = (
             SEES,
         ),
     ),
+    # Not the reader's role: its profile would bind the administrator too.
+    DatabaseRole(
+        "admin",
+        "all of these commands",
+        includes=("migrator", "writer", "rows", "replay", "retention"),
+    ),
 )
 
 
@@ -143,6 +162,15 @@ def grants(settings: ClickHouseSettings) -> Iterator[tuple[DatabaseRole, list[st
         if role.engines:
             engines = ONE_SERVERS_ENGINES + (CLUSTERS_ENGINES if settings.cluster else ())
             statements += [f"GRANT{on} TABLE ENGINE ON {engine} TO {name}" for engine in engines]
+        if role.includes:
+            included = ", ".join(f"{settings.database}_{part}" for part in role.includes)
+            statements.append(f"GRANT{on} {included} TO {name}")
+        if role.part == READER:
+            limits = (f"{limit} = {most} MIN 1 MAX {most}" for limit, most in READERS_LIMITS.items())
+            statements.append(
+                f"CREATE SETTINGS PROFILE IF NOT EXISTS {name}{on} "
+                f"SETTINGS readonly = 2, {', '.join(limits)} TO {name}"
+            )
         if settings.cluster and role.part == "migrator":
             statements.append(f"GRANT{on} CLUSTER, REMOTE ON *.* TO {name}")
         yield role, statements

@@ -46,6 +46,7 @@ class Stack:
 
     folder: Path
     partitions: int = 6
+    with_kafka: bool = True
     with_clickhouse: bool = True
     kafka: KafkaSettings = field(init=False)
     clickhouse: ClickHouseSettings = field(init=False)
@@ -65,10 +66,11 @@ class Stack:
 
     async def start(self) -> None:
         """Start Kafka and ClickHouse; make topics and tables."""
-        nodes = plan_nodes(self.folder / "kafka")
-        await self.child("kafka", await self.node(nodes, self.folder / "logs"))
-        self.kafka = KafkaSettings(brokers=bootstrap(nodes), partitions=self.partitions)
-        await create_topics(self.kafka)
+        if self.with_kafka:
+            nodes = plan_nodes(self.folder / "kafka")
+            await self.child("kafka", await self.node(nodes, self.folder / "logs"))
+            self.kafka = KafkaSettings(brokers=bootstrap(nodes), partitions=self.partitions)
+            await create_topics(self.kafka)
         if not self.with_clickhouse:
             return
         (port,) = free_ports(1)

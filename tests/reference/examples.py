@@ -47,6 +47,7 @@ EXAMPLES = {
         Example("list every migration and its state", "evometrics migrate --status"),
         Example("on all servers of a ClickHouse cluster", "evometrics migrate --cluster '{cluster}'"),
         Example("print roles and their rights, as SQL", "evometrics migrate --grants"),
+        Example("make these roles, as a user who may", "evometrics migrate --users"),
     ),
     "retention show": (Example("what each table keeps", "evometrics retention show"),),
     "retention set": (

@@ -11,5 +11,7 @@ def rights() -> str:
     rows = []
     for role in ROLES:
         said = [f"{', '.join(r.privileges)} on {r.words}" for r in role.grants if r is not SEES]
+        if role.includes:
+            said.append(f"the rights of {', '.join(f'`_{part}`' for part in role.includes)}")
         rows.append([f"`<database>_{role.part}`", role.commands, "; ".join(said)])
     return table(["role", "for", "rights"], rows)

@@ -26,7 +26,9 @@ COLUMN = re.compile(
     rf"(\w+) ?(.*?)(?: CODEC\(.*?\)+)?(?: DEFAULT (.*?))?(?: COMMENT {TEXT})?(?: AFTER (\w+))?", re.DOTALL
 )
 #: What is said of a column's storage, or of a table, and changes no column.
-NO_COLUMN = re.compile(r"(ADD|DROP) CONSTRAINT |MODIFY (SETTING|SQL SECURITY) |\w+ = ")
+NO_COLUMN = re.compile(
+    r"(ADD|DROP) CONSTRAINT |(ADD|MATERIALIZE) INDEX |MODIFY (SETTING|SQL SECURITY) |\w+ = "
+)
 
 
 @dataclass(slots=True)

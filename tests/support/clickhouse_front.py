@@ -1,4 +1,7 @@
-"""A proxy before a ClickHouse front: notes the statements that pass, and may let its user only read."""
+"""A proxy before a ClickHouse front: notes the statements that pass, and may let its user only read.
+
+It may also take the statements that manage users, which the engine then reads and does not run.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ PARAMETERS = re.compile(
 )
 #: Statements that a user without DDL rights may not send.
 DDL = re.compile(r"\s*(CREATE|ALTER|DROP)\b")
+#: Statements about users, roles and profiles.
+USERS = re.compile(r"(CREATE (ROLE|SETTINGS PROFILE)|GRANT)\b")
 DROPPED = {"host", "content-length", "transfer-encoding", "content-encoding", "content-type"}
 
 
@@ -29,12 +34,14 @@ class Front:
 
     Attributes:
         url: its address.
+        roles: those that it was told to make; None: the engine is asked, which manages no users.
         statements: what was asked, in order, with the settings that came with it.
     """
 
     upstream: str
     readonly: bool = False
     without_ddl: bool = False
+    roles: set[str] | None = None
     url: str = ""
     statements: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
@@ -45,6 +52,8 @@ class Front:
         given = {name: value for name, value in parameters.items() if not PARAMETERS.fullmatch(name)}
         if http.path == "/":
             self.statements.append((text, given))
+        if self.roles is not None and (other := self.managed(text)):
+            body = other.encode()
         if self.without_ddl and (found := DDL.match(text)):
             return refusal(497, f"Not enough privileges: it's necessary to have the grant {found[0].strip()}")
         if self.readonly:
@@ -70,6 +79,17 @@ class Front:
                 headers={**kept, "Content-Type": answer.headers.get("Content-Type", "text/plain")},
             )
 
+    def managed(self, text: str) -> str | None:
+        """Return what is asked instead of a statement about users, None for another one."""
+        assert self.roles is not None
+        if text.startswith("SELECT name FROM system.roles"):
+            return f"SELECT arrayJoin({sorted(self.roles)}::Array(String)) AS name FORMAT Native"
+        if not USERS.match(text):
+            return None
+        self.roles |= set(re.findall(r"^CREATE ROLE IF NOT EXISTS (\w+)", text))
+        read = text.replace("'", "''")
+        return f"SELECT formatQuerySingleLine('{read}')"
+
 
 def refusal(code: int, words: str) -> web.Response:
     """Return the answer of a server that refuses a statement."""
@@ -82,9 +102,11 @@ async def form(http: web.Request) -> dict[str, str]:
 
 
 @contextmanager
-def running_front(upstream: str, *, readonly: bool = False, without_ddl: bool = False) -> Iterator[Front]:
+def running_front(
+    upstream: str, *, readonly: bool = False, without_ddl: bool = False, roles: set[str] | None = None
+) -> Iterator[Front]:
     """Run a proxy in a thread of its own, so that tests may have event loops of theirs."""
-    front = Front(upstream, readonly, without_ddl)
+    front = Front(upstream, readonly, without_ddl, roles)
     loop = asyncio.new_event_loop()
     started = threading.Event()
 

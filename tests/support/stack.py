@@ -19,9 +19,11 @@ from evometrics.deploy.cli.main import main, nothing
 from evometrics.deploy.commands import replay
 from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.pipeline.drain import drain, pipeline_groups
+from evometrics.deploy.stack.password import read_password
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
+from tests.support.tables import PASSWORDS
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def running_stack(
             line = process.stdout.readline()
             assert line, f"the stack did not start:\n{log.read_text()}"
             found = json.loads(line)
+            if found["password_file"]:
+                PASSWORDS[found["clickhouse_url"]] = read_password(Path(found["password_file"]))
             yield Running(found["brokers"], found["clickhouse_url"], found["metrics_urls"], data, log)
         finally:
             process.terminate()

@@ -154,7 +154,7 @@ ALLOWED = [
     *(f"SELECT * FROM {view} LIMIT 1" for view in VIEWS),
     "SELECT agent_id, quantileIf(0.9)(performance_score, success) FROM evolution_metrics GROUP BY ALL",
     "-- a dashboard\nSELECT * FROM evometrics.kpi_deltas WHERE occurred_at > now() - INTERVAL 1 DAY",
-    "WITH a AS (SELECT 1 AS n) SELECT row_number() OVER (ORDER BY n) FROM a JOIN numbers(3) ON n = number",
+    "WITH a AS (SELECT 1 AS n) SELECT rank() OVER (ORDER BY n) FROM a JOIN numbers(3) AS b ON n = number",
     "FROM system.tables SELECT name, total_rows WHERE database = currentDatabase()",
     "SELECT name, type, comment FROM system.columns WHERE table = 'kpi_deltas'",
     "SELECT table_name FROM information_schema.tables",

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from evometrics.deploy.kafka.broker import registered_brokers
 from evometrics.deploy.process.child import python
+from evometrics.deploy.stack.password import read_password
 from evometrics.deploy.stack.stack import LocalStack, StackSettings
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.schemas.metrics import OF_STREAMS, Instruments
@@ -30,8 +31,13 @@ async def nothing(_: StackAddresses) -> None:
     """Prepare nothing."""
 
 
-async def statement(url: str, sql: str) -> str:
-    async with aiohttp.ClientSession() as http, http.post(url, data=sql) as response:
+async def statement(stack: StackAddresses, sql: str) -> str:
+    assert stack.password_file is not None
+    login = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": read_password(stack.password_file)}
+    async with (
+        aiohttp.ClientSession(headers=login) as http,
+        http.post(stack.clickhouse_url, data=sql) as response,
+    ):
         said = (await response.text()).strip()
         assert response.status == 200, said
         return said
@@ -48,11 +54,11 @@ async def test_a_stack_lies_in_its_folder_whatever_that_is_called(
     settings = StackSettings(data=".evometrics", stream_workers=0, sink_workers=0)
     async with LocalStack(settings, nothing, print) as stack:
         assert await registered_brokers(stack.addresses.brokers) == {1}
-        url = stack.addresses.clickhouse_url
-        await statement(url, "CREATE DATABASE d")
-        await statement(url, "CREATE TABLE d.kept (a Int8) ENGINE = MergeTree ORDER BY a")
-        await statement(url, "INSERT INTO d.kept SELECT 1")
-        assert await statement(url, "SELECT count() FROM d.kept") == "1"
+        at = stack.addresses
+        await statement(at, "CREATE DATABASE d")
+        await statement(at, "CREATE TABLE d.kept (a Int8) ENGINE = MergeTree ORDER BY a")
+        await statement(at, "INSERT INTO d.kept SELECT 1")
+        assert await statement(at, "SELECT count() FROM d.kept") == "1"
     assert [each.name for each in home.iterdir()] == [NAME]
     assert [each.name for each in data.parent.iterdir()] == [".evometrics"]
     assert (data / "kafka" / "node-1" / "log" / "meta.properties").exists()

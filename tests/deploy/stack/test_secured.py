@@ -65,7 +65,7 @@ from tests.support.secured import (
     unused,
 )
 from tests.support.stack import Running, evometrics, evometrics_here, running_stack
-from tests.support.tables import rows
+from tests.support.tables import PASSWORDS, rows
 
 #: What a fault in the settings is told apart by; the fault as settings that replace the right ones.
 FAULTS = {
@@ -309,7 +309,8 @@ async def node(settings: dict[str, str], _: Running, folder: Path, wanted: str) 
 
 async def sink(settings: dict[str, str], stack: Running, _: Path, wanted: str) -> str:
     """Return what a sink waits for."""
-    clickhouse = ClickHouseSettings(url=stack.clickhouse_url)
+    url = stack.clickhouse_url
+    clickhouse = ClickHouseSettings(url=url, password=PASSWORDS[url])
     kafka = KafkaSettings(**settings)  # type: ignore[arg-type]
     worker = SinkWorker(kafka, clickhouse, SinkSettings(group="other"))
     running = asyncio.create_task(worker.run(asyncio.Event()))

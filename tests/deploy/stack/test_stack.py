@@ -69,7 +69,8 @@ async def test_the_stores_run_between_start_and_stop_and_the_file_tells_where(tm
 
         os.kill(pids["clickhouse"], signal.SIGKILL)
         await asyncio.wait_for(back.wait(), timeout=30)
-        async with aiohttp.ClientSession() as http, http.get(stack.addresses.clickhouse_url) as response:
+        url = f"{stack.addresses.clickhouse_url}/ping"
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
             assert response.status == 200
         noted = json.loads((tmp_path / "stack.json").read_text())["parts"]
         assert noted["clickhouse"]["pid"] == stack.pids()["clickhouse"] != pids["clickhouse"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from evometrics.schemas.wire.catalog import writer_schema
 from evometrics.sinks.checksums import checksums
 from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.clickhouse.grants import ALL, ROLES, VIEWS, DatabaseRole, grants
+from evometrics.sinks.clickhouse.users import make_users
 from evometrics.sinks.letters.letters import Letters, Selection
 from evometrics.sinks.migrations.migrate import migrate, status
 from evometrics.sinks.migrations.registered import fit_registered
@@ -33,6 +35,7 @@ from tests.support.changed_schemas import optional, with_fields
 from tests.support.clickhouse_front import running_front
 from tests.support.generator import Load, history
 from tests.support.sinks import WIRE, one_of_each, rows, sent
+from tests.support.stack import evometrics_here
 
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.|'')*'", re.DOTALL)
 READ = re.compile(r"\b(?:FROM|JOIN)\s+([A-Za-z_][\w.]*)(?!\w*\()")
@@ -43,6 +46,8 @@ CHANGES = {
     "COMMENT COLUMN": "ALTER COMMENT COLUMN",
     "ADD CONSTRAINT": "ALTER CONSTRAINT",
     "DROP CONSTRAINT": "ALTER CONSTRAINT",
+    "ADD INDEX": "ALTER ADD INDEX",
+    "MATERIALIZE INDEX": "ALTER MATERIALIZE INDEX",
     "MODIFY SETTING": "ALTER SETTINGS",
     "MODIFY SQL SECURITY": "ALTER VIEW MODIFY SQL SECURITY",
     "MODIFY TTL": "ALTER TTL",
@@ -122,8 +127,8 @@ async def test_migrate(empty_database: ClickHouseSettings) -> None:
         assert await fit_registered(migrator, {BY_RECORD["kpi_delta"].table: newer}) == []
 
 
-async def test_sink(database: ClickHouseSettings) -> None:
-    with as_role("sink", database) as sink:
+async def test_writer(database: ClickHouseSettings) -> None:
+    with as_role("writer", database) as sink:
         await fill(sink, [sent(event, offset=1) for event in one_of_each("a")])
         writer = TableWriter(sink, Instruments(CollectorRegistry(), OF_SINK))
         for topic in TOPICS:
@@ -131,9 +136,9 @@ async def test_sink(database: ClickHouseSettings) -> None:
         await writer.close()
 
 
-async def test_analyst(database: ClickHouseSettings) -> None:
+async def test_reader(database: ClickHouseSettings) -> None:
     await fill(database, [sent(event, offset=1) for event in one_of_each("a")])
-    with as_role("analyst", database) as analyst:
+    with as_role("reader", database) as analyst:
         async with MetricsQuery(analyst) as metrics:
             assert len(await metrics.get_agent_evolution_history("a")) == 1
             await metrics.get_top_performing_evolutions()
@@ -164,7 +169,7 @@ async def test_retention(database: ClickHouseSettings) -> None:
         assert {each.days for each in await show(retention)} == {100}
 
 
-async def test_reader(database: ClickHouseSettings) -> None:
+async def test_rows(database: ClickHouseSettings) -> None:
     events = one_of_each("a")
     await fill(database, [sent(event, offset=1) for event in events])
     staged = [
@@ -172,7 +177,7 @@ async def test_reader(database: ClickHouseSettings) -> None:
         for event in events
         if (topic := BY_RECORD[event.record]) in RAW_TOPICS
     ]
-    with as_role("reader", database) as reader:
+    with as_role("rows", database) as reader:
         async with RawTables(reader, RawSelection(), WIRE) as tables:
             await tables.identity()
             await tables.check_known()
@@ -207,4 +212,40 @@ async def test_clickhouse_reads_every_statement(clickhouse: str, cluster: str) -
         assert ("ON CLUSTER" in read) == bool(cluster), read
     await client.close()
     rights = " ".join(statements)
-    assert ("d.evolution_started_rows_local TO d_sink" in rights) == bool(cluster)
+    assert "CREATE SETTINGS PROFILE IF NOT EXISTS d_reader" in rights and "readonly = 2" in rights
+    assert "TO d_reader" not in rights.partition("GRANT d_migrator")[2], "its profile binds whoever has it"
+    assert ("d.evolution_started_rows_local TO d_writer" in rights) == bool(cluster)
+
+
+async def test_roles_are_made_by_what_is_printed_and_making_them_again_changes_nothing(
+    clickhouse: str,
+) -> None:
+    """Before a proxy that takes the statements, which the engine's parser reads."""
+    with running_front(clickhouse, roles={"d_writer", "other"}) as front:
+        settings = ClickHouseSettings(url=front.url, database="d")
+        made = await make_users(settings)
+        assert {role.name: role.new for role in made} == {
+            role.name(settings): role.part != "writer" for role in ROLES
+        }
+        asked = [text for text, _ in front.statements if text.startswith(("CREATE", "GRANT"))]
+        assert asked == [each for _, statements in grants(settings) for each in statements]
+        assert not any(role.new for role in await make_users(settings))
+
+
+def test_the_command_says_which_roles_there_are(clickhouse: str) -> None:
+    with running_front(clickhouse, roles=set()) as front:
+        at = ("migrate", "--users", "--clickhouse-url", front.url, "--database", "d")
+        first, again, listed = evometrics_here(*at), evometrics_here(*at), evometrics_here(*at, "--json")
+    assert "role d_reader: made, with its rights\n" in first.stdout
+    assert again.stdout.count("was there") == len(ROLES) and first.returncode == again.returncode == 0
+    found = json.loads(listed.stdout)
+    assert [role["name"] for role in found["roles"]] == [f"d_{role.part}" for role in ROLES]
+    assert found["roles"][0]["statements"][0] == "CREATE ROLE IF NOT EXISTS d_migrator"
+
+
+def test_a_server_without_management_of_users_is_named_with_the_way_out(clickhouse: str) -> None:
+    said = evometrics_here("migrate", "--users", "--clickhouse-url", clickhouse)
+    assert said.returncode == 1 and len(said.stderr.splitlines()) == 1
+    assert f"ClickHouse at {clickhouse}: the embedded ClickHouse manages no users: " in said.stderr
+    beside = evometrics_here("migrate", "--users", "--dry-run", "--clickhouse-url", clickhouse)
+    assert beside.returncode == 2 and "--users makes roles and applies no migration" in beside.stderr

@@ -52,6 +52,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     (port,) = free_ports(1)
     spec = clickhouse_process(folder / "clickhouse", port, folder / "clickhouse.log")
     env = {"EVOMETRICS_CLICKHOUSE_SERVER_PASSWORD": PASSWORD}
+    env["EVOMETRICS_CLICKHOUSE_SERVER_HOSTS"] = "ch.internal"  # a client behind a tunnel calls it so
     child = ChildProcess(dataclasses.replace(spec, env=env))
     asyncio.run(child.start())
     with (
