@@ -132,7 +132,7 @@ class Insert:
 
 def set_settings(sql: str) -> dict[str, str] | None:
     """Return the names and values in a SET statement; None for another statement."""
-    tokens = [token for token in TOKEN.finditer(sql.encode()) if token.lastgroup != "gap"]
+    tokens = [token for token in TOKEN.finditer(raw(sql)) if token.lastgroup != "gap"]
     if not tokens or tokens[0][0].upper() != b"SET":
         return None
     found = {}

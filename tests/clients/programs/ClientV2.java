@@ -79,7 +79,13 @@ public class ClientV2 {
     static String cancel(Client client) throws Exception {
         String id = "client-v2-" + System.nanoTime();
         long began = System.nanoTime();
-        var running = client.query(SLOW, new QuerySettings().setQueryId(id));
+        var running = java.util.concurrent.CompletableFuture.runAsync(() -> {
+            try {
+                client.query(SLOW, new QuerySettings().setQueryId(id)).get();
+            } catch (Exception error) {
+                throw new RuntimeException(error);
+            }
+        });
         Thread.sleep(1000);
         client.execute("KILL QUERY WHERE query_id = '" + id + "'").get();
         try {
