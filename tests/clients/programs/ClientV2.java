@@ -43,8 +43,8 @@ public class ClientV2 {
 
     static String columns(Client client) throws Exception {
         int columns = 0, rows = 0, tables = 0;
-        for (GenericRecord table : client.queryAll("SELECT name FROM system.tables WHERE database = 'evometrics'")) {
-            List<GenericRecord> found = client.queryAll("SELECT * FROM evometrics.`" + table.getString("name") + "`");
+        for (String table : System.getenv("TABLES").split(",")) {
+            List<GenericRecord> found = client.queryAll("SELECT * FROM evometrics.`" + table + "`");
             tables++;
             rows += found.size();
             for (GenericRecord row : found) columns = Math.max(columns, row.getValues().size());

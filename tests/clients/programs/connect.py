@@ -8,13 +8,9 @@ import uuid
 
 import clickhouse_connect
 import pandas
-from steps import AGENT, HOST, OF_AGENT, PORT, SLOW, equal, step
+from steps import AGENT, HOST, OF_AGENT, PORT, SLOW, TABLES, equal, step
 
 client = clickhouse_connect.get_client(host=HOST, port=PORT, database="evometrics")
-TABLES = [
-    name
-    for (name,) in client.query("SELECT name FROM system.tables WHERE database = 'evometrics'").result_rows
-]
 
 
 def columns() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import clickhouse_connect.dbapi
 import polars
-from steps import AGENT, HOST, OF_AGENT, PORT, equal, step
+from steps import AGENT, HOST, OF_AGENT, PORT, TABLES, equal, step
 
 URI = f"clickhouse://default:@{HOST}:{PORT}/evometrics"
 connection = clickhouse_connect.dbapi.connect(host=HOST, port=PORT, database="evometrics")
@@ -14,16 +14,10 @@ PLAIN = (
 )
 
 
-def names() -> list[str]:
-    cursor = connection.cursor()
-    cursor.execute("SELECT name FROM system.tables WHERE database = 'evometrics'")
-    return [name for (name,) in cursor.fetchall()]
-
-
 def read_database() -> str:
-    for name in names():
+    for name in TABLES:
         polars.read_database(f"SELECT * FROM evometrics.`{name}`", connection, infer_schema_length=None)
-    return f"{len(names())} tables"
+    return f"{len(TABLES)} tables"
 
 
 def prepared() -> None:

@@ -6,7 +6,7 @@ import pandas
 import sqlalchemy
 from clickhouse_sqlalchemy import engines
 from sqlalchemy import Column, Integer, MetaData, Table, Text, inspect, select, text
-from steps import AGENT, HOST, OF_AGENT, PORT, equal, step
+from steps import AGENT, HOST, OF_AGENT, PORT, TABLES, equal, step
 
 ENGINES = {
     "clickhouse-sqlalchemy": sqlalchemy.create_engine(f"clickhouse+http://default:@{HOST}:{PORT}/evometrics"),
@@ -17,19 +17,11 @@ ENGINES = {
 def columns(name: str) -> str:
     engine, width = ENGINES[name], 0
     with engine.connect() as connection:
-        tables = [
-            row[0]
-            for row in connection.execute(
-                text("SELECT name FROM system.tables WHERE database = 'evometrics'")
-            )
-        ]
-        for table in tables:
-            width += len(
-                connection.execute(text(f"SELECT * FROM evometrics.`{table}`")).fetchall()[:1] or [()]
-            )
-            inspect(engine).get_columns(table, schema="evometrics")
+        for table in TABLES:
+            connection.execute(text(f"SELECT * FROM evometrics.`{table}`")).fetchall()
+            width += len(inspect(engine).get_columns(table, schema="evometrics"))
     pandas.read_sql(text("SELECT * FROM evolution_metrics"), engine)
-    return f"{len(tables)} tables, {width} columns reflected, pandas"
+    return f"{len(TABLES)} tables, {width} columns reflected, pandas"
 
 
 def prepared(name: str) -> None:
@@ -51,9 +43,8 @@ def batch(name: str) -> str:
             schema="clients",
         )
         connection.execute(described.insert(), [{"n": n, "s": "it's"} for n in range(5000)])
-        found = connection.execute(
-            select(sqlalchemy.func.count(), sqlalchemy.func.sum(described.c.n))
-        ).fetchall()
+        sums = select(sqlalchemy.func.count(), sqlalchemy.func.sum(described.c.n)).select_from(described)
+        found = connection.execute(sums).fetchall()
     equal([tuple(map(int, row)) for row in found], [(5000, 12497500)])
     return "5000 rows"
 

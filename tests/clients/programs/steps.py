@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 SERVER = os.environ["SERVER"]
 HOST, PORT = str(urlsplit(SERVER).hostname), int(urlsplit(SERVER).port or 8123)
+TABLES = os.environ["TABLES"].split(",")
 SLOW = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
 AGENT = "it's agent-1"
 OF_AGENT = "SELECT agent_id, count() AS n FROM evolution_metrics WHERE agent_id = "
