@@ -48,24 +48,26 @@ class Execution:
 
         A reading statement whose client has gone is ended; another one goes on.
         """
-        kind = await self._kind(request)
-        if kind is not None and kind.controls and (kill := await self._kill_statement(request)):
-            return await self._run_kill(kill, request)
-        reads = kind is not None and kind.reads
-        pool = self._pools.of(request, kind)
+        try:
+            kind = await self._kind(request)
+            if kind is not None and kind.controls and (kill := await self._kill_statement(request)):
+                return await self._run_kill(kill, request)
+            pool = self._pools.of(request, kind)
+            await self._replace(request)
+            await pool.enter()
+        except BaseException:
+            request.close_files()
+            raise
         request = replace(request, defaults={**pool.settings, **request.defaults})
-        await self._replace(request)
-        await pool.enter()
-        running = Running(request, ResultPipe() if reads else None)
         leave = Leaving(pool.leave, 2)
         try:
-            self._engine.statements.enter(running)
-            self._start(running, pool)
-            assert running.done is not None
-            running.done.add_done_callback(lambda _: leave())
+            running = self._started(request, pool, reads=kind is not None and kind.reads)
         except BaseException:
+            request.close_files()
             pool.leave()
             raise
+        assert running.done is not None
+        running.done.add_done_callback(lambda _: leave())
         if running.pipe is None:
             leave()
             return whole(await asyncio.shield(running.done))
@@ -87,11 +89,18 @@ class Execution:
         """Return whose the running statement with an id is; None if there is none."""
         return self._engine.statements.owner(query_id)
 
-    def _start(self, running: Running, pool: Pool) -> None:
+    def _started(self, request: Request, pool: Pool, *, reads: bool) -> Running:
         """Begin a statement's execution on a thread of its pool."""
         loop = asyncio.get_running_loop()
         statements = self._engine.statements
-        first = pool.may_precede and self._precedence.begin(time.monotonic())
+        running = Running(request)
+        statements.enter(running)
+        try:
+            running.pipe = ResultPipe() if reads else None
+        except OSError as error:
+            statements.leave(running)
+            raise EngineError.named(76, "CANNOT_OPEN_FILE", str(error)) from None
+        first = pool.may_precede and request.rows is None and self._precedence.begin(time.monotonic())
         if first:
             running.request = replace(running.request, defaults={**INSERTS_FIRST, **running.request.defaults})
         timer: asyncio.TimerHandle | None = None
@@ -109,6 +118,7 @@ class Execution:
                 done.exception()  # Nobody may be waiting for it any more.
 
         running.done.add_done_callback(end)
+        return running
 
     async def _kind(self, request: Request) -> StatementClass | None:
         """Return what a request's statement does; None for an insert of data."""

@@ -138,7 +138,7 @@ def set_settings(sql: str) -> dict[str, str] | None:
     found = {}
     for name, sign, value in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if sign[0] == b"=":
-            found[name[0].strip(b'`"').decode()] = value[0].strip(b"'").decode()
+            found[shown(name[0].strip(b'`"'))] = shown(value[0].strip(b"'"))
     return found
 
 
