@@ -162,9 +162,9 @@ def page() -> str:
             "once until ClickHouse merges its parts."
         ),
         wrapped(
-            "Conditions on the sorting key (the agent, `occurred_at`) and on `event_id` keep a view from reading "
-            "the rest; [Performance](../explanation/performance.md#views-beside-their-tables) says what a view "
-            "costs beside its table."
+            "Conditions on the sorting key (the agent, `occurred_at`) and on `event_id` keep a view from "
+            "reading the rest; [Performance](../explanation/performance.md#views-beside-their-tables) says "
+            "what a view costs beside its table."
         ),
         table(
             ["table", "topic", "what a row is"],
