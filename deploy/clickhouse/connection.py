@@ -22,9 +22,11 @@ import chdb
 
 from evometrics.deploy.clickhouse.classes import classify
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result, Summary
+from evometrics.deploy.clickhouse.external import loaded
+from evometrics.deploy.clickhouse.native import native_writer
 from evometrics.deploy.clickhouse.pipe import ResultPipe
 from evometrics.deploy.clickhouse.reader import READS_ONLY, Admission, Guard
-from evometrics.deploy.clickhouse.statement import INPUT_CALL, Ending, Insert, Query
+from evometrics.deploy.clickhouse.statement import INPUT_CALL, Ending, Insert, Query, quote, raw
 
 # Columns that an Avro writer lacks take the table's DEFAULT. There is no queue for async inserts here.
 # Formatting on several threads takes ten times the memory, and no less time.
@@ -60,17 +62,22 @@ def run(connection: Any, request: Request, guard: Guard, pipe: ResultPipe | None
         admit = guard.enter(connection, request, request.reader)
     elif request.database:
         connection.query(f"USE {quote(request.database, '`')}")
-    settings = {**(ONE_BLOCK if isinstance(statement, Insert) else {}), **request.settings}
-    apply_settings(connection, settings)
-    if admit is not None:
-        apply_settings(connection, READS_ONLY)
-    if isinstance(statement, Query):
-        return run_query(connection, request, statement, admit, pipe, began)
-    if request.read_only:
-        raise read_only_error()
-    if statement.reads_input:
-        return insert_from_input(connection, request, statement, began)
-    return insert_data(connection, request, statement, began)
+    settings = {
+        **(ONE_BLOCK if isinstance(statement, Insert) else {}),
+        **request.defaults,
+        **request.settings,
+    }
+    with loaded(connection, request.external):
+        apply_settings(connection, settings)
+        if admit is not None:
+            apply_settings(connection, READS_ONLY)
+        if isinstance(statement, Query):
+            return run_query(connection, request, statement, admit, pipe, began)
+        if request.read_only:
+            raise read_only_error()
+        if statement.reads_input:
+            return insert_from_input(connection, request, statement, began)
+        return insert_data(connection, request, statement, began)
 
 
 def run_query(
@@ -87,16 +94,27 @@ def run_query(
         raise EngineError.named(62, "SYNTAX_ERROR", "Multi-statements are not allowed")
     if request.read_only and kind.parses and not kind.reads:
         raise read_only_error()
-    sql, written_as = query.sql, None
+    sql, default_format, written_as, writer = query.sql, request.format, None, None
     if kind.reads:
         written_as = query.format or request.format
+        revised = request.revision > 0 and written_as == "Native"
+        if revised:
+            query, default_format = Query(Ending.of(query.sql).without_format), "Buffers"
+            sql = query.sql
         if pipe is not None:
-            sql, written_as = into_file(connection, query, quote(pipe.path), request.format)
-            pipe.format = written_as
+            sql, written_in = into_file(connection, query, quote(pipe.path), default_format)
+            written_as = written_as if revised else written_in
     if admit is not None:
         admit(sql, pipe.path if pipe is not None and sql != query.sql else "")
-    result = connection.query(sql, request.format, params=dict(request.params))
+    if kind.reads:
+        if revised:
+            writer = native_writer(connection, raw(query.sql), request)
+        if pipe is not None:
+            pipe.format, pipe.transform = written_as, writer
+    result = connection.query(raw(sql), default_format, params=dict(request.params))
     payload = result.bytes()
+    if writer is not None:
+        payload = b"".join(writer.feed(payload))
     summary = Summary(
         elapsed=time.monotonic() - began,
         read_rows=result.storage_rows_read(),
@@ -120,7 +138,7 @@ def into_file(connection: Any, query: Query, path: str, default_format: str) -> 
     clause = f"INTO OUTFILE {path} APPEND"  # a pipe exists already, and can't be truncated
     candidates = [(f"{ending.body}{ending.tail}\n{clause} FORMAT {default_format}", default_format)]
     if ending.format:
-        candidates.insert(0, (f"{ending.body}\n{clause} {ending.tail}", ending.format))
+        candidates.insert(0, (f"{ending.body}{clause} {ending.tail}", ending.format))
     # What looks like FORMAT may be a column's name: the engine's parser decides.
     for sql, format_name in candidates:
         if classify(connection, sql).controls:
@@ -131,7 +149,8 @@ def into_file(connection: Any, query: Query, path: str, default_format: str) -> 
 def insert_data(connection: Any, request: Request, insert: Insert, began: float) -> Result:
     """Insert the data that came with the statement: all of them are stored or none."""
     with data_file(insert, request) as path:
-        result = connection.query(insert.reading(quote(path), request.format))
+        sql = insert.reading(quote(path), request.format)
+        result = connection.query(raw(sql), params=dict(request.params))
     return inserted(result, began)
 
 
@@ -140,7 +159,7 @@ def insert_from_input(connection: Any, request: Request, insert: Insert, began: 
     with data_file(insert, request) as path:
         source = f"file({quote(path)}, {quote(insert.format or request.format)}, "
         sql = INPUT_CALL.sub(lambda _: source, insert.sql)
-        result = connection.query(sql, params=dict(request.params))
+        result = connection.query(raw(sql), params=dict(request.params))
     return inserted(result, began)
 
 
@@ -167,11 +186,6 @@ def apply_settings(connection: Any, settings: Mapping[str, str]) -> None:
             raise EngineError.named(115, "UNKNOWN_SETTING", f"Unknown setting {name!r}")
     if settings:
         connection.query("SET " + ", ".join(f"{name} = {quote(value)}" for name, value in settings.items()))
-
-
-def quote(text: str, mark: str = "'") -> str:
-    """Return an SQL literal or, with a backtick, an identifier."""
-    return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
 
 
 def read_only_error() -> EngineError:

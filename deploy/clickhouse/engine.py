@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import chdb
 
 from evometrics.deploy.clickhouse.classes import NATIVE, StatementClass, classify
-from evometrics.deploy.clickhouse.connection import open_connection, run
+from evometrics.deploy.clickhouse.connection import open_connection, read_only_error, run
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result
 from evometrics.deploy.clickhouse.folder import lock_folder
 from evometrics.deploy.clickhouse.pipe import ResultPipe
+from evometrics.deploy.clickhouse.processes import Kill, as_clients_see, names_processes
 from evometrics.deploy.clickhouse.reader import Guard
+from evometrics.deploy.clickhouse.running import Listed, Statements
 from evometrics.deploy.clickhouse.sessions import Sessions
+from evometrics.deploy.clickhouse.statement import Query, quote
 
 
 class Engine:
@@ -30,27 +39,62 @@ class Engine:
         NATIVE.set_signal_handlers_enabled(0)
         self._keeper = open_connection(self._folder)  # The engine lives as long as one connection does.
         self._guard = Guard(lambda: open_connection(self._folder))
+        self.statements = Statements()
         self._sessions = Sessions(self._folder, self._guard)
 
     def run(self, request: Request, pipe: ResultPipe | None = None) -> Result:
         """Run one statement, its result going to `pipe` where it has one; raises `EngineError`."""
-        try:
+        with engine_errors():
+            request = self._as_client_sees(request)
             if request.session:
                 return self._sessions.run(request, pipe)
-            connection = open_connection(self._folder)
-            try:
+            with self._connection() as connection:
                 return run(connection, request, self._guard, pipe)
-            finally:
-                connection.close()
-        except EngineError:
-            raise
-        except OSError as error:  # one of our own files could not be written
-            raise EngineError.named(243, "NOT_ENOUGH_SPACE", str(error)) from None
-        except (RuntimeError, chdb.ChdbError) as error:
-            raise EngineError.of(str(error)) from None
-        except UnicodeDecodeError as error:
-            # chDB assumes that each error's text is UTF-8, but it may contain a value that is not
-            raise EngineError.of(error.object.decode(errors="replace")) from None
+
+    def as_kill(self, request: Request) -> Kill | None:
+        """Return a request's KILL QUERY, None if it is another statement.
+
+        Raises `EngineError` where its user may not end what it means.
+        """
+        assert isinstance(request.statement, Query)
+        if b"KILL" not in request.statement.sql.upper().encode(errors="replace"):
+            return None
+        with engine_errors(), self._connection() as connection:
+            sql = f"SELECT formatQuerySingleLine({quote(request.statement.sql)})"
+            printed = connection.query(sql, "TSVRaw").bytes().decode(errors="replace").removesuffix("\n")
+            kill = Kill.of(printed)
+            if kill is not None and request.reader is not None:
+                self._guard.enter(connection, request, request.reader)(request.statement.sql, "")
+            if kill is not None and request.read_only:
+                raise read_only_error()
+            return kill
+
+    def matching(self, kill: Kill, request: Request) -> list[Listed]:
+        """Return the statements that a KILL QUERY means, with their texts; raises `EngineError`."""
+        sql = kill.matching(self.statements.listed())
+        with engine_errors(), self._connection() as connection:
+            told = connection.query(sql, "JSONCompactEachRow", params=dict(request.params)).bytes()
+        rows = [json.loads(line) for line in told.splitlines()]
+        return [Listed(int(thread), name, user, text) for thread, name, user, text in rows]
+
+    def _as_client_sees(self, request: Request) -> Request:
+        """Return a request with the clients' own ids in place of the engine's, where it asks for them."""
+        statement = request.statement
+        if not isinstance(statement, Query) or not names_processes(statement.sql):
+            return request
+        if (running := self.statements.on(threading.get_native_id())) is not None:
+            running.text = statement.sql
+        listed = self.statements.listed()
+        sql = as_clients_see(statement.sql, listed, lambda sql: self.classify(sql).reads)
+        return replace(request, statement=Query(sql))
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Any]:
+        connection = open_connection(self._folder)
+        try:
+            yield connection
+        finally:
+            connection.close()
 
     def classify(self, sql: str) -> StatementClass:
         """Return what a statement would do."""
@@ -65,11 +109,8 @@ class Engine:
         self._kill("query NOT LIKE 'KILL QUERY%'")
 
     def _kill(self, condition: str) -> None:
-        connection = open_connection(self._folder)
-        try:
+        with self._connection() as connection:
             connection.query(f"KILL QUERY WHERE {condition}")
-        finally:
-            connection.close()
 
     def close(self) -> None:
         """Close the folder; no statement may be running."""
@@ -78,3 +119,19 @@ class Engine:
             self._keeper.close()
         finally:
             os.close(self._lock)
+
+
+@contextlib.contextmanager
+def engine_errors() -> Iterator[None]:
+    """Turn chDB's errors, and those of our own files, into `EngineError`."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except OSError as error:  # one of our own files could not be written
+        raise EngineError.named(243, "NOT_ENOUGH_SPACE", str(error)) from None
+    except (RuntimeError, chdb.ChdbError) as error:
+        raise EngineError.of(str(error)) from None
+    except UnicodeDecodeError as error:
+        # chDB assumes that each error's text is UTF-8, but it may contain a value that is not
+        raise EngineError.of(error.object.decode(errors="replace")) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 from evometrics.deploy.clickhouse.statement import Insert, Query
 from evometrics.deploy.clickhouse.users import ReaderRights
@@ -33,6 +34,23 @@ class EngineError(RuntimeError):
         return cls(code, f"Code: {code}. DB::Exception: {message}. ({name})")
 
 
+@dataclass(frozen=True, slots=True)
+class ExternalTable:
+    """A table that came with a request.
+
+    Attributes:
+        name: what the statement calls it.
+        structure: names and types of its columns, as in CREATE TABLE.
+        format: the format of the rows.
+        rows: an unnamed file of them, closed by whoever runs the request.
+    """
+
+    name: str
+    structure: str
+    format: str
+    rows: IO[bytes]
+
+
 def nothing() -> None:
     """Free nothing."""
 
@@ -47,11 +65,16 @@ class Request:
         database: the current database, empty for `default`.
         format: for results, and for data whose statement names no format.
         settings: query settings.
+        defaults: settings that apply where neither the request nor its session has set them.
         params: values of `{name:Type}` placeholders, escaped as in TabSeparated.
         read_only: refuse statements that change anything.
         session: name of the session it belongs to, empty for none.
         session_seconds: how long the session is kept after it.
+        session_check: refuse it if there is no such session yet.
+        revision: the protocol revision that Native is written for; 0 for the format as in files.
+        external: tables that came with it.
         query_id: the client's name for it while it runs.
+        user: who has sent it.
         reader: what its user may read; None for the writer.
         wait_end: answer when the whole result is there, so that an error is never in the middle of it.
     """
@@ -61,11 +84,16 @@ class Request:
     database: str = ""
     format: str = "TabSeparated"
     settings: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     session: str = ""
     session_seconds: float = SESSION_SECONDS
+    session_check: bool = False
+    revision: int = 0
+    external: Sequence[ExternalTable] = ()
     query_id: str = ""
+    user: str = "default"
     wait_end: bool = False
     reader: ReaderRights | None = None
 

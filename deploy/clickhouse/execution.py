@@ -5,33 +5,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import IO
+from typing import IO, TypeVar
 
+from evometrics.deploy.clickhouse.classes import StatementClass
 from evometrics.deploy.clickhouse.engine import Engine
 from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request, Result, Summary
+from evometrics.deploy.clickhouse.limits import Precedence, ReaderLimits
 from evometrics.deploy.clickhouse.pipe import PIECE_BYTES, ResultPipe
+from evometrics.deploy.clickhouse.pools import INSERTS_FIRST, Pool, Pools
+from evometrics.deploy.clickhouse.processes import Kill
 from evometrics.deploy.clickhouse.running import Running
 from evometrics.deploy.clickhouse.statement import Query
 
-READERS = 16
-WRITERS = 16
+T = TypeVar("T")
+
 #: The length from which on a statement is parsed on a thread.
 LONG_STATEMENT = 16 * 1024
+#: Seconds after its time limit at which a statement is ended that the engine has not ended: it waits for a
+#: client that does not read.
+GRACE_SECONDS = 1.0
+#: Seconds that a statement with `replace_running_query` waits for the end of the one before it.
+REPLACE_SECONDS = 5.0
+KILLED = "Query was cancelled by KILL QUERY"
 
 
 class Execution:
-    """Runs requests; used in one event loop.
+    """Runs requests; used in one event loop."""
 
-    Reads and writes have threads of their own, so that slow SELECTs never delay an insert.
-    """
-
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, limits: ReaderLimits | None = None) -> None:
         self._engine = engine
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
-        self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
+        self._pools = Pools(limits or ReaderLimits())
+        self._precedence = Precedence()
+        self._kills = ThreadPoolExecutor(2, thread_name_prefix="kill")
         self._stops: set[asyncio.Task[None]] = set()
 
     async def run(self, request: Request) -> Answer:
@@ -39,34 +48,102 @@ class Execution:
 
         A reading statement whose client has gone is ended; another one goes on.
         """
-        reads = await self._reads(request)
+        kind = await self._kind(request)
+        if kind is not None and kind.controls and (kill := await self._kill_statement(request)):
+            return await self._run_kill(kill, request)
+        reads = kind is not None and kind.reads
+        pool = self._pools.of(request, kind)
+        request = replace(request, defaults={**pool.settings, **request.defaults})
+        await self._replace(request)
+        await pool.enter()
         running = Running(request, ResultPipe() if reads else None)
-        pool = self._readers if reads else self._writers
-        loop = asyncio.get_running_loop()
-        running.done = loop.run_in_executor(pool, running.execute, self._engine.run)
-        running.done.add_done_callback(forget)
+        leave = Leaving(pool.leave, 2)
+        try:
+            self._engine.statements.enter(running)
+            self._start(running, pool)
+            assert running.done is not None
+            running.done.add_done_callback(lambda _: leave())
+        except BaseException:
+            pool.leave()
+            raise
         if running.pipe is None:
+            leave()
             return whole(await asyncio.shield(running.done))
         try:
-            return await self._streamed(running, running.pipe)
+            answer = await self._streamed(running, running.pipe)
         except BaseException:
+            leave()
             self._end(running)
             raise
+        return replace(answer, release=both(answer.release, leave))
 
     async def close(self) -> None:
         """End what is running, and wait until it has ended."""
         await asyncio.to_thread(self._engine.kill_all)
-        for pool in (self._readers, self._writers):
-            await asyncio.to_thread(pool.shutdown)
+        await asyncio.to_thread(self._pools.close)
+        await asyncio.to_thread(self._kills.shutdown)
 
-    async def _reads(self, request: Request) -> bool:
-        """Return whether a request is a reader's."""
+    def owner(self, query_id: str) -> str | None:
+        """Return whose the running statement with an id is; None if there is none."""
+        return self._engine.statements.owner(query_id)
+
+    def _start(self, running: Running, pool: Pool) -> None:
+        """Begin a statement's execution on a thread of its pool."""
+        loop = asyncio.get_running_loop()
+        statements = self._engine.statements
+        first = pool.may_precede and self._precedence.begin(time.monotonic())
+        if first:
+            running.request = replace(running.request, defaults={**INSERTS_FIRST, **running.request.defaults})
+        timer: asyncio.TimerHandle | None = None
+        if running.pipe is not None and (seconds := time_limit(running.request)):
+            timer = loop.call_later(seconds + GRACE_SECONDS, self._time_out, running, seconds)
+        running.done = loop.run_in_executor(pool.threads, running.execute, self._engine.run)
+
+        def end(done: asyncio.Future[Result]) -> None:
+            statements.leave(running)
+            if first:
+                self._precedence.end(time.monotonic())
+            if timer is not None:
+                timer.cancel()
+            if not done.cancelled():
+                done.exception()  # Nobody may be waiting for it any more.
+
+        running.done.add_done_callback(end)
+
+    async def _kind(self, request: Request) -> StatementClass | None:
+        """Return what a request's statement does; None for an insert of data."""
         if not isinstance(request.statement, Query):
-            return False
+            return None
         sql = request.statement.sql
         if len(sql) < LONG_STATEMENT:
-            return self._engine.classify(sql).reads
-        return (await asyncio.to_thread(self._engine.classify, sql)).reads
+            return self._engine.classify(sql)
+        return await asyncio.to_thread(self._engine.classify, sql)
+
+    async def _replace(self, request: Request) -> None:
+        """End the statement that has the request's id, if the request says so and it is the same user's."""
+        running = self._engine.statements.named(request.query_id)
+        if running is None or request.settings.get("replace_running_query", "0") in ("0", "false"):
+            return
+        if running.request.user == request.user:
+            error = EngineError.named(394, "QUERY_WAS_CANCELLED", "Query was replaced by one with its id")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop(running, error), REPLACE_SECONDS)
+
+    async def _kill_statement(self, request: Request) -> Kill | None:
+        return await self._on_kill_thread(lambda: self._engine.as_kill(request))
+
+    async def _run_kill(self, kill: Kill, request: Request) -> Answer:
+        """End the statements that a KILL QUERY means, and return the engine's kind of answer to one."""
+        found = await self._on_kill_thread(lambda: self._engine.matching(kill, request))
+        statements = [self._engine.statements.on(each.thread) for each in found]
+        if kill.ends:
+            error = EngineError.named(394, "QUERY_WAS_CANCELLED", KILLED)
+            stops = [self._stopping(running, error) for running in statements if running is not None]
+            if kill.waits:
+                await asyncio.gather(*stops)
+        status = ("finished" if kill.waits else "waiting") if kill.ends else "unknown_status"
+        answer = kill.answer(status, found)
+        return whole(await self._on_kill_thread(lambda: self._engine.run(replace(request, statement=answer))))
 
     async def _streamed(self, running: Running, pipe: ResultPipe) -> Answer:
         """Return the answer of a statement that writes to a pipe.
@@ -120,18 +197,62 @@ class Execution:
 
     def _end(self, running: Running) -> None:
         """End a statement whose result nobody waits for any more; does nothing after its end."""
-        if running.pipe is not None:
-            running.pipe.abandon()
-        if running.done is None or running.done.done():
-            return
-        error = EngineError.named(394, "QUERY_WAS_CANCELLED", "The client has disconnected")
-        stop = asyncio.create_task(running.stop(error, self._kill))
+        self._stopping(running, EngineError.named(394, "QUERY_WAS_CANCELLED", "The client has disconnected"))
+
+    def _time_out(self, running: Running, seconds: float) -> None:
+        message = f"Timeout exceeded: elapsed more than {seconds * 1000:.0f} ms with sending the result"
+        self._stopping(running, EngineError.named(159, "TIMEOUT_EXCEEDED", message))
+
+    def _stopping(self, running: Running, error: EngineError) -> asyncio.Task[None]:
+        """Begin to end a statement."""
+        stop = asyncio.create_task(self._stop(running, error))
         self._stops.add(stop)
         stop.add_done_callback(self._stops.discard)
+        return stop
+
+    async def _stop(self, running: Running, error: EngineError) -> None:
+        await running.stop(error, lambda each: self._on_kill_thread(lambda: self._kill(each)))
 
     def _kill(self, running: Running) -> None:
         with contextlib.suppress(RuntimeError):  # the engine is busy, or closing: it is tried again
             running.kill(self._engine.kill)
+
+    def _on_kill_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._kills, work)
+
+
+class Leaving:
+    """Calls `leave` when it was called itself by all who stay: the execution, and the answer."""
+
+    def __init__(self, leave: Callable[[], None], stay: int) -> None:
+        self._leave = leave
+        self._stay = stay
+
+    def __call__(self) -> None:
+        self._stay -= 1
+        if self._stay == 0:
+            self._leave()
+
+
+def both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    """Return what calls both."""
+
+    def call() -> None:
+        try:
+            first()
+        finally:
+            second()
+
+    return call
+
+
+def time_limit(request: Request) -> float:
+    """Return the seconds that a statement may take; 0 for no limit, also where the text is none."""
+    text = {**request.defaults, **request.settings}.get("max_execution_time", "0")
+    try:
+        return max(float(text), 0.0)
+    except ValueError:
+        return 0.0  # The engine refuses it.
 
 
 def whole(result: Result) -> Answer:
@@ -145,9 +266,3 @@ async def read_file(file: IO[bytes]) -> AsyncGenerator[bytes, None]:
     """Yield a file's bytes in pieces."""
     while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
         yield piece
-
-
-def forget(done: asyncio.Future[Result]) -> None:
-    """Take note of an error that nobody waits for any more."""
-    if not done.cancelled():
-        done.exception()

@@ -8,30 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO, Any
 
-from evometrics.deploy.clickhouse.exchange import EngineError
+from evometrics.deploy.clickhouse.exchange import EngineError, ExternalTable
+from evometrics.deploy.clickhouse.statement import quote
 
 #: Endings of the parameters that describe a table.
 DESCRIPTIONS = ("_structure", "_types", "_format")
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalTable:
-    """A table that came with a request.
-
-    Attributes:
-        name: what the statement calls it.
-        structure: names and types of its columns, as in CREATE TABLE.
-        format: the format of the rows.
-        rows: an unnamed file of them.
-    """
-
-    name: str
-    structure: str
-    format: str
-    rows: IO[bytes]
 
 
 def external_table(name: str, rows: IO[bytes], parameters: Mapping[str, str]) -> ExternalTable:
@@ -60,6 +43,20 @@ def split_types(types: str) -> Iterator[str]:
     yield types[start:].strip()
 
 
+def checked_structure(connection: Any, table: ExternalTable) -> str:
+    """Return a table's columns as the engine understands them; raises chDB's error, or `EngineError`.
+
+    They are names and types, as the elements of a Tuple are: an expression, such as a DEFAULT, would be
+    evaluated with all rights of this server.
+    """
+    escaped = table.structure.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    sql = "SELECT toTypeName(defaultValueOfTypeName({type:String}))"
+    text = str(connection.query(sql, "RawBLOB", params={"type": f"Tuple({escaped})"}).bytes().decode())
+    if not text.startswith("Tuple(") or text == "Tuple()":
+        raise EngineError.named(36, "BAD_ARGUMENTS", f"{table.structure!r} is no list of columns")
+    return text.removeprefix("Tuple(").removesuffix(")")
+
+
 @contextlib.contextmanager
 def loaded(connection: Any, tables: Sequence[ExternalTable]) -> Iterator[None]:
     """Have the tables on a connection while one statement runs. Raises chDB's errors.
@@ -69,20 +66,18 @@ def loaded(connection: Any, tables: Sequence[ExternalTable]) -> Iterator[None]:
     made: list[str] = []
     try:
         for table in tables:
+            structure = quote(checked_structure(connection, table))
             table.rows.seek(0)
-            file = quoted(f"/dev/fd/{table.rows.fileno()}")
-            name = quoted(table.name, "`")
+            file = quote(f"/dev/fd/{table.rows.fileno()}")
+            name = quote(table.name, "`")
             connection.query(
                 f"CREATE TEMPORARY TABLE {name} ENGINE = Memory AS "
-                f"SELECT * FROM file({file}, {quoted(table.format)}, {quoted(table.structure)}, 'none')"
+                f"SELECT * FROM file({file}, {quote(table.format)}, {structure}, 'none')"
             )
             made.append(name)
         yield
     finally:
+        for table in tables:
+            table.rows.close()
         for name in made:
             connection.query(f"DROP TEMPORARY TABLE IF EXISTS {name}")
-
-
-def quoted(text: str, mark: str = "'") -> str:
-    """Return an SQL literal or, with a backtick, an identifier."""
-    return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark

@@ -9,14 +9,13 @@ with DESCRIBE, and each revision's own fields are put between the columns
 from __future__ import annotations
 
 import struct
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import chdb
 
-from evometrics.deploy.clickhouse.exchange import EngineError
+from evometrics.deploy.clickhouse.exchange import EngineError, Request
 
 #: From this revision on, a column tells whether its serialization is other than the type's default one.
 CUSTOM_SERIALIZATION = 54454
@@ -25,7 +24,7 @@ BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
 DEFAULT_SERIALIZATION = b"\x00"
 NUMBERS = struct.Struct("<QQ")
 SIZE = struct.Struct("<Q")
-SYNTAX_ERROR = 62
+SYNTAX_ERROR, READONLY = 62, 164
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,57 +87,81 @@ class NativeWriter:
         yield from ()
 
 
-def described(connection: Any, sql: bytes, params: Mapping[str, str]) -> list[ResultColumn] | None:
-    """Return the columns of a query's result; None for a statement that is no SELECT. Raises chDB's errors.
+def native_writer(connection: Any, sql: bytes, request: Request) -> NativeWriter:
+    """Return what makes Native out of the Buffers of a reading statement, given without its FORMAT.
 
-    `sql` is without FORMAT.
+    Raises chDB's errors for a statement that is refused.
     """
-    asking = b"DESCRIBE TABLE (" + sql + b"\n) SETTINGS describe_compact_output = 1"
-    try:
-        return columns_in(connection.query(asking, "RowBinary", params=dict(params)).bytes())
-    except (RuntimeError, chdb.ChdbError) as error:
-        if EngineError.of(str(error)).code == SYNTAX_ERROR:
-            return None
-        raise
+    params = dict(request.params)
+    columns = described(connection, sql, params)
+    return NativeWriter(columns if columns is not None else named(connection, sql, params), request.revision)
 
 
-def rewritten(connection: Any, native: bytes, revision: int) -> bytes:
-    """Return a whole result in Native of a revision, given it in that of revision 0.
+def described(connection: Any, sql: bytes, params: dict[str, str]) -> list[ResultColumn] | None:
+    """Return the columns of a SELECT's result, None for another statement; raises chDB's errors."""
+    asking = b"DESCRIBE TABLE (" + sql + b"\n)"
+    # A limit on the result's size is not one on the number of its columns.
+    own = b" SETTINGS describe_compact_output = 1, max_result_rows = 0, max_result_bytes = 0"
+    for statement in (asking + own, asking):
+        try:
+            answer = connection.query(statement, "RowBinaryWithNames", params=params).bytes()
+        except (RuntimeError, chdb.ChdbError) as error:
+            code = EngineError.of(str(error)).code
+            if code == SYNTAX_ERROR:
+                return None
+            if code != READONLY or statement is asking:
+                raise
+        else:
+            return columns_in(answer)
+    return None
 
-    For the answers of statements that DESCRIBE does not take, such as SHOW, which are small. The connection
-    must be one that reads files.
-    """
-    if not native:
-        return b""
-    with tempfile.TemporaryFile(prefix="evometrics-native-") as file:
-        file.write(native)
-        file.flush()
-        source = f"file('/dev/fd/{file.fileno()}', 'Native')"
-        file.seek(0)
-        columns = columns_in(
-            connection.query(f"DESCRIBE {source} SETTINGS describe_compact_output = 1", "RowBinary").bytes()
-        )
-        file.seek(0)
-        buffers = connection.query(f"SELECT * FROM {source} SETTINGS max_threads = 1", "Buffers").bytes()
-    writer = NativeWriter(columns, revision)
-    return b"".join([*writer.feed(buffers), *writer.end()])
+
+def named(connection: Any, sql: bytes, params: dict[str, str]) -> list[ResultColumn]:
+    """Return the columns of a statement that DESCRIBE does not take, such as SHOW, by running it."""
+    answer = Strings(connection.query(sql, "RowBinaryWithNamesAndTypes", params=params).bytes())
+    if answer.ended:
+        return []
+    count = answer.number()
+    names = [answer.string() for _ in range(count)]
+    return [ResultColumn(name, answer.string()) for name in names]
 
 
 def columns_in(described_rows: bytes) -> list[ResultColumn]:
-    """Return the columns that DESCRIBE named, in RowBinary: two strings each."""
-    strings, position = [], 0
-    while position < len(described_rows):
-        size, shift = 0, 0
+    """Return the columns that DESCRIBE named, in RowBinaryWithNames; all its own columns are strings."""
+    answer = Strings(described_rows)
+    names = [answer.string() for _ in range(answer.number())]
+    found = []
+    while not answer.ended:
+        row = [answer.string() for _ in names]
+        found.append(ResultColumn(row[0], row[1]))
+    return found
+
+
+class Strings:
+    """Reads RowBinary's strings and unsigned numbers (LEB128) one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    @property
+    def ended(self) -> bool:
+        return self._position == len(self._data)
+
+    def number(self) -> int:
+        number, shift = 0, 0
         while True:
-            byte = described_rows[position]
-            position += 1
-            size |= (byte & 0x7F) << shift
+            byte = self._data[self._position]
+            self._position += 1
+            number |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
-                break
-        strings.append(described_rows[position : position + size])
-        position += size
-    return [ResultColumn(name, kind) for name, kind in zip(strings[::2], strings[1::2], strict=True)]
+                return number
+
+    def string(self) -> bytes:
+        size = self.number()
+        self._position += size
+        return self._data[self._position - size : self._position]
 
 
 def text(value: bytes) -> bytes:

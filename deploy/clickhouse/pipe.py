@@ -7,6 +7,8 @@ import contextlib
 import fcntl
 import os
 
+from evometrics.deploy.clickhouse.transform import Transform
+
 #: Bytes that a read returns at most, and roughly what the event loop holds of a result.
 PIECE_BYTES = 1024 * 1024
 
@@ -17,25 +19,32 @@ class ResultPipe:
     Attributes:
         path: quoted where the engine takes the name of a file to write to.
         format: the result's format, set by the engine's thread before it writes.
+        transform: what makes that format of what the engine writes, if that is another one.
     """
 
     def __init__(self) -> None:
         self._reading_end, self._writing_end = os.pipe()
         self.path = f"/dev/fd/{self._writing_end}"
         self.format: str | None = None
+        self.transform: Transform | None = None
         self._stream = asyncio.StreamReader(limit=PIECE_BYTES // 2)
         self._transport: asyncio.ReadTransport | None = None
         with contextlib.suppress(AttributeError, OSError):  # Linux only; users may have a limit
             fcntl.fcntl(self._writing_end, fcntl.F_SETPIPE_SZ, PIECE_BYTES)
 
     async def read(self) -> bytes:
-        """Return the next bytes; none when the writing end is closed and all was read."""
+        """Return the next bytes; none when the writing end is closed and all was read, or abandoned."""
         if self._transport is None:
+            if self._reading_end < 0:
+                return b""
             end = os.fdopen(self._reading_end, "rb", buffering=0)
             self._reading_end = -1
             protocol = asyncio.StreamReaderProtocol(self._stream)
             self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, end)
-        return await self._stream.read(PIECE_BYTES)
+        while (piece := await self._stream.read(PIECE_BYTES)) and self.transform is not None:
+            if made := b"".join(self.transform.feed(piece)):
+                return made
+        return piece
 
     def finish(self) -> None:
         """Close the writing end: there is no more. From the engine's thread."""

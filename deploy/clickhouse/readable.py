@@ -135,6 +135,9 @@ TEXT_TYPES = frozenset({"String", "Map", "URI"})
 REFUSED_SETTINGS: Mapping[str, str] = {
     "allow_ddl": "who only reads changes nothing",
     "allow_distributed_ddl": "who only reads changes nothing",
+    "priority": "inserts come first",
+    "workload": "inserts come first",
+    "max_untracked_memory": "what it takes would not be counted",
     "allow_introspection_functions": "they show the process",
     "dialect": "another language would not be checked",
     "enable_json_ast_dialect": "another language would not be checked",

@@ -5,28 +5,24 @@ from __future__ import annotations
 import asyncio
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
 
 from evometrics.deploy.clickhouse.access import Access
+from evometrics.deploy.clickhouse.body import body_pieces, is_form, received_form
 from evometrics.deploy.clickhouse.engine import Engine
 from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request, Result
 from evometrics.deploy.clickhouse.execution import Execution
+from evometrics.deploy.clickhouse.listening import KEEP_ALIVE, no_handle, options, runner_of
 from evometrics.deploy.clickhouse.reader import as_reader
+from evometrics.deploy.clickhouse.reply import Reply
 from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.clickhouse.statement import Query
+from evometrics.deploy.clickhouse.users import User
 from evometrics.deploy.clickhouse.web_guard import web_guard
-from evometrics.deploy.clickhouse.wire import (
-    answer_headers,
-    content_type,
-    credentials,
-    decompress,
-    exception_block,
-    exception_tag,
-    http_status,
-    read_request,
-)
+from evometrics.deploy.clickhouse.wire import credentials, read_request, url_parameters
 from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
 
 SHUTDOWN_SECONDS = 5.0
@@ -42,6 +38,7 @@ class ClickHouseServer:
         self._folder = folder
         self._host = settings.host
         self._port = settings.port
+        self._limits = settings.limits
         self._access = Access(settings.users)
         self._web_guard = web_guard(settings.host, settings.hosts, settings.origins)
         self._pinger = ThreadPoolExecutor(1, thread_name_prefix="ping")
@@ -58,10 +55,14 @@ class ClickHouseServer:
     async def start(self) -> None:
         """Open the folder and listen; raises `FolderInUseError`, or `OSError` if the port is taken."""
         self._engine = await asyncio.to_thread(Engine, self._folder)
-        self._execution = Execution(self._engine)
+        self._execution = Execution(self._engine, self._limits)
         facts = self._engine.run(Request(Query("SELECT displayName(), timezone()"))).payload.decode()
         name, timezone = facts.rstrip("\n").split("\t")
-        self._headers = {"X-ClickHouse-Server-Display-Name": name, "X-ClickHouse-Timezone": timezone}
+        self._headers = {
+            "X-ClickHouse-Server-Display-Name": name,
+            "X-ClickHouse-Timezone": timezone,
+            **KEEP_ALIVE,
+        }
         app = web.Application(middlewares=[self._web_guard.middleware()])
         app.on_response_prepare.append(self._web_guard.on_prepare)
         for path in ("/ping", "/replicas_status"):
@@ -70,8 +71,9 @@ class ClickHouseServer:
         app.router.add_get("/health/ready", self._ready)
         app.router.add_get("/", self._handle)
         app.router.add_post("/", self._handle)
-        # Handlers are cancelled when their client disconnects: a SELECT nobody waits for is ended.
-        self._runner = web.AppRunner(app, handler_cancellation=True, auto_decompress=False, access_log=None)
+        app.router.add_options("/", options)
+        app.router.add_route("*", "/{path:.*}", no_handle)
+        self._runner = runner_of(app)
         await self._runner.setup()
         await web.TCPSite(
             self._runner, self._host, self._port, shutdown_timeout=SHUTDOWN_SECONDS, backlog=512
@@ -108,61 +110,39 @@ class ClickHouseServer:
         return health_answer(None if self._answers else "the engine does not answer SELECT 1")
 
     async def _handle(self, http: web.Request) -> web.StreamResponse:
-        query_id = http.query.get("query_id") or str(uuid.uuid4())
+        if http.method in ("GET", "HEAD") and not http.query_string:
+            return await self._ok(http)
+        asked = http.query.get("query_id") or http.headers.get("X-ClickHouse-Query-Id") or str(uuid.uuid4())
+        query_id = "".join(letter for letter in asked if letter.isprintable())
         headers = {**self._headers, "X-ClickHouse-Query-Id": query_id}
+        reply = Reply(http, {}, headers)
         try:
-            answer = await self._answer(http, query_id)
+            parameters = url_parameters(http.rel_url.raw_query_string)
+            user = await self._access.login(http.remote or "", *credentials(parameters, http.headers))
+            reply = Reply(http, parameters, headers)
+            answer = await self._answer(http, parameters, user, query_id)
         except EngineError as error:
-            headers["X-ClickHouse-Exception-Code"] = str(error.code)
-            return web.Response(text=f"{error}\n", status=http_status(error.code), headers=headers)
-        if answer is None:
-            return web.Response(text="Ok.\n", headers=headers)
+            return reply.refuse(error)
         try:
-            return await send(http, answer, headers)
+            return await reply.send(answer)
         finally:
             await answer.close()
 
-    async def _answer(self, http: web.Request, query_id: str) -> Answer | None:
-        parameters: dict[str, str] = dict(http.query)
-        user = await self._access.login(http.remote or "", *credentials(parameters, http.headers))
-        if http.content_type == "multipart/form-data":
-            form = await http.post()
-            parameters |= {name: value for name, value in form.items() if isinstance(value, str)}
-            body = []
+    async def _answer(
+        self, http: web.Request, parameters: dict[str, str], user: User, query_id: str
+    ) -> Answer:
+        if is_form(http):
+            form = await received_form(http, parameters)
+            request = read_request(http.method, form.parameters, http.headers, (), query_id, form.external)
         else:
             # The pieces are kept as they arrive, and an insert begins only when all of them have arrived.
-            body = [piece async for piece in http.content.iter_any()]
-        encoding = http.headers.get("Content-Encoding", "")
-        if encoding:
-            body = list(await asyncio.to_thread(decompress, body, encoding))
-        request = read_request(http.method, parameters, http.headers, body, query_id)
-        if request is not None and user.reader is not None:
-            request = as_reader(request, user.reader)
-        return await self._execution.run(request) if request else None
-
-
-async def send(http: web.Request, answer: Answer, headers: dict[str, str]) -> web.StreamResponse:
-    """Send a result, each piece when the client has taken the one before."""
-    tag = exception_tag()
-    headers |= answer_headers(answer) | {
-        "Content-Type": content_type(answer.format),
-        "X-ClickHouse-Exception-Tag": tag,
-    }
-    if answer.rest is None:
-        return web.Response(body=answer.payload, headers=headers)
-    response = web.StreamResponse(headers=headers)
-    response.content_length = answer.size
-    await response.prepare(http)
-    try:
-        await response.write(answer.payload)
-        async for piece in answer.rest:
-            await response.write(piece)
-    except EngineError as error:
-        # A server leaves the body without its end, so that nobody takes it for a whole one.
-        await response.write(exception_block(error, tag))
-        if http.transport is not None:
-            http.transport.close()
-    return response
+            body = [piece async for piece in body_pieces(http, parameters)]
+            request = read_request(http.method, parameters, http.headers, body, query_id)
+        request = replace(request, user=user.name)
+        if user.reader is not None:
+            own = replace(user.reader, limits=self._limits.most, owner=self._execution.owner)
+            request = as_reader(request, own)
+        return await self._execution.run(request)
 
 
 def health_answer(wrong: str | None) -> web.Response:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evometrics.deploy.clickhouse.connection import (
@@ -18,18 +17,26 @@ from evometrics.deploy.clickhouse.connection import (
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result
 from evometrics.deploy.clickhouse.pipe import ResultPipe
 from evometrics.deploy.clickhouse.reader import Guard
-from evometrics.deploy.clickhouse.statement import Query
-
-SET_STATEMENT = re.compile(r"\s*SET\s", re.IGNORECASE)
+from evometrics.deploy.clickhouse.statement import Query, quote, set_settings
 
 
 @dataclass(slots=True)
 class Session:
-    """A connection, the SET statements run on it, and when it may be dropped (monotonic seconds)."""
+    """A connection that outlives its requests.
+
+    Attributes:
+        expires: when it may be dropped (monotonic seconds).
+        set_statements: the SET statements that its client has run.
+        set_names: the settings that they set.
+        readonly: `1` or `2` once its client has set it so. The engine is never told: it would let nobody
+            change any setting of the connection again, the server included.
+    """
 
     connection: Any
     expires: float = 0.0
     set_statements: list[str] = field(default_factory=list)
+    set_names: set[str] = field(default_factory=set)
+    readonly: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -50,22 +57,26 @@ class Sessions:
 
     def run(self, request: Request, pipe: ResultPipe | None = None) -> Result:
         """Run a request in its session; as in ClickHouse a second concurrent one is refused."""
-        session = self._take(request.session)
+        session = self._take(request)
         try:
+            request = as_session_has_it(session, request)
             answer = run(session.connection, request, self._guard, pipe)
-            statement = request.statement
-            if isinstance(statement, Query) and SET_STATEMENT.match(statement.sql):
-                session.set_statements.append(statement.sql)
+            if isinstance(request.statement, Query) and (names := set_settings(request.statement.sql)):
+                session.set_statements.append(request.statement.sql)
+                session.set_names |= set(names)
             return answer
         finally:
             self._restore(session, request)
             session.expires = time.monotonic() + request.session_seconds
             session.lock.release()
 
-    def _take(self, name: str) -> Session:
+    def _take(self, request: Request) -> Session:
+        name = request.session
         with self._lock:
             self._drop_expired(keep=name)
             session = self._sessions.get(name)
+            if session is None and request.session_check:
+                raise EngineError.named(372, "SESSION_NOT_FOUND", f"Session {name} not found")
             if session is None:
                 session = self._sessions[name] = Session(open_connection(self._folder))
             if not session.lock.acquire(blocking=False):
@@ -81,7 +92,8 @@ class Sessions:
 
     def _restore(self, session: Session, request: Request) -> None:
         """Undo a request's own settings in the session; those it SET remain."""
-        names = [name for name in {**ONE_BLOCK, **request.settings} if name.isidentifier()]
+        own = {**ONE_BLOCK, **request.defaults, **request.settings}
+        names = [name for name in own if name.isidentifier() and name != "readonly"]
         try:
             session.connection.query("SET " + ", ".join(f"{name} = DEFAULT" for name in names))
             apply_settings(session.connection, BASE_SETTINGS)
@@ -89,3 +101,37 @@ class Sessions:
                 session.connection.query(sql)
         except RuntimeError:
             pass  # An unknown setting was named: nothing was applied, and the client has the error.
+
+
+def as_session_has_it(session: Session, request: Request) -> Request:
+    """Return a request with what its session's client has SET; raises `EngineError` where that forbids it.
+
+    `readonly`, of the request or set before, is kept here (a reader's connection has one of its own).
+    """
+    defaults = {name: value for name, value in request.defaults.items() if name not in session.set_names}
+    request = replace(request, defaults=defaults)
+    if request.reader is not None:
+        return request
+    settings = dict(request.settings)
+    wanted = settings.pop("readonly", "0")
+    sets = set_settings(request.statement.sql) if isinstance(request.statement, Query) else None
+    if session.readonly == "1" and (changed := [*settings, *(sets or ())]):
+        raise fixed_setting(changed[0])
+    if sets and "readonly" in sets:
+        if session.readonly:
+            raise fixed_setting("readonly")
+        readonly = sets.pop("readonly")
+        if readonly not in ("0", "1", "2"):
+            raise EngineError.named(36, "BAD_ARGUMENTS", f"Invalid value of readonly: {readonly!r}")
+        apply_settings(session.connection, sets)
+        session.readonly = readonly.strip("0")
+        others = ", ".join(f"{name} = {quote(value)}" for name, value in sets.items())
+        rest = f"SET {others}" if others else "SELECT 1 FORMAT Null"
+        return replace(request, statement=Query(rest), settings=settings)
+    read_only = request.read_only or wanted != "0" or bool(session.readonly)
+    return replace(request, settings=settings, read_only=read_only)
+
+
+def fixed_setting(name: str) -> EngineError:
+    """Return ClickHouse's error for a setting that may not be changed any more."""
+    return EngineError.named(164, "READONLY", f"Cannot modify '{name}' setting in readonly mode")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
+import psutil
+
 from evometrics.deploy.clickhouse.access import on_loopback
+from evometrics.deploy.clickhouse.limits import ReaderLimits
 from evometrics.deploy.clickhouse.users import ReaderRights, User
 from evometrics.schemas.service.settings import require
 
@@ -32,6 +36,12 @@ class ServerSettings:
             `host`: a request whose `Host` is another name is refused.
         origins: pages that may use the server from a browser, comma-separated, each as `https://host:port`;
             all others are refused.
+        readers: statements of the reader that run at once; 0 = two for each processor core, at least four.
+            Further ones wait for `reader_wait_seconds`, then they are refused.
+        reader_wait_seconds: seconds that a reader's statement waits for its turn.
+        reader_seconds: seconds that a reader's statement may take, sending its result included.
+        reader_memory_mb: megabytes that a reader's statement may take; 0 = what they all may take is half of
+            the machine's memory.
     """
 
     path: str = ".evometrics/clickhouse"
@@ -44,9 +54,18 @@ class ServerSettings:
     reader_databases: str = "evometrics"
     hosts: str = ""
     origins: str = ""
+    readers: int = 0
+    reader_wait_seconds: float = 10.0
+    reader_seconds: float = 300.0
+    reader_memory_mb: int = 0
 
     def __post_init__(self) -> None:
         require(0 < self.port < 65536, "port", self.port, "give a TCP port")
+        require(self.readers >= 0, "readers", self.readers, "must not be negative")
+        waits = self.reader_wait_seconds
+        require(waits >= 0, "reader_wait_seconds", waits, "must not be negative")
+        require(self.reader_seconds > 0, "reader_seconds", self.reader_seconds, "must be above 0")
+        require(self.reader_memory_mb >= 0, "reader_memory_mb", self.reader_memory_mb, "must not be negative")
         require(bool(self.user), "user", self.user, "name the writer")
         require(self.reader != self.user, "reader", self.reader, "is the writer's name too: give another")
         readable = bool(self.readable) or not self.reader
@@ -65,6 +84,13 @@ class ServerSettings:
     def readable(self) -> tuple[str, ...]:
         """The databases that the reader may read."""
         return tuple(name.strip() for name in self.reader_databases.split(",") if name.strip())
+
+    @property
+    def limits(self) -> ReaderLimits:
+        """What the reader's statements may take."""
+        number = self.readers or max(2 * (os.cpu_count() or 1), 4)
+        memory = self.reader_memory_mb * 1024**2 or psutil.virtual_memory().total // 2 // number
+        return ReaderLimits(number, self.reader_wait_seconds, self.reader_seconds, memory)
 
     @property
     def users(self) -> list[User]:

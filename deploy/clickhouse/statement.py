@@ -29,6 +29,16 @@ INPUT_CALL = re.compile(r"\binput\s*\(", re.IGNORECASE)
 LONGEST_STATEMENT = 256 * 1024
 
 
+def raw(sql: str) -> bytes:
+    """Return a statement as the engine takes it: a statement may hold any bytes, UTF-8 or not."""
+    return sql.encode(errors="surrogateescape")
+
+
+def shown(sql: bytes) -> str:
+    """Return a statement as text that `raw` turns back into the same bytes."""
+    return sql.decode(errors="surrogateescape")
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A statement that needs no further data."""
@@ -49,16 +59,23 @@ class Ending:
         body: what stands before FORMAT.
         tail: FORMAT and what follows it, without a semicolon or comments at the end; empty without FORMAT.
         format: the format's name.
+        settings: what stands behind the format's name.
     """
 
     body: str
     tail: str
     format: str | None
+    settings: str = ""
+
+    @property
+    def without_format(self) -> str:
+        """The statement with its settings, but without its FORMAT."""
+        return f"{self.body}\n{self.settings}" if self.settings else self.body
 
     @classmethod
     def of(cls, sql: str) -> Ending:
         """Read a statement's end, outside of any brackets, quotes and comments."""
-        text = sql.encode()
+        text = raw(sql)
         words: list[tuple[bytes, int, int]] = []
         depth = end = 0
         for token in TOKEN.finditer(text):
@@ -73,8 +90,9 @@ class Ending:
             following = words[at + 2][0] if at + 2 < len(words) else b"SETTINGS"
             if word == b"FORMAT" and name and following == b"SETTINGS":
                 name = text[name_at:name_end]
-                return cls(text[:start].decode(), text[start:end].decode(), name.decode())
-        return cls(text[:end].decode(), "", None)
+                body, tail, settings = text[:start], text[start:end], text[name_end:end]
+                return cls(shown(body), shown(tail), shown(name), shown(settings))
+        return cls(shown(text[:end]), "", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +116,7 @@ class Insert:
 
     def reading(self, path: str, default_format: str) -> str:
         """Return the statement that takes its data from a file; `path` is quoted."""
-        text, position, depth = self.sql.encode(), 0, 0
+        text, position, depth = raw(self.sql), 0, 0
         before_settings = len(text)
         while position < len(text) and before_settings == len(text):
             match = TOKEN.match(text, position)
@@ -107,16 +125,27 @@ class Insert:
             if match["word"] and depth == 0 and match["word"].upper() == b"SETTINGS":
                 before_settings = position
             position = match.end()
-        head, settings = text[:before_settings].decode(), text[before_settings:].decode()
+        head, settings = shown(text[:before_settings]), shown(text[before_settings:])
         file = f"FROM INFILE {path} COMPRESSION 'none'"
         return f"{head}\n{file} {settings}\nFORMAT {self.format or default_format}"
+
+
+def set_settings(sql: str) -> dict[str, str] | None:
+    """Return the names and values in a SET statement; None for another statement."""
+    tokens = [token for token in TOKEN.finditer(sql.encode()) if token.lastgroup != "gap"]
+    if not tokens or tokens[0][0].upper() != b"SET":
+        return None
+    found = {}
+    for name, sign, value in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if sign[0] == b"=":
+            found[name[0].strip(b'`"').decode()] = value[0].strip(b"'").decode()
+    return found
 
 
 def parse(text: bytes) -> Query | Insert:
     """Separate the statement at the start of `text` from its data.
 
-    Only INSERTs with FORMAT or VALUES outside of any brackets have data. Raises `UnicodeDecodeError` if the
-    statement itself is not UTF-8.
+    Only INSERTs with FORMAT or VALUES outside of any brackets have data.
     """
     depth, position, words = 0, 0, []
     limit = min(len(text), LONGEST_STATEMENT)
@@ -134,15 +163,20 @@ def parse(text: bytes) -> Query | Insert:
             if words[0] != b"INSERT" or word == b"INFILE":
                 break
             if word == b"VALUES":
-                return Insert(text[: match.start()].decode(), "Values", text[position:])
+                return Insert(shown(text[: match.start()]), "Values", text[position:])
             if word == b"FORMAT" and (name := re.compile(rb"\s+(\w+)").match(text, position)):
                 # As ClickHouse's parser does: blanks and one line break belong to the statement.
                 gap = re.compile(rb"[ \t\f]*(?:\r?\n)?").match(text, name.end())
                 assert gap is not None
                 start = gap.end()
-                insert = Insert(text[: match.start()].decode(), name[1].decode(), text[start:])
+                insert = Insert(shown(text[: match.start()]), shown(name[1]), text[start:])
                 # INSERT ... SELECT ... FORMAT without input() reads no data.
-                return insert if insert.reads_input or b"SELECT" not in words else Query(text.decode())
+                return insert if insert.reads_input or b"SELECT" not in words else Query(shown(text))
     if words[:1] == [b"INSERT"] and b"SELECT" not in words and b"INFILE" not in words:
-        return Insert(text.decode(), None, b"")
-    return Query(text.decode())
+        return Insert(shown(text), None, b"")
+    return Query(shown(text))
+
+
+def quote(text: str, mark: str = "'") -> str:
+    """Return an SQL literal or, with a backtick, an identifier."""
+    return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark

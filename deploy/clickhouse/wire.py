@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
-import gzip
-import importlib
 import json
 import re
 import secrets
 import string
-import sys
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl
 
-from evometrics.deploy.clickhouse.exchange import SESSION_SECONDS, Answer, EngineError, Request
-from evometrics.deploy.clickhouse.statement import LONGEST_STATEMENT, Insert, Query, parse
+from evometrics.deploy.clickhouse.exchange import (
+    SESSION_SECONDS,
+    Answer,
+    EngineError,
+    ExternalTable,
+    Request,
+)
+from evometrics.deploy.clickhouse.external import DESCRIPTIONS
+from evometrics.deploy.clickhouse.statement import LONGEST_STATEMENT, Insert, Query, parse, raw
 
 # Parameters of the HTTP interface itself; every other one is a query setting.
 INTERFACE_PARAMETERS = frozenset(
@@ -45,6 +49,9 @@ INTERFACE_PARAMETERS = frozenset(
     }
 )
 
+#: As a server's max_session_timeout is, unless it is set.
+LONGEST_SESSION_SECONDS = 3600
+
 # The part of ClickHouse's exceptionCodeToHTTPStatus that an embedded engine can meet; other codes are 500.
 STATUS_CODES = {
     400: (6, 26, 27, 36, 38, 41, 42, 43, 44, 53, 62, 69, 70, 72, 117, 130, 349, 456, 457),
@@ -68,55 +75,90 @@ def read_request(
     headers: Mapping[str, str],
     body: Sequence[bytes],
     query_id: str,
-) -> Request | None:
-    """Return the engine's request for an HTTP request; None if it has no query (which is answered `Ok.`).
+    external: Sequence[ExternalTable] = (),
+) -> Request:
+    """Return the engine's request for an HTTP request, whose body is already decompressed.
 
-    `body` is already decompressed. Raises `EngineError` for features that this server lacks.
+    Raises `EngineError` for a request that a server refuses, too, and for features that this one lacks.
     """
-    for name in ("compress", "decompress"):
-        if parameters.get(name, "0") not in ("0", "false"):
-            raise not_implemented(f"parameter {name}: use Accept-Encoding or Content-Encoding instead")
-    if any(name.endswith("_structure") for name in parameters):
-        raise not_implemented("external data: insert them into a temporary table of a session instead")
-    statement, data = split(parameters.get("query", "").encode(), body)
+    refuse_roles(parameters)
+    statement, data = split(raw(parameters.get("query", "")), body)
     if isinstance(statement, Query) and not statement.sql.strip():
-        return None
+        raise EngineError.named(
+            62, "SYNTAX_ERROR", "Syntax error: failed at position 1 (end of query): Empty query"
+        )
+    described = INTERFACE_PARAMETERS | {table.name + end for table in external for end in DESCRIPTIONS}
     return Request(
         statement=statement,
         data=data,
-        database=parameters.get("database") or headers.get("X-ClickHouse-Database", ""),
-        format=parameters.get("default_format")
-        or headers.get("X-ClickHouse-Format")
+        database=headers.get("X-ClickHouse-Database") or parameters.get("database", ""),
+        format=headers.get("X-ClickHouse-Format")
+        or parameters.get("default_format")
         or ("Values" if isinstance(statement, Insert) else "TabSeparated"),
         settings={
             name: value
             for name, value in parameters.items()
-            if name not in INTERFACE_PARAMETERS and not name.startswith("param_")
+            if name not in described and not name.startswith("param_")
         },
         params={name[6:]: value for name, value in parameters.items() if name.startswith("param_")},
         read_only=method in ("GET", "HEAD"),
         session=parameters.get("session_id", ""),
         session_seconds=session_seconds(parameters),
+        session_check=is_set(parameters, "session_check"),
+        revision=revision(parameters),
+        external=external,
         query_id=query_id,
-        wait_end=any(
-            parameters.get(name, "0") not in ("0", "false")
-            for name in ("wait_end_of_query", "http_wait_end_of_query")
-        ),
+        wait_end=is_set(parameters, "wait_end_of_query") or is_set(parameters, "http_wait_end_of_query"),
     )
+
+
+def url_parameters(query_string: str) -> dict[str, str]:
+    """Return a URL's parameters, the last of each name; bytes that are not UTF-8 as `raw` takes them.
+
+    Raises `EngineError` if one besides the statement has such bytes.
+    """
+    try:
+        parameters = dict(parse_qsl(query_string, keep_blank_values=True, errors="surrogateescape"))
+    except ValueError as error:
+        raise EngineError.named(36, "BAD_ARGUMENTS", f"The URL cannot be read: {error}") from None
+    for name, value in parameters.items():
+        if name != "query" and not (name + value).isascii():
+            try:
+                (name + value).encode()
+            except UnicodeEncodeError:
+                raise EngineError.named(36, "BAD_ARGUMENTS", f"Parameter {name!a} is not UTF-8") from None
+    parameters.pop("", None)
+    return parameters
+
+
+def is_set(parameters: Mapping[str, str], name: str, default: str = "0") -> bool:
+    """Return a flag's value."""
+    return parameters.get(name, default) not in ("0", "false", "")
+
+
+def revision(parameters: Mapping[str, str]) -> int:
+    """Return the protocol revision that a client reads."""
+    text = parameters.get("client_protocol_version", "0")
+    if not text.isdigit():
+        raise EngineError.named(72, "CANNOT_PARSE_NUMBER", f"client_protocol_version {text!r} is no number")
+    return int(text)
+
+
+def refuse_roles(parameters: Mapping[str, str]) -> None:
+    """Raise `EngineError` if a request asks for a role: the engine has none."""
+    if role := parameters.get("role"):
+        raise EngineError.named(511, "UNKNOWN_ROLE", f"There is no role `{role}`: this server has no roles")
 
 
 def split(query: bytes, body: Sequence[bytes]) -> tuple[Query | Insert, Sequence[bytes]]:
     """Return a request's statement and the data that follow it; the data's pieces are passed on unchanged."""
-    try:
-        if query.strip():
-            statement = parse(query)
-            if isinstance(statement, Insert):
-                return statement, body
-            return parse(b"\n".join([query, *body])), ()
-        found = split_body(body)
-        return found if found else (parse(b"".join(body)), ())
-    except UnicodeDecodeError as error:
-        raise EngineError.named(62, "SYNTAX_ERROR", f"The query is not UTF-8: {error}") from None
+    if query.strip():
+        statement = parse(query)
+        if isinstance(statement, Insert):
+            return statement, body
+        return parse(query + b"\n" + b"".join(body)), ()
+    found = split_body(body)
+    return found if found else (parse(b"".join(body)), ())
 
 
 def split_body(body: Sequence[bytes]) -> tuple[Insert, Sequence[bytes]] | None:
@@ -124,10 +166,7 @@ def split_body(body: Sequence[bytes]) -> tuple[Insert, Sequence[bytes]] | None:
     head = b""
     for taken, piece in enumerate(body, start=1):
         head += piece
-        try:
-            statement = parse(head)
-        except UnicodeDecodeError:  # The piece ends within a character.
-            statement = None
+        statement = parse(head)
         # If next to nothing follows, the last word may continue in the next piece.
         complete = isinstance(statement, Insert) and (len(statement.data) > 1 or taken == len(body))
         if isinstance(statement, Insert) and complete:
@@ -143,13 +182,11 @@ def session_seconds(parameters: Mapping[str, str]) -> float:
     if not text:
         return SESSION_SECONDS
     if not text.isdigit():
-        raise EngineError.named(36, "BAD_ARGUMENTS", f"Invalid session timeout: {text!r}")
+        raise EngineError.named(374, "INVALID_SESSION_TIMEOUT", f"Invalid session timeout: {text!r}")
+    if int(text) > LONGEST_SESSION_SECONDS:
+        longest = f"is larger than max_session_timeout: {LONGEST_SESSION_SECONDS}"
+        raise EngineError.named(374, "INVALID_SESSION_TIMEOUT", f"Session timeout {text!r} {longest}")
     return float(text)
-
-
-def not_implemented(what: str) -> EngineError:
-    """Return the error for a part of the interface that is not implemented here."""
-    return EngineError.named(48, "NOT_IMPLEMENTED", f"This server does not support {what}")
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:
@@ -194,7 +231,9 @@ def content_type(format_name: str | None) -> str:
     if name.startswith("JSON"):
         return "application/json; charset=UTF-8"
     if name.startswith("CSV"):
-        return "text/csv; charset=UTF-8"
+        return f"text/csv; charset=UTF-8; header={'present' if 'WithNames' in name else 'absent'}"
+    if name == "XML":
+        return "application/xml; charset=UTF-8"
     if name.startswith(("TabSeparated", "TSV")) or not name:
         return "text/tab-separated-values; charset=UTF-8"
     if re.match(r"Native|RowBinary|Avro|Parquet|ORC|Arrow|MsgPack|BSON|Protobuf", name):
@@ -214,33 +253,3 @@ def credentials(parameters: Mapping[str, str], headers: Mapping[str, str]) -> tu
             return "", ""
         return user, password
     return parameters.get("user", "default"), parameters.get("password", "")
-
-
-def decompress(body: Sequence[bytes], encoding: str) -> Sequence[bytes]:
-    """Undo a request's Content-Encoding: gzip, deflate, zstd or lz4 (frames)."""
-    if encoding in ("", "identity"):
-        return body
-    try:
-        return [b"".join(inflate(body, encoding))]
-    except EngineError:
-        raise
-    except Exception as error:  # Each codec has an error class of its own.
-        message = f"The body is not valid {encoding}: {error}"
-        raise EngineError.named(36, "BAD_ARGUMENTS", message) from None
-
-
-def inflate(body: Sequence[bytes], encoding: str) -> Iterable[bytes]:
-    """Yield the body's pieces decompressed."""
-    whole = b"".join(body)
-    if encoding == "gzip":
-        yield gzip.decompress(whole)
-    elif encoding == "deflate":
-        yield zlib.decompress(whole)
-    elif encoding == "lz4":
-        yield importlib.import_module("lz4.frame").decompress(whole)
-    elif encoding == "zstd":
-        # In Python's standard library from 3.14 on; clickhouse-connect depends on the backport before that.
-        module = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
-        yield importlib.import_module(module).decompress(whole)
-    else:
-        raise not_implemented(f"Content-Encoding {encoding!r}: send gzip, deflate, zstd, lz4 or none")

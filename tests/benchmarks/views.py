@@ -32,7 +32,7 @@ BEFORE = f"{VIEW}_before"
 #: Each is as many parts as there are months.
 BLOCKS = 5
 FRESH_BLOCKS = 4
-TURNS = 9
+TURNS = 5
 LAST_DAY = "toDateTime64('2026-11-20 00:00:00', 6, 'UTC')"
 AGENT = "agent-77"
 STATEMENTS = {

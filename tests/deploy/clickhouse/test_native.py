@@ -47,7 +47,9 @@ def test_numbers_of_any_size_are_written() -> None:
 
 def test_columns_are_read_from_what_describe_says() -> None:
     long = b"x" * 300
-    assert columns_in(b"\x01n\x05UInt8\xac\x02" + long + b"\x06String") == [
+    names = b"\x03\x04name\x04type\x07comment"
+    rows = b"\x01n\x05UInt8\x00\xac\x02" + long + b"\x06String\x02no"
+    assert columns_in(names + rows) == [
         ResultColumn(b"n", b"UInt8"),
         ResultColumn(long, b"String"),
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from evometrics.deploy.clickhouse.exchange import EngineError
-from evometrics.deploy.clickhouse.statement import Insert, Query, parse
-from evometrics.deploy.clickhouse.wire import read_request, split
+from evometrics.deploy.clickhouse.statement import Insert, Query, parse, raw
+from evometrics.deploy.clickhouse.wire import read_request, split, url_parameters
 
 
 @pytest.mark.parametrize(
@@ -94,14 +96,35 @@ def test_interface_parameters_are_told_from_settings() -> None:
         "default_format": "JSON",
     }
     request = read_request("GET", parameters, {}, [], "id")
-    assert request is not None
     assert (request.params, request.settings) == ({"n": "5"}, {"max_threads": "1"})
     assert (request.database, request.session, request.format, request.read_only) == ("d", "s", "JSON", True)
 
 
-def test_what_this_server_does_not_speak_is_named() -> None:
-    with pytest.raises(EngineError, match="decompress: use Accept-Encoding or Content-Encoding") as caught:
-        read_request("POST", {"query": "SELECT 1", "decompress": "1"}, {}, [], "id")
-    assert caught.value.code == 48
-    with pytest.raises(EngineError, match="not UTF-8"):
-        read_request("POST", {}, {}, [b"SELECT '\xff'"], "id")
+def test_what_a_server_refuses_is_refused_by_its_own_codes() -> None:
+    for parameters, code, text in (
+        ({"query": " "}, 62, "Empty query"),
+        ({"query": "SELECT 1", "role": "admin"}, 511, "no role `admin`"),
+        ({"query": "SELECT 1", "session_id": "s", "session_timeout": "3601"}, 374, "larger than"),
+        ({"query": "SELECT 1", "session_id": "s", "session_timeout": "soon"}, 374, "'soon'"),
+        ({"query": "SELECT 1", "client_protocol_version": "new"}, 72, "is no number"),
+    ):
+        with pytest.raises(EngineError, match=re.escape(text)) as caught:
+            read_request("POST", parameters, {}, [], "id")
+        assert caught.value.code == code
+
+
+def test_a_statement_may_hold_any_bytes_and_other_parameters_only_utf_8() -> None:
+    found = read_request("POST", url_parameters("query=SELECT%20'%FF'"), {}, [], "id")
+    assert isinstance(found.statement, Query) and raw(found.statement.sql).strip() == b"SELECT '\xff'"
+    found = read_request("POST", {}, {}, [b"SELECT '", b"\xff'"], "id")
+    assert isinstance(found.statement, Query) and raw(found.statement.sql) == b"SELECT '\xff'"
+    with pytest.raises(EngineError, match="'param_x' is not UTF-8"):
+        url_parameters("param_x=%FF")
+
+
+def test_headers_name_database_and_format_before_parameters_do() -> None:
+    parameters = {"query": "SELECT 1", "database": "a", "default_format": "JSON"}
+    found = read_request(
+        "POST", parameters, {"X-ClickHouse-Database": "b", "X-ClickHouse-Format": "CSV"}, [], "id"
+    )
+    assert (found.database, found.format) == ("b", "CSV")

@@ -31,7 +31,8 @@ SMALL_BLOCKS = {"max_block_size": "1000", "max_threads": "1"}
 
 @pytest.fixture
 async def http(clickhouse: str) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(clickhouse) as session:
+    plain = {"Accept-Encoding": "identity"}
+    async with aiohttp.ClientSession(clickhouse, headers=plain) as session:
         yield session
 
 
