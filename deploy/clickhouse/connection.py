@@ -82,8 +82,9 @@ def run(connection: Any, request: Request, guard: Guard, pipe: ResultPipe | None
         **request.defaults,
         **request.settings,
     }
+    apply_settings(connection, {name: value for name, value in settings.items() if name != "readonly"})
     with loaded(connection, request.external):
-        apply_settings(connection, settings)
+        apply_settings(connection, {name: value for name, value in settings.items() if name == "readonly"})
         if admit is not None:
             apply_settings(connection, READS_ONLY)
         if isinstance(statement, Query):

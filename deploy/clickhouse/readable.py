@@ -137,6 +137,7 @@ REFUSED_SETTINGS: Mapping[str, str] = {
     "allow_distributed_ddl": "who only reads changes nothing",
     "priority": "inserts come first",
     "workload": "inserts come first",
+    "max_untracked_memory": "what it takes would not be counted",
     "allow_introspection_functions": "they show the process",
     "dialect": "another language would not be checked",
     "enable_json_ast_dialect": "another language would not be checked",

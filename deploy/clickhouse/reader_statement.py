@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,10 @@ class Check:
 
     def statement(self, sql: str) -> None:
         """Check a whole statement."""
+        try:
+            sql.encode()
+        except UnicodeEncodeError:
+            raise EngineError.named(62, "SYNTAX_ERROR", "The statement of a reader is not UTF-8") from None
         (printed,) = self._ask("formatQuerySingleLine({q:String})", sql)
         listed = printed.replace(f" INTO OUTFILE '{self.file}' APPEND", "") if self.file else printed
         if found := ABOUT_ONE.fullmatch(listed):
@@ -80,7 +84,10 @@ class Check:
             raise read_only(
                 f"{self.reader.name} only reads: {first_words(printed)} is not for readers"
             ) from None
-        tree: Node = json.loads(text)
+        try:
+            tree: Node = json.loads(text)
+        except RecursionError:
+            raise EngineError.named(306, "TOO_DEEP_RECURSION", "The statement is nested too deeply") from None
         if again != printed:
             raise self.denied("a statement of which the parser does not show every part")
         return tree
@@ -108,30 +115,36 @@ class Check:
                 self.walk(node)
             self.no_file(tree)
 
-    def walk(self, node: Node) -> None:
+    def walk(self, top: Node) -> None:
         """Check a node and all below it."""
+        pending = [top]
+        while pending:
+            pending += self.below(pending.pop())
+
+    def below(self, node: Node) -> Iterable[Node]:
+        """Check a node, and return what is to be checked below it."""
         kind = node.get("type")
         if kind is None:
             pass  # a part of the node above it
         elif kind not in PARTS:
             raise self.denied(kind)
         elif kind == "Literal":
-            return
+            return ()
         elif kind == "SetQuery":
             self.settings(node)
-            return
+            return ()
         elif kind == "TableIdentifier":
             self.table(self.parts_of(node))
         elif kind == "Function":
             self.function(node)
         elif kind == "TableExpression" and "table_function" in node:
-            self.table_function(node["table_function"])
-            node = {**node, "table_function": node["table_function"].get("arguments", {})}
+            called = node["table_function"]
+            self.table_function(called)
+            node = {**node, "table_function": {name: called[name] for name in called if name != "type"}}
         elif kind == "ColumnsApplyTransformer" and "func_name" in node:
             self.calculates(node["func_name"])
         self.no_file(node)
-        for child in children(node):
-            self.walk(child)
+        return children(node)
 
     def no_file(self, node: Node) -> None:
         """Refuse INTO OUTFILE, except the server's own."""

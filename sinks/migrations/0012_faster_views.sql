@@ -43,8 +43,9 @@ ALTER TABLE {database}.custom_metrics_rows MODIFY SETTING min_age_to_force_merge
 
 -- Conditions on columns of the sorting key (agent, time, event_id) are applied before FINAL compares what is left,
 -- instead of after: copies of an event agree in them. Conditions on other columns still come after, for the copies
--- may differ there. Copies of an event have its time, so they are in one month, but for those of success_rates and
--- dead_letters, whose sorting keys don't hold it. The newest servers do the last by themselves.
+-- may differ there. Indexes are on event_id and evolution_id, in which copies agree as well. Copies of an event have
+-- its time, so they are in one month, but for those of dead_letters; the newest servers see that by themselves.
+-- Maps have the type that storage gives them since 0006, instead of one that each row was converted to.
 
 CREATE OR REPLACE VIEW {database}.evolution_started
 (
@@ -59,10 +60,10 @@ CREATE OR REPLACE VIEW {database}.evolution_started
     risk_level LowCardinality(String) COMMENT 'Risk the strategy takes: low, medium or high; empty where unknown.',
     target_gain Nullable(Float64) COMMENT 'Improvement of performance aimed at (0-1), null where none was set.',
     trigger_reason String COMMENT 'Why the evolution was started.',
-    pre_kpis Map(LowCardinality(String), Float64) COMMENT 'KPIs measured before the evolution, by name.',
+    pre_kpis Map(String, Float64) COMMENT 'KPIs measured before the evolution, by name.',
     cpu_percent Nullable(Float64) COMMENT 'CPU use of the recording process and its children at the start, percent of one core.',
     memory_mb Nullable(Float64) COMMENT 'Resident memory of the recording process and its children at the start, MB (10^6 bytes).',
-    metadata Map(LowCardinality(String), String) COMMENT 'Free text by name.',
+    metadata Map(String, String) COMMENT 'Free text by name.',
     unmeasured Array(String) COMMENT 'Names of the figures that could not be measured or were not given a usable value; each is 0 in its own field and NULL in ClickHouse.',
     snapshot_phases Array(String) COMMENT 'Phases (pre_evolution, post_evolution) of which the KPIs here are the agent\'s snapshot, made by the stream; not those of which the recorder sent one itself.'
 )
@@ -134,8 +135,8 @@ CREATE OR REPLACE VIEW {database}.evolution_completed
     risk_level LowCardinality(String) COMMENT 'Risk the strategy takes: low, medium or high; empty where unknown.',
     target_gain Nullable(Float64) COMMENT 'Improvement of performance aimed at (0-1), null where none was set.',
     trigger_reason String COMMENT 'Why the evolution was started.',
-    pre_kpis Map(LowCardinality(String), Float64) COMMENT 'KPIs measured before the evolution, by name.',
-    post_kpis Map(LowCardinality(String), Float64) COMMENT 'KPIs measured after the evolution, by name; empty where it failed before they could be.',
+    pre_kpis Map(String, Float64) COMMENT 'KPIs measured before the evolution, by name.',
+    post_kpis Map(String, Float64) COMMENT 'KPIs measured after the evolution, by name; empty where it failed before they could be.',
     success Bool COMMENT 'Whether the evolution\'s result was kept.',
     status LowCardinality(String) COMMENT 'succeeded, failed or rolled_back.',
     duration_seconds Nullable(Float64) COMMENT 'How long the evolution took, seconds.',
@@ -149,7 +150,7 @@ CREATE OR REPLACE VIEW {database}.evolution_completed
     convergence_iterations Nullable(Int64) COMMENT 'Iterations until the fitness stopped improving.',
     fitness_trajectory Array(Float64) COMMENT 'Fitness by iteration.',
     insights Array(String) COMMENT 'What was learned, one text each.',
-    metadata Map(LowCardinality(String), String) COMMENT 'Free text by name.',
+    metadata Map(String, String) COMMENT 'Free text by name.',
     parent_agent_id Nullable(String) COMMENT 'The agent whose state this one\'s was made from (a copy, a mutation, the first parent of a crossover); null where it evolved from its own.',
     cost_usd Nullable(Float64) COMMENT 'What the evolution cost, US dollars (model calls, rented machines); null where unknown.',
     unmeasured Array(String) COMMENT 'Names of the figures that could not be measured or were not given a usable value; each is 0 in its own field and NULL in ClickHouse.',
@@ -224,7 +225,7 @@ CREATE OR REPLACE VIEW {database}.kpi_snapshots
     overall_performance Nullable(Float64) COMMENT 'Weighted performance (0-1); null where nothing was measured.',
     evaluation_count Nullable(Int64) COMMENT 'Evaluations behind the figures.',
     confidence_interval Nullable(Float64) COMMENT 'Half width of the 95 % interval of accuracy.',
-    extra Map(LowCardinality(String), Float64) COMMENT 'KPIs beyond the standard ones, by name.',
+    extra Map(String, Float64) COMMENT 'KPIs beyond the standard ones, by name.',
     metadata Map(String, String) COMMENT 'Free text by name; `evometrics.left_out` names values that could not be kept, as JSON.',
     source_event_id Nullable(UUID) COMMENT 'The event of an evolution whose KPIs these are: the stream made the snapshot of it. Null where it was recorded as one.'
 )
@@ -315,7 +316,7 @@ CREATE OR REPLACE VIEW {database}.evolution_metrics
     relative_improvement Nullable(Float64) COMMENT 'improvement_delta / baseline_performance; null where the baseline is 0 or unknown.',
     quality_score Nullable(Float64) COMMENT 'The KPI output_quality after the evolution; null where not measured.',
     efficiency Nullable(Float64) COMMENT 'improvement_delta / (duration_minutes * memory_used_mb / 1000) where all are > 0, else 0; unknown, and named in unmeasured, where duration or memory is.',
-    kpi_deltas Map(LowCardinality(String), Float64) COMMENT 'After minus before, for KPIs measured both times.',
+    kpi_deltas Map(String, Float64) COMMENT 'After minus before, for KPIs measured both times.',
     memory_used_mb Nullable(Float64) COMMENT 'Peak resident memory over the evolution\'s life of the recording process and its children together, MB (10^6 bytes); null where unknown.',
     cpu_percent_avg Nullable(Float64) COMMENT 'Mean CPU use over the evolution\'s life by the recording process and its children, percent of one core (200 = two cores busy); null where unknown.',
     gpu_memory_mb Nullable(Float64) COMMENT 'Peak GPU memory over the evolution\'s life of the recording process and its children, MB (10^6 bytes); null where none was used or could be read.',
@@ -325,7 +326,7 @@ CREATE OR REPLACE VIEW {database}.evolution_metrics
     rollback_performed Bool COMMENT 'Whether the agent was set back to its state before.',
     convergence_iterations Nullable(Int64) COMMENT 'Iterations until the fitness stopped improving.',
     fitness_trajectory Array(Float64) COMMENT 'Fitness by iteration.',
-    metadata Map(LowCardinality(String), String) COMMENT 'Free text by name.',
+    metadata Map(String, String) COMMENT 'Free text by name.',
     unmeasured Array(String) COMMENT 'Names of the figures that could not be measured or were not given a usable value; each is 0 in its own field and NULL in ClickHouse.',
     version Int64 COMMENT '0 where it was computed from its completion (or start) alone, 1 where it took from its start what its completion came without: the row with the highest is right.'
 )
@@ -384,7 +385,7 @@ CREATE OR REPLACE VIEW {database}.kpi_deltas
     previous_at Nullable(DateTime64(6, 'UTC')) COMMENT 'Event time of the snapshot before it; null where that is.',
     overall_performance Nullable(Float64) COMMENT 'Performance in the snapshot; null where nothing was measured.',
     overall_delta Nullable(Float64) COMMENT 'Performance minus that of the snapshot before; null where either is unknown.',
-    deltas Map(LowCardinality(String), Float64) COMMENT 'KPI minus the KPI before, for KPIs measured both times.',
+    deltas Map(String, Float64) COMMENT 'KPI minus the KPI before, for KPIs measured both times.',
     recommendation LowCardinality(String) COMMENT 'retain, evolve or retire.',
     version Int64 COMMENT 'Event time of the previous snapshot in microseconds, 0 for the first: the row with the highest is right.'
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -24,10 +25,15 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.process.child import ChildProcess
 from evometrics.deploy.process.ports import free_ports
+from evometrics.sinks.checksums import checksums
 from evometrics.sinks.clickhouse.grants import VIEWS
-from evometrics.sinks.migrations.migrate import migrate
+from evometrics.sinks.letters.letters import Letters, Selection
+from evometrics.sinks.migrations.migrate import migrate, status
+from evometrics.sinks.query.metrics import MetricsQuery
+from evometrics.sinks.raw.tables import RawSelection, RawTables
+from evometrics.sinks.retention import TABLES, show
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.support.sinks import run_statements
+from tests.support.sinks import WIRE, run_statements
 
 PASSWORD = "of the writer"
 READER = {"user": "analyst"}
@@ -245,6 +251,66 @@ def test_a_readers_client_reads_in_every_form(server: str) -> None:
         client.insert("kpi_deltas_rows", [["a"]], column_names=["agent_id"])
 
 
+async def test_what_only_reads_of_evometrics_needs_no_other_user(server: str) -> None:
+    analyst = ClickHouseSettings(url=server, user="analyst")
+    assert all(found.rows == 0 for found in (await checksums(analyst)).values())
+    assert [each.table for each in await show(analyst)] == list(TABLES)
+    async with MetricsQuery(analyst) as metrics:
+        assert await metrics.get_agent_evolution_history("nobody") == []
+        assert await metrics.get_top_performing_evolutions() == []
+        assert math.isnan(await metrics.get_evolution_success_rate())
+    async with Letters(analyst) as letters:
+        assert (await letters.count(Selection())).messages == 0
+    async with RawTables(analyst, RawSelection(), WIRE) as tables:
+        await tables.check_known()
+        assert await tables.bounds() is None
+    assert {each.state for each in await status(analyst)} == {"applied"}
+
+
+async def test_a_statement_that_is_nested_deeply_is_refused_and_the_next_one_answered(
+    http: aiohttp.ClientSession,
+) -> None:
+    deep = f"SELECT {'(1 + ' * 400}1{')' * 400}"
+    status, said = await answer(http, Attempt("", 500, "", deep, parameters=READER))
+    assert status != 200 and ("nested too deeply" in said or "Maximum parse depth" in said)
+    assert await answer(http, Attempt("", 200, "", parameters=READER)) == (200, "1\n")
+
+
+async def test_a_statement_that_the_check_can_not_read_is_refused(http: aiohttp.ClientSession) -> None:
+    async with http.post("/", params=READER, data=b"SELECT '\xff'") as found:
+        assert found.status == 400 and "not UTF-8" in await found.text()
+
+
+async def test_a_reader_ends_its_own_statements_and_nobody_elses(http: aiohttp.ClientSession) -> None:
+    endless = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
+
+    def begun(user: Mapping[str, str], query_id: str) -> asyncio.Task[tuple[int, str]]:
+        attempt = Attempt("", 200, "", endless, parameters={**user, "query_id": query_id})
+        return asyncio.create_task(answer(http, attempt))
+
+    async def kill(user: Mapping[str, str], query_id: str) -> str:
+        query = f"KILL QUERY WHERE query_id = '{query_id}' SYNC"
+        return (await answer(http, Attempt("", 200, "", query, parameters=user)))[1]
+
+    async def running(query_id: str) -> None:
+        listed = f"SELECT count() FROM system.processes WHERE query_id = '{query_id}'"
+        for _ in range(500):
+            if (await answer(http, Attempt("", 200, "", listed, parameters=WRITER)))[1] == "1\n":
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{query_id} does not run")
+
+    writers, readers = begun(WRITER, "of the writer"), begun(READER, "of the reader")
+    await running("of the writer")
+    await running("of the reader")
+    said = await kill(READER, "of the writer")
+    assert "KILL of another user's statement of the writer is not for a user who only reads" in said
+    assert "finished" in await kill(READER, "of the reader")
+    assert "QUERY_WAS_CANCELLED" in (await readers)[1] and not writers.done()
+    assert "finished" in await kill(WRITER, "of the writer")
+    assert "QUERY_WAS_CANCELLED" in (await writers)[1]
+
+
 def test_a_readers_session_stays_one(server: str) -> None:
     client = client_of(server, session_id="mine")
     client.command("SET max_threads = 1")
@@ -272,11 +338,11 @@ def table(url: str) -> Iterator[str]:
 
     yield "| who | attempt | sent | answer |"
     yield "|---|---|---|---|"
-    for attempt, (status, text) in zip(ATTEMPTS, asyncio.run(said()), strict=True):
+    for attempt, (code, text) in zip(ATTEMPTS, asyncio.run(said()), strict=True):
         who = "web page" if attempt in PAGES else "login" if attempt in LOGINS else "analyst"
         given = attempt.headers or {k: v for k, v in attempt.parameters.items() if k not in WRITER}
         sent = ", ".join([f"`{name}: {value}`" for name, value in given.items()] + [f"`{attempt.query}`"])
-        yield f"| {who} | {attempt.what} | {sent} | {status}: {text.strip()} |"
+        yield f"| {who} | {attempt.what} | {sent} | {code}: {text.strip()} |"
 
 
 if __name__ == "__main__":
