@@ -77,7 +77,13 @@ class Execution:
             leave()
             self._end(running)
             raise
-        return replace(answer, release=both(answer.release, leave))
+
+        def release() -> None:
+            answer.release()
+            self._end(running)  # also where nothing of its rest was asked for
+            leave()
+
+        return replace(answer, release=release)
 
     async def close(self) -> None:
         """End what is running, and wait until it has ended."""
@@ -205,18 +211,6 @@ class Leaving:
         self._stay -= 1
         if self._stay == 0:
             self._leave()
-
-
-def both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
-    """Return what calls both."""
-
-    def call() -> None:
-        try:
-            first()
-        finally:
-            second()
-
-    return call
 
 
 def time_limit(request: Request) -> float:

@@ -77,6 +77,14 @@ async def test_a_result_comes_while_its_query_runs_and_ends_with_its_reader(
     await until_running(http, 0, "endless")
 
 
+async def test_a_query_whose_result_is_not_asked_for_ends(http: aiohttp.ClientSession) -> None:
+    async with http.head(
+        "/", params={"query": "/* headers */ SELECT number FROM system.numbers"}
+    ) as response:
+        assert response.status == 200
+    await until_running(http, 0, "headers")
+
+
 async def test_a_query_ends_with_its_client_whatever_stands_before_its_first_word(
     http: aiohttp.ClientSession,
 ) -> None:
