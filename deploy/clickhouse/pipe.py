@@ -17,6 +17,7 @@ class ResultPipe:
     """A pipe whose writing end an engine's thread has, and whose reading end belongs to the event loop.
 
     Attributes:
+        end: its writing end, for the engine's thread.
         path: quoted where the engine takes the name of a file to write to.
         format: the result's format, set by the engine's thread before it writes.
         transform: what makes that format of what the engine writes, if that is another one.
@@ -24,6 +25,7 @@ class ResultPipe:
 
     def __init__(self) -> None:
         self._reading_end, self._writing_end = os.pipe()
+        self.end = self._writing_end
         self.path = f"/dev/fd/{self._writing_end}"
         self.format: str | None = None
         self.transform: Transform | None = None
