@@ -1,8 +1,8 @@
 """Results sent block by block, each as soon as the engine has made it, as a server sends them.
 
 INTO OUTFILE gathers a megabyte before it writes, so that a slow query shows nothing for long. chDB's own
-streaming gives each block by itself. That is a whole result only in the formats that drivers read: others have
-brackets, totals or extremes behind their rows, which it leaves out.
+streaming gives each block by itself. That is a whole result only in the formats that drivers read: others
+have brackets, totals or extremes behind their rows, which it leaves out.
 """
 
 from __future__ import annotations
