@@ -32,6 +32,8 @@ GRACE_SECONDS = 1.0
 REPLACE_SECONDS = 5.0
 #: Seconds after a result's first block in which it may end, to be answered as a whole.
 READ_AHEAD_SECONDS = 0.1
+#: Seconds that a result is held back for an insert at most; as long as the engine holds a reading back.
+PAUSE_SECONDS = 1.0
 KILLED = "Query was cancelled by KILL QUERY"
 
 
@@ -42,6 +44,9 @@ class Execution:
         self._engine = engine
         self._pools = Pools(limits or ReaderLimits())
         self._precedence = Precedence()
+        self._preceding = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
         self._kills = ThreadPoolExecutor(2, thread_name_prefix="kill")
         self._stops: set[asyncio.Task[None]] = set()
 
@@ -102,7 +107,7 @@ class Execution:
         except OSError as error:
             statements.leave(running)
             raise EngineError.named(76, "CANNOT_OPEN_FILE", str(error)) from None
-        first = pool.may_precede and request.rows is None and self._precedence.begin(time.monotonic())
+        first = pool.may_precede and request.rows is None and self._precede()
         if first:
             running.request = replace(running.request, defaults={**INSERTS_FIRST, **running.request.defaults})
         timer: asyncio.TimerHandle | None = None
@@ -113,7 +118,7 @@ class Execution:
         def end(done: asyncio.Future[Result]) -> None:
             statements.leave(running)
             if first:
-                self._precedence.end(time.monotonic())
+                self._preceded()
             if timer is not None:
                 timer.cancel()
             if not done.cancelled():
@@ -121,6 +126,26 @@ class Execution:
 
         running.done.add_done_callback(end)
         return running
+
+    def _precede(self) -> bool:
+        """Return whether an insert that begins now has precedence; until `_preceded` readers pause."""
+        if not self._precedence.begin(time.monotonic()):
+            return False
+        self._preceding += 1
+        self._calm.clear()
+        return True
+
+    def _preceded(self) -> None:
+        self._precedence.end(time.monotonic())
+        self._preceding -= 1
+        if not self._preceding:
+            self._calm.set()
+
+    async def _inserts_first(self) -> None:
+        """Wait for inserts that have precedence, a second at most: results take the event loop's time too."""
+        if not self._calm.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._calm.wait(), PAUSE_SECONDS)
 
     async def _kind(self, request: Request) -> StatementClass | None:
         """Return what a request's statement does; None for an insert of data."""
@@ -209,7 +234,10 @@ class Execution:
         """Yield what follows a result's first bytes; ends the statement when it is closed early."""
         assert running.done is not None
         try:
-            while piece := await pipe.read():
+            while True:
+                await self._inserts_first()
+                if not (piece := await pipe.read()):
+                    break
                 yield piece
             await asyncio.shield(running.done)
         finally:
