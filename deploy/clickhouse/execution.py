@@ -30,8 +30,6 @@ LONG_STATEMENT = 16 * 1024
 GRACE_SECONDS = 1.0
 #: Seconds that a statement with `replace_running_query` waits for the end of the one before it.
 REPLACE_SECONDS = 5.0
-#: Seconds after a result's first block in which it may end, to be answered as a whole.
-READ_AHEAD_SECONDS = 0.1
 #: Seconds that a result is held back for an insert at most; as long as the engine holds a reading back.
 PAUSE_SECONDS = 1.0
 KILLED = "Query was cancelled by KILL QUERY"
@@ -189,7 +187,7 @@ class Execution:
         the beginning. A result that is shorter, or waited for, has its whole summary.
         """
         assert running.done is not None
-        head, ended = await self._read_ahead(pipe)
+        head, ended = await pipe.read_ahead()
         if ended:
             result = await asyncio.shield(running.done)
             return whole(result if result.payload else replace(result, payload=head))
@@ -211,24 +209,6 @@ class Execution:
             raise
         summary = replace(result.summary, result_bytes=size)
         return Answer(summary, result.format, head, read_file(file), size, file.close)
-
-    async def _read_ahead(self, pipe: ResultPipe) -> tuple[bytes, bool]:
-        """Return a result's beginning, and whether it is all of it.
-
-        That is a megabyte, or what has come in the tenth of a second after the first block: as from a server,
-        a result that is made slowly is sent as it is made.
-        """
-        head = bytearray(await pipe.read())
-        if not head:
-            return b"", True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(READ_AHEAD_SECONDS):
-                while len(head) < PIECE_BYTES:
-                    piece = await pipe.read()
-                    if not piece:
-                        return bytes(head), True
-                    head += piece
-        return bytes(head), False
 
     async def _rest(self, running: Running, pipe: ResultPipe) -> AsyncGenerator[bytes, None]:
         """Yield what follows a result's first bytes; ends the statement when it is closed early."""
