@@ -276,6 +276,22 @@ async def test_a_statement_that_is_nested_deeply_is_refused_and_the_next_one_ans
     assert await answer(http, Attempt("", 200, "", parameters=READER)) == (200, "1\n")
 
 
+async def test_a_reader_may_bring_a_table_of_names_and_types(http: aiohttp.ClientSession) -> None:
+    for structure, code in (("n UInt8", 200), ("n UInt8 DEFAULT 1", 400)):
+        form = aiohttp.FormData()
+        form.add_field("mine", b"1\n2\n", filename="mine", content_type="application/octet-stream")
+        asked = {"query": "SELECT sum(n) FROM mine JOIN numbers(2) AS b ON n = number"}
+        params = {**READER, **asked, "mine_structure": structure}
+        async with http.post("/", params=params, data=form) as found:
+            assert found.status == code, await found.text()
+
+
+async def test_a_reader_reads_in_the_native_format(http: aiohttp.ClientSession) -> None:
+    params = {**READER, "client_protocol_version": "54460"}
+    async with http.post("/", params=params, data="SELECT 1 FORMAT Native") as found:
+        assert found.status == 200, await found.text()
+
+
 async def test_a_statement_that_the_check_can_not_read_is_refused(http: aiohttp.ClientSession) -> None:
     async with http.post("/", params=READER, data=b"SELECT '\xff'") as found:
         assert found.status == 400 and "not UTF-8" in await found.text()
