@@ -161,6 +161,11 @@ def page() -> str:
             f"storage table `<name>{ROWS}` (`ReplacingMergeTree`), in which an event may stand more than "
             "once until ClickHouse merges its parts."
         ),
+        wrapped(
+            "Conditions on the sorting key (the agent, `occurred_at`) and on `event_id` keep a view from "
+            "reading the rest; [Performance](../explanation/performance.md#views-beside-their-tables) says "
+            "what a view costs beside its table."
+        ),
         table(
             ["table", "topic", "what a row is"],
             [
@@ -189,12 +194,15 @@ def page() -> str:
             columns(found[name]),
         ]
     for name in views:
-        source = re.search(r"^FROM \{database\}\.(\w+)", found[name].storage, re.M)
-        assert source, name
+        sources = re.findall(r"(?:FROM|JOIN) \{database\}\.(\w+)", found[name].storage)
+        assert sources, name
+        asked = re.findall(r"\{(\w+):([^}]+)\}", found[name].storage)
+        takes = listed(f"{parameter} {kind}" for parameter, kind in dict(asked).items())
+        given = f" Its parameter is {takes}." if asked else ""
         blocks += [
             f"### {name}",
             wrapped(found[name].comment),
-            f"A view on {listed([source[1]])}.",
+            f"A view on {listed(dict.fromkeys(sources))}.{given}",
             columns(found[name]),
         ]
     blocks += ["## Tables of the migrations", "What `evometrics migrate` remembers; nothing else reads them."]
