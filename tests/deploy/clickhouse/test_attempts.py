@@ -158,6 +158,9 @@ ATTEMPTS = [*PAGES, *LOGINS, *STATEMENTS]
 
 ALLOWED = [
     *(f"SELECT * FROM {view} LIMIT 1" for view in VIEWS),
+    "SELECT * FROM agent_ancestors(agent = 'a')",
+    "SELECT * FROM evometrics.agent_descendants(agent = 'a')",
+    "SELECT count() FROM evolution_metrics_as_of(at = '2026-01-01 00:00:00')",
     "SELECT agent_id, quantileIf(0.9)(performance_score, success) FROM evolution_metrics GROUP BY ALL",
     "-- a dashboard\nSELECT * FROM evometrics.kpi_deltas WHERE occurred_at > now() - INTERVAL 1 DAY",
     "WITH a AS (SELECT 1 AS n) SELECT rank() OVER (ORDER BY n) FROM a JOIN numbers(3) AS b ON n = number",
