@@ -190,7 +190,7 @@ def running_server(folder: Path) -> Iterator[str]:
     (port,) = free_ports(1)
     spec = clickhouse_process(folder / "clickhouse", port, folder / "clickhouse.log")
     env = {"EVOMETRICS_CLICKHOUSE_SERVER_PASSWORD": PASSWORD}
-    child = ChildProcess(dataclasses.replace(spec, env=env))
+    child = ChildProcess(dataclasses.replace(spec, env={**spec.env, **env}))
     asyncio.run(child.start())
     try:
         url = f"http://127.0.0.1:{port}"
