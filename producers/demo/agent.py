@@ -36,7 +36,12 @@ class DigitAgent:
     """Implements `EvolvableAgent` with a small scikit-learn ensemble on the digits data set.
 
     The same id, seed and strategies give the same genomes, predictions and quality KPIs.
+
+    Attributes:
+        parent_agent_id: the agent that it was made from; None if it was made from none.
     """
+
+    parent_agent_id: str | None = None
 
     def __init__(self, agent_id: str, genome: Genome) -> None:
         self._agent_id = agent_id
@@ -48,6 +53,14 @@ class DigitAgent:
         """Return an agent with a deliberately mediocre genome drawn for its id."""
         return cls(agent_id, poor_genome(random.Random(f"{seed}|{agent_id}")))
 
+    @classmethod
+    def made_from(cls, agent_id: str, parent: DigitAgent) -> DigitAgent:
+        """Return an agent that has learned what another one has."""
+        made = cls.__new__(cls)
+        made._agent_id, made._data, made.parent_agent_id = agent_id, parent._data, parent.agent_id
+        made._state = DigitState(parent._state.model, None, None)
+        return made
+
     @property
     def agent_id(self) -> str:
         return self._agent_id
@@ -56,6 +69,11 @@ class DigitAgent:
     def genome(self) -> Genome:
         """The agent's current genome."""
         return self._state.model.genome
+
+    @property
+    def validated(self) -> float:
+        """The accuracy on the validation images."""
+        return self._state.model.accuracy(self._data.validation)
 
     def answers(self, images: digits.Images) -> digits.Labels:
         """Return the digit answered for each image, rows of 64 brightnesses (0-1)."""

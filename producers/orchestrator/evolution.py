@@ -27,7 +27,10 @@ Status = Literal["succeeded", "failed", "rolled_back"]
 
 @dataclass(frozen=True, slots=True)
 class EvolutionPlan:
-    """What to do to an agent, and why; the result is kept if performance rises by `min_gain`."""
+    """What to do to an agent, and why; the result is kept if performance rises by `min_gain`.
+
+    `parent_agent_id` names the agent whose state it still has, if that is not its own.
+    """
 
     strategy: Strategy
     evolution_type: str
@@ -35,6 +38,7 @@ class EvolutionPlan:
     generation: int
     seed: int
     min_gain: float
+    parent_agent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ async def evolve(
             status=outcome.status,
             rollback_performed=outcome.rolled_back,
             insights=list(outcome.insights),
+            parent_agent_id=plan.parent_agent_id,
         )
     return outcome
 

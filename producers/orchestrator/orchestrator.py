@@ -41,8 +41,9 @@ class NightlyEvolutionOrchestrator:
     """Evolves a pool of agents and records it with a collector that the caller has started.
 
     Agents are independent: an exception of one is recorded as its failure, and the night continues.
-    `replace`, if given, makes a retired agent's successor (in a worker thread). `on_evolution` is called
-    after each evolution, in the event loop.
+    `replace`, if given, makes a retired agent's successor (in a worker thread). An agent that was made from
+    another one's state names it in an attribute `parent_agent_id`; its evolutions are recorded with it up to
+    the first that is kept. `on_evolution` is called after each evolution, in the event loop.
     """
 
     def __init__(
@@ -195,6 +196,8 @@ class NightlyEvolutionOrchestrator:
                 plan = self._plan(pooled, evolution_type, trigger_reason, before)
                 outcome = await evolve(agent, before, plan, self._collector)
                 self._selector.observe(agent.agent_id, plan.strategy, outcome.status == "succeeded")
+                if outcome.status == "succeeded":
+                    pooled.parent_agent_id = None
             outcome = await self._retire_where_due(outcome)
         if self._on_evolution is not None:
             try:
@@ -215,6 +218,7 @@ class NightlyEvolutionOrchestrator:
             generation=generation,
             seed=random.Random(f"{self._settings.seed}|{agent_id}|{generation}|agent").getrandbits(31),
             min_gain=self._settings.min_gain,
+            parent_agent_id=pooled.parent_agent_id,
         )
 
     async def _retire_where_due(self, outcome: EvolutionOutcome) -> EvolutionOutcome:

@@ -19,10 +19,14 @@ Replace = Callable[[str], EvolvableAgent]
 
 @dataclass(slots=True)
 class PooledAgent:
-    """An agent, the number of its evolutions, and the lock under which its methods are called."""
+    """An agent, the number of its evolutions, and the lock under which its methods are called.
+
+    `parent_agent_id` is the agent whose state it has, until an evolution of its own is kept.
+    """
 
     agent: EvolvableAgent
     generation: int = 0
+    parent_agent_id: str | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -67,7 +71,8 @@ class AgentPool:
             raise ValueError(f"agent {agent.agent_id}: already in the pool; give each agent its own id")
         kpis = await measure(agent)
         await self._collector.record_kpi_snapshot(agent.agent_id, kpis, phase="baseline")
-        self._agents[agent.agent_id] = PooledAgent(agent)
+        parent = getattr(agent, "parent_agent_id", None)
+        self._agents[agent.agent_id] = PooledAgent(agent, parent_agent_id=parent)
 
     async def retire(self, agent_id: str, reason: str, kpis: Mapping[str, float]) -> None:
         """Remove an agent, record `agent_retired`, and add its successor if there is one."""

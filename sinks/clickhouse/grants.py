@@ -13,8 +13,10 @@ from evometrics.schemas.topics import DERIVED_TOPICS, TOPICS
 from evometrics.sinks.settings import ClickHouseSettings
 
 #: Views that are no topic's.
-MORE_VIEWS = ("evolution_strategies", "evolution_hourly", "evolution_daily")
+MORE_VIEWS = ("evolution_strategies", "evolution_hourly", "evolution_daily", "agent_parents")
 VIEWS = (*(topic.table for topic in TOPICS), *MORE_VIEWS)
+#: Views that take a parameter, and are read like a table function.
+ASKED_VIEWS = ("agent_ancestors", "agent_descendants", "evolution_metrics_as_of", "kpi_snapshots_as_of")
 ROWS = tuple(f"{topic.table}_rows" for topic in TOPICS)
 DERIVED_ROWS = tuple(f"{topic.table}_rows" for topic in DERIVED_TOPICS)
 CONTROL = ("schema_migrations", "schema_migrations_lock")
@@ -114,7 +116,7 @@ ROLES = (
     DatabaseRole(
         READER,
         "`evometrics sql`, `checksums`, `dead-letters`, `MetricsQuery`, dashboards",
-        (Grant(("SELECT",), VIEWS, "every view"), SEES),
+        (Grant(("SELECT",), (*VIEWS, *ASKED_VIEWS), "every view"), SEES),
     ),
     DatabaseRole(
         "rows",

@@ -14,6 +14,7 @@ CREATE VIEW IF NOT EXISTS {database}.agent_parents
     generation Int64 COMMENT 'The agent\'s generation that this evolution produces (0 where unknown).',
     strategy_used LowCardinality(String) COMMENT 'Evolution strategy applied.'
 )
+SQL SECURITY DEFINER
 AS WITH steps AS
 (
     SELECT
@@ -54,6 +55,7 @@ CREATE VIEW IF NOT EXISTS {database}.agent_ancestors
     strategy_used String COMMENT 'Evolution strategy applied.',
     gain Nullable(Float64) COMMENT 'The child\'s performance after it minus before; null where either is unknown.'
 )
+SQL SECURITY DEFINER
 AS WITH steps AS
 (
     SELECT *, toUInt32(row_number() OVER (ORDER BY occurred_at, event_id)) AS number
@@ -118,6 +120,7 @@ CREATE VIEW IF NOT EXISTS {database}.agent_descendants
     strategy_used String COMMENT 'Evolution strategy applied.',
     gain Nullable(Float64) COMMENT 'The descendant\'s performance after it minus before; null where either is unknown.'
 )
+SQL SECURITY DEFINER
 AS WITH steps AS
 (
     SELECT *, toUInt32(row_number() OVER (ORDER BY occurred_at, event_id)) AS number
@@ -222,6 +225,7 @@ CREATE VIEW IF NOT EXISTS {database}.evolution_metrics_as_of
     version Int64 COMMENT '0 where it was computed from its completion (or start) alone, 1 where it took from its start what its completion came without: the row with the highest is right.',
     known_at DateTime64(3, 'UTC') COMMENT 'Since when it is known: when the broker had the event.'
 )
+SQL SECURITY DEFINER
 AS SELECT
     event_id AS id,
     toUnixTimestamp64Micro(occurred_at) / 1000000 AS timestamp,
@@ -263,6 +267,7 @@ AS SELECT
     r._timestamp AS known_at
 FROM {database}.evolution_metrics_rows AS r FINAL
 PREWHERE r._timestamp <= {at:DateTime64(3, 'UTC')}
+SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'evolution_metrics as it was known at a time: evolution_metrics_as_of(at = \'2026-11-28 18:00:00\'), UTC. A row that was corrected since may be missing.';
 
 CREATE VIEW IF NOT EXISTS {database}.kpi_snapshots_as_of
@@ -299,6 +304,7 @@ CREATE VIEW IF NOT EXISTS {database}.kpi_snapshots_as_of
     source_event_id Nullable(UUID) COMMENT 'The event of an evolution whose KPIs these are: the stream made the snapshot of it. Null where it was recorded as one.',
     known_at DateTime64(3, 'UTC') COMMENT 'Since when it is known: when the broker had the event.'
 )
+SQL SECURITY DEFINER
 AS SELECT
     event_id AS id,
     toUnixTimestamp64Micro(occurred_at) / 1000000 AS timestamp,
@@ -333,10 +339,5 @@ AS SELECT
     r._timestamp AS known_at
 FROM {database}.kpi_snapshots_rows AS r FINAL
 PREWHERE r._timestamp <= {at:DateTime64(3, 'UTC')}
+SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'kpi_snapshots as it was known at a time: kpi_snapshots_as_of(at = \'2026-11-28 18:00:00\'), UTC. A row that was corrected since may be missing.';
-
-ALTER TABLE {database}.agent_parents MODIFY SQL SECURITY DEFINER;
-ALTER TABLE {database}.agent_ancestors MODIFY SQL SECURITY DEFINER;
-ALTER TABLE {database}.agent_descendants MODIFY SQL SECURITY DEFINER;
-ALTER TABLE {database}.evolution_metrics_as_of MODIFY SQL SECURITY DEFINER;
-ALTER TABLE {database}.kpi_snapshots_as_of MODIFY SQL SECURITY DEFINER;

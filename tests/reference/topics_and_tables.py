@@ -194,12 +194,15 @@ def page() -> str:
             columns(found[name]),
         ]
     for name in views:
-        source = re.search(r"^FROM \{database\}\.(\w+)", found[name].storage, re.M)
-        assert source, name
+        sources = re.findall(r"(?:FROM|JOIN) \{database\}\.(\w+)", found[name].storage)
+        assert sources, name
+        asked = re.findall(r"\{(\w+):([^}]+)\}", found[name].storage)
+        takes = listed(f"{parameter} {kind}" for parameter, kind in dict(asked).items())
+        given = f" Its parameter is {takes}." if asked else ""
         blocks += [
             f"### {name}",
             wrapped(found[name].comment),
-            f"A view on {listed([source[1]])}.",
+            f"A view on {listed(dict.fromkeys(sources))}.{given}",
             columns(found[name]),
         ]
     blocks += ["## Tables of the migrations", "What `evometrics migrate` remembers; nothing else reads them."]

@@ -87,6 +87,22 @@ async def test_an_agent_past_saving_gets_a_last_chance_then_retires_and_is_repla
     assert {e.evolution_type for e in events if isinstance(e, EvolutionCompleted)} == {"emergency"}
 
 
+async def test_a_parent_is_recorded_up_to_the_first_evolution_that_is_kept(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    made = Pupil("made", [-0.1, 0.1, 0.1])
+    made.parent_agent_id = "parent"  # type: ignore[attr-defined]
+    orchestra = await orchestrator(collector, made)
+    for _ in range(3):
+        await orchestra.run_night(everyone=True)
+    done = [e for e in recorded(collector) if isinstance(e, EvolutionCompleted)]
+    assert [(e.status, e.parent_agent_id) for e in done] == [
+        ("rolled_back", "parent"),
+        ("succeeded", "parent"),
+        ("succeeded", None),
+    ]
+
+
 async def test_a_successor_that_cannot_be_made_leaves_the_night_going(
     collector: EvolutionMetricsCollector,
 ) -> None:

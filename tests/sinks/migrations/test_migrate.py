@@ -12,6 +12,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from evometrics.schemas.topics import TOPICS
 from evometrics.schemas.wire.catalog import newest
 from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.clickhouse.grants import ASKED_VIEWS
 from evometrics.sinks.migrations import history as migration_history
 from evometrics.sinks.migrations.files import Migration, migrations
 from evometrics.sinks.migrations.history import BEGUN, agreed, record
@@ -63,6 +64,7 @@ async def test_the_reference_has_the_columns_that_clickhouse_has(empty_database:
     read = [
         (name, column, each.type, each.comment)
         for name, table in sorted(tables().items())
+        if name not in ASKED_VIEWS  # of which ClickHouse shows no columns
         for column, each in table.columns.items()
     ]
     assert read == list(map(tuple, there))
