@@ -13,6 +13,7 @@ holds it in memory three times over.
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -34,12 +35,26 @@ BASE_SETTINGS = {
     "input_format_avro_allow_missing_fields": "1",
     "async_insert": "0",
     "output_format_parallel_formatting": "0",
+    "output_format_parquet_parallel_encoding": "0",
+    "output_format_parquet_row_group_size_bytes": str(32 * 1024**2),
 }
-# A body is one block, so one part per partition of the table, under one deduplication token.
+# A body of up to so many bytes is one block, so one part per partition of the table, under one deduplication
+# token. A larger one is read in blocks, with bounded memory, and as on a server some of them may be stored
+# when a later one fails.
+ONE_BLOCK_BYTES = 64 * 1024**2
 ONE_BLOCK = {
     "max_insert_block_size": "1000000000",
     "min_insert_block_size_rows": "1000000000",
     "min_insert_block_size_bytes": str(64 * 1024**3),
+}
+BLOCKS = {
+    "max_threads": "1",
+    "max_block_size": "8192",
+    "max_insert_block_size": "8192",
+    "min_insert_block_size_rows": "1000000",
+    "min_insert_block_size_bytes": str(8 * 1024**2),
+    "input_format_parallel_parsing": "0",
+    "storage_file_read_method": "pread",  # mapped pages would count as the process's memory
 }
 
 
@@ -63,12 +78,13 @@ def run(connection: Any, request: Request, guard: Guard, pipe: ResultPipe | None
     elif request.database:
         connection.query(f"USE {quote(request.database, '`')}")
     settings = {
-        **(ONE_BLOCK if isinstance(statement, Insert) else {}),
+        **(insert_settings(request) if isinstance(statement, Insert) else {}),
         **request.defaults,
         **request.settings,
     }
+    apply_settings(connection, {name: value for name, value in settings.items() if name != "readonly"})
     with loaded(connection, request.external):
-        apply_settings(connection, settings)
+        apply_settings(connection, {name: value for name, value in settings.items() if name == "readonly"})
         if admit is not None:
             apply_settings(connection, READS_ONLY)
         if isinstance(statement, Query):
@@ -163,9 +179,19 @@ def insert_from_input(connection: Any, request: Request, insert: Insert, began: 
     return inserted(result, began)
 
 
+def insert_settings(request: Request) -> Mapping[str, str]:
+    """Return how an insert's data are divided into blocks."""
+    if request.rows is not None and os.fstat(request.rows.fileno()).st_size > ONE_BLOCK_BYTES:
+        return BLOCKS
+    return ONE_BLOCK
+
+
 @contextlib.contextmanager
 def data_file(insert: Insert, request: Request) -> Iterator[str]:
     """Yield the path of an unnamed file with an insert's data; a kill leaves nothing behind."""
+    if request.rows is not None:
+        yield f"/dev/fd/{request.rows.fileno()}"
+        return
     with tempfile.TemporaryFile(prefix="evometrics-insert-") as file:
         file.write(insert.data)
         for piece in request.data:

@@ -22,7 +22,7 @@ from evometrics.deploy.clickhouse.processes import Kill, as_clients_see, names_p
 from evometrics.deploy.clickhouse.reader import Guard
 from evometrics.deploy.clickhouse.running import Listed, Statements
 from evometrics.deploy.clickhouse.sessions import Sessions
-from evometrics.deploy.clickhouse.statement import Query, quote
+from evometrics.deploy.clickhouse.statement import Query, quote, raw
 
 
 class Engine:
@@ -57,11 +57,16 @@ class Engine:
         Raises `EngineError` where its user may not end what it means.
         """
         assert isinstance(request.statement, Query)
-        if b"KILL" not in request.statement.sql.upper().encode(errors="replace"):
+        if "KILL" not in request.statement.sql.upper():
             return None
         with engine_errors(), self._connection() as connection:
             sql = f"SELECT formatQuerySingleLine({quote(request.statement.sql)})"
-            printed = connection.query(sql, "TSVRaw").bytes().decode(errors="replace").removesuffix("\n")
+            printed = (
+                connection.query(raw(sql), "TSVRaw")
+                .bytes()
+                .decode(errors="surrogateescape")
+                .removesuffix("\n")
+            )
             kill = Kill.of(printed)
             if kill is not None and request.reader is not None:
                 self._guard.enter(connection, request, request.reader)(request.statement.sql, "")
@@ -73,7 +78,7 @@ class Engine:
         """Return the statements that a KILL QUERY means, with their texts; raises `EngineError`."""
         sql = kill.matching(self.statements.listed())
         with engine_errors(), self._connection() as connection:
-            told = connection.query(sql, "JSONCompactEachRow", params=dict(request.params)).bytes()
+            told = connection.query(raw(sql), "JSONCompactEachRow", params=dict(request.params)).bytes()
         rows = [json.loads(line) for line in told.splitlines()]
         return [Listed(int(thread), name, user, text) for thread, name, user, text in rows]
 

@@ -62,6 +62,7 @@ class Request:
     Attributes:
         statement: what to run.
         data: an INSERT's data, in pieces of any size.
+        rows: all its data, where they are many: an unnamed file, closed by whoever runs the request.
         database: the current database, empty for `default`.
         format: for results, and for data whose statement names no format.
         settings: query settings.
@@ -81,6 +82,7 @@ class Request:
 
     statement: Query | Insert
     data: Sequence[bytes] = ()
+    rows: IO[bytes] | None = None
     database: str = ""
     format: str = "TabSeparated"
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -96,6 +98,12 @@ class Request:
     user: str = "default"
     wait_end: bool = False
     reader: ReaderRights | None = None
+
+    def close_files(self) -> None:
+        """Close the files that came with it."""
+        for file in (self.rows, *(table.rows for table in self.external)):
+            if file is not None:
+                file.close()
 
 
 @dataclass(frozen=True, slots=True)

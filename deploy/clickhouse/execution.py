@@ -30,6 +30,8 @@ LONG_STATEMENT = 16 * 1024
 GRACE_SECONDS = 1.0
 #: Seconds that a statement with `replace_running_query` waits for the end of the one before it.
 REPLACE_SECONDS = 5.0
+#: Seconds that a result is held back for an insert at most; as long as the engine holds a reading back.
+PAUSE_SECONDS = 1.0
 KILLED = "Query was cancelled by KILL QUERY"
 
 
@@ -40,6 +42,9 @@ class Execution:
         self._engine = engine
         self._pools = Pools(limits or ReaderLimits())
         self._precedence = Precedence()
+        self._preceding = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
         self._kills = ThreadPoolExecutor(2, thread_name_prefix="kill")
         self._stops: set[asyncio.Task[None]] = set()
 
@@ -48,24 +53,26 @@ class Execution:
 
         A reading statement whose client has gone is ended; another one goes on.
         """
-        kind = await self._kind(request)
-        if kind is not None and kind.controls and (kill := await self._kill_statement(request)):
-            return await self._run_kill(kill, request)
-        reads = kind is not None and kind.reads
-        pool = self._pools.of(request, kind)
+        try:
+            kind = await self._kind(request)
+            if kind is not None and kind.controls and (kill := await self._kill_statement(request)):
+                return await self._run_kill(kill, request)
+            pool = self._pools.of(request, kind)
+            await self._replace(request)
+            await pool.enter()
+        except BaseException:
+            request.close_files()
+            raise
         request = replace(request, defaults={**pool.settings, **request.defaults})
-        await self._replace(request)
-        await pool.enter()
-        running = Running(request, ResultPipe() if reads else None)
         leave = Leaving(pool.leave, 2)
         try:
-            self._engine.statements.enter(running)
-            self._start(running, pool)
-            assert running.done is not None
-            running.done.add_done_callback(lambda _: leave())
+            running = self._started(request, pool, reads=kind is not None and kind.reads)
         except BaseException:
+            request.close_files()
             pool.leave()
             raise
+        assert running.done is not None
+        running.done.add_done_callback(lambda _: leave())
         if running.pipe is None:
             leave()
             return whole(await asyncio.shield(running.done))
@@ -87,11 +94,18 @@ class Execution:
         """Return whose the running statement with an id is; None if there is none."""
         return self._engine.statements.owner(query_id)
 
-    def _start(self, running: Running, pool: Pool) -> None:
+    def _started(self, request: Request, pool: Pool, *, reads: bool) -> Running:
         """Begin a statement's execution on a thread of its pool."""
         loop = asyncio.get_running_loop()
         statements = self._engine.statements
-        first = pool.may_precede and self._precedence.begin(time.monotonic())
+        running = Running(request)
+        statements.enter(running)
+        try:
+            running.pipe = ResultPipe() if reads else None
+        except OSError as error:
+            statements.leave(running)
+            raise EngineError.named(76, "CANNOT_OPEN_FILE", str(error)) from None
+        first = pool.may_precede and request.rows is None and self._precede()
         if first:
             running.request = replace(running.request, defaults={**INSERTS_FIRST, **running.request.defaults})
         timer: asyncio.TimerHandle | None = None
@@ -102,13 +116,34 @@ class Execution:
         def end(done: asyncio.Future[Result]) -> None:
             statements.leave(running)
             if first:
-                self._precedence.end(time.monotonic())
+                self._preceded()
             if timer is not None:
                 timer.cancel()
             if not done.cancelled():
                 done.exception()  # Nobody may be waiting for it any more.
 
         running.done.add_done_callback(end)
+        return running
+
+    def _precede(self) -> bool:
+        """Return whether an insert that begins now has precedence; until `_preceded` readers pause."""
+        if not self._precedence.begin(time.monotonic()):
+            return False
+        self._preceding += 1
+        self._calm.clear()
+        return True
+
+    def _preceded(self) -> None:
+        self._precedence.end(time.monotonic())
+        self._preceding -= 1
+        if not self._preceding:
+            self._calm.set()
+
+    async def _inserts_first(self) -> None:
+        """Wait for inserts that have precedence, a second at most: results take the event loop's time too."""
+        if not self._calm.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._calm.wait(), PAUSE_SECONDS)
 
     async def _kind(self, request: Request) -> StatementClass | None:
         """Return what a request's statement does; None for an insert of data."""
@@ -189,7 +224,10 @@ class Execution:
         """Yield what follows a result's first bytes; ends the statement when it is closed early."""
         assert running.done is not None
         try:
-            while piece := await pipe.read():
+            while True:
+                await self._inserts_first()
+                if not (piece := await pipe.read()):
+                    break
                 yield piece
             await asyncio.shield(running.done)
         finally:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from evometrics.deploy.clickhouse.running import Listed
-from evometrics.deploy.clickhouse.statement import TOKEN, Ending, Query, quote
+from evometrics.deploy.clickhouse.statement import TOKEN, Ending, Query, quote, raw, shown
 
 #: What the server itself put into a statement's text.
 OWN_CLAUSES = (
@@ -108,11 +108,11 @@ def as_clients_see(sql: str, listed: Sequence[Listed], parses: Callable[[str], b
     `parses`: whether the engine's parser takes a statement.
     """
     ending = Ending.of(sql)
-    words = [token[0].upper() for token in TOKEN.finditer(ending.body.encode()) if token["word"]]
+    words = [token[0].upper() for token in TOKEN.finditer(raw(ending.body)) if token["word"]]
     everything = f"(SELECT * EXCEPT thread FROM {processes(listed)})"
     if words == [b"SHOW", b"PROCESSLIST"]:
         return f"SELECT * FROM {everything} {ending.tail}"
-    replaced = replace_table(sql.encode(), everything.encode()).decode()
+    replaced = shown(replace_table(raw(sql), everything.encode()))
     return replaced if replaced != sql and parses(replaced) else sql
 
 

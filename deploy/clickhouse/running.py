@@ -50,6 +50,7 @@ class Running:
                 self.thread = None
             if self.pipe is not None:
                 self.pipe.finish()
+            self.request.close_files()
 
     def kill(self, kill_thread: Callable[[int], None]) -> None:
         """Tell the engine to end it. Its thread can't go on to another statement meanwhile."""

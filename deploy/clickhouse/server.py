@@ -19,6 +19,7 @@ from evometrics.deploy.clickhouse.listening import KEEP_ALIVE, no_handle, option
 from evometrics.deploy.clickhouse.reader import as_reader
 from evometrics.deploy.clickhouse.reply import Reply
 from evometrics.deploy.clickhouse.settings import ServerSettings
+from evometrics.deploy.clickhouse.spool import Spool
 from evometrics.deploy.clickhouse.statement import Query
 from evometrics.deploy.clickhouse.users import User
 from evometrics.deploy.clickhouse.web_guard import web_guard
@@ -135,13 +136,18 @@ class ClickHouseServer:
             form = await received_form(http, parameters)
             request = read_request(http.method, form.parameters, http.headers, (), query_id, form.external)
         else:
-            # The pieces are kept as they arrive, and an insert begins only when all of them have arrived.
-            body = [piece async for piece in body_pieces(http, parameters)]
-            request = read_request(http.method, parameters, http.headers, body, query_id)
+            # An insert begins only when all of its data have arrived.
+            spool = await Spool.filled(body_pieces(http, parameters), parameters)
+            request = read_request(http.method, spool.parameters, http.headers, spool.kept, query_id)
+            request = replace(request, rows=spool.file)
         request = replace(request, user=user.name)
         if user.reader is not None:
             own = replace(user.reader, limits=self._limits.most, owner=self._execution.owner)
-            request = as_reader(request, own)
+            try:
+                request = as_reader(request, own)
+            except EngineError:
+                request.close_files()
+                raise
         return await self._execution.run(request)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from evometrics.deploy.clickhouse.connection import (
     BASE_SETTINGS,
+    BLOCKS,
     ONE_BLOCK,
     apply_settings,
     open_connection,
@@ -92,7 +93,7 @@ class Sessions:
 
     def _restore(self, session: Session, request: Request) -> None:
         """Undo a request's own settings in the session; those it SET remain."""
-        own = {**ONE_BLOCK, **request.defaults, **request.settings}
+        own = {**ONE_BLOCK, **BLOCKS, **request.defaults, **request.settings}
         names = [name for name in own if name.isidentifier() and name != "readonly"]
         try:
             session.connection.query("SET " + ", ".join(f"{name} = DEFAULT" for name in names))

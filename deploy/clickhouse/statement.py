@@ -132,13 +132,13 @@ class Insert:
 
 def set_settings(sql: str) -> dict[str, str] | None:
     """Return the names and values in a SET statement; None for another statement."""
-    tokens = [token for token in TOKEN.finditer(sql.encode()) if token.lastgroup != "gap"]
+    tokens = [token for token in TOKEN.finditer(raw(sql)) if token.lastgroup != "gap"]
     if not tokens or tokens[0][0].upper() != b"SET":
         return None
     found = {}
     for name, sign, value in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if sign[0] == b"=":
-            found[name[0].strip(b'`"').decode()] = value[0].strip(b"'").decode()
+            found[shown(name[0].strip(b'`"'))] = shown(value[0].strip(b"'"))
     return found
 
 

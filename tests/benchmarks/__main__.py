@@ -39,6 +39,7 @@ NAMES = {
     "replay": "replay",
     "scrape": "scrape",
     "tls": "tls",
+    "readers": "readers",
     "views": "views",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"

@@ -25,8 +25,9 @@ class Client:
 
     Attributes:
         prepare: installs its driver into a folder; raises `Missing`.
-        command: runs its program there. The program finds the server's address in SERVER, and prints a line
-            for each step: `ok` or `failed`, the step, what it says of it, separated by tabs.
+        command: runs its program there. The program finds the server's address in SERVER and the names of
+            the product's tables and views in TABLES, with commas. It prints a line for each step: `ok` or
+            `failed`, the step, what it says of it, separated by tabs.
         driver: what is installed, with its version.
     """
 
@@ -34,11 +35,11 @@ class Client:
     prepare: Callable[[Path], None]
     command: Callable[[Path], Sequence[str | Path]]
 
-    def run(self, folder: Path, server: str) -> tuple[list[list[str]], str]:
+    def run(self, folder: Path, server: str, tables: Sequence[str]) -> tuple[list[list[str]], str]:
         """Return the steps' lines, and everything that it wrote besides."""
         folder.mkdir(parents=True, exist_ok=True)
         self.prepare(folder)
-        done = execute(self.command(folder), folder, {"SERVER": server})
+        done = execute(self.command(folder), folder, {"SERVER": server, "TABLES": ",".join(tables)})
         lines = done.stdout.splitlines()
         steps = [line.split("\t") for line in lines if line.startswith(("ok\t", "failed\t"))]
         if done.returncode:

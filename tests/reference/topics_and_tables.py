@@ -161,6 +161,11 @@ def page() -> str:
             f"storage table `<name>{ROWS}` (`ReplacingMergeTree`), in which an event may stand more than "
             "once until ClickHouse merges its parts."
         ),
+        wrapped(
+            "Conditions on the sorting key (the agent, `occurred_at`) and on `event_id` keep a view from "
+            "reading the rest; [Performance](../explanation/performance.md#views-beside-their-tables) says "
+            "what a view costs beside its table."
+        ),
         table(
             ["table", "topic", "what a row is"],
             [

@@ -43,8 +43,8 @@ public class ClientV2 {
 
     static String columns(Client client) throws Exception {
         int columns = 0, rows = 0, tables = 0;
-        for (GenericRecord table : client.queryAll("SELECT name FROM system.tables WHERE database = 'evometrics'")) {
-            List<GenericRecord> found = client.queryAll("SELECT * FROM evometrics.`" + table.getString("name") + "`");
+        for (String table : System.getenv("TABLES").split(",")) {
+            List<GenericRecord> found = client.queryAll("SELECT * FROM evometrics.`" + table + "`");
             tables++;
             rows += found.size();
             for (GenericRecord row : found) columns = Math.max(columns, row.getValues().size());
@@ -79,7 +79,13 @@ public class ClientV2 {
     static String cancel(Client client) throws Exception {
         String id = "client-v2-" + System.nanoTime();
         long began = System.nanoTime();
-        var running = client.query(SLOW, new QuerySettings().setQueryId(id));
+        var running = java.util.concurrent.CompletableFuture.runAsync(() -> {
+            try {
+                client.query(SLOW, new QuerySettings().setQueryId(id)).get();
+            } catch (Exception error) {
+                throw new RuntimeException(error);
+            }
+        });
         Thread.sleep(1000);
         client.execute("KILL QUERY WHERE query_id = '" + id + "'").get();
         try {

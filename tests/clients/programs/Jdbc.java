@@ -41,6 +41,9 @@ public class Jdbc {
         try (ResultSet tables = connection.getMetaData().getTables(null, "evometrics", "%", null)) {
             while (tables.next()) names.add(tables.getString("TABLE_NAME"));
         }
+        List<String> wanted = List.of(System.getenv("TABLES").split(","));
+        if (!names.containsAll(wanted)) throw new IllegalStateException("tables: " + names);
+        names.retainAll(wanted);
         int columns = 0, rows = 0;
         for (String name : names) {
             try (Statement statement = connection.createStatement();

@@ -52,17 +52,12 @@ func step(name string, connection driver.Conn, run func(driver.Conn) (string, er
 
 func columns(connection driver.Conn) (string, error) {
 	ctx := context.Background()
-	var tables []struct {
-		Name string `ch:"name"`
-	}
-	if err := connection.Select(ctx, &tables, "SELECT name FROM system.tables WHERE database = 'evometrics'"); err != nil {
-		return "", err
-	}
+	tables := strings.Split(os.Getenv("TABLES"), ",")
 	width, count := 0, 0
 	for _, table := range tables {
-		rows, err := connection.Query(ctx, "SELECT * FROM evometrics.`"+table.Name+"`")
+		rows, err := connection.Query(ctx, "SELECT * FROM evometrics.`"+table+"`")
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", table.Name, err)
+			return "", fmt.Errorf("%s: %w", table, err)
 		}
 		types := rows.ColumnTypes()
 		width += len(types)
@@ -73,11 +68,11 @@ func columns(connection driver.Conn) (string, error) {
 				values[i] = newValue(kind)
 			}
 			if err := rows.Scan(values...); err != nil {
-				return "", fmt.Errorf("%s: %w", table.Name, err)
+				return "", fmt.Errorf("%s: %w", table, err)
 			}
 		}
 		if err := rows.Err(); err != nil {
-			return "", fmt.Errorf("%s: %w", table.Name, err)
+			return "", fmt.Errorf("%s: %w", table, err)
 		}
 	}
 	if count == 0 {

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import clickhouse_connect
 import fastavro
+import psutil
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -166,3 +169,50 @@ async def test_acknowledged_rows_outlive_kill_9_and_their_token_still_counts(tmp
             assert told == [(acknowledged * 500, acknowledged * 500, acknowledged * 500 - 1)]
     finally:
         await child.stop()
+
+
+async def test_a_body_on_the_disk_is_inserted_in_blocks_with_little_memory(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    child = ChildProcess(clickhouse_process(tmp_path / "db", port, tmp_path / "clickhouse.log"))
+    await child.start()
+    rows = b"".join(b"%d\t%s\n" % (n, b"x" * 990) for n in range(1000))
+
+    async def body(megabytes: int, *, cut: bool = False) -> AsyncIterator[bytes]:
+        yield b"INSERT INTO large (n, t) FORMAT TSV\n"
+        for _ in range(megabytes):
+            yield rows
+        if cut:
+            raise OSError("the client has gone")
+
+    try:
+        process = psutil.Process(child.pid)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+            await http.post("/", data="CREATE TABLE large (n UInt64, t String) ORDER BY n")
+            await http.post("/", data="SYSTEM STOP MERGES large")
+            with pytest.raises(aiohttp.ClientError):
+                await http.post("/", data=body(20, cut=True))
+            async with http.post("/", data=body(20)) as response:  # on the disk, and one block
+                assert response.status == 200
+            before = peak = process.memory_info().rss
+            inserting = asyncio.create_task(http.post("/", data=body(200)))
+            while not inserting.done():
+                peak = max(peak, process.memory_info().rss)
+                await asyncio.sleep(0.005)
+            assert (await inserting).status == 200
+            async with http.post("/", data="SELECT count(), sum(n) FROM large") as response:
+                assert await response.text() == f"220000\t{220 * sum(range(1000))}\n"
+            asked = "SELECT rows FROM system.parts WHERE table = 'large' AND active ORDER BY min_block_number"
+            async with http.post("/", data=asked) as response:
+                parts = [int(line) for line in (await response.text()).splitlines()]
+            assert parts[0] == 20_000 and max(parts[1:]) < 50_000
+            # Text behind such a statement is no statement of its own.
+            async with http.post("/", data=iterate([b"SELECT 1 -- ", b" " * 17_000_000])) as response:
+                assert response.status == 400
+        assert peak - before < 150_000_000
+    finally:
+        await child.stop()
+
+
+async def iterate(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
