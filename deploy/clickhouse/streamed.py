@@ -20,7 +20,7 @@ async def streamed(running: Running, pipe: ResultPipe, rest: AsyncGenerator[byte
     beginning. A result that is shorter, or waited for, has its whole summary. Raises `EngineError`.
     """
     assert running.done is not None
-    head, ended = await read_ahead(pipe)
+    head, ended = await pipe.read_ahead()
     if ended:
         result = await asyncio.shield(running.done)
         return whole(result if result.payload else replace(result, payload=head))
@@ -42,17 +42,6 @@ async def streamed(running: Running, pipe: ResultPipe, rest: AsyncGenerator[byte
         raise
     summary = replace(result.summary, result_bytes=size)
     return Answer(summary, result.format, head, read_file(file), size, file.close)
-
-
-async def read_ahead(pipe: ResultPipe) -> tuple[bytes, bool]:
-    """Return a result's beginning, and whether it is all of it."""
-    head = bytearray()
-    while len(head) < PIECE_BYTES:
-        piece = await pipe.read()
-        if not piece:
-            return bytes(head), True
-        head += piece
-    return bytes(head), False
 
 
 def whole(result: Result) -> Answer:
