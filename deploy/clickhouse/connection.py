@@ -53,7 +53,7 @@ BLOCKS = {
     "max_block_size": "8192",
     "max_insert_block_size": "8192",
     "min_insert_block_size_rows": "1000000",
-    "min_insert_block_size_bytes": str(8 * 1024**2),
+    "min_insert_block_size_bytes": str(16 * 1024**2),
     "input_format_parallel_parsing": "0",
     "storage_file_read_method": "pread",  # mapped pages would count as the process's memory
 }
