@@ -76,6 +76,7 @@ def run(connection: Any, request: Request, guard: Guard, pipe: ResultPipe | None
     admit = None
     if request.reader is not None:
         admit = guard.enter(connection, request, request.reader)
+        apply_settings(connection, request.defaults)  # its limits are those of tables that it brings, too
     elif request.database:
         connection.query(f"USE {quote(request.database, '`')}")
     settings = {

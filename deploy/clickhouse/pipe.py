@@ -11,6 +11,8 @@ from evometrics.deploy.clickhouse.transform import Transform
 
 #: Bytes that a read returns at most, and roughly what the event loop holds of a result.
 PIECE_BYTES = 1024 * 1024
+#: Seconds after a result's first block in which it may end, to be answered as a whole.
+READ_AHEAD_SECONDS = 0.1
 
 
 class ResultPipe:
@@ -47,6 +49,24 @@ class ResultPipe:
             if made := b"".join(self.transform.feed(piece)):
                 return made
         return piece
+
+    async def read_ahead(self) -> tuple[bytes, bool]:
+        """Return a result's beginning, and whether it is all of it.
+
+        That is a megabyte, or what has come in the tenth of a second after the first block: as from a server,
+        a result that is made slowly is sent as it is made.
+        """
+        head = bytearray(await self.read())
+        if not head:
+            return b"", True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READ_AHEAD_SECONDS):
+                while len(head) < PIECE_BYTES:
+                    piece = await self.read()
+                    if not piece:
+                        return bytes(head), True
+                    head += piece
+        return bytes(head), False
 
     def finish(self) -> None:
         """Close the writing end: there is no more. From the engine's thread."""

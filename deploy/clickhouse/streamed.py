@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -13,9 +12,6 @@ from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Result, S
 from evometrics.deploy.clickhouse.pipe import PIECE_BYTES, ResultPipe
 from evometrics.deploy.clickhouse.running import Running
 
-#: Seconds after a result's first bytes in which it may end, to be answered as a whole.
-READ_AHEAD_SECONDS = 0.1
-
 
 async def streamed(running: Running, pipe: ResultPipe, rest: AsyncGenerator[bytes, None]) -> Answer:
     """Return a running statement's answer; `rest` yields what follows the beginning of its result.
@@ -24,7 +20,7 @@ async def streamed(running: Running, pipe: ResultPipe, rest: AsyncGenerator[byte
     is whole by then, or waited for, has its whole summary. Raises `EngineError`.
     """
     assert running.done is not None
-    head, ended = await read_ahead(pipe)
+    head, ended = await pipe.read_ahead()
     if ended:
         result = await asyncio.shield(running.done)
         return whole(result if result.payload else replace(result, payload=head))
@@ -46,25 +42,6 @@ async def streamed(running: Running, pipe: ResultPipe, rest: AsyncGenerator[byte
         raise
     summary = replace(result.summary, result_bytes=size)
     return Answer(summary, result.format, head, read_file(file), size, file.close)
-
-
-async def read_ahead(pipe: ResultPipe) -> tuple[bytes, bool]:
-    """Return a result's beginning, and whether it is all of it.
-
-    That is a megabyte, or what has come in the tenth of a second after the first bytes: a result that is made
-    slowly is sent as it is made.
-    """
-    head = bytearray(await pipe.read())
-    if not head:
-        return b"", True
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(READ_AHEAD_SECONDS):
-            while len(head) < PIECE_BYTES:
-                piece = await pipe.read()
-                if not piece:
-                    return bytes(head), True
-                head += piece
-    return bytes(head), False
 
 
 def whole(result: Result) -> Answer:

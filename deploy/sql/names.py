@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -21,6 +21,8 @@ ALL AND ANY ARRAY AS ASC BETWEEN BY CASE CROSS DESC DESCRIBE DISTINCT ELSE END E
 GLOBAL GROUP HAVING IN INNER INTERVAL IS JOIN LEFT LIKE LIMIT NOT NULL OFFSET ON OR ORDER OVER PARTITION
 PREWHERE RIGHT SAMPLE SELECT SETTINGS SHOW TABLES THEN UNION USING VALUES WHEN WHERE WITH
 """.split()  # noqa: SIM905
+#: Words that a table, or a table function, follows.
+BEFORE_TABLES = frozenset({"FROM", "JOIN", "INTO", "TABLE", "DESCRIBE", "DESC"})
 LISTS = {
     "column": "SELECT table, name FROM system.columns WHERE database = currentDatabase() "
     "ORDER BY table, position",
@@ -58,7 +60,8 @@ async def read_names(client: AsyncClient) -> SqlNames:
 class SqlCompleter(Completer):
     """Completes the word before the cursor, whatever its case: columns, tables, keywords, functions.
 
-    Columns of the tables that the statement names come first; after `table.` there are only that table's.
+    Columns of the tables that the statement names come first; after `table.` there are only that table's, and
+    after FROM no columns.
     """
 
     def __init__(self) -> None:
@@ -75,12 +78,16 @@ class SqlCompleter(Completer):
         if not word and not table:
             return
         start, seen = word.lower(), set[str]()
-        for name, kind in self.candidates(document.text, table):
+        after = last_token(before[: len(before) - len(word)].rstrip())
+        names = self.candidates(document.text, table)
+        if after is not None and after[0].upper() in BEFORE_TABLES:
+            names = (each for each in self.candidates("", "") if not each[1].startswith("column"))
+        for name, kind in names:
             if name.lower().startswith(start) and name not in seen:
                 seen.add(name)
                 yield Completion(name, -len(word), display_meta=kind)
 
-    def candidates(self, text: str, table: str) -> Iterable[tuple[str, str]]:
+    def candidates(self, text: str, table: str) -> Iterator[tuple[str, str]]:
         """Yield names and what each is, the likelier first."""
         named = [token["word"] for token in TOKEN.finditer(text) if token["word"] in self.names.columns]
         if table in self.names.columns:

@@ -98,6 +98,8 @@ def replacing(path: Path, *, binary: bool) -> Iterator[IO[Any]]:
         with path.open("wb" if binary else "w") as file:
             yield file
         return
+    if not path.parent.is_dir():
+        raise SettingsError(f"--output {path}: there is no folder {path.parent}")
     with tempfile.NamedTemporaryFile(
         "wb" if binary else "w", dir=path.parent, prefix=f".{path.name}.", delete=False
     ) as file:

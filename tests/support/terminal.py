@@ -33,10 +33,10 @@ class Terminal:
         self.shown = ""
         os.write(self.fd, text.encode())
 
-    def until(self, text: str) -> str:
-        """Wait until a text is shown; return all that was shown since `type`."""
+    def until(self, text: str, then: str = "") -> str:
+        """Wait until a text, and another behind it, is shown; return all that was shown since `type`."""
         end = time.monotonic() + PATIENCE
-        while text not in self.shown:
+        while text not in self.shown or then not in self.shown.split(text, 1)[1]:
             assert time.monotonic() < end and self.read(), f"{text!r} is not in {self.shown}"
         return self.shown
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from evometrics.deploy.sql.names import SqlCompleter, SqlNames
 from evometrics.sinks.query.text import is_ended, own_format, parameters, without_end
 from tests.support.terminal import Terminal
 
+PROMPT = "default>"
+SECONDS = " s"
 ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number))"
 
 
@@ -33,23 +34,23 @@ def started(clickhouse: str, tmp_path: Path) -> Iterator[Callable[..., Terminal]
 
 def test_a_prompt_runs_statements_until_ctrl_d(started: Callable[..., Terminal], tmp_path: Path) -> None:
     terminal = started()
-    terminal.until("default>")
+    terminal.until(PROMPT)
     terminal.type("SELECT 40 + 2\r")
     terminal.until("...")
     terminal.type("AS answer;\r")
-    assert "42" in terminal.until("1 row in ")
+    assert "42" in terminal.until("1 row in ", PROMPT)
     terminal.type("SELEC 1;\r")
-    assert "^" in terminal.until("error: line 1, column 7: syntax error near '1'")
+    assert "^" in terminal.until("error: line 1, column 7: syntax error near '1'", PROMPT)
     terminal.type("SET max_threads = 3;\r")
-    terminal.until("done in ")
+    terminal.until("done in ", PROMPT)
     terminal.type("SELECT getSetting('max_threads') AS n;\r")
-    assert "3" in terminal.until("1 row in ").split("---")[-1]
+    assert "3" in terminal.until("1 row in ", PROMPT).split("---")[-1]
     terminal.type(f"{ENDLESS};\r")
-    time.sleep(1.5)  # until it runs; pressed earlier, Ctrl-C clears the line
+    terminal.until(SECONDS)  # it says how long it has been running
     terminal.type("\x03")
-    terminal.until("cancelled")
+    terminal.until("cancelled", PROMPT)
     terminal.type("SELECT 'still here' AS v;\r")
-    terminal.until("1 row in ")
+    terminal.until("1 row in ", PROMPT)
     terminal.type("\x04")
     assert terminal.code() == 0
     kept = tmp_path / "evometrics" / "sql_history"
@@ -58,7 +59,7 @@ def test_a_prompt_runs_statements_until_ctrl_d(started: Callable[..., Terminal],
 
 def test_ctrl_c_ends_a_statement_of_the_command_line(started: Callable[..., Terminal]) -> None:
     terminal = started(ENDLESS)
-    terminal.until(" s")  # it says how long it has been running
+    terminal.until(SECONDS)  # it says how long it has been running
     terminal.type("\x03")
     assert terminal.code() == 130
 
@@ -86,6 +87,7 @@ def offered(text: str) -> list[str]:
         ("sel", ["SELECT"]),
         ("SELECT A", ["agent_id", "argMax", "avg"]),
         ("SELECT * FROM EVO", ["evolution_metrics"]),
+        ("SELECT * FROM a", ["argMax", "avg"]),
         ("SELECT evolution_metrics.o", ["occurred_at"]),
         ("SELECT 'a", []),
         ("SELECT 1 -- a", []),
