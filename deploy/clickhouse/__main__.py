@@ -16,8 +16,8 @@ from pathlib import Path
 from evometrics.deploy.clickhouse.folder import FolderInUseError
 from evometrics.deploy.clickhouse.server import ClickHouseServer
 from evometrics.deploy.clickhouse.settings import ServerSettings, flag_of
+from evometrics.deploy.process.service import SettingsError, read_settings
 from evometrics.deploy.process.signals import terminated
-from evometrics.schemas.service.settings import SettingsError, read_settings
 
 
 async def serve(settings: ServerSettings) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 import chdb
 
+from evometrics.deploy.clickhouse.blockwise import BY_BLOCKS, send_blocks
 from evometrics.deploy.clickhouse.classes import classify
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result, Summary
 from evometrics.deploy.clickhouse.external import loaded
@@ -75,6 +76,7 @@ def run(connection: Any, request: Request, guard: Guard, pipe: ResultPipe | None
     admit = None
     if request.reader is not None:
         admit = guard.enter(connection, request, request.reader)
+        apply_settings(connection, request.defaults)  # its limits are those of tables that it brings, too
     elif request.database:
         connection.query(f"USE {quote(request.database, '`')}")
     settings = {
@@ -117,7 +119,8 @@ def run_query(
         if revised:
             query, default_format = Query(Ending.of(query.sql).without_format), "Buffers"
             sql = query.sql
-        if pipe is not None:
+        written_in = default_format if revised else written_as
+        if pipe is not None and written_in not in BY_BLOCKS:
             sql, written_in = into_file(connection, query, quote(pipe.path), default_format)
             written_as = written_as if revised else written_in
     if admit is not None:
@@ -127,6 +130,13 @@ def run_query(
             writer = native_writer(connection, raw(query.sql), request)
         if pipe is not None:
             pipe.format, pipe.transform = written_as, writer
+        if pipe is not None and written_in in BY_BLOCKS:
+            made = send_blocks(connection, raw(sql), default_format, dict(request.params), pipe.end)
+            if made is not None:
+                cost = Summary(
+                    time.monotonic() - began, made.read_rows, made.read_bytes, result_rows=made.rows
+                )
+                return Result(cost, b"", written_as)
     result = connection.query(raw(sql), default_format, params=dict(request.params))
     payload = result.bytes()
     if writer is not None:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
-import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from evometrics.deploy.clickhouse.classes import StatementClass
 from evometrics.deploy.clickhouse.engine import Engine
-from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request, Result, Summary
-from evometrics.deploy.clickhouse.limits import Precedence, ReaderLimits
-from evometrics.deploy.clickhouse.pipe import PIECE_BYTES, ResultPipe
+from evometrics.deploy.clickhouse.exchange import Answer, EngineError, Request, Result
+from evometrics.deploy.clickhouse.limits import ReaderLimits
+from evometrics.deploy.clickhouse.pipe import ResultPipe
 from evometrics.deploy.clickhouse.pools import INSERTS_FIRST, Pool, Pools
+from evometrics.deploy.clickhouse.precedence import InsertsFirst
 from evometrics.deploy.clickhouse.processes import Kill
 from evometrics.deploy.clickhouse.running import Running
 from evometrics.deploy.clickhouse.statement import Query
+from evometrics.deploy.clickhouse.streamed import streamed, whole
 
 T = TypeVar("T")
 
@@ -30,8 +30,6 @@ LONG_STATEMENT = 16 * 1024
 GRACE_SECONDS = 1.0
 #: Seconds that a statement with `replace_running_query` waits for the end of the one before it.
 REPLACE_SECONDS = 5.0
-#: Seconds that a result is held back for an insert at most; as long as the engine holds a reading back.
-PAUSE_SECONDS = 1.0
 KILLED = "Query was cancelled by KILL QUERY"
 
 
@@ -41,10 +39,7 @@ class Execution:
     def __init__(self, engine: Engine, limits: ReaderLimits | None = None) -> None:
         self._engine = engine
         self._pools = Pools(limits or ReaderLimits())
-        self._precedence = Precedence()
-        self._preceding = 0
-        self._calm = asyncio.Event()
-        self._calm.set()
+        self._inserts_first = InsertsFirst()
         self._kills = ThreadPoolExecutor(2, thread_name_prefix="kill")
         self._stops: set[asyncio.Task[None]] = set()
 
@@ -77,7 +72,7 @@ class Execution:
             leave()
             return whole(await asyncio.shield(running.done))
         try:
-            answer = await self._streamed(running, running.pipe)
+            answer = await streamed(running, running.pipe, self._rest(running, running.pipe))
         except BaseException:
             leave()
             self._end(running)
@@ -105,7 +100,7 @@ class Execution:
         except OSError as error:
             statements.leave(running)
             raise EngineError.named(76, "CANNOT_OPEN_FILE", str(error)) from None
-        first = pool.may_precede and request.rows is None and self._precede()
+        first = pool.may_precede and request.rows is None and self._inserts_first.begin()
         if first:
             running.request = replace(running.request, defaults={**INSERTS_FIRST, **running.request.defaults})
         timer: asyncio.TimerHandle | None = None
@@ -116,7 +111,7 @@ class Execution:
         def end(done: asyncio.Future[Result]) -> None:
             statements.leave(running)
             if first:
-                self._preceded()
+                self._inserts_first.end()
             if timer is not None:
                 timer.cancel()
             if not done.cancelled():
@@ -124,26 +119,6 @@ class Execution:
 
         running.done.add_done_callback(end)
         return running
-
-    def _precede(self) -> bool:
-        """Return whether an insert that begins now has precedence; until `_preceded` readers pause."""
-        if not self._precedence.begin(time.monotonic()):
-            return False
-        self._preceding += 1
-        self._calm.clear()
-        return True
-
-    def _preceded(self) -> None:
-        self._precedence.end(time.monotonic())
-        self._preceding -= 1
-        if not self._preceding:
-            self._calm.set()
-
-    async def _inserts_first(self) -> None:
-        """Wait for inserts that have precedence, a second at most: results take the event loop's time too."""
-        if not self._calm.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._calm.wait(), PAUSE_SECONDS)
 
     async def _kind(self, request: Request) -> StatementClass | None:
         """Return what a request's statement does; None for an insert of data."""
@@ -180,52 +155,12 @@ class Execution:
         answer = kill.answer(status, found)
         return whole(await self._on_kill_thread(lambda: self._engine.run(replace(request, statement=answer))))
 
-    async def _streamed(self, running: Running, pipe: ResultPipe) -> Answer:
-        """Return the answer of a statement that writes to a pipe.
-
-        As a ClickHouse server does, it holds a result's first megabyte back: an error until then is one from
-        the beginning. A result that is shorter, or waited for, has its whole summary.
-        """
-        assert running.done is not None
-        head, ended = await self._read_ahead(pipe)
-        if ended:
-            result = await asyncio.shield(running.done)
-            return whole(result if result.payload else replace(result, payload=head))
-        if not running.request.wait_end:
-            return Answer(Summary(), pipe.format, head, self._rest(running, pipe))
-        file = tempfile.TemporaryFile(prefix="evometrics-result-")  # noqa: SIM115 - closed by the answer
-        try:
-            size = len(head)
-            while piece := await pipe.read():
-                size += len(piece)
-                await asyncio.to_thread(file.write, piece)
-            result = await asyncio.shield(running.done)
-            await asyncio.to_thread(file.seek, 0)
-        except OSError as error:
-            file.close()
-            raise EngineError.named(243, "NOT_ENOUGH_SPACE", str(error)) from None
-        except BaseException:
-            file.close()
-            raise
-        summary = replace(result.summary, result_bytes=size)
-        return Answer(summary, result.format, head, read_file(file), size, file.close)
-
-    async def _read_ahead(self, pipe: ResultPipe) -> tuple[bytes, bool]:
-        """Return a result's beginning, and whether it is all of it."""
-        head = bytearray()
-        while len(head) < PIECE_BYTES:
-            piece = await pipe.read()
-            if not piece:
-                return bytes(head), True
-            head += piece
-        return bytes(head), False
-
     async def _rest(self, running: Running, pipe: ResultPipe) -> AsyncGenerator[bytes, None]:
         """Yield what follows a result's first bytes; ends the statement when it is closed early."""
         assert running.done is not None
         try:
             while True:
-                await self._inserts_first()
+                await self._inserts_first.wait()
                 if not (piece := await pipe.read()):
                     break
                 yield piece
@@ -291,16 +226,3 @@ def time_limit(request: Request) -> float:
         return max(float(text), 0.0)
     except ValueError:
         return 0.0  # The engine refuses it.
-
-
-def whole(result: Result) -> Answer:
-    """Return the answer to a statement that has ended."""
-    size = len(result.payload)
-    summary = replace(result.summary, result_bytes=size)
-    return Answer(summary, result.format, result.payload, size=size)
-
-
-async def read_file(file: IO[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield a file's bytes in pieces."""
-    while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
-        yield piece

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from evometrics.schemas.errors import EvometricsError
+from evometrics.deploy.process.service import EvometricsError
 
 
 class FolderInUseError(EvometricsError, RuntimeError):

@@ -10,7 +10,7 @@ from evometrics.deploy.clickhouse.settings import PLACED, ServerSettings, flag_o
 from evometrics.deploy.process.child import ProcessSpec, python
 from evometrics.deploy.process.ports import HOST
 from evometrics.deploy.process.readiness import answers, live_at
-from evometrics.schemas.service.settings import in_environment, variable_of
+from evometrics.deploy.process.service import in_environment, variable_of
 
 #: Options of the engine's allocator: memory that is free for half a second goes back to the system. As it
 #: comes, the engine keeps some for ten.

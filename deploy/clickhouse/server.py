@@ -24,7 +24,7 @@ from evometrics.deploy.clickhouse.statement import Query
 from evometrics.deploy.clickhouse.users import User
 from evometrics.deploy.clickhouse.web_guard import web_guard
 from evometrics.deploy.clickhouse.wire import credentials, read_request, url_parameters
-from evometrics.schemas.service.health import HealthSettings, Standing, Watchdog
+from evometrics.deploy.process.service import HealthSettings, Standing, Watchdog
 
 SHUTDOWN_SECONDS = 5.0
 PING_SECONDS = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from evometrics.deploy.clickhouse.connection import (
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result
 from evometrics.deploy.clickhouse.pipe import ResultPipe
 from evometrics.deploy.clickhouse.reader import Guard
-from evometrics.deploy.clickhouse.statement import Query, quote, set_settings
+from evometrics.deploy.clickhouse.statement import TOKEN, Query, quote, raw, set_settings
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class Session:
 
     Attributes:
         expires: when it may be dropped (monotonic seconds).
+        database: the current one of requests that name none.
         set_statements: the SET statements that its client has run.
         set_names: the settings that they set.
         readonly: `1` or `2` once its client has set it so. The engine is never told: it would let nobody
@@ -34,6 +36,7 @@ class Session:
     """
 
     connection: Any
+    database: str = "default"
     expires: float = 0.0
     set_statements: list[str] = field(default_factory=list)
     set_names: set[str] = field(default_factory=set)
@@ -65,6 +68,8 @@ class Sessions:
             if isinstance(request.statement, Query) and (names := set_settings(request.statement.sql)):
                 session.set_statements.append(request.statement.sql)
                 session.set_names |= set(names)
+            if isinstance(request.statement, Query) and is_use(request.statement.sql):
+                session.database = current_database(session.connection)
             return answer
         finally:
             self._restore(session, request)
@@ -92,7 +97,10 @@ class Sessions:
                 self._sessions.pop(name).connection.close()
 
     def _restore(self, session: Session, request: Request) -> None:
-        """Undo a request's own settings in the session; those it SET remain."""
+        """Undo a request's own settings and database in the session; what it has SET and USEd remains."""
+        if request.database:
+            with contextlib.suppress(RuntimeError):  # it may have been dropped
+                session.connection.query(f"USE {quote(session.database, '`')}")
         own = {**ONE_BLOCK, **BLOCKS, **request.defaults, **request.settings}
         names = [name for name in own if name.isidentifier() and name != "readonly"]
         try:
@@ -131,6 +139,16 @@ def as_session_has_it(session: Session, request: Request) -> Request:
         return replace(request, statement=Query(rest), settings=settings)
     read_only = request.read_only or wanted != "0" or bool(session.readonly)
     return replace(request, settings=settings, read_only=read_only)
+
+
+def is_use(sql: str) -> bool:
+    """Return whether a statement is USE."""
+    words = (token[0].upper() for token in TOKEN.finditer(raw(sql)) if token.lastgroup != "gap")
+    return next(words, b"") == b"USE"
+
+
+def current_database(connection: Any) -> str:
+    return str(connection.query("SELECT currentDatabase()", "RawBLOB").bytes().decode())
 
 
 def fixed_setting(name: str) -> EngineError:

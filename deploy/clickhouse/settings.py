@@ -10,7 +10,7 @@ import psutil
 from evometrics.deploy.clickhouse.access import on_loopback
 from evometrics.deploy.clickhouse.limits import ReaderLimits
 from evometrics.deploy.clickhouse.users import ReaderRights, User
-from evometrics.schemas.service.settings import require
+from evometrics.deploy.process.service import require
 
 #: Where it is, which `evometrics up` decides itself.
 PLACED = frozenset({"path", "host", "port"})

@@ -3,4 +3,4 @@
 Imports `schemas.service`.
 """
 
-__all__ = ["child", "ports", "readiness", "signals", "supervise"]
+__all__ = ["child", "ports", "readiness", "service", "signals", "supervise"]

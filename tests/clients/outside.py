@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROGRAMS = Path(__file__).parent / "programs"
-#: Seconds for one program: some compile first.
-LIMIT = 120
+#: Seconds for one program, and for what installs its driver.
+LIMIT, INSTALL_LIMIT = 120, 900
 
 
 class Missing(Exception):
@@ -48,7 +48,7 @@ class Client:
 
 
 def execute(
-    command: Sequence[str | Path], folder: Path, more: Mapping[str, str] | None = None
+    command: Sequence[str | Path], folder: Path, more: Mapping[str, str] | None = None, limit: float = LIMIT
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder; raises `Missing` if it is not installed."""
     if shutil.which(command[0]) is None:
@@ -56,15 +56,15 @@ def execute(
     environment = {**os.environ, **(more or {})}
     try:
         return subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired as late:
         out = (late.stdout or b"").decode()
-        return subprocess.CompletedProcess(command, 1, out, f"ended after {LIMIT} s")
+        return subprocess.CompletedProcess(command, 1, out, f"ended after {limit} s")
 
 
 def installed(command: Sequence[str | Path], folder: Path) -> None:
-    done = execute(command, folder)
+    done = execute(command, folder, limit=INSTALL_LIMIT)
     if done.returncode:
         raise Missing(f"{' '.join(map(str, command[:3]))}: {(done.stdout + done.stderr)[-500:]}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ibis
+import pandas
 from steps import AGENT, HOST, PORT, TABLES, equal, step
 
 connection = ibis.clickhouse.connect(host=HOST, port=PORT, user="default", password="", database="evometrics")
@@ -30,9 +31,10 @@ def joined() -> None:
 
 def batch() -> str:
     connection.raw_sql("CREATE OR REPLACE TABLE clients.ibis (n UInt32, s String) ORDER BY n")
-    rows = ibis.memtable({"n": range(5000), "s": ["x"] * 5000})
-    connection.insert("ibis", rows.to_pandas(), database="clients")
-    equal(int(connection.table("ibis", database="clients").n.sum().execute()), 12497500)
+    rows = pandas.DataFrame({"n": range(5000), "s": ["x"] * 5000})
+    own = ibis.clickhouse.connect(host=HOST, port=PORT, user="default", password="", database="clients")
+    own.insert("ibis", rows)
+    equal(int(own.table("ibis").n.sum().execute()), 12497500)
     return "5000 rows"
 
 

@@ -158,6 +158,9 @@ ATTEMPTS = [*PAGES, *LOGINS, *STATEMENTS]
 
 ALLOWED = [
     *(f"SELECT * FROM {view} LIMIT 1" for view in VIEWS),
+    "SELECT * FROM agent_ancestors(agent = 'a')",
+    "SELECT * FROM evometrics.agent_descendants(agent = 'a')",
+    "SELECT count() FROM evolution_metrics_as_of(at = '2026-01-01 00:00:00')",
     "SELECT agent_id, quantileIf(0.9)(performance_score, success) FROM evolution_metrics GROUP BY ALL",
     "-- a dashboard\nSELECT * FROM evometrics.kpi_deltas WHERE occurred_at > now() - INTERVAL 1 DAY",
     "WITH a AS (SELECT 1 AS n) SELECT rank() OVER (ORDER BY n) FROM a JOIN numbers(3) AS b ON n = number",
@@ -187,7 +190,7 @@ def running_server(folder: Path) -> Iterator[str]:
     (port,) = free_ports(1)
     spec = clickhouse_process(folder / "clickhouse", port, folder / "clickhouse.log")
     env = {"EVOMETRICS_CLICKHOUSE_SERVER_PASSWORD": PASSWORD}
-    child = ChildProcess(dataclasses.replace(spec, env=env))
+    child = ChildProcess(dataclasses.replace(spec, env={**spec.env, **env}))
     asyncio.run(child.start())
     try:
         url = f"http://127.0.0.1:{port}"
@@ -274,6 +277,22 @@ async def test_a_statement_that_is_nested_deeply_is_refused_and_the_next_one_ans
     status, said = await answer(http, Attempt("", 500, "", deep, parameters=READER))
     assert status != 200 and ("nested too deeply" in said or "Maximum parse depth" in said)
     assert await answer(http, Attempt("", 200, "", parameters=READER)) == (200, "1\n")
+
+
+async def test_a_reader_may_bring_a_table_of_names_and_types(http: aiohttp.ClientSession) -> None:
+    for structure, code in (("n UInt8", 200), ("n UInt8 DEFAULT 1", 400)):
+        form = aiohttp.FormData()
+        form.add_field("mine", b"1\n2\n", filename="mine", content_type="application/octet-stream")
+        asked = {"query": "SELECT sum(n) FROM mine JOIN numbers(2) AS b ON n = number"}
+        params = {**READER, **asked, "mine_structure": structure}
+        async with http.post("/", params=params, data=form) as found:
+            assert found.status == code, await found.text()
+
+
+async def test_a_reader_reads_in_the_native_format(http: aiohttp.ClientSession) -> None:
+    params = {**READER, "client_protocol_version": "54460"}
+    async with http.post("/", params=params, data="SELECT 1 FORMAT Native") as found:
+        assert found.status == 200, await found.text()
 
 
 async def test_a_statement_that_the_check_can_not_read_is_refused(http: aiohttp.ClientSession) -> None:

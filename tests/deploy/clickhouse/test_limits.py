@@ -12,7 +12,8 @@ from urllib.request import urlopen
 import aiohttp
 import pytest
 
-from evometrics.deploy.clickhouse.limits import Precedence, ReaderLimits
+from evometrics.deploy.clickhouse.limits import ReaderLimits
+from evometrics.deploy.clickhouse.precedence import Precedence
 from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.process.child import ChildProcess

@@ -161,3 +161,23 @@ async def test_a_result_takes_a_fraction_of_its_size_in_memory(tmp_path: Path) -
         assert peak - before < size / 3
     finally:
         await child.stop()
+
+
+@pytest.mark.parametrize("sql", ["SELECT sleepEachRow(0.02), number FROM numbers(50)", "SELECT 1"])
+@pytest.mark.parametrize("revision", ["0", "54460"])
+async def test_a_driver_has_each_block_when_it_is_made(
+    http: aiohttp.ClientSession, sql: str, revision: str
+) -> None:
+    asked = {"default_format": "Native", "client_protocol_version": revision, "max_block_size": "1"}
+    async with http.post("/", params=asked, data=sql) as response:
+        whole = "Content-Length" in response.headers
+        pieces = [piece async for piece in response.content.iter_any()]
+    # what ends within a tenth of a second is sent as a whole, with its length and summary
+    assert (whole, len(pieces) > 5) == ((True, False) if sql == "SELECT 1" else (False, True))
+
+
+async def test_totals_and_extremes_are_in_a_streamed_result(http: aiohttp.ClientSession) -> None:
+    sql = "SELECT number % 2 AS n, count() FROM numbers(4) GROUP BY n WITH TOTALS ORDER BY n FORMAT {}"
+    for name, wanted in (("TSV", b"0\t2\n1\t2\n\n0\t4\n"), ("CSV", b"0,2\n1,2\n\n0,4\n")):
+        async with http.post("/", data=sql.format(name)) as response:
+            assert await response.read() == wanted

@@ -287,6 +287,15 @@ async def test_a_head_that_is_too_long_or_no_http_takes_one_line_of_the_log(tmp_
     assert all(line.startswith("Error handling request") and len(line) < 400 for line in lines)
 
 
+async def test_a_requests_own_database_is_not_its_sessions(http: aiohttp.ClientSession) -> None:
+    asked = {"session_id": "wire_database", "default_format": "RawBLOB"}
+    sql = "SELECT currentDatabase()"
+    assert await ask(http, sql, **asked, database="system") == b"system"
+    assert await ask(http, sql, **asked) == b"default"
+    await ask(http, "USE information_schema", **asked, database="system")
+    assert await ask(http, sql, **asked) == b"information_schema"
+
+
 def test_sizes_of_blocks_are_little_endian() -> None:
     block = b"".join(through(iter([b"x"]), BlockWriter.of({"network_compression_method": "NONE"})))
     assert struct.unpack("<BII", block[16:25]) == (0x02, 10, 1)
