@@ -16,8 +16,8 @@ from evometrics.deploy.clickhouse.running import Running
 async def streamed(running: Running, pipe: ResultPipe, rest: AsyncGenerator[bytes, None]) -> Answer:
     """Return a running statement's answer; `rest` yields what follows the beginning of its result.
 
-    As a ClickHouse server does, it holds a result's first megabyte back: an error until then is one from the
-    beginning. A result that is shorter, or waited for, has its whole summary. Raises `EngineError`.
+    The beginning is held back for a moment: an error until then is one from the beginning, and a result that
+    is whole by then, or waited for, has its whole summary. Raises `EngineError`.
     """
     assert running.done is not None
     head, ended = await pipe.read_ahead()

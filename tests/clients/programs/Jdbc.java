@@ -1,5 +1,6 @@
 // JDBC with the driver's defaults, as DBeaver, Metabase and Tableau use it.
 import java.sql.Connection;
+import java.sql.Driver;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -7,6 +8,7 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Properties;
 
 public class Jdbc {
     interface Step {
@@ -18,13 +20,23 @@ public class Jdbc {
     public static void main(String[] args) throws Exception {
         String server = System.getenv("SERVER").replace("http://", "");
         String url = "jdbc:clickhouse://" + server + "/evometrics";
-        try (Connection connection = DriverManager.getConnection(url)) {
+        try (Connection connection = connect(url)) {
             step("columns", () -> columns(connection));
             step("prepared", () -> prepared(connection));
             step("batch", () -> batch(connection));
             step("cancel", () -> cancel(connection));
         }
         System.exit(0);
+    }
+
+    /** jdbc-v2 0.10.0 by itself registers no driver; tools make one by its class's name. */
+    static Connection connect(String url) throws Exception {
+        try {
+            return DriverManager.getConnection(url);
+        } catch (SQLException none) {
+            Driver driver = (Driver) Class.forName("com.clickhouse.jdbc.Driver").getConstructor().newInstance();
+            return driver.connect(url, new Properties());
+        }
     }
 
     static void step(String name, Step step) {
