@@ -36,7 +36,7 @@ class ServerSettings:
             `host`: a request whose `Host` is another name is refused.
         origins: pages that may use the server from a browser, comma-separated, each as `https://host:port`;
             all others are refused.
-        readers: statements of the reader that run at once; 0 = one for each processor core, at least four.
+        readers: statements of the reader that run at once; 0 = one for each processor core, at least two.
             Further ones wait for `reader_wait_seconds`, then they are refused.
         reader_wait_seconds: seconds that a reader's statement waits for its turn.
         reader_seconds: seconds that a reader's statement may take, sending its result included.
@@ -88,7 +88,7 @@ class ServerSettings:
     @property
     def limits(self) -> ReaderLimits:
         """What the reader's statements may take."""
-        number = self.readers or max(os.cpu_count() or 1, 4)
+        number = self.readers or max(os.cpu_count() or 1, 2)
         memory = self.reader_memory_mb * 1024**2 or psutil.virtual_memory().total // 2 // number
         return ReaderLimits(number, self.reader_wait_seconds, self.reader_seconds, memory)
 

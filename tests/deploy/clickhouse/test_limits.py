@@ -124,7 +124,7 @@ async def test_a_reader_may_lower_its_limits_for_a_session(http: aiohttp.ClientS
 
 def test_the_limits_follow_the_machine_unless_they_are_set() -> None:
     limits = ServerSettings().limits
-    assert limits.number >= 4
+    assert limits.number >= 2
     assert limits.memory * limits.number > 10**8
     chosen = ServerSettings(readers=3, reader_wait_seconds=1, reader_seconds=2, reader_memory_mb=4)
     assert chosen.limits == ReaderLimits(3, 1.0, 2.0, 4 * 1024**2)
