@@ -1,8 +1,9 @@
 """The statements that Grafana, Metabase, Superset and DBeaver send, in our words, over the product's tables.
 
 Their shapes are from the tools' sources: grafana/clickhouse-datasource (src/data, pkg/macros),
-metabase/metabase (modules/drivers/clickhouse), apache/superset (superset/db_engine_specs/clickhouse.py),
-dbeaver/dbeaver (plugins/org.jkiss.dbeaver.ext.clickhouse). Each goes with the parameters of its driver.
+ClickHouse/metabase-clickhouse-driver (src/metabase/driver), apache/superset
+(superset/db_engine_specs/clickhouse.py), dbeaver/dbeaver (plugins/org.jkiss.dbeaver.ext.clickhouse).
+Each goes with the parameters of its driver.
 """
 
 from __future__ import annotations
@@ -47,12 +48,28 @@ METABASE = [
     REMARK + "SELECT `source`.`agent_id` AS a, AVG(`source`.`performance_score`) AS `avg` FROM "
     "(SELECT * FROM `evometrics`.`evolution_metrics`) AS `source` WHERE positionCaseInsensitiveUTF8("
     "`source`.`agent_id`, 'AGENT') > 0 GROUP BY a ORDER BY `avg` DESC LIMIT 2000",
+    REMARK
+    + "SELECT toRelativeDayNum(`occurred_at`) - toRelativeDayNum(toStartOfYear(`occurred_at`)) + 1 AS d, "
+    "toISOWeek(`occurred_at`) AS w, dayOfWeek(`occurred_at`) AS n, toStartOfQuarter(`occurred_at`) AS q, "
+    "quantile(0.9)(`performance_score`) AS p, median(`performance_score`) AS m, "
+    "stddevPop(`performance_score`) AS s FROM `evometrics`.`evolution_metrics` "
+    "GROUP BY d, w, n, q ORDER BY d ASC",
+    REMARK + "SELECT CASE WHEN count() > 0 THEN SUM(CASE WHEN `success` = TRUE THEN 1 ELSE 0 END) "
+    "ELSE NULL END AS `count-where` FROM `evometrics`.`evolution_metrics` "
+    "WHERE startsWithUTF8(lowerUTF8(`agent_id`), lowerUTF8('AGENT')) "
+    "AND (`trigger_reason` <> 'x' AND notEmpty(`trigger_reason`) = 1 OR "
+    "empty(`trigger_reason`) = 1) AND `occurred_at` >= parseDateTime64BestEffort('2020-01-01 00:00:00.000Z')",
+    REMARK + "SELECT age('day', toStartOfDay(`started_at`), toStartOfDay(`occurred_at` + INTERVAL 1 day)) "
+    "AS a, extract(`agent_id`, '[0-9]+') AS x, substring(toString(`strategy_used`), 1, 3) AS s FROM "
+    "`evometrics`.`evolution_metrics` LIMIT 10",
     REMARK + "SELECT * FROM `evometrics`.`kpi_snapshots` LIMIT 1048575",
 ]
 SUPERSET = [
     "SELECT version()",
     "SHOW DATABASES",
-    "SELECT name FROM system.functions",
+    "SELECT name FROM system.functions UNION ALL SELECT name FROM system.table_functions LIMIT 10000",
+    "SELECT toDateTime(intDiv(toUInt32(toDateTime(occurred_at)), 900)*900) AS __timestamp, count(*) AS count "
+    "FROM evolution_metrics WHERE occurred_at < toDateTime('2090-01-01 00:00:00') GROUP BY __timestamp",
     "SELECT name FROM system.tables WHERE database = 'evometrics' AND engine LIKE '%View'",
     "DESCRIBE TABLE `evometrics`.`evolution_metrics`",
     "SELECT agent_id AS agent_id, toStartOfDay(toDateTime(occurred_at)) AS __timestamp, "
