@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, prepare_node
@@ -96,8 +97,19 @@ def running_node(data: Path) -> Iterator[str]:
     """Run a Kafka node in a folder; give its `host:port`."""
     nodes = plan_nodes(data / "kafka")
     child = asyncio.run(start_node(nodes[0], nodes, data / "logs"))
+    asyncio.run(groups_are_kept(bootstrap(nodes)))
     yield bootstrap(nodes)
     asyncio.run(child.stop())
+
+
+async def groups_are_kept(brokers: str) -> None:
+    """Return once the brokers answer for groups: they make the topic for that when the first one asks."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id="first-group", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        await consumer.committed(TopicPartition("any-topic", 0))
+    finally:
+        await consumer.stop()
 
 
 @pytest.fixture(scope="module")

@@ -347,7 +347,7 @@ def test_a_closed_terminal_does_not_end_the_stack(stack: Running, sent: dict[str
 def test_bad_sql_and_unknown_tables_are_named(stack: Running) -> None:
     found = evometrics("sql", "--data", str(stack.data), "SELEC 1")
     assert found.returncode == 1
-    assert "SELEC" in found.stderr
+    assert found.stderr == ("evometrics sql: line 1, column 7: syntax error near '1'\nSELEC 1\n      ^\n")
     assert "Traceback" not in found.stderr
     found = evometrics("sql", "--data", str(stack.data), "SELECT * FROM no_such_table")
     assert found.returncode == 1

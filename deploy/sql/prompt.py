@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import uuid
 from collections.abc import AsyncIterator
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from evometrics.deploy.sql.errors import described
 from evometrics.deploy.sql.running import Ran, opened, run
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.frames import library
 from evometrics.schemas.service.tasks import end_tasks
 from evometrics.sinks.clickhouse.client import open_client
-from evometrics.sinks.query import QueryFailed
 from evometrics.sinks.query.text import first_word, is_ended, without_end
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -31,7 +30,6 @@ LEAVING = frozenset({"exit", "quit", r"\q"})
 #: Statements after which there are other names to complete.
 CHANGING = frozenset({"CREATE", "DROP", "ALTER", "RENAME", "EXCHANGE", "ATTACH", "DETACH"})
 SESSION_SECONDS = 3600
-PLACE = re.compile(r"failed at position \d+ \((?P<near>.*?)\) \(line (?P<line>\d+), col (?P<column>\d+)\)")
 
 
 async def prompt(settings: ClickHouseSettings) -> int:
@@ -151,7 +149,7 @@ class Prompt:
                 raise  # it is the program that ends
             print("cancelled")
         except EvometricsError as error:
-            print(described(text, error))
+            print(f"error: {described(text, error)}")
         else:
             print(f"{counted(ran.rows)} in {ran.seconds:.3f} s")
             if first_word(text) in CHANGING:
@@ -168,23 +166,6 @@ class Prompt:
 def counted(rows: int | None) -> str:
     """Return how many rows came, in words."""
     return "done" if rows is None else f"{rows} {'row' if rows == 1 else 'rows'}"
-
-
-def described(text: str, error: EvometricsError) -> str:
-    """Return an error for the terminal: one of syntax points at its place in the statement."""
-    place = PLACE.search(str(error)) if isinstance(error, QueryFailed) else None
-    lines = text.splitlines()
-    if place is None or int(place["line"]) > len(lines):
-        return f"error: {error}"
-    line = lines[int(place["line"]) - 1]
-    mark = " " * (int(place["column"]) - 1) + "^"
-    where = f"line {place['line']}, column {place['column']}"
-    return f"{line}\n{mark}\nerror: {where}: syntax error near {near(place)}"
-
-
-def near(place: re.Match[str]) -> str:
-    found = place["near"]
-    return found if found in ("end of query", "") else repr(found)
 
 
 def history() -> History:

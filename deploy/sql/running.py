@@ -14,11 +14,13 @@ from typing import IO, Any, cast
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from evometrics.deploy.sql.errors import described
 from evometrics.deploy.sql.pager import Pager, PagerClosed
 from evometrics.deploy.sql.progress import QueryProgress
 from evometrics.deploy.sql.writers import BINARIES, TEXTS, Table, Writer
 from evometrics.schemas.service.settings import SettingsError
 from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.query import QueryFailed
 from evometrics.sinks.query.statement import blocks
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -44,6 +46,8 @@ async def run_once(
         client = await open_client(settings)
         try:
             await run(client, client, settings, text, values, out)
+        except QueryFailed as error:
+            raise QueryFailed(described(text, error), error.code) from None
         finally:
             await client.close()
 
