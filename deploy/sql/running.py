@@ -90,7 +90,7 @@ def opened(format_: str, output: Path | None) -> Iterator[Writer]:
         yield BINARIES[format_](sys.stdout.buffer)
     elif format_ == "table" and sys.stdout.isatty():
         with Pager() as pager:
-            yield Table(cast(IO[str], pager))
+            yield Table(cast(IO[str], pager), pager)
     else:
         yield TEXTS[format_](sys.stdout)
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import math
+import struct
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from evometrics.deploy.console.tables import Columns, QueryResult, as_json, to_json
+from evometrics.deploy.console.tables import Columns, QueryResult, as_json, cut, exact, to_json
+from evometrics.deploy.sql.pager import Pager
 from evometrics.schemas.frames import library
-from evometrics.sinks.query.result import Block, Header
+from evometrics.sinks.query.result import Block, Header, Row
 
 #: What a group of rows of a Parquet or Arrow file holds at most; so much is held in memory.
 GROUP_ROWS = 50_000
 GROUP_BYTES = 32_000_000
+#: The largest number of a Float32.
+MAX_SINGLE = 3.4028234663852886e38
 
 
 class Writer(ABC):
@@ -30,22 +34,71 @@ class Writer(ABC):
 
 
 class Table(Writer):
-    """Aligned columns, in the widths of the first block."""
+    """Aligned columns, in the widths of the first block; values are whole, whatever reads them.
 
-    def __init__(self, out: IO[str]) -> None:
+    On a screen, where a table has several columns and rows, long cells are cut. One cell alone keeps its line
+    breaks.
+    """
+
+    def __init__(self, out: IO[str], screen: Pager | None = None) -> None:
         self.out = out
+        self.screen = screen
         self.columns: Columns | None = None
+        self.one: tuple[Header, Row] | None = None
 
     def write(self, block: Block) -> None:
-        """Write a block; the first with the columns' names."""
-        rows = list(block.rows())
+        """Write a block, the first with the columns' names; a first row that is alone waits for the next."""
+        rows = [*([self.one[1]] if self.one else ()), *shown_rows(block)]
+        self.one = None
         if self.columns is None:
             if not block.header.names:
                 return
-            self.columns = Columns(QueryResult(list(block.header.names), rows))
-            self.out.write(self.columns.head() + "\n")
+            if len(rows) == 1:
+                self.one = block.header, rows[0]
+                return
+            self.begin(block.header, rows, cuts=self.screen is not None and len(block.header.names) > 1)
+        assert self.columns is not None
         for row in rows:
             self.out.write(self.columns.line(row) + "\n")
+
+    def begin(self, header: Header, rows: list[Row], *, cuts: bool) -> None:
+        """Lay the columns out by the first rows, and write their names."""
+        show = (lambda value: cut(exact(value))) if cuts else exact
+        self.columns = Columns(QueryResult(list(header.names), rows), show)
+        self.out.write(self.columns.head() + "\n")
+
+    def end(self) -> None:
+        """Write the row that is alone."""
+        if self.one is None:
+            return
+        (header, row), self.one = self.one, None
+        lines = row[0].split("\n") if len(row) == 1 and isinstance(row[0], str) else []
+        rows = [(line,) for line in lines] if len(lines) > 1 else [row]
+        self.begin(header, rows, cuts=False)
+        assert self.columns is not None
+        for each in rows:
+            self.out.write(self.columns.line(each) + "\n")
+
+
+def shown_rows(block: Block) -> Iterator[Row]:
+    """Yield a block's rows with each Float32 as the shortest number that is stored as the same."""
+    kinds = [type(kind).__name__ for kind in block.header.types]
+    columns = [
+        map(single, values) if kind == "Float32" else values
+        for values, kind in zip(block.columns, kinds, strict=True)
+    ]
+    return zip(*columns, strict=True)
+
+
+def single(value: float | None) -> float | None:
+    """Return the shortest number that a Float32 holds as this value."""
+    if value is None or not math.isfinite(value):
+        return value
+    for digits in range(6, 10):
+        short = float(f"{value:.{digits}g}")
+        if abs(short) <= MAX_SINGLE and struct.unpack("f", struct.pack("f", short))[0] == value:
+            return short
+    return value
 
 
 class Json(Writer):

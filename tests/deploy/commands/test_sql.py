@@ -199,3 +199,33 @@ def test_a_statement_from_a_file(ask: Asks, clickhouse: str, tmp_path: Path) -> 
     where = ["--clickhouse-url", clickhouse, "--database", "default", "--data", str(tmp_path)]
     assert main(["sql", "-f", str(tmp_path / "query.sql"), *where]) == 0
     assert "not both" in ask("SELECT 1", "-f", str(tmp_path / "query.sql"), code=2)
+
+
+def test_a_table_shows_numbers_with_all_their_digits(ask: Asks) -> None:
+    query = "SELECT 123456.789 AS a, 1764432000.125 AS b, 1e15 - 1 AS c, toFloat32(0.1) AS d, 3. AS e"
+    assert ask(query).splitlines()[2].split() == [
+        "123456.789",
+        "1764432000.125",
+        "999999999999999",
+        "0.1",
+        "3",
+    ]
+    assert ask("SELECT [toUUID('018f3e1c-0000-7000-8000-000000000000')] AS v").splitlines()[2] == (
+        '["018f3e1c-0000-7000-8000-000000000000"]'
+    )
+
+
+def test_a_table_cuts_no_cell_where_a_program_reads_it(ask: Asks) -> None:
+    long = "x" * 200
+    assert ask(f"SELECT '{long}' AS v, number FROM numbers(2)").count(long) == 2
+
+
+def test_one_cell_alone_keeps_its_lines(ask: Asks) -> None:
+    ask("CREATE TABLE IF NOT EXISTS told_lines (a Int8, b String) ENGINE = Memory")
+    assert "\nCREATE TABLE default.told_lines\n(\n    `a` Int8," in ask("SHOW CREATE TABLE told_lines")
+    ask("DROP TABLE told_lines")
+
+
+def test_columns_stand_below_each_other_whatever_the_script(ask: Asks) -> None:
+    lines = ask("SELECT arrayJoin(['進化', '🧬', 'é']) AS name, 'x' AS end").splitlines()
+    assert lines[2:] == ["進化  x", "🧬    x", "é     x"]
