@@ -229,3 +229,18 @@ def test_one_cell_alone_keeps_its_lines(ask: Asks) -> None:
 def test_columns_stand_below_each_other_whatever_the_script(ask: Asks) -> None:
     lines = ask("SELECT arrayJoin(['進化', '🧬', 'é']) AS name, 'x' AS end").splitlines()
     assert lines[2:] == ["進化  x", "🧬    x", "é     x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT 1 +;", "column 11: syntax error at the end of the statement\nSELECT 1 +\n          ^"),
+        ("SELECT (1", "column 10: syntax error at the end of the statement: Unmatched parentheses: '('"),
+        ("\n\nSELECT 1\nFROM", "line 4, column 5: syntax error at the end of the statement\nFROM\n    ^"),
+        ("SELECT 'abc", """near "'abc": Single quoted string is not closed"""),
+        ("SELECT '進化', 1 1", "near '1'\nSELECT '進化', 1 1\n                 ^"),
+    ],
+)
+def test_the_place_of_a_syntax_error_is_in_what_was_written(ask: Asks, text: str, said: str) -> None:
+    error = ask(text, code=1)
+    assert said in error and "FORMAT" not in error
