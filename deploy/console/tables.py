@@ -81,7 +81,11 @@ class Columns:
 
     def head(self) -> str:
         """Return the names and a rule."""
-        return f"{self.line(self.names)}\n{'  '.join('-' * width for width in self.widths)}"
+        return f"{self.line(self.names)}\n{self.rule()}"
+
+    def rule(self) -> str:
+        """Return what stands below the names."""
+        return "  ".join("-" * width for width in self.widths)
 
     def line(self, row: Sequence[Any]) -> str:
         """Return a row."""

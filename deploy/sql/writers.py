@@ -65,7 +65,12 @@ class Table(Writer):
         """Lay the columns out by the first rows, and write their names."""
         show = (lambda value: cut(exact(value))) if cuts else exact
         self.columns = Columns(QueryResult(list(header.names), rows), show)
-        self.out.write(self.columns.head() + "\n")
+        rule = self.columns.rule()
+        if self.screen is not None and len(header.names) > 1:
+            self.screen.aligned(len(rule))
+        elif self.screen is not None:
+            rule = rule[: self.screen.size.columns]
+        self.out.write(f"{self.columns.line(header.names)}\n{rule}\n")
 
     def end(self) -> None:
         """Write the row that is alone."""

@@ -21,10 +21,10 @@ ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64
 def started(clickhouse: str, tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     terminals = []
 
-    def start(*arguments: str) -> Terminal:
+    def start(*arguments: str, pager: str = "cat") -> Terminal:
         where = ["--clickhouse-url", clickhouse, "--database", "default", "--data", str(tmp_path)]
         command = [sys.executable, "-m", "evometrics.deploy.cli", "sql", *arguments, *where]
-        terminals.append(Terminal(command, {"XDG_STATE_HOME": str(tmp_path), "PAGER": "cat"}))
+        terminals.append(Terminal(command, {"XDG_STATE_HOME": str(tmp_path), "PAGER": pager}))
         return terminals[-1]
 
     yield start
@@ -68,6 +68,22 @@ def test_binary_formats_are_not_for_a_terminal(started: Callable[..., Terminal])
     terminal = started("SELECT 1", "--format", "parquet")
     terminal.until("--format parquet is not for a terminal: add --output FILE")
     assert terminal.code() == 2
+
+
+def test_what_does_not_fit_the_screen_is_paged(started: Callable[..., Terminal], tmp_path: Path) -> None:
+    pager = tmp_path / "less"
+    pager.write_text('#!/bin/sh\necho "less $*."\nexec cat\n')
+    pager.chmod(0o755)
+    long = "'some words' || toString(number)"
+    wide = started(f"SELECT {', '.join([long] * 9)} FROM numbers(3)", pager=str(pager))
+    assert "some words2" in wide.until("less -S -+F.", "some words2")  # sideways, and not left at once
+    assert wide.code() == 0
+    wrapped = started(f"SELECT repeat({long}, 400) FROM numbers(1)", pager=str(pager))
+    wrapped.until("less .", "some words0")
+    assert wrapped.code() == 0
+    short = started(f"SELECT {long}, 1 FROM numbers(3)", pager=str(pager))
+    short.until("some words2")
+    assert short.code() == 0 and "less" not in short.shown
 
 
 def offered(text: str) -> list[str]:
