@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evometrics.deploy.console.options import add_server, clickhouse_settings
 
-FORMATS = ("table", "json", "csv", "parquet", "arrow")
+FORMATS = ("table", "vertical", "json", "csv", "parquet", "arrow")
 
 
 def parameter(text: str) -> tuple[str, str]:
@@ -56,8 +56,10 @@ async def run(args: argparse.Namespace) -> int:
 
         await run_once(clickhouse_settings(args), text, values, args.format, args.output)
         return 0
-    if args.format != "table" or args.output or values:
-        raise SettingsError("--format, --output and --param are for one statement: give it, or --file")
+    if args.format not in ("table", "vertical") or args.output or values:
+        raise SettingsError(
+            "--output, --param and formats of files are for one statement: give it, or --file"
+        )
     from evometrics.deploy.sql.prompt import prompt
 
-    return await prompt(clickhouse_settings(args))
+    return await prompt(clickhouse_settings(args), args.format)

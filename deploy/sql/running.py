@@ -17,7 +17,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from evometrics.deploy.sql.errors import described
 from evometrics.deploy.sql.pager import Pager, PagerClosed
 from evometrics.deploy.sql.progress import QueryProgress
-from evometrics.deploy.sql.writers import BINARIES, TEXTS, Table, Writer
+from evometrics.deploy.sql.writers import BINARIES, TEXTS, Table, Vertical, Writer
 from evometrics.schemas.service.settings import SettingsError
 from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.query import QueryFailed
@@ -63,7 +63,7 @@ async def run(
     """Run a statement and write its rows; `aside` asks how far it is, and ends it."""
     query_id = str(uuid.uuid4())
     rows: int | None = None
-    on_screen = isinstance(out, Table) and sys.stdout.isatty()
+    on_screen = isinstance(out, Table | Vertical) and sys.stdout.isatty()
     async with (
         QueryProgress(aside, query_id) as progress,
         contextlib.aclosing(blocks(client, settings, text, values, query_id, aside)) as found,
@@ -73,7 +73,8 @@ async def run(
                 if on_screen:
                     progress.hide()
                 out.write(block)
-                progress.rows = rows = (rows or 0) + len(block)
+                if block.header.names:
+                    progress.rows = rows = (rows or 0) + len(block)
             out.end()
         except PagerClosed:
             pass
@@ -82,15 +83,16 @@ async def run(
 
 @contextlib.contextmanager
 def opened(format_: str, output: Path | None) -> Iterator[Writer]:
-    """Yield the writer of a format to a file, or to standard output: a terminal's table is paged."""
+    """Yield the writer of a format to a file, or to standard output: a terminal's rows are paged."""
     if output is not None:
         with replacing(output, binary=format_ in BINARIES) as file:
             yield BINARIES[format_](file) if format_ in BINARIES else TEXTS[format_](cast(IO[str], file))
     elif format_ in BINARIES:
         yield BINARIES[format_](sys.stdout.buffer)
-    elif format_ == "table" and sys.stdout.isatty():
+    elif format_ in ("table", "vertical") and sys.stdout.isatty():
         with Pager() as pager:
-            yield Table(cast(IO[str], pager), pager)
+            out = cast(IO[str], pager)
+            yield Table(out, pager) if format_ == "table" else Vertical(out)
     else:
         yield TEXTS[format_](sys.stdout)
 

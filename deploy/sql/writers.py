@@ -10,7 +10,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from evometrics.deploy.console.tables import Columns, QueryResult, as_json, cut, exact, to_json
+from evometrics.deploy.console.tables import (
+    Columns,
+    QueryResult,
+    as_json,
+    cut,
+    exact,
+    one_line,
+    to_json,
+    width,
+)
 from evometrics.deploy.sql.pager import Pager
 from evometrics.schemas.frames import library
 from evometrics.sinks.query.result import Block, Header, Row
@@ -83,6 +92,30 @@ class Table(Writer):
         assert self.columns is not None
         for each in rows:
             self.out.write(self.columns.line(each) + "\n")
+
+
+class Vertical(Writer):
+    """Each row as lines of a name and a value: for rows that are wide."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self.out = out
+        self.count = 0
+
+    def write(self, block: Block) -> None:
+        """Write a block."""
+        names = [one_line(name) + ":" for name in block.header.names]
+        wide = max(map(width, names), default=0)
+        labels = [name + " " * (wide - width(name)) for name in names]
+        for row in shown_rows(block):
+            self.count += 1
+            head = f"Row {self.count}:"
+            lines = [f"{label} {lined(value)}" for label, value in zip(labels, row, strict=True)]
+            self.out.write("\n".join([head, "-" * len(head), *lines, "", ""]))
+
+
+def lined(value: Any) -> str:
+    """Return a value as it is, a text with its line breaks."""
+    return "\n".join(map(exact, value.split("\n"))) if isinstance(value, str) else exact(value)
 
 
 def shown_rows(block: Block) -> Iterator[Row]:
@@ -227,5 +260,10 @@ class Arrow(Grouped):
         return self.pa.ipc.new_file(self.out, self.schema, options=options)
 
 
-TEXTS: dict[str, Callable[[IO[str]], Writer]] = {"table": Table, "json": Json, "csv": Csv}
+TEXTS: dict[str, Callable[[IO[str]], Writer]] = {
+    "table": Table,
+    "vertical": Vertical,
+    "json": Json,
+    "csv": Csv,
+}
 BINARIES: dict[str, Callable[[IO[bytes]], Writer]] = {"parquet": Parquet, "arrow": Arrow}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from evometrics.deploy.sql.names import SqlCompleter, SqlNames
+from evometrics.deploy.sql.script import Typed, statements
 from evometrics.sinks.query.text import is_ended, own_format, parameters, without_end
 from tests.support.terminal import Terminal
 
@@ -55,6 +56,29 @@ def test_a_prompt_runs_statements_until_ctrl_d(started: Callable[..., Terminal],
     assert terminal.code() == 0
     kept = tmp_path / "evometrics" / "sql_history"
     assert kept.stat().st_mode & 0o777 == 0o600 and "still here" in kept.read_text()
+
+
+def test_a_paste_runs_in_turn_and_use_moves_the_prompt(started: Callable[..., Terminal]) -> None:
+    terminal = started()
+    terminal.until(PROMPT)
+    terminal.type("SELECT 'one;' AS v; SELECT 'two' AS v, 3 AS n\\G\r")
+    assert "v: two" in terminal.until("1 row in ", "1 row in ")
+    terminal.type(
+        "CREATE TEMPORARY TABLE kept (a Int8); INSERT INTO kept VALUES (1), (2); SELEC; SELECT 1;\r"
+    )
+    assert " rows in" not in terminal.until("not run: the 1 behind it", PROMPT)
+    terminal.type("SELECT count() AS n FROM kept FORMAT Vertical;\r")
+    terminal.until("n: 2", PROMPT)
+    terminal.type("SET max_block_size = 7;\r")
+    terminal.until("max_block_size has no effect", PROMPT)
+    terminal.type("USE system;\r")
+    terminal.until("done in ", "system>")
+    terminal.type("SELECT name FROM one_of_none;\r")
+    terminal.until("error: ", "system>")
+    terminal.type("SELECT count() AS n, currentDatabase() AS d FROM one\\G\r")
+    terminal.until("d: system", "system>")
+    terminal.type("\x04")
+    assert terminal.code() == 0
 
 
 def test_ctrl_c_ends_a_statement_of_the_command_line(started: Callable[..., Terminal]) -> None:
@@ -120,6 +144,20 @@ def test_names_are_completed_whatever_their_case(text: str, wanted: list[str]) -
 )
 def test_a_semicolon_ends_a_statement_outside_of_quotes_and_comments(text: str, ended: bool) -> None:
     assert is_ended(text) == ended
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("SELECT ';' ; ; SELECT 2 -- ;", [Typed("SELECT ';'"), Typed("SELECT 2")]),
+        ("SELECT 1\\G SELECT 2 FORMAT vertical;", [Typed("SELECT 1", True), Typed("SELECT 2", True)]),
+        ("INSERT INTO t VALUES (';'); SELECT 1", [Typed("INSERT INTO t VALUES (';')"), Typed("SELECT 1")]),
+        ("INSERT INTO t FORMAT CSV a;b\n", [Typed("INSERT INTO t FORMAT CSV a;b")]),
+        (" ; -- none", []),
+    ],
+)
+def test_a_text_is_taken_apart_into_statements(text: str, wanted: list[Typed]) -> None:
+    assert list(statements(text)) == wanted
 
 
 def test_what_is_read_of_a_statement() -> None:
