@@ -100,6 +100,8 @@ def opened(format_: str, output: Path | None) -> Iterator[Writer]:
 @contextlib.contextmanager
 def replacing(path: Path, *, binary: bool) -> Iterator[IO[Any]]:
     """Yield a file that takes a path's place once all is written, and otherwise leaves nothing."""
+    if path.is_dir():
+        raise SettingsError(f"--output {path} is a folder; name a file in it")
     if path.exists() and not path.is_file():  # a device or a pipe
         with path.open("wb" if binary else "w") as file:
             yield file

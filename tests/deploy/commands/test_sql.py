@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import subprocess
 import sys
@@ -244,3 +245,65 @@ def test_columns_stand_below_each_other_whatever_the_script(ask: Asks) -> None:
 def test_the_place_of_a_syntax_error_is_in_what_was_written(ask: Asks, text: str, said: str) -> None:
     error = ask(text, code=1)
     assert said in error and "FORMAT" not in error
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("rows.parquet", b"PAR1"),
+        ("rows.ARROW", b"ARROW1"),
+        ("rows.feather", b"ARROW1"),
+        ("rows.csv", b"v\n1"),
+        ("rows.json", b'{"v": 1}'),
+        ("rows.jsonl", b'{"v": 1}'),
+        ("rows.txt", b"v\n-\n1"),
+    ],
+)
+def test_a_file_is_of_the_format_that_its_suffix_says(
+    ask: Asks, tmp_path: Path, name: str, begins: bytes
+) -> None:
+    assert ask("SELECT 1 AS v", "--output", str(tmp_path / name)) == ""
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+def test_a_format_and_a_suffix_that_contradict_each_other_are_refused(ask: Asks, tmp_path: Path) -> None:
+    flags = ("--output", str(tmp_path / "rows.parquet"), "--format")
+    assert "is a file of parquet, but the format is csv: omit one" in ask("SELECT 1", *flags, "csv", code=2)
+    assert ask("SELECT 1", *flags, "parquet") == ""
+    assert "is a folder" in ask("SELECT 1", "--output", str(tmp_path), code=2)
+
+
+def test_a_line_is_the_standard_output(ask: Asks) -> None:
+    assert ask("SELECT 1 AS v", "--output", "-", "--format", "csv") == "v\n1\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file"), (b"SELECT '\xff'", "is not UTF-8 text"), ("folder", "Is a dir")],
+)
+def test_a_file_that_is_no_statement_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | str | None, said: str
+) -> None:
+    file = tmp_path / "query.sql"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content:
+        file.mkdir()
+    assert main(["sql", "-f", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert f"--file {file}" in error and said in error
+
+
+@pytest.mark.parametrize("end", ["\\G", " FORMAT Vertical;", ""])
+def test_rows_below_each_other(ask: Asks, end: str) -> None:
+    flags = () if end else ("--format", "vertical")
+    said = ask(f"SELECT 1 AS v, '進\\n化' AS name FROM numbers(2){end}", *flags)
+    assert said == "Row 1:\n------\nv:    1\nname: 進\n化\n\nRow 2:\n------\nv:    1\nname: 進\n化\n\n"
+
+
+def test_a_statement_from_standard_input(
+    clickhouse: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("SELECT 7 AS v;"))
+    assert main(["sql", "-f", "-", "--clickhouse-url", clickhouse, "--database", "default"]) == 0
+    assert capsys.readouterr().out == "v\n-\n7\n"
