@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
-import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from ctypes import c_float
 from typing import IO, Any
 
 from evometrics.deploy.console.tables import (
@@ -27,8 +27,6 @@ from evometrics.sinks.query.result import Block, Header, Row
 #: What a group of rows of a Parquet or Arrow file holds at most; so much is held in memory.
 GROUP_ROWS = 50_000
 GROUP_BYTES = 32_000_000
-#: The largest number of a Float32.
-MAX_SINGLE = 3.4028234663852886e38
 
 
 class Writer(ABC):
@@ -134,7 +132,7 @@ def single(value: float | None) -> float | None:
         return value
     for digits in range(6, 10):
         short = float(f"{value:.{digits}g}")
-        if abs(short) <= MAX_SINGLE and struct.unpack("f", struct.pack("f", short))[0] == value:
+        if c_float(short).value == value:
             return short
     return value
 
