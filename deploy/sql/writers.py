@@ -6,8 +6,7 @@ import csv
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from ctypes import c_float
+from collections.abc import Callable
 from typing import IO, Any
 
 from evometrics.deploy.console.tables import (
@@ -20,6 +19,7 @@ from evometrics.deploy.console.tables import (
     to_json,
     width,
 )
+from evometrics.deploy.sql.cells import lined, shown_rows
 from evometrics.deploy.sql.pager import Pager
 from evometrics.schemas.frames import library
 from evometrics.sinks.query.result import Block, Header, Row
@@ -109,32 +109,6 @@ class Vertical(Writer):
             head = f"Row {self.count}:"
             lines = [f"{label} {lined(value)}" for label, value in zip(labels, row, strict=True)]
             self.out.write("\n".join([head, "-" * len(head), *lines, "", ""]))
-
-
-def lined(value: Any) -> str:
-    """Return a value as it is, a text with its line breaks."""
-    return "\n".join(map(exact, value.split("\n"))) if isinstance(value, str) else exact(value)
-
-
-def shown_rows(block: Block) -> Iterator[Row]:
-    """Yield a block's rows with each Float32 as the shortest number that is stored as the same."""
-    kinds = [type(kind).__name__ for kind in block.header.types]
-    columns = [
-        map(single, values) if kind == "Float32" else values
-        for values, kind in zip(block.columns, kinds, strict=True)
-    ]
-    return zip(*columns, strict=True)
-
-
-def single(value: float | None) -> float | None:
-    """Return the shortest number that a Float32 holds as this value."""
-    if value is None or not math.isfinite(value):
-        return value
-    for digits in range(6, 10):
-        short = float(f"{value:.{digits}g}")
-        if c_float(short).value == value:
-            return short
-    return value
 
 
 class Json(Writer):
