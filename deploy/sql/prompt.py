@@ -18,7 +18,7 @@ from evometrics.deploy.sql.running import Ran, opened, run
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.frames import library
 from evometrics.schemas.service.tasks import end_tasks
-from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.clickhouse.client import UNLIMITED_SECONDS, open_client
 from evometrics.sinks.query.text import first_word, is_ended, without_end
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -49,7 +49,7 @@ async def prompt(settings: ClickHouseSettings) -> int:
 async def clients(settings: ClickHouseSettings) -> AsyncIterator[tuple[AsyncClient, AsyncClient]]:
     """Yield a client with a session, which runs one statement at a time, and one beside it."""
     async with contextlib.AsyncExitStack() as stack:
-        client = await open_client(settings)
+        client = await open_client(settings, read_seconds=UNLIMITED_SECONDS)
         stack.push_async_callback(client.close)
         client.set_client_setting("session_id", str(uuid.uuid4()))
         client.set_client_setting("session_timeout", SESSION_SECONDS)

@@ -19,7 +19,7 @@ from evometrics.deploy.sql.pager import Pager, PagerClosed
 from evometrics.deploy.sql.progress import QueryProgress
 from evometrics.deploy.sql.writers import BINARIES, TEXTS, Table, Writer
 from evometrics.schemas.service.settings import SettingsError
-from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.clickhouse.client import UNLIMITED_SECONDS, open_client
 from evometrics.sinks.query import QueryFailed
 from evometrics.sinks.query.statement import blocks
 from evometrics.sinks.settings import ClickHouseSettings
@@ -43,7 +43,7 @@ async def run_once(
     if output is None and format_ in BINARIES and sys.stdout.isatty():
         raise SettingsError(f"--format {format_} is not for a terminal: add --output FILE, or > FILE")
     with opened(format_, output) as out:
-        client = await open_client(settings)
+        client = await open_client(settings, read_seconds=UNLIMITED_SECONDS)
         try:
             await run(client, client, settings, text, values, out)
         except QueryFailed as error:
