@@ -111,6 +111,22 @@ async def test_what_is_wrong_is_named(query: MetricsQuery) -> None:
         await MetricsQuery(ClickHouseSettings(url="http://127.0.0.1:9")).sql("SELECT 1")
 
 
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ("uniqState(1)", r"column odd \(AggregateFunction\(uniq, UInt8\)\).*finalizeAggregation\(odd\)"),
+        ("[uniqState(1)]", r"column odd \(Array\(AggregateFunction.*-Merge"),
+    ],
+)
+async def test_a_column_that_cant_be_read_is_named_with_its_type(
+    query: MetricsQuery, column: str, words: str
+) -> None:
+    with pytest.raises(QueryFailed, match=words):
+        await query.sql(f"SELECT 1 AS n, {column} AS odd FROM numbers({{rows:UInt8}})", {"rows": 3})
+    ((value,),) = await query.sql("SELECT finalizeAggregation(uniqState(1))")
+    assert value == 1
+
+
 async def test_evolutions_become_tables_from_either_source(
     database: ClickHouseSettings, tmp_path: Path
 ) -> None:
