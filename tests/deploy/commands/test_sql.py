@@ -189,6 +189,14 @@ def test_parameters_are_bound_by_their_types(ask: Asks) -> None:
     }
 
 
+def test_a_parameter_is_null_where_its_type_takes_that(ask: Asks) -> None:
+    query = "SELECT {n:Nullable(Int32)} AS n, {low:LowCardinality(Nullable(String))} AS low"
+    query += ", {text:String} AS text"
+    given = (r"n=\N", r"low=\N", r"text=\N")
+    said = ask(query, *(each for text in given for each in ("--param", text)), "--format", "json")
+    assert json.loads(said) == {"n": None, "low": None, "text": r"\N"}
+
+
 def test_a_wrong_parameter_is_named(ask: Asks) -> None:
     assert "agent (String) has no value" in ask("SELECT {agent:String}", code=1)
     assert "no parameter agnt (it has agent)" in ask("SELECT {agent:String}", "--param", "agnt=a", code=1)
