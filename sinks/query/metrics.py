@@ -128,7 +128,7 @@ class MetricsQuery:
             "ORDER BY m.performance_score DESC, m.improvement_delta DESC NULLS LAST, toString(m.event_id) "
             "LIMIT {limit:UInt64}"
         )
-        return evolutions(await self.rows(sql, {"since": since, "limit": limit}))
+        return evolutions(await self.rows(sql, {"since": since, "limit": int(limit)}))
 
     async def get_evolution_success_rate(
         self, agent_id: str | None = None, evolution_type: str | None = None
