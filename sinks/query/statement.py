@@ -120,9 +120,15 @@ def checked(text: str) -> str:
     if not text:
         raise QueryFailed("the query is empty; give one, such as 'SELECT count() FROM evolution_metrics'")
     if (chosen := own_format(text)) is not None:
-        raise QueryFailed(f"omit FORMAT {chosen}; `evometrics sql --format` chooses how rows are written")
+        raise QueryFailed(
+            f"omit FORMAT {chosen}: rows are written by `evometrics sql --format`, and in Python by "
+            "as_arrow(), as_pandas() and as_polars()"
+        )
     if names_outfile(text):
-        raise QueryFailed("omit INTO OUTFILE; `evometrics sql --output FILE` writes rows to a file")
+        raise QueryFailed(
+            "omit INTO OUTFILE: rows are written to a file by `evometrics sql --output FILE`, and in Python "
+            "by as_pandas().to_csv() and the like"
+        )
     return text
 
 

@@ -92,7 +92,7 @@ def test_a_fixed_string_is_text_in_a_table(ask: Asks) -> None:
     "query", ["SELECT 1 FORMAT JSON", "select 1 format TSV -- as ever", "SHOW TABLES FORMAT CSV;"]
 )
 def test_a_format_of_its_own_is_refused_with_the_way_out(ask: Asks, query: str) -> None:
-    assert "; `evometrics sql --format` chooses" in ask(query, code=1)
+    assert "by `evometrics sql --format`, and in Python by as_arrow()" in ask(query, code=1)
 
 
 @pytest.mark.parametrize(
