@@ -89,9 +89,10 @@ def timed(kind: str, text: str) -> str:
         value = read_literal(text)
     except ValueError:
         return text  # for the server to read
-    if base(kind)[0] == "Tuple" and not isinstance(value, tuple):
-        value = (value,)  # brackets around one element are none in Python
-    return nested(kind, value)
+    try:
+        return nested(kind, value)
+    except TypeError:
+        return text  # of another shape, for the server to refuse
 
 
 def scalar(value: Any) -> bool:
@@ -110,8 +111,10 @@ def nested(kind: str, value: Any) -> str:
         return "{" + ",".join(f"{nested(key, k)}:{nested(item, v)}" for k, v in value.items()) + "}"
     if name == "Array" and isinstance(value, list | tuple | set | frozenset):
         return "[" + ",".join(nested(inner, each) for each in value) + "]"
+    kinds = [unnamed(each) for each in arguments(inner)]
+    if name == "Tuple" and len(kinds) == 1 and scalar(value):
+        value = (value,)  # brackets around one element are none in Python
     if name == "Tuple" and isinstance(value, list | tuple):
-        kinds = [unnamed(each) for each in arguments(inner)]
         if len(kinds) != len(value):
             raise ValueError(f"has {len(value)} elements instead of {len(kinds)}")
         return "(" + ",".join(nested(k, v) for k, v in zip(kinds, value, strict=True)) + ")"

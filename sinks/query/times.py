@@ -23,7 +23,9 @@ FIRST_OF_64 = -2_208_988_800
 LAST_OF_64 = 10_413_791_999
 LAST_OF_NANOS = (2**63 - 1) // 10**9
 NANOS = 9
-LIKE_DATE = re.compile(r"\s*(?:\d{4}-|\d{8}\s*\Z)")
+LIKE_DATE = re.compile(r"\s*(?:\d{4}-|\d{4}[^\d\s]\d{1,2}[^\d\s]|\d{8}\s*\Z)")
+#: A day as ClickHouse reads it, too: 2026/1/31.
+LOOSE = re.compile(r"(\d{4})[^\d\s](\d{1,2})[^\d\s](\d{1,2})(?!\d)")
 #: Digits of a second below the microsecond, which Python's times have not.
 FINER = re.compile(r"[.,]\d{6}(\d{1,3})")
 NUMBER = re.compile(r"-?\d+(?:\.\d*)?\Z")
@@ -67,6 +69,7 @@ def time_text(name: str, arguments: str, value: Any) -> str:
         if not wide and is_number(str(value)):
             within(name, float(value), 0, LAST_SECOND)
         return str(value)
+    finer = f"{nanos:03d}" if (nanos := getattr(value, "nanosecond", 0)) else finer  # pandas has them
     micros = (utc(value) - EPOCH) // MICROSECOND
     if not wide:
         within(name, micros // 1_000_000, 0, LAST_SECOND)
@@ -85,7 +88,8 @@ def within(name: str, seconds: float, first: int, last: int) -> None:
 
 def read(text: str) -> dt.datetime:
     """Return the time, or the day's beginning, that ISO text names. Raises `ValueError`."""
+    text = LOOSE.sub(lambda day: f"{day[1]}-{day[2]:0>2}-{day[3]:0>2}", text.strip(), count=1)
     try:
-        return dt.datetime.fromisoformat(text.strip())
+        return dt.datetime.fromisoformat(text)
     except ValueError as error:
         raise ValueError(f"no valid ISO date or time ({error}), such as 2026-11-01T18:00:00Z") from None

@@ -93,6 +93,8 @@ async def test_a_table_has_the_types_with_rows_and_without(query: MetricsQuery, 
         ("Date32", "2299-12-31", dt.date(2299, 12, 31)),
         ("Date", "20260102", dt.date(2026, 1, 2)),
         ("Date", AT, dt.date(2026, 1, 2)),
+        ("Date", "2026/1/2", dt.date(2026, 1, 2)),
+        ("Array(Tuple(Date))", "[('2026-01-02')]", [(dt.date(2026, 1, 2),)]),
         ("Date", dt.date(2026, 1, 2), dt.date(2026, 1, 2)),
         ("Nullable(String)", None, None),
         ("String", "it's\t{x:Int8}\\\n", "it's\t{x:Int8}\\\n"),
@@ -117,7 +119,9 @@ async def test_parameters_arrive_as_they_are(query: MetricsQuery, kind: str, giv
         ("Date", 20260231, "20260231"),
         ("Array(Date)", ["2026-01-01", "2026-02-31"], "2026-02-31"),
         ("Array(DateTime64(6))", "['2026-13-01']", "2026-13-01"),
+        ("Array(Tuple(Date))", "[('2026-02-31')]", "2026-02-31"),
         ("Map(String, DateTime)", "{'a': '2026-13-01'}", "2026-13-01"),
+        ("DateTime", "2026/13/45 00:00:00", "2026/13/45"),
         ("Tuple(at Date32, n Int8)", ("2026-00-01", 1), "2026-00-01"),
         ("LowCardinality(Nullable(Date))", "2150-01-01", "Date holds 1970-01-01 to 2149-06-06"),
         ("Date32", dt.date(1899, 12, 31), "Date32 holds 1900-01-01"),
@@ -135,8 +139,10 @@ async def test_a_time_that_is_none_is_named_and_not_another_one(
 
 
 async def test_a_parameter_has_nanoseconds(query: MetricsQuery) -> None:
-    found = await query.sql("SELECT toString({at:DateTime64(9)})", {"at": "2026-01-02T03:04:05.123456789Z"})
-    assert list(found) == [("2026-01-02 03:04:05.123456789",)]
+    text = "2026-01-02T03:04:05.123456789Z"
+    for given in (text, pd.Timestamp(text)):
+        found = await query.sql("SELECT toString({at:DateTime64(9)})", {"at": given})
+        assert list(found) == [("2026-01-02 03:04:05.123456789",)]
 
 
 async def test_what_is_wrong_is_named(query: MetricsQuery) -> None:
