@@ -174,8 +174,9 @@ def readable(reason: str, columns: Mapping[str, str]) -> str:
     kind = what[1] or what[2]
     name = next((name for name, its in columns.items() if kind in its), "")
     if kind.startswith("AggregateFunction("):
+        of = f"({name})" if columns.get(name) == kind else "() of it"
         way_out = (
-            f"is a state of an aggregate function: select finalizeAggregation({name}), or the function's "
+            f"holds a state of an aggregate function: select finalizeAggregation{of}, or the function's "
             "result with -Merge"
         )
     else:

@@ -23,7 +23,7 @@ FIRST_OF_64 = -2_208_988_800
 LAST_OF_64 = 10_413_791_999
 LAST_OF_NANOS = (2**63 - 1) // 10**9
 NANOS = 9
-LIKE_DATE = re.compile(r"\s*(?:\d{4}-|\d{4}[^\d\s]\d{1,2}[^\d\s]|\d{8}\s*\Z)")
+LIKE_DATE = re.compile(r"\s*(?:\d{4}-|\d{4}[^\d\s]\d{1,2}[^\d\s]|\d{8}(?:[T ]|\Z))")
 #: A day as ClickHouse reads it, too: 2026/1/31.
 LOOSE = re.compile(r"(\d{4})[^\d\s](\d{1,2})[^\d\s](\d{1,2})(?!\d)")
 #: Digits of a second below the microsecond, which Python's times have not.
