@@ -20,7 +20,7 @@ from evometrics.deploy.sql.script import Typed, is_complete, statements
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.frames import library
 from evometrics.schemas.service.tasks import end_tasks
-from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, open_client
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, UNLIMITED_SECONDS, open_client
 from evometrics.sinks.query.statement import BLOCK_SETTING, ENDS_WITH_CLIENT
 from evometrics.sinks.query.text import first_word, words
 from evometrics.sinks.settings import ClickHouseSettings
@@ -52,7 +52,7 @@ async def prompt(settings: ClickHouseSettings, format_: str = "table") -> int:
 async def clients(settings: ClickHouseSettings) -> AsyncIterator[tuple[AsyncClient, AsyncClient]]:
     """Yield a client with a session, which runs one statement at a time, and one beside it."""
     async with contextlib.AsyncExitStack() as stack:
-        client = await open_client(settings)
+        client = await open_client(settings, read_seconds=UNLIMITED_SECONDS)
         stack.push_async_callback(client.close)
         client.set_client_setting("session_id", str(uuid.uuid4()))
         client.set_client_setting("session_timeout", SESSION_SECONDS)

@@ -19,8 +19,9 @@ from evometrics.deploy.sql.pager import Pager, PagerClosed
 from evometrics.deploy.sql.progress import QueryProgress
 from evometrics.deploy.sql.writers import BINARIES, TEXTS, Table, Vertical, Writer
 from evometrics.schemas.service.settings import SettingsError
-from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.clickhouse.client import UNLIMITED_SECONDS, open_client
 from evometrics.sinks.query import QueryFailed
+from evometrics.sinks.query.binding import given
 from evometrics.sinks.query.statement import blocks
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -43,9 +44,9 @@ async def run_once(
     if output is None and format_ in BINARIES and sys.stdout.isatty():
         raise SettingsError(f"--format {format_} is not for a terminal: add --output FILE, or > FILE")
     with opened(format_, output) as out:
-        client = await open_client(settings)
+        client = await open_client(settings, read_seconds=UNLIMITED_SECONDS)
         try:
-            await run(client, client, settings, text, values, out)
+            await run(client, client, settings, text, given(text, values), out)
         except QueryFailed as error:
             raise QueryFailed(described(text, error), error.code) from None
         finally:
@@ -57,7 +58,7 @@ async def run(
     aside: AsyncClient,
     settings: ClickHouseSettings,
     text: str,
-    values: Mapping[str, str],
+    values: Mapping[str, str | None],
     out: Writer,
 ) -> Ran:
     """Run a statement and write its rows; `aside` asks how far it is, and ends it."""

@@ -93,7 +93,7 @@ def test_a_fixed_string_is_text_in_a_table(ask: Asks) -> None:
     "query", ["SELECT 1 FORMAT JSON", "select 1 format TSV -- as ever", "SHOW TABLES FORMAT CSV;"]
 )
 def test_a_format_of_its_own_is_refused_with_the_way_out(ask: Asks, query: str) -> None:
-    assert "; `evometrics sql --format` chooses" in ask(query, code=1)
+    assert "by `evometrics sql --format`, and in Python by as_arrow()" in ask(query, code=1)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +188,14 @@ def test_parameters_are_bound_by_their_types(ask: Asks) -> None:
         "at": "2026-01-01 22:04:05",
         "ids": ["a", "b"],
     }
+
+
+def test_a_parameter_is_null_where_its_type_takes_that(ask: Asks) -> None:
+    query = "SELECT {n:Nullable(Int32)} AS n, {low:LowCardinality(Nullable(String))} AS low"
+    query += ", {text:String} AS text"
+    given = (r"n=\N", r"low=\N", r"text=\N")
+    said = ask(query, *(each for text in given for each in ("--param", text)), "--format", "json")
+    assert json.loads(said) == {"n": None, "low": None, "text": r"\N"}
 
 
 def test_a_wrong_parameter_is_named(ask: Asks) -> None:
