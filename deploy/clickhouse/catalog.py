@@ -43,6 +43,19 @@ class Catalog:
             dict(rows(connection, "SELECT name, type FROM system.settings")),
         )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The functions' names."""
+        return tuple(self.functions)
+
+    def has_function(self, name: str) -> bool:
+        """Return whether the engine has such a function, also by a combinator."""
+        name = name.lower()
+        return name in self.functions or any(
+            name.endswith(ending) and self.has_function(name.removesuffix(ending))
+            for ending in self.combinators
+        )
+
     def calculates(self, name: str) -> bool:
         """Return whether a function only calculates."""
         name = name.lower()

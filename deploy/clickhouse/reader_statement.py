@@ -20,6 +20,16 @@ from evometrics.deploy.clickhouse.readable import (
     SYSTEM_TABLES,
     TABLE_FUNCTIONS,
 )
+from evometrics.deploy.clickhouse.reader_kill import killed
+from evometrics.deploy.clickhouse.reader_refusals import (
+    NO_TREE,
+    denied,
+    no_database,
+    no_function,
+    no_table,
+    no_table_function,
+    statement_kind,
+)
 from evometrics.deploy.clickhouse.reader_settings import check_setting, read_only
 from evometrics.deploy.clickhouse.users import ReaderRights
 
@@ -69,7 +79,7 @@ class Check:
             sql = printed = f"SELECT * FROM {printed.removeprefix(DESCRIBE)}"
         tree = self.tree(sql, printed)
         if tree["type"] not in HEADS:
-            raise read_only(f"{self.reader.name} only reads: {first_words(printed)} is not for readers")
+            raise self.not_reading(statement_kind(tree["type"], tree))
         if tree["type"] == "ExplainQuery" and tree["kind"] not in EXPLAINS:
             raise self.denied(tree["kind"])
         self.head(tree)
@@ -81,9 +91,8 @@ class Check:
         except EngineError as error:
             if error.code != 36:
                 raise
-            raise read_only(
-                f"{self.reader.name} only reads: {first_words(printed)} is not for readers"
-            ) from None
+            named = NO_TREE.search(str(error))
+            raise self.not_reading(statement_kind(named["name"] if named else "this")) from None
         try:
             tree: Node = json.loads(text)
         except RecursionError:
@@ -158,13 +167,13 @@ class Check:
         database, name = parts if len(parts) == 2 else (self.database, parts[0])
         readable = database in self.reader.databases or database in STANDARD_CATALOGS
         if not readable and not (database == "system" and name in SYSTEM_TABLES):
-            raise self.denied(f"table {database}.{name}")
+            raise no_table(self.connection, self.reader, database, name)
 
     def in_database(self, name: str, *, listing: bool = False) -> None:
         """Check the name of a database that the statement is about."""
         readable = (*self.reader.databases, *STANDARD_CATALOGS, "system")
         if name not in readable and not (listing and name == "default"):
-            raise self.denied(f"database {name}")
+            raise no_database(self.connection, self.reader, name)
 
     def function(self, node: Node) -> None:
         """Check a function in an expression."""
@@ -178,7 +187,7 @@ class Check:
     def calculates(self, name: str) -> None:
         """Check the name of a function in an expression."""
         if not self.catalog.calculates(name):
-            raise self.denied(f"function {name}")
+            raise no_function(self.connection, self.catalog, self.reader, name)
 
     def table_function(self, node: Node) -> None:
         """Check a table function, or a view with parameters, which is written as one."""
@@ -188,7 +197,7 @@ class Check:
         if name.lower() in TABLE_FUNCTIONS:
             return
         if name.lower() in self.catalog.table_functions:
-            raise self.denied(f"table function {name}")
+            raise no_table_function(self.catalog, self.reader, name)
         parts = name.split(".") if node.get("is_compound_name") else [name]
         self.table(parts)
         database = parts[0] if len(parts) == 2 else self.database
@@ -199,7 +208,7 @@ class Check:
             {"d": database, "t": parts[-1]},
         )
         if not found:
-            raise self.denied(f"table function {name}")
+            raise no_table_function(self.catalog, self.reader, name)
 
     def structure(self, arguments: Sequence[Node]) -> None:
         """Check columns that stand in a text: names and types, and no expressions for defaults."""
@@ -226,28 +235,12 @@ class Check:
 
     def kill(self, node: Node) -> None:
         """Check that a KILL names statements by their ids, and none of another user."""
-        ids = list(self.killed(node["where_expression"])) if node.get("kill_type") == "Query" else []
+        ids = list(killed(node["where_expression"], self.params)) if node.get("kill_type") == "Query" else []
         if not ids:
             raise self.denied("KILL of anything but its own, by query_id = '...',")
         for each in ids:
             if self.reader.owner(each) not in (None, self.reader.name):
                 raise self.denied(f"KILL of another user's statement {each}")
-
-    def killed(self, condition: Node) -> Iterator[str]:
-        """Yield the ids in `query_id = '...'` or `query_id IN (...)`; none if it says anything else."""
-        arguments = condition.get("arguments", {}).get("children", ())
-        if condition.get("name") in ("equals", "in") and len(arguments) == 2:
-            column, value = arguments
-            if column.get("type") == "Identifier" and column.get("name") == "query_id":
-                yield from self.texts(value)
-
-    def texts(self, node: Node) -> Iterator[str]:
-        """Yield the texts of a literal or parameter."""
-        if node["type"] == "QueryParameter":
-            yield from filter(None, [self.params.get(node["name"])])
-        elif node["type"] == "Literal":
-            value = node["value"]["value"]
-            yield from (each["value"] for each in value) if isinstance(value, list) else [str(value)]
 
     def parts_of(self, node: Node) -> list[str]:
         """Return the parts of a name; `{name:Identifier}` are replaced by their values."""
@@ -268,13 +261,11 @@ class Check:
 
     def denied(self, what: str) -> EngineError:
         """Return the error for what a reader may not use."""
-        readable = ", ".join(f"{name}.*" for name in self.reader.databases)
-        return EngineError.named(
-            497,
-            "ACCESS_DENIED",
-            f"{self.reader.name}: Not enough privileges: {what} is not for a user who only reads. "
-            f"{readable} and most tables of system may be read",
-        )
+        return denied(self.reader, what)
+
+    def not_reading(self, kind: str) -> EngineError:
+        """Return the error for a kind of statement that is not for readers."""
+        return read_only(f"{self.reader.name} only reads: {kind} is not for readers")
 
     def _ask(self, expressions: str, sql: str) -> list[str]:
         """Return what expressions over the statement's text give."""
@@ -293,8 +284,3 @@ def children(node: Node) -> Iterator[Node]:
             yield value
         elif isinstance(value, list):
             yield from (each for each in value if isinstance(each, Mapping))
-
-
-def first_words(printed: str) -> str:
-    """Return how a statement begins."""
-    return " ".join(printed.split()[:2])

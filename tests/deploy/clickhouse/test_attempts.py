@@ -95,6 +95,12 @@ def denied(what: str, query: str, words: str, **parameters: str) -> Attempt:
     return Attempt(what, 500, f"Not enough privileges: {words}", query, parameters=READER | parameters)
 
 
+def unknown(what: str, query: str, code: int, words: str) -> Attempt:
+    """A statement that names what the engine does not have."""
+    assert code in (46, 60, 81)
+    return Attempt(what, 404, words, query, parameters=READER)
+
+
 def unchanged(what: str, query: str, words: str, **parameters: str) -> Attempt:
     """A statement that would change something (164)."""
     return Attempt(what, 500, f"Code: 164. DB::Exception: {words}", query, parameters=READER | parameters)
@@ -119,7 +125,16 @@ STATEMENTS = [
     denied("reads all of a database", "SELECT * FROM merge('default', '.*')", "table function merge"),
     denied("asks a dictionary", "SELECT dictGet('d', 'a', 1)", "function dictGet"),
     denied("reads the server's settings", "SELECT getServerSetting('x')", "function getServerSetting"),
-    denied("names a function that is new", "SELECT brandNew(1)", "function brandNew"),
+    unknown("mistypes a function", "SELECT cout()", 46, "Function with name `cout` does not exist. Maybe"),
+    unknown("… that ends as a combinator", "SELECT sumyIf(1, 1)", 46, "name `sumyIf` does not exist"),
+    unknown("… for each column", "SELECT * APPLY(cout) FROM kpi_deltas", 46, "['count'"),
+    unknown("mistypes a table function", "SELECT * FROM numberz(3)", 46, "Maybe you meant: ['numbers'"),
+    unknown("mistypes a table", "SELECT * FROM system.table", 60, "Maybe you meant: ['tables'"),
+    unknown(
+        "mistypes a database", "SELECT * FROM evometric.kpi_deltas", 81, "Maybe you meant: ['evometrics'"
+    ),
+    unknown("… that it goes to", "USE nosuchdb", 81, "Database nosuchdb does not exist"),
+    denied("mistypes another database's table", "SELECT * FROM private.nots", "table private.nots"),
     denied("writes a file", "SELECT 1 INTO OUTFILE 'x.csv'", "INTO OUTFILE"),
     denied("reads others' statements", "SELECT query FROM system.processes", "table system.processes"),
     denied("… from within `system`", "SELECT * FROM processes", "table system.processes", database="system"),
@@ -138,12 +153,20 @@ STATEMENTS = [
     unchanged(
         "creates a table", "CREATE TABLE t (a Int8) ENGINE = Memory", "analyst only reads: CREATE TABLE"
     ),
-    unchanged("… for itself", "CREATE TEMPORARY TABLE t (a Int8)", "analyst only reads: CREATE TEMPORARY"),
-    unchanged("drops a table", "DROP TABLE kpi_deltas_rows", "analyst only reads: DROP TABLE"),
-    unchanged("deletes rows", "DELETE FROM kpi_deltas_rows WHERE 1", "analyst only reads: DELETE FROM"),
-    unchanged("alters a table", "ALTER TABLE kpi_deltas_rows MODIFY TTL now()", "analyst only reads: ALTER"),
-    unchanged("merges a table", "OPTIMIZE TABLE kpi_deltas_rows", "analyst only reads: OPTIMIZE TABLE"),
-    unchanged("commands the server", "SYSTEM FLUSH LOGS", "analyst only reads: SYSTEM FLUSH"),
+    unchanged(
+        "… for itself", "CREATE TEMPORARY TABLE t (a Int8)", "analyst only reads: CREATE TEMPORARY TABLE is"
+    ),
+    unchanged("drops a table", "DROP TABLE kpi_deltas_rows", "analyst only reads: DROP TABLE is"),
+    unchanged("deletes rows", "DELETE FROM kpi_deltas_rows WHERE 1", "analyst only reads: DELETE is"),
+    unchanged(
+        "alters a table", "ALTER TABLE kpi_deltas_rows MODIFY TTL now()", "analyst only reads: ALTER is"
+    ),
+    unchanged("merges a table", "OPTIMIZE TABLE kpi_deltas_rows", "analyst only reads: OPTIMIZE is"),
+    unchanged("commands the server", "SYSTEM FLUSH LOGS", "analyst only reads: SYSTEM is"),
+    unchanged("updates rows", "UPDATE t SET a = 1 WHERE 1", "analyst only reads: UPDATE is not"),
+    unchanged("asks for profiles", "SHOW SETTINGS PROFILES", "analyst only reads: SHOW SETTINGS PROFILES is"),
+    unchanged("asks for roles", "SHOW CURRENT ROLES", "analyst only reads: SHOW CURRENT ROLES is not"),
+    unchanged("makes a user", "CREATE USER a", "analyst only reads: CREATE USER is not"),
     unchanged("makes itself a writer", "SET readonly = 0", "Cannot modify 'readonly' setting"),
     unchanged("… in the statement", "SELECT 1 SETTINGS readonly = 0", "Cannot modify 'readonly' setting"),
     unchanged("… in the URL", "SELECT 1", "Cannot modify 'readonly' setting", readonly="0"),
