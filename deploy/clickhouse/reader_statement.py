@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,8 @@ from evometrics.deploy.clickhouse.reader_refusals import (
     statement_kind,
 )
 from evometrics.deploy.clickhouse.reader_settings import check_setting, read_only
+from evometrics.deploy.clickhouse.reader_tree import Node, arguments_of, children, parts_of
 from evometrics.deploy.clickhouse.users import ReaderRights
-
-Node = Mapping[str, Any]
 
 NAME = r"\w+|`[^`\\]+`"
 #: Statements that have no tree in JSON, as the engine prints them.
@@ -149,7 +148,7 @@ class Check:
         elif kind == "TableExpression" and "table_function" in node:
             called = node["table_function"]
             self.table_function(called)
-            node = {**node, "table_function": {name: called[name] for name in called if name != "type"}}
+            node = {**node, "table_function": arguments_of(called)}
         elif kind == "ColumnsApplyTransformer" and "func_name" in node:
             self.calculates(node["func_name"])
         self.no_file(node)
@@ -179,10 +178,18 @@ class Check:
         """Check a function in an expression."""
         name = node["name"]
         self.calculates(name)
+        if name.lower() == "hascolumnintable":
+            self.column_in_table(node["arguments"]["children"])
         if name.lower() in IN_FUNCTIONS:
             for argument in node["arguments"]["children"][1:]:
                 if argument["type"] in ("Identifier", "TableIdentifier"):
                     self.table(self.parts_of(argument))
+
+    def column_in_table(self, arguments: Sequence[Node]) -> None:
+        """Check `hasColumnInTable`: names that stand there, of a table that may be read."""
+        if len(arguments) != 3 or not all(each["type"] == "Literal" for each in arguments):
+            raise self.denied("hasColumnInTable of anything but three texts, database, table and column,")
+        self.table([str(each["value"]["value"]) for each in arguments[:2]])
 
     def calculates(self, name: str) -> None:
         """Check the name of a function in an expression."""
@@ -192,8 +199,13 @@ class Check:
     def table_function(self, node: Node) -> None:
         """Check a table function, or a view with parameters, which is written as one."""
         name = node["name"]
+        arguments = node.get("arguments", {}).get("children", ())
+        if name.lower() == "loop":
+            self.looped(arguments)
         if name.lower() in STRUCTURED:
-            self.structure(node.get("arguments", {}).get("children", ()))
+            position, least = STRUCTURED[name.lower()]
+            if len(arguments) >= least:
+                self.structure(arguments[position])
         if name.lower() in TABLE_FUNCTIONS:
             return
         if name.lower() in self.catalog.table_functions:
@@ -210,12 +222,22 @@ class Check:
         if not found:
             raise no_table_function(self.catalog, self.reader, name)
 
-    def structure(self, arguments: Sequence[Node]) -> None:
+    def looped(self, arguments: Sequence[Node]) -> None:
+        """Check what `loop` reads: a table function; a table's name could be an alias of another."""
+        if (
+            len(arguments) != 1
+            or arguments[0]["type"] != "Function"
+            or arguments[0]["name"].lower() == "loop"
+        ):
+            raise self.denied("loop over anything but a table function, as loop(view(SELECT ...)),")
+        self.table_function(arguments[0])
+
+    def structure(self, argument: Node) -> None:
         """Check columns that stand in a text: names and types, and no expressions for defaults."""
-        if not arguments or (arguments[0]["type"] == "Function" and arguments[0]["name"] == "tuple"):
+        if argument["type"] == "Function" and argument["name"] == "tuple":
             return
-        value = arguments[0].get("value", {}).get("value")
-        if arguments[0]["type"] != "Literal":
+        value = argument.get("value", {}).get("value")
+        if argument["type"] != "Literal":
             raise self.denied("a table function whose columns are calculated")
         if isinstance(value, str) and not re.fullmatch(r"\w*", value):
             self._ask("defaultValueOfTypeName('Tuple(' || {q:String} || ')') IS NULL", value)
@@ -243,21 +265,8 @@ class Check:
                 raise self.denied(f"KILL of another user's statement {each}")
 
     def parts_of(self, node: Node) -> list[str]:
-        """Return the parts of a name; `{name:Identifier}` are replaced by their values."""
-        parameters = iter([each for each in node.get("children", ()) if each["type"] == "QueryParameter"])
-        found: list[str] = []
-        for part in node.get("name_parts") or [node["name"]]:
-            if part:
-                found.append(part)
-                continue
-            name = next(parameters, {"name": ""})["name"]
-            value = self.params.get(name)
-            if value is None:
-                raise EngineError.named(456, "UNKNOWN_QUERY_PARAMETER", f"Substitution `{name}` is not set")
-            if not re.fullmatch(r"\w+(\.\w+)?", value):
-                raise self.denied(f"the name {value!r} in a parameter")
-            found += value.split(".")
-        return found
+        """Return the parts of a name, with the request's parameters."""
+        return parts_of(node, self.params, self.reader)
 
     def denied(self, what: str) -> EngineError:
         """Return the error for what a reader may not use."""
@@ -275,12 +284,3 @@ class Check:
             told = EngineError.of(str(error))
             raise EngineError(told.code, SCOPE.sub("", str(told))) from None
         return found
-
-
-def children(node: Node) -> Iterator[Node]:
-    """Yield what is directly below a node."""
-    for value in node.values():
-        if isinstance(value, Mapping):
-            yield value
-        elif isinstance(value, list):
-            yield from (each for each in value if isinstance(each, Mapping))
