@@ -77,6 +77,15 @@ def has_database(connection: Any, name: str) -> bool:
     return bool(rows(connection, "SELECT 1 FROM system.databases WHERE name = {d:String}", {"d": name}))
 
 
+def too_long() -> EngineError:
+    """Return the error for a statement with more elements than are checked: a long list of values."""
+    message = (
+        "The statement has more than 50,000 elements, and is not checked for a reader. Bring a long list as "
+        "a parameter, IN {ids:Array(String)} with param_ids, or as an external table"
+    )
+    return EngineError.named(168, "TOO_BIG_AST", message)
+
+
 def like(name: str, names: Iterable[str]) -> str:
     """Return the end of a message that says which of the names may have been meant."""
     close = difflib.get_close_matches(name.lower(), sorted(set(names)), n=2, cutoff=0.7)

@@ -29,6 +29,7 @@ from evometrics.deploy.clickhouse.reader_refusals import (
     no_table,
     no_table_function,
     statement_kind,
+    too_long,
 )
 from evometrics.deploy.clickhouse.reader_settings import check_setting, read_only
 from evometrics.deploy.clickhouse.reader_tree import Node, arguments_of, children, parts_of
@@ -88,6 +89,8 @@ class Check:
         try:
             text, again = self._ask("parseQueryToJSON({q:String}) AS tree, formatQueryFromJSON(tree)", sql)
         except EngineError as error:
+            if error.code == 168:
+                raise too_long() from None
             if error.code != 36:
                 raise
             named = NO_TREE.search(str(error))

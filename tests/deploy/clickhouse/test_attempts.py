@@ -324,6 +324,19 @@ async def test_a_statement_that_is_nested_deeply_is_refused_and_the_next_one_ans
     assert await answer(http, Attempt("", 200, "", parameters=READER)) == (200, "1\n")
 
 
+async def test_a_list_that_is_too_long_to_be_checked_comes_as_a_parameter(server: str) -> None:
+    client = client_of(server)
+    ids = list(range(60_000))
+    with pytest.raises(
+        DatabaseError, match=r"168.*Bring a long list as a parameter, IN {ids:Array\(String\)}"
+    ):
+        client.query(
+            f"SELECT 1 WHERE 1 IN ({', '.join(map(str, ids))})", settings={"max_query_size": 1_000_000}
+        )
+    found = client.query("SELECT 59999 IN {ids:Array(UInt32)}", {"ids": ids})
+    assert found.result_rows == [(1,)]
+
+
 async def test_a_reader_may_bring_a_table_of_names_and_types(http: aiohttp.ClientSession) -> None:
     for structure, code in (("n UInt8", 200), ("n UInt8 DEFAULT 1", 400)):
         form = aiohttp.FormData()
