@@ -149,7 +149,7 @@ STATEMENTS = [
     unknown("… that it goes to", "USE nosuchdb", 81, "Database nosuchdb does not exist"),
     denied("mistypes another database's table", "SELECT * FROM private.nots", "table private.nots"),
     denied("writes a file", "SELECT 1 INTO OUTFILE 'x.csv'", "INTO OUTFILE"),
-    denied("reads others' statements", "SELECT query FROM system.processes", "table system.processes"),
+    denied("reads others' statements", "SELECT 1 IN system.processes", "table system.processes"),
     denied("… from within `system`", "SELECT * FROM processes", "table system.processes", database="system"),
     denied("reads another database", "SELECT * FROM private.notes", "table private.notes"),
     denied("… by IN", "SELECT 1 WHERE 1 IN private.notes", "table private.notes"),
@@ -380,6 +380,12 @@ async def test_a_reader_ends_its_own_statements_and_nobody_elses(http: aiohttp.C
     writers, readers = begun(WRITER, "of the writer"), begun(READER, "of the reader")
     await running("of the writer")
     await running("of the reader")
+    for listed in ("SELECT query_id FROM system.processes", "SHOW PROCESSLIST"):
+        status, told = await answer(http, Attempt("", 200, "", listed, parameters=READER))
+        assert status == 200 and "of the reader" in told and "of the writer" not in told
+    progress = "SELECT read_rows > 0, query FROM system.processes WHERE query_id = {id:String}"
+    asked = Attempt("", 200, "", progress, parameters={**READER, "param_id": "of the reader"})
+    assert await answer(http, asked) == (200, f"1\t{endless}\n")
     said = await kill(READER, "of the writer")
     assert "KILL of another user's statement of the writer is not for a user who only reads" in said
     assert "finished" in await kill(READER, "of the reader")
