@@ -21,14 +21,13 @@ from evometrics.deploy.clickhouse.users import ReaderRights
 LISTS = "evometrics/deploy/clickhouse/readable.py"
 FUNCTIONS_LISTED = f"functions that only calculate may be called: {LISTS} lists them"
 TABLE_FUNCTIONS_LISTED = f"those may be used that make rows out of their arguments: {LISTS} lists them"
-#: As `FROM GrantQuery` and `SHOW USERS query` stand in the engine's error for what has no tree.
+PARTS_LISTED = f"{LISTS} lists what a statement may hold"
+#: As `GrantQuery` and `SHOW USERS query` stand in the engine's error for what has no tree.
 NO_TREE = re.compile(r"AST node of type '(?P<name>[^']+)'")
 
 
-def denied(reader: ReaderRights, what: str, may: str = "") -> EngineError:
+def denied(reader: ReaderRights, what: str, may: str = PARTS_LISTED) -> EngineError:
     """Return the error (497) for what a reader may not use; `may` says what it may."""
-    readable = ", ".join(f"{name}.*" for name in reader.databases)
-    may = may or f"{readable} and the tables of system that {LISTS} lists may be read"
     message = f"{reader.name}: Not enough privileges: {what} is not for a user who only reads: {may}"
     return EngineError.named(497, "ACCESS_DENIED", message)
 
@@ -44,11 +43,14 @@ def no_function(connection: Any, catalog: Catalog, reader: ReaderRights, name: s
     return EngineError.named(46, "UNKNOWN_FUNCTION", f"Function with name `{name}` does not exist{meant}")
 
 
-def no_table_function(catalog: Catalog, reader: ReaderRights, name: str) -> EngineError:
+def no_table_function(
+    connection: Any, catalog: Catalog, reader: ReaderRights, database: str, name: str
+) -> EngineError:
     """Return the error for a table function that may not be used, or that is none (46)."""
     if name.lower() in catalog.table_functions:
         return denied(reader, f"table function {name}", TABLE_FUNCTIONS_LISTED)
-    meant = like(name, TABLE_FUNCTIONS)
+    views = "SELECT name FROM system.tables WHERE database = {d:String} AND engine = 'View'"
+    meant = like(name, [*TABLE_FUNCTIONS, *(view for (view,) in rows(connection, views, {"d": database}))])
     return EngineError.named(46, "UNKNOWN_FUNCTION", f"Unknown table function {name}{meant}")
 
 
@@ -61,15 +63,21 @@ def no_table(connection: Any, reader: ReaderRights, database: str, name: str) ->
         if not rows(connection, there, {"t": name}):
             meant = like(name, SYSTEM_TABLES)
             return EngineError.named(60, "UNKNOWN_TABLE", f"Table system.{name} does not exist{meant}")
-    return denied(reader, f"table {database}.{name}")
+    return denied(reader, f"table {database}.{name}", tables_listed(reader))
 
 
 def no_database(connection: Any, reader: ReaderRights, name: str) -> EngineError:
     """Return the error for a database that may not be read, or that is not there (81)."""
     if has_database(connection, name):
-        return denied(reader, f"database {name}")
+        return denied(reader, f"database {name}", tables_listed(reader))
     meant = like(name, (*reader.databases, "system"))
     return EngineError.named(81, "UNKNOWN_DATABASE", f"Database {name} does not exist{meant}")
+
+
+def tables_listed(reader: ReaderRights) -> str:
+    """Return which tables a reader may read."""
+    readable = ", ".join(f"{name}.*" for name in reader.databases)
+    return f"{readable} and the tables of system that {LISTS} lists may be read"
 
 
 def has_database(connection: Any, name: str) -> bool:

@@ -212,7 +212,7 @@ class Check:
         if name.lower() in TABLE_FUNCTIONS:
             return
         if name.lower() in self.catalog.table_functions:
-            raise no_table_function(self.catalog, self.reader, name)
+            raise self.no_table_function(self.database, name)
         parts = name.split(".") if node.get("is_compound_name") else [name]
         self.table(parts)
         database = parts[0] if len(parts) == 2 else self.database
@@ -223,7 +223,7 @@ class Check:
             {"d": database, "t": parts[-1]},
         )
         if not found:
-            raise no_table_function(self.catalog, self.reader, name)
+            raise self.no_table_function(database, parts[-1])
 
     def looped(self, arguments: Sequence[Node]) -> None:
         """Check what `loop` reads: a table function; a table's name could be an alias of another."""
@@ -274,6 +274,10 @@ class Check:
     def denied(self, what: str) -> EngineError:
         """Return the error for what a reader may not use."""
         return denied(self.reader, what)
+
+    def no_table_function(self, database: str, name: str) -> EngineError:
+        """Return the error for a table function, or a view with parameters in a database that may be read."""
+        return no_table_function(self.connection, self.catalog, self.reader, database, name)
 
     def not_reading(self, kind: str) -> EngineError:
         """Return the error for a kind of statement that is not for readers."""

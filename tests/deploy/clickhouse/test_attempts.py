@@ -142,6 +142,7 @@ STATEMENTS = [
     unknown("… that ends as a combinator", "SELECT sumyIf(1, 1)", 46, "name `sumyIf` does not exist"),
     unknown("… for each column", "SELECT * APPLY(cout) FROM kpi_deltas", 46, "['count'"),
     unknown("mistypes a table function", "SELECT * FROM numberz(3)", 46, "Maybe you meant: ['numbers'"),
+    unknown("… with parameters", "SELECT * FROM agent_ancestor(agent = 'a')", 46, "['agent_ancestors'"),
     unknown("mistypes a table", "SELECT * FROM system.table", 60, "Maybe you meant: ['tables'"),
     unknown(
         "mistypes a database", "SELECT * FROM evometric.kpi_deltas", 81, "Maybe you meant: ['evometrics'"
