@@ -18,7 +18,7 @@ from evometrics.deploy.clickhouse.connection import open_connection, read_only_e
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result
 from evometrics.deploy.clickhouse.folder import lock_folder
 from evometrics.deploy.clickhouse.pipe import ResultPipe
-from evometrics.deploy.clickhouse.processes import Kill, as_clients_see, names_processes
+from evometrics.deploy.clickhouse.processes import Kill, as_clients_see, listing, names_processes, snapshot
 from evometrics.deploy.clickhouse.reader import Guard
 from evometrics.deploy.clickhouse.running import Listed, Statements
 from evometrics.deploy.clickhouse.sessions import Sessions
@@ -90,7 +90,12 @@ class Engine:
         if (running := self.statements.on(threading.get_native_id())) is not None:
             running.text = statement.sql
         listed = self.statements.listed()
-        sql = as_clients_see(statement.sql, listed, lambda sql: self.classify(sql).reads)
+        if request.reader is None:
+            everything = listing(listed)
+        else:
+            with self._connection() as connection:
+                everything = snapshot(connection, [each for each in listed if each.user == request.user])
+        sql = as_clients_see(statement.sql, everything, lambda sql: self.classify(sql).reads)
         return replace(request, statement=Query(sql))
 
     @contextlib.contextmanager

@@ -56,7 +56,10 @@ class ReaderPlaces:
             async with asyncio.timeout(self._wait_seconds):
                 await self._free.acquire()
                 return
-        message = f"Too many simultaneous queries. Maximum: {self.number}"
+        message = (
+            f"Too many simultaneous queries. Maximum: {self.number} (setting readers); this one has waited "
+            f"for {self._wait_seconds:g} s (reader_wait_seconds)"
+        )
         raise EngineError.named(202, "TOO_MANY_SIMULTANEOUS_QUERIES", message)
 
     def give_back(self) -> None:

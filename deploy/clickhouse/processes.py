@@ -3,7 +3,7 @@
 chDB makes an id for each statement, and takes none. But it lists the threads of each, and the server knows
 which statement it runs on which thread. So where a client asks for `system.processes`, it is given a subquery
 in its place, in which ids, users and texts are the clients' own; a KILL's condition is evaluated over the
-same subquery, by the engine.
+same subquery, by the engine. Who only reads is given its own statements' rows as they are at the moment.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from evometrics.deploy.clickhouse.catalog import rows
 from evometrics.deploy.clickhouse.running import Listed
 from evometrics.deploy.clickhouse.statement import TOKEN, Ending, Query, quote, raw, shown
 
@@ -102,14 +104,28 @@ def names_processes(sql: str) -> bool:
     return "processes" in lowered or "processlist" in lowered
 
 
-def as_clients_see(sql: str, listed: Sequence[Listed], parses: Callable[[str], bool]) -> str:
-    """Return a reading statement with the clients' list in place of `system.processes`.
+def listing(listed: Sequence[Listed]) -> str:
+    """Return a subquery that stands for `system.processes`."""
+    return f"(SELECT * EXCEPT thread FROM {processes(listed)})"
+
+
+def snapshot(connection: Any, listed: Sequence[Listed]) -> str:
+    """Return a subquery with the rows of this moment, which reads no table, as a reader may not."""
+    asked = listing(listed)
+    structure = ", ".join(
+        f"`{name}` {kind}" for name, kind, *_ in rows(connection, f"DESCRIBE TABLE {asked}")
+    )
+    found = connection.query(raw(f"SELECT * FROM {asked}"), "JSONEachRow").bytes().decode(errors="replace")
+    return f"(SELECT * FROM format(JSONEachRow, {quote(structure)}, {quote(found)}))"
+
+
+def as_clients_see(sql: str, everything: str, parses: Callable[[str], bool]) -> str:
+    """Return a reading statement with a subquery, the clients' list, in place of `system.processes`.
 
     `parses`: whether the engine's parser takes a statement.
     """
     ending = Ending.of(sql)
     words = [token[0].upper() for token in TOKEN.finditer(raw(ending.body)) if token["word"]]
-    everything = f"(SELECT * EXCEPT thread FROM {processes(listed)})"
     if words == [b"SHOW", b"PROCESSLIST"]:
         return f"SELECT * FROM {everything} {ending.tail}"
     replaced = shown(replace_table(raw(sql), everything.encode()))

@@ -45,17 +45,19 @@ IN_FUNCTIONS = frozenset(
 #: Table functions that make their rows out of their arguments, in lower case.
 TABLE_FUNCTIONS = by_name(
     {
-        "numbers in order": "numbers numbers_mt generateseries generate_series",
+        "numbers in order": "numbers numbers_mt generateseries generate_series primes",
         "rows without content": "zeros zeros_mt null",
         "random rows": "generaterandom",
         "rows that stand in the statement; the second is what FROM (VALUES ...) becomes": "values "
         "sqlstandardvalues",
         "a subquery, whose parts are checked like all others": "view",
+        "a table function over and over, which is checked as if it stood there": "loop",
+        "rows that stand in the statement, in a format; no setting may name a schema's file": "format",
     }
 )
 
-#: Those whose first argument may be a text with the columns.
-STRUCTURED = frozenset({"values", "null", "generaterandom"})
+#: Those with a text of columns among their arguments: which one it is, and of how many at least.
+STRUCTURED = {"values": (0, 1), "null": (0, 1), "generaterandom": (0, 1), "format": (1, 3)}
 
 #: Tables of `system` that describe the engine and the tables. Of others' statements, of files' contents, of
 #: users and the network they say nothing; some columns have paths of the data folder.
@@ -85,14 +87,29 @@ FUNCTION_CATEGORIES = frozenset(
     | {"Random Number", "Rounding", "String", "String Replacement", "String Search", "String Splitting"}
     | {"Time Window", "Tuple", "Type Conversion", "URL", "UUID"}
 )
-#: Functions of the other categories, in lower case.
+#: Functions of the other categories, in lower case. Of those that are on no list, `dictGet...`, `joinGet` and
+#: `naiveBayesClassifier` read what the writer has loaded, as does `assignCentroid` of a dictionary; `AI...`
+#: asks other servers, `region...` reads files, `generateSerialID` counts in a Keeper, `logTrace` writes a
+#: log, `filesystem...` and `tid` tell of the machine; `fuzzQuery` and `formatQueryFromJSON` test the engine.
 FUNCTIONS = by_name(
     {
         "parts of the language": "lambda exists untuple grouping casewithexpression _cast",
         "only calculate": "bar bytesize countdigits digits identity ignore materialize transform throwif "
         "indexhint isconstant isdecimaloverflow visiblewidth finalizeaggregation initializeaggregation "
         "minsamplesizecontinuous minsamplesizeconversion macnumtostring macstringtonum macstringtooui "
-        "colorsrgbtooklch coloroklchtosrgb flipcoordinates",
+        "colorsrgbtooklch coloroklchtosrgb colorsrgbtooklab coloroklabtosrgb flipcoordinates "
+        "blockserializedsize partitionid icebergbucket icebergtruncate mergetreepartinfo "
+        "ismergetreepartcoveredby",
+        "regressions and clusters; their models are values of a statement or column": "evalmlmethod "
+        "stochasticlinearregression stochasticlogisticregression hierarchicalkmeans",
+        "series": "seriesdecomposestl seriesoutliersdetecttukey timeseriesrange timeseriesfromgrid "
+        "timeseriesmetrictypetosuffixes timeseriesprometheusvaluetostring",
+        "tags of series, kept as long as the statement runs": "timeseriescopytag timeseriescopytags "
+        "timeseriesextracttag timeseriesgrouptosamplingkey timeseriesgrouptotags timeseriesidtogroup "
+        "timeseriesidtotags timeseriesidtotagsgroup timeseriesjointags timeseriesremovealltagsexcept "
+        "timeseriesremovetag timeseriesremovetags timeseriesreplacetag timeseriesstoretags "
+        "timeseriestagsgrouptotags timeseriestagstogroup timeseriestagstomap "
+        "timeseriesthrowduplicateseriesif",
         "sizes and times for people": "formatreadablesize formatreadabledecimalsize formatreadablequantity "
         "formatreadabletimedelta parsetimedelta parsereadablesize parsereadablesizeornull "
         "parsereadablesizeorzero parseiso8601duration",
@@ -102,15 +119,23 @@ FUNCTIONS = by_name(
         "calculate along the rows": "runningdifference runningdifferencestartingwithfirstvalue neighbor "
         "runningaccumulate runningconcurrency blocknumber blocksize rownumberinblock rownumberinallblocks",
         "texts of statements, which they do not run": "formatquery formatqueryornull formatquerysingleline "
-        "formatquerysinglelineornull normalizequery normalizequerykeepnames normalizedqueryhash",
+        "formatquerysinglelineornull normalizequery normalizequerykeepnames normalizedqueryhash "
+        "normalizedqueryhashkeepnames highlightquery tokenizequery obfuscatequery obfuscatequerywithseed",
+        "texts of structures": "generaterandomstructure structuretocapnprotoschema structuretoprotobufschema",
         "which server this is: clients ask when they connect": "version revision buildid uptime displayname "
-        "hostname tcpport errorcodetoname",
+        "hostname fqdn tcpport errorcodetoname globalvariable shardnum shardcount",
         "who and where one is": "currentdatabase currentschemas currentuser currentroles currentqueryid "
-        "queryid initialqueryid connectionid authenticateduser pgtableisvisible pggetuserbyid",
-        "as the table of the settings": "getsetting getsettingordefault",
+        "queryid initialqueryid initialquerystarttime connectionid authenticateduser pgtableisvisible "
+        "pggetuserbyid currentprofiles enabledprofiles defaultprofiles enabledroles defaultroles",
+        "as the tables of the settings": "getsetting getsettingordefault getmergetreesetting",
+        "as system.columns, of a table that may be read; it could ask another server, and open a file, so "
+        "its names must stand there": "hascolumnintable",
         "seconds at most, within the time that a statement has": "sleep sleepeachrow",
     }
 )
+
+#: Aggregate functions among them, whose names may end with combinators.
+AGGREGATING = frozenset({"stochasticlinearregression", "stochasticlogisticregression", "hierarchicalkmeans"})
 
 #: Settings with a text for a value, which may be a path, an address or an expression; these are none.
 TEXT_SETTINGS = by_name(

@@ -22,11 +22,10 @@ def check_setting(catalog: Catalog, reader: ReaderRights, name: str, value: str)
         raise read_only(f"Cannot modify '{name}' setting in readonly mode: {may_be}")
     most = reader.limits.get(name)
     if most is not None and not 0 < number(value) <= most:
-        raise EngineError.named(
-            452,
-            "SETTING_CONSTRAINT_VIOLATION",
-            f"Setting {name} shouldn't be greater than {most:g} for {reader.name}",
-        )
+        message = f"Setting {name} shouldn't be greater than {most:.15g} for {reader.name}"
+        if number(value) == 0:
+            message = f"{message}, and 0 is without limit"
+        raise EngineError.named(452, "SETTING_CONSTRAINT_VIOLATION", message)
 
 
 def still_reader() -> EngineError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,20 @@ from evometrics.deploy.clickhouse.readable import (
     SYSTEM_TABLES,
     TABLE_FUNCTIONS,
 )
+from evometrics.deploy.clickhouse.reader_kill import killed
+from evometrics.deploy.clickhouse.reader_refusals import (
+    NO_TREE,
+    denied,
+    no_database,
+    no_function,
+    no_table,
+    no_table_function,
+    statement_kind,
+    too_long,
+)
 from evometrics.deploy.clickhouse.reader_settings import check_setting, read_only
+from evometrics.deploy.clickhouse.reader_tree import Node, arguments_of, children, parts_of
 from evometrics.deploy.clickhouse.users import ReaderRights
-
-Node = Mapping[str, Any]
 
 NAME = r"\w+|`[^`\\]+`"
 #: Statements that have no tree in JSON, as the engine prints them.
@@ -69,7 +79,7 @@ class Check:
             sql = printed = f"SELECT * FROM {printed.removeprefix(DESCRIBE)}"
         tree = self.tree(sql, printed)
         if tree["type"] not in HEADS:
-            raise read_only(f"{self.reader.name} only reads: {first_words(printed)} is not for readers")
+            raise self.not_reading(statement_kind(tree["type"], tree))
         if tree["type"] == "ExplainQuery" and tree["kind"] not in EXPLAINS:
             raise self.denied(tree["kind"])
         self.head(tree)
@@ -79,11 +89,12 @@ class Check:
         try:
             text, again = self._ask("parseQueryToJSON({q:String}) AS tree, formatQueryFromJSON(tree)", sql)
         except EngineError as error:
+            if error.code == 168:
+                raise too_long() from None
             if error.code != 36:
                 raise
-            raise read_only(
-                f"{self.reader.name} only reads: {first_words(printed)} is not for readers"
-            ) from None
+            named = NO_TREE.search(str(error))
+            raise self.not_reading(statement_kind(named["name"] if named else "this")) from None
         try:
             tree: Node = json.loads(text)
         except RecursionError:
@@ -140,7 +151,7 @@ class Check:
         elif kind == "TableExpression" and "table_function" in node:
             called = node["table_function"]
             self.table_function(called)
-            node = {**node, "table_function": {name: called[name] for name in called if name != "type"}}
+            node = {**node, "table_function": arguments_of(called)}
         elif kind == "ColumnsApplyTransformer" and "func_name" in node:
             self.calculates(node["func_name"])
         self.no_file(node)
@@ -158,37 +169,50 @@ class Check:
         database, name = parts if len(parts) == 2 else (self.database, parts[0])
         readable = database in self.reader.databases or database in STANDARD_CATALOGS
         if not readable and not (database == "system" and name in SYSTEM_TABLES):
-            raise self.denied(f"table {database}.{name}")
+            raise no_table(self.connection, self.reader, database, name)
 
     def in_database(self, name: str, *, listing: bool = False) -> None:
         """Check the name of a database that the statement is about."""
         readable = (*self.reader.databases, *STANDARD_CATALOGS, "system")
         if name not in readable and not (listing and name == "default"):
-            raise self.denied(f"database {name}")
+            raise no_database(self.connection, self.reader, name)
 
     def function(self, node: Node) -> None:
         """Check a function in an expression."""
         name = node["name"]
         self.calculates(name)
+        if name.lower() == "hascolumnintable":
+            self.column_in_table(node["arguments"]["children"])
         if name.lower() in IN_FUNCTIONS:
             for argument in node["arguments"]["children"][1:]:
                 if argument["type"] in ("Identifier", "TableIdentifier"):
                     self.table(self.parts_of(argument))
 
+    def column_in_table(self, arguments: Sequence[Node]) -> None:
+        """Check `hasColumnInTable`: names that stand there, of a table that may be read."""
+        if len(arguments) != 3 or not all(each["type"] == "Literal" for each in arguments):
+            raise self.denied("hasColumnInTable of anything but three texts, database, table and column,")
+        self.table([str(each["value"]["value"]) for each in arguments[:2]])
+
     def calculates(self, name: str) -> None:
         """Check the name of a function in an expression."""
         if not self.catalog.calculates(name):
-            raise self.denied(f"function {name}")
+            raise no_function(self.connection, self.catalog, self.reader, name)
 
     def table_function(self, node: Node) -> None:
         """Check a table function, or a view with parameters, which is written as one."""
         name = node["name"]
+        arguments = node.get("arguments", {}).get("children", ())
+        if name.lower() == "loop":
+            self.looped(arguments)
         if name.lower() in STRUCTURED:
-            self.structure(node.get("arguments", {}).get("children", ()))
+            position, least = STRUCTURED[name.lower()]
+            if len(arguments) >= least:
+                self.structure(arguments[position])
         if name.lower() in TABLE_FUNCTIONS:
             return
         if name.lower() in self.catalog.table_functions:
-            raise self.denied(f"table function {name}")
+            raise self.no_table_function(self.database, name)
         parts = name.split(".") if node.get("is_compound_name") else [name]
         self.table(parts)
         database = parts[0] if len(parts) == 2 else self.database
@@ -199,14 +223,24 @@ class Check:
             {"d": database, "t": parts[-1]},
         )
         if not found:
-            raise self.denied(f"table function {name}")
+            raise self.no_table_function(database, parts[-1])
 
-    def structure(self, arguments: Sequence[Node]) -> None:
+    def looped(self, arguments: Sequence[Node]) -> None:
+        """Check what `loop` reads: a table function; a table's name could be an alias of another."""
+        if (
+            len(arguments) != 1
+            or arguments[0]["type"] != "Function"
+            or arguments[0]["name"].lower() == "loop"
+        ):
+            raise self.denied("loop over anything but a table function, as loop(view(SELECT ...)),")
+        self.table_function(arguments[0])
+
+    def structure(self, argument: Node) -> None:
         """Check columns that stand in a text: names and types, and no expressions for defaults."""
-        if not arguments or (arguments[0]["type"] == "Function" and arguments[0]["name"] == "tuple"):
+        if argument["type"] == "Function" and argument["name"] == "tuple":
             return
-        value = arguments[0].get("value", {}).get("value")
-        if arguments[0]["type"] != "Literal":
+        value = argument.get("value", {}).get("value")
+        if argument["type"] != "Literal":
             raise self.denied("a table function whose columns are calculated")
         if isinstance(value, str) and not re.fullmatch(r"\w*", value):
             self._ask("defaultValueOfTypeName('Tuple(' || {q:String} || ')') IS NULL", value)
@@ -226,55 +260,28 @@ class Check:
 
     def kill(self, node: Node) -> None:
         """Check that a KILL names statements by their ids, and none of another user."""
-        ids = list(self.killed(node["where_expression"])) if node.get("kill_type") == "Query" else []
+        ids = list(killed(node["where_expression"], self.params)) if node.get("kill_type") == "Query" else []
         if not ids:
             raise self.denied("KILL of anything but its own, by query_id = '...',")
         for each in ids:
             if self.reader.owner(each) not in (None, self.reader.name):
                 raise self.denied(f"KILL of another user's statement {each}")
 
-    def killed(self, condition: Node) -> Iterator[str]:
-        """Yield the ids in `query_id = '...'` or `query_id IN (...)`; none if it says anything else."""
-        arguments = condition.get("arguments", {}).get("children", ())
-        if condition.get("name") in ("equals", "in") and len(arguments) == 2:
-            column, value = arguments
-            if column.get("type") == "Identifier" and column.get("name") == "query_id":
-                yield from self.texts(value)
-
-    def texts(self, node: Node) -> Iterator[str]:
-        """Yield the texts of a literal or parameter."""
-        if node["type"] == "QueryParameter":
-            yield from filter(None, [self.params.get(node["name"])])
-        elif node["type"] == "Literal":
-            value = node["value"]["value"]
-            yield from (each["value"] for each in value) if isinstance(value, list) else [str(value)]
-
     def parts_of(self, node: Node) -> list[str]:
-        """Return the parts of a name; `{name:Identifier}` are replaced by their values."""
-        parameters = iter([each for each in node.get("children", ()) if each["type"] == "QueryParameter"])
-        found: list[str] = []
-        for part in node.get("name_parts") or [node["name"]]:
-            if part:
-                found.append(part)
-                continue
-            name = next(parameters, {"name": ""})["name"]
-            value = self.params.get(name)
-            if value is None:
-                raise EngineError.named(456, "UNKNOWN_QUERY_PARAMETER", f"Substitution `{name}` is not set")
-            if not re.fullmatch(r"\w+(\.\w+)?", value):
-                raise self.denied(f"the name {value!r} in a parameter")
-            found += value.split(".")
-        return found
+        """Return the parts of a name, with the request's parameters."""
+        return parts_of(node, self.params, self.reader)
 
     def denied(self, what: str) -> EngineError:
         """Return the error for what a reader may not use."""
-        readable = ", ".join(f"{name}.*" for name in self.reader.databases)
-        return EngineError.named(
-            497,
-            "ACCESS_DENIED",
-            f"{self.reader.name}: Not enough privileges: {what} is not for a user who only reads. "
-            f"{readable} and most tables of system may be read",
-        )
+        return denied(self.reader, what)
+
+    def no_table_function(self, database: str, name: str) -> EngineError:
+        """Return the error for a table function, or a view with parameters in a database that may be read."""
+        return no_table_function(self.connection, self.catalog, self.reader, database, name)
+
+    def not_reading(self, kind: str) -> EngineError:
+        """Return the error for a kind of statement that is not for readers."""
+        return read_only(f"{self.reader.name} only reads: {kind} is not for readers")
 
     def _ask(self, expressions: str, sql: str) -> list[str]:
         """Return what expressions over the statement's text give."""
@@ -284,17 +291,3 @@ class Check:
             told = EngineError.of(str(error))
             raise EngineError(told.code, SCOPE.sub("", str(told))) from None
         return found
-
-
-def children(node: Node) -> Iterator[Node]:
-    """Yield what is directly below a node."""
-    for value in node.values():
-        if isinstance(value, Mapping):
-            yield value
-        elif isinstance(value, list):
-            yield from (each for each in value if isinstance(each, Mapping))
-
-
-def first_words(printed: str) -> str:
-    """Return how a statement begins."""
-    return " ".join(printed.split()[:2])

@@ -160,6 +160,5 @@ async def show(
         for name in ("succeeded", "rolled_back", "failed", "retired")
     )
     print(f"\n{len(results)} orchestrator nodes: {counted}")
-    reader = addresses.clickhouse_reader
-    to_read = f", to read as user {reader}" if reader else ""
+    to_read = f", to read as {addresses.reader_login}" if addresses.clickhouse_reader else ""
     print(f"data is kept in {data}; `evometrics up` serves it at {addresses.clickhouse_url}{to_read}")

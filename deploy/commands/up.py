@@ -85,7 +85,7 @@ def logins(addresses: StackAddresses) -> list[str]:
     """Return who may use the stack's own ClickHouse; nothing for another one."""
     lines = []
     if addresses.clickhouse_reader:
-        lines.append(f"  to read   user {addresses.clickhouse_reader}: tables and views, and no changes")
+        lines.append(f"  to read   {addresses.reader_login}: tables and views, and no changes")
     if addresses.clickhouse_user:
         kept = addresses.password_file
         password = f"its password is in {kept}" if kept else "with the password in your settings"

@@ -154,6 +154,7 @@ class LocalStack:
                 clickhouse_user=self._settings.clickhouse.user if own else "",
                 clickhouse_reader=self._settings.clickhouse_server.reader if own else "",
                 password_file=file,
+                reader_password=own and bool(self._settings.clickhouse_server.reader_password),
             )
             folders = {name: self._data / name for name in ("kafka", "clickhouse", "stream")}
             watch = DiskWatch(folders, self._settings.disk, self._progress)

@@ -34,6 +34,7 @@ class StackAddresses:
         clickhouse_user: who writes to its own ClickHouse; empty if that is another's.
         clickhouse_reader: who reads there; empty if nobody else does.
         password_file: the file with the writer's password, if the stack has made it.
+        reader_password: whether the reader needs the password in the settings.
     """
 
     brokers: str
@@ -43,6 +44,15 @@ class StackAddresses:
     clickhouse_user: str = ""
     clickhouse_reader: str = ""
     password_file: Path | None = None
+    reader_password: bool = False
+
+    @property
+    def reader_login(self) -> str:
+        """How to log in to read, in words; empty if nobody else does."""
+        if not self.clickhouse_reader or not self.reader_password:
+            return self.clickhouse_reader and f"user {self.clickhouse_reader}"
+        variable = "EVOMETRICS_CLICKHOUSE_SERVER_READER_PASSWORD"
+        return f"user {self.clickhouse_reader}, with the password in {variable}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,7 @@ def write_stack(addresses: StackAddresses, parts: Mapping[str, int], ready: bool
         "clickhouse_user": addresses.clickhouse_user,
         "clickhouse_reader": addresses.clickhouse_reader,
         "password_file": addresses.password_file and addresses.password_file.name,
+        "reader_password": addresses.reader_password,
         "ready": ready,
         "owner": asdict(ProcessMark.of(os.getpid())),
         "parts": marks,
@@ -124,6 +135,7 @@ def read_stack(data: Path) -> StackAddresses | None:
         noted.get("clickhouse_user", ""),
         noted.get("clickhouse_reader", ""),
         data / file if file else None,
+        bool(noted.get("reader_password")),
     )
 
 

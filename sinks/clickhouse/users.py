@@ -58,22 +58,22 @@ async def make_users(settings: ClickHouseSettings) -> list[MadeRole]:
     except CLICKHOUSE_ERRORS as error:
         if error_code(error) not in NO_MANAGEMENT:
             raise ClickHouseUnavailable(explain(settings, error)) from error
-        why = " ".join(str(error).split())[:300]
         raise UsersRefused(
-            f"ClickHouse at {settings.url}: {await way_out(client, settings)} ({why})"
+            f"ClickHouse at {settings.url}: {await way_out(client, settings, error)}"
         ) from None
     finally:
         await client.close()
 
 
-async def way_out(client: AsyncClient, settings: ClickHouseSettings) -> str:
-    """Return what to do where users can't be managed."""
+async def way_out(client: AsyncClient, settings: ClickHouseSettings, error: Exception) -> str:
+    """Return what to do where users can't be managed, with the server's words if it is one that could."""
     if await client.command("SELECT count() FROM system.functions WHERE name = 'chdb'"):
         return (
             "the embedded ClickHouse manages no users: its writer and its reader are settings of section "
             "clickhouse_server"
         )
+    why = " ".join(str(error).split())[:300]
     return (
         f"user {settings.user!r} may not manage roles: set EVOMETRICS_CLICKHOUSE_USER and _PASSWORD to "
-        "one who may, or have an administrator run what `evometrics migrate --grants` prints"
+        f"one who may, or have an administrator run what `evometrics migrate --grants` prints ({why})"
     )

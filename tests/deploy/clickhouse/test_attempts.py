@@ -95,6 +95,12 @@ def denied(what: str, query: str, words: str, **parameters: str) -> Attempt:
     return Attempt(what, 500, f"Not enough privileges: {words}", query, parameters=READER | parameters)
 
 
+def unknown(what: str, query: str, code: int, words: str) -> Attempt:
+    """A statement that names what the engine does not have."""
+    assert code in (46, 60, 81)
+    return Attempt(what, 404, words, query, parameters=READER)
+
+
 def unchanged(what: str, query: str, words: str, **parameters: str) -> Attempt:
     """A statement that would change something (164)."""
     return Attempt(what, 500, f"Code: 164. DB::Exception: {words}", query, parameters=READER | parameters)
@@ -117,11 +123,34 @@ STATEMENTS = [
     denied("asks another server", "SELECT * FROM remote('127.0.0.1', a.b)", "table function remote"),
     denied("starts a program", "SELECT * FROM executable('x', 'CSV', 'a Int8')", "table function executable"),
     denied("reads all of a database", "SELECT * FROM merge('default', '.*')", "table function merge"),
+    denied("… in a loop", "SELECT * FROM loop(file('x.csv')) LIMIT 1", "table function file"),
+    denied("loops over a table", "WITH 'private' AS a SELECT * FROM loop(a, notes) LIMIT 1", "loop over"),
+    denied("… under a quoted name", "SELECT * FROM loop(`private.notes`) LIMIT 1", "loop over"),
+    denied("… in a view in a loop", "SELECT * FROM loop(view(SELECT * FROM private.notes))", "table private"),
+    denied(
+        "calculates rows' columns", "SELECT * FROM format(JSON, 'a Int8' || '', '{}')", "a table function wh"
+    ),
+    denied("asks for a column", "SELECT hasColumnInTable('private', 'notes', 'n')", "table private.notes"),
+    denied(
+        "… of another server", "SELECT hasColumnInTable('h', 'private', 'notes', 'n')", "hasColumnInTable"
+    ),
+    denied("… by what it calculates", "SELECT hasColumnInTable(lower('P'), 'n', 'n')", "hasColumnInTable"),
+    denied("asks a model", "SELECT naiveBayesClassifier('m', 'text')", "function naiveBayesClassifier"),
     denied("asks a dictionary", "SELECT dictGet('d', 'a', 1)", "function dictGet"),
     denied("reads the server's settings", "SELECT getServerSetting('x')", "function getServerSetting"),
-    denied("names a function that is new", "SELECT brandNew(1)", "function brandNew"),
+    unknown("mistypes a function", "SELECT cout()", 46, "Function with name `cout` does not exist. Maybe"),
+    unknown("… that ends as a combinator", "SELECT sumyIf(1, 1)", 46, "name `sumyIf` does not exist"),
+    unknown("… for each column", "SELECT * APPLY(cout) FROM kpi_deltas", 46, "['count'"),
+    unknown("mistypes a table function", "SELECT * FROM numberz(3)", 46, "Maybe you meant: ['numbers'"),
+    unknown("… with parameters", "SELECT * FROM agent_ancestor(agent = 'a')", 46, "['agent_ancestors'"),
+    unknown("mistypes a table", "SELECT * FROM system.table", 60, "Maybe you meant: ['tables'"),
+    unknown(
+        "mistypes a database", "SELECT * FROM evometric.kpi_deltas", 81, "Maybe you meant: ['evometrics'"
+    ),
+    unknown("… that it goes to", "USE nosuchdb", 81, "Database nosuchdb does not exist"),
+    denied("mistypes another database's table", "SELECT * FROM private.nots", "table private.nots"),
     denied("writes a file", "SELECT 1 INTO OUTFILE 'x.csv'", "INTO OUTFILE"),
-    denied("reads others' statements", "SELECT query FROM system.processes", "table system.processes"),
+    denied("reads others' statements", "SELECT 1 IN system.processes", "table system.processes"),
     denied("… from within `system`", "SELECT * FROM processes", "table system.processes", database="system"),
     denied("reads another database", "SELECT * FROM private.notes", "table private.notes"),
     denied("… by IN", "SELECT 1 WHERE 1 IN private.notes", "table private.notes"),
@@ -138,12 +167,20 @@ STATEMENTS = [
     unchanged(
         "creates a table", "CREATE TABLE t (a Int8) ENGINE = Memory", "analyst only reads: CREATE TABLE"
     ),
-    unchanged("… for itself", "CREATE TEMPORARY TABLE t (a Int8)", "analyst only reads: CREATE TEMPORARY"),
-    unchanged("drops a table", "DROP TABLE kpi_deltas_rows", "analyst only reads: DROP TABLE"),
-    unchanged("deletes rows", "DELETE FROM kpi_deltas_rows WHERE 1", "analyst only reads: DELETE FROM"),
-    unchanged("alters a table", "ALTER TABLE kpi_deltas_rows MODIFY TTL now()", "analyst only reads: ALTER"),
-    unchanged("merges a table", "OPTIMIZE TABLE kpi_deltas_rows", "analyst only reads: OPTIMIZE TABLE"),
-    unchanged("commands the server", "SYSTEM FLUSH LOGS", "analyst only reads: SYSTEM FLUSH"),
+    unchanged(
+        "… for itself", "CREATE TEMPORARY TABLE t (a Int8)", "analyst only reads: CREATE TEMPORARY TABLE is"
+    ),
+    unchanged("drops a table", "DROP TABLE kpi_deltas_rows", "analyst only reads: DROP TABLE is"),
+    unchanged("deletes rows", "DELETE FROM kpi_deltas_rows WHERE 1", "analyst only reads: DELETE is"),
+    unchanged(
+        "alters a table", "ALTER TABLE kpi_deltas_rows MODIFY TTL now()", "analyst only reads: ALTER is"
+    ),
+    unchanged("merges a table", "OPTIMIZE TABLE kpi_deltas_rows", "analyst only reads: OPTIMIZE is"),
+    unchanged("commands the server", "SYSTEM FLUSH LOGS", "analyst only reads: SYSTEM is"),
+    unchanged("updates rows", "UPDATE t SET a = 1 WHERE 1", "analyst only reads: UPDATE is not"),
+    unchanged("asks for profiles", "SHOW SETTINGS PROFILES", "analyst only reads: SHOW SETTINGS PROFILES is"),
+    unchanged("asks for roles", "SHOW CURRENT ROLES", "analyst only reads: SHOW CURRENT ROLES is not"),
+    unchanged("makes a user", "CREATE USER a", "analyst only reads: CREATE USER is not"),
     unchanged("makes itself a writer", "SET readonly = 0", "Cannot modify 'readonly' setting"),
     unchanged("… in the statement", "SELECT 1 SETTINGS readonly = 0", "Cannot modify 'readonly' setting"),
     unchanged("… in the URL", "SELECT 1", "Cannot modify 'readonly' setting", readonly="0"),
@@ -170,6 +207,15 @@ ALLOWED = [
     "SELECT version(), timezone(), hostName(), currentUser()",
     "SELECT * FROM VALUES('a Int8, b String', (1, 'x'))",
     "SELECT toStartOfHour(now()), arrayMap(x -> x + 1, [number]) FROM numbers(2) SETTINGS max_threads = 1",
+    "SELECT seriesOutliersDetectTukey([1., 2, 3, 2, 50, 2]), timeSeriesMetricTypeToSuffixes('counter')",
+    "SELECT seriesDecomposeSTL([1., 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3], 3)",
+    "WITH (SELECT stochasticLinearRegressionState(1., zero) FROM zeros(9)) AS m SELECT evalMLMethod(m, 2)",
+    "SELECT colorSRGBToOKLAB((1, 2, 3)), user(), DATABASE(), array_concat_agg([number]) FROM numbers(2)",
+    "SELECT hasColumnInTable('evometrics', 'kpi_deltas', 'agent_id')",
+    "SELECT * FROM loop(view(SELECT agent_id FROM kpi_deltas UNION ALL SELECT 'a')) LIMIT 3",
+    "SELECT number FROM loop(numbers(2)) LIMIT 3",
+    "SELECT prime FROM primes(3)",
+    "SELECT a FROM format(CSV, 'a Int8', '1') AS a JOIN format('JSONEachRow', '{\"a\": 1}') AS b USING a",
     "SHOW TABLES",
     "SHOW DATABASES",
     "SHOW CREATE TABLE kpi_deltas",
@@ -279,6 +325,19 @@ async def test_a_statement_that_is_nested_deeply_is_refused_and_the_next_one_ans
     assert await answer(http, Attempt("", 200, "", parameters=READER)) == (200, "1\n")
 
 
+async def test_a_list_that_is_too_long_to_be_checked_comes_as_a_parameter(server: str) -> None:
+    client = client_of(server)
+    ids = list(range(60_000))
+    with pytest.raises(
+        DatabaseError, match=r"168.*Bring a long list as a parameter, IN {ids:Array\(String\)}"
+    ):
+        client.query(
+            f"SELECT 1 WHERE 1 IN ({', '.join(map(str, ids))})", settings={"max_query_size": 1_000_000}
+        )
+    found = client.query("SELECT 59999 IN {ids:Array(UInt32)}", {"ids": ids})
+    assert found.result_rows == [(1,)]
+
+
 async def test_a_reader_may_bring_a_table_of_names_and_types(http: aiohttp.ClientSession) -> None:
     for structure, code in (("n UInt8", 200), ("n UInt8 DEFAULT 1", 400)):
         form = aiohttp.FormData()
@@ -322,6 +381,12 @@ async def test_a_reader_ends_its_own_statements_and_nobody_elses(http: aiohttp.C
     writers, readers = begun(WRITER, "of the writer"), begun(READER, "of the reader")
     await running("of the writer")
     await running("of the reader")
+    for listed in ("SELECT query_id FROM system.processes", "SHOW PROCESSLIST"):
+        status, told = await answer(http, Attempt("", 200, "", listed, parameters=READER))
+        assert status == 200 and "of the reader" in told and "of the writer" not in told
+    progress = "SELECT read_rows > 0, query FROM system.processes WHERE query_id = {id:String}"
+    asked = Attempt("", 200, "", progress, parameters={**READER, "param_id": "of the reader"})
+    assert await answer(http, asked) == (200, f"1\t{endless}\n")
     said = await kill(READER, "of the writer")
     assert "KILL of another user's statement of the writer is not for a user who only reads" in said
     assert "finished" in await kill(READER, "of the reader")

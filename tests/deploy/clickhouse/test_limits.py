@@ -60,7 +60,8 @@ async def test_more_readers_than_there_are_places_are_refused_and_the_writer_is_
     await asyncio.sleep(0.3)
     status, error = await ask(http, "SELECT 1", **READER)
     assert status == 500
-    assert error.startswith("Code: 202. DB::Exception: Too many simultaneous queries. Maximum: 2.")
+    assert error.startswith("Code: 202. DB::Exception: Too many simultaneous queries. Maximum: 2 (")
+    assert "has waited for 0.2 s (reader_wait_seconds)" in error
     await ask(http, "CREATE TABLE served (n UInt64) ORDER BY n")
     assert (await ask(http, "INSERT INTO served VALUES (1), (2)"))[0] == 200
     assert await ask(http, "SELECT count() FROM served") == (200, "2\n")
@@ -107,6 +108,7 @@ async def test_a_reader_may_not_raise_its_limits(http: aiohttp.ClientSession, na
         await ask(http, f"SET {name} = {value}", **READER, session_id="raises"),
     ):
         assert status == 500 and error.startswith(f"Code: 452. DB::Exception: Setting {name} shouldn't be")
+        assert ("and 0 is without limit" in error) == (value == "0")
     status, error = await ask(http, "SELECT 1 SETTINGS priority = 1", **READER)
     assert "Code: 164." in error
 

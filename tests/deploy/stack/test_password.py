@@ -130,6 +130,9 @@ def test_who_reads_and_who_writes_is_told_without_the_password(tmp_path: Path) -
     said = "\n".join(logins(noted(tmp_path, password_file=path)))
     assert "user analyst" in said and f"user default, its password is in {path}" in said
     assert read_password(path) not in said
+    assert "password in EVOMETRICS_CLICKHOUSE_SERVER_READER_PASSWORD" not in said
+    said = "\n".join(logins(noted(tmp_path, password_file=path, reader_password=True)))
+    assert "user analyst, with the password in EVOMETRICS_CLICKHOUSE_SERVER_READER_PASSWORD: tables" in said
     assert logins(StackAddresses("127.0.0.1:1", URL, {}, tmp_path)) == []
 
 

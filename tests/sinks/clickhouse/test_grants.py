@@ -248,5 +248,6 @@ def test_a_server_without_management_of_users_is_named_with_the_way_out(clickhou
     said = evometrics_here("migrate", "--users", "--clickhouse-url", clickhouse)
     assert said.returncode == 1 and len(said.stderr.splitlines()) == 1
     assert f"ClickHouse at {clickhouse}: the embedded ClickHouse manages no users: " in said.stderr
+    assert "Code:" not in said.stderr and said.stderr.endswith("of section clickhouse_server\n")
     beside = evometrics_here("migrate", "--users", "--dry-run", "--clickhouse-url", clickhouse)
     assert beside.returncode == 2 and "--users makes roles and applies no migration" in beside.stderr
