@@ -12,7 +12,13 @@ from evometrics.deploy.clickhouse.users import ReaderRights
 
 SESSION_SECONDS = 60.0
 UNKNOWN_EXCEPTION = 1002
-ERROR = re.compile(r"Code: (\d+)\. DB::Exception: .*", re.DOTALL)
+#: An error's code and words. An error that passes through chDB's table functions has its head several times.
+ERROR = re.compile(r"Code: (\d+)\. DB::Exception: (?:Code: \1\. DB::Exception: )*(.*)", re.DOTALL)
+#: The name of the error and the version, if the name follows again.
+ENDED_TWICE = re.compile(r" (\([A-Z0-9_]+\)) \(version [^()]*(?:\([^()]*\))?\)\.(?= \1)")
+#: An INSERT's data are a file to chDB, one of ours that has no name.
+OWN_FILE = re.compile(r": \(in file/uri /dev/fd/\d+\)|(?<=: )While executing File: (?=data for INSERT)")
+PARSED_FROM = ("data for INSERT was parsed from file", "data for INSERT was parsed from query")
 
 
 class EngineError(RuntimeError):
@@ -24,9 +30,15 @@ class EngineError(RuntimeError):
 
     @classmethod
     def of(cls, text: str) -> EngineError:
-        """Read the code from chDB's message; UNKNOWN_EXCEPTION if it holds none."""
+        """Read the code from chDB's message; UNKNOWN_EXCEPTION if it holds none.
+
+        The words are those of a server: code and name once, and nothing of the file that the data are in.
+        """
         match = ERROR.search(text)
-        return cls(int(match.group(1)), match.group(0)) if match else cls(UNKNOWN_EXCEPTION, text)
+        if match is None:
+            return cls(UNKNOWN_EXCEPTION, text)
+        words = OWN_FILE.sub("", ENDED_TWICE.sub("", match[2])).replace(*PARSED_FROM)
+        return cls(int(match[1]), f"Code: {match[1]}. DB::Exception: {words}")
 
     @classmethod
     def named(cls, code: int, name: str, message: str) -> EngineError:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from evometrics.deploy.console.options import add_server, clickhouse_settings
 
-FORMATS = ("table", "json", "csv", "parquet", "arrow")
+FORMATS = ("table", "vertical", "json", "csv", "parquet", "arrow")
 
 
 def parameter(text: str) -> tuple[str, str]:
@@ -23,41 +22,36 @@ def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     text = "the statement; - reads it from standard input. Without one, a terminal gets a prompt"
     sub.add_argument("query", nargs="?", help=text)
-    sub.add_argument("-f", "--file", type=Path, metavar="FILE", help="read the statement from a file")
+    text = "read the statement from a file; - is standard input"
+    sub.add_argument("-f", "--file", type=Path, metavar="FILE", help=text)
     text = "value of the statement's parameter {NAME:Type}; may be given several times"
     sub.add_argument("--param", type=parameter, action="append", metavar="NAME=VALUE", help=text)
-    text = "how rows are written (default table); json is one object per row"
-    sub.add_argument("--format", choices=FORMATS, default="table", help=text)
-    sub.add_argument("--output", type=Path, metavar="FILE", help="write the rows to a file")
+    text = "how rows are written (default: the output's suffix, else table); json is one object per row"
+    sub.add_argument("--format", choices=FORMATS, help=text)
+    text = "write the rows to a file, such as rows.parquet; - is standard output"
+    sub.add_argument("--output", type=Path, metavar="FILE", help=text)
     add_server(sub)
-
-
-def statement(args: argparse.Namespace) -> str | None:
-    """Return the statement that is meant; None for a prompt. Raises `SettingsError` if two are given."""
-    from evometrics.schemas.service.settings import SettingsError
-
-    if args.file is not None:
-        if args.query is not None:
-            raise SettingsError("give a statement or --file, not both")
-        return str(args.file.read_text(encoding="utf-8-sig"))
-    if args.query == "-" or (args.query is None and not sys.stdin.isatty()):
-        return sys.stdin.read()
-    return None if args.query is None else str(args.query)
 
 
 async def run(args: argparse.Namespace) -> int:
     """Run one statement and write its rows as they arrive, or ask for statements."""
+    from evometrics.deploy.sql.wanted import STANDARD, below_each_other, chosen_format, statement
     from evometrics.schemas.service.settings import SettingsError
 
-    text = statement(args)
+    output = None if args.output == STANDARD else args.output
+    text = statement(args.query, args.file)
     values = dict(args.param or ())
     if text is not None:
         from evometrics.deploy.sql.running import run_once
 
-        await run_once(clickhouse_settings(args), text, values, args.format, args.output)
+        text, vertical = below_each_other(text)
+        format_ = chosen_format(args.format, output, vertical=vertical)
+        await run_once(clickhouse_settings(args), text, values, format_, output)
         return 0
-    if args.format != "table" or args.output or values:
-        raise SettingsError("--format, --output and --param are for one statement: give it, or --file")
+    if args.format not in (None, "table", "vertical") or output or values:
+        raise SettingsError(
+            "--output, --param and formats of files are for one statement: give it, or --file"
+        )
     from evometrics.deploy.sql.prompt import prompt
 
-    return await prompt(clickhouse_settings(args))
+    return await prompt(clickhouse_settings(args), args.format or "table")

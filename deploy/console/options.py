@@ -255,6 +255,13 @@ def kafka_settings(args: argparse.Namespace, brokers: str | None = None) -> Kafk
     return named(kafka, args.command, getattr(args, "instance", None) or "")
 
 
+def clickhouse_named(args: argparse.Namespace) -> bool:
+    """Return whether a flag, the environment or the file says where ClickHouse is."""
+    flag = getattr(args, "clickhouse_url", None)
+    file = config_file(args).get("clickhouse", {})
+    return bool(flag or in_environment("clickhouse", "url", os.environ) or "url" in file)
+
+
 def clickhouse_settings(
     args: argparse.Namespace, url: str | None = None, stack: StackAddresses | None = None
 ) -> ClickHouseSettings:
@@ -270,9 +277,8 @@ def clickhouse_settings(
         "cluster": getattr(args, "cluster", None),
     }
     file = config_file(args)
-    named_elsewhere = in_environment("clickhouse", "url", os.environ) or "url" in file.get("clickhouse", {})
     stack = stack or running_stack(args)
-    if not given["url"] and not named_elsewhere and stack:
+    if not given["url"] and not clickhouse_named(args) and stack:
         given["url"] = stack.clickhouse_url
     settings = read_settings(ClickHouseSettings, "clickhouse", flags=given, file=file)
     if stack is None or not stack.clickhouse_user or settings.url != stack.clickhouse_url:

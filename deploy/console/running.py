@@ -16,6 +16,7 @@ from aiokafka.client import AIOKafkaClient
 
 from evometrics.deploy.console.options import (
     check_settings,
+    clickhouse_named,
     clickhouse_settings,
     config_file,
     kafka_settings,
@@ -81,10 +82,31 @@ def way_out(args: argparse.Namespace, error: Exception) -> str | None:
     if denied := lacking_right(args, error):
         return denied
     if isinstance(error, EvometricsError):
-        return str(error) + (held(args) if isinstance(error, ConnectionError) else "")
+        line = nothing_runs(args, error) or str(error)
+        return line + (held(args) if isinstance(error, ConnectionError) else "")
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         return str(error)  # an error of the system: it names the file or the address
     return unreachable(args, error)
+
+
+def nothing_runs(args: argparse.Namespace, error: Exception) -> str | None:
+    """Return the way out if ClickHouse was sought on a data folder in vain; None for any other error."""
+    if not isinstance(error, ConnectionError) or "evometrics.sinks.clickhouse.client" not in sys.modules:
+        return None
+    from evometrics.sinks.clickhouse.client import ClickHouseUnavailable, error_code
+
+    answered = error.__cause__ is not None and error_code(error.__cause__) is not None
+    if not isinstance(error, ClickHouseUnavailable) or answered or getattr(args, "data", None) is None:
+        return None
+    if clickhouse_named(args) or running_stack(args) is not None:
+        return None
+    data = Path(args.data)
+    return (
+        f"no stack is running on {data.absolute()}{'' if data.exists() else ', which does not exist'}, and "
+        f"ClickHouse's default address {clickhouse_settings(args).url} does not answer: start a stack "
+        "(`evometrics up`), name its folder with --data, or another ClickHouse with --clickhouse-url or "
+        "EVOMETRICS_CLICKHOUSE_URL"
+    )
 
 
 def lacking_right(args: argparse.Namespace, error: Exception) -> str | None:

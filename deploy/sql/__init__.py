@@ -3,4 +3,4 @@
 Imports the query interface of the sinks' folder, and how rows are shown.
 """
 
-__all__ = ["prompt", "running"]
+__all__ = ["prompt", "running", "wanted"]

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import re
 
+from evometrics.deploy.console.tables import one_line, width
 from evometrics.schemas.errors import EvometricsError
 from evometrics.sinks.query import QueryFailed
+from evometrics.sinks.query.text import TOKEN, without_end
 
-PLACE = re.compile(r"failed at position \d+ \((?P<near>.*?)\) \(line (?P<line>\d+), col (?P<column>\d+)\)")
+PLACE = re.compile(r"(?P<what>\w+ quoted [^:]*: )?Syntax error.*?: failed at position (?P<position>\d+)\b")
+#: What ClickHouse adds if a parenthesis is at fault.
+UNMATCHED = re.compile(r"Unmatched parentheses: .*? is never closed|Unmatched parentheses: [^.]*")
+MAX_NEAR = 40
 
 
 def described(text: str, error: EvometricsError) -> str:
-    """Return an error's message; one of syntax shows its place in the statement `text`."""
+    """Return an error's message; one of syntax shows its place in the statement `text`.
+
+    Its end is the place of what ClickHouse found in the words that a client adds.
+    """
     place = PLACE.search(str(error)) if isinstance(error, QueryFailed) else None
-    lines = text.splitlines()
-    if place is None or int(place["line"]) > len(lines):
+    if place is None:
         return str(error)
-    near = place["near"] if place["near"] in ("end of query", "") else repr(place["near"])
-    mark = " " * (int(place["column"]) - 1) + "^"
-    where = f"line {place['line']}, column {place['column']}"
-    return f"{where}: syntax error near {near}\n{lines[int(place['line']) - 1]}\n{mark}"
+    sent = without_end(text)
+    start = text.index(sent)
+    before = text[:start] + sent.encode()[: int(place["position"]) - 1].decode(errors="ignore")
+    sent = text[: start + len(sent)]
+    token = TOKEN.match(sent, len(before))
+    near = f"near {token[0][:MAX_NEAR]!r}" if token else "at the end of the statement"
+    lines = before.split("\n")
+    found = UNMATCHED.search(str(error))
+    why = f": {place['what'].removesuffix(': ')}" if place["what"] else f": {found[0]}" if found else ""
+    written = sent.split("\n")[len(lines) - 1].rstrip("\r")
+    mark = " " * width(one_line(lines[-1])) + "^"
+    where = f"line {len(lines)}, column {len(lines[-1]) + 1}"
+    return f"{where}: syntax error {near}{why}\n{one_line(written)}\n{mark}"

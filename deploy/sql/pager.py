@@ -8,11 +8,18 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-#: Long lines are cut, not wrapped; colours of others stay; the screen is not cleared afterwards.
-LESS = "FRSX"
+from evometrics.deploy.console.tables import width
+
+#: Colours of others stay; the screen is not cleared afterwards; it ends at once if all is on the screen.
+LESS = "FRX"
+#: Long lines are cut, not wrapped, and the arrow keys move sideways.
+SIDEWAYS = "-S"
+#: It stays even if the lines' beginnings are all on the screen.
+STAYS = "-+F"
 
 
 class PagerClosed(Exception):
@@ -20,14 +27,17 @@ class PagerClosed(Exception):
 
 
 class Pager:
-    """A text stream to a terminal: a pager takes over once there are more lines than the screen has.
+    """A text stream to a terminal: a pager takes over once there is more than the screen holds.
 
-    Without a pager (`PAGER` empty or `cat`, no `less`) it prints.
+    Lines are wrapped, unless `aligned` says that they are a table's. Without a pager (`PAGER` empty or
+    `cat`, no `less`) it prints.
     """
 
     def __init__(self) -> None:
         self.command = pager_command()
-        self.lines = shutil.get_terminal_size().lines - 2  # a prompt, and the line about the result
+        self.size = shutil.get_terminal_size()
+        self.options: list[str] = []
+        self.room = self.size.lines - 2  # a prompt, and the line about the result
         self.held: list[str] = []
         self.process: subprocess.Popen[str] | None = None
 
@@ -47,17 +57,30 @@ class Pager:
             sys.stdout.write(text)
         else:
             self.held.append(text)
-            if sum(each.count("\n") for each in self.held) > self.lines:
+            self.room -= sum(self.lines(line) for line in text.split("\n")[:-1])
+            if self.room < 0:
                 self.start()
         return len(text)
+
+    def lines(self, text: str) -> int:
+        """Return how many lines of the screen a line takes."""
+        return max(1, -(-width(text) // self.size.columns))
+
+    def aligned(self, columns: int) -> None:
+        """Say, before any, that lines are a table's: one wider than the screen goes to the pager."""
+        self.options.append(SIDEWAYS)
+        if columns > self.size.columns:
+            self.options.append(STAYS)
+            self.room = -1
 
     def start(self) -> None:
         """Hand over to the pager."""
         sys.stdout.flush()
         environ = {"LESS": LESS, **os.environ}
+        options = self.options if Path(self.command[0]).name == "less" else []
         try:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, text=True, env=environ, errors="replace"
+                [*self.command, *options], stdin=subprocess.PIPE, text=True, env=environ, errors="replace"
             )
         except OSError as error:
             print(f"the pager {self.command[0]} can't be started: {error.strerror}", file=sys.stderr)

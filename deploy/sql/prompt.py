@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
 import uuid
@@ -15,11 +16,13 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.deploy.sql.errors import described
 from evometrics.deploy.sql.running import Ran, opened, run
+from evometrics.deploy.sql.script import Typed, is_complete, statements
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.frames import library
 from evometrics.schemas.service.tasks import end_tasks
-from evometrics.sinks.clickhouse.client import open_client
-from evometrics.sinks.query.text import first_word, is_ended, without_end
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, UNLIMITED_SECONDS, open_client
+from evometrics.sinks.query.statement import BLOCK_SETTING, ENDS_WITH_CLIENT
+from evometrics.sinks.query.text import first_word, words
 from evometrics.sinks.settings import ClickHouseSettings
 
 if TYPE_CHECKING:
@@ -28,12 +31,12 @@ if TYPE_CHECKING:
 
 LEAVING = frozenset({"exit", "quit", r"\q"})
 #: Statements after which there are other names to complete.
-CHANGING = frozenset({"CREATE", "DROP", "ALTER", "RENAME", "EXCHANGE", "ATTACH", "DETACH"})
+CHANGING = frozenset({"CREATE", "DROP", "ALTER", "RENAME", "EXCHANGE", "ATTACH", "DETACH", "USE"})
 SESSION_SECONDS = 3600
 
 
-async def prompt(settings: ClickHouseSettings) -> int:
-    """Ask for statements and run them until Ctrl-D; return 0.
+async def prompt(settings: ClickHouseSettings, format_: str = "table") -> int:
+    """Ask for statements and run them until Ctrl-D, their rows in a format for terminals; return 0.
 
     Ctrl-C cancels a statement, or clears what is typed. Statements of one prompt share a session: settings
     and temporary tables stay. Raises `MissingLibrary` without prompt_toolkit, `ClickHouseUnavailable` if
@@ -41,7 +44,7 @@ async def prompt(settings: ClickHouseSettings) -> int:
     """
     library("prompt_toolkit", "a prompt")
     async with clients(settings) as (client, aside):
-        await Prompt(settings, client, aside).loop()
+        await Prompt(settings, client, aside, format_).loop()
     return 0
 
 
@@ -49,7 +52,7 @@ async def prompt(settings: ClickHouseSettings) -> int:
 async def clients(settings: ClickHouseSettings) -> AsyncIterator[tuple[AsyncClient, AsyncClient]]:
     """Yield a client with a session, which runs one statement at a time, and one beside it."""
     async with contextlib.AsyncExitStack() as stack:
-        client = await open_client(settings)
+        client = await open_client(settings, read_seconds=UNLIMITED_SECONDS)
         stack.push_async_callback(client.close)
         client.set_client_setting("session_id", str(uuid.uuid4()))
         client.set_client_setting("session_timeout", SESSION_SECONDS)
@@ -61,12 +64,15 @@ async def clients(settings: ClickHouseSettings) -> AsyncIterator[tuple[AsyncClie
 class Prompt:
     """Asks for statements, and runs each before it asks for the next."""
 
-    def __init__(self, settings: ClickHouseSettings, client: AsyncClient, aside: AsyncClient) -> None:
+    def __init__(
+        self, settings: ClickHouseSettings, client: AsyncClient, aside: AsyncClient, format_: str
+    ) -> None:
         from evometrics.deploy.sql.names import SqlCompleter
 
         self.settings = settings
         self.client = client
         self.aside = aside
+        self.format = format_
         self.completer = SqlCompleter()
         self.running: asyncio.Task[Ran] | None = None
         self.reading: asyncio.Task[None] | None = None
@@ -83,15 +89,14 @@ class Prompt:
         try:
             while True:
                 try:
-                    text = await session.prompt_async(handle_sigint=False)
+                    text = await session.prompt_async(f"{self.settings.database}> ", handle_sigint=False)
                 except KeyboardInterrupt:
                     continue
                 except EOFError:
                     return
                 if text.strip().rstrip(";").strip().lower() in LEAVING:
                     return
-                if without_end(text):
-                    await self.run(text)
+                await self.run_all(list(statements(text)))
         finally:
             loop.remove_signal_handler(signal.SIGINT)
             if self.reading is not None:
@@ -108,14 +113,13 @@ class Prompt:
         def _(event: KeyPressEvent) -> None:
             buffer = event.current_buffer
             text = buffer.text.strip()
-            done = not text or is_ended(text) or text.lower() in LEAVING
+            done = not text or is_complete(text) or text.lower() in LEAVING
             if done and not buffer.document.text_after_cursor.strip():
                 buffer.validate_and_handle()
             else:
                 buffer.insert_text("\n")
 
         return PromptSession(
-            f"{self.settings.database}> ",
             multiline=True,
             prompt_continuation=lambda width, number, wrapped: "... ".rjust(width),
             history=history(),
@@ -139,11 +143,22 @@ class Prompt:
 
         self.reading = asyncio.create_task(read())
 
-    async def run(self, text: str) -> None:
-        """Run a statement and print its rows, or why it failed."""
-        self.running = asyncio.create_task(self.shown(text))
+    async def run_all(self, found: list[Typed]) -> None:
+        """Run statements in turn, until one fails or is cancelled."""
+        for place, statement in enumerate(found, 1):
+            if not await self.run(statement):
+                if left := len(found) - place:
+                    print(f"not run: the {left} behind it\n")
+                return
+
+    async def run(self, statement: Typed) -> bool:
+        """Run a statement and print its rows, or why it failed; return whether it was done."""
+        text = statement.text
+        self.running = asyncio.create_task(self.shown(statement))
+        done = False
         try:
             ran = await self.running
+            done = True
         except asyncio.CancelledError:
             if not self.running.cancelled():
                 raise  # it is the program that ends
@@ -152,15 +167,41 @@ class Prompt:
             print(f"error: {described(text, error)}")
         else:
             print(f"{counted(ran.rows)} in {ran.seconds:.3f} s")
-            if first_word(text) in CHANGING:
-                self.read_names()
+            await self.follow(text)
         finally:
             self.running = None
         print()
+        return done
 
-    async def shown(self, text: str) -> Ran:
-        with opened("table", None) as out:
-            return await run(self.client, self.aside, self.settings, text, {}, out)
+    async def shown(self, statement: Typed) -> Ran:
+        with opened("vertical" if statement.vertical else self.format, None) as out:
+            return await run(self.client, self.aside, self.settings, statement.text, {}, out)
+
+    async def follow(self, text: str) -> None:
+        """Do what a statement that is done asks of its client."""
+        word = first_word(text)
+        if word == "USE":
+            await self.use()
+        if word == "SET":
+            for name in (BLOCK_SETTING, ENDS_WITH_CLIENT):
+                if name.upper() in words(text):
+                    print(
+                        f"{name} has no effect: evometrics sets it for each query, but for its own SETTINGS"
+                    )
+        if word in CHANGING:
+            self.read_names()
+
+    async def use(self) -> None:
+        """Take over the database that the session uses: a request that names another would win."""
+        before, self.client.database = self.client.database, None
+        try:
+            found = await self.client.query("SELECT currentDatabase()")
+            before = str(found.result_rows[0][0])
+            self.settings = dataclasses.replace(self.settings, database=before)
+        except CLICKHOUSE_ERRORS as error:
+            print(f"the database stays {before}: {error}")
+        finally:
+            self.client.database = self.aside.database = before
 
 
 def counted(rows: int | None) -> str:

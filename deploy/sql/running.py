@@ -17,10 +17,11 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from evometrics.deploy.sql.errors import described
 from evometrics.deploy.sql.pager import Pager, PagerClosed
 from evometrics.deploy.sql.progress import QueryProgress
-from evometrics.deploy.sql.writers import BINARIES, TEXTS, Table, Writer
+from evometrics.deploy.sql.writers import BINARIES, TEXTS, Table, Vertical, Writer
 from evometrics.schemas.service.settings import SettingsError
-from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.clickhouse.client import UNLIMITED_SECONDS, open_client
 from evometrics.sinks.query import QueryFailed
+from evometrics.sinks.query.binding import given
 from evometrics.sinks.query.statement import blocks
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -43,9 +44,9 @@ async def run_once(
     if output is None and format_ in BINARIES and sys.stdout.isatty():
         raise SettingsError(f"--format {format_} is not for a terminal: add --output FILE, or > FILE")
     with opened(format_, output) as out:
-        client = await open_client(settings)
+        client = await open_client(settings, read_seconds=UNLIMITED_SECONDS)
         try:
-            await run(client, client, settings, text, values, out)
+            await run(client, client, settings, text, given(text, values), out)
         except QueryFailed as error:
             raise QueryFailed(described(text, error), error.code) from None
         finally:
@@ -57,13 +58,13 @@ async def run(
     aside: AsyncClient,
     settings: ClickHouseSettings,
     text: str,
-    values: Mapping[str, str],
+    values: Mapping[str, str | None],
     out: Writer,
 ) -> Ran:
     """Run a statement and write its rows; `aside` asks how far it is, and ends it."""
     query_id = str(uuid.uuid4())
     rows: int | None = None
-    on_screen = isinstance(out, Table) and sys.stdout.isatty()
+    on_screen = isinstance(out, Table | Vertical) and sys.stdout.isatty()
     async with (
         QueryProgress(aside, query_id) as progress,
         contextlib.aclosing(blocks(client, settings, text, values, query_id, aside)) as found,
@@ -73,7 +74,8 @@ async def run(
                 if on_screen:
                     progress.hide()
                 out.write(block)
-                progress.rows = rows = (rows or 0) + len(block)
+                if block.header.names:
+                    progress.rows = rows = (rows or 0) + len(block)
             out.end()
         except PagerClosed:
             pass
@@ -82,15 +84,16 @@ async def run(
 
 @contextlib.contextmanager
 def opened(format_: str, output: Path | None) -> Iterator[Writer]:
-    """Yield the writer of a format to a file, or to standard output: a terminal's table is paged."""
+    """Yield the writer of a format to a file, or to standard output: a terminal's rows are paged."""
     if output is not None:
         with replacing(output, binary=format_ in BINARIES) as file:
             yield BINARIES[format_](file) if format_ in BINARIES else TEXTS[format_](cast(IO[str], file))
     elif format_ in BINARIES:
         yield BINARIES[format_](sys.stdout.buffer)
-    elif format_ == "table" and sys.stdout.isatty():
+    elif format_ in ("table", "vertical") and sys.stdout.isatty():
         with Pager() as pager:
-            yield Table(cast(IO[str], pager))
+            out = cast(IO[str], pager)
+            yield Table(out, pager) if format_ == "table" else Vertical(out)
     else:
         yield TEXTS[format_](sys.stdout)
 
@@ -98,6 +101,8 @@ def opened(format_: str, output: Path | None) -> Iterator[Writer]:
 @contextlib.contextmanager
 def replacing(path: Path, *, binary: bool) -> Iterator[IO[Any]]:
     """Yield a file that takes a path's place once all is written, and otherwise leaves nothing."""
+    if path.is_dir():
+        raise SettingsError(f"--output {path} is a folder; name a file in it")
     if path.exists() and not path.is_file():  # a device or a pipe
         with path.open("wb" if binary else "w") as file:
             yield file

@@ -9,9 +9,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import IO, Any
 
-from evometrics.deploy.console.tables import Columns, QueryResult, as_json, to_json
+from evometrics.deploy.console.tables import (
+    Columns,
+    QueryResult,
+    as_json,
+    cut,
+    exact,
+    one_line,
+    to_json,
+    width,
+)
+from evometrics.deploy.sql.cells import lined, shown_rows
+from evometrics.deploy.sql.pager import Pager
 from evometrics.schemas.frames import library
-from evometrics.sinks.query.result import Block, Header
+from evometrics.sinks.query.result import Block, Header, Row
 
 #: What a group of rows of a Parquet or Arrow file holds at most; so much is held in memory.
 GROUP_ROWS = 50_000
@@ -30,22 +41,74 @@ class Writer(ABC):
 
 
 class Table(Writer):
-    """Aligned columns, in the widths of the first block."""
+    """Aligned columns, in the widths of the first block; values are whole, whatever reads them.
 
-    def __init__(self, out: IO[str]) -> None:
+    On a screen, where a table has several columns and rows, long cells are cut. One cell alone keeps its line
+    breaks.
+    """
+
+    def __init__(self, out: IO[str], screen: Pager | None = None) -> None:
         self.out = out
+        self.screen = screen
         self.columns: Columns | None = None
+        self.one: tuple[Header, Row] | None = None
 
     def write(self, block: Block) -> None:
-        """Write a block; the first with the columns' names."""
-        rows = list(block.rows())
+        """Write a block, the first with the columns' names; a first row that is alone waits for the next."""
+        rows = [*([self.one[1]] if self.one else ()), *shown_rows(block)]
+        self.one = None
         if self.columns is None:
             if not block.header.names:
                 return
-            self.columns = Columns(QueryResult(list(block.header.names), rows))
-            self.out.write(self.columns.head() + "\n")
+            if len(rows) == 1:
+                self.one = block.header, rows[0]
+                return
+            self.begin(block.header, rows, cuts=self.screen is not None and len(block.header.names) > 1)
+        assert self.columns is not None
         for row in rows:
             self.out.write(self.columns.line(row) + "\n")
+
+    def begin(self, header: Header, rows: list[Row], *, cuts: bool) -> None:
+        """Lay the columns out by the first rows, and write their names."""
+        show = (lambda value: cut(exact(value))) if cuts else exact
+        self.columns = Columns(QueryResult(list(header.names), rows), show)
+        rule = self.columns.rule()
+        if self.screen is not None and len(header.names) > 1:
+            self.screen.aligned(len(rule))
+        elif self.screen is not None:
+            rule = rule[: self.screen.size.columns]
+        self.out.write(f"{self.columns.line(header.names)}\n{rule}\n")
+
+    def end(self) -> None:
+        """Write the row that is alone."""
+        if self.one is None:
+            return
+        (header, row), self.one = self.one, None
+        lines = row[0].split("\n") if len(row) == 1 and isinstance(row[0], str) else []
+        rows = [(line,) for line in lines] if len(lines) > 1 else [row]
+        self.begin(header, rows, cuts=False)
+        assert self.columns is not None
+        for each in rows:
+            self.out.write(self.columns.line(each) + "\n")
+
+
+class Vertical(Writer):
+    """Each row as lines of a name and a value: for rows that are wide."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self.out = out
+        self.count = 0
+
+    def write(self, block: Block) -> None:
+        """Write a block."""
+        names = [one_line(name) + ":" for name in block.header.names]
+        wide = max(map(width, names), default=0)
+        labels = [name + " " * (wide - width(name)) for name in names]
+        for row in shown_rows(block):
+            self.count += 1
+            head = f"Row {self.count}:"
+            lines = [f"{label} {lined(value)}" for label, value in zip(labels, row, strict=True)]
+            self.out.write("\n".join([head, "-" * len(head), *lines, "", ""]))
 
 
 class Json(Writer):
@@ -169,5 +232,10 @@ class Arrow(Grouped):
         return self.pa.ipc.new_file(self.out, self.schema, options=options)
 
 
-TEXTS: dict[str, Callable[[IO[str]], Writer]] = {"table": Table, "json": Json, "csv": Csv}
+TEXTS: dict[str, Callable[[IO[str]], Writer]] = {
+    "table": Table,
+    "vertical": Vertical,
+    "json": Json,
+    "csv": Csv,
+}
 BINARIES: dict[str, Callable[[IO[bytes]], Writer]] = {"parquet": Parquet, "arrow": Arrow}

@@ -108,7 +108,7 @@ class LocalMetricsQuery:
             f"{SELECT} WHERE timestamp >= :since AND performance_score IS NOT NULL "
             "ORDER BY performance_score DESC, improvement_delta DESC NULLS LAST, event_id LIMIT :limit"
         )
-        rows = await self.rows(sql, {"since": since / 1e6, "limit": limit})
+        rows = await self.rows(sql, {"since": since / 1e6, "limit": int(limit)})
         return FoundEvolutions(map(evolution_of, rows))
 
     async def get_evolution_success_rate(

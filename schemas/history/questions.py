@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 from evometrics.schemas.events import micros
@@ -37,9 +38,14 @@ def check_time(name: str, seconds: float | None) -> int | None:
     """Return Unix seconds as microseconds; raise `ValueError` naming the argument if they are not a time."""
     if seconds is None:
         return None
-    if not math.isfinite(seconds) or not 0 <= seconds < 10_000_000_000:
-        raise ValueError(f"{name} {seconds!r}: give Unix seconds")
-    return micros(seconds)
+    if not is_real(seconds) or not 0 <= seconds < 10_000_000_000:
+        raise ValueError(f"{name} {seconds!r}: give Unix seconds (of a datetime: its timestamp())")
+    return micros(float(seconds))
+
+
+def is_real(value: Any) -> bool:
+    """Return whether a value is a number, NumPy's too, and no NaN or infinity."""
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def check_range(start_time: float | None, end_time: float | None) -> tuple[int | None, int | None]:
@@ -52,16 +58,16 @@ def check_range(start_time: float | None, end_time: float | None) -> tuple[int |
 
 def check_top(limit: int, time_window_hours: float, now: float) -> int:
     """Return when the window begins, microseconds; raise `ValueError` naming an invalid argument."""
-    if limit < 1:
-        raise ValueError(f"limit {limit}: give at least 1")
-    if not 0 < time_window_hours < 10**6:
-        raise ValueError(f"time_window_hours {time_window_hours}: give hours, above 0 and below 1000000")
-    return max(0, micros(now - 3600 * time_window_hours))
+    if not isinstance(limit, Integral) or not 1 <= limit < 2**63:
+        raise ValueError(f"limit {limit!r}: give a whole number, at least 1")
+    if not is_real(time_window_hours) or not 0 < time_window_hours < 10**6:
+        raise ValueError(f"time_window_hours {time_window_hours!r}: give hours, above 0 and below 1000000")
+    return max(0, micros(now - 3600 * float(time_window_hours)))
 
 
 def check_resource(metric: str) -> str:
     """Return the name of a resource; raise `ValueError` naming the known ones."""
-    if metric not in RESOURCES:
+    if not isinstance(metric, str) or metric not in RESOURCES:
         raise ValueError(f"metric {metric!r} is unknown: give one of {', '.join(RESOURCES)}")
     return metric
 

@@ -18,7 +18,9 @@ from evometrics.schemas.service.tls import HUNG_UP, causes, tls_context, why_hun
 from evometrics.sinks.settings import TLS_NAMES, ClickHouseSettings
 
 CONNECT_SECONDS = 5
-REQUEST_SECONDS = 300
+REQUEST_SECONDS = 300.0
+#: For statements of people, who end them when they like: a year, as the driver takes no "never".
+UNLIMITED_SECONDS = 365 * 86_400.0
 #: Errors of a request: refused by ClickHouse, or not answered at all.
 CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError)
 
@@ -55,10 +57,13 @@ class ClickHouseUnavailable(EvometricsError, ConnectionError):
     """ClickHouse can't be used at present; the message names its address and a way out."""
 
 
-async def open_client(settings: ClickHouseSettings, *, database: str | None = None) -> AsyncClient:
+async def open_client(
+    settings: ClickHouseSettings, *, database: str | None = None, read_seconds: float = REQUEST_SECONDS
+) -> AsyncClient:
     """Return a connected client for `settings.database` (or another one); close it when done.
 
-    The client may be used by several tasks at once. Raises `ClickHouseUnavailable` within seconds if nothing
+    The client may be used by several tasks at once. A request fails if nothing comes for `read_seconds`.
+    Raises `ClickHouseUnavailable` within seconds if nothing
     answers, the user is refused or the database does not exist; `SettingsError` if a certificate can't be
     loaded.
     """
@@ -73,7 +78,7 @@ async def open_client(settings: ClickHouseSettings, *, database: str | None = No
                 password=settings.password,
                 database=name,
                 connect_timeout=CONNECT_SECONDS,
-                send_receive_timeout=REQUEST_SECONDS,
+                send_receive_timeout=read_seconds,
                 autogenerate_session_id=False,
                 compress=False,
                 client_name="evometrics",
@@ -140,6 +145,11 @@ def explain(settings: ClickHouseSettings, error: BaseException) -> str:
         return f"ClickHouse at {settings.url} {refused}"
     if way_out is None and error_code(error) is not None:
         way_out = "ClickHouse answered with an error"
+    elif way_out is None and any(isinstance(cause, aiohttp.SocketTimeoutError) for cause in causes(error)):
+        way_out = (
+            "was reached, but did not answer in time: it may be still at work (system.processes shows "
+            "with what), or be overloaded"
+        )
     elif way_out is None:
         way_out = (
             "start it (`evometrics up`), or name another with --clickhouse-url or EVOMETRICS_CLICKHOUSE_URL"

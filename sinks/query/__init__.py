@@ -7,4 +7,4 @@ Imports the client of ClickHouse and the contract.
 from evometrics.sinks.query.metrics import MetricsQuery
 from evometrics.sinks.query.statement import QueryFailed
 
-__all__ = ["MetricsQuery", "QueryFailed", "result", "statement", "text"]
+__all__ = ["MetricsQuery", "QueryFailed", "binding", "result", "statement", "text"]

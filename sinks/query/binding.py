@@ -15,16 +15,28 @@ from enum import Enum
 from typing import Any
 
 from evometrics.schemas.errors import EvometricsError
+from evometrics.sinks.query.literals import read_literal
 from evometrics.sinks.query.text import parameters
+from evometrics.sinks.query.times import DATES, TIMES, date_text, is_number, time_text, utc
 
 WRAPPED = re.compile(r"(?:LowCardinality|Nullable)\((.*)\)\Z", re.DOTALL)
 NAMED = re.compile(r"(\w+)\s*(?:\((.*)\))?\Z", re.DOTALL)
-TIMES = frozenset({"DateTime", "DateTime32", "DateTime64"})
-DATES = frozenset({"Date", "Date32"})
+PARTED = frozenset({"Array", "Tuple", "Map", "Nested"})
+OF_TIME = re.compile(r"\bDate(?:32)?\b|\bDateTime(?:32|64)?\b")
+NULL = r"\N"
 
 
 class ParameterError(EvometricsError, ValueError):
     """A parameter's value is missing, not used, or not of its type; the message names it."""
+
+
+def given(text: str, values: Mapping[str, str]) -> dict[str, str | None]:
+    """Return values that were given as text for a statement: `\\N` is NULL where the type takes it."""
+    types = parameters(text)
+    return {
+        name: None if value == NULL and nullable(types.get(name, "")) else value
+        for name, value in values.items()
+    }
 
 
 class Bound:
@@ -40,7 +52,8 @@ class Bound:
 def bound(text: str, values: Mapping[str, Any]) -> dict[str, Bound]:
     """Return a statement's parameters as the server takes them. Raises `ParameterError`.
 
-    A `datetime` without a zone is UTC. A time may also be ISO text; other text is ClickHouse's own.
+    A `datetime` without a zone is UTC. A time may also be ISO text or seconds since 1970; other text is
+    ClickHouse's own.
     """
     types = parameters(text)
     if unused := sorted(values.keys() - types.keys()):
@@ -61,13 +74,25 @@ def top(name: str, kind: str, value: Any) -> str:
         if value is None:
             if not nullable(kind):
                 raise ValueError(f"None needs Nullable({kind})")
-            return r"\N"
+            return NULL
         inner = unwrapped(kind)
-        if base(inner)[0] in ("Array", "Tuple", "Map", "Nested") and isinstance(value, str):
-            return value
+        if base(inner)[0] in PARTED and isinstance(value, str):
+            return timed(inner, value) if OF_TIME.search(inner) and "Nested" not in inner else value
         return escaped(plain(inner, value)) if scalar(value) else nested(inner, value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ParameterError(f"parameter {name} ({kind}): {value!r:.200}: {error}") from None
+
+
+def timed(kind: str, text: str) -> str:
+    """Return ClickHouse's words for an array, a tuple or a map, with its times checked and in UTC."""
+    try:
+        value = read_literal(text)
+    except ValueError:
+        return text  # for the server to read
+    try:
+        return nested(kind, value)
+    except TypeError:
+        return text  # of another shape, for the server to refuse
 
 
 def scalar(value: Any) -> bool:
@@ -86,8 +111,10 @@ def nested(kind: str, value: Any) -> str:
         return "{" + ",".join(f"{nested(key, k)}:{nested(item, v)}" for k, v in value.items()) + "}"
     if name == "Array" and isinstance(value, list | tuple | set | frozenset):
         return "[" + ",".join(nested(inner, each) for each in value) + "]"
+    kinds = [unnamed(each) for each in arguments(inner)]
+    if name == "Tuple" and len(kinds) == 1 and scalar(value):
+        value = (value,)  # brackets around one element are none in Python
     if name == "Tuple" and isinstance(value, list | tuple):
-        kinds = [unnamed(each) for each in arguments(inner)]
         if len(kinds) != len(value):
             raise ValueError(f"has {len(value)} elements instead of {len(kinds)}")
         return "(" + ",".join(nested(k, v) for k, v in zip(kinds, value, strict=True)) + ")"
@@ -103,11 +130,11 @@ def plain(kind: str, value: Any) -> str:
     value = value.value if isinstance(value, Enum) else value
     if type(value).__module__ == "numpy":
         value = value.item()
-    name, _ = base(kind)
+    name, inner = base(kind)
     if name in TIMES:
-        return unix(name, value)
-    if name in DATES and isinstance(value, dt.datetime):
-        return utc(value).date().isoformat()
+        return time_text(name, inner, value)
+    if name in DATES:
+        return date_text(name, value)
     if isinstance(value, dt.datetime):
         return utc(value).isoformat(" ").removesuffix("+00:00")
     if isinstance(value, bool):
@@ -117,38 +144,11 @@ def plain(kind: str, value: Any) -> str:
     return bytes(value).decode() if isinstance(value, bytes | bytearray) else str(value)
 
 
-def unix(name: str, value: Any) -> str:
-    """Return a time as seconds since 1970, exactly; text that is no ISO time as it is."""
-    if isinstance(value, str):
-        try:
-            value = dt.datetime.fromisoformat(value)
-        except ValueError:
-            return str(value)
-    elif isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        value = dt.datetime.combine(value, dt.time())
-    if not isinstance(value, dt.datetime):
-        return str(value)
-    micros = (utc(value) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
-    if name != "DateTime64":
-        return str(micros // 1_000_000)
-    sign, (seconds, rest) = "-" if micros < 0 else "", divmod(abs(micros), 1_000_000)
-    return f"{sign}{seconds}.{rest:06d}"
-
-
-def utc(value: dt.datetime) -> dt.datetime:
-    """Return a time in UTC; one without a zone is UTC."""
-    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
-
-
 def escaped(text: str) -> str:
     """Return text as the format TabSeparated has it, by which the server reads a parameter."""
     for sign, written in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\\0")):
         text = text.replace(sign, written)
     return text
-
-
-def is_number(text: str) -> bool:
-    return text.lstrip("-").replace(".", "", 1).isdigit()
 
 
 def nullable(kind: str) -> bool:

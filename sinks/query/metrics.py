@@ -22,7 +22,13 @@ from evometrics.schemas.history.questions import (
     rate,
     trend,
 )
-from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
+from evometrics.sinks.clickhouse.client import (
+    CLICKHOUSE_ERRORS,
+    UNLIMITED_SECONDS,
+    ClickHouseUnavailable,
+    explain,
+    open_client,
+)
 from evometrics.sinks.query.result import FoundRows, Header
 from evometrics.sinks.query.statement import blocks
 from evometrics.sinks.settings import ClickHouseSettings
@@ -67,7 +73,7 @@ class MetricsQuery:
         return LocalMetricsQuery(path)
 
     async def __aenter__(self) -> Self:
-        self.client = await open_client(self.settings)
+        await self.connected()
         return self
 
     async def __aexit__(
@@ -77,6 +83,12 @@ class MetricsQuery:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def connected(self) -> AsyncClient:
+        """Return the client, which waits for answers however long they take."""
+        if self.client is None:
+            self.client = await open_client(self.settings, read_seconds=UNLIMITED_SECONDS)
+        return self.client
 
     async def close(self) -> None:
         """Disconnect; a later call connects again."""
@@ -116,7 +128,7 @@ class MetricsQuery:
             "ORDER BY m.performance_score DESC, m.improvement_delta DESC NULLS LAST, toString(m.event_id) "
             "LIMIT {limit:UInt64}"
         )
-        return evolutions(await self.rows(sql, {"since": since, "limit": limit}))
+        return evolutions(await self.rows(sql, {"since": since, "limit": int(limit)}))
 
     async def get_evolution_success_rate(
         self, agent_id: str | None = None, evolution_type: str | None = None
@@ -167,19 +179,19 @@ class MetricsQuery:
 
         `params` are the values of the parameters `{name:Type}`, and are bound by the server; a `datetime`
         without a zone is UTC. Memory is that of all rows. Raises `QueryFailed` with ClickHouse's reason,
-        `ParameterError` naming the parameter.
+        `ParameterError` naming the parameter. Runs as long as the statement does: cancelling the call ends it
+        on the server, too.
         """
-        self.client = self.client or await open_client(self.settings)
-        found = [block async for block in blocks(self.client, self.settings, text, params)]
+        client = await self.connected()
+        found = [block async for block in blocks(client, self.settings, text, params)]
         header = found[0].header if found else Header()
         return FoundRows(header, [block for block in found if len(block)])
 
     async def rows(self, sql: str, values: dict[str, Any]) -> Sequence[Sequence[Any]]:
         """Return a question's rows; `values` are bound by the server."""
         try:
-            if self.client is None:
-                self.client = await open_client(self.settings)
-            return (await self.client.query(sql, parameters=values)).result_rows
+            client = await self.connected()
+            return (await client.query(sql, parameters=values)).result_rows
         except CLICKHOUSE_ERRORS as error:
             if isinstance(error, ClickHouseUnavailable):
                 raise

@@ -11,6 +11,7 @@ from typing import Any
 
 from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
 from evometrics.schemas.errors import EvometricsError
 from evometrics.sinks.clickhouse.client import (
@@ -38,6 +39,11 @@ AROUND = re.compile(
     r"|\s*\(for url [^)]*\)\s*$| FORMAT Native(?=[.;: ]|$)|(?<=\.) Expected one of: .*?\.(?= \(SYNTAX_ERROR)"
 )
 
+#: The driver's words for a type that it can't read.
+UNREADABLE = re.compile(
+    r"^(.+?) deserialization not supported|Unrecognized ClickHouse type base: \S+ name: (.+)"
+)
+
 
 class QueryFailed(EvometricsError, ValueError):
     """ClickHouse refused a statement; the message is ClickHouse's own.
@@ -49,6 +55,10 @@ class QueryFailed(EvometricsError, ValueError):
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+class UnreadableAnswer(QueryFailed):
+    """An answer came of which the driver can't read a column, or more."""
 
 
 async def blocks(
@@ -95,6 +105,10 @@ async def blocks(
             if not some:
                 header = header if names else await described(client, text, given)
                 yield Block(header, [()] * len(header.names))
+    except UnreadableAnswer as error:
+        with named_errors(settings):
+            columns = await columns_of(client, text, given)
+        raise QueryFailed(readable(str(error), columns)) from None
     finally:
         if not ended:
             await asyncio.shield(kill(aside or client, query_id))
@@ -106,9 +120,15 @@ def checked(text: str) -> str:
     if not text:
         raise QueryFailed("the query is empty; give one, such as 'SELECT count() FROM evolution_metrics'")
     if (chosen := own_format(text)) is not None:
-        raise QueryFailed(f"omit FORMAT {chosen}; `evometrics sql --format` chooses how rows are written")
+        raise QueryFailed(
+            f"omit FORMAT {chosen}: rows are written by `evometrics sql --format`, and in Python by "
+            "as_arrow(), as_pandas() and as_polars()"
+        )
     if names_outfile(text):
-        raise QueryFailed("omit INTO OUTFILE; `evometrics sql --output FILE` writes rows to a file")
+        raise QueryFailed(
+            "omit INTO OUTFILE: rows are written to a file by `evometrics sql --output FILE`, and in Python "
+            "by as_pandas().to_csv() and the like"
+        )
     return text
 
 
@@ -124,19 +144,44 @@ def named_errors(settings: ClickHouseSettings) -> Iterator[None]:
     except CLICKHOUSE_ERRORS as error:
         if isinstance(error, EvometricsError):
             raise
-        if error_code(error) is None:
-            raise ClickHouseUnavailable(explain(settings, error)) from error
         reason = AROUND.sub("", " ".join(str(error).split()))
-        raise QueryFailed(reason, error_code(error)) from None
+        if error_code(error) is not None:
+            raise QueryFailed(reason, error_code(error)) from None
+        if isinstance(error, ClickHouseError) and not isinstance(error, OperationalError):
+            raise UnreadableAnswer(reason) from error  # it was answered, and the driver can't read that
+        raise ClickHouseUnavailable(explain(settings, error)) from error
 
 
 async def described(client: AsyncClient, text: str, given: dict[str, Any]) -> Header:
     """Return the columns of an answer without rows, of which ClickHouse's format Native says nothing."""
     if first_word(text) not in ("SELECT", "WITH", "FROM"):
         return Header()
+    found = await columns_of(client, text, given)
+    return Header(tuple(found), tuple(map(get_from_name, found.values())), zone_name(client))
+
+
+async def columns_of(client: AsyncClient, text: str, given: dict[str, Any]) -> dict[str, str]:
+    """Return the names and types of a query's columns."""
     found = await client.query(f"DESCRIBE TABLE ({text}\n)", parameters=given)
-    rows = [(str(row[0]), get_from_name(str(row[1]))) for row in found.result_rows]
-    return Header(tuple(name for name, _ in rows), tuple(kind for _, kind in rows), zone_name(client))
+    return {str(row[0]): str(row[1]) for row in found.result_rows}
+
+
+def readable(reason: str, columns: Mapping[str, str]) -> str:
+    """Return how to ask for `columns` so that they can be read; `reason` names a type that can't."""
+    what = UNREADABLE.search(reason)
+    if what is None:
+        return f"the answer can't be read ({reason}): select toString() of what is of a rare type"
+    kind = what[1] or what[2]
+    name = next((name for name, its in columns.items() if kind in its), "")
+    if kind.startswith("AggregateFunction("):
+        of = f"({name})" if columns.get(name) == kind else "() of it"
+        way_out = (
+            f"holds a state of an aggregate function: select finalizeAggregation{of}, or the function's "
+            "result with -Merge"
+        )
+    else:
+        way_out = f"can't be read: select toString({name})"
+    return f"column {name} ({columns.get(name, kind)}) {way_out}"
 
 
 def zone_name(client: AsyncClient) -> str:

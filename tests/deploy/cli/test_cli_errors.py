@@ -9,8 +9,10 @@ import pytest
 
 from evometrics.deploy.cli.main import main, nothing
 from evometrics.deploy.commands import replay, sink, stream
+from evometrics.deploy.console import options
 from evometrics.deploy.console.tables import QueryResult, table
 from evometrics.deploy.pipeline.nodes import share
+from evometrics.sinks.settings import ClickHouseSettings
 
 NOWHERE = "127.0.0.1:9"
 
@@ -90,3 +92,15 @@ def test_a_table_is_aligned_and_says_what_is_null() -> None:
     assert lines[3].endswith("    -")
     assert len({len(line) for line in lines[2:]}) == 1
     assert "…" in lines[4]
+
+
+def test_a_data_folder_on_which_nothing_runs_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ClickHouseSettings(url=f"http://{NOWHERE}")
+    monkeypatch.setattr(options, "read_settings", lambda *_, **__: settings)
+    assert main(["sql", "SELECT 1", "--data", str(tmp_path)]) == 1
+    assert f"no stack is running on {tmp_path}, and" in capsys.readouterr().err
+    assert main(["checksums", "--data", str(tmp_path / "none")]) == 1
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'none'}, which does not exist" in error and "--clickhouse-url" in error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -135,6 +136,22 @@ async def test_an_error_is_an_http_error_with_its_code(http: aiohttp.ClientSessi
         assert (await response.text()).startswith("Code: 60. DB::Exception: ")
     async with http.post("/", data="SELEKT ((") as response:
         assert (response.status, response.headers["X-ClickHouse-Exception-Code"]) == (400, "62")
+
+
+@pytest.mark.parametrize(
+    ("format_", "data", "code"), [("Values", "('x')", 6), ("JSONEachRow", '{"a":1}\n{"a":"x"}\n', 27)]
+)
+async def test_an_error_in_an_inserts_data_has_a_servers_words(
+    http: aiohttp.ClientSession, format_: str, data: str, code: int
+) -> None:
+    query = f"INSERT INTO FUNCTION null('a Int8') FORMAT {format_}"
+    async with http.post("/", params={"query": query}, data=data) as response:
+        assert response.headers["X-ClickHouse-Exception-Code"] == str(code)
+        words = (await response.text()).strip()
+    assert words.startswith(f"Code: {code}. DB::Exception: Cannot parse ") and words.count("Code: ") == 1
+    assert re.search(r"InputFormat: data for INSERT was parsed from query\. \([A-Z_]+\)$", words)
+    assert words.count("_TEXT)") + words.count("_FAILED)") == 1
+    assert "/dev/fd" not in words and "executing File" not in words
 
 
 async def test_get_changes_nothing(http: aiohttp.ClientSession) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import subprocess
 import sys
@@ -92,7 +93,7 @@ def test_a_fixed_string_is_text_in_a_table(ask: Asks) -> None:
     "query", ["SELECT 1 FORMAT JSON", "select 1 format TSV -- as ever", "SHOW TABLES FORMAT CSV;"]
 )
 def test_a_format_of_its_own_is_refused_with_the_way_out(ask: Asks, query: str) -> None:
-    assert "; `evometrics sql --format` chooses" in ask(query, code=1)
+    assert "by `evometrics sql --format`, and in Python by as_arrow()" in ask(query, code=1)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +190,14 @@ def test_parameters_are_bound_by_their_types(ask: Asks) -> None:
     }
 
 
+def test_a_parameter_is_null_where_its_type_takes_that(ask: Asks) -> None:
+    query = "SELECT {n:Nullable(Int32)} AS n, {low:LowCardinality(Nullable(String))} AS low"
+    query += ", {text:String} AS text"
+    given = (r"n=\N", r"low=\N", r"text=\N")
+    said = ask(query, *(each for text in given for each in ("--param", text)), "--format", "json")
+    assert json.loads(said) == {"n": None, "low": None, "text": r"\N"}
+
+
 def test_a_wrong_parameter_is_named(ask: Asks) -> None:
     assert "agent (String) has no value" in ask("SELECT {agent:String}", code=1)
     assert "no parameter agnt (it has agent)" in ask("SELECT {agent:String}", "--param", "agnt=a", code=1)
@@ -199,3 +208,106 @@ def test_a_statement_from_a_file(ask: Asks, clickhouse: str, tmp_path: Path) -> 
     where = ["--clickhouse-url", clickhouse, "--database", "default", "--data", str(tmp_path)]
     assert main(["sql", "-f", str(tmp_path / "query.sql"), *where]) == 0
     assert "not both" in ask("SELECT 1", "-f", str(tmp_path / "query.sql"), code=2)
+
+
+def test_a_table_shows_numbers_with_all_their_digits(ask: Asks) -> None:
+    singles = "toFloat32(0.1) AS d, toFloat32(3.4028235e38) AS e"
+    said = ask(f"SELECT 123456.789 AS a, 1764432000.125 AS b, 1e15 - 1 AS c, {singles}, 3. AS f")
+    shown = "123456.789 1764432000.125 999999999999999 0.1 3.4028235e+38 3"
+    assert said.splitlines()[2].split() == shown.split()
+    assert ask("SELECT [toUUID('018f3e1c-0000-7000-8000-000000000000')] AS v").splitlines()[2] == (
+        '["018f3e1c-0000-7000-8000-000000000000"]'
+    )
+
+
+def test_a_table_cuts_no_cell_where_a_program_reads_it(ask: Asks) -> None:
+    long = "x" * 200
+    assert ask(f"SELECT '{long}' AS v, number FROM numbers(2)").count(long) == 2
+
+
+def test_one_cell_alone_keeps_its_lines(ask: Asks) -> None:
+    ask("CREATE TABLE IF NOT EXISTS told_lines (a Int8, b String) ENGINE = Memory")
+    assert "\nCREATE TABLE default.told_lines\n(\n    `a` Int8," in ask("SHOW CREATE TABLE told_lines")
+    ask("DROP TABLE told_lines")
+
+
+def test_columns_stand_below_each_other_whatever_the_script(ask: Asks) -> None:
+    lines = ask("SELECT arrayJoin(['進化', '🧬', 'é']) AS name, 'x' AS end").splitlines()
+    assert lines[2:] == ["進化  x", "🧬    x", "é     x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT 1 +;", "column 11: syntax error at the end of the statement\nSELECT 1 +\n          ^"),
+        ("SELECT (1", "column 10: syntax error at the end of the statement: Unmatched parentheses: '('"),
+        ("\n\nSELECT 1\nFROM", "line 4, column 5: syntax error at the end of the statement\nFROM\n    ^"),
+        ("SELECT 'abc", """near "'abc": Single quoted string is not closed"""),
+        ("SELECT '進化', 1 1", "near '1'\nSELECT '進化', 1 1\n                 ^"),
+    ],
+)
+def test_the_place_of_a_syntax_error_is_in_what_was_written(ask: Asks, text: str, said: str) -> None:
+    error = ask(text, code=1)
+    assert said in error and "FORMAT" not in error
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("rows.parquet", b"PAR1"),
+        ("rows.ARROW", b"ARROW1"),
+        ("rows.feather", b"ARROW1"),
+        ("rows.csv", b"v\n1"),
+        ("rows.json", b'{"v": 1}'),
+        ("rows.jsonl", b'{"v": 1}'),
+        ("rows.txt", b"v\n-\n1"),
+    ],
+)
+def test_a_file_is_of_the_format_that_its_suffix_says(
+    ask: Asks, tmp_path: Path, name: str, begins: bytes
+) -> None:
+    assert ask("SELECT 1 AS v", "--output", str(tmp_path / name)) == ""
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+def test_a_format_and_a_suffix_that_contradict_each_other_are_refused(ask: Asks, tmp_path: Path) -> None:
+    flags = ("--output", str(tmp_path / "rows.parquet"), "--format")
+    assert "is a file of parquet, but the format is csv: omit one" in ask("SELECT 1", *flags, "csv", code=2)
+    assert ask("SELECT 1", *flags, "parquet") == ""
+    assert "is a folder" in ask("SELECT 1", "--output", str(tmp_path), code=2)
+
+
+def test_a_line_is_the_standard_output(ask: Asks) -> None:
+    assert ask("SELECT 1 AS v", "--output", "-", "--format", "csv") == "v\n1\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file"), (b"SELECT '\xff'", "is not UTF-8 text"), ("folder", "Is a dir")],
+)
+def test_a_file_that_is_no_statement_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | str | None, said: str
+) -> None:
+    file = tmp_path / "query.sql"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content:
+        file.mkdir()
+    assert main(["sql", "-f", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert f"--file {file}" in error and said in error
+
+
+@pytest.mark.parametrize("end", ["\\G", " FORMAT Vertical;", ""])
+def test_rows_below_each_other(ask: Asks, end: str) -> None:
+    flags = () if end else ("--format", "vertical")
+    said = ask(f"SELECT 1 AS v, '進\\n化' AS name FROM numbers(2){end}", *flags)
+    assert said == "Row 1:\n------\nv:    1\nname: 進\n化\n\nRow 2:\n------\nv:    1\nname: 進\n化\n\n"
+
+
+def test_a_statement_from_standard_input(
+    clickhouse: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("SELECT 7 AS v;"))
+    assert main(["sql", "-f", "-", "--clickhouse-url", clickhouse, "--database", "default"]) == 0
+    assert capsys.readouterr().out == "v\n-\n7\n"

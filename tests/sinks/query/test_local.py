@@ -6,6 +6,7 @@ import asyncio
 import math
 import random
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,28 @@ async def test_what_cant_be_right_is_named_as_by_clickhouse(tmp_path: Path) -> N
     with pytest.raises(HistoryError, match=r"none\.db: there is no history"):
         await query.get_evolution_success_rate()
     assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "words"),
+    [
+        ("get_agent_evolution_history", ("a", datetime.now(UTC)), r"start_time datetime.*timestamp\(\)"),
+        ("get_agent_evolution_history", ("a", None, "2026-11-01"), "end_time '2026-11-01'"),
+        ("get_agent_evolution_history", (7,), "agent_id 7"),
+        ("get_top_performing_evolutions", ("10",), "limit '10'"),
+        ("get_top_performing_evolutions", (1.5,), "limit 1.5"),
+        ("get_top_performing_evolutions", (2**63,), "limit 9223372036854775808"),
+        ("get_top_performing_evolutions", (1, timedelta(hours=1)), "time_window_hours datetime"),
+        ("get_top_performing_evolutions", (1, math.nan), "time_window_hours nan"),
+        ("get_evolution_success_rate", (None, 3), "evolution_type 3"),
+        ("get_resource_usage_trends", ("a", ["memory_used_mb"]), r"metric \['memory_used_mb'\]"),
+        ("get_resource_usage_trends", (None,), "agent_id None"),
+    ],
+)
+async def test_an_argument_of_another_type_is_named(
+    call: str, arguments: tuple[Any, ...], words: str, tmp_path: Path
+) -> None:
+    nowhere = MetricsQuery(ClickHouseSettings(url="http://127.0.0.1:9"))
+    for query in (nowhere, LocalMetricsQuery(tmp_path / "none.db")):
+        with pytest.raises(ValueError, match=words):
+            await getattr(query, call)(*arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import sys
 import uuid
 from decimal import Decimal
@@ -83,6 +84,18 @@ async def test_a_table_has_the_types_with_rows_and_without(query: MetricsQuery, 
         ("DateTime64(6)", AT.replace(tzinfo=None), AT),
         ("DateTime64(6)", "2026-01-02T12:04:05.678901+09:00", AT),
         ("Array(DateTime64(6))", [AT.astimezone(TOKYO)], [AT]),
+        ("DateTime", "1767323045", AT.replace(microsecond=0)),
+        ("DateTime64(6)", 1767323045.678901, AT),
+        ("Array(DateTime)", "['2026-01-02T12:04:05+09:00']", [AT.replace(microsecond=0)]),
+        ("Tuple(DateTime64(6))", "('2026-01-02T03:04:05.678901Z')", (AT,)),
+        ("Map(String, Nullable(Date))", "{'1970-13': null}", {"1970-13": None}),
+        ("Array(Date)", "['2026-01-02', \"2026-01-03\"]", [dt.date(2026, 1, 2), dt.date(2026, 1, 3)]),
+        ("DateTime", "20260102T030405Z", AT.replace(microsecond=0)),
+        ("Date32", "2299-12-31", dt.date(2299, 12, 31)),
+        ("Date", "20260102", dt.date(2026, 1, 2)),
+        ("Date", AT, dt.date(2026, 1, 2)),
+        ("Date", "2026/1/2", dt.date(2026, 1, 2)),
+        ("Array(Tuple(Date))", "[('2026-01-02')]", [(dt.date(2026, 1, 2),)]),
         ("Date", dt.date(2026, 1, 2), dt.date(2026, 1, 2)),
         ("Nullable(String)", None, None),
         ("String", "it's\t{x:Int8}\\\n", "it's\t{x:Int8}\\\n"),
@@ -97,6 +110,42 @@ async def test_parameters_arrive_as_they_are(query: MetricsQuery, kind: str, giv
     assert value == wanted
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "words"),
+    [
+        ("DateTime64(6)", "2026-13-45", "2026-13-45.*no valid ISO"),
+        ("DateTime", "2026-13-01", "2026-13-01"),
+        ("Nullable(DateTime)", "2026-01-01 25:00:00", "25:00:00"),
+        ("Date", "2026-02-31", "2026-02-31"),
+        ("Date", 20260231, "20260231"),
+        ("Array(Date)", ["2026-01-01", "2026-02-31"], "2026-02-31"),
+        ("Array(DateTime64(6))", "['2026-13-01']", "2026-13-01"),
+        ("Array(Tuple(Date))", "[('2026-02-31')]", "2026-02-31"),
+        ("Map(String, DateTime)", "{'a': '2026-13-01'}", "2026-13-01"),
+        ("DateTime", "2026/13/45 00:00:00", "2026/13/45"),
+        ("Tuple(at Date32, n Int8)", ("2026-00-01", 1), "2026-00-01"),
+        ("LowCardinality(Nullable(Date))", "2150-01-01", "Date holds 1970-01-01 to 2149-06-06"),
+        ("Date32", dt.date(1899, 12, 31), "Date32 holds 1900-01-01"),
+        ("DateTime", dt.datetime(1969, 12, 31, 23, 59, 59), "DateTime holds 1970-01-01 00:00:00"),
+        ("DateTime", 2**32, "to 2106-02-07 06:28:15 UTC"),
+        ("DateTime64(3)", "2300-01-01", "to 2299-12-31 23:59:59"),
+        ("DateTime64(9, 'UTC')", dt.date(2263, 1, 1), "to 2262-04-11 23:47:16"),
+    ],
+)
+async def test_a_time_that_is_none_is_named_and_not_another_one(
+    query: MetricsQuery, kind: str, given: Any, words: str
+) -> None:
+    with pytest.raises(ParameterError, match=rf"parameter since \({re.escape(kind)}\).*{words}"):
+        await query.sql(f"SELECT {{since:{kind}}}", {"since": given})
+
+
+async def test_a_parameter_has_nanoseconds(query: MetricsQuery) -> None:
+    text = "2026-01-02T03:04:05.123456789Z"
+    for given in (text, pd.Timestamp(text)):
+        found = await query.sql("SELECT toString({at:DateTime64(9)})", {"at": given})
+        assert list(found) == [("2026-01-02 03:04:05.123456789",)]
+
+
 async def test_what_is_wrong_is_named(query: MetricsQuery) -> None:
     with pytest.raises(ParameterError, match=r"agent \(String\) has no value"):
         await query.sql("SELECT {agent:String}")
@@ -109,6 +158,22 @@ async def test_what_is_wrong_is_named(query: MetricsQuery) -> None:
     assert failed.value.code == 60
     with pytest.raises(ClickHouseUnavailable, match="start it"):
         await MetricsQuery(ClickHouseSettings(url="http://127.0.0.1:9")).sql("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ("uniqState(1)", r"column odd \(AggregateFunction\(uniq, UInt8\)\).*finalizeAggregation\(odd\)"),
+        ("[uniqState(1)]", r"column odd \(Array\(AggregateFunction.*-Merge"),
+    ],
+)
+async def test_a_column_that_cant_be_read_is_named_with_its_type(
+    query: MetricsQuery, column: str, words: str
+) -> None:
+    with pytest.raises(QueryFailed, match=words):
+        await query.sql(f"SELECT 1 AS n, {column} AS odd FROM numbers({{rows:UInt8}})", {"rows": 3})
+    ((value,),) = await query.sql("SELECT finalizeAggregation(uniqState(1))")
+    assert value == 1
 
 
 async def test_evolutions_become_tables_from_either_source(
