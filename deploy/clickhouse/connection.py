@@ -84,9 +84,10 @@ def run(connection: Any, request: Request, guard: Guard, pipe: ResultPipe | None
         **request.defaults,
         **request.settings,
     }
-    apply_settings(connection, {name: value for name, value in settings.items() if name != "readonly"})
+    readonly = {"readonly": settings.pop("readonly")} if "readonly" in settings else {}
+    apply_settings(connection, settings)
     with loaded(connection, request.external):
-        apply_settings(connection, {name: value for name, value in settings.items() if name == "readonly"})
+        apply_settings(connection, readonly)
         if admit is not None:
             apply_settings(connection, READS_ONLY)
         if isinstance(statement, Query):

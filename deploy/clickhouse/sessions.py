@@ -18,7 +18,7 @@ from evometrics.deploy.clickhouse.connection import (
 )
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result
 from evometrics.deploy.clickhouse.pipe import ResultPipe
-from evometrics.deploy.clickhouse.reader import Guard
+from evometrics.deploy.clickhouse.reader import Guard, current_database
 from evometrics.deploy.clickhouse.statement import TOKEN, Query, quote, raw, set_settings
 
 
@@ -145,10 +145,6 @@ def is_use(sql: str) -> bool:
     """Return whether a statement is USE."""
     words = (token[0].upper() for token in TOKEN.finditer(raw(sql)) if token.lastgroup != "gap")
     return next(words, b"") == b"USE"
-
-
-def current_database(connection: Any) -> str:
-    return str(connection.query("SELECT currentDatabase()", "RawBLOB").bytes().decode())
 
 
 def fixed_setting(name: str) -> EngineError:

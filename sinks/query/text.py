@@ -62,11 +62,3 @@ def without_end(text: str) -> str:
         if token[0] != ";":
             end = token.end()
     return text[:end].strip()
-
-
-def is_ended(text: str) -> bool:
-    """Return whether a semicolon outside of quotes and comments ends the text."""
-    last = None
-    for token in tokens(text):
-        last = token[0]
-    return last == ";"

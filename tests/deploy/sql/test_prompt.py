@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from evometrics.deploy.sql.names import SqlCompleter, SqlNames
-from evometrics.deploy.sql.script import Typed, statements
-from evometrics.sinks.query.text import is_ended, own_format, parameters, without_end
+from evometrics.deploy.sql.script import Typed, is_complete, statements
+from evometrics.sinks.query.text import own_format, parameters, without_end
 from tests.support.terminal import Terminal
 
 PROMPT = "default>"
@@ -143,7 +143,7 @@ def test_names_are_completed_whatever_their_case(text: str, wanted: list[str]) -
     [("SELECT 1;", True), ("SELECT ';", False), ("SELECT 1; -- so", True), ("SELECT 1 -- ;", False)],
 )
 def test_a_semicolon_ends_a_statement_outside_of_quotes_and_comments(text: str, ended: bool) -> None:
-    assert is_ended(text) == ended
+    assert is_complete(text) == ended
 
 
 @pytest.mark.parametrize(
