@@ -1,3 +1,3 @@
-"""Recording from code that does not wait: a recorder for any thread and callback, and a run with candidates."""
+"""Recording without waiting: a recorder that any thread and callback may call, and a run of candidates."""
 
 __all__: list[str] = []
