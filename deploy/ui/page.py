@@ -1,0 +1,101 @@
+"""What a page is: choices that its address holds, and sections that each show one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from evometrics.schemas.errors import EvometricsError
+
+#: A row of an answer, by column.
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
+#: Makes a Vega-Lite chart of a section's rows.
+Draw = Callable[[Rows], Mapping[str, Any]]
+
+
+class BadChoice(EvometricsError, ValueError):
+    """The address of a page holds a value that the page does not take; the message names both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something that a reader chooses on a page; the page's address holds it.
+
+    Attributes:
+        name: its name in the address.
+        label: what the page calls it.
+        default: its value where the address has none.
+        options: the values it can have, with what the page calls them; empty = any text.
+        suggestions: a statement whose first column has texts to suggest; empty = none.
+    """
+
+    name: str
+    label: str
+    default: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    suggestions: str = ""
+
+    def value(self, given: Mapping[str, str]) -> str:
+        """Return the value that an address holds. Raises `BadChoice`."""
+        text = given.get(self.name, "").strip() or self.default
+        if self.options and text not in self.options:
+            raise BadChoice(f"{self.name}={text!r}: give one of {', '.join(self.options)}")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One statement, and what is shown of its rows.
+
+    Attributes:
+        name: its name in the addresses of its CSV and PNG.
+        sql: the statement, with ClickHouse's parameters (`{hours:UInt32}`).
+        values: the parameters' values.
+        draw: makes its chart; None = a table only.
+        note: what a reader must know to read it, one or two sentences.
+        links: by column, the page that a cell leads to, and the name of the choice that the cell's value is.
+        kind: `table`; `figures` shows the one row as names and values; `text` shows its texts as they are.
+        empty: what is shown where there are no rows.
+    """
+
+    name: str
+    title: str
+    sql: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    draw: Draw | None = None
+    note: str = ""
+    links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    kind: str = "table"
+    empty: str = "Nothing yet."
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page.
+
+    Attributes:
+        name: its path.
+        summary: what it answers, one sentence.
+        sections: makes its sections from the values of its choices.
+        listed: whether the navigation shows it; others are reached by links.
+    """
+
+    name: str
+    title: str
+    summary: str
+    sections: Callable[[Mapping[str, str]], Sequence[Section]]
+    choices: tuple[Choice, ...] = ()
+    listed: bool = True
+
+    def state(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return the value of each choice. Raises `BadChoice`."""
+        return {choice.name: choice.value(given) for choice in self.choices}
+
+
+def address(page: str, **choices: object) -> str:
+    """Return the address of a page, relative to the root."""
+    query = urlencode({name: value for name, value in choices.items() if value not in (None, "")})
+    return f"/{page}?{query}" if query else f"/{page}"

@@ -1,0 +1,160 @@
+"""One agent: its KPIs over time with every evolution marked, and what is recommended for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.page import Choice, Page, Rows, Section
+from evometrics.schemas.kpis.performance import STANDARD_KPIS
+
+LAST_AGENTS = """SELECT agent_id
+FROM evolution_metrics
+WHERE occurred_at >= now() - toIntervalDay(1)
+GROUP BY agent_id
+ORDER BY max(occurred_at) DESC
+LIMIT 200"""
+
+SHORT = """SELECT
+    argMax(recommendation, occurred_at) AS recommendation,
+    argMax(overall_performance, occurred_at) AS performance,
+    argMax(overall_delta, occurred_at) AS last_change,
+    argMax(phase, occurred_at) AS measured,
+    max(occurred_at) AS measured_at
+FROM kpi_deltas
+WHERE agent_id = {agent:String}
+HAVING count() > 0"""
+
+KPIS = """SELECT occurred_at, phase, kpi, value
+FROM
+(
+    SELECT
+        occurred_at,
+        phase,
+        mapConcat(
+            mapFilter((name, value) -> isNotNull(value), map({columns})),
+            mapApply((name, value) -> (toString(name), toNullable(value)), extra)
+        ) AS measured
+    FROM kpi_snapshots
+    WHERE agent_id = {agent:String}
+    ORDER BY occurred_at DESC
+    LIMIT 2000
+)
+ARRAY JOIN mapKeys(measured) AS kpi, mapValues(measured) AS value
+WHERE {kpi:String} = 'all' OR kpi = {kpi:String}
+ORDER BY occurred_at, kpi"""
+
+EVOLUTIONS = """SELECT
+    occurred_at,
+    source_event_id AS event_id,
+    status,
+    strategy_used,
+    generation,
+    baseline_performance AS before,
+    performance_score AS after,
+    improvement_delta AS gain,
+    duration_minutes,
+    cost_usd,
+    model,
+    arrayStringConcat(parent_agent_ids, ', ') AS parents
+FROM evolution_metrics
+WHERE agent_id = {agent:String}
+ORDER BY occurred_at DESC
+LIMIT 1000"""
+
+KPI_CHOICES = {"overall_performance": "performance", **{name: name for name in STANDARD_KPIS}, "all": "all"}
+
+
+def kpis(rows: Rows) -> dict[str, Any]:
+    """Draw KPIs over time."""
+    chart = alt.Chart(charts.data(rows)).mark_line(point=True).encode(
+        x=alt.X("occurred_at:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
+        y=alt.Y("value:Q", title="Value", scale=alt.Scale(zero=False)),
+        color=alt.Color("kpi:N", title="KPI"),
+        shape=alt.Shape("phase:N", title="Measured"),
+        detail="kpi:N",
+        tooltip=charts.tooltip(
+            ("occurred_at:T", "time"), ("kpi:N", "KPI"), ("value:Q", "value"), ("phase:N", "measured")
+        ),
+    )
+    return charts.layered([chart], "KPIs of the agent over time.", height=280)
+
+
+def evolutions(rows: Rows) -> dict[str, Any]:
+    """Draw each evolution as the step from the performance before to that after."""
+    linked = [{**row, "link": f"/candidate?event={row['event_id']}"} for row in rows]
+    base = alt.Chart(charts.data(linked)).encode(
+        x=alt.X("occurred_at:T", title="Time (UTC)", scale=alt.Scale(type="utc")), color=charts.status_colour()
+    )
+    steps = base.mark_rule(strokeWidth=2).encode(
+        y=alt.Y("before:Q", title="Performance", scale=alt.Scale(zero=False)), y2="after:Q"
+    )
+    ends = base.mark_point(filled=True, size=60).encode(
+        y="after:Q",
+        shape=charts.status_shape(),
+        href="link:N",
+        tooltip=charts.tooltip(
+            ("occurred_at:T", "time"), ("status:N", "status"), ("gain:Q", "gain"), ("strategy_used:N", "strategy")
+        ),
+    )
+    return charts.layered([steps, ends], "Evolutions of the agent: performance before and after.")
+
+
+def sections(state: Mapping[str, str]) -> Sequence[Section]:
+    """Return the page's sections."""
+    if not state["agent"]:
+        return (
+            Section(
+                "agents",
+                "Agents of the last day",
+                LAST_AGENTS,
+                links={"agent_id": ("agent", "agent")},
+                empty="No agent evolved in the last day.",
+            ),
+        )
+    agent = {"agent": state["agent"]}
+    columns = ", ".join(f"'{name}', {name}" for name in ("overall_performance", *STANDARD_KPIS))
+    return (
+        Section(
+            "short",
+            "At present",
+            SHORT,
+            agent,
+            kind="figures",
+            note="retire below the performance of 0.3, evolve below 0.7, else retain, unless the stream's thresholds "
+            "are set otherwise; nothing is recommended where an objective of its own is stated.",
+            empty="No KPIs of this agent were measured.",
+        ),
+        Section(
+            "kpis",
+            "KPIs",
+            KPIS.replace("{columns}", columns),
+            {**agent, "kpi": state["kpi"]},
+            kpis,
+            empty="No such KPI was measured.",
+        ),
+        Section(
+            "evolutions",
+            "Evolutions",
+            EVOLUTIONS,
+            agent,
+            evolutions,
+            links={"event_id": ("candidate", "event")},
+            empty="This agent has not evolved.",
+        ),
+    )
+
+
+PAGE = Page(
+    "agent",
+    "Agent",
+    "How an agent's KPIs changed, and which evolutions changed them.",
+    sections,
+    (
+        Choice("agent", "Agent", suggestions=LAST_AGENTS),
+        Choice("kpi", "KPI", "overall_performance", KPI_CHOICES),
+    ),
+)

@@ -1,0 +1,112 @@
+"""One evolution: KPIs before and after, what is known of it, its text, and the difference to its parent's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.page import Choice, Page, Rows, Section
+
+SHORT = """SELECT
+    status,
+    agent_id,
+    evolution_type,
+    strategy_used,
+    model,
+    generation,
+    objective,
+    direction,
+    occurred_at,
+    duration_seconds,
+    cost_usd,
+    tokens_in,
+    tokens_out,
+    evaluations,
+    arrayStringConcat(parent_agent_ids, ', ') AS parents,
+    run_id,
+    node_id,
+    error_count,
+    warning_count
+FROM evolution_completed
+WHERE event_id = toUUIDOrZero({event:String})"""
+
+KPIS = """SELECT
+    kpi,
+    if(mapContains(pre_kpis, kpi), pre_kpis[kpi], NULL) AS before,
+    if(mapContains(post_kpis, kpi), post_kpis[kpi], NULL) AS after,
+    after - before AS change
+FROM
+(
+    SELECT pre_kpis, post_kpis, arrayJoin(arrayUnion(mapKeys(pre_kpis), mapKeys(post_kpis))) AS kpi
+    FROM evolution_completed
+    WHERE event_id = toUUIDOrZero({event:String})
+)
+ORDER BY kpi"""
+
+INSIGHTS = """SELECT arrayJoin(insights) AS insight
+FROM evolution_completed
+WHERE event_id = toUUIDOrZero({event:String})"""
+
+METADATA = """SELECT entry.1 AS name, entry.2 AS value
+FROM
+(
+    SELECT arrayJoin(CAST(metadata, 'Array(Tuple(String, String))')) AS entry
+    FROM evolution_completed
+    WHERE event_id = toUUIDOrZero({event:String})
+)
+ORDER BY name"""
+
+TEXT = """SELECT candidate AS text
+FROM evolution_completed
+WHERE event_id = toUUIDOrZero({event:String}) AND candidate IS NOT NULL"""
+
+
+def kpis(rows: Rows) -> dict[str, Any]:
+    """Draw each KPI's step from before to after."""
+    base = alt.Chart(charts.data(rows)).encode(y=alt.Y("kpi:N", title="KPI"))
+    steps = base.mark_rule(strokeWidth=2, color="#888888").encode(
+        x=alt.X("before:Q", title="Before (ring) and after (dot)", scale=alt.Scale(zero=False)), x2="after:Q"
+    )
+    before = base.mark_point(size=60, color="#0072b2").encode(
+        x="before:Q", tooltip=charts.tooltip(("kpi:N", "KPI"), ("before:Q", "before"))
+    )
+    after = base.mark_point(size=60, filled=True, color="#0072b2").encode(
+        x="after:Q", tooltip=charts.tooltip(("kpi:N", "KPI"), ("after:Q", "after"))
+    )
+    return charts.layered(
+        [steps, before, after], "KPIs before and after.", height=max(60, 26 * len(rows))
+    )
+
+
+def sections(state: Mapping[str, str]) -> Sequence[Section]:
+    """Return the page's sections."""
+    event = {"event": state["event"]}
+    links = {"agent_id": ("agent", "agent"), "run_id": ("run", "run")}
+    return (
+        Section(
+            "short",
+            "In short",
+            SHORT,
+            event,
+            links=links,
+            kind="figures",
+            empty="No evolution with this event_id is known; pages of runs and agents lead to candidates.",
+        ),
+        Section("kpis", "KPIs", KPIS, event, kpis, empty="None were measured."),
+        Section("insights", "Insights", INSIGHTS, event, empty="None."),
+        Section("text", "Text", TEXT, event, kind="text", empty="No text was recorded."),
+        Section("metadata", "Metadata", METADATA, event, empty="None."),
+    )
+
+
+PAGE = Page(
+    "candidate",
+    "Candidate",
+    "One evolution: what it changed, what it cost, and its text.",
+    sections,
+    (Choice("event", "event_id"),),
+    listed=False,
+)

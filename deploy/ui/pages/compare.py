@@ -1,0 +1,86 @@
+"""Two agents, runs, strategies, models or nodes beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.page import Choice, Page, Rows, Section
+from evometrics.deploy.ui.pages.statements import ENDED, HOURS, SINCE, rates
+
+WHAT = {
+    "agent_id": "agents",
+    "run_id": "runs",
+    "strategy_used": "strategies",
+    "model": "models",
+    "node_id": "nodes",
+}
+
+SIDES = f"""SELECT
+    toString({{column}}) AS which,
+    {ENDED} AS attempts,
+    countIf(success) AS succeeded,
+    {rates()},
+    avgOrNull(improvement_delta) AS mean_gain,
+    stddevSampOrNull(improvement_delta) AS gain_deviation,
+    max(performance_score) AS highest_score,
+    min(performance_score) AS lowest_score,
+    avgOrNullIf(efficiency, status != 'abandoned') AS mean_efficiency,
+    sum(duration_minutes) AS minutes,
+    sumOrNull(cost_usd) AS cost,
+    cost / nullIf(succeeded, 0) AS cost_per_success
+FROM evolution_metrics
+WHERE {SINCE} AND {{column}} IN ({{a:String}}, {{b:String}}) AND NOT endsWith(evolution_type, '_run')
+GROUP BY which
+ORDER BY which = {{b:String}}"""
+
+GAINS = f"""SELECT
+    toString({{column}}) AS which,
+    count() OVER (PARTITION BY which ORDER BY occurred_at, event_id ROWS UNBOUNDED PRECEDING) AS evolution,
+    sum(if(success, coalesce(improvement_delta, 0), 0))
+        OVER (PARTITION BY which ORDER BY occurred_at, event_id ROWS UNBOUNDED PRECEDING) AS gained
+FROM evolution_metrics
+WHERE {SINCE} AND {{column}} IN ({{a:String}}, {{b:String}}) AND NOT endsWith(evolution_type, '_run')
+ORDER BY which, evolution
+LIMIT 5000 BY which"""
+
+
+def gains(rows: Rows) -> dict[str, Any]:
+    """Draw what was gained by the number of evolutions."""
+    chart = alt.Chart(charts.data(rows)).mark_line(interpolate="step-after").encode(
+        x=alt.X("evolution:Q", title="Evolutions"),
+        y=alt.Y("gained:Q", title="Gained by those that were kept"),
+        color=alt.Color("which:N", title=""),
+        strokeDash=alt.StrokeDash("which:N", title=""),
+        tooltip=charts.tooltip(("which:N", "which"), ("evolution:Q", "evolution"), ("gained:Q", "gained")),
+    )
+    return charts.layered([chart], "What was gained, by the number of evolutions.")
+
+
+def sections(state: Mapping[str, str]) -> Sequence[Section]:
+    """Return the page's sections."""
+    column = state["what"]
+    values = {"hours": int(state["hours"]), "a": state["a"], "b": state["b"]}
+    empty = f"Give two {WHAT[column]} that evolved since then."
+    sides = SIDES.replace("{column}", column)
+    return (
+        Section("sides", "Side by side", sides, values, empty=empty),
+        Section("gains", "Gain", GAINS.replace("{column}", column), values, gains, empty=empty),
+    )
+
+
+PAGE = Page(
+    "compare",
+    "Compare",
+    "Two agents, runs, strategies, models or nodes beside each other.",
+    sections,
+    (
+        Choice("what", "Compare", "agent_id", WHAT),
+        Choice("a", "One"),
+        Choice("b", "The other"),
+        HOURS,
+    ),
+)

@@ -1,0 +1,189 @@
+"""One run: the score of every candidate, the best so far, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.page import Choice, Page, Rows, Section
+from evometrics.deploy.ui.pages.statements import ENDED, rates
+
+#: Dots of the chart at most; of more candidates those that were kept, and a share of the others.
+MOST_DOTS = 3000
+
+LAST_RUNS = """SELECT run_id
+FROM evolution_metrics
+WHERE occurred_at >= now() - toIntervalDay(30) AND run_id IS NOT NULL
+GROUP BY run_id
+ORDER BY max(occurred_at) DESC
+LIMIT 100"""
+
+CANDIDATES = """WITH candidates AS
+(
+    SELECT
+        source_event_id AS event_id,
+        agent_id,
+        status,
+        success,
+        generation,
+        direction,
+        performance_score AS score,
+        row_number() OVER in_order AS candidate,
+        sum(coalesce(evaluations, 1)) OVER in_order AS evaluations_so_far,
+        sum(coalesce(cost_usd, 0)) OVER in_order AS cost_so_far,
+        if(
+            any(direction) OVER () = 'minimize',
+            min(score) OVER in_order,
+            max(score) OVER in_order
+        ) AS best_so_far
+    FROM evolution_metrics
+    WHERE run_id = {run:String} AND NOT endsWith(evolution_type, '_run')
+    WINDOW in_order AS (ORDER BY occurred_at, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+)
+SELECT event_id, agent_id, status, generation, candidate, evaluations_so_far, cost_so_far, score, best_so_far
+FROM candidates
+WHERE success OR cityHash64(event_id) % greatest(1, intDiv((SELECT count() FROM candidates), {dots:UInt32})) = 0
+ORDER BY candidate"""
+
+BY_GENERATION = """SELECT
+    iteration AS generation,
+    argMax(fitness, occurred_at) AS best,
+    argMax(mean, occurred_at) AS mean,
+    argMax(evaluations, occurred_at) AS evaluations,
+    argMax(front_size, occurred_at) AS front_size
+FROM evolution_progressed
+WHERE evolution_id = {run:String}
+GROUP BY iteration
+ORDER BY iteration"""
+
+SHORT = f"""SELECT
+    {ENDED} AS attempts,
+    countIf(success) AS succeeded,
+    {rates()},
+    if(any(direction) = 'minimize', min(performance_score), max(performance_score)) AS best_score,
+    sumOrNull(evaluations) AS evaluations,
+    sumOrNull(cost_usd) AS cost_usd,
+    sumOrNull(tokens_in) AS tokens_in,
+    sumOrNull(tokens_out) AS tokens_out,
+    sum(duration_minutes) AS minutes,
+    min(started_at) AS began_at,
+    max(occurred_at) AS last_at
+FROM evolution_metrics
+WHERE run_id = {{run:String}} AND NOT endsWith(evolution_type, '_run')
+HAVING count() > 0"""
+
+BEST = """SELECT
+    source_event_id AS event_id,
+    agent_id,
+    performance_score AS score,
+    improvement_delta AS gain,
+    status,
+    strategy_used,
+    model,
+    generation,
+    cost_usd,
+    arrayStringConcat(parent_agent_ids, ', ') AS parents
+FROM evolution_metrics
+WHERE run_id = {run:String} AND NOT endsWith(evolution_type, '_run')
+ORDER BY if(direction = 'minimize', -performance_score, performance_score) DESC NULLS LAST
+LIMIT 50"""
+
+AXES = {
+    "candidate": "candidate",
+    "generation": "generation",
+    "evaluations_so_far": "evaluations",
+    "cost_so_far": "cost, USD",
+}
+
+
+def scores(axis: str) -> Any:
+    """Return what draws candidates and the best so far over an axis."""
+
+    def draw(rows: Rows) -> dict[str, Any]:
+        base = alt.Chart(
+            charts.data([{**row, "link": f"/candidate?event={row['event_id']}"} for row in rows])
+        ).encode(x=alt.X(f"{axis}:Q", title=AXES[axis].capitalize()))
+        dots = base.mark_point(filled=True, size=45, opacity=0.8).encode(
+            y=alt.Y("score:Q", title="Score", scale=alt.Scale(zero=False)),
+            color=charts.status_colour(),
+            shape=charts.status_shape(),
+            href="link:N",
+            tooltip=charts.tooltip(
+                ("agent_id:N", "candidate"),
+                ("score:Q", "score"),
+                ("status:N", "status"),
+                (f"{axis}:Q", AXES[axis]),
+            ),
+        )
+        line = base.mark_line(interpolate="step-after", color="#0072b2").encode(y="best_so_far:Q")
+        return charts.layered(
+            [line, dots], f"Score of each candidate and the best so far, by {AXES[axis]}.", height=320
+        )
+
+    return draw
+
+
+def generations(rows: Rows) -> dict[str, Any]:
+    """Draw best and mean by generation."""
+    lines = alt.Chart(charts.data(rows)).transform_fold(["best", "mean"], as_=["which", "value"])
+    chart = lines.mark_line(point=True).encode(
+        x=alt.X("generation:Q", title="Generation"),
+        y=alt.Y("value:Q", title="Fitness", scale=alt.Scale(zero=False)),
+        color=alt.Color("which:N", title=""),
+        tooltip=charts.tooltip(("generation:Q", "generation"), ("which:N", "which"), ("value:Q", "fitness")),
+    )
+    return charts.layered([chart], "Best and mean fitness by generation.")
+
+
+def sections(state: Mapping[str, str]) -> Sequence[Section]:
+    """Return the page's sections."""
+    run = {"run": state["run"]}
+    if not state["run"]:
+        return (
+            Section(
+                "runs", "Last runs", LAST_RUNS, links={"run_id": ("run", "run")}, empty="No run in 30 days."
+            ),
+        )
+    return (
+        Section("short", "In short", SHORT, run, kind="figures", empty="No candidate of this run is known."),
+        Section(
+            "scores",
+            "Scores",
+            CANDIDATES,
+            {**run, "dots": MOST_DOTS},
+            scores(state["by"]),
+            note=f"A dot is a candidate, the line the best so far. Of more than {MOST_DOTS:,} candidates those that "
+            "were kept are shown, and a share of the others.",
+            links={"event_id": ("candidate", "event"), "agent_id": ("agent", "agent")},
+        ),
+        Section(
+            "generations",
+            "Generations",
+            BY_GENERATION,
+            run,
+            generations,
+            empty="Its recorder reported no generations.",
+        ),
+        Section(
+            "best",
+            "Best candidates",
+            BEST,
+            run,
+            links={"event_id": ("candidate", "event"), "agent_id": ("agent", "agent")},
+        ),
+    )
+
+
+PAGE = Page(
+    "run",
+    "Run",
+    "A study, a genetic algorithm, a night: every candidate's score, and what it cost.",
+    sections,
+    (
+        Choice("run", "Run", suggestions=LAST_RUNS),
+        Choice("by", "Over", "candidate", {name: words for name, words in AXES.items()}),
+    ),
+)

@@ -1,0 +1,108 @@
+"""Runs and nodes at present: attempts, success, gain, cost, and what failed and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.page import Page, Rows, Section
+from evometrics.deploy.ui.pages.statements import ENDED, HOURS, SINCE, rates
+
+SUMS = f"""{ENDED} AS attempts,
+    countIf(success) AS succeeded,
+    {rates()},
+    avgOrNull(improvement_delta) AS mean_gain,
+    sumOrNull(cost_usd) AS cost_usd"""
+
+NOW = f"""SELECT
+    {SUMS},
+    uniqExact(agent_id) AS agents,
+    uniqExact(node_id) AS nodes,
+    max(occurred_at) AS last_at
+FROM evolution_metrics
+WHERE {SINCE}
+HAVING count() > 0"""
+
+BY_TIME = f"""SELECT
+    toStartOfInterval(occurred_at, toIntervalSecond({{seconds:UInt32}})) AS time,
+    status,
+    count() AS evolutions
+FROM evolution_metrics
+WHERE {SINCE}
+GROUP BY time, status
+ORDER BY time, status"""
+
+RUNS = f"""SELECT
+    run_id,
+    evolution_type,
+    {SUMS},
+    min(started_at) AS began_at,
+    max(occurred_at) AS last_at
+FROM evolution_metrics
+WHERE {SINCE}
+GROUP BY run_id, evolution_type
+ORDER BY last_at DESC
+LIMIT 200"""
+
+NODES = f"""SELECT
+    node_id,
+    {SUMS},
+    max(occurred_at) AS last_at
+FROM evolution_metrics
+WHERE {SINCE}
+GROUP BY node_id
+ORDER BY last_at DESC
+LIMIT 1000"""
+
+FAILED = f"""SELECT
+    occurred_at,
+    event_id,
+    agent_id,
+    evolution_type,
+    strategy_used,
+    status,
+    insights[1] AS reason
+FROM evolution_completed
+WHERE {SINCE} AND status = 'failed'
+ORDER BY occurred_at DESC
+LIMIT 50"""
+
+#: Bars of the chart.
+BARS = 48
+
+
+def by_time(rows: Rows) -> dict[str, Any]:
+    """Draw evolutions by time and status."""
+    chart = alt.Chart(charts.data(rows)).mark_bar().encode(
+        x=alt.X("time:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
+        y=alt.Y("sum(evolutions):Q", title="Evolutions"),
+        color=charts.status_colour(),
+        tooltip=charts.tooltip(("time:T", "time"), ("status:N", "status"), ("evolutions:Q", "evolutions")),
+    )
+    return charts.layered([chart], "Evolutions that ended, by time and status.")
+
+
+def sections(state: Mapping[str, str]) -> Sequence[Section]:
+    """Return the page's sections."""
+    hours = int(state["hours"])
+    values = {"hours": hours}
+    return (
+        Section("now", "In short", NOW, values, kind="figures", note="The interval of the success rate is Wilson's, 95 %."),
+        Section("by-time", "Evolutions", BY_TIME, {**values, "seconds": hours * 3600 // BARS}, by_time),
+        Section("runs", "Runs", RUNS, values, links={"run_id": ("run", "run")}),
+        Section("nodes", "Nodes", NODES, values),
+        Section(
+            "failed",
+            "What failed",
+            FAILED,
+            values,
+            links={"agent_id": ("agent", "agent"), "event_id": ("candidate", "event")},
+            empty="Nothing failed.",
+        ),
+    )
+
+
+PAGE = Page("tonight", "Tonight", "What runs now, how it goes, and what failed.", sections, (HOURS,))

@@ -1,0 +1,87 @@
+"""Turns a page's sections and their rows into HTML."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+
+from evometrics.deploy.ui import cells
+from evometrics.deploy.ui.charts import svg
+from evometrics.deploy.ui.database import Database
+from evometrics.deploy.ui.page import Page, Rows, Section, address
+from evometrics.schemas.errors import EvometricsError
+
+#: Most rows of a table on a page; the CSV has all of them.
+MOST_ROWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A section with its answer, or with why there is none."""
+
+    section: Section
+    rows: Rows = ()
+    picture: str = ""
+    problem: str = ""
+
+    @property
+    def table(self) -> Rows:
+        """The rows that the page shows."""
+        return self.rows[:MOST_ROWS]
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Return the templates; every value in them is text, never markup."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("evometrics.deploy.ui"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(address=address, most_rows=MOST_ROWS)
+    made.filters.update(shown=cells.shown, whole=cells.whole)
+    made.tests.update(numeric=cells.is_number)
+    return made
+
+
+async def shown(database: Database, section: Section) -> Shown:
+    """Ask for a section's rows and draw them."""
+    try:
+        rows = await database.rows(section)
+    except EvometricsError as error:
+        return Shown(section, problem=str(error))
+    picture = await asyncio.to_thread(svg, section.draw(rows)) if section.draw and rows else ""
+    return Shown(section, rows, picture)
+
+
+async def suggestions(database: Database, page: Page) -> dict[str, list[str]]:
+    """Return the texts that are suggested for a page's choices."""
+    found = {}
+    for choice in page.choices:
+        if choice.suggestions:
+            try:
+                rows = await database.ask(choice.suggestions, {})
+            except EvometricsError:
+                continue
+            found[choice.name] = [str(next(iter(row.values()))) for row in rows]
+    return found
+
+
+async def rendered(
+    database: Database, page: Page, pages: Sequence[Page], state: Mapping[str, str], *, whole: bool = True
+) -> str:
+    """Return a page's HTML, or only its sections."""
+    answers = await asyncio.gather(*(shown(database, one) for one in page.sections(state)))
+    values: dict[str, Any] = {"page": page, "answers": answers, "state": state, "query": urlencode(state)}
+    if whole:
+        values |= {"pages": pages, "suggestions": await suggestions(database, page)}
+    name = "page.html" if whole else "sections.html"
+    return await asyncio.to_thread(environment().get_template(name).render, values)

@@ -1,0 +1,162 @@
+"""Serves the pages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from importlib import resources
+
+from aiohttp import web
+
+from evometrics.deploy.ui import cells, charts, guard
+from evometrics.deploy.ui.database import Database
+from evometrics.deploy.ui.live import Live
+from evometrics.deploy.ui.page import BadChoice, Page, Section
+from evometrics.deploy.ui.pages import PAGES
+from evometrics.deploy.ui.rendering import environment, rendered
+from evometrics.deploy.ui.settings import UiSettings
+from evometrics.schemas.errors import EvometricsError
+from evometrics.sinks.query import MetricsQuery
+from evometrics.sinks.settings import ClickHouseSettings
+
+logger = logging.getLogger(__name__)
+
+STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+class Ui:
+    """The handlers of the pages."""
+
+    def __init__(self, query: MetricsQuery) -> None:
+        self.database = Database(query)
+        self.live = Live(self.database)
+        self.pages = {page.name: page for page in PAGES}
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return which address is answered by what."""
+        return [
+            web.get("/", self.first),
+            web.get("/live", self.live.stream),
+            web.get("/static/{file}", self.static),
+            web.get("/{page}", self.page),
+            web.get("/{page}/sections", self.sections),
+            web.get("/{page}/{section}.csv", self.csv),
+            web.get("/{page}/{section}.png", self.png),
+        ]
+
+    async def first(self, request: web.Request) -> web.Response:
+        """Lead to the first page."""
+        raise web.HTTPFound(f"/{PAGES[0].name}")
+
+    async def static(self, request: web.Request) -> web.Response:
+        """Answer with a file of the package."""
+        name = request.match_info["file"]
+        if name not in STATIC:
+            raise web.HTTPNotFound(text=f"no file {name}\n")
+        body = (resources.files("evometrics.deploy.ui") / "static" / name).read_bytes()
+        return web.Response(body=body, content_type=STATIC[name], charset="utf-8")
+
+    async def page(self, request: web.Request) -> web.Response:
+        """Answer with a page."""
+        page = self.asked(request)
+        html = await rendered(self.database, page, PAGES, page.state(request.query))
+        return web.Response(text=html, content_type="text/html")
+
+    async def sections(self, request: web.Request) -> web.Response:
+        """Answer with a page's sections alone, for a page that is open."""
+        page = self.asked(request)
+        html = await rendered(self.database, page, PAGES, page.state(request.query), whole=False)
+        return web.Response(text=html, content_type="text/html")
+
+    async def csv(self, request: web.Request) -> web.Response:
+        """Answer with all rows of a section."""
+        section = self.asked_section(request)
+        text = cells.csv_text(await self.database.rows(section))
+        return download(request, section, "csv", "text/csv", text.encode())
+
+    async def png(self, request: web.Request) -> web.Response:
+        """Answer with a section's picture."""
+        section = self.asked_section(request)
+        if section.draw is None:
+            raise web.HTTPNotFound(text=f"{section.name} has no picture\n")
+        spec = section.draw(await self.database.rows(section))
+        return download(request, section, "png", "image/png", await asyncio.to_thread(charts.png, spec))
+
+    def asked(self, request: web.Request) -> Page:
+        """Return the page that a request names."""
+        page = self.pages.get(name := request.match_info["page"])
+        if page is None:
+            raise web.HTTPNotFound(text=f"no page {name}; pages are {', '.join(self.pages)}\n")
+        return page
+
+    def asked_section(self, request: web.Request) -> Section:
+        """Return the section that a request names."""
+        page = self.asked(request)
+        sections = {one.name: one for one in page.sections(page.state(request.query))}
+        section = sections.get(name := request.match_info["section"])
+        if section is None:
+            raise web.HTTPNotFound(text=f"{page.name} has no {name}; it has {', '.join(sections)}\n")
+        return section
+
+
+def download(request: web.Request, section: Section, suffix: str, kind: str, body: bytes) -> web.Response:
+    """Return an answer that browsers store as a file."""
+    name = f"{request.match_info['page']}-{section.name}.{suffix}"
+    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return web.Response(body=body, content_type=kind, headers=disposition)
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Callable[..., object]) -> web.StreamResponse:
+    """Answer with what is wrong, in words, as a page."""
+    try:
+        return await handler(request)  # type: ignore[misc, no-any-return]
+    except BadChoice as error:
+        return problem(400, str(error))
+    except EvometricsError as error:
+        return problem(502, str(error))
+    except web.HTTPNotFound as error:
+        return problem(404, error.text or "not found")
+
+
+def problem(status: int, text: str) -> web.Response:
+    """Return the page that says what is wrong."""
+    html = environment().get_template("problem.html").render(problem=text, pages=PAGES)
+    return web.Response(status=status, text=html, content_type="text/html")
+
+
+def application(query: MetricsQuery, names: Collection[str] = ()) -> web.Application:
+    """Return the pages as an application of aiohttp."""
+    app = web.Application(middlewares=[guard.guarded(names), errors])
+    app.on_response_prepare.append(guard.set_headers)
+    ui = Ui(query)
+    app.add_routes(ui.routes())
+
+    async def stop(_: web.Application) -> None:
+        await ui.live.stop()
+
+    app.on_shutdown.append(stop)
+    return app
+
+
+async def serve(
+    clickhouse: ClickHouseSettings, settings: UiSettings, ready: Callable[[str], None], stopping: asyncio.Event
+) -> None:
+    """Serve the pages until `stopping` is set; `ready` is called with their address.
+
+    Raises `ClickHouseUnavailable` where ClickHouse does not answer at the start, `OSError` where the address
+    is taken.
+    """
+    async with MetricsQuery(clickhouse) as query:
+        names = () if settings.host in ("127.0.0.1", "::1", "0.0.0.0", "::") else (settings.host,)  # noqa: S104
+        runner = web.AppRunner(application(query, names), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, settings.host, settings.port)
+            await site.start()
+            host, port = runner.addresses[0][:2]
+            ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+            await stopping.wait()
+        finally:
+            await runner.cleanup()
