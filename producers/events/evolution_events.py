@@ -48,6 +48,8 @@ class EvolutionCompletionEvent:
         timestamp: when it ended.
         duration_seconds: how long it took: seconds or a timedelta.
         insights: what was learned, one text or several; those that begin with "error" and "warn" are counted.
+        event_id: a UUID, where the same completion may be recorded again, by another process or later: it
+            then counts once. Only in an object of this class.
     """
 
     agent_id: Any
@@ -72,3 +74,4 @@ class EvolutionCompletionEvent:
     metadata: Any = None
     parent_agent_id: Any = None
     cost_usd: Any = None
+    event_id: Any = None
