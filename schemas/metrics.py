@@ -40,7 +40,8 @@ class MetricDef:
 ATTEMPTS = MetricDef(
     "evometrics_evolution_attempts_total",
     "counter",
-    "Evolutions that ended, over all agents, by status: succeeded, failed, rolled_back or abandoned.",
+    "Evolutions that ended, over all agents, by status: succeeded, failed, rolled_back, pruned, rejected or "
+    "abandoned.",
     ("evolution_type", "status"),
 )
 DURATION = MetricDef(
@@ -55,7 +56,8 @@ DURATION = MetricDef(
 EVOLUTION_ATTEMPTS = MetricDef(
     "evolution_attempts_total",
     "counter",
-    "An agent's evolutions that ended, by status: succeeded, failed, rolled_back or abandoned.",
+    "An agent's evolutions that ended, by status: succeeded, failed, rolled_back, pruned, rejected or "
+    "abandoned.",
     ("agent_id", "evolution_type", "status"),
 )
 EVOLUTION_DURATION = MetricDef(

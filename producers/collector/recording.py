@@ -14,7 +14,11 @@ from typing import Any
 from evometrics.producers.collector.completions import RecentCompletions, mark_of
 from evometrics.producers.collector.history import CompletionHistory
 from evometrics.producers.collector.journal import Journal
-from evometrics.producers.collector.snapshots import phases_of_completion, phases_of_start
+from evometrics.producers.collector.snapshots import (
+    phases_of_completion,
+    phases_of_start,
+    take_objective,
+)
 from evometrics.producers.events import convert
 from evometrics.producers.events.custom_metrics import CustomMetrics, observation
 from evometrics.producers.events.given import given_event_id
@@ -30,6 +34,7 @@ from evometrics.schemas.events import (
     EvolutionStarted,
     KpiSnapshot,
 )
+from evometrics.schemas.kpis.performance import judged
 from evometrics.schemas.rules.validation import EVOLUTION_PHASES
 from evometrics.schemas.wire.framing import WireFormat
 
@@ -151,7 +156,15 @@ class Recording:
         return self.journal.answer(EvolutionCompleted.record, event_id, stored, left_out)
 
     async def snapshot(
-        self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any, more: Any
+        self,
+        agent_id: Any,
+        kpis: Any,
+        phase: Any,
+        evolution_id: Any,
+        timestamp: Any,
+        objective: Any,
+        direction: Any,
+        more: Any,
     ) -> str | None:
         """Record an agent's KPIs, unless an open evolution has already given them for the phase."""
         if not self.journal.outbox.is_open:
@@ -167,9 +180,13 @@ class Recording:
                 phase=phase,
                 evolution_id=evolution_id,
                 timestamp=timestamp,
+                objective=objective,
+                direction=direction,
             )
             snapshot.metadata.update(convert.texts(more, left_out))
             active = self.active.of(snapshot.agent_id, snapshot.evolution_id or "")
+            if active is not None and judged(snapshot.objective, snapshot.direction):
+                take_objective(snapshot, active.started, values)
             if active is not None and snapshot.phase in EVOLUTION_PHASES:
                 known = active.snapshot_of(snapshot.phase)
                 if known is not None and known[0] == values:

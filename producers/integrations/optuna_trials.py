@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: User attributes that are fields of an event.
 FIELDS = ("cost_usd", "tokens_in", "tokens_out", "evaluations", "model", "candidate")
 #: A failed trial's insight: Optuna keeps no more.
+as_json = json.JSONEncoder(default=str).encode  # `json.dumps(default=)` makes an encoder each time
 FAILED = "error: the objective raised or returned no number; Optuna does not keep why"
 
 
@@ -50,7 +51,7 @@ def candidate_of(trial: FrozenTrial, objectives: Sequence[str]) -> dict[str, Any
     found: dict[str, Any] = {name: attributes.pop(name) for name in FIELDS if name in attributes}
     metadata = {"state": state, **attributes}
     if "candidate" not in found:
-        found["candidate"] = json.dumps(trial.params, default=str)
+        found["candidate"] = as_json(trial.params)
     if trial.intermediate_values:
         steps = sorted(trial.intermediate_values.items())
         found["fitness_trajectory"] = [value for _, value in steps if math.isfinite(value)]
