@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evometrics.deploy.console.options import add_servers, filled, positive
+from evometrics.deploy.console.flags import add_servers, filled, positive
 
 FORMATS = ("csv", "jsonl", "parquet", "sqlite", "state")
 
