@@ -29,6 +29,13 @@ def positive(text: str) -> int:
     return number
 
 
+def whole(text: str) -> int:
+    """Parse a whole number of at least 0."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
 def port(text: str) -> int:
     """Parse a TCP port."""
     number = int(text) if text.isascii() and text.isdecimal() else 0

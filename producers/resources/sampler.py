@@ -146,7 +146,7 @@ class ResourceSampler:
         if high_water > watch.high_water_mb:
             peak = max(peak, high_water)
         if largest > watch.largest_child_mb:
-            peak = max(peak, largest + reading.memory_mb)
+            peak = max(peak, largest + self.own_mb())  # not the reading's: it may still have that child
         elapsed = self.until() - watch.started
         cpu = self.own_seconds() + self.tree.cpu_seconds() - watch.cpu_seconds
         network = None
