@@ -20,7 +20,7 @@ class ChildrenSampler(ResourceSampler):
 
     Attributes:
         began, ended: when the program did, `time.perf_counter()`; `ended` is 0 while it runs.
-        inherited: this process's `ru_maxrss` when it started the program. The kernel counts it as the child's,
+        inherited: this process's `ru_maxrss` when it started the program. The kernel counts it for the child,
             too (`setmax_mm_hiwater_rss` at exec), so that no figure up to it tells anything.
     """
 
