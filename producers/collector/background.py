@@ -221,9 +221,9 @@ class Sending:
         with contextlib.suppress(InvalidEvent):  # `strict` is for callers; the journal has counted it
             await self.journal.system_event(event_type, data)
 
-    async def report_health(self) -> None:
-        """Record the SystemEvent `collector_health`."""
-        await self.report("collector_health", self.health())
+    async def report_health(self, *, stops: bool = False) -> None:
+        """Record the SystemEvent `collector_health`; the last one says that the collector `stops`."""
+        await self.report("collector_health", self.health() | ({"stops": True} if stops else {}))
 
     def health(self) -> dict[str, object]:
         """Return what this process has recorded and sent so far, and what waits."""

@@ -17,6 +17,12 @@ PARTS = (
         "increases of these, and their sum over all sinks.",
     ),
     (
+        "Nodes that the sinks hear of",
+        metrics.OF_FLEET,
+        "Served by the sink that has a node's partition of `evometrics.system.events`, for the 1,000 nodes "
+        "that report most often; one of which nothing was heard for `metrics_forget_seconds` is dropped.",
+    ),
+    (
         "Agents",
         metrics.OF_AGENTS,
         "Served by the sinks for the agents that are most active, at most "
