@@ -80,6 +80,7 @@ async def test_a_workers_health_names_them(broker: Misdirecting) -> None:
     lag = GroupLag(KafkaSettings(brokers=broker.address), "some-group", instruments)
     assert await lag.measure([("topic", 0)]) is None
     assert lag.away is not None and broker.named_in(lag.away)
+    assert instruments.gauge(REACHABLE).labels("kafka")._value.get() == 0
     await lag.close()
 
 
