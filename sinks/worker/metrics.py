@@ -23,8 +23,8 @@ from evometrics.schemas.metrics import (
     EVOLUTION_MEMORY,
     MetricDef,
 )
+from evometrics.schemas.service.agents import AgentBook, Shown
 from evometrics.schemas.service.exposition import LargeFamily
-from evometrics.sinks.worker.agents import AgentBook, Shown
 from evometrics.sinks.worker.nodes import NodesHeard
 from evometrics.sinks.worker.totals import Distribution, EvolutionTotals, durations
 

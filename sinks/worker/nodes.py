@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from evometrics.schemas.events import SystemEvent
 from evometrics.schemas.metrics import NODE_HEARD
-from evometrics.sinks.worker.agents import AgentBook, Shown
+from evometrics.schemas.service.agents import AgentBook, Shown
 
 #: Nodes shown by one sink, at most.
 MOST_NODES = 1000

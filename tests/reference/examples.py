@@ -106,6 +106,13 @@ EXAMPLES = {
         ),
         Example("a prompt with history and completion", "evometrics sql"),
     ),
+    "alerts": (
+        Example(
+            "the rules, with links to your copy of these pages",
+            "evometrics alerts --docs https://docs.example.org",
+        ),
+        Example("an example of Prometheus' configuration", "evometrics alerts prometheus"),
+    ),
     "config": (Example("with those of a file", "evometrics config --config evometrics.toml"),),
     "completion": (Example("the script for bash", "evometrics completion bash"),),
 }
