@@ -28,8 +28,8 @@ PARTS = (
         "Served by the sinks for the agents that are most active, at most "
         "[`metrics_agents`](settings.md#sink) of each sink; an agent of which nothing was heard for "
         "`metrics_forget_seconds` is dropped. The sink that has an agent's partition is the only one that "
-        "shows it, and counts from the moment it does. A node serves, and pushes to a Pushgateway, those of its "
-        "1,000 most active agents, for the events that it recorded itself.",
+        "shows it, and counts from the moment it does. A node serves, and pushes to a Pushgateway, those of "
+        "its 1,000 most active agents, for the events that it recorded itself.",
     ),
     (
         "Every worker",
