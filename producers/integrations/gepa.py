@@ -29,8 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evometrics.producers.integrations.spending import Spending
-from evometrics.producers.recording import Recorder
-from evometrics.producers.recording.run import Run
+from evometrics.producers.recording import Recorder, Run
 
 Event = Mapping[str, Any]
 
