@@ -111,12 +111,12 @@ class EvometricsStatistics:
             self.opened(individuals[0])
         self.generation = max([self.generation, *(self.mark(each).generation for each in individuals)]) + 1
 
-    def recorded(self, number: int, individual: Any, outcome: Outcome) -> Outcome:
+    def recorded(self, number: int, individual: Any, outcome: Evaluated) -> Evaluated:
         self.record(f"{self.generation}-{number}", individual, outcome)
         return outcome
 
     @guarded
-    def record(self, name: str, individual: Any, outcome: Outcome) -> None:
+    def record(self, name: str, individual: Any, outcome: Evaluated) -> None:
         run = self.opened(individual)
         mark = self.mark(individual)
         values = () if outcome.values is None else tuple(outcome.values)
@@ -232,15 +232,15 @@ class Evaluation:
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
 
-    def __call__(self, individual: Any) -> Outcome:
+    def __call__(self, individual: Any) -> Evaluated:
         begun = time.perf_counter()
         try:
-            return Outcome(self.function(individual), time.perf_counter() - begun)
+            return Evaluated(self.function(individual), time.perf_counter() - begun)
         except Exception as error:
-            return Outcome(None, time.perf_counter() - begun, error, format_exc())
+            return Evaluated(None, time.perf_counter() - begun, error, format_exc())
 
 
-class Outcome(NamedTuple):
+class Evaluated(NamedTuple):
     values: Any
     seconds: float
     error: Exception | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -41,7 +40,6 @@ class RecordedRuns:
         with closing(sqlite3.connect(folder / "node.db")) as db:
             values = db.execute("SELECT value FROM events ORDER BY rowid")
             events = [WireFormat().decode(value) for (value,) in values]
-        events = [Seen(each) for each in events]  # TEMPORARY
         completed = [each for each in events if isinstance(each, EvolutionCompleted)]
         return cls(
             started=[each for each in events if isinstance(each, EvolutionStarted)],
@@ -71,25 +69,3 @@ class RecordedRuns:
 def name_of(agent_id: str) -> str:
     """Return a candidate's own name."""
     return agent_id.partition("/")[2]
-
-
-class Seen:
-    """TEMPORARY, until events have the fields."""
-
-    def __init__(self, event):
-        self.event = event
-
-    @property
-    def __class__(self):
-        return type(self.event)
-
-    def __getattr__(self, name):
-        if hasattr(self.event, name):
-            return getattr(self.event, name)
-        if name == "fitness_trajectory":
-            raise AttributeError(name)
-        text = self.event.metadata.get(name) or None
-        try:
-            return json.loads(text)
-        except (TypeError, ValueError):
-            return text
