@@ -10,8 +10,8 @@ iteration ends.
   other events, and its name is `ITERATION-NUMBER-HASH`, of its text.
 - A reflection that gave no text has no event at all: its `on_proposal_start` alone tells of it. It is
   recorded as failed, and so is what was under way when an iteration ended by an error.
-- A resumed run (`run_dir`) announces the seed again and none of the others: every candidate of its state is
-  recorded, and is still one where `run_id` is that of the first part.
+- A resumed run (`run_dir`) announces the seed again and none of the others: the folder keeps the run's id
+  and the number of candidates recorded (`evometrics_run.json`), what is more in GEPA's state is recorded.
 - Cost and tokens are in no event: give the reflection model as `lm` (a `gepa.lm.LM`, or what has its
   totals). What an iteration used is divided among its proposals. GEPA counts 0.0 for a model without a
   known price: no cost is recorded then.
@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from evometrics.producers.integrations.continued import Continued
 from evometrics.producers.integrations.spending import Spending
 from evometrics.producers.recording import Recorder, Run
 
@@ -49,7 +50,8 @@ class Proposal:
 class EvometricsCallback:
     """Records each `optimize` as a run, with all of its candidates.
 
-    `lm`: the reflection model, for tokens and cost. `run_id`: of the run that a resumed one continues.
+    `lm`: the reflection model, for tokens and cost. `run_id`: by default that of the run that is resumed, or
+    else the recorder's.
     """
 
     def __init__(
@@ -63,10 +65,9 @@ class EvometricsCallback:
         self.lm, self.recorder, self.agent_id, self.run_id = lm, recorder, agent_id, run_id
 
     def on_optimization_start(self, event: Event) -> None:
-        self.run = Run(
-            "gepa", recorder=self.recorder, agent_id=self.agent_id, run_id=self.run_id, objective="score"
-        )
-        self.run.begin(metadata={name: event[name] for name in ("trainset_size", "valset_size")})
+        self.sizes = {name: event[name] for name in ("trainset_size", "valset_size")}
+        self.run: Run | None = None
+        self.folder: str | None = None
         self.texts: dict[int, Mapping[str, str]] = {}
         self.scores: dict[int, float] = {}
         self.calls, self.front, self.displaced = 0, 1, list[int]()
@@ -79,14 +80,33 @@ class EvometricsCallback:
         self.proposals, self.evaluated, self.selected = list[Proposal](), list[Proposal](), list[int]()
         self.written, self.refusals = list[Mapping[str, str]](), list[Event]()
 
+    def opened(self, state: Any) -> Run:
+        """Return the run; begun where it is not, with the seed and what a folder brings."""
+        if self.run is not None:
+            return self.run
+        before = Continued.of(self.folder)
+        run_id = self.run_id or (before.run_id if before else None)
+        self.run = Run(
+            "gepa", recorder=self.recorder, agent_id=self.agent_id, run_id=run_id, objective="score"
+        )
+        self.run.begin(metadata=self.sizes)
+        recorded = before.candidates if before and before.run_id == self.run.run_id else 0
+        for index, texts in enumerate(state.program_candidates):
+            self.texts[index], self.scores[index] = texts, state.program_full_scores_val_set[index]
+            if index < recorded:
+                self.run.scores.add(str(index), self.scores[index])
+                continue
+            parents = [each for each in state.parent_program_for_candidate[index] if each is not None]
+            evaluations = len(state.prog_candidate_val_subscores[index])
+            self.record(self.run, Proposal(parents, texts, evaluations=evaluations, index=index), 0)
+        return self.run
+
+    def on_state_saved(self, event: Event) -> None:
+        self.folder = event["run_dir"]
+
     def on_iteration_start(self, event: Event) -> None:
         self.clear()
-        state = event["state"]
-        for index in range(len(self.texts), len(state.program_candidates)):  # of a run that is resumed
-            parents = [each for each in state.parent_program_for_candidate[index] if each is not None]
-            self.texts[index] = state.program_candidates[index]
-            self.scores[index] = state.program_full_scores_val_set[index]
-            self.record(Proposal(parents, self.texts[index], index=index), 0, metadata={"resumed": True})
+        self.opened(event["state"])
 
     def on_candidate_selected(self, event: Event) -> None:
         self.selected.append(event["candidate_idx"])
@@ -121,14 +141,13 @@ class EvometricsCallback:
         self.front, self.displaced = len(event["new_front"]), event["displaced_candidates"]
 
     def on_valset_evaluated(self, event: Event) -> None:
+        if not event["iteration"]:  # the seed, which a resumed run announces, too
+            return
         index, texts = event["candidate_idx"], event["candidate"]
         self.texts[index], self.scores[index] = texts, event["average_score"]
-        seed = Proposal([], texts)
-        found = next((each for each in self.proposals if each.index is None and each.texts == texts), seed)
+        found = next(each for each in self.proposals if each.index is None and each.texts == texts)
         found.index, found.displaced = index, self.displaced
         found.evaluations += event["num_examples_evaluated"]
-        if not event["iteration"]:
-            self.record(seed, 0)
 
     def on_candidate_rejected(self, event: Event) -> None:
         self.refusals.append(event)
@@ -142,6 +161,7 @@ class EvometricsCallback:
         self.error = event["exception"]
 
     def on_iteration_end(self, event: Event) -> None:
+        run, iteration = self.opened(event["state"]), event["iteration"]
         raised = sys.exc_info()[1]  # what is about to end the run
         error = self.error or (raised if raised is not self.outer else None)
         if error is not None and not self.proposals:
@@ -152,17 +172,18 @@ class EvometricsCallback:
             more = next(shares).fields if len(each.parents) == 1 else {}
             if each.index is None:
                 more |= self.unaccepted(each, error)
-            self.record(each, event["iteration"], number, **more)
+            times = {"started_at": self.begun, "ended_at": time.time()}
+            self.record(run, each, iteration, number, **times, **more)
         best, mean = max(self.scores.values()), sum(self.scores.values()) / len(self.scores)
-        self.run.progress(
-            event["iteration"], best=best, mean=mean, evaluations=self.calls, front_size=self.front
-        )
+        run.progress(iteration, best=best, mean=mean, evaluations=self.calls, front_size=self.front)
+        Continued(run.run_id, len(self.texts)).keep(self.folder)
         if raised is not None and raised is not self.outer:
-            self.run.end(error=raised, evaluations=self.calls)
+            run.end(error=raised, evaluations=self.calls)
 
     def on_optimization_end(self, event: Event) -> None:
         best = {"best_candidate": event["best_candidate_idx"]}
-        self.run.end(evaluations=event["total_metric_calls"], metadata=best)
+        run = self.opened(event["final_state"])
+        run.end(evaluations=event["total_metric_calls"], metadata=best)
 
     def unaccepted(self, each: Proposal, error: BaseException | None) -> dict[str, Any]:
         """Return why a proposal is no candidate of GEPA's: a rejection has the sum of its scores."""
@@ -173,24 +194,24 @@ class EvometricsCallback:
         why = repr(error) if error is not None else "the reflection gave no new text"
         return {"status": "failed", "insights": [why]}
 
-    def record(self, each: Proposal, iteration: int, number: int = 0, **more: Any) -> None:
+    def record(self, run: Run, each: Proposal, iteration: int, number: int = 0, **more: Any) -> None:
+        """Record a candidate."""
         text = None if each.texts is None else text_of(each.texts)
         name = f"{iteration}-{number}" if each.index is None else str(each.index)
         if each.index is None and text is not None:
             name += f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-        metadata = more.pop("metadata", {})
+        metadata: dict[str, Any] = {}
         if each.scores:
             metadata["minibatch_size"] = len(each.scores)
         if each.displaced:
             metadata["displaced"] = each.displaced
-        self.run.candidate(
+        run.candidate(
             name,
-            identity=f"{self.run.run_id}/{name}",
+            identity=f"{run.run_id}/{name}",
             score=None if each.index is None else self.scores[each.index],
             parents=[str(parent) for parent in each.parents],
             strategy=("seed", "reflective_mutation", "merge")[min(len(each.parents), 2)],
             generation=iteration,
-            started_at=self.begun if iteration else None,
             evaluations=each.evaluations,
             model=getattr(self.lm, "model", None) if len(each.parents) == 1 else None,
             candidate=text,

@@ -54,7 +54,7 @@ class Words:
 
 
 class Model:
-    """A reflection model: gives one to three words; two of seven calls fail, and so GEPA's second attempt."""
+    """A reflection model: gives one to three words; two of seven calls fail: GEPA asks twice."""
 
     model = "local/words"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,15 @@ from tests.frameworks.expected import Candidate
 from tests.support.outboxes import left_in
 
 
+def all_completions(folder: Path) -> list[EvolutionCompleted]:
+    """Return every completion that waits, in order."""
+    return [event for event in left_in(folder) if isinstance(event, EvolutionCompleted)]
+
+
 def candidates(folder: Path, run_id: str) -> dict[str, EvolutionCompleted]:
     """Return the completions of a run's candidates, by agent; those with the same event id are one."""
     found = {
-        event.event_id: event
-        for event in left_in(folder)
-        if isinstance(event, EvolutionCompleted) and event.agent_id.startswith(f"{run_id}/")
+        event.event_id: event for event in all_completions(folder) if event.agent_id.startswith(f"{run_id}/")
     }
     by_agent = {event.agent_id: event for event in found.values()}
     assert len(by_agent) == len(found), "a candidate is recorded twice"
@@ -26,12 +28,7 @@ def candidates(folder: Path, run_id: str) -> dict[str, EvolutionCompleted]:
 
 def run_of(folder: Path, run_id: str) -> EvolutionCompleted:
     """Return the newest completion of a run itself."""
-    *_, last = (
-        each
-        for each in left_in(folder)
-        if isinstance(each, EvolutionCompleted) and each.evolution_id == run_id
-    )
-    return last
+    return [each for each in all_completions(folder) if each.evolution_id == run_id][-1]
 
 
 def progress_of(folder: Path, run_id: str) -> list[EvolutionProgressed]:
@@ -40,20 +37,9 @@ def progress_of(folder: Path, run_id: str) -> list[EvolutionProgressed]:
     return [each for each in every if isinstance(each, EvolutionProgressed) and each.evolution_id == run_id]
 
 
-def field(event: Any, name: str) -> Any:
-    """Return a field that newer versions of an event have, and older ones keep in their metadata."""
-    if hasattr(event, name):
-        return getattr(event, name)
-    text = event.metadata.get(name)
-    return text if text is None or name in ("candidate", "model") else json.loads(text)
-
-
 def as_expected(events: Iterable[EvolutionCompleted], objective: str) -> set[tuple[Any, ...]]:
     """Return agent, value of the objective and parents of each."""
-    return {
-        (each.agent_id, each.post_kpis.get(objective), tuple(field(each, "parent_agent_ids") or ()))
-        for each in events
-    }
+    return {(each.agent_id, each.post_kpis.get(objective), tuple(each.parent_agent_ids)) for each in events}
 
 
 def wanted(expected: Iterable[Candidate], objective: str) -> set[tuple[Any, ...]]:
