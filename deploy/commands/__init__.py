@@ -67,6 +67,9 @@ COMMANDS = {
     ),
     "schemas": Command("schemas", "List the events' Avro schemas, or print one (.avsc)."),
     "sql": Command("sql", "Run one SQL query in ClickHouse and print its rows.", extra="sinks"),
+    "ui": Command(
+        "ui", "Serve web pages that show runs, agents and strategies, over ClickHouse.", extra="ui"
+    ),
     "alerts": Command(
         "alerts", "Print Prometheus' alert rules, or examples of its and Alertmanager's configuration."
     ),

@@ -35,9 +35,11 @@ MOST_PICTURES = 64
 Kind = Literal["quantitative", "nominal", "ordinal", "temporal"]
 
 
-def data(rows: Rows) -> alt.Data:
+def data(rows: Rows) -> alt.InlineData:
     """Return rows as a chart's data: times as ISO text, ids as text, NaN and infinities as missing."""
-    return alt.Data(values=json.loads(json.dumps([{k: plain(v) for k, v in row.items()} for row in rows])))
+    return alt.InlineData(
+        values=json.loads(json.dumps([{k: plain(v) for k, v in row.items()} for row in rows]))
+    )
 
 
 def plain(value: Any) -> Any:

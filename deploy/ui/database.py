@@ -1,4 +1,4 @@
-"""Answers of ClickHouse for the pages: as rows by column, shared by those who ask the same within a second."""
+"""ClickHouse's answers as rows by column, shared by those who ask the same within a second."""
 
 from __future__ import annotations
 

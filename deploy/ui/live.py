@@ -18,8 +18,8 @@ PERIOD = 0.5
 KEEP_ALIVE = 15.0
 #: Rows of the tables that pages read; ClickHouse knows them without reading any.
 NEWS = (
-    "SELECT sum(total_rows) AS rows FROM system.tables WHERE database = currentDatabase() "
-    "AND name IN ('evolution_metrics_rows', 'evolution_progressed_rows', 'kpi_snapshots_rows', 'dead_letters_rows')"
+    "SELECT sum(total_rows) AS rows FROM system.tables WHERE database = currentDatabase() AND name IN "
+    "('evolution_metrics_rows', 'evolution_progressed_rows', 'kpi_snapshots_rows', 'dead_letters_rows')"
 )
 
 

@@ -141,7 +141,10 @@ def application(query: MetricsQuery, names: Collection[str] = ()) -> web.Applica
 
 
 async def serve(
-    clickhouse: ClickHouseSettings, settings: UiSettings, ready: Callable[[str], None], stopping: asyncio.Event
+    clickhouse: ClickHouseSettings,
+    settings: UiSettings,
+    ready: Callable[[str], None],
+    stopping: asyncio.Event,
 ) -> None:
     """Serve the pages until `stopping` is set; `ready` is called with their address.
 
@@ -149,7 +152,7 @@ async def serve(
     is taken.
     """
     async with MetricsQuery(clickhouse) as query:
-        names = () if settings.host in ("127.0.0.1", "::1", "0.0.0.0", "::") else (settings.host,)  # noqa: S104
+        names = () if settings.host in ("127.0.0.1", "::1", "0.0.0.0", "::") else (settings.host,)
         runner = web.AppRunner(application(query, names), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:

@@ -9,7 +9,7 @@ import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.page import Choice, Page, Rows, Section
-from evometrics.schemas.kpis.performance import STANDARD_KPIS
+from evometrics.schemas.kpis.performance import KPI_NAMES
 
 LAST_AGENTS = """SELECT agent_id
 FROM evolution_metrics
@@ -65,20 +65,24 @@ WHERE agent_id = {agent:String}
 ORDER BY occurred_at DESC
 LIMIT 1000"""
 
-KPI_CHOICES = {"overall_performance": "performance", **{name: name for name in STANDARD_KPIS}, "all": "all"}
+KPI_CHOICES = {"overall_performance": "performance", **{name: name for name in KPI_NAMES}, "all": "all"}
 
 
 def kpis(rows: Rows) -> dict[str, Any]:
     """Draw KPIs over time."""
-    chart = alt.Chart(charts.data(rows)).mark_line(point=True).encode(
-        x=alt.X("occurred_at:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
-        y=alt.Y("value:Q", title="Value", scale=alt.Scale(zero=False)),
-        color=alt.Color("kpi:N", title="KPI"),
-        shape=alt.Shape("phase:N", title="Measured"),
-        detail="kpi:N",
-        tooltip=charts.tooltip(
-            ("occurred_at:T", "time"), ("kpi:N", "KPI"), ("value:Q", "value"), ("phase:N", "measured")
-        ),
+    chart = (
+        alt.Chart(charts.data(rows))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("occurred_at:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
+            y=alt.Y("value:Q", title="Value", scale=alt.Scale(zero=False)),
+            color=alt.Color("kpi:N", title="KPI"),
+            shape=alt.Shape("phase:N", title="Measured"),
+            detail="kpi:N",
+            tooltip=charts.tooltip(
+                ("occurred_at:T", "time"), ("kpi:N", "KPI"), ("value:Q", "value"), ("phase:N", "measured")
+            ),
+        )
     )
     return charts.layered([chart], "KPIs of the agent over time.", height=280)
 
@@ -87,7 +91,8 @@ def evolutions(rows: Rows) -> dict[str, Any]:
     """Draw each evolution as the step from the performance before to that after."""
     linked = [{**row, "link": f"/candidate?event={row['event_id']}"} for row in rows]
     base = alt.Chart(charts.data(linked)).encode(
-        x=alt.X("occurred_at:T", title="Time (UTC)", scale=alt.Scale(type="utc")), color=charts.status_colour()
+        x=alt.X("occurred_at:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
+        color=charts.status_colour(),
     )
     steps = base.mark_rule(strokeWidth=2).encode(
         y=alt.Y("before:Q", title="Performance", scale=alt.Scale(zero=False)), y2="after:Q"
@@ -97,7 +102,10 @@ def evolutions(rows: Rows) -> dict[str, Any]:
         shape=charts.status_shape(),
         href="link:N",
         tooltip=charts.tooltip(
-            ("occurred_at:T", "time"), ("status:N", "status"), ("gain:Q", "gain"), ("strategy_used:N", "strategy")
+            ("occurred_at:T", "time"),
+            ("status:N", "status"),
+            ("gain:Q", "gain"),
+            ("strategy_used:N", "strategy"),
         ),
     )
     return charts.layered([steps, ends], "Evolutions of the agent: performance before and after.")
@@ -116,7 +124,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             ),
         )
     agent = {"agent": state["agent"]}
-    columns = ", ".join(f"'{name}', {name}" for name in ("overall_performance", *STANDARD_KPIS))
+    columns = ", ".join(f"'{name}', {name}" for name in ("overall_performance", *KPI_NAMES))
     return (
         Section(
             "short",
@@ -124,8 +132,8 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             SHORT,
             agent,
             kind="figures",
-            note="retire below the performance of 0.3, evolve below 0.7, else retain, unless the stream's thresholds "
-            "are set otherwise; nothing is recommended where an objective of its own is stated.",
+            note="What the stream recommends by its thresholds; nothing where an evolution states an "
+            "objective of its own.",
             empty="No KPIs of this agent were measured.",
         ),
         Section(

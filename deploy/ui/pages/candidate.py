@@ -76,9 +76,7 @@ def kpis(rows: Rows) -> dict[str, Any]:
     after = base.mark_point(size=60, filled=True, color="#0072b2").encode(
         x="after:Q", tooltip=charts.tooltip(("kpi:N", "KPI"), ("after:Q", "after"))
     )
-    return charts.layered(
-        [steps, before, after], "KPIs before and after.", height=max(60, 26 * len(rows))
-    )
+    return charts.layered([steps, before, after], "KPIs before and after.", height=max(60, 26 * len(rows)))
 
 
 def sections(state: Mapping[str, str]) -> Sequence[Section]:

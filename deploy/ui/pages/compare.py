@@ -50,12 +50,18 @@ LIMIT 5000 BY which"""
 
 def gains(rows: Rows) -> dict[str, Any]:
     """Draw what was gained by the number of evolutions."""
-    chart = alt.Chart(charts.data(rows)).mark_line(interpolate="step-after").encode(
-        x=alt.X("evolution:Q", title="Evolutions"),
-        y=alt.Y("gained:Q", title="Gained by those that were kept"),
-        color=alt.Color("which:N", title=""),
-        strokeDash=alt.StrokeDash("which:N", title=""),
-        tooltip=charts.tooltip(("which:N", "which"), ("evolution:Q", "evolution"), ("gained:Q", "gained")),
+    chart = (
+        alt.Chart(charts.data(rows))
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=alt.X("evolution:Q", title="Evolutions"),
+            y=alt.Y("gained:Q", title="Gained by those that were kept"),
+            color=alt.Color("which:N", title=""),
+            strokeDash=alt.StrokeDash("which:N", title=""),
+            tooltip=charts.tooltip(
+                ("which:N", "which"), ("evolution:Q", "evolution"), ("gained:Q", "gained")
+            ),
+        )
     )
     return charts.layered([chart], "What was gained, by the number of evolutions.")
 

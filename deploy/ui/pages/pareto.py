@@ -32,20 +32,31 @@ FRONT = """WITH
             post_kpis[{x:String}] AS x,
             post_kpis[{y:String}] AS y
         FROM evolution_completed
-        WHERE run_id = {run:String} AND mapContains(post_kpis, {x:String}) AND mapContains(post_kpis, {y:String})
+        WHERE run_id = {run:String}
+            AND mapContains(post_kpis, {x:String})
+            AND mapContains(post_kpis, {y:String})
     ),
     ranked AS
     (
         SELECT
             *,
-            max(y * y_sign) OVER (ORDER BY x * x_sign DESC RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS best,
+            max(y * y_sign) OVER (
+                ORDER BY x * x_sign DESC RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+            ) AS best,
             max(y * y_sign) OVER (PARTITION BY x) AS best_here,
             max(x * x_sign) OVER (PARTITION BY y) AS furthest
         FROM candidates
     )
-SELECT event_id, agent_id, status, x, y, y * y_sign = best AND y * y_sign = best_here AND x * x_sign = furthest AS front
+SELECT
+    event_id,
+    agent_id,
+    status,
+    x,
+    y,
+    y * y_sign = best AND y * y_sign = best_here AND x * x_sign = furthest AS front
 FROM ranked
-WHERE front OR cityHash64(event_id) % greatest(1, intDiv((SELECT count() FROM candidates), {dots:UInt32})) = 0
+WHERE front
+    OR cityHash64(event_id) % greatest(1, intDiv((SELECT count() FROM candidates), {dots:UInt32})) = 0
 ORDER BY front DESC, x * x_sign DESC"""
 
 
@@ -62,10 +73,14 @@ def front(x: str, y: str) -> Any:
             color=charts.status_colour(),
             shape=charts.status_shape(),
             href="link:N",
-            tooltip=charts.tooltip(("agent_id:N", "candidate"), ("x:Q", x), ("y:Q", y), ("status:N", "status")),
+            tooltip=charts.tooltip(
+                ("agent_id:N", "candidate"), ("x:Q", x), ("y:Q", y), ("status:N", "status")
+            ),
         )
-        line = base.transform_filter("datum.front").mark_line(color="#0072b2", interpolate="step").encode(
-            order="x:Q"
+        line = (
+            base.transform_filter("datum.front")
+            .mark_line(color="#0072b2", interpolate="step")
+            .encode(order="x:Q")
         )
         return charts.layered([line, dots], f"{y} against {x}; the line is the Pareto front.", height=360)
 

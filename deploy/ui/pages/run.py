@@ -45,7 +45,8 @@ CANDIDATES = """WITH candidates AS
 )
 SELECT event_id, agent_id, status, generation, candidate, evaluations_so_far, cost_so_far, score, best_so_far
 FROM candidates
-WHERE success OR cityHash64(event_id) % greatest(1, intDiv((SELECT count() FROM candidates), {dots:UInt32})) = 0
+WHERE success
+    OR cityHash64(event_id) % greatest(1, intDiv((SELECT count() FROM candidates), {dots:UInt32})) = 0
 ORDER BY candidate"""
 
 BY_GENERATION = """SELECT
@@ -155,8 +156,8 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             CANDIDATES,
             {**run, "dots": MOST_DOTS},
             scores(state["by"]),
-            note=f"A dot is a candidate, the line the best so far. Of more than {MOST_DOTS:,} candidates those that "
-            "were kept are shown, and a share of the others.",
+            note=f"A dot is a candidate, the line the best so far. Of more than {MOST_DOTS:,} candidates "
+            "those that were kept are shown, and a share of the others.",
             links={"event_id": ("candidate", "event"), "agent_id": ("agent", "agent")},
         ),
         Section(
@@ -184,6 +185,6 @@ PAGE = Page(
     sections,
     (
         Choice("run", "Run", suggestions=LAST_RUNS),
-        Choice("by", "Over", "candidate", {name: words for name, words in AXES.items()}),
+        Choice("by", "Over", "candidate", AXES),
     ),
 )

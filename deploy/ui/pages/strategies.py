@@ -1,4 +1,4 @@
-"""Which strategies pay: success with intervals, gain, efficiency, cost per improvement, and how it changes."""
+"""Which strategies pay: success with intervals, gain, efficiency, and cost per improvement."""
 
 from __future__ import annotations
 

@@ -76,11 +76,17 @@ BARS = 48
 
 def by_time(rows: Rows) -> dict[str, Any]:
     """Draw evolutions by time and status."""
-    chart = alt.Chart(charts.data(rows)).mark_bar().encode(
-        x=alt.X("time:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
-        y=alt.Y("sum(evolutions):Q", title="Evolutions"),
-        color=charts.status_colour(),
-        tooltip=charts.tooltip(("time:T", "time"), ("status:N", "status"), ("evolutions:Q", "evolutions")),
+    chart = (
+        alt.Chart(charts.data(rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("time:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
+            y=alt.Y("sum(evolutions):Q", title="Evolutions"),
+            color=charts.status_colour(),
+            tooltip=charts.tooltip(
+                ("time:T", "time"), ("status:N", "status"), ("evolutions:Q", "evolutions")
+            ),
+        )
     )
     return charts.layered([chart], "Evolutions that ended, by time and status.")
 
@@ -90,7 +96,14 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
     hours = int(state["hours"])
     values = {"hours": hours}
     return (
-        Section("now", "In short", NOW, values, kind="figures", note="The interval of the success rate is Wilson's, 95 %."),
+        Section(
+            "now",
+            "In short",
+            NOW,
+            values,
+            kind="figures",
+            note="The interval of the success rate is Wilson's, 95 %.",
+        ),
         Section("by-time", "Evolutions", BY_TIME, {**values, "seconds": hours * 3600 // BARS}, by_time),
         Section("runs", "Runs", RUNS, values, links={"run_id": ("run", "run")}),
         Section("nodes", "Nodes", NODES, values),
