@@ -41,6 +41,7 @@ NAMES = {
     "tls": "tls",
     "readers": "readers",
     "views": "views",
+    "memory": "memory",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 
