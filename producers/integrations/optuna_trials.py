@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from evometrics.producers.recording.scores import Scores
@@ -21,17 +22,17 @@ FAILED = "error: the objective raised or returned no number; Optuna does not kee
 
 
 def run_id_of(study_name: str, trials: Iterable[FrozenTrial]) -> str:
-    """Return the id of the run that a study is: its name and when its first trial began (local time).
+    """Return the id of the run that a study is: its name and when its first trial began (UTC).
 
     A study may be run again under the same name, in another storage or in memory.
     """
     begun = min((trial.datetime_start for trial in trials if trial.datetime_start is not None), default=None)
-    return study_name if begun is None else f"{study_name}@{begun:%Y%m%dT%H%M%S}"
+    return study_name if begun is None else f"{study_name}@{begun.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def identity_of(study_name: str, trial: FrozenTrial) -> str:
     """Return what a trial is told from every other by, in each process and at each time the same."""
-    begun = "" if trial.datetime_start is None else trial.datetime_start.isoformat()
+    begun = "" if trial.datetime_start is None else trial.datetime_start.astimezone(UTC).isoformat()
     return f"{study_name}/{trial.number}/{begun}"
 
 

@@ -1,72 +1,47 @@
-"""What a recorder without a broker has recorded: the node's history, in which each event is once."""
+"""What a recorder without a broker has recorded of a framework's runs."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, SystemEvent
-from evometrics.schemas.history.file import open_to_read
-from evometrics.schemas.wire.framing import WireFormat
-
-#: The collector's default, in the working folder.
-FILE = "evolution_metrics.db"
-SECONDS = 60.0
+from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed
+from tests.frameworks.expected import Candidate
+from tests.support.outboxes import left_in
 
 
-def recorded(path: Path) -> list[Event]:
-    """Return a history's events, in the order in which they arrived; none where there is no file."""
-    if not path.exists():
-        return []
-    wire = WireFormat()
-    with closing(open_to_read(path)) as db:
-        return [wire.decode(value) for (value,) in db.execute("SELECT value FROM events ORDER BY rowid")]
+def all_completions(folder: Path) -> list[EvolutionCompleted]:
+    """Return every completion that waits, in order."""
+    return [event for event in left_in(folder) if isinstance(event, EvolutionCompleted)]
 
 
-def completed(path: Path) -> list[EvolutionCompleted]:
-    """Return a history's completions, in the order in which they arrived."""
-    return [event for event in recorded(path) if isinstance(event, EvolutionCompleted)]
+def candidates(folder: Path, run_id: str) -> dict[str, EvolutionCompleted]:
+    """Return the completions of a run's candidates, by agent; those with the same event id are one."""
+    found = {
+        event.event_id: event for event in all_completions(folder) if event.agent_id.startswith(f"{run_id}/")
+    }
+    by_agent = {event.agent_id: event for event in found.values()}
+    assert len(by_agent) == len(found), "a candidate is recorded twice"
+    return by_agent
 
 
-def started(path: Path) -> list[EvolutionStarted]:
-    """Return a history's starts, in the order in which they arrived."""
-    return [event for event in recorded(path) if isinstance(event, EvolutionStarted)]
+def run_of(folder: Path, run_id: str) -> EvolutionCompleted:
+    """Return the newest completion of a run itself."""
+    return [each for each in all_completions(folder) if each.evolution_id == run_id][-1]
 
 
-def agents(path: Path) -> list[str]:
-    """Return the agents of a history's completions, in the order in which they arrived."""
-    return [event.agent_id for event in completed(path)]
+def progress_of(folder: Path, run_id: str) -> list[EvolutionProgressed]:
+    """Return a run's progress, in order."""
+    every = left_in(folder)
+    return [each for each in every if isinstance(each, EvolutionProgressed) and each.evolution_id == run_id]
 
 
-def system_events(path: Path, event_type: str) -> list[SystemEvent]:
-    """Return a history's system events of a type."""
-    found = [event for event in recorded(path) if isinstance(event, SystemEvent)]
-    return [event for event in found if event.event_type == event_type]
+def as_expected(events: Iterable[EvolutionCompleted], objective: str) -> set[tuple[Any, ...]]:
+    """Return agent, value of the objective and parents of each."""
+    return {(each.agent_id, each.post_kpis.get(objective), tuple(each.parent_agent_ids)) for each in events}
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Return this process's environment without settings of evometrics, and with `more`."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("EVOMETRICS_")}
-    return {**plain, **more}
-
-
-def python(
-    folder: Path, script: str, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run a script in a folder, as a user would, from a file."""
-    file = folder / "script.py"
-    file.write_text(textwrap.dedent(script))
-    return subprocess.run(
-        [sys.executable, file.name],
-        cwd=folder,
-        env=environment(**(env or {})),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+def wanted(expected: Iterable[Candidate], objective: str) -> set[tuple[Any, ...]]:
+    """Return the same of a framework's own account."""
+    return {(each.agent_id, each.kpis.get(objective), each.parents) for each in expected}

@@ -18,7 +18,7 @@ from evometrics.producers import LocalMetricsQuery, Recorder
 from evometrics.producers.recording import handoff
 from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed, EvolutionStarted, KpiSnapshot
 from tests.support.outboxes import NO_BROKER
-from tests.support.recorded import agents, completed, recorded, started, system_events
+from tests.support.history_of import agents, completed, recorded, started, system_events
 
 
 @pytest.fixture

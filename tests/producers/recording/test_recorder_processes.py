@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evometrics.producers.outbox.dead_outboxes import dead_outboxes
-from tests.support.recorded import FILE, agents, completed, environment, python, recorded, system_events
+from tests.support.history_of import FILE, agents, completed, environment, python, recorded, system_events
 
 
 def test_the_environment_suffices_and_the_end_of_the_script_loses_nothing(tmp_path: Path) -> None:
