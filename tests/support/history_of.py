@@ -16,7 +16,8 @@ from evometrics.schemas.wire.framing import WireFormat
 
 #: The collector's default, in the working folder.
 FILE = "evolution_metrics.db"
-SECONDS = 60.0
+#: A machine that is busy takes its time.
+SECONDS = 300.0
 
 
 def recorded(path: Path) -> list[Event]:

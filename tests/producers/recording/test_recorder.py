@@ -17,8 +17,8 @@ import pytest
 from evometrics.producers import LocalMetricsQuery, Recorder
 from evometrics.producers.recording import handoff
 from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed, EvolutionStarted, KpiSnapshot
-from tests.support.outboxes import NO_BROKER
 from tests.support.history_of import agents, completed, recorded, started, system_events
+from tests.support.outboxes import NO_BROKER
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def test_what_is_recorded_is_found_by_the_nodes_own_query(recorder: Record
         run.complete(post_kpis={"accuracy": 0.75})
     await asyncio.to_thread(recorder.close)
     found = await LocalMetricsQuery(file).get_agent_evolution_history("a")
-    assert [row["evolution_id"] for row in found] == [run.evolution_id]
+    assert [row.evolution_id for row in found] == [run.evolution_id]
 
 
 def test_an_evolution_lasts_as_long_as_its_block(recorder: Recorder, file: Path) -> None:
@@ -173,7 +173,7 @@ def test_bad_settings_are_logged_and_record_nothing(caplog: pytest.LogCaptureFix
         with recorder.evolution("b") as run:
             run.complete()
         assert recorder.flush(1) is False
-    assert recorder.lost == 5
+    assert recorder.lost == 4
     assert len([text for text in caplog.messages if "buffer_size" in text]) == 1
 
 
