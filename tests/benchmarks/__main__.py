@@ -41,6 +41,7 @@ NAMES = {
     "tls": "tls",
     "readers": "readers",
     "views": "views",
+    "recorder": "recorder",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 
