@@ -42,6 +42,7 @@ NAMES = {
     "readers": "readers",
     "views": "views",
     "memory": "memory",
+    "recorder": "recorder",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 
