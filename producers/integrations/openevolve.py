@@ -31,8 +31,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from evometrics.producers.integrations.continued import Continued
-from evometrics.producers.recording import Recorder
-from evometrics.producers.recording.run import Run
+from evometrics.producers.recording import Recorder, Run
 
 logger = logging.getLogger(__name__)
 SCORE = "combined_score"
@@ -60,6 +59,7 @@ class EvometricsTracer:
         self.options: dict[str, Any] = {"recorder": recorder, "agent_id": agent_id}
         self.run_id = run_id
         self.run: Run | None = None
+        self.closed = True
 
     @classmethod
     def attach(cls, controller: Any, **options: Any) -> Self:
@@ -118,15 +118,16 @@ class EvometricsTracer:
 
     def close(self) -> None:
         """Record the run's end; OpenEvolve calls this too while an exception ends the run."""
-        if self.run is not None:
+        if self.run is not None and not self.closed:
             self.run.end(error=sys.exc_info()[1], evaluations=self.evaluations)
-            self.run = None
+        self.closed = True
         if self.inner:
             self.inner.close()
 
     def opened(self) -> Run:
         """Return the run; begun where none is, with the programs that a checkpoint brought."""
-        if self.run is None:
+        if self.run is None or self.closed:
+            self.closed = False
             database, folder = self.controller.database, self.controller.output_dir
             self.resumed = database.last_iteration if database.programs else 0
             before = Continued.of(folder) if database.programs else None
