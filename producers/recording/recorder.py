@@ -65,7 +65,6 @@ class Recorder:
             self.collector = EvolutionMetricsCollector(self.config)
         except Exception as error:
             logger.error("nothing is recorded, because of the settings: %s", error)
-        self.last_words: list[Callable[[], None]] = []
         self.own()
         processes.recorders.here[self.token] = self
         forks.register(self)
@@ -74,6 +73,7 @@ class Recorder:
         """Make the parts that belong to one process."""
         self.handoff = HandOff()
         self.worker: Worker | None = None
+        self.last_words: list[Callable[[], None]] = []
         self.failed = 0
         self.not_before = 0.0
         self.exited = False
@@ -170,6 +170,11 @@ class Recorder:
         """Return an evolution to run in a `with` block; an exception in it is recorded and propagates."""
         return RecordedEvolution(self, agent_id, fields)
 
+    def before_close(self, say: Callable[[], None]) -> None:
+        """Have something called when this recorder is closed, once, so that it can record what is left."""
+        if say not in self.last_words:
+            self.last_words.append(say)
+
     def put(self, call: Entry) -> None:
         """Hand in a call of the collector."""
         if self.collector is None:
@@ -231,8 +236,8 @@ class Recorder:
         A later call opens it again. At the end of the process it is closed of its own.
         """
         try:
-            for say in list(self.last_words):
-                say()
+            while self.last_words:
+                self.last_words.pop()()
             with self.closing:
                 worker = self.worker
                 if worker is None or worker.is_current or self.collector is None:
