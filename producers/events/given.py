@@ -11,6 +11,7 @@ from uuid import UUID
 from evometrics.producers.events.convert import text_of
 from evometrics.producers.events.evolution_events import EvolutionCompletionEvent, EvolutionEvent
 from evometrics.producers.events.left_out import LeftOut
+from evometrics.schemas.rules.validation import is_uuid
 
 #: Classes with exactly these attributes, which may have any values.
 OWN = frozenset({EvolutionEvent, EvolutionCompletionEvent})
@@ -65,8 +66,9 @@ def given_event_id(event: object, left_out: LeftOut) -> str | None:
     own = event._event if type(event) is Overlaid else event
     if type(own) is not EvolutionCompletionEvent or own.event_id is None:
         return None
+    given = text_of(own.event_id)
     try:
-        return str(UUID(text_of(own.event_id)))
+        return given if is_uuid(given) and given.islower() else str(UUID(given))
     except ValueError:
         left_out.add("event_id", own.event_id, "is not a UUID; a new one is used")
         return None

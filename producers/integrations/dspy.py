@@ -38,8 +38,7 @@ from dspy.utils.callback import ACTIVE_CALL_ID, BaseCallback
 
 from evometrics.producers.integrations import gepa
 from evometrics.producers.integrations.spending import Spending
-from evometrics.producers.recording import Recorder
-from evometrics.producers.recording.run import Run
+from evometrics.producers.recording import Recorder, Run
 
 
 @dataclass(eq=False)

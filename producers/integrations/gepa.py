@@ -30,8 +30,7 @@ from typing import Any
 
 from evometrics.producers.integrations.continued import Continued
 from evometrics.producers.integrations.spending import Spending
-from evometrics.producers.recording import Recorder
-from evometrics.producers.recording.run import Run
+from evometrics.producers.recording import Recorder, Run
 
 Event = Mapping[str, Any]
 

@@ -31,8 +31,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Self
 
-from evometrics.producers.recording import Recorder
-from evometrics.producers.recording.run import Run
+from evometrics.producers.recording import Recorder, Run
 
 logger = logging.getLogger(__name__)
 SCORE = "combined_score"

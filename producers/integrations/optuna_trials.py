@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from evometrics.producers.recording.scores import Scores
@@ -16,21 +17,22 @@ if TYPE_CHECKING:
 #: User attributes that are fields of an event.
 FIELDS = ("cost_usd", "tokens_in", "tokens_out", "evaluations", "model", "candidate")
 #: A failed trial's insight: Optuna keeps no more.
+as_json = json.JSONEncoder(default=str).encode  # `json.dumps(default=)` makes an encoder each time
 FAILED = "error: the objective raised or returned no number; Optuna does not keep why"
 
 
 def run_id_of(study_name: str, trials: Iterable[FrozenTrial]) -> str:
-    """Return the id of the run that a study is: its name and when its first trial began (local time).
+    """Return the id of the run that a study is: its name and when its first trial began (UTC).
 
     A study may be run again under the same name, in another storage or in memory.
     """
     begun = min((trial.datetime_start for trial in trials if trial.datetime_start is not None), default=None)
-    return study_name if begun is None else f"{study_name}@{begun:%Y%m%dT%H%M%S}"
+    return study_name if begun is None else f"{study_name}@{begun.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def identity_of(study_name: str, trial: FrozenTrial) -> str:
     """Return what a trial is told from every other by, in each process and at each time the same."""
-    begun = "" if trial.datetime_start is None else trial.datetime_start.isoformat()
+    begun = "" if trial.datetime_start is None else trial.datetime_start.astimezone(UTC).isoformat()
     return f"{study_name}/{trial.number}/{begun}"
 
 
@@ -49,7 +51,7 @@ def candidate_of(trial: FrozenTrial, objectives: Sequence[str]) -> dict[str, Any
     found: dict[str, Any] = {name: attributes.pop(name) for name in FIELDS if name in attributes}
     metadata = {"state": state, **attributes}
     if "candidate" not in found:
-        found["candidate"] = json.dumps(trial.params, default=str)
+        found["candidate"] = as_json(trial.params)
     if trial.intermediate_values:
         steps = sorted(trial.intermediate_values.items())
         found["fitness_trajectory"] = [value for _, value in steps if math.isfinite(value)]
