@@ -6,9 +6,9 @@ that gave no program. Both are read, whichever is named. What neither has: initi
 metrics are its children's `parent_metrics`), copies on other islands, cost. A run has no name: it is called
 after the first parent of its trace.
 
-An evaluation that failed has the metrics `{"error": 0.0}`, or a `timeout`: no score, whatever OpenEvolve makes
-of it. Without `combined_score` the score is OpenEvolve's own: the mean of the metrics, except its default
-feature dimensions.
+An evaluation that failed has the metrics `{"error": 0.0}`, or a `timeout`: no score, whatever OpenEvolve
+makes of it. Without `combined_score` the score is OpenEvolve's own: the mean of the metrics, its default
+feature dimensions left out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Optuna's storages, written by Optuna: every trial as its study has it, and as the live callback records it."""
+"""Optuna's storages, written by Optuna: every trial as its study has it, and as it is recorded live."""
 
 from __future__ import annotations
 

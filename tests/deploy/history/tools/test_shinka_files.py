@@ -102,7 +102,8 @@ def test_scores_that_are_no_numbers_are_no_kpis(path: Path) -> None:
     ids = [row["id"] for row in rows(path) if row["correct"]]
     changed(
         path,
-        f"UPDATE programs SET combined_score = 9e999, public_metrics = '{{\"value\": NaN}}' WHERE id = '{ids[2]}'",
+        f"UPDATE programs SET combined_score = 9e999 WHERE id = '{ids[2]}'",
+        f"UPDATE programs SET public_metrics = '{{\"value\": NaN}}' WHERE id = '{ids[2]}'",
     )
     event = by_name(path)[ids[2]]
     assert (event.status, event.post_kpis) == ("failed", {"private.runs": 1.0})

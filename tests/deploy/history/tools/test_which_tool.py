@@ -7,9 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from evometrics.deploy.commands.import_history import FORMATS
 from evometrics.deploy.history.readers.detection import TOOLS
-from evometrics.deploy.history.run import READERS, opened
+from evometrics.deploy.history.run import opened
 from evometrics.deploy.history.sources import Given
 from evometrics.schemas.service.settings import SettingsError
 from tests.support.tool_files import tool_file
@@ -42,10 +41,6 @@ def test_a_file_of_another_tool_than_its_format_is_refused(tmp_path: Path) -> No
     for tool in TOOLS.keys() - {"shinka"}:
         with pytest.raises(SettingsError, match=r"shinka\.sqlite: "):
             opened(path, tool)
-
-
-def test_the_command_knows_all_formats() -> None:
-    assert set(FORMATS) == READERS.keys() | TOOLS.keys()
 
 
 def test_what_is_given_of_a_tool_is_for_tools_only(tmp_path: Path) -> None:
