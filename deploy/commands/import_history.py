@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from evometrics.deploy.console.options import add_servers, filled, positive
+from evometrics.deploy.console.flags import add_servers, filled, positive
 
 #: Those of `history.run.READERS` and `history.readers.detection.TOOLS`, which take longer to import.
 FORMATS = ("csv", "jsonl", "mlflow", "openevolve", "optuna", "parquet", "shinka", "sqlite", "state")

@@ -65,6 +65,7 @@ OF_EXPORTERS = {"register", "run"}
 INTERNAL = {
     "EvolutionMetricsCollector": {
         *("own", "renew_in_child", "start_here", "stop_here", "drain_while_it_moves", "count", "figures"),
+        "new_sampler",
     },
     "MetricsPersistence": {"event_of"},
     "Recorder": {

@@ -20,12 +20,12 @@ from evometrics.deploy.history.readers.optuna import (
     STUDIES,
     TRIALS,
     About,
-    State,
+    TrialState,
     Study,
     Trial,
     external,
 )
-from evometrics.deploy.history.sources import Given, SourceRow
+from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.producers.events.cells import bounded_int
 
 Operation = dict[str, Any]
@@ -83,7 +83,7 @@ class OptunaJournal:
     tables: tuple[str, ...] = (TRIALS, STUDIES)
     total: int | None = None
 
-    def __init__(self, path: Path, given: Given) -> None:
+    def __init__(self, path: Path, given: AboutFile) -> None:
         self.path = path
         studies = Studies()
         for _, _, code, operation in self.operations():
@@ -191,7 +191,7 @@ def created(operation: Operation, number: int) -> Trial:
     value, steps = operation.get("value"), operation.get("intermediate_values", {})
     return Trial(
         number,
-        State(operation.get("state", State.RUNNING.value)),
+        TrialState(operation.get("state", TrialState.RUNNING.value)),
         operation.get("datetime_start"),
         operation.get("datetime_complete"),
         values=operation.get("values") or (None if value is None else [value]),
@@ -214,8 +214,8 @@ def change(trial: Trial, code: int, operation: Operation) -> None:
     elif code == SYSTEM:
         trial.system_attrs.update(operation["system_attr"])
     elif code == STATE:
-        trial.state = State(operation["state"])
-        if trial.state is State.RUNNING:
+        trial.state = TrialState(operation["state"])
+        if trial.state is TrialState.RUNNING:
             trial.datetime_start = operation["datetime_start"]
         if trial.state.has_ended:
             trial.datetime_complete = operation["datetime_complete"]

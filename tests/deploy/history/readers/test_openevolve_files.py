@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evometrics.deploy.history.sources import Given
+from evometrics.deploy.history.sources import AboutFile
 from evometrics.schemas.events import EvolutionCompleted
 from tests.support.history_imports import evolutions, rejected
 from tests.support.tool_files import tool_file
@@ -107,7 +107,7 @@ def test_scores_that_are_no_numbers_are_no_kpis(path: Path) -> None:
 def test_the_run_id_that_it_was_recorded_under_makes_the_ids_of_the_tracer(path: Path) -> None:
     from evometrics.producers.recording.candidates import candidate_event_id
 
-    found = evolutions(path, Given(run_id="night"))
+    found = evolutions(path, AboutFile(run_id="night"))
     ids = {event.event_id for event in found}
     assert {candidate_event_id("openevolve", f"night/{line['child_id']}") for line in lines(path)} <= ids
     assert "openevolve_run" not in {event.evolution_type for event in found}
