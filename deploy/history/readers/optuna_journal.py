@@ -20,9 +20,9 @@ from evometrics.deploy.history.readers.optuna import (
     STUDIES,
     TRIALS,
     About,
-    TrialState,
     Study,
     Trial,
+    TrialState,
     external,
 )
 from evometrics.deploy.history.sources import AboutFile, SourceRow
@@ -119,7 +119,7 @@ class OptunaJournal:
 
     def rows(self) -> Iterator[SourceRow]:
         """Yield the trials in the order in which they ended, then those that have not, and the studies."""
-        replay = Replay(self.studies)
+        replay = JournalReplay(self.studies)
         for number, line, code, operation in self.operations():
             place: dict[str, int | str] = {"line": number}
             if operation is None:
@@ -140,7 +140,7 @@ class OptunaJournal:
         yield from replay.rest()
 
 
-class Replay:
+class JournalReplay:
     """The journal's operations applied one after the other.
 
     Attributes:

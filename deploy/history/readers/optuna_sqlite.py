@@ -15,9 +15,9 @@ from evometrics.deploy.history.readers.optuna import (
     STUDIES,
     TRIALS,
     About,
-    TrialState,
     Study,
     Trial,
+    TrialState,
     external,
 )
 from evometrics.deploy.history.sources import AboutFile, SourceRow
