@@ -67,6 +67,9 @@ COMMANDS = {
     ),
     "schemas": Command("schemas", "List the events' Avro schemas, or print one (.avsc)."),
     "sql": Command("sql", "Run one SQL query in ClickHouse and print its rows.", extra="sinks"),
+    "alerts": Command(
+        "alerts", "Print Prometheus' alert rules, or examples of its and Alertmanager's configuration."
+    ),
     "config": Command("config", "Show the settings in force, and where each comes from."),
     "completion": Command("completion", "Print the script that makes a shell complete commands and flags."),
 }

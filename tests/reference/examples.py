@@ -120,6 +120,13 @@ EXAMPLES = {
         Example("all records, their versions, fingerprints and topics", "evometrics schemas"),
         Example("the schema of a completion, into a file", "evometrics schemas evolution_completed > v.avsc"),
     ),
+    "alerts": (
+        Example(
+            "the rules, with links to your copy of these pages",
+            "evometrics alerts --docs https://docs.example.org",
+        ),
+        Example("an example of Prometheus' configuration", "evometrics alerts prometheus"),
+    ),
     "config": (Example("with those of a file", "evometrics config --config evometrics.toml"),),
     "completion": (Example("the script for bash", "evometrics completion bash"),),
 }
