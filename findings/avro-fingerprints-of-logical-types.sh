@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# hamba/avro 2.31.0 and linkedin/goavro 2.15.0 (Go), Apache's avro 1.12.1 for Python: the CRC-64-AVRO fingerprint of a
+# hamba/avro 2.31.0 and linkedin/goavro 2.15.0 (Go), Apache's avro 1.12.2 for Python: the CRC-64-AVRO fingerprint of a
 # schema with a logical type is not the one of Avro's specification, whose Parsing Canonical Form has no attributes but
 # type, name, fields, symbols, items, values, size, and writes {"type":"long"} as "long". hamba leaves logicalType in it,
 # the other two the braces; Java's SchemaNormalization and fastavro do neither. The header of a single-object message that
@@ -52,7 +52,7 @@ printf 'module finding\n\ngo 1.24\n' > go.mod
 GOFLAGS=-mod=mod go get github.com/hamba/avro/v2@v2.31.0 github.com/linkedin/goavro/v2@v2.15.0 > get.log 2>&1 || { cat get.log; exit 2; }
 GOFLAGS=-mod=mod go run . at.avsc plain.avsc > go.txt
 python3 -m venv venv
-venv/bin/pip install -q avro==1.12.1 fastavro==1.13.1
+venv/bin/pip install -q avro==1.12.2 fastavro==1.13.1
 venv/bin/python - <<'PYTHON'
 import json
 import sys
