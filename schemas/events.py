@@ -80,6 +80,10 @@ class EvolutionStarted(Event):
     metadata: dict[str, str] = field(default_factory=dict)
     unmeasured: list[str] = field(default_factory=list)
     snapshot_phases: list[str] = field(default_factory=list)
+    run_id: str | None = None
+    model: str | None = None
+    objective: str | None = None
+    direction: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +99,10 @@ class EvolutionProgressed(Event):
     memory_mb: float = 0.0
     unmeasured: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
+    evaluations: int | None = None
+    mean: float | None = None
+    front_size: int | None = None
+    extras: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,6 +140,16 @@ class EvolutionCompleted(Event):
     unmeasured: list[str] = field(default_factory=list)
     progress_share: float | None = None
     snapshot_phases: list[str] = field(default_factory=list)
+    parent_agent_ids: list[str] = field(default_factory=list)
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    evaluations: int | None = None
+    model: str | None = None
+    candidate: str | None = None
+    candidate_hash: str | None = None
+    run_id: str | None = None
+    objective: str | None = None
+    direction: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -164,6 +182,8 @@ class KpiSnapshot(Event):
     extra: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     source_event_id: str | None = None
+    objective: str | None = None
+    direction: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -227,6 +247,16 @@ class EvolutionMetrics(Event):
     metadata: dict[str, str] = field(default_factory=dict)
     unmeasured: list[str] = field(default_factory=list)
     version: int = 0
+    parent_agent_ids: list[str] = field(default_factory=list)
+    cost_usd: float | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    evaluations: int | None = None
+    model: str | None = None
+    run_id: str | None = None
+    objective: str | None = None
+    direction: str | None = None
+    candidate_hash: str | None = None
 
     def calculate_efficiency(self) -> float:
         """Return the specification's efficiency score, as computed by the stream."""

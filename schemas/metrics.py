@@ -44,7 +44,8 @@ DURATION_BOUNDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600, 1800, 3600, 
 ATTEMPTS = MetricDef(
     "evometrics_evolution_attempts_total",
     "counter",
-    "Evolutions that ended, over all agents, by status: succeeded, failed, rolled_back or abandoned.",
+    "Evolutions that ended, over all agents, by status: succeeded, failed, rolled_back, pruned, rejected or "
+    "abandoned.",
     ("evolution_type", "status"),
 )
 DURATION = MetricDef(
@@ -83,7 +84,8 @@ NODE_HEARD = MetricDef(
 EVOLUTION_ATTEMPTS = MetricDef(
     "evolution_attempts_total",
     "counter",
-    "An agent's evolutions that ended, by status: succeeded, failed, rolled_back or abandoned.",
+    "An agent's evolutions that ended, by status: succeeded, failed, rolled_back, pruned, rejected or "
+    "abandoned.",
     ("agent_id", "evolution_type", "status"),
 )
 EVOLUTION_DURATION = MetricDef(

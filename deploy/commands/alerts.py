@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib.resources import files
 
-from evometrics.deploy.console.options import add_common
+from evometrics.deploy.console.flags import add_common
 
 FILES = ("rules", "prometheus", "alertmanager")
 #: The page that alerts refer to, in this repository.

@@ -77,7 +77,7 @@ class EvolutionMetricsCollector:
         """Make the parts that belong to one process."""
         self.running = False
         self.turn = threading.Lock()
-        self.sampler = ResourceSampler()
+        self.sampler = self.new_sampler()
         self.outbox = Outbox(
             Path(self.settings.db_path),
             max_bytes=self.settings.outbox_max_mb * 1e6,
@@ -88,6 +88,10 @@ class EvolutionMetricsCollector:
         if self.sending.exporters:
             self.journal.observers.append(self.sending.observe)
         self.recording.own(self.journal, self.sampler)
+
+    def new_sampler(self) -> ResourceSampler:
+        """Return what measures evolutions: this process and its descendants."""
+        return ResourceSampler()
 
     def renew_in_child(self) -> object:
         """In a forked child: release the parent's parts and make new ones; return the old ones."""
@@ -230,10 +234,16 @@ class EvolutionMetricsCollector:
         *,
         evolution_id: Any = None,
         timestamp: Any = None,
+        evaluations: Any = None,
+        mean: Any = None,
+        front_size: Any = None,
+        extras: Any = None,
         **metadata: Any,
     ) -> str | None:
         """Record an iteration, counted from 0; by default of the agent's open evolution.
 
+        Where they are known: the evaluations so far, the candidates' mean fitness, the size of the Pareto
+        front, and further figures as a map of names to numbers.
         Returns None also for an iteration that `progress_interval` skips; its fitness still counts in the
         completion's trajectory.
         """
@@ -243,6 +253,10 @@ class EvolutionMetricsCollector:
             fitness=fitness,
             evolution_id=evolution_id,
             timestamp=timestamp,
+            evaluations=evaluations,
+            mean=mean,
+            front_size=front_size,
+            extras=extras,
             metadata=metadata,
         )
         return await self.recording.progress(given)
@@ -258,8 +272,8 @@ class EvolutionMetricsCollector:
         """Record that an evolution has ended; values missing from the event come from its recorded start.
 
         The event is an object, a mapping, or keywords; `EvolutionCompletionEvent` lists its fields. Its KPIs
-        are also recorded as snapshots, except those after a rolled back evolution: they no longer describe
-        the agent. An identical completion given twice is recorded once.
+        are also recorded as snapshots, except those after an evolution that was rolled back, pruned or
+        rejected: they do not describe the agent. An identical completion given twice is recorded once.
         """
         other = evolution_event if completion_event is None else completion_event
         return await self.recording.completion(event_of(event, other, named))
@@ -272,15 +286,20 @@ class EvolutionMetricsCollector:
         phase: Any = "continuous",
         evolution_id: Any = None,
         timestamp: Any = None,
+        objective: Any = None,
+        direction: Any = None,
         **metadata: Any,
     ) -> str | None:
         """Record an agent's KPIs; phase: baseline, pre_evolution, post_evolution or continuous.
 
         `evaluation_count`, `confidence_interval` and `overall_performance` in `kpis` fill the fields of their
-        names; without the last it is computed (design section 5). A snapshot that was already taken from the
-        start of an open evolution is not recorded again.
+        names; without the last it is computed (design section 5). KPIs of a stated `objective` or `direction`
+        (`EvolutionEvent`) are not judged by the thresholds; an open evolution's snapshots have its own. A
+        snapshot that was already taken from the start of an open evolution is not recorded again.
         """
-        return await self.recording.snapshot(agent_id, kpis, phase, evolution_id, timestamp, metadata)
+        return await self.recording.snapshot(
+            agent_id, kpis, phase, evolution_id, timestamp, objective, direction, metadata
+        )
 
     async def record_system_event(self, event_type: Any, data: Any = None) -> str | None:
         """Record something about the node or the system; `data`: any value, kept as JSON text.
@@ -371,6 +390,10 @@ class EvolutionMetricsCollector:
         target_gain: object = None,
         trigger_reason: object = "",
         metadata: object = None,
+        run_id: object = None,
+        model: object = None,
+        objective: object = None,
+        direction: object = None,
         **more: object,
     ) -> EvolutionRun:
         """Return an evolution to run as `async with`; without `evolution_id` it gets a new id.
@@ -389,5 +412,9 @@ class EvolutionMetricsCollector:
             risk_level=risk_level,
             target_gain=target_gain,
             metadata=with_more(metadata, more),
+            run_id=run_id,
+            model=model,
+            objective=objective,
+            direction=direction,
         )
         return EvolutionRun(self, start)

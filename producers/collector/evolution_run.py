@@ -82,6 +82,16 @@ class EvolutionRun:
         metadata: object = None,
         parent_agent_id: object = None,
         cost_usd: object = None,
+        parent_agent_ids: object = None,
+        tokens_in: object = None,
+        tokens_out: object = None,
+        evaluations: object = None,
+        candidate: object = None,
+        candidate_hash: object = None,
+        run_id: object = None,
+        model: object = None,
+        objective: object = None,
+        direction: object = None,
         **more: object,
     ) -> None:
         """Record the end. Values left out are measured, or come from the start and the progress.
@@ -111,6 +121,16 @@ class EvolutionRun:
                 metadata=with_more(metadata, more),
                 parent_agent_id=parent_agent_id,
                 cost_usd=cost_usd,
+                parent_agent_ids=parent_agent_ids,
+                tokens_in=tokens_in,
+                tokens_out=tokens_out,
+                evaluations=evaluations,
+                candidate=candidate,
+                candidate_hash=candidate_hash,
+                run_id=run_id,
+                model=model,
+                objective=objective,
+                direction=direction,
             )
         )
 

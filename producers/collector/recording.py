@@ -14,9 +14,14 @@ from typing import Any
 from evometrics.producers.collector.completions import RecentCompletions, mark_of
 from evometrics.producers.collector.history import CompletionHistory
 from evometrics.producers.collector.journal import Journal
-from evometrics.producers.collector.snapshots import phases_of_completion, phases_of_start
+from evometrics.producers.collector.snapshots import (
+    phases_of_completion,
+    phases_of_start,
+    take_objective,
+)
 from evometrics.producers.events import convert
 from evometrics.producers.events.custom_metrics import CustomMetrics, observation
+from evometrics.producers.events.given import given_event_id
 from evometrics.producers.events.left_out import LeftOut
 from evometrics.producers.events.open_evolutions import MOST_ACTIVE, ActiveEvolution, ActiveEvolutions, named
 from evometrics.producers.events.progress import ProgressSampling
@@ -29,6 +34,7 @@ from evometrics.schemas.events import (
     EvolutionStarted,
     KpiSnapshot,
 )
+from evometrics.schemas.kpis.performance import judged
 from evometrics.schemas.rules.validation import EVOLUTION_PHASES
 from evometrics.schemas.wire.framing import WireFormat
 
@@ -125,6 +131,7 @@ class Recording:
             usage = self.sampler.usage(named(active.started)) if active else None
             last = active.last_progress() if active else None
             completed = convert.completed_event(event, self.node_id, now, active, usage, left_out)
+            completed.event_id = given_event_id(event, left_out) or completed.event_id
             mark = mark_of(clues)
             if (again := self.recent.same(mark, completed)) is not None:
                 return again
@@ -149,7 +156,15 @@ class Recording:
         return self.journal.answer(EvolutionCompleted.record, event_id, stored, left_out)
 
     async def snapshot(
-        self, agent_id: Any, kpis: Any, phase: Any, evolution_id: Any, timestamp: Any, more: Any
+        self,
+        agent_id: Any,
+        kpis: Any,
+        phase: Any,
+        evolution_id: Any,
+        timestamp: Any,
+        objective: Any,
+        direction: Any,
+        more: Any,
     ) -> str | None:
         """Record an agent's KPIs, unless an open evolution has already given them for the phase."""
         if not self.journal.outbox.is_open:
@@ -165,9 +180,13 @@ class Recording:
                 phase=phase,
                 evolution_id=evolution_id,
                 timestamp=timestamp,
+                objective=objective,
+                direction=direction,
             )
             snapshot.metadata.update(convert.texts(more, left_out))
             active = self.active.of(snapshot.agent_id, snapshot.evolution_id or "")
+            if active is not None and judged(snapshot.objective, snapshot.direction):
+                take_objective(snapshot, active.started, values)
             if active is not None and snapshot.phase in EVOLUTION_PHASES:
                 known = active.snapshot_of(snapshot.phase)
                 if known is not None and known[0] == values:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from evometrics.producers.events.open_evolutions import ActiveEvolution
-from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
-from evometrics.schemas.rules.validation import POST, PRE
+from collections.abc import Mapping
 
-ROLLED_BACK = "rolled_back"
+from evometrics.producers.events.open_evolutions import ActiveEvolution
+from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted, KpiSnapshot
+from evometrics.schemas.kpis.performance import scored
+from evometrics.schemas.rules.validation import POST, PRE, PRUNED, REJECTED, ROLLED_BACK
+
+#: Outcomes after which the KPIs do not describe the agent: it has its earlier state, or never had this one.
+NOT_THE_AGENTS = frozenset({ROLLED_BACK, PRUNED, REJECTED})
 
 
 def phases_of_start(started: EvolutionStarted) -> list[str]:
@@ -17,13 +21,20 @@ def phases_of_start(started: EvolutionStarted) -> list[str]:
 def phases_of_completion(completed: EvolutionCompleted, active: ActiveEvolution | None) -> list[str]:
     """Return the phases of a completion, except those that the evolution already has a snapshot of.
 
-    A completion whose start was not recorded here has two. After a rollback the KPIs after the evolution give
-    none: they do not describe the agent.
+    A completion whose start was not recorded here has two. KPIs after the evolution that do not describe the
+    agent give none: after a rollback, and those of a candidate that was pruned or rejected.
     """
     phases = []
     if completed.pre_kpis and (active is None or active.snapshot_of(PRE) is None):
         phases.append(PRE)
-    after = completed.post_kpis and completed.status != ROLLED_BACK
+    after = completed.post_kpis and completed.status not in NOT_THE_AGENTS
     if after and (active is None or active.snapshot_of(POST) is None):
         phases.append(POST)
     return phases
+
+
+def take_objective(snapshot: KpiSnapshot, started: EvolutionStarted, kpis: Mapping[str, float]) -> None:
+    """Let a snapshot of an open evolution be of what that optimizes."""
+    snapshot.objective, snapshot.direction = started.objective, started.direction
+    if "overall_performance" not in kpis:
+        snapshot.overall_performance = scored(kpis, started.objective, started.direction)

@@ -41,7 +41,7 @@ def started_event(event: object, node_id: str, now: float, left_out: LeftOut) ->
 def progressed_event(
     given: Any, node_id: str, now: float, active: ActiveEvolution | None, left_out: LeftOut
 ) -> EvolutionProgressed:
-    """Build an iteration from agent_id, iteration, fitness, evolution_id and timestamp.
+    """Build an iteration from agent_id, iteration, fitness, evolution_id and timestamp, and further figures.
 
     Raises `InvalidEvent` where it names no agent.
     """
@@ -72,6 +72,8 @@ def kpi_snapshot(
     phase: Any,
     evolution_id: Any,
     timestamp: Any,
+    objective: Any,
+    direction: Any,
 ) -> tuple[KpiSnapshot, dict[str, float]]:
     """Build a snapshot, and return it with its KPIs: standard ones in their fields, others in `extra`.
 

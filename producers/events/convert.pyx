@@ -13,13 +13,15 @@ include "values.pxi"
 
 from libc.math cimport fabs, rint
 
+from evometrics.producers.events.candidate import candidate_of
 from evometrics.producers.events.open_evolutions import Clues
 from evometrics.producers.events.evolution_events import EvolutionCompletionEvent
 from evometrics.producers.ticks import ticks
 from evometrics.schemas.events import EvolutionCompleted, EvolutionProgressed, EvolutionStarted, KpiSnapshot, now_micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.evolutions.snapshots import fill
-from evometrics.schemas.rules.validation import PHASES
+from evometrics.schemas.kpis.performance import DIRECTIONS, MAXIMIZE, MINIMIZE, PARETO
+from evometrics.schemas.rules.validation import HASH_TEXT, PHASES, PRUNED, REJECTED, STATUSES
 
 #: Microseconds with an absolute value below this fit 64 bits.
 DEF MOST_MICROS = 9.0e18
@@ -32,6 +34,14 @@ STATUS_WORDS = {
     "succeeded": "succeeded", "success": "succeeded", "completed": "succeeded",
     "failed": "failed", "failure": "failed", "error": "failed",
     "rolled_back": "rolled_back", "rollback": "rolled_back", "rolledback": "rolled_back",
+    "pruned": "pruned", "rejected": "rejected",
+}
+#: Statuses of candidates that never became the agent's state: there is nothing to roll back.
+NEVER_APPLIED = frozenset({PRUNED, REJECTED})
+#: Other words by which a direction may be given.
+DIRECTION_WORDS = {
+    "maximize": MAXIMIZE, "maximise": MAXIMIZE, "max": MAXIMIZE,
+    "minimize": MINIMIZE, "minimise": MINIMIZE, "min": MINIMIZE, "pareto": PARETO,
 }
 NO_AGENT = "is empty; give the agent's id"
 
@@ -150,6 +160,10 @@ def started_event(event, node_id, double now, left_out):
         trigger_reason=text_of(attribute(event, "trigger_reason", left_out)),
         pre_kpis=numbers_in(pre, "pre_kpis", left_out, agent),
         metadata=metadata,
+        run_id=run_of(event, left_out),
+        model=name_or_none(attribute(event, "model", left_out), "model", left_out),
+        objective=name_or_none(attribute(event, "objective", left_out), "objective", left_out),
+        direction=direction_of(attribute(event, "direction", left_out), left_out),
     )
 
 
@@ -177,6 +191,10 @@ def progressed_event(given, node_id, double now, active, left_out):
         iteration=(0 if active is None else active.reported) if iteration is None else iteration,
         fitness=0.0 if fitness is None else fitness,
         unmeasured=[] if fitness is not None else ["fitness"],
+        evaluations=count_of(attribute(given, "evaluations", left_out), "evaluations", left_out),
+        mean=number_of(attribute(given, "mean", left_out), "mean", left_out),
+        front_size=count_of(attribute(given, "front_size", left_out), "front_size", left_out),
+        extras=numbers_in(attribute(given, "extras", left_out), "extras", left_out),
     )
 
 
@@ -198,6 +216,8 @@ def completed_event(event, node_id, double now, active, usage, left_out):
     set_times(done, event, active, now, unmeasured, left_out)
     set_course(done, event, active, left_out)
     set_names(done, event, started, left_out)
+    set_parents(done, event, left_out)
+    set_candidate(done, event, left_out)
     set_kpis(done, event, started, left_out)
     set_outcome(done, event, left_out)
     set_usage(done, event, usage, unmeasured, left_out)
@@ -321,8 +341,93 @@ cdef int set_names(done, event, started, left_out) except -1:
         done.strategy_used = strategy or started.strategy
         done.risk_level = level or started.risk_level
         done.trigger_reason = reason or started.trigger_reason
-    parent = attribute(event, "parent_agent_id", left_out)
-    done.parent_agent_id = None if parent is None else name_of(parent, "parent_agent_id", left_out)
+    run, model = run_of(event, left_out), attribute(event, "model", left_out)
+    model = name_or_none(model, "model", left_out)
+    objective = name_or_none(attribute(event, "objective", left_out), "objective", left_out)
+    direction = direction_of(attribute(event, "direction", left_out), left_out)
+    if started is not None:
+        run = started.run_id if run is None else run
+        model = started.model if model is None else model
+        if objective is None and direction is None:
+            objective, direction = started.objective, started.direction
+    done.run_id, done.model, done.objective, done.direction = run, model, objective, direction
+    return 0
+
+
+cdef object name_or_none(value, str name, left_out):
+    """A name, None where it was not given or is empty."""
+    return None if value is None else name_of(value, name, left_out) or None
+
+
+cdef object run_of(event, left_out):
+    """The id of an event's run, None where it names none."""
+    value = attribute(event, "run_id", left_out)
+    return None if value is None else id_of(value) or None
+
+
+cdef object direction_of(value, left_out):
+    """One of the three words; None where it was not given or is not one of them, which is noted."""
+    if value is None:
+        return None
+    found = DIRECTION_WORDS.get(text_of(value).strip().lower())
+    if found is None and isinstance(value, enum.Enum):  # of a framework: its values may be numbers
+        found = DIRECTION_WORDS.get(text_of(value.name).lower())
+    if found is None:
+        left_out.add("direction", value, f"is not one of {', '.join(DIRECTIONS)}")
+    return found
+
+
+cdef int set_parents(done, event, left_out) except -1:
+    """Set the agents whose states it was made from: `parent_agent_id` is the first of `parent_agent_ids`."""
+    cdef list parents = []
+    value = attribute(event, "parent_agent_id", left_out)
+    first = None if value is None else parent_of(value, "parent_agent_id", "", left_out)
+    value = attribute(event, "parent_agent_ids", left_out)
+    if value is not None:
+        for place, item in enumerate(items_of(value, "parent_agent_ids", left_out)):
+            one = parent_of(item, "parent_agent_ids", str(place), left_out)
+            if one is not None:
+                parents.append(one)
+    if first is None:
+        first = parents[0] if parents else None
+    elif not parents or parents[0] != first:
+        parents = [first] + [one for one in parents if one != first]
+    done.parent_agent_id, done.parent_agent_ids = first, parents
+    return 0
+
+
+cdef object parent_of(value, str name, str place, left_out):
+    """A parent's id; None where it is empty or longer than any agent's, which is noted."""
+    cdef str found = text_of(value)
+    cdef Py_ssize_t length = PyUnicode_GET_LENGTH(found)
+    if 0 < length <= MOST_NAME:
+        return found
+    reason = f"has {length} characters; an agent's id has at most {NAME_CHARACTERS}" if length else "is empty"
+    if place:
+        left_out.add_within(name, place, found, reason)
+    else:
+        left_out.add(name, found, reason)
+    return None
+
+
+cdef int set_candidate(done, event, left_out) except -1:
+    """Set the program or prompt that was tried, its hash, and what trying it took."""
+    value = attribute(event, "candidate_hash", left_out)
+    known = None if value is None else text_of(value).strip().lower()
+    if known is not None and HASH_TEXT.fullmatch(known) is None:
+        left_out.add("candidate_hash", value, "is not a SHA-256 of 64 hexadecimal digits")
+        known = None
+    candidate = attribute(event, "candidate", left_out)
+    if candidate is not None:
+        text = text_of(candidate)
+        candidate, digest, cut = candidate_of(text)
+        known = digest if known is None else known
+        if cut:
+            left_out.add("candidate", text, cut)
+    done.candidate, done.candidate_hash = candidate, known
+    done.tokens_in = count_of(attribute(event, "tokens_in", left_out), "tokens_in", left_out)
+    done.tokens_out = count_of(attribute(event, "tokens_out", left_out), "tokens_out", left_out)
+    done.evaluations = count_of(attribute(event, "evaluations", left_out), "evaluations", left_out)
     return 0
 
 
@@ -356,8 +461,8 @@ cdef int set_outcome(done, event, left_out) except -1:
     won = status == "succeeded"
     if success is not None and bool(success) != won:
         left_out.add("success", given, f"contradicts the outcome, which is {status}")
-    if rolled_back and won:
-        left_out.add("rollback_performed", rolled_back, "contradicts the status, which is succeeded")
+    if rolled_back and (won or status in NEVER_APPLIED):
+        left_out.add("rollback_performed", rolled_back, f"contradicts the status, which is {status}")
         rolled_back = False
     done.status, done.success = status, won
     done.rollback_performed = bool(rolled_back) or status == "rolled_back"
@@ -365,13 +470,13 @@ cdef int set_outcome(done, event, left_out) except -1:
 
 
 cdef object status_of(value, left_out):
-    """One of the three words; None where it is not one of them, which is noted."""
+    """One of `STATUSES`; None where it is not one of them, which is noted."""
     word = text_of(value)
     found = STATUS_WORDS.get(word)
     if found is None:
         found = STATUS_WORDS.get(word.strip().lower().replace("-", "_").replace(" ", "_"))
     if found is None:
-        left_out.add("status", value, "is not one of succeeded, failed, rolled_back")
+        left_out.add("status", value, f"is not one of {', '.join(sorted(STATUSES))}")
     return found
 
 
@@ -413,7 +518,9 @@ def set_reading(event, reading):
 # Snapshots -----------------------------------------------------------------------------------------------
 
 
-def kpi_snapshot(agent_id, kpis, node_id, double now, left_out, *, phase, evolution_id, timestamp):
+def kpi_snapshot(
+    agent_id, kpis, node_id, double now, left_out, *, phase, evolution_id, timestamp, objective, direction
+):
     agent = agent_of(agent_id, KpiSnapshot.record)
     when = moment_of(timestamp, now, "timestamp", left_out)
     snapshot = KpiSnapshot(
@@ -423,6 +530,8 @@ def kpi_snapshot(agent_id, kpis, node_id, double now, left_out, *, phase, evolut
         occurred_at=micros(now if when is None else when),
         evolution_id=None if evolution_id is None else id_of(evolution_id),
         phase=phase_of(phase, left_out),
+        objective=name_or_none(objective, "objective", left_out),
+        direction=direction_of(direction, left_out),
     )
     values = numbers_in(kpis, "kpis", left_out, agent)
     fill(snapshot, values)

@@ -5,10 +5,11 @@ Columns have the event's field names, or the specification's where those differ:
 
 | column | becomes | |---|---| | `timestamp` | `occurred_at` | | `strategy_name`, `strategy` | `strategy_used`
 | | `applied_at` | `started_at`; else `occurred_at` minus the duration | | `duration_minutes` |
-`duration_seconds` | | `performance_score` | the KPI `performance` after | | `improvement_delta`, else
-`actual_gain` | with a score: the KPI `performance` before = score - delta | | `baseline_performance` | the
-KPI `performance` before | | `quality_score` | the KPI `output_quality` after | | `pre_<kpi>`, `post_<kpi>`;
-or `pre_kpis`, `post_kpis` as maps or JSON | KPIs before and after |
+`duration_seconds` | | `performance_score` | the KPI `performance` after, or the `objective` | |
+`improvement_delta`, else `actual_gain` | with a score: the same KPI before = score - delta, or + delta where
+`direction` is minimize | | `baseline_performance` | the same KPI before | | `quality_score` | the KPI
+`output_quality` after | | `pre_<kpi>`, `post_<kpi>`; or `pre_kpis`, `post_kpis` as maps or JSON | KPIs before
+and after |
 
 Any other column goes into `metadata`. So a row reads back from our `evolution_metrics` as it was, except for
 what is computed there: a delta without a score, which gives no KPI, is kept in `metadata`; a quality without
@@ -25,12 +26,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from evometrics.producers.events.candidate import candidate_of
 from evometrics.producers.events.cells import Cells, Unreadable, as_text, number, refuse, text
 from evometrics.producers.events.convert import errors_and_warnings, evolution_id, rounds_to_best
+from evometrics.producers.events.left_out import LEFT_OUT, LeftOut
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.evolutions.outcome import ABANDONED, CARRIED
 from evometrics.schemas.ids import derived_id
-from evometrics.schemas.rules.validation import STATUSES
+from evometrics.schemas.kpis.performance import MINIMIZE
+from evometrics.schemas.rules.validation import FAILED, ROLLED_BACK, STATUSES, SUCCEEDED
 
 TIME_COLUMNS = ("occurred_at", "timestamp", "completed_at")
 #: Columns without information of their own: row numbers, and what is computed from the others.
@@ -40,7 +44,6 @@ FIGURES = {of_row: of_completion for of_completion, of_row in CARRIED.items()}
 LONGEST_SECONDS = 1e10
 #: Resources that read 0 where they are not known.
 RESOURCES = ("memory_used_mb", "cpu_percent_avg", "network_bytes_transferred")
-SUCCEEDED, FAILED, ROLLED_BACK = "succeeded", "failed", "rolled_back"
 
 
 def evolution_completed(row: Mapping[str, Any], node_id: str) -> EvolutionCompleted:
@@ -62,6 +65,8 @@ def evolution_completed(row: Mapping[str, Any], node_id: str) -> EvolutionComple
     rounds = cells.whole("convergence_iterations")
     named = cells.text("evolution_id") or evolution_id(agent, started / 1e6)
     own = cells.identity("source_event_id", "event_id")
+    parents, candidate = parents_of(cells), cells.text("candidate")
+    cut, digest, why = ("", "", "") if candidate is None else candidate_of(candidate)
     result = EvolutionCompleted(
         event_id=own or derived_id("import", "evolution", agent, named, at),
         agent_id=agent,
@@ -91,17 +96,40 @@ def evolution_completed(row: Mapping[str, Any], node_id: str) -> EvolutionComple
         fitness_trajectory=fitness,
         insights=insights,
         metadata=cells.texts("metadata"),
-        parent_agent_id=cells.text("parent_agent_id"),
+        parent_agent_id=parents[0] if parents else None,
         cost_usd=cells.number("cost_usd"),
         unmeasured=unmeasured(cells),
         progress_share=cells.number("progress_share"),
         snapshot_phases=[text("snapshot_phases", item) for item in cells.items("snapshot_phases")],
+        parent_agent_ids=parents,
+        tokens_in=cells.whole("tokens_in"),
+        tokens_out=cells.whole("tokens_out"),
+        evaluations=cells.whole("evaluations"),
+        model=cells.text("model"),
+        candidate=None if candidate is None else cut,
+        candidate_hash=cells.text("candidate_hash") or digest or None,
+        run_id=cells.text("run_id"),
+        objective=cells.text("objective"),
+        direction=cells.text("direction"),
     )
     ours = {"version"} if "source_event_id" in row else set()
     others = {name: value for name, value in cells.rest().items() if name not in COMPUTED | ours}
     for name, value in (unplaced | others).items():
         result.metadata.setdefault(name, text(name, as_text(value)))
+    if why:
+        left_out = LeftOut()
+        left_out.add("candidate", candidate, why)
+        result.metadata[LEFT_OUT] = left_out.text()
     return result
+
+
+def parents_of(cells: Cells) -> list[str]:
+    """Return the agents that an agent was made from, the first of them first; either column may name it."""
+    first = cells.text("parent_agent_id")
+    parents = [text("parent_agent_ids", item) for item in cells.items("parent_agent_ids")]
+    if first is None or parents[:1] == [first]:
+        return parents
+    return [first, *(each for each in parents if each != first)]
 
 
 def unmeasured(cells: Cells) -> list[str]:
@@ -153,12 +181,13 @@ def kpis(cells: Cells) -> tuple[dict[str, float], dict[str, float], dict[str, An
     post |= cells.beginning("post_")
     score, delta = cells.number("performance_score"), cells.number("improvement_delta", "actual_gain")
     baseline, quality = cells.number("baseline_performance"), cells.number("quality_score")
+    scores = cells.text("objective") or "performance"
     if baseline is None and score is not None and delta is not None:
-        baseline = score - delta
+        baseline = score + delta if cells.text("direction") == MINIMIZE else score - delta
     if score is not None:
-        post.setdefault("performance", score)
+        post.setdefault(scores, score)
     if baseline is not None:
-        pre.setdefault("performance", baseline)
+        pre.setdefault(scores, baseline)
     if quality is not None:
         post.setdefault("output_quality", quality)
     known = delta is None or score is not None or (bool(pre) and bool(post))

@@ -20,7 +20,16 @@ from evometrics.schemas.history.file import JSON_COLUMNS
 from evometrics.schemas.kpis.performance import KPI_NAMES
 
 SNAPSHOT_COLUMNS = (
-    *("agent_id", "event_id", "node_id", "evolution_id", "phase", "source_event_id"),
+    *(
+        "agent_id",
+        "event_id",
+        "node_id",
+        "evolution_id",
+        "phase",
+        "source_event_id",
+        "objective",
+        "direction",
+    ),
     *(*KPI_NAMES, "overall_performance", "evaluation_count", "confidence_interval"),
 )
 encode_json = json.JSONEncoder(ensure_ascii=False).encode

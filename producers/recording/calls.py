@@ -9,23 +9,17 @@ from typing import Any
 from evometrics.producers.events.evolution_events import EvolutionCompletionEvent, EvolutionEvent
 from evometrics.producers.events.given import ATTRIBUTES
 from evometrics.producers.recording.handoff import EVENT_WEIGHT, Entry
-from evometrics.producers.recording.snapshot import fields_snapshot, weight
+from evometrics.producers.recording.snapshot import data_snapshot, fields_snapshot, weight
 
 STARTED = frozenset(field.name for field in dataclasses.fields(EvolutionEvent))
 COMPLETED = frozenset(field.name for field in dataclasses.fields(EvolutionCompletionEvent))
 OTHER_NAMES = {"pre_kpis": "pre_evolution_kpis", "post_kpis": "post_evolution_kpis"}
 
 
-def entry(method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Entry:
-    """Return a call of the collector, whose arguments are a snapshot."""
-    return Entry(method, args, named, EVENT_WEIGHT + weight(named) + sum(map(weight, args)))
-
-
 def start_entry(agent: str, fields: Mapping[str, object]) -> Entry:
     """Return the call that records a start."""
-    own, others = split(STARTED, fields)
-    call = entry("record_evolution_start", (EvolutionEvent(agent_id=agent, **own),), others)
-    return call._replace(weight=call.weight + weight(own))
+    own, others, size = split(STARTED, fields)
+    return Entry("record_evolution_start", (EvolutionEvent(agent_id=agent, **own),), others, size)
 
 
 def completion_entry(agent: str, fields: Mapping[str, object]) -> Entry:
@@ -33,22 +27,42 @@ def completion_entry(agent: str, fields: Mapping[str, object]) -> Entry:
 
     As an object of our own class, whose time is the end for certain.
     """
-    own, others = split(COMPLETED, fields)
+    own, others, size = split(COMPLETED, fields)
     event = EvolutionCompletionEvent(agent_id=agent, **own)
-    call = entry("record_evolution_completion", (event,), others)
-    return call._replace(weight=call.weight + weight(own))
+    return Entry("record_evolution_completion", (event,), others, size)
 
 
-def split(names: frozenset[str], fields: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return an event's own fields, and attributes of other names; what else is given becomes metadata."""
+def agent_entry(method: str, agent: str, fields: Mapping[str, object]) -> Entry:
+    """Return a call that takes an agent and keywords."""
+    named, size = fields_snapshot(fields)
+    return Entry(method, (agent,), named, EVENT_WEIGHT + size)
+
+
+def system_entry(event_type: str, data: object) -> Entry:
+    """Return the call that records a system event."""
+    plain = data_snapshot(data)
+    return Entry("record_system_event", (event_type, plain), {}, EVENT_WEIGHT + weight(plain))
+
+
+def split(names: frozenset[str], fields: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """Return an event's own fields, its attributes of other names, and about how many bytes they take.
+
+    What is neither becomes metadata.
+    """
     own: dict[str, Any] = {}
     others: dict[str, Any] = {}
     more: dict[str, Any] = {}
-    for given, value in fields_snapshot(fields).items():
+    found, size = fields_snapshot(fields)
+    for given, value in found.items():
         name = OTHER_NAMES.get(given, given)
-        (own if name in names else others if name in ATTRIBUTES else more)[name] = value
+        if name in names:
+            own[name] = value
+        elif name in ATTRIBUTES:
+            others[name] = value
+        else:
+            more[name] = value
     if more:
         before = own.get("metadata")
         if before is None or type(before) is dict:
             own["metadata"] = {**more, **(before or {})}
-    return own, others
+    return own, others, EVENT_WEIGHT + size

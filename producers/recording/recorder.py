@@ -16,9 +16,8 @@ from evometrics.producers.collector.collector import EvolutionMetricsCollector
 from evometrics.producers.events.convert import id_of, text_of
 from evometrics.producers.recording import at_exit, processes
 from evometrics.producers.recording.block import RecordedEvolution
-from evometrics.producers.recording.calls import completion_entry, entry, start_entry
+from evometrics.producers.recording.calls import agent_entry, completion_entry, start_entry, system_entry
 from evometrics.producers.recording.handoff import Entry, HandOff
-from evometrics.producers.recording.snapshot import data_snapshot, fields_snapshot
 from evometrics.producers.recording.worker import Worker
 from evometrics.producers.ticks import ticks
 from evometrics.schemas.ids import new_event_id
@@ -65,7 +64,6 @@ class Recorder:
             self.collector = EvolutionMetricsCollector(self.config)
         except Exception as error:
             logger.error("nothing is recorded, because of the settings: %s", error)
-        self.last_words: list[Callable[[], None]] = []
         self.own()
         processes.recorders.here[self.token] = self
         forks.register(self)
@@ -74,6 +72,7 @@ class Recorder:
         """Make the parts that belong to one process."""
         self.handoff = HandOff()
         self.worker: Worker | None = None
+        self.last_words: list[Callable[[], None]] = []
         self.failed = 0
         self.not_before = 0.0
         self.exited = False
@@ -134,9 +133,9 @@ class Recorder:
     ) -> None:
         """Record an iteration, counted from 0, of `evolution_id` or of the agent's open evolution."""
         try:
-            named = fields_snapshot({**fields, "iteration": iteration, "fitness": fitness})
-            named.setdefault("timestamp", time.time())
-            self.put(entry("record_evolution_progress", (text_of(agent_id),), named))
+            fields.setdefault("timestamp", time.time())
+            named = {**fields, "iteration": iteration, "fitness": fitness}
+            self.put(agent_entry("record_evolution_progress", text_of(agent_id), named))
         except Exception as error:
             self.miss(error)
 
@@ -153,22 +152,26 @@ class Recorder:
     def kpis(self, agent_id: object, kpis: object, **fields: object) -> None:
         """Record an agent's KPIs; fields: phase, evolution_id, timestamp, others are metadata."""
         try:
-            named = fields_snapshot({**fields, "kpis": kpis})
-            named.setdefault("timestamp", time.time())
-            self.put(entry("record_kpi_snapshot", (text_of(agent_id),), named))
+            fields.setdefault("timestamp", time.time())
+            self.put(agent_entry("record_kpi_snapshot", text_of(agent_id), {**fields, "kpis": kpis}))
         except Exception as error:
             self.miss(error)
 
     def system_event(self, event_type: object, data: object = None) -> None:
         """Record something about the system; `data`: any value, kept as JSON text."""
         try:
-            self.put(entry("record_system_event", (text_of(event_type), data_snapshot(data)), {}))
+            self.put(system_entry(text_of(event_type), data))
         except Exception as error:
             self.miss(error)
 
     def evolution(self, agent_id: object, **fields: object) -> RecordedEvolution:
         """Return an evolution to run in a `with` block; an exception in it is recorded and propagates."""
         return RecordedEvolution(self, agent_id, fields)
+
+    def before_close(self, say: Callable[[], None]) -> None:
+        """Have something called when this recorder is closed, once, so that it can record what is left."""
+        if say not in self.last_words:
+            self.last_words.append(say)
 
     def put(self, call: Entry) -> None:
         """Hand in a call of the collector."""
@@ -231,8 +234,8 @@ class Recorder:
         A later call opens it again. At the end of the process it is closed of its own.
         """
         try:
-            for say in list(self.last_words):
-                say()
+            while self.last_words:
+                self.last_words.pop()()
             with self.closing:
                 worker = self.worker
                 if worker is None or worker.is_current or self.collector is None:

@@ -17,6 +17,8 @@ from evometrics.producers.recording.scores import PARETO, Scores, finite
 
 F = TypeVar("F", bound=Callable[..., None])
 DIRECTION_OF = "direction."
+#: Outcomes of candidates whose score, if any, is no full evaluation's: others are not compared with it.
+NOT_FULL = frozenset({"failed", "pruned", "rejected"})
 
 
 def safely(method: F) -> F:
@@ -155,7 +157,8 @@ class Run:
         self.begin()
         own = text_of(name)
         of_parents = [text_of(parent) for parent in parents]
-        value, given = finite(score), {} if score is None else {"score": score}
+        value = finite(score)
+        given: dict[str, object] = {} if score is None or value is not None else {"score": score}
         several: dict[str, float] = {}
         for objective, one in (scores or {}).items():
             if (plain := finite(one)) is None:
@@ -166,8 +169,8 @@ class Run:
             if own in self.scores:
                 return
             reference = self.reference(before, of_parents)
-            better = self.is_better(value, several, scores, of_parents)
-            self.scores.add(own, value)
+            better = status not in NOT_FULL and self.is_better(value, several, scores, of_parents)
+            self.scores.add(own, None if status in NOT_FULL else value)
             self.evaluations += evaluations if type(evaluations) is int else 1
         if status is None:
             has_score = value is not None or bool(several)

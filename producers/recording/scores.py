@@ -31,6 +31,7 @@ class Scores:
 
     def __init__(self, direction: str, directions: Mapping[str, str]) -> None:
         """`directions`: by name, of several objectives; one that is not named is to be maximised."""
+        self.direction, self.directions = direction, directions
         self.sign = -1.0 if direction == MINIMIZE else 1.0
         self.signs = {name: -1.0 if way == MINIMIZE else 1.0 for name, way in directions.items()}
         self.by_name: OrderedDict[str, float | None] = OrderedDict()
@@ -55,8 +56,19 @@ class Scores:
         if len(self.by_name) > MOST_SCORES:
             self.by_name.popitem(last=False)
         self.count += 1
-        if score is not None and (self.best is None or self.better(score, self.best)):
+        if score is not None:
+            self.take(score)
+
+    def take(self, score: float) -> None:
+        """Note a score of a candidate that is not one of this run's here."""
+        if self.best is None or self.better(score, self.best):
             self.best = score
+
+    def anew(self) -> Scores:
+        """Return scores that know the same candidates, and nothing that they have reached."""
+        found = Scores(self.direction, self.directions)
+        found.by_name, found.count = self.by_name, self.count
+        return found
 
     def add_to_front(self, scores: Mapping[str, float]) -> bool:
         """Note the scores of several objectives; return whether no earlier candidate dominates them."""

@@ -31,7 +31,9 @@ UNCHANGING = (str, int, float, bytes, Enum, date, time, timedelta, UUID, Decimal
 #: Most levels of containers, and most items of an iterable, which may never end.
 MOST_DEPTH, MOST_ITEMS = 20, 1_000_000
 #: Fields that are maps of names to values.
-MAPS = frozenset({"pre_evolution_kpis", "post_evolution_kpis", "kpis", "scores", "metadata", "extras"})
+MAPS = frozenset(
+    {"pre_kpis", "post_kpis", "pre_evolution_kpis", "post_evolution_kpis", "kpis", "metadata", "extras"}
+)
 #: What an item of a container takes besides its text, bytes; an estimate.
 ITEM_WEIGHT = 64
 
@@ -96,18 +98,25 @@ def map_snapshot(value: Any) -> Any:
     return snapshot(value)
 
 
-def fields_snapshot(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a snapshot of an event's fields; one that can't be read becomes a text that says so."""
+def fields_snapshot(fields: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Return a snapshot of an event's fields, and about how many bytes it takes.
+
+    A field that can't be read becomes a text that says so.
+    """
     found = {}
+    size = 0
     for name, value in fields.items():
-        if type(value) in PLAIN:
-            found[name] = value
-            continue
-        try:
-            found[name] = map_snapshot(value) if name in MAPS else snapshot(value)
-        except Exception:
-            found[name] = said(value)
-    return found
+        kind = type(value)
+        if kind is str:
+            size += len(value)
+        elif kind not in PLAIN:
+            try:
+                value = map_snapshot(value) if name in MAPS else snapshot(value)
+            except Exception:
+                value = said(value)
+            size += weight(value)
+        found[name] = value
+    return found, size
 
 
 def data_snapshot(data: Any) -> Any:

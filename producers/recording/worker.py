@@ -147,7 +147,7 @@ class Worker:
             return False
         self.opened, self.problem = True, ""
         where = self.collector.kafka.brokers if self.collector.kafka else self.collector.settings.history_db
-        logger.info("recording run %s of process %d into %s", self.run_id, os.getpid(), where)
+        logger.info("process %d records into %s", os.getpid(), where)
         return True
 
     async def give(self, left: int) -> None:

@@ -12,6 +12,7 @@ from enum import IntFlag, auto
 
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics, EvolutionStarted
 from evometrics.schemas.evolutions.outcome import evolution_metrics
+from evometrics.schemas.kpis.performance import judged
 
 #: Types that carry no information.
 NO_TYPES = ("", "unknown")
@@ -21,7 +22,10 @@ JOINED_VERSION = 1
 
 
 class Lack(IntFlag):
-    """What a completion may lack and its start have; TIME is when it began and how long it took."""
+    """What a completion may lack and its start have.
+
+    TIME is when it began and how long it took, OBJECTIVE what is optimized and which way.
+    """
 
     PRE_KPIS = auto()
     TYPE = auto()
@@ -32,10 +36,17 @@ class Lack(IntFlag):
     GENERATION = auto()
     METADATA = auto()
     TIME = auto()
+    RUN = auto()
+    MODEL = auto()
+    OBJECTIVE = auto()
 
 
 def lacking(done: EvolutionCompleted) -> int:
-    """Return the fields that a completion lacks, as bits of `Lack`; 0 for none."""
+    """Return the fields that a completion lacks, as bits of `Lack`; 0 for none.
+
+    Run, model and objective are filled in where anything else is lacking, but not waited for alone: earlier
+    versions had none of them.
+    """
     lacks = 0
     for bit, lacked in (
         (Lack.PRE_KPIS, not done.pre_kpis),
@@ -50,6 +61,14 @@ def lacking(done: EvolutionCompleted) -> int:
     ):
         if lacked:
             lacks |= bit
+    if lacks:
+        for bit, lacked in (
+            (Lack.RUN, done.run_id is None),
+            (Lack.MODEL, done.model is None),
+            (Lack.OBJECTIVE, judged(done.objective, done.direction)),
+        ):
+            if lacked:
+                lacks |= bit
     return lacks
 
 
@@ -65,6 +84,9 @@ def lent_by(start: EvolutionStarted) -> int:
         (Lack.REASON, start.trigger_reason),
         (Lack.GENERATION, start.generation != 0),
         (Lack.METADATA, start.metadata),
+        (Lack.RUN, start.run_id is not None),
+        (Lack.MODEL, start.model is not None),
+        (Lack.OBJECTIVE, not judged(start.objective, start.direction)),
     ):
         if has:
             lends |= bit
@@ -87,6 +109,10 @@ def joined(done: EvolutionCompleted, start: EvolutionStarted) -> EvolutionComple
         (Lack.TARGET, "target_gain", start.target_gain),
         (Lack.REASON, "trigger_reason", start.trigger_reason),
         (Lack.GENERATION, "generation", start.generation),
+        (Lack.RUN, "run_id", start.run_id),
+        (Lack.MODEL, "model", start.model),
+        (Lack.OBJECTIVE, "objective", start.objective),
+        (Lack.OBJECTIVE, "direction", start.direction),
     ):
         if lent & bit:
             more[name] = value

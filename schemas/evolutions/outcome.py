@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics, EvolutionStarted
 from evometrics.schemas.ids import derived_id
 from evometrics.schemas.kpis import formula
-from evometrics.schemas.kpis.performance import performance
+from evometrics.schemas.kpis.performance import improvement, scored
 
 ABANDONED = "abandoned"
 #: Event time after which an evolution that has started and sent nothing since counts as abandoned.
@@ -50,8 +50,8 @@ def difference(after: float | None, before: float | None) -> float | None:
 
 
 def relative(delta: float | None, baseline: float | None) -> float | None:
-    """Return delta / baseline, None where the baseline is 0 or either is unknown."""
-    return delta / baseline if delta is not None and baseline else None
+    """Return delta / |baseline|, so positive where it got better; None where it is 0 or either is unknown."""
+    return delta / abs(baseline) if delta is not None and baseline else None
 
 
 def efficiency(delta: float | None, duration_minutes: float, memory_used_mb: float) -> float:
@@ -68,14 +68,22 @@ def unmeasured_in_row(unmeasured: Iterable[str], memory_used_mb: float) -> list[
     return [*names, EFFICIENCY] if memory_used_mb == 0 or not COSTS.isdisjoint(names) else names
 
 
+def parents_of(done: EvolutionCompleted) -> list[str]:
+    """Return all agents from whose states an agent was made; earlier versions named the first alone."""
+    if done.parent_agent_ids or done.parent_agent_id is None:
+        return done.parent_agent_ids
+    return [done.parent_agent_id]
+
+
 def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
     """Return the row of a completion: what the evolution achieved and cost, from the completion alone.
 
     Stream workers write the same row straight from a completion's bytes (`put_row` in
     `streams/rows/rows.pyx`): a change here is one there. `test_metrics_rows.py` holds the two equal.
     """
-    after, before = performance(done.post_kpis), performance(done.pre_kpis)
-    delta = difference(after, before)
+    after = scored(done.post_kpis, done.objective, done.direction)
+    before = scored(done.pre_kpis, done.objective, done.direction)
+    delta = improvement(after, before, done.direction)
     unmeasured = unmeasured_in_row(done.unmeasured, done.memory_used_mb)
     minutes = 0.0 if "duration_minutes" in unmeasured else done.duration_seconds / 60
     memory = None if "memory_used_mb" in unmeasured else done.memory_used_mb or None
@@ -114,6 +122,16 @@ def evolution_metrics(done: EvolutionCompleted) -> EvolutionMetrics:
         fitness_trajectory=done.fitness_trajectory,
         metadata=done.metadata,
         unmeasured=unmeasured,
+        parent_agent_ids=parents_of(done),
+        cost_usd=done.cost_usd,
+        tokens_in=done.tokens_in,
+        tokens_out=done.tokens_out,
+        evaluations=done.evaluations,
+        model=done.model,
+        run_id=done.run_id,
+        objective=done.objective,
+        direction=done.direction,
+        candidate_hash=done.candidate_hash,
     )
 
 
@@ -136,6 +154,10 @@ def abandoned_metrics(start: EvolutionStarted, timeout_micros: int) -> Evolution
         status=ABANDONED,
         success=False,
         duration_minutes=timeout_micros / MICROS_PER_MINUTE,
-        baseline_performance=performance(start.pre_kpis),
+        baseline_performance=scored(start.pre_kpis, start.objective, start.direction),
         metadata=start.metadata,
+        model=start.model,
+        run_id=start.run_id,
+        objective=start.objective,
+        direction=start.direction,
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.ids import derived_id
-from evometrics.schemas.kpis.performance import KPI_NAMES, performance
+from evometrics.schemas.kpis.performance import KPI_NAMES, scored
 from evometrics.schemas.rules.validation import INT64, POST, PRE
 
 #: KPIs with a field of their own; all others are in `extra`.
@@ -48,6 +48,8 @@ def snapshot(
         evolution_id=source.evolution_id,
         phase=phase,
         source_event_id=source.event_id,
+        objective=source.objective,
+        direction=source.direction,
     )
     fill(found, kpis)
     return found
@@ -63,7 +65,7 @@ def fill(found: KpiSnapshot, kpis: Mapping[str, float]) -> None:
         else:
             found.extra[name] = value
     if found.overall_performance is None:
-        found.overall_performance = performance(kpis)
+        found.overall_performance = scored(kpis, found.objective, found.direction)
 
 
 def is_count(value: float) -> bool:

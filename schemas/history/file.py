@@ -26,7 +26,24 @@ HEADER_BYTES = 100
 USER_VERSION_AT, APPLICATION_ID_AT = 60, 68
 BUSY_SECONDS = 2.0
 #: The columns of `evolution_metrics` that hold JSON.
-JSON_COLUMNS = ("metadata", "kpi_deltas", "fitness_trajectory", "unmeasured")
+JSON_COLUMNS = ("metadata", "kpi_deltas", "fitness_trajectory", "unmeasured", "parent_agent_ids")
+#: Columns that a file of an earlier build lacks. It gets them when it is opened to write, at the end of the
+#: table; that build can still write and read it.
+ADDED = {
+    "evolution_metrics": {
+        "parent_agent_ids": "TEXT DEFAULT '[]'",
+        "cost_usd": "REAL",
+        "tokens_in": "INTEGER",
+        "tokens_out": "INTEGER",
+        "evaluations": "INTEGER",
+        "model": "TEXT",
+        "run_id": "TEXT",
+        "objective": "TEXT",
+        "direction": "TEXT",
+        "candidate_hash": "TEXT",
+    },
+    "kpi_snapshots": {"objective": "TEXT", "direction": "TEXT"},
+}
 
 #: The specification's foreign key of `evolution_strategies` names a column that is not unique, which SQLite
 #: refuses at the first insert with foreign keys enabled; the row's event id is unique.
@@ -237,6 +254,11 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             check_version(path, version)
             for statement in SCHEMA.split(";"):
                 db.execute(statement)
+            for table, columns in ADDED.items():
+                there = columns_of(db, table)
+                for name, kind in columns.items():
+                    if name not in there:
+                        db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {VERSION}")
             db.execute("COMMIT")
@@ -252,6 +274,11 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise HistoryError(f"{path}: {error}; give a path that can be written (history_db)") from error
     return db
+
+
+def columns_of(db: sqlite3.Connection, table: str) -> set[str]:
+    """Return the names of a table's columns."""
+    return {name for (name,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:

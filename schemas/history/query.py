@@ -7,7 +7,6 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,7 +34,8 @@ FLAGS = frozenset({"success", "rollback_performed"})
 #: Times are stored as in the specification, in seconds: exact to the microsecond until the year 2255.
 COLUMN_OF = {"occurred_at": "timestamp"}
 TIMES = frozenset({"occurred_at", "started_at"})
-SELECT = f"SELECT {', '.join(COLUMN_OF.get(name, name) for name in FIELDS)} FROM evolution_metrics"
+#: Not by name: a file that an earlier build wrote last has fewer columns.
+SELECT = "SELECT * FROM evolution_metrics"
 #: Starts without a completion; found by `idx_evolution`.
 OPEN_STARTS = """
 SELECT value FROM events AS started WHERE topic = :topic AND key = :agent AND evolution_id IS NOT NULL
@@ -152,26 +152,31 @@ class LocalMetricsQuery:
                 found.append(abandoned_metrics(started, self.abandoned_after))
         return found
 
-    async def rows(self, sql: str, values: dict[str, Any]) -> Sequence[Sequence[Any]]:
+    async def rows(self, sql: str, values: dict[str, Any]) -> list[sqlite3.Row]:
         """Return a query's rows; runs in a thread."""
         return await asyncio.to_thread(self.read, sql, values)
 
-    def read(self, sql: str, values: dict[str, Any]) -> Sequence[Sequence[Any]]:
+    def read(self, sql: str, values: dict[str, Any]) -> list[sqlite3.Row]:
         """Return a query's rows; blocking."""
         with self.lock:
             try:
                 if self.db is None:
                     self.db = open_to_read(self.path)
+                    self.db.row_factory = sqlite3.Row
                 return self.db.execute(sql, values).fetchall()
             except sqlite3.Error as error:
                 raise HistoryError(f"{self.path}: {error}") from error
 
 
-def evolution_of(row: Sequence[Any]) -> EvolutionMetrics:
+def evolution_of(row: sqlite3.Row) -> EvolutionMetrics:
     """Build the event from a row of `SELECT`."""
-    return EvolutionMetrics.from_record(
-        {name: held(name, value) for name, value in zip(FIELDS, row, strict=True)}
-    )
+    there = set(row.keys())
+    found = {}
+    for name in FIELDS:
+        column = COLUMN_OF.get(name, name)
+        if column in there:
+            found[name] = held(name, row[column])
+    return EvolutionMetrics.from_record(found)
 
 
 def held(name: str, value: Any) -> Any:

@@ -31,6 +31,9 @@ KPI_NAMES: tuple[str, ...] = (
 )
 
 RETAIN, EVOLVE, RETIRE = "retain", "evolve", "retire"
+#: Which way an objective gets better; the last: several KPIs are optimized, each its own way.
+MAXIMIZE, MINIMIZE, PARETO = "maximize", "minimize", "pareto"
+DIRECTIONS = (MAXIMIZE, MINIMIZE, PARETO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +86,62 @@ def performance(kpis: Mapping[str, float]) -> float | None:
     return overall_performance(kpis) if given is None else given
 
 
-def should_retire(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> bool:
-    """Return whether to give an agent up; a KPI that was not measured counts neither way."""
-    return past_saving(kpis, performance(kpis), thresholds or USUAL)
+def scored(kpis: Mapping[str, float], objective: str | None, direction: str | None) -> float | None:
+    """Return the performance of KPIs that are optimized for a stated objective, else `performance`.
+
+    It is the objective's value, in its own unit; None where it was not measured, or several are optimized.
+    """
+    if direction == PARETO:
+        return None
+    return performance(kpis) if objective is None else kpis.get(objective)
 
 
-def should_evolve(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> bool:
-    """Return whether an agent that need not retire can gain from an evolution."""
-    return recommendation(kpis, thresholds) == EVOLVE
+def improvement(after: float | None, before: float | None, direction: str | None) -> float | None:
+    """Return how much better a performance got, None where either is unknown."""
+    if after is None or before is None:
+        return None
+    return before - after if direction == MINIMIZE else after - before
 
 
-def recommendation(kpis: Mapping[str, float], thresholds: KpiThresholds | None = None) -> str:
-    """Return retire, evolve or retain."""
-    return recommended(kpis, performance(kpis), thresholds)
+def judged(objective: str | None, direction: str | None) -> bool:
+    """Return whether the thresholds apply: to shares of 1 that are to grow, not to a stated objective."""
+    return objective is None and direction is None
+
+
+def should_retire(
+    kpis: Mapping[str, float],
+    thresholds: KpiThresholds | None = None,
+    *,
+    objective: str | None = None,
+    direction: str | None = None,
+) -> bool:
+    """Return whether to give an agent up; a KPI that was not measured counts neither way.
+
+    Never where an objective or its direction is stated: the thresholds say nothing about a loss.
+    """
+    return recommendation(kpis, thresholds, objective=objective, direction=direction) == RETIRE
+
+
+def should_evolve(
+    kpis: Mapping[str, float],
+    thresholds: KpiThresholds | None = None,
+    *,
+    objective: str | None = None,
+    direction: str | None = None,
+) -> bool:
+    """Return whether an agent that need not retire can gain from an evolution; never for an objective."""
+    return recommendation(kpis, thresholds, objective=objective, direction=direction) == EVOLVE
+
+
+def recommendation(
+    kpis: Mapping[str, float],
+    thresholds: KpiThresholds | None = None,
+    *,
+    objective: str | None = None,
+    direction: str | None = None,
+) -> str:
+    """Return retire, evolve or retain; with an objective or its direction always retain."""
+    return recommended(kpis, performance(kpis), thresholds) if judged(objective, direction) else RETAIN
 
 
 def recommended(

@@ -9,6 +9,7 @@ from cpython.unicode cimport PyUnicode_Check, PyUnicode_GET_LENGTH
 from libc.stdint cimport int64_t
 
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
+from evometrics.schemas.kpis.performance import DIRECTIONS
 from evometrics.schemas.rules.validation import EVOLUTION_PHASES, MAX_AHEAD_MICROS, NAME_CHARACTERS, PHASES, STATUSES
 
 include "../slots.pxi"
@@ -26,13 +27,19 @@ cdef int64_t MOST_NOW = 2**63 - 1 - MAX_AHEAD_MICROS
 
 cdef Slots HEAD = Slots(Event, "agent_id node_id occurred_at event_id")
 cdef Slots COMPLETED_NAMES = Slots(
-    EvolutionCompleted, "evolution_id evolution_type strategy_used risk_level parent_agent_id"
+    EvolutionCompleted, "evolution_id evolution_type strategy_used risk_level parent_agent_id run_id model objective"
 )
 cdef Slots COUNTS = Slots(
     EvolutionCompleted, "error_count warning_count convergence_iterations network_bytes_transferred"
 )
+cdef Slots OPTIONAL = Slots(EvolutionCompleted, "tokens_in tokens_out evaluations candidate_hash direction")
+#: How many of these are counts; the place of the others.
+DEF OPTIONAL_COUNTS = 3
+DEF CANDIDATE_HASH = 3
+DEF DIRECTION = 4
+DEF HASH_DIGITS = 64
 cdef Slots TIMES = Slots(EvolutionCompleted, "started_at duration_seconds")
-cdef Slots STARTED_NAMES = Slots(EvolutionStarted, "evolution_id evolution_type strategy risk_level")
+cdef Slots STARTED_NAMES = Slots(EvolutionStarted, "evolution_id evolution_type strategy risk_level run_id model objective")
 
 
 def surely_valid(event, now):
@@ -57,6 +64,10 @@ cdef bint completed(e, int64_t latest, Py_ssize_t names) except -1:
     for i in range(len(COUNTS.names)):
         if <int64_t>COUNTS.get(e, i) < 0:
             return False
+    for i in range(OPTIONAL_COUNTS):
+        count = OPTIONAL.get(e, i)
+        if count is not None and <int64_t>count < 0:
+            return False
     return (
         names
         and is_time(TIMES.get(e, 0), latest)
@@ -65,12 +76,17 @@ cdef bint completed(e, int64_t latest, Py_ssize_t names) except -1:
         and (e.cost_usd is None or <double>e.cost_usd >= 0)
         and (e.progress_share is None or 0 <= <double>e.progress_share <= 1)
         and are_phases(e.snapshot_phases)
+        and are_names(e.parent_agent_ids)
+        and is_direction(OPTIONAL.get(e, DIRECTION))
+        and is_hash(OPTIONAL.get(e, CANDIDATE_HASH))
     )
 
 
 cdef bint started(e, Py_ssize_t names) except -1:
     """Checks for starts only."""
-    return all_names(e, STARTED_NAMES, names) and are_phases(e.snapshot_phases)
+    return (
+        all_names(e, STARTED_NAMES, names) and are_phases(e.snapshot_phases) and is_direction(e.direction)
+    )
 
 
 cdef bint all_names(e, Slots slots, Py_ssize_t others) except -1:
@@ -93,10 +109,38 @@ cdef bint are_phases(list phases) except -1:
     return not phases or EVOLUTION_PHASES.issuperset(phases)
 
 
+cdef bint are_names(list names) except -1:
+    """Whether each text has a name's length."""
+    for name in names:
+        if not 0 < characters(name) <= MOST_CHARACTERS:
+            return False
+    return True
+
+
+cdef inline bint is_direction(text) except -1:
+    return text is None or text in DIRECTIONS
+
+
+cdef bint is_hash(text) except -1:
+    """Whether a text, if there is one, is a SHA-256 in hexadecimal digits."""
+    cdef const uint8_t* digits
+    cdef int i
+    if text is None:
+        return True
+    if characters(text) != HASH_DIGITS or not PyUnicode_IS_ASCII(text):
+        return False
+    digits = PyUnicode_1BYTE_DATA(text)
+    for i in range(HASH_DIGITS):
+        if not (c'0' <= digits[i] <= c'9' or c'a' <= digits[i] <= c'f'):
+            return False
+    return True
+
+
 cdef bint snapshot(e, Py_ssize_t names) except -1:
     """Checks for snapshots only."""
     return (
-        names + characters(e.evolution_id) <= MOST_CHARACTERS
+        names + characters(e.evolution_id) + characters(e.objective) <= MOST_CHARACTERS
+        and is_direction(e.direction)
         and e.phase in PHASES
         and (e.source_event_id is None or is_id(e.source_event_id))
     )

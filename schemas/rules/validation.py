@@ -20,11 +20,15 @@ from evometrics.schemas.events import (
     field_names,
     now_micros,
 )
+from evometrics.schemas.kpis.performance import DIRECTIONS
 
 #: A message above this is refused before it reaches the outbox; Kafka's own default limit is 1 MiB.
 MAX_EVENT_BYTES = 1_000_000
 MAX_AHEAD_MICROS = 86_400 * 1_000_000
-STATUSES = frozenset({"succeeded", "failed", "rolled_back"})
+SUCCEEDED, FAILED, ROLLED_BACK = "succeeded", "failed", "rolled_back"
+#: The evaluation was stopped early; the candidate was refused before a full evaluation.
+PRUNED, REJECTED = "pruned", "rejected"
+STATUSES = frozenset({SUCCEEDED, FAILED, ROLLED_BACK, PRUNED, REJECTED})
 METRIC_KINDS = frozenset({"counter", "gauge", "histogram", "summary"})
 PRE, POST = "pre_evolution", "post_evolution"
 #: Phases of an agent's KPIs that an evolution's events may contain.
@@ -45,13 +49,26 @@ NAME_FIELDS = frozenset(
         "event_type",
         "parent_agent_id",
         "name",
+        "run_id",
+        "model",
+        "objective",
     }
 )
 NAME_CHARACTERS = 1000
-TEXT_FIELDS = (NAME_FIELDS | {"data", "unit", "help"}) - {"evolution_id", "parent_agent_id"}
+#: Names that may be null.
+OPTIONAL_NAMES = frozenset({"evolution_id", "parent_agent_id", "run_id", "model", "objective"})
+TEXT_FIELDS = (NAME_FIELDS | {"data", "unit", "help"}) - OPTIONAL_NAMES
+HASH_TEXT = re.compile(r"[0-9a-f]{64}")
 UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 TEXT_MAPS = frozenset({"metadata", "labels"})
-TEXT_LISTS = frozenset({"insights", "unmeasured", "snapshot_phases"})
+#: Lists of texts; those of names have a name's limits for each.
+NAME_LISTS = frozenset({"parent_agent_ids"})
+TEXT_LISTS = NAME_LISTS | {"insights", "unmeasured", "snapshot_phases"}
+#: Whole numbers that can't be below 0, where they are given.
+COUNTS = (
+    *("error_count", "warning_count", "convergence_iterations", "network_bytes_transferred"),
+    *("tokens_in", "tokens_out", "evaluations", "front_size"),
+)
 TIME_FIELDS = frozenset({"occurred_at", "started_at"})
 #: Called with a field and a reason; raises `InvalidEvent`.
 Fail: TypeAlias = Callable[[str, str], None]
@@ -122,6 +139,14 @@ def check_kind(fail: Fail, event: Event) -> None:
         and not event.evolution_id
     ):
         fail("evolution_id", "is empty; give the evolution's id")
+    if isinstance(event, EvolutionProgressed | EvolutionCompleted):
+        for name in COUNTS:
+            count = getattr(event, name, None)
+            if count is not None and count < 0:
+                fail(name, f"{count} is negative")
+    direction = getattr(event, "direction", None)
+    if direction is not None and direction not in DIRECTIONS:
+        fail("direction", f"{direction!r} is not one of {', '.join(DIRECTIONS)}")
     if isinstance(event, EvolutionStarted | EvolutionCompleted):
         for phase in event.snapshot_phases:
             if phase not in EVOLUTION_PHASES:
@@ -131,9 +156,8 @@ def check_kind(fail: Fail, event: Event) -> None:
             fail("duration_seconds", f"{event.duration_seconds} is negative")
         if event.status not in STATUSES:
             fail("status", f"{event.status!r} is not one of {', '.join(sorted(STATUSES))}")
-        for name in ("error_count", "warning_count", "convergence_iterations", "network_bytes_transferred"):
-            if getattr(event, name) < 0:
-                fail(name, f"{getattr(event, name)} is negative")
+        if event.candidate_hash is not None and not HASH_TEXT.fullmatch(event.candidate_hash):
+            fail("candidate_hash", f"{event.candidate_hash!r} is not a SHA-256 of 64 hexadecimal digits")
         if event.cost_usd is not None and event.cost_usd < 0:
             fail("cost_usd", f"{event.cost_usd} is negative")
         if event.progress_share is not None and not 0 <= event.progress_share <= 1:
@@ -165,10 +189,12 @@ def check_map(fail: Fail, name: str, value: Mapping[str, object], *, of_text: bo
 
 
 def check_list(fail: Fail, name: str, value: Iterable[object]) -> None:
-    """Check a list: of texts (`TEXT_LISTS`), or of finite numbers."""
+    """Check a list: of texts or names (`TEXT_LISTS`), or of finite numbers."""
     for position, item in enumerate(value):
         if name in TEXT_LISTS:
             if not isinstance(item, str):
                 fail(f"{name}[{position}]", f"{item!r} is not text")
+            elif name in NAME_LISTS and not 0 < len(item) <= NAME_CHARACTERS:
+                fail(f"{name}[{position}]", f"has {len(item)} characters; a name has 1 to {NAME_CHARACTERS}")
         elif isinstance(item, bool) or not isinstance(item, int | float) or not math.isfinite(item):
             fail(f"{name}[{position}]", f"{item!r} is not a finite number")

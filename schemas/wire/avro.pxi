@@ -66,6 +66,8 @@ cdef inline uint64_t get_varint(In* source) except? 0xFFFF_FFFF_FFFF_FFFF:
             raise Unusual
         x |= <uint64_t>(byte & 0x7F) << shift
         if byte < 128:
+            if byte == 0 and shift:  # longer than necessary: texts are compared with their lengths
+                raise Unusual
             return x
         shift += 7
     raise Unusual

@@ -13,7 +13,14 @@ from typing import NamedTuple
 from evometrics.schemas.events import KpiDelta, KpiSnapshot
 from evometrics.schemas.evolutions.outcome import difference, kpi_differences
 from evometrics.schemas.ids import derived_id
-from evometrics.schemas.kpis.performance import KPI_NAMES, KpiThresholds, performance, recommended
+from evometrics.schemas.kpis.performance import (
+    KPI_NAMES,
+    RETAIN,
+    KpiThresholds,
+    judged,
+    recommended,
+    scored,
+)
 
 #: Standard normal quantile of 97.5 %, for two-sided 95 % intervals.
 Z_95 = 1.959963984540054
@@ -48,13 +55,17 @@ def kpis_of(snapshot: KpiSnapshot) -> dict[str, float]:
 def measured(snapshot: KpiSnapshot) -> Measured:
     """Return a snapshot with its KPIs and performance."""
     kpis = kpis_of(snapshot)
-    return Measured(snapshot, kpis, performance(kpis))
+    return Measured(snapshot, kpis, scored(kpis, snapshot.objective, snapshot.direction))
 
 
 def kpi_delta(now: Measured, before: Measured | None, thresholds: KpiThresholds | None = None) -> KpiDelta:
-    """Return a snapshot minus the agent's previous snapshot in event time (None for its first)."""
+    """Return a snapshot minus the agent's previous snapshot in event time (None for its first).
+
+    A stated objective is not judged by the thresholds, and performances are compared where it is the same.
+    """
     snapshot, kpis, overall = now
     previous = before.snapshot if before is not None else None
+    aim = snapshot.objective, snapshot.direction
     return KpiDelta(
         event_id=derived_id("kpi_delta", snapshot.event_id),
         agent_id=snapshot.agent_id,
@@ -65,9 +76,13 @@ def kpi_delta(now: Measured, before: Measured | None, thresholds: KpiThresholds 
         previous_event_id=previous.event_id if previous is not None else None,
         previous_at=previous.occurred_at if previous is not None else None,
         overall_performance=overall,
-        overall_delta=difference(overall, before.overall) if before is not None else None,
+        overall_delta=(
+            difference(overall, before.overall)
+            if before is not None and aim == (before.snapshot.objective, before.snapshot.direction)
+            else None
+        ),
         deltas=kpi_differences(kpis, before.kpis) if before is not None else {},
-        recommendation=recommended(kpis, overall, thresholds),
+        recommendation=recommended(kpis, overall, thresholds) if judged(*aim) else RETAIN,
         version=previous.occurred_at if previous is not None else 0,
     )
 

@@ -14,12 +14,14 @@ Long because readers and rows share C structs and inlined helpers: in separate m
 from evometrics.schemas.evolutions.joining import Lack
 from evometrics.schemas.wire.binary import KINDS, Unusual, write_text
 from evometrics.schemas.evolutions.outcome import unmeasured_in_row
+from evometrics.schemas.kpis.performance import DIRECTIONS, MINIMIZE, PARETO
 from evometrics.schemas.rules.validation import EVOLUTION_PHASES, POST, PRE
 
 include "../../schemas/wire/avro.pxi"
 include "../../schemas/kpis/formula.pxi"
 include "../../schemas/uuid.pxi"
 
+from libc.math cimport fabs
 from libc.string cimport memset
 
 DEF L_PRE_KPIS = 1
@@ -31,6 +33,9 @@ DEF L_REASON = 32
 DEF L_GENERATION = 64
 DEF L_METADATA = 128
 DEF L_TIME = 256
+DEF L_RUN = 512
+DEF L_MODEL = 1024
+DEF L_OBJECTIVE = 2048
 
 #: The completion's fields, in the order of `COMPLETION`.
 cdef enum:
@@ -38,13 +43,14 @@ cdef enum:
     STRATEGY_USED, RISK_LEVEL, TARGET_GAIN, TRIGGER_REASON, PRE_KPIS, POST_KPIS, SUCCESS, STATUS,
     DURATION_SECONDS, ERROR_COUNT, WARNING_COUNT, MEMORY_USED_MB, CPU_PERCENT_AVG, GPU_MEMORY_MB,
     NETWORK_BYTES_TRANSFERRED, ROLLBACK_PERFORMED, CONVERGENCE_ITERATIONS, FITNESS_TRAJECTORY, INSIGHTS,
-    METADATA, PARENT_AGENT_ID, COST_USD, UNMEASURED, PROGRESS_SHARE, SNAPSHOT_PHASES, FIELDS
+    METADATA, PARENT_AGENT_ID, COST_USD, UNMEASURED, PROGRESS_SHARE, SNAPSHOT_PHASES, PARENT_AGENT_IDS,
+    TOKENS_IN, TOKENS_OUT, EVALUATIONS, MODEL, CANDIDATE, CANDIDATE_HASH, RUN_ID, OBJECTIVE, DIRECTION, FIELDS
 
 #: The start's fields, in the order of `START`.
 cdef enum:
     S_EVENT_ID, S_AGENT_ID, S_NODE_ID, S_OCCURRED_AT, S_EVOLUTION_ID, S_EVOLUTION_TYPE, S_GENERATION, S_STRATEGY,
     S_RISK_LEVEL, S_TARGET_GAIN, S_TRIGGER_REASON, S_PRE_KPIS, S_CPU_PERCENT, S_MEMORY_MB, S_METADATA,
-    S_UNMEASURED, S_SNAPSHOT_PHASES, S_FIELDS
+    S_UNMEASURED, S_SNAPSHOT_PHASES, S_RUN_ID, S_MODEL, S_OBJECTIVE, S_DIRECTION, S_FIELDS
 
 #: In the order of its schema.
 COMPLETION = (
@@ -52,11 +58,13 @@ COMPLETION = (
     "strategy_used risk_level target_gain trigger_reason pre_kpis post_kpis success status "
     "duration_seconds error_count warning_count memory_used_mb cpu_percent_avg gpu_memory_mb "
     "network_bytes_transferred rollback_performed convergence_iterations fitness_trajectory insights "
-    "metadata parent_agent_id cost_usd unmeasured progress_share snapshot_phases"
+    "metadata parent_agent_id cost_usd unmeasured progress_share snapshot_phases parent_agent_ids "
+    "tokens_in tokens_out evaluations model candidate candidate_hash run_id objective direction"
 ).split()
 START = (
     "event_id agent_id node_id occurred_at evolution_id evolution_type generation strategy risk_level "
-    "target_gain trigger_reason pre_kpis cpu_percent memory_mb metadata unmeasured snapshot_phases"
+    "target_gain trigger_reason pre_kpis cpu_percent memory_mb metadata unmeasured snapshot_phases "
+    "run_id model objective direction"
 ).split()
 #: The row's fields in the order in which `CompletionReader.put_row` writes them.
 ROW = (
@@ -64,7 +72,8 @@ ROW = (
     "strategy_used risk_level target_gain trigger_reason status success duration_minutes performance_score "
     "baseline_performance improvement_delta relative_improvement quality_score efficiency kpi_deltas "
     "memory_used_mb cpu_percent_avg gpu_memory_mb network_bytes_transferred error_count warning_count "
-    "rollback_performed convergence_iterations fitness_trajectory metadata unmeasured version"
+    "rollback_performed convergence_iterations fitness_trajectory metadata unmeasured version "
+    "parent_agent_ids cost_usd tokens_in tokens_out evaluations model run_id objective direction candidate_hash"
 ).split()
 
 #: A snapshot's fields in the order in which `SnapshotWriter` writes them.
@@ -72,12 +81,16 @@ SNAPSHOT = (
     "event_id agent_id node_id occurred_at evolution_id phase accuracy response_time_ms throughput_tps "
     "success_rate memory_usage_mb cpu_utilization energy_efficiency adaptation_rate knowledge_retention "
     "generalization_ability output_quality consistency reliability security_score bias_score "
-    "interpretability overall_performance evaluation_count confidence_interval extra metadata source_event_id"
+    "interpretability overall_performance evaluation_count confidence_interval extra metadata source_event_id "
+    "objective direction"
 ).split()
 
 
 #: This module's bits for the members of `Lack`.
-LACKS = (L_PRE_KPIS, L_TYPE, L_STRATEGY, L_RISK, L_TARGET, L_REASON, L_GENERATION, L_METADATA, L_TIME)
+LACKS = (
+    L_PRE_KPIS, L_TYPE, L_STRATEGY, L_RISK, L_TARGET, L_REASON, L_GENERATION, L_METADATA, L_TIME, L_RUN, L_MODEL,
+    L_OBJECTIVE,
+)
 if tuple(map(int, Lack)) != LACKS:
     raise ValueError("Lack's bits differ from those of the compiled readers")
 
@@ -91,6 +104,11 @@ DEF INT64 = 9223372036854775808.0
 #: Most entries of a map of KPIs.
 DEF MOST_KPIS = 64
 DEF SECOND = 1_000_000
+#: Digits of a SHA-256.
+DEF HASH_DIGITS = 64
+cdef tuple DIRECTION_WORDS = tuple(word.encode() for word in DIRECTIONS)
+cdef bytes MINIMIZE_WORD = MINIMIZE.encode()
+cdef bytes PARETO_WORD = PARETO.encode()
 #: The KPIs that are looked for: first the formula's, in its order, then these, then the snapshot's others.
 #: From `OVERALL_PERFORMANCE` on all have fields of their own in a snapshot.
 cdef enum:
@@ -268,6 +286,33 @@ cdef Maybe performance(Kpis* kpis) noexcept:
     return known(weighted(values)) if given else nothing()
 
 
+cdef Maybe scored(Kpis* kpis, const uint8_t* data, Field* fields) noexcept:
+    """As defined by `kpis.performance.scored`, for a completion's objective."""
+    cdef Field* objective = &fields[OBJECTIVE]
+    cdef Py_ssize_t i, size
+    if is_word(data, &fields[DIRECTION], PARETO_WORD):
+        return nothing()
+    if not objective.given:
+        return performance(kpis)
+    size = objective.end - objective.begin - 1  # as it is encoded, like a KPI's name
+    for i in range(kpis.count):
+        if kpis.sizes[i] == size and memcmp(kpis.names[i], data + objective.begin + 1, size) == 0:
+            return known(kpis.values[i])
+    return nothing()
+
+
+cdef inline Maybe improvement(Maybe after, Maybe before, bint minimized) noexcept:
+    """As defined by `kpis.performance.improvement`."""
+    if not (after.given and before.given):
+        return nothing()
+    return known(before.value - after.value if minimized else after.value - before.value)
+
+
+cdef inline bint is_word(const uint8_t* data, Field* field, bytes word) noexcept:
+    """Return whether a field has a text, and that it is this one."""
+    return field.given and is_text(data + field.text, field.length, word)
+
+
 # Writing -------------------------------------------------------------------------------------------------
 
 
@@ -412,7 +457,7 @@ cdef class SnapshotWriter:
             if kpis.wanted[OVERALL_PERFORMANCE] >= 0:
                 put_kpi(&out, kpis, OVERALL_PERFORMANCE)
             else:
-                put_maybe(&out, performance(kpis))
+                put_maybe(&out, scored(kpis, data, fields))
             i = kpis.wanted[EVALUATION_COUNT]
             if i >= 0 and is_count(kpis.values[i]):
                 put_byte(&out, 2)
@@ -432,6 +477,7 @@ cdef class SnapshotWriter:
             put_byte(&out, 0)
             put_byte(&out, 2)
             put_fields(&out, data, fields, EVENT_ID, EVENT_ID)
+            put_fields(&out, data, fields, OBJECTIVE, DIRECTION)
             return PyBytes_FromStringAndSize(out.data, out.size)
         finally:
             PyMem_Free(out.data)
@@ -579,7 +625,7 @@ cdef class CompletionReader:
     cdef int check(self, const uint8_t* data, Field* fields, int64_t now) except -1:
         """As defined by `screening.surely_valid`; names count in bytes, never fewer than characters."""
         cdef int64_t latest = now + self.ahead
-        cdef bytes status
+        cdef bytes word
         cdef Py_ssize_t names = (
             fields[AGENT_ID].length
             + fields[NODE_ID].length
@@ -587,7 +633,10 @@ cdef class CompletionReader:
             + fields[EVOLUTION_TYPE].length
             + fields[STRATEGY_USED].length
             + fields[RISK_LEVEL].length
-            + (fields[PARENT_AGENT_ID].length if fields[PARENT_AGENT_ID].given else 0)
+            + fields[PARENT_AGENT_ID].length
+            + fields[RUN_ID].length
+            + fields[MODEL].length
+            + fields[OBJECTIVE].length
         )
         if not (
             fields[AGENT_ID].length
@@ -601,15 +650,39 @@ cdef class CompletionReader:
             and fields[WARNING_COUNT].number >= 0
             and fields[CONVERGENCE_ITERATIONS].number >= 0
             and fields[NETWORK_BYTES_TRANSFERRED].number >= 0
+            and fields[TOKENS_IN].number >= 0
+            and fields[TOKENS_OUT].number >= 0
+            and fields[EVALUATIONS].number >= 0
             and not (fields[COST_USD].given and fields[COST_USD].real < 0)
             and not (fields[PROGRESS_SHARE].given and not 0 <= fields[PROGRESS_SHARE].real <= 1)
             and is_uuid(data + fields[EVENT_ID].text, fields[EVENT_ID].length)
+            and is_hash(data, &fields[CANDIDATE_HASH])
         ):
             raise Unusual
-        for status in self.statuses:
-            if is_text(data + fields[STATUS].text, fields[STATUS].length, status):
+        if fields[PARENT_AGENT_IDS].end - fields[PARENT_AGENT_IDS].begin > 1:
+            self.check_parents(data, &fields[PARENT_AGENT_IDS])
+        if fields[DIRECTION].given:
+            for word in DIRECTION_WORDS:
+                if is_word(data, &fields[DIRECTION], word):
+                    break
+            else:
+                raise Unusual
+        for word in self.statuses:
+            if is_text(data + fields[STATUS].text, fields[STATUS].length, word):
                 return 0
         raise Unusual
+
+    cdef int check_parents(self, const uint8_t* data, Field* field) except -1:
+        """Check that each of several parents has a name's length."""
+        cdef In there
+        cdef Py_ssize_t n, i, length
+        there.data, there.place, there.size = data, field.begin, field.end
+        n = get_length(&there)
+        for i in range(n):
+            length = pass_text(&there)
+            if not 0 < length <= self.name_bytes:
+                raise Unusual
+        return 0
 
     cdef int put_row(
         self,
@@ -621,14 +694,14 @@ cdef class CompletionReader:
         Unmeasured unmeasured,
     ) except -1:
         """Write the row, its fields in the order of `ROW`; as defined by `outcome.evolution_metrics`."""
-        cdef Maybe now = performance(after), earlier = performance(before)
-        cdef Maybe delta = known(now.value - earlier.value) if now.given and earlier.given else nothing()
+        cdef Maybe now = scored(after, data, fields), earlier = scored(before, data, fields)
+        cdef Maybe delta = improvement(now, earlier, is_word(data, &fields[DIRECTION], MINIMIZE_WORD))
         cdef Maybe relative = nothing(), quality = nothing()
         cdef double minutes = 0.0 if unmeasured.minutes else fields[DURATION_SECONDS].real / 60
         cdef bint no_memory = fields[MEMORY_USED_MB].real == 0
         cdef double memory = 0.0 if unmeasured.memory else fields[MEMORY_USED_MB].real
         if delta.given and earlier.value != 0.0:
-            relative = known(delta.value / earlier.value)
+            relative = known(delta.value / fabs(earlier.value))
         if after.wanted[OUTPUT_QUALITY] >= 0:
             quality = known(after.values[after.wanted[OUTPUT_QUALITY]])
         hashed = self.named.copy()
@@ -657,7 +730,12 @@ cdef class CompletionReader:
         put_fields(out, data, fields, ROLLBACK_PERFORMED, FITNESS_TRAJECTORY)
         put_fields(out, data, fields, METADATA, METADATA)
         put_all(out, unmeasured.row_without if no_memory else unmeasured.row)
-        return put_number(out, 0)
+        put_number(out, 0)
+        put_parents(out, data, fields)
+        put_fields(out, data, fields, COST_USD, COST_USD)
+        put_fields(out, data, fields, TOKENS_IN, MODEL)
+        put_fields(out, data, fields, RUN_ID, DIRECTION)
+        return put_fields(out, data, fields, CANDIDATE_HASH, CANDIDATE_HASH)
 
 
 cdef class StartReader:
@@ -678,7 +756,7 @@ cdef class StartReader:
         cdef int lends = L_TIME
         open_in(&source, value, start)
         memset(fields, 0, sizeof(fields))
-        for i in range(S_METADATA + 1):
+        for i in range(S_FIELDS):
             fields[i].begin = source.place
             fields[i].given = not self.nullable[i] or get_given(&source)
             if fields[i].given:
@@ -700,6 +778,12 @@ cdef class StartReader:
             lends |= L_PRE_KPIS
         if fields[S_METADATA].end - fields[S_METADATA].begin > 1:
             lends |= L_METADATA
+        if fields[S_RUN_ID].given:
+            lends |= L_RUN
+        if fields[S_MODEL].given:
+            lends |= L_MODEL
+        if fields[S_OBJECTIVE].given or fields[S_DIRECTION].given:
+            lends |= L_OBJECTIVE
         return lends
 
 
@@ -729,7 +813,39 @@ cdef int lacks_of(const uint8_t* data, Field* fields, Kpis* before, Unmeasured u
         lacks |= L_METADATA
     if unmeasured.minutes or fields[STARTED_AT].number == fields[OCCURRED_AT].number:
         lacks |= L_TIME
+    if lacks:
+        if not fields[RUN_ID].given:
+            lacks |= L_RUN
+        if not fields[MODEL].given:
+            lacks |= L_MODEL
+        if not (fields[OBJECTIVE].given or fields[DIRECTION].given):
+            lacks |= L_OBJECTIVE
     return lacks
+
+
+cdef int put_parents(Out* out, const uint8_t* data, Field* fields) except -1:
+    """Write all parents; as defined by `outcome.parents_of`."""
+    cdef Field* first = &fields[PARENT_AGENT_ID]
+    if fields[PARENT_AGENT_IDS].end - fields[PARENT_AGENT_IDS].begin > 1 or not first.given:
+        return put_fields(out, data, fields, PARENT_AGENT_IDS, PARENT_AGENT_IDS)
+    put_number(out, 1)
+    put_raw(out, <const char*>data + first.begin + 1, first.end - first.begin - 1)
+    return put_byte(out, 0)
+
+
+cdef bint is_hash(const uint8_t* data, Field* field) noexcept:
+    """Return whether a text, if there is one, is a SHA-256 in hexadecimal digits."""
+    cdef Py_ssize_t i
+    cdef uint8_t digit
+    if not field.given:
+        return True
+    if field.length != HASH_DIGITS:
+        return False
+    for i in range(HASH_DIGITS):
+        digit = data[field.text + i]
+        if not (c'0' <= digit <= c'9' or c'a' <= digit <= c'f'):
+            return False
+    return True
 
 
 cdef inline str text_of(const uint8_t* data, Field* field):

@@ -203,22 +203,30 @@ def invalid(rng: random.Random, kind: str, event: Event) -> Fuzzed:
     ]
     if not isinstance(event, SystemEvent | CustomMetric):
         changes.append({"agent_id": ""})
+    aimless = {"direction": rng.choice(["", "up", "Maximize", "minimize "])}
     match event:
         case EvolutionStarted():
             changes += [{"pre_kpis": {"accuracy": odd}}, {"memory_mb": odd}, {"target_gain": odd}]
+            changes += [aimless, {rng.choice(["run_id", "model", "objective"]): "m" * 1001}]
         case EvolutionProgressed():
-            changes += [{"fitness": odd}, {"cpu_percent": odd}, {"evolution_id": ""}]
+            changes += [{"fitness": odd}, {"cpu_percent": odd}, {"evolution_id": ""}, {"mean": odd}]
+            changes += [{"extras": {"a": odd}}, {rng.choice(["evaluations", "front_size"]): -1}]
         case EvolutionCompleted():
             changes += [{"duration_seconds": -1e-9}, {"status": "great"}, {"fitness_trajectory": [0.0, odd]}]
             changes += [{"error_count": -1}, {"started_at": -5}, {"post_kpis": {"a": 1.0, "b": odd}}]
             changes += [{"network_bytes_transferred": -INT64}, {"gpu_memory_mb": odd}]
             changes += [{"cost_usd": odd}, {"cost_usd": -0.5}, {"parent_agent_id": "p" * 1001}]
             changes += [{"progress_share": rng.choice([odd, -0.01, 1.01])}]
+            changes += [aimless, {rng.choice(["run_id", "model", "objective"]): "m" * 1001}]
+            changes += [{"parent_agent_ids": ["p", rng.choice(["", "p" * 1001])]}]
+            changes += [{rng.choice(["tokens_in", "tokens_out", "evaluations"]): rng.choice([-1, -INT64])}]
+            changes += [{"candidate_hash": rng.choice(["", "f" * 63, "F" * 64, "g" * 64, "f" * 64 + "\n"])}]
             changes += [
                 {"snapshot_phases": ["post_evolution", rng.choice(["", "continuous", "Post_evolution"])]}
             ]
         case KpiSnapshot():
-            changes += [{"accuracy": odd}, {"phase": ""}, {"extra": {"": odd}}]
+            changes += [{"accuracy": odd}, {"phase": ""}, {"extra": {"": odd}}, aimless]
+            changes += [{"objective": "m" * 1001}]
             changes += [{"source_event_id": rng.choice(["", "x", event.event_id.replace("-", "")])}]
         case SystemEvent():
             changes += [{"event_type": ""}]
@@ -239,6 +247,12 @@ def extreme(rng: random.Random, kind: str, event: Event) -> Fuzzed:
     def text() -> str:
         return rng.choice(TEXTS)
 
+    def aim() -> dict[str, Any]:
+        return {
+            "objective": rng.choice([None, "accuracy", "performance", text()]),
+            "direction": rng.choice([None, "maximize", "minimize", "pareto"]),
+        }
+
     def kpis() -> dict[str, float]:
         return {rng.choice(["accuracy", "performance", "throughput_tps", text()]): number() for _ in range(4)}
 
@@ -246,10 +260,12 @@ def extreme(rng: random.Random, kind: str, event: Event) -> Fuzzed:
     match event:
         case EvolutionStarted():
             changes = {"generation": rng.choice(INTS), "pre_kpis": kpis(), "metadata": {text(): text()}}
-            changes |= {"strategy": text(), "target_gain": number(), "cpu_percent": number()}
+            changes |= {"strategy": text(), "target_gain": number(), "cpu_percent": number(), **aim()}
+            changes |= {"run_id": text(), "model": text()}
         case EvolutionProgressed():
             changes = {"iteration": rng.choice(INTS), "fitness": number(), "memory_mb": number()}
             changes |= {"unmeasured": [text(), "fitness"], "metadata": {text(): text()}}
+            changes |= {"evaluations": count(), "front_size": count(), "mean": number(), "extras": kpis()}
             changes |= {"occurred_at": rng.choice([0, event.occurred_at])}
         case EvolutionCompleted():
             changes = {"generation": rng.choice(INTS), "pre_kpis": kpis(), "post_kpis": kpis()}
@@ -262,10 +278,19 @@ def extreme(rng: random.Random, kind: str, event: Event) -> Fuzzed:
                 "parent_agent_id": rng.choice([None, text()]),
                 "cost_usd": rng.choice([None, 0.0, 1e300]),
             }
+            changes |= {"parent_agent_ids": [text() or "p"] * rng.choice([1, 2, 500]), "tokens_in": count()}
+            changes |= {
+                "tokens_out": count(),
+                "evaluations": count(),
+                "model": text(),
+                "run_id": text(),
+                **aim(),
+            }
+            changes |= {"candidate": text(), "candidate_hash": rng.choice([None, "0" * 64])}
             changes |= {"fitness_trajectory": [number() for _ in range(rng.choice([0, 2000]))]}
         case KpiSnapshot():
             changes = {"accuracy": number(), "reliability": number(), "evaluation_count": rng.choice(INTS)}
-            changes |= {"metadata": {text(): text()}}
+            changes |= {"metadata": {text(): text()}, **aim()}
             changes |= {"extra": kpis(), "occurred_at": rng.choice([0, event.occurred_at])}
         case CustomMetric():
             changes = {"agent_id": "", "name": text() or "x", "value": number(), "labels": {text(): text()}}

@@ -45,6 +45,14 @@ COST = {
     "convergence_iterations": 4,
     "fitness_trajectory": [0.1, 0.2],
 }
+OF_RUN = {"run_id": "night-7", "model": "gpt-x", "objective": "accuracy", "direction": "maximize"}
+SPENT = {
+    "parent_agent_ids": ["agent-0", "agent-ß"],
+    "tokens_in": 1200,
+    "tokens_out": 340,
+    "evaluations": 12,
+    "candidate_hash": "5f" * 32,
+}
 
 EXAMPLES: tuple[Event, ...] = (
     EvolutionStarted(
@@ -55,6 +63,7 @@ EXAMPLES: tuple[Event, ...] = (
         cpu_percent=3.0,
         memory_mb=90.0,
         snapshot_phases=["pre_evolution"],
+        **OF_RUN,
     ),
     EvolutionProgressed(
         **HEAD,
@@ -64,6 +73,10 @@ EXAMPLES: tuple[Event, ...] = (
         cpu_percent=3.0,
         memory_mb=90.0,
         metadata={"loss": "0.3"},
+        evaluations=40,
+        mean=0.4,
+        front_size=3,
+        extras={"species": 2.0},
     ),
     EvolutionCompleted(
         **HEAD,
@@ -82,6 +95,9 @@ EXAMPLES: tuple[Event, ...] = (
         unmeasured=["gpu_memory_mb"],
         progress_share=0.5,
         snapshot_phases=["pre_evolution", "post_evolution"],
+        candidate="def f(x):\n    return x",
+        **SPENT,
+        **OF_RUN,
     ),
     KpiSnapshot(
         **HEAD,
@@ -94,6 +110,8 @@ EXAMPLES: tuple[Event, ...] = (
         extra={"novelty": 0.3},
         metadata={"evometrics.left_out": "{}"},
         source_event_id=OTHER_ID,
+        objective="accuracy",
+        direction="maximize",
     ),
     SystemEvent(**HEAD, event_type="started", data='{"a": 1}'),
     CustomMetric(
@@ -124,6 +142,9 @@ EXAMPLES: tuple[Event, ...] = (
         kpi_deltas={"accuracy": 0.1},
         unmeasured=["gpu_memory_mb"],
         version=1,
+        cost_usd=1.25,
+        **SPENT,
+        **OF_RUN,
     ),
     KpiDelta(
         **HEAD,

@@ -20,6 +20,8 @@ from tests.support.model import KPIS, SECOND, made_snapshots
 STRATEGIES = {"tune": "low", "features": "medium", "ensemble": "medium", "retrain": "high"}
 UNMEASURED = ("memory_used_mb", "cpu_percent_avg", "network_bytes_transferred")
 TYPES = ("nightly", "triggered", "emergency")
+#: Objective and direction; of most evolutions neither is stated.
+AIMS = [(None, None)] * 6 + [("novelty", "maximize"), ("response_time_ms", "minimize"), (None, "pareto")]
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,13 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
     duration = rng.uniform(1, 1200)
     end = start + int(duration * SECOND)
     success = rng.random() < 0.7
-    status = "succeeded" if success else rng.choice(["failed", "rolled_back"])
+    status = "succeeded" if success else rng.choice(["failed", "rolled_back", "pruned", "rejected"])
+    optimized = rng.choice(AIMS)
+    run = {
+        "run_id": rng.choice([None, f"night-{number % 7}"]),
+        "model": rng.choice([None, "model-a", "model-b"]),
+    }
+    run |= dict(zip(("objective", "direction"), optimized, strict=True))
     fitness = [rng.random() for _ in range(rng.randrange(4))]
     plan = {
         "evolution_id": name,
@@ -137,6 +145,7 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
         "trigger_reason": "below threshold: évaluation",
         "pre_kpis": before,
         "metadata": {"seed": str(load.seed)},
+        **run,
     }
     head = {"agent_id": agent, "node_id": node}
     # the KPIs are snapshots by themselves, those before the evolution in the start or in the completion
@@ -163,6 +172,10 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
             evolution_id=name,
             iteration=iteration,
             fitness=value,
+            evaluations=rng.choice([None, 10 * iteration]),
+            mean=rng.choice([None, value / 2]),
+            front_size=rng.choice([None, iteration]),
+            extras=rng.choice([{}, {"species": float(iteration)}]),
             **head,
         )
         events.append(progressed)
@@ -178,7 +191,7 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
     if rng.random() < load.elsewhere:
         # another process recorded the end, and knows nothing of the start
         told = {"started_at": end, "strategy_used": "", "duration_seconds": 0.0, "evolution_id": name}
-        told |= {key: plan[key] for key in ("generation", "trigger_reason") if rng.random() < 0.3}
+        told |= {key: plan[key] for key in ("generation", "trigger_reason", "run_id") if rng.random() < 0.3}
         told["metadata"] = rng.choice([{}, {"ended": "here"}])
         unmeasured += ["duration_seconds"] if rng.random() < 0.5 else []
     figures = {
@@ -189,7 +202,7 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
     }
     post_kpis = after if status != "failed" else {}
     phases = ["pre_evolution"] if before_by == "completion" and "pre_kpis" in told else []
-    if by_themselves and post_kpis and status != "rolled_back":
+    if by_themselves and post_kpis and status in ("succeeded", "failed"):
         phases.append("post_evolution")
     completed = EvolutionCompleted(
         event_id=event_id(rng),
@@ -207,6 +220,12 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
         insights=["warning: slow", "ok"],
         parent_agent_id=f"agent-{number % load.agents:04d}" if number % 3 == 0 else None,
         cost_usd=number / 64 if number % 4 else None,
+        parent_agent_ids=[f"agent-{each % load.agents:04d}" for each in range(number, number + number % 3)],
+        tokens_in=rng.choice([None, rng.randrange(10**6)]),
+        tokens_out=rng.choice([None, rng.randrange(10**5)]),
+        evaluations=rng.choice([None, rng.randrange(1000)]),
+        candidate=rng.choice([None, "def évolue(x):\n    return x\n"]),
+        candidate_hash=rng.choice([None, f"{rng.getrandbits(256):064x}"]),
         unmeasured=unmeasured,
         **{key: type(value)(0) if key in unmeasured else value for key, value in figures.items()},
         **head,

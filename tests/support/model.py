@@ -115,6 +115,13 @@ def performance(kpis: dict[str, float]) -> float | None:
     return min(1.0, max(0.0, sum(terms))) if terms else None
 
 
+def scored(e: EvolutionStarted | EvolutionCompleted | KpiSnapshot, kpis: dict[str, float]) -> float | None:
+    """The objective's value where one is stated; several have no value together."""
+    if e.direction == "pareto":
+        return None
+    return performance(kpis) if e.objective is None else kpis.get(e.objective)
+
+
 def with_start(e: EvolutionCompleted, start: EvolutionStarted | None) -> EvolutionCompleted:
     """A completion with what it came without and its start has; itself where there is no such thing."""
     if start is None:
@@ -142,14 +149,31 @@ def with_start(e: EvolutionCompleted, start: EvolutionStarted | None) -> Evoluti
             if nameless or e.duration_seconds == 0:
                 lent["duration_seconds"] = (e.occurred_at - start.occurred_at) / SECOND
                 lent["unmeasured"] = [name for name in e.unmeasured if name != "duration_seconds"]
+    if complete(e):
+        return e
+    for name in ("run_id", "model"):
+        if getattr(e, name) is None and getattr(start, name) is not None:
+            lent[name] = getattr(start, name)
+    if (e.objective, e.direction) == (None, None) != (start.objective, start.direction):
+        lent |= {"objective": start.objective, "direction": start.direction}
     if not lent:
         return e
     return replace(e, **lent | {"metadata": start.metadata | e.metadata})
 
 
+def complete(e: EvolutionCompleted) -> bool:
+    """Whether a completion has all that a start may lend, but for its run, model and objective."""
+    plan = ["pre_kpis", "strategy_used", "risk_level", "trigger_reason", "generation", "metadata"]
+    known = e.evolution_type not in ("", "unknown") and e.target_gain is not None
+    timed = "duration_seconds" not in e.unmeasured and e.started_at != e.occurred_at
+    return all(getattr(e, name) for name in plan) and known and timed
+
+
 def metrics_row(e: EvolutionCompleted) -> Row:
-    after, before = performance(e.post_kpis), performance(e.pre_kpis)
-    gain = after - before if after is not None and before is not None else None
+    after, before = scored(e, e.post_kpis), scored(e, e.pre_kpis)
+    gain = None
+    if after is not None and before is not None:
+        gain = before - after if e.direction == "minimize" else after - before
     timeless = "duration_seconds" in e.unmeasured
     minutes = 0.0 if timeless else e.duration_seconds / 60
     memory = None if "memory_used_mb" in e.unmeasured or e.memory_used_mb == 0 else e.memory_used_mb
@@ -161,7 +185,9 @@ def metrics_row(e: EvolutionCompleted) -> Row:
     )
     same += "success gpu_memory_mb network_bytes_transferred error_count "
     same += "warning_count rollback_performed convergence_iterations fitness_trajectory metadata started_at "
-    same += "agent_id node_id occurred_at"
+    same += "agent_id node_id occurred_at "
+    same += "cost_usd tokens_in tokens_out evaluations model run_id objective direction candidate_hash"
+    parents = e.parent_agent_ids or ([] if e.parent_agent_id is None else [e.parent_agent_id])
     return {name: getattr(e, name) for name in same.split()} | {
         "event_id": name_id("evolution_metrics", e.event_id),
         "source_event_id": e.event_id,
@@ -172,7 +198,8 @@ def metrics_row(e: EvolutionCompleted) -> Row:
         "performance_score": after,
         "baseline_performance": before,
         "improvement_delta": gain,
-        "relative_improvement": gain / before if gain is not None and before else None,
+        "relative_improvement": gain / abs(before) if gain is not None and before else None,
+        "parent_agent_ids": parents,
         "quality_score": e.post_kpis.get("output_quality"),
         "efficiency": efficiency if math.isfinite(efficiency) else 0.0,
         "kpi_deltas": {k: v - e.pre_kpis[k] for k, v in e.post_kpis.items() if k in e.pre_kpis},
@@ -198,7 +225,7 @@ def abandoned_rows(
         if (e.agent_id, e.evolution_id) in done or deadline > min(reached[partition_of(e.agent_id)]):
             continue
         same = "evolution_id evolution_type generation risk_level target_gain trigger_reason metadata "
-        same += "agent_id node_id"
+        same += "agent_id node_id model run_id objective direction"
         rows.append(
             {name: getattr(e, name) for name in same.split()}
             | dict.fromkeys(
@@ -210,6 +237,11 @@ def abandoned_rows(
                     "memory_used_mb",
                     "cpu_percent_avg",
                     "gpu_memory_mb",
+                    "cost_usd",
+                    "tokens_in",
+                    "tokens_out",
+                    "evaluations",
+                    "candidate_hash",
                 ]
             )
             | dict.fromkeys(
@@ -224,7 +256,8 @@ def abandoned_rows(
                 "status": "abandoned",
                 "success": False,
                 "duration_minutes": timeout / SECOND / 60,
-                "baseline_performance": performance(e.pre_kpis),
+                "baseline_performance": scored(e, e.pre_kpis),
+                "parent_agent_ids": [],
                 "efficiency": 0.0,
                 "kpi_deltas": {},
                 "rollback_performed": False,
@@ -289,8 +322,10 @@ def made_snapshots(events: Iterable[Event]) -> list[KpiSnapshot]:
                     evolution_id=e.evolution_id,
                     phase=phase,
                     source_event_id=e.event_id,
-                    overall_performance=kpis.get("overall_performance", performance(kpis)),
+                    overall_performance=kpis.get("overall_performance", scored(e, kpis)),
                     extra=rest,
+                    objective=e.objective,
+                    direction=e.direction,
                     **own,  # type: ignore[arg-type]
                 )
             )
@@ -307,7 +342,10 @@ def delta_rows(snapshots: list[KpiSnapshot]) -> list[Row]:
         for before, e in zip([None, *series[:-1]], series, strict=True):
             kpis = snapshot_map(e)
             earlier = snapshot_map(before) if before else {}
-            now, then = performance(kpis), performance(earlier)
+            now, then = scored(e, kpis), scored(before, earlier) if before else None
+            stated = (e.objective, e.direction)
+            if before and stated != (before.objective, before.direction):
+                then = None  # values of two objectives are not compared
             rows.append(
                 {
                     "event_id": name_id("kpi_delta", e.event_id),
@@ -321,7 +359,7 @@ def delta_rows(snapshots: list[KpiSnapshot]) -> list[Row]:
                     "overall_performance": now,
                     "overall_delta": now - then if now is not None and then is not None else None,
                     "deltas": {k: v - earlier[k] for k, v in kpis.items() if k in earlier},
-                    "recommendation": advice(kpis),
+                    "recommendation": advice(kpis) if stated == (None, None) else "retain",
                     "version": before.occurred_at if before else 0,
                 }
             )

@@ -91,7 +91,8 @@ def test_a_field_is_reduced_to_a_sixteenth_at_most_at_a_time() -> None:
 
 
 def test_an_event_that_has_nothing_left_to_cut_says_so() -> None:
-    event = dataclasses.replace(DONE, metadata={"m": "x"}, fitness_trajectory=[], pre_kpis={}, post_kpis={})
+    nothing = {"fitness_trajectory": [], "pre_kpis": {}, "post_kpis": {}, "candidate_hash": None}
+    event = dataclasses.replace(DONE, metadata={"m": "x"}, **nothing)
     left_out = LeftOut()
     assert not shrink(event, 1000, left_out)
     assert left_out.count == 0

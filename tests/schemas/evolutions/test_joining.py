@@ -25,6 +25,10 @@ START = EvolutionStarted(
     generation=7,
     pre_kpis={"performance": 0.25},
     metadata={"of": "start", "both": "start"},
+    run_id="night",
+    model="m",
+    objective="loss",
+    direction="minimize",
 )
 #: A completion that lacks everything, and one that lacks nothing.
 BARE = EvolutionCompleted(
@@ -48,6 +52,9 @@ FULL = dataclasses.replace(
     generation=1,
     pre_kpis={"performance": 0.125},
     metadata={"both": "end"},
+    run_id="own",
+    model="own",
+    direction="maximize",
 )
 #: Each part that can be lent: its field in the completion, in the start, and the start's value.
 PARTS = [
@@ -80,12 +87,39 @@ def test_one_lacking_part_is_filled_and_no_other(bit: Lack, field: str, lender: 
     assert metrics_of(done, poor) == evolution_metrics(done)
 
 
+@pytest.mark.parametrize(
+    ("bit", "fields"),
+    [
+        (Lack.RUN, {"run_id": "night"}),
+        (Lack.MODEL, {"model": "m"}),
+        (Lack.OBJECTIVE, {"objective": "loss", "direction": "minimize"}),
+    ],
+)
+def test_a_run_model_or_objective_is_filled_but_not_waited_for_alone(
+    bit: Lack, fields: dict[str, Any]
+) -> None:
+    alone = dataclasses.replace(FULL, **dict.fromkeys(fields))
+    assert lacking(alone) == 0
+    done = dataclasses.replace(alone, risk_level="")
+    assert lacking(done) == Lack.RISK | bit
+    found = joined(done, START)
+    assert {name: getattr(found, name) for name in fields} == fields
+    poor = dataclasses.replace(START, **dict.fromkeys(fields))
+    assert lent_by(START) - lent_by(poor) == bit
+    assert joined(done, poor) == dataclasses.replace(
+        alone, risk_level="low", metadata={"of": "start", "both": "end"}
+    )
+
+
 def test_all_that_is_lacking_is_filled_at_once_and_the_row_says_that_it_is_joined() -> None:
     found = metrics_of(BARE, START)
     assert found.version == 1
     assert (found.evolution_type, found.strategy_used, found.risk_level) == ("nightly", "tune", "low")
     assert (found.started_at, found.duration_minutes) == (100 * SECOND, 1.5)
-    assert (found.baseline_performance, found.improvement_delta) == (0.25, 0.25)
+    assert (found.run_id, found.model, found.objective, found.direction) == ("night", "m", "loss", "minimize")
+    assert (found.baseline_performance, found.improvement_delta) == (None, None)
+    of_performance = metrics_of(BARE, dataclasses.replace(START, objective=None, direction=None))
+    assert (of_performance.baseline_performance, of_performance.improvement_delta) == (0.25, 0.25)
     assert found.metadata == {"of": "start", "both": "start"}
     assert metrics_of(BARE, None) == evolution_metrics(BARE)
     assert evolution_metrics(BARE).version == 0

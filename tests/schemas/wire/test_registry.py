@@ -183,7 +183,7 @@ def test_a_schema_of_the_registry_that_breaks_ours_is_unreadable_by_field(
     number = client.register(subject, BROKEN)
     for _ in range(2):
         with pytest.raises(
-            UnreadableMessage, match=rf"id {number} is not compatible with v2: EvolutionProgressed.fitness"
+            UnreadableMessage, match=rf"id {number} is not compatible with v3: EvolutionProgressed.fitness"
         ):
             WireFormat(client).decode(message(number, BROKEN, EVENT, fitness="0.5"))
 

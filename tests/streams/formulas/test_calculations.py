@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,8 +21,9 @@ from evometrics.schemas.evolutions.outcome import (
 from evometrics.streams.formulas.calculations import wilson_interval
 from tests.support.examples import EXAMPLES
 
-DONE = next(e for e in EXAMPLES if isinstance(e, EvolutionCompleted))
-STARTED = next(e for e in EXAMPLES if isinstance(e, EvolutionStarted))
+NO_AIM: dict[str, Any] = {"objective": None, "direction": None}
+DONE = dataclasses.replace(next(e for e in EXAMPLES if isinstance(e, EvolutionCompleted)), **NO_AIM)
+STARTED = dataclasses.replace(next(e for e in EXAMPLES if isinstance(e, EvolutionStarted)), **NO_AIM)
 
 
 def test_a_completion_alone_gives_its_metrics() -> None:

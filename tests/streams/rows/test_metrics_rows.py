@@ -14,6 +14,7 @@ from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
 from evometrics.schemas.evolutions.joining import lacking, lent_by
 from evometrics.schemas.evolutions.outcome import CARRIED, evolution_metrics
 from evometrics.schemas.evolutions.snapshots import snapshots_of
+from evometrics.schemas.kpis.performance import DIRECTIONS
 from evometrics.schemas.rules.validation import EVOLUTION_PHASES, MAX_AHEAD_MICROS, InvalidEvent, validate
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire.catalog import released
@@ -44,7 +45,17 @@ def counted_by(done: Completion | EvolutionCompleted) -> tuple[Any, ...]:
 
 FEW = ["performance", "accuracy", "output_quality", "ü", "reliability"]
 kpis = st.dictionaries(
-    st.sampled_from([*FEW, "overall_performance", "evaluation_count", "confidence_interval", "bias_score"]),
+    st.sampled_from(
+        [
+            *FEW,
+            "overall_performance",
+            "evaluation_count",
+            "confidence_interval",
+            "bias_score",
+            "",
+            "loss" * 40,
+        ]
+    ),
     # differences of finite numbers need not be finite, and whole numbers need not fit 64 bits
     st.floats(allow_nan=False, allow_infinity=False)
     | st.sampled_from([1.7e308, -1.7e308, 12.0, -1.0, 2.5, 2.0**63, -(2.0**63), 2.0**63 - 1024]),
@@ -72,6 +83,16 @@ kpis = st.dictionaries(
         insights=st.lists(st.text(), max_size=2),
         metadata=st.dictionaries(st.text(), st.text(), max_size=3),
         generation=st.just(0) | st.integers(-(2**63), 2**63 - 1),
+        parent_agent_id=st.none() | st.just("agent-ü"),
+        parent_agent_ids=st.lists(st.text(min_size=1), max_size=3),
+        tokens_in=st.none() | st.integers(0, 2**63 - 1),
+        evaluations=st.none() | st.just(0),
+        candidate=st.none() | st.text(),
+        candidate_hash=st.none() | st.just("0f" * 32),
+        run_id=st.none() | st.text(max_size=20),
+        model=st.none() | st.just("m"),
+        objective=st.none() | st.sampled_from([*FEW, "", "evaluation_count", "loss" * 40]),
+        direction=st.none() | st.sampled_from(DIRECTIONS),
     )
 )
 def test_a_row_put_together_from_a_datums_bytes_is_that_of_the_pure_function(
@@ -98,6 +119,10 @@ def test_a_row_put_together_from_a_datums_bytes_is_that_of_the_pure_function(
         trigger_reason=st.sampled_from(["", "why"]),
         metadata=st.dictionaries(st.text(), st.text(), max_size=2),
         unmeasured=st.lists(st.text(), max_size=1),
+        run_id=st.none() | st.just("r"),
+        model=st.none() | st.just("m"),
+        objective=st.none() | st.just("loss"),
+        direction=st.none() | st.sampled_from(DIRECTIONS),
     )
 )
 def test_what_a_start_has_to_lend_is_seen_in_its_bytes_as_in_its_fields(start: EvolutionStarted) -> None:
@@ -105,7 +130,7 @@ def test_what_a_start_has_to_lend_is_seen_in_its_bytes_as_in_its_fields(start: E
     assert JOINER.reader.lends(value, len(JOINER.prefix)) == JOINER.lends(value) == lent_by(start)
     for schema in released()[START.record]:
         older = b"\xc3\x01" + schema.fingerprint + write_record(schema, start.to_record())
-        assert JOINER.lends(older) == lent_by(start)
+        assert JOINER.lends(older) == lent_by(JOINER.start(older))
 
 
 def test_a_completion_of_an_older_version_leads_to_the_same_row() -> None:
@@ -177,6 +202,15 @@ def test_the_compiled_reader_takes_nothing_that_validation_would_refuse(data: st
         "progress_share": [None, -0.01, 0.0, 1.0, 1.01],
         "snapshot_phases": [[], ["post_evolution"], ["baseline"], ["pre_evolution", ""]],
         "parent_agent_id": [None, "p" * 1001],
+        "parent_agent_ids": [[], [""], ["p", "p" * 1001], ["p" * 1000]],
+        "tokens_in": [None, -1, 0],
+        "tokens_out": [None, -1],
+        "evaluations": [None, -(2**63)],
+        "candidate_hash": [None, "", "F" * 64, "f" * 63, "f" * 64],
+        "model": [None, "m" * 1001],
+        "run_id": [None, "r" * 1001],
+        "objective": [None, "o" * 1001],
+        "direction": [None, "", "up", "pareto"],
     }
     chosen = data.draw(st.sets(st.sampled_from(sorted(changes)), max_size=2))
     fields = {name: data.draw(st.sampled_from(changes[name])) for name in sorted(chosen)}
