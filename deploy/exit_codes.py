@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
     )
     MISUSED = 2, "A flag, an argument or a setting is wrong; standard error names it."
     DIFFERENT = 3, "`replay` without `--apply` found rows that differ. Nothing was changed."
+    NOT_EXECUTABLE = 126, "`record` could not execute the command, as a shell says it."
+    NOT_FOUND = 127, "`record` did not find the command, as a shell says it."
     INTERRUPTED = 130, "Ctrl-C (SIGINT) ended the command before it had finished (128 + 2)."
     READER_GONE = (
         141,

@@ -7,6 +7,7 @@ from evometrics.producers.exporters.influxdb import InfluxDBBackend
 from evometrics.producers.exporters.pushgateway import PrometheusBackend
 from evometrics.producers.history.store import SQLiteMetricsBackend
 from evometrics.producers.persistence import MetricsPersistence
+from evometrics.producers.recording import Recorder, Run
 from evometrics.schemas.history.query import LocalMetricsQuery
 
 __all__ = [
@@ -18,5 +19,7 @@ __all__ = [
     "LocalMetricsQuery",
     "MetricsPersistence",
     "PrometheusBackend",
+    "Recorder",
+    "Run",
     "SQLiteMetricsBackend",
 ]

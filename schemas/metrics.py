@@ -36,6 +36,10 @@ class MetricDef:
     buckets: tuple[float, ...] = ()
 
 
+#: Upper bounds of durations, seconds: the specification's six, and more for those of a fraction of a second
+#: (with the six alone 0.2 s read as a median of 30 s) and of a day.
+DURATION_BOUNDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400)
+
 # Evolutions over all agents: rates and increases are taken of these.
 ATTEMPTS = MetricDef(
     "evometrics_evolution_attempts_total",
@@ -49,7 +53,31 @@ DURATION = MetricDef(
     "histogram",
     "Duration of completed evolutions over all agents, seconds (abandoned ones excluded).",
     ("evolution_type",),
-    (60, 300, 600, 1800, 3600, 7200),
+    DURATION_BOUNDS,
+)
+MEMORY = MetricDef(
+    "evometrics_evolution_memory_mb",
+    "histogram",
+    "Peak memory of evolutions over all agents, MB (10^6 bytes), of those for which it is known.",
+    ("evolution_type",),
+    (100, 500, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 128000),
+)
+IMPROVEMENT = MetricDef(
+    "evometrics_evolution_improvement",
+    "histogram",
+    "Performance after minus before of evolutions over all agents, of those for which both are known; "
+    "without `_sum` and `_count`, since it can be negative: the bucket `+Inf` has their number.",
+    ("evolution_type",),
+    (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+)
+
+# Nodes, as the pipeline hears of them.
+NODE_HEARD = MetricDef(
+    "evometrics_node_heard_timestamp_seconds",
+    "gauge",
+    "When a node last reported its health, by its own clock, Unix seconds. A node whose collector "
+    "has stopped is not shown.",
+    ("node_id",),
 )
 
 # Evolutions and agents: what the specification names.
@@ -152,6 +180,25 @@ BUILD_INFO = MetricDef(
     ("version", "part"),
 )
 READY = MetricDef("evometrics_ready", "gauge", "1 where /health/ready says ok, else 0.")
+STUCK_SECONDS = MetricDef(
+    "evometrics_stuck_seconds",
+    "gauge",
+    "Seconds for which the worker has had work, all that it needs answered, and nothing made progress; at "
+    "`stuck_seconds` /health/live fails.",
+)
+REACHABLE = MetricDef(
+    "evometrics_reachable",
+    "gauge",
+    "1 where a dependency (kafka, clickhouse, registry) answered this worker's last question, else 0.",
+    ("dependency",),
+)
+REPLICAS_MISSING = MetricDef(
+    "evometrics_replicas_missing",
+    "gauge",
+    "Replicas that are not in sync, over all partitions of a topic that the worker reads; one without "
+    "a leader counts as all of its replicas.",
+    ("topic",),
+)
 REBALANCES = MetricDef(
     "evometrics_rebalances_total", "counter", "Assignments of partitions that the group gave this worker."
 )
@@ -244,7 +291,9 @@ STREAM_MISPLACED = MetricDef(
 )
 
 #: Counted by the sink from the events that it stored, over all agents.
-TOTALS: tuple[MetricDef, ...] = (ATTEMPTS, DURATION)
+TOTALS: tuple[MetricDef, ...] = (ATTEMPTS, DURATION, MEMORY, IMPROVEMENT)
+#: Of the nodes whose reports a sink has stored.
+OF_FLEET: tuple[MetricDef, ...] = (NODE_HEARD,)
 #: Of each agent that a sink shows, and of each that a node has recorded.
 OF_AGENTS: tuple[MetricDef, ...] = (
     EVOLUTION_ATTEMPTS,
@@ -254,7 +303,14 @@ OF_AGENTS: tuple[MetricDef, ...] = (
     AGENT_KPI,
 )
 #: Of every worker.
-OF_WORKERS: tuple[MetricDef, ...] = (BUILD_INFO, READY, REBALANCES)
+OF_WORKERS: tuple[MetricDef, ...] = (
+    BUILD_INFO,
+    READY,
+    STUCK_SECONDS,
+    REACHABLE,
+    REPLICAS_MISSING,
+    REBALANCES,
+)
 OF_SINK: tuple[MetricDef, ...] = (
     MESSAGES_CONSUMED,
     ROWS_INSERTED,
@@ -301,7 +357,7 @@ OF_NODES: tuple[MetricDef, ...] = (
     RECORD_SECONDS,
 )
 #: What the workers serve, each once though both serve it.
-METRICS: tuple[MetricDef, ...] = tuple(dict.fromkeys((*TOTALS, *OF_AGENTS, *OF_SINK, *OF_STREAMS)))
+METRICS: tuple[MetricDef, ...] = tuple(dict.fromkeys((*TOTALS, *OF_FLEET, *OF_AGENTS, *OF_SINK, *OF_STREAMS)))
 
 
 class Instruments:

@@ -87,7 +87,7 @@ class SinkSettings(LetterLimit):
         batch_bytes: bytes of message values after which a batch is flushed.
         batch_seconds: seconds after its first message at which a batch is flushed; at most 60.
         metrics_agents: how many agents have metrics of their own on this sink, the most active ones, with
-            some 30 series each; 0 = none.
+            some 40 series each; 0 = none.
         metrics_forget_seconds: seconds without events after which an agent's metrics are dropped.
     """
 

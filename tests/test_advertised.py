@@ -17,7 +17,7 @@ from evometrics.producers import EvolutionMetricsCollector
 from evometrics.schemas.kafka.lag import GroupLag
 from evometrics.schemas.kafka.reaching import why_unavailable, why_unusable
 from evometrics.schemas.kafka.topics import BrokerUnavailable, answered, partitions_of
-from evometrics.schemas.metrics import CONSUMER_LAG, Instruments
+from evometrics.schemas.metrics import OF_SINK, REACHABLE, Instruments
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
@@ -76,10 +76,11 @@ async def test_a_node_names_them_and_keeps_its_events(
 
 
 async def test_a_workers_health_names_them(broker: Misdirecting) -> None:
-    instruments = Instruments(CollectorRegistry(), [CONSUMER_LAG])
+    instruments = Instruments(CollectorRegistry(), OF_SINK)
     lag = GroupLag(KafkaSettings(brokers=broker.address), "some-group", instruments)
     assert await lag.measure([("topic", 0)]) is None
     assert lag.away is not None and broker.named_in(lag.away)
+    assert instruments.gauge(REACHABLE).labels("kafka")._value.get() == 0
     await lag.close()
 
 

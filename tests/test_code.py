@@ -133,11 +133,14 @@ def test_tests_mirror_the_rooms() -> None:
 
 
 def test_no_class_name_is_used_twice() -> None:
+    """Except by adapters, whose users know one framework and import by its name."""
     found: dict[str, Path] = {}
     for file in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py*")):
         if file.suffix not in (".py", ".pyx"):
             continue
         for name in re.findall(r"^(?:cdef )?class (\w+)", file.read_text(), re.M):
+            if file.parent.name == "integrations" and name.startswith("Evometrics"):
+                continue
             first = found.setdefault(name, file)
             assert first == file, f"{name} is in {first.relative_to(ROOT)} and {file.relative_to(ROOT)}"
 

@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Every setting can also be given as EVOMETRICS_<SECTION>_<NAME> or in a TOML file (--config).",
     )
     root.add_argument("--version", action=ShowVersion, nargs=0, help="print the version and exit")
-    root.set_defaults(prepare=nothing)
+    root.set_defaults(prepare=nothing, at_once=False)
     subs = root.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
     for name, command in COMMANDS.items():
         sub = subs.add_parser(name, help=command.text, description=command.text)
@@ -78,6 +78,9 @@ def run_command(arguments: Sequence[str] | None) -> int:
         complete(root)
     try:
         args = root.parse_args(arguments)
+        if args.at_once:  # without loading what another program would wait for
+            code: int = args.run(args)
+            return code
         from evometrics.deploy.console import running  # not for `--help`
 
         return running.run(args)

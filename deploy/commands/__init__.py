@@ -34,6 +34,7 @@ COMMANDS = {
         "backup", "Back up the local stack's folder, also while the stack is running.", extra="local"
     ),
     "orchestrate": Command("orchestrate", "Run one orchestrator node with demo agents.", extra="local"),
+    "record": Command("record", "Run any program as one evolution, and record how it ended."),
     "stream": Command("stream", "Run a stream worker.", extra="streams"),
     "sink": Command("sink", "Run a sink worker.", extra="sinks"),
     "migrate": Command("migrate", "Create or update database, tables and views.", extra="sinks"),
@@ -64,7 +65,11 @@ COMMANDS = {
         "Print each table's row count and checksum; databases with the same rows have equal ones.",
         extra="sinks",
     ),
+    "schemas": Command("schemas", "List the events' Avro schemas, or print one (.avsc)."),
     "sql": Command("sql", "Run one SQL query in ClickHouse and print its rows.", extra="sinks"),
+    "alerts": Command(
+        "alerts", "Print Prometheus' alert rules, or examples of its and Alertmanager's configuration."
+    ),
     "config": Command("config", "Show the settings in force, and where each comes from."),
     "completion": Command("completion", "Print the script that makes a shell complete commands and flags."),
 }

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from evometrics.deploy.console.options import add_common
+from evometrics.deploy.console.flags import add_common
 
 
 def add(sub: argparse.ArgumentParser) -> None:

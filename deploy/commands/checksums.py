@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.console.options import add_server, clickhouse_settings
+from evometrics.deploy.console.flags import add_server
+from evometrics.deploy.console.options import clickhouse_settings
 from evometrics.deploy.console.tables import to_json
 
 

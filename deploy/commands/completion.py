@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from evometrics.deploy.commands.completing import SHELLS, script
-from evometrics.deploy.console.options import add_common
+from evometrics.deploy.console.flags import add_common
 
 
 def add(sub: argparse.ArgumentParser) -> None:

@@ -6,9 +6,9 @@ import argparse
 import dataclasses
 from typing import Any
 
+from evometrics.deploy.console.flags import add_common
 from evometrics.deploy.console.options import (
     LOCAL,
-    add_common,
     clickhouse_settings,
     config_file,
     kafka_settings,

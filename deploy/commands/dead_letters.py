@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import uuid
 
-from evometrics.deploy.console.options import add_servers, iso_time, positive
+from evometrics.deploy.console.flags import add_servers, iso_time, positive
 from evometrics.schemas.events import now_micros
 from evometrics.schemas.letters.letter import STAGES
 

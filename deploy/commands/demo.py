@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.console.options import add_common, add_layout, add_local, positive, running_stack
+from evometrics.deploy.console.flags import add_common, add_layout, add_local, positive
+from evometrics.deploy.console.options import running_stack
 
 
 def add(sub: argparse.ArgumentParser) -> None:

@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from evometrics.deploy.console.options import add_servers, filled, positive
+from evometrics.deploy.console.flags import add_servers, filled, positive
 
-FORMATS = ("csv", "jsonl", "parquet", "sqlite", "state")
+#: Those of `history.run.READERS` and `history.readers.detection.TOOLS`, which take longer to import.
+FORMATS = ("csv", "jsonl", "mlflow", "openevolve", "optuna", "parquet", "shinka", "sqlite", "state")
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     sub.add_argument(
-        "file", type=Path, metavar="FILE", help="SQLite, evolution_state.json, CSV, JSON lines or Parquet"
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="SQLite, evolution_state.json, CSV, JSON lines or Parquet; or what Optuna, OpenEvolve, "
+        "ShinkaEvolve or MLflow has written",
     )
     sub.add_argument(
-        "--format", choices=FORMATS, help="format of the file (default: detected from its first bytes)"
+        "--format", choices=FORMATS, help="format of the file (default: detected from its content)"
     )
     sub.add_argument(
         "--node-id",
         type=filled,
         default="import",
         help="node_id for events without one (default import)",
+    )
+    sub.add_argument(
+        "--run-id",
+        type=filled,
+        metavar="ID",
+        help="id that a tool's run was recorded under while it ran, so that its candidates count once",
+    )
+    sub.add_argument(
+        "--timezone",
+        type=zone,
+        metavar="ZONE",
+        help="zone in which Optuna before 5 ran, such as Europe/Berlin: it stores local times (default UTC)",
     )
     sub.add_argument(
         "--report",
@@ -42,6 +60,14 @@ def add(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_servers(sub)
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return a time zone by its name. Raises `ArgumentTypeError`."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise argparse.ArgumentTypeError(f"{name!r} is not a time zone such as Europe/Berlin") from None
 
 
 async def run(args: argparse.Namespace) -> int:

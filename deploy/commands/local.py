@@ -7,12 +7,7 @@ import dataclasses
 import os
 
 from evometrics.deploy.clickhouse.settings import ServerSettings
-from evometrics.deploy.console.options import (
-    clickhouse_settings,
-    config_file,
-    kafka_settings,
-    log_settings,
-)
+from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings, log_settings
 from evometrics.deploy.kafka.broker import copies
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.deploy.process.ports import HOST

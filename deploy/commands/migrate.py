@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from evometrics.deploy.console.options import add_server, clickhouse_settings, kafka_settings, positive
+from evometrics.deploy.console.flags import add_server, positive
+from evometrics.deploy.console.options import clickhouse_settings, kafka_settings
 from evometrics.deploy.console.tables import to_json
 from evometrics.schemas.service.settings import SettingsError
 from evometrics.sinks.settings import ClickHouseSettings

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.console.options import (
-    add_common,
-    add_http,
-    add_kafka,
-    add_logs,
-    filled,
-    http_settings,
-    kafka_settings,
-    log_settings,
-    positive,
-)
+from evometrics.deploy.console.flags import add_common, add_http, add_kafka, add_logs, filled, positive
+from evometrics.deploy.console.options import http_settings, kafka_settings, log_settings
 from evometrics.deploy.exit_codes import ExitCode
 from evometrics.schemas.service.logs import set_up_logging
 

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.console.options import (
-    add_servers,
-    clickhouse_settings,
-    config_file,
-    kafka_settings,
-    moment,
-    positive,
-    tables_among,
-    words,
-)
+from evometrics.deploy.console.flags import add_servers, moment, positive, tables_among, words
+from evometrics.deploy.console.options import clickhouse_settings, config_file, kafka_settings
 from evometrics.schemas.service.pace import set_pace
 from evometrics.schemas.service.settings import SettingsError, read_settings, require
 from evometrics.schemas.topics import DERIVED_TOPICS

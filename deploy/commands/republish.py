@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from evometrics.deploy.console.options import add_servers, moment, tables_among, words
+from evometrics.deploy.console.flags import add_servers, moment, tables_among, words
 from evometrics.schemas.topics import RAW_TOPICS
 from evometrics.sinks.raw.tables import RawSelection
 from evometrics.sinks.republish.republish import RepublishSettings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from evometrics.deploy.console.options import add_server, clickhouse_settings, positive
+from evometrics.deploy.console.flags import add_server, positive
+from evometrics.deploy.console.options import clickhouse_settings
 from evometrics.deploy.console.tables import to_json
 
 

@@ -6,12 +6,8 @@ import argparse
 from pathlib import Path
 
 from evometrics.deploy.commands.workers import until_terminated
+from evometrics.deploy.console.flags import add_clickhouse, add_common, add_http, add_kafka, add_logs
 from evometrics.deploy.console.options import (
-    add_clickhouse,
-    add_common,
-    add_http,
-    add_kafka,
-    add_logs,
     clickhouse_settings,
     config_file,
     http_settings,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evometrics.deploy.console.options import add_server, clickhouse_settings
+from evometrics.deploy.console.flags import add_server
+from evometrics.deploy.console.options import clickhouse_settings
 
 FORMATS = ("table", "vertical", "json", "csv", "parquet", "arrow")
 

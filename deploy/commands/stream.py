@@ -5,18 +5,8 @@ from __future__ import annotations
 import argparse
 
 from evometrics.deploy.commands.workers import until_terminated
-from evometrics.deploy.console.options import (
-    add_common,
-    add_http,
-    add_kafka,
-    add_layout,
-    add_logs,
-    config_file,
-    filled,
-    http_settings,
-    kafka_settings,
-    log_settings,
-)
+from evometrics.deploy.console.flags import add_common, add_http, add_kafka, add_layout, add_logs, filled
+from evometrics.deploy.console.options import config_file, http_settings, kafka_settings, log_settings
 from evometrics.schemas.service.health import HealthSettings
 from evometrics.schemas.service.logs import set_up_logging
 from evometrics.schemas.service.pace import set_pace

@@ -5,14 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from evometrics.deploy.console.options import (
-    add_common,
-    add_kafka,
-    add_layout,
-    config_file,
-    filled,
-    kafka_settings,
-)
+from evometrics.deploy.console.flags import add_common, add_kafka, add_layout, filled
+from evometrics.deploy.console.options import config_file, kafka_settings
 from evometrics.deploy.console.tables import to_json
 from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.terminal import tell

@@ -7,15 +7,8 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING
 
-from evometrics.deploy.console.options import (
-    add_common,
-    add_layout,
-    add_local,
-    add_logs,
-    clickhouse_settings,
-    log_settings,
-    positive,
-)
+from evometrics.deploy.console.flags import add_common, add_layout, add_local, add_logs, positive
+from evometrics.deploy.console.options import clickhouse_settings, log_settings
 from evometrics.deploy.console.tables import to_json
 from evometrics.schemas.service.logs import set_up_logging
 

@@ -3,4 +3,4 @@
 Imports the stack, to find the one that runs on a folder, and the settings of all parts.
 """
 
-__all__ = ["options", "running", "tables"]
+__all__ = ["flags", "options", "running", "tables"]

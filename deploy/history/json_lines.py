@@ -31,7 +31,7 @@ class JsonLinesSource:
         self.path = path
         names: dict[str, None] = {}
         wrong = "it contains no object"
-        for number, (_, found) in enumerate(self.lines()):
+        for number, (_, found) in enumerate(objects_of(path)):
             if isinstance(found, dict):
                 names.update(dict.fromkeys(named(list(found))))
             elif not number:
@@ -43,31 +43,32 @@ class JsonLinesSource:
         self.table = table_of(path, list(names))
         self.tables: tuple[str, ...] = (self.table.name,)
 
-    def lines(self) -> Iterator[tuple[str, dict[str, Any] | Exception]]:
-        """Yield each line, and its object or the error; blank lines too."""
-        with open_text(self.path) as file:
-            while True:
-                try:
-                    line = file.readline(MOST_CHARACTERS)
-                except DAMAGE as error:
-                    yield "", ValueError(f"the file can't be read from here on: {error}")
-                    return
-                if not line:
-                    return
-                try:
-                    # A number of thousands of digits, which Python refuses to read, costs only its row.
-                    found = json.loads(line, parse_int=bounded_int) if line.strip() else {}
-                except (ValueError, RecursionError) as error:
-                    yield line, ValueError(f"is not JSON: {error}")
-                    continue
-                yield line, found if isinstance(found, dict) else ValueError("is not a JSON object")
-
     def rows(self) -> Iterator[SourceRow]:
         """Yield a row for each line that is not blank."""
-        for number, (line, found) in enumerate(self.lines(), start=1):
+        for number, (line, found) in enumerate(objects_of(self.path), start=1):
             place: dict[str, int | str] = {"line": number}
             if isinstance(found, Exception):
                 yield self.table.row(place, {"text": line[:SHOWN]}, str(found))
             elif found:
                 cells, problem = cells_of(named(list(found)), found.values())
                 yield self.table.row(place, cells, problem)
+
+
+def objects_of(path: Path) -> Iterator[tuple[str, dict[str, Any] | Exception]]:
+    """Yield each line, and its object or the error; blank lines too."""
+    with open_text(path) as file:
+        while True:
+            try:
+                line = file.readline(MOST_CHARACTERS)
+            except DAMAGE as error:
+                yield "", ValueError(f"the file can't be read from here on: {error}")
+                return
+            if not line:
+                return
+            try:
+                # A number of thousands of digits, which Python refuses to read, costs only its row.
+                found = json.loads(line, parse_int=bounded_int) if line.strip() else {}
+            except (ValueError, RecursionError) as error:
+                yield line, ValueError(f"is not JSON: {error}")
+                continue
+            yield line, found if isinstance(found, dict) else ValueError("is not a JSON object")

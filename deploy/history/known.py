@@ -26,6 +26,8 @@ from evometrics.schemas.wire.framing import WireFormat
 WIRE = WireFormat()
 #: Microseconds by which an evolution may appear to have begun after its end.
 CLOCKS_APART = 86_400_000_000
+#: Microseconds by which a tool's file and a live adapter may date the same candidate differently.
+DATES_APART = 3_600_000_000
 
 #: Besides its own table, where a topic's event leaves its id: table and column.
 COMPUTED_FROM: Mapping[str, tuple[str, str]] = {
@@ -77,7 +79,8 @@ async def made_by_the_stream(client: AsyncClient, snapshots: Sequence[Staged]) -
 async def ids_in(client: AsyncClient, table: str, column: str, events: Sequence[Staged]) -> set[str]:
     """Return the ids of events that are in a column of a table; its rows have the events' times."""
     ids = listed(event.event_id for event in events)
-    first, last = min(event.at for event in events), max(event.at for event in events)
+    first = min(event.at for event in events) - DATES_APART
+    last = max(event.at for event in events) + DATES_APART
     result = await client.query(
         f"SELECT DISTINCT toString({column}) FROM {table}_rows "
         f"WHERE occurred_at >= fromUnixTimestamp64Micro(toInt64({first})) "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +16,8 @@ from evometrics.deploy.history.recorded import recorded_event
 from evometrics.producers.events.metric_row import TIME_COLUMNS, evolution_completed
 from evometrics.schemas.events import Event
 from evometrics.schemas.service.settings import SettingsError
+
+logger = logging.getLogger(__name__)
 
 STRATEGY = "strategy"
 #: Conversion of a row to an event, by its kind; a strategy becomes a part of its evolution's event.
@@ -47,6 +51,38 @@ class SourceRow:
     place: Mapping[str, int | str]
     cells: Mapping[str, Any]
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AboutFile:
+    """What the user says about a file of another tool.
+
+    Attributes:
+        run_id: the id that its run was recorded under while it ran; empty if it was not.
+        zone: of local times without a zone; None if it is not given.
+    """
+
+    run_id: str = ""
+    zone: tzinfo | None = None
+
+    def local(self, path: Path, writer: str) -> tzinfo:
+        """Return the zone of a file's local times; a warning says that UTC is assumed where none is given."""
+        if self.zone is None:
+            logger.warning(
+                "%s: %s has written local times without their zone; they are read as UTC: if they are not, "
+                "give --timezone",
+                path,
+                writer,
+            )
+        return self.zone or UTC
+
+    def check_one_run(self, path: Path, runs: Sequence[str]) -> None:
+        """Raise `SettingsError` if a run's id is given for a file of several runs."""
+        if self.run_id and len(runs) > 1:
+            raise SettingsError(f"{path}: has {len(runs)} runs ({shown(runs)}); --run-id can name only one")
+
+
+NOTHING_GIVEN = AboutFile()
 
 
 class HistoryFile(Protocol):

@@ -4,4 +4,4 @@ Recording, open evolutions, the last completions, and forked children. Imports e
 producers except those that use it: persistence, the orchestrator and the demo.
 """
 
-__all__ = ["background", "collector", "evolution_run", "journal"]
+__all__ = ["background", "collector", "evolution_run", "forks", "journal"]

@@ -175,6 +175,7 @@ class Sending:
         self.outbox.on_commit = lambda: None
         self.outbox.on_damage = Damage.say
         await end_tasks(list(self.tasks))
+        await asyncio.gather(*(self.withdraw(e) for e in self.exporters if not e.problem))
         if isinstance(self.backlog, CopiedBacklog):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.backlog.copied(), LAST_EXPORT_TIMEOUT)
@@ -183,6 +184,13 @@ class Sending:
         if self.backlog is not None:
             self.backlog.close()
         self.backlog = None
+
+    async def withdraw(self, exporter: Exporter) -> None:
+        """Close an exporter; what stays where it sends to is logged."""
+        try:
+            await asyncio.wait_for(asyncio.to_thread(exporter.close), LAST_EXPORT_TIMEOUT)
+        except (OSError, TimeoutError) as error:
+            logger.warning("%s: what this process has sent stays there: %s", exporter.address, error)
 
     async def look_after(self) -> None:
         """Every `flush_interval`: report health, adopt outboxes, delete old refused messages."""
@@ -221,9 +229,9 @@ class Sending:
         with contextlib.suppress(InvalidEvent):  # `strict` is for callers; the journal has counted it
             await self.journal.system_event(event_type, data)
 
-    async def report_health(self) -> None:
-        """Record the SystemEvent `collector_health`."""
-        await self.report("collector_health", self.health())
+    async def report_health(self, *, stops: bool = False) -> None:
+        """Record the SystemEvent `collector_health`; the last one says that the collector `stops`."""
+        await self.report("collector_health", self.health() | ({"stops": True} if stops else {}))
 
     def health(self) -> dict[str, object]:
         """Return what this process has recorded and sent so far, and what waits."""

@@ -77,7 +77,7 @@ class EvolutionMetricsCollector:
         """Make the parts that belong to one process."""
         self.running = False
         self.turn = threading.Lock()
-        self.sampler = ResourceSampler()
+        self.sampler = self.new_sampler()
         self.outbox = Outbox(
             Path(self.settings.db_path),
             max_bytes=self.settings.outbox_max_mb * 1e6,
@@ -88,6 +88,10 @@ class EvolutionMetricsCollector:
         if self.sending.exporters:
             self.journal.observers.append(self.sending.observe)
         self.recording.own(self.journal, self.sampler)
+
+    def new_sampler(self) -> ResourceSampler:
+        """Return what measures evolutions: this process and its descendants."""
+        return ResourceSampler()
 
     def renew_in_child(self) -> object:
         """In a forked child: release the parent's parts and make new ones; return the old ones."""
@@ -137,7 +141,7 @@ class EvolutionMetricsCollector:
         """
         try:
             if self.running:
-                await self.sending.report_health()
+                await self.sending.report_health(stops=True)
                 await self.drain_while_it_moves(self.settings.stop_timeout)
         finally:  # also where the wait was cancelled, for example by Ctrl-C
             await asyncio.to_thread(self.stop_here)

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 LEFT_OPEN = "error: the evolution's block ended without complete()"
 
 
-class Recorder(Protocol):
+class EvolutionRecorder(Protocol):
     """What records an evolution: the collector, whose methods say more."""
 
     async def record_evolution_start(self, event: object) -> str | None:
@@ -46,7 +46,7 @@ class EvolutionRun:
     recorded as a failure too. Made by `EvolutionMetricsCollector.evolution`.
     """
 
-    recorder: Recorder
+    recorder: EvolutionRecorder
     start: EvolutionEvent
     completed: bool = False
     iterations: int = field(default=0)

@@ -21,6 +21,7 @@ from evometrics.producers.collector.snapshots import (
 )
 from evometrics.producers.events import convert
 from evometrics.producers.events.custom_metrics import CustomMetrics, observation
+from evometrics.producers.events.given import given_event_id
 from evometrics.producers.events.left_out import LeftOut
 from evometrics.producers.events.open_evolutions import MOST_ACTIVE, ActiveEvolution, ActiveEvolutions, named
 from evometrics.producers.events.progress import ProgressSampling
@@ -130,6 +131,7 @@ class Recording:
             usage = self.sampler.usage(named(active.started)) if active else None
             last = active.last_progress() if active else None
             completed = convert.completed_event(event, self.node_id, now, active, usage, left_out)
+            completed.event_id = given_event_id(event, left_out) or completed.event_id
             mark = mark_of(clues)
             if (again := self.recent.same(mark, completed)) is not None:
                 return again

@@ -10,6 +10,7 @@ __all__ = [
     "encoder",
     "evolution_events",
     "given",
+    "jsontext",
     "kpi",
     "left_out",
     "metric_row",

@@ -63,6 +63,8 @@ class EvolutionCompletionEvent:
         candidate: text of the program or prompt that was tried; 64 KiB of it are kept.
         candidate_hash: SHA-256 of the whole text; computed where it is not given.
         run_id, model, objective, direction: as of a start.
+        event_id: a UUID, where the same completion may be recorded again, by another process or later: it
+            then counts once. Only in an object of this class.
     """
 
     agent_id: Any
@@ -97,3 +99,4 @@ class EvolutionCompletionEvent:
     model: Any = None
     objective: Any = None
     direction: Any = None
+    event_id: Any = None

@@ -6,9 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 from evometrics.producers.events.convert import text_of
 from evometrics.producers.events.evolution_events import EvolutionCompletionEvent, EvolutionEvent
+from evometrics.producers.events.left_out import LeftOut
+from evometrics.schemas.rules.validation import is_uuid
 
 #: Classes with exactly these attributes, which may have any values.
 OWN = frozenset({EvolutionEvent, EvolutionCompletionEvent})
@@ -18,7 +21,7 @@ ATTRIBUTES = frozenset(field.name for cls in OWN for field in dataclasses.fields
     *("pre_kpis", "post_kpis", "strategy_used", "strategy_name", "iteration", "fitness"),
     *("error_count", "warning_count", "memory_used_mb", "cpu_percent_avg", "gpu_memory_mb"),
     "network_bytes_transferred",
-}
+} - {"event_id"}
 
 
 class Overlaid:
@@ -53,6 +56,22 @@ def event_of(event: object, other: object, named: Mapping[str, Any]) -> object:
             own["metadata"] = {**before, **own["metadata"]} if type(before) is dict else own["metadata"]
         event = Overlaid(event, own)
     return event
+
+
+def given_event_id(event: object, left_out: LeftOut) -> str | None:
+    """Return the id that a completion of our own class was given; None where it has none, or no UUID.
+
+    Other objects may have an `event_id` that means something else.
+    """
+    own = event._event if type(event) is Overlaid else event
+    if type(own) is not EvolutionCompletionEvent or own.event_id is None:
+        return None
+    given = text_of(own.event_id)
+    try:
+        return given if is_uuid(given) and given.islower() else str(UUID(given))
+    except ValueError:
+        left_out.add("event_id", own.event_id, "is not a UUID; a new one is used")
+        return None
 
 
 def metadata_of(event: object) -> object:

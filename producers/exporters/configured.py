@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from evometrics.producers.exporters.exporter import Exporter
 from evometrics.producers.exporters.influxdb import InfluxDBBackend
 from evometrics.producers.exporters.pushgateway import PrometheusBackend
@@ -13,7 +15,11 @@ def configured_exporters(settings: CollectorSettings) -> list[Exporter]:
     exporters: list[Exporter] = []
     interval = settings.flush_interval
     if gateway := settings.prometheus_gateway:
-        exporters.append(PrometheusBackend(gateway, node_id=settings.node_id, interval=interval))
+        exporters.append(
+            PrometheusBackend(
+                gateway, node_id=settings.node_id, interval=interval, beside=Path(settings.db_path)
+            )
+        )
     if url := settings.influxdb_url:
         exporters.append(InfluxDBBackend(url, token=settings.influxdb_token, interval=interval))
     return exporters

@@ -53,6 +53,9 @@ class Exporter(ABC):
     def send(self) -> None:
         """Send; blocking, in a thread of its own. Raises OSError where that fails."""
 
+    def close(self) -> None:  # noqa: B027 - most have nothing to do
+        """Withdraw what should not outlive the collector; blocking, after the last export. Raises OSError."""
+
     async def export(self) -> bool:
         """Send once; return whether it worked."""
         self.asked_pause = 0.0

@@ -1,3 +1,3 @@
 """Adapters for the frameworks that people evolve with: a module each, which imports its framework."""
 
-__all__: list[str] = []
+__all__ = ["optuna_trials"]

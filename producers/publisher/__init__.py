@@ -3,4 +3,4 @@
 Imports the outbox, the events and the contract.
 """
 
-__all__ = ["backlog", "framing", "publisher", "refused", "session", "thread"]
+__all__ = ["backlog", "executor", "framing", "publisher", "refused", "session", "thread"]

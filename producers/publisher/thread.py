@@ -10,6 +10,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from evometrics.producers.publisher.executor import LastingExecutor
 from evometrics.schemas.service.tasks import end_left
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class BackgroundLoop:
             self.thread = None
             ready.set_exception(error)
             return
+        loop.set_default_executor(LastingExecutor(f"{self.name}-call"))
         with runner:
             loop.call_soon(ready.set_result, None)
             loop.run_forever()

@@ -1,3 +1,6 @@
 """Recording without waiting: a recorder that any thread and callback may call, and a run of candidates."""
 
-__all__: list[str] = []
+from evometrics.producers.recording.recorder import Recorder
+from evometrics.producers.recording.run import Run
+
+__all__ = ["Recorder", "Run", "scores"]

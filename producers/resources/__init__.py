@@ -3,4 +3,4 @@
 Imports nothing else of this package.
 """
 
-__all__ = ["sampler"]
+__all__ = ["children", "sampler"]

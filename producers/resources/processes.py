@@ -1,8 +1,9 @@
 """Resource use of a process and its children: an evolution that trains in a subprocess includes its costs.
 
 Children are looked up where the kernel lists them by thread (`/proc/<pid>/task/<tid>/children`), elsewhere by
-psutil, which goes through every process of the machine. CPU time of a child that has ended is known from its
-last reading, and exactly once its parent has waited for it. Memory shared by forked processes counts once.
+psutil, which goes through every process of the machine. CPU time of a descendant that has ended is known from
+its last reading, and exactly once its parent has waited for it. Memory shared by forked processes counts
+once.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import resource
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,9 +27,15 @@ GONE = (psutil.Error, OSError)
 
 @dataclass(slots=True)
 class Descendant:
-    """A descendant, and its CPU seconds when it was last seen."""
+    """A descendant when it was last seen.
+
+    Attributes:
+        own_seconds: CPU seconds of its own.
+        cpu_seconds: those, and those of the children that it has waited for.
+    """
 
     process: psutil.Process
+    own_seconds: float = 0.0
     cpu_seconds: float = 0.0
 
 
@@ -37,12 +45,14 @@ class ProcessTree:
 
     Attributes:
         children: those alive at the last look, by pid.
-        ended: CPU seconds of those that have ended and are not known to have been waited for.
+        ended: CPU seconds of their own of those that have ended, as they were last seen.
+        used: CPU seconds of all of them up to the last look.
     """
 
     process: psutil.Process = field(default_factory=psutil.Process)
     children: dict[int, Descendant] = field(default_factory=dict)
     ended: float = 0.0
+    used: float = 0.0
 
     def look(self) -> float:
         """Find the current descendants and read their CPU time; return their memory, MB.
@@ -52,29 +62,42 @@ class ProcessTree:
         """
         found: dict[int, Descendant] = {}
         memory = 0
+        waited_for = children_seconds()  # first: who is waited for meanwhile must not count twice
         for pid in descendants(self.process):
             try:
                 child = self.children.get(pid) or Descendant(psutil.Process(pid))
                 times = child.process.cpu_times()
-                used = times.user + times.system + times.children_user + times.children_system
-                memory += memory_of(child.process)
             except GONE:
                 continue
-            child.cpu_seconds = max(child.cpu_seconds, used)
+            own = times.user + times.system
+            child.own_seconds = max(child.own_seconds, own)
+            child.cpu_seconds = max(child.cpu_seconds, own + times.children_user + times.children_system)
             found[pid] = child
-        self.ended += sum(child.cpu_seconds for pid, child in self.children.items() if pid not in found)
+            with suppress(*GONE):  # a zombie has none
+                memory += memory_of(child.process)
+        self.ended += sum(child.own_seconds for pid, child in self.children.items() if pid not in found)
         self.children = found
+        # Neither counts anything twice. The first lacks what was never seen, and the time between a process's
+        # last reading and its end; the second lacks what nobody has waited for.
+        seen = self.ended + sum(child.own_seconds for child in found.values())
+        kept = waited_for + sum(child.cpu_seconds for child in found.values())
+        self.used = max(self.used, seen, kept)
         return memory / MB
 
     def cpu_seconds(self) -> float:
         """Return the CPU seconds of all descendants up to the last look, ended ones included."""
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        ended = max(self.ended, used.ru_utime + used.ru_stime)
-        return ended + sum(child.cpu_seconds for child in self.children.values())
+        self.used = max(self.used, children_seconds())
+        return self.used
 
     def pids(self) -> frozenset[int]:
         """Return the process ids of this process and of the descendants at the last look."""
         return frozenset((self.process.pid, *self.children))
+
+
+def children_seconds() -> float:
+    """Return the CPU seconds of the children that this process has waited for, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def descendants(process: psutil.Process) -> Iterator[int]:

@@ -93,7 +93,7 @@ class ResourceSampler:
     def start(self) -> None:
         self.gpu.start()
         self.stopping.clear()
-        used = time.process_time() + self.tree.cpu_seconds()
+        used = self.own_seconds() + self.tree.cpu_seconds()
         self.last_span, self.last = (time.perf_counter(), used, 0.0), None
         self.thread = threading.Thread(target=self.run, name="evometrics-resources", daemon=True)
         self.thread.start()
@@ -114,9 +114,9 @@ class ResourceSampler:
         reading = self.sample()
         watch = Watch(
             time.perf_counter(),
-            time.process_time() + self.tree.cpu_seconds(),
+            self.own_seconds() + self.tree.cpu_seconds(),
             reading.network_bytes,
-            high_water_mb(),
+            self.own_high_water_mb(),
             largest_child_mb(),
             reading.memory_mb,
         )
@@ -142,13 +142,13 @@ class ResourceSampler:
         peak = max(watch.peak_mb, reading.memory_mb)
         # The kernel's high-water marks never fall: where one rose since the start, the peak was in between,
         # and is exact even if no sample hit it.
-        high_water, largest = high_water_mb(), largest_child_mb()
+        high_water, largest = self.own_high_water_mb(), largest_child_mb()
         if high_water > watch.high_water_mb:
             peak = max(peak, high_water)
         if largest > watch.largest_child_mb:
-            peak = max(peak, largest + reading.memory_mb)
-        elapsed = time.perf_counter() - watch.started
-        cpu = time.process_time() + self.tree.cpu_seconds() - watch.cpu_seconds
+            peak = max(peak, largest + self.own_mb())  # not the reading's: it may still have that child
+        elapsed = self.until() - watch.started
+        cpu = self.own_seconds() + self.tree.cpu_seconds() - watch.cpu_seconds
         network = None
         if reading.network_bytes is not None and watch.network_bytes is not None:
             network = max(0, reading.network_bytes - watch.network_bytes)
@@ -171,7 +171,7 @@ class ResourceSampler:
         with self.lock:
             if now - self.looked >= LOOK_SPAN or self.looked < since:
                 self.children_mb, self.looked = self.tree.look(), now
-            used = time.process_time() + self.tree.cpu_seconds()
+            used = self.own_seconds() + self.tree.cpu_seconds()
             memory = self.own_mb() + self.children_mb
             before, used_before, percent = self.last_span
             if now - before >= SHORTEST_CPU_SPAN:
@@ -187,6 +187,18 @@ class ResourceSampler:
         if self.tree.children:
             return memory_of(self.tree.process) / MB
         return float(self.tree.process.memory_info().rss) / MB
+
+    def own_seconds(self) -> float:
+        """Return the CPU seconds of this process itself."""
+        return time.process_time()
+
+    def own_high_water_mb(self) -> float:
+        """Return the highest memory of this process itself so far, MB."""
+        return high_water_mb()
+
+    def until(self) -> float:
+        """Return the time up to which CPU is averaged, `time.perf_counter()`."""
+        return time.perf_counter()
 
     def sample_gpu(self) -> None:
         """Raise the GPU peaks of all watched evolutions."""

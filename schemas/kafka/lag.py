@@ -1,5 +1,7 @@
 """A consumer group's lag, as the broker sees it: a worker's health is judged by it, and its metrics show it.
 
+The same questions tell whether Kafka is reachable, and whether replicas are missing.
+
 Fetches know the ends only of partitions that they read: a paused worker would show an old lag permanently.
 """
 
@@ -17,8 +19,9 @@ from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.left_to_read import Span, holds_message, left_to_read
 from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient, next_offsets
 from evometrics.schemas.kafka.reaching import why_unusable
+from evometrics.schemas.kafka.replicas import replicas_missing
 from evometrics.schemas.kafka.rights import right_missing
-from evometrics.schemas.metrics import CONSUMER_LAG, Instruments
+from evometrics.schemas.metrics import CONSUMER_LAG, REACHABLE, REPLICAS_MISSING, Instruments
 from evometrics.schemas.service.settings import KafkaSettings
 
 ANSWER_SECONDS = 5.0
@@ -46,7 +49,8 @@ class GroupLag:
     """Asks the broker over separate connections, which are reopened after an error.
 
     Args:
-        instruments: where the lag is shown by partition, as of the last answer (`CONSUMER_LAG`).
+        instruments: shows the last answer: the lag by partition (`CONSUMER_LAG`), missing replicas by
+            topic (`REPLICAS_MISSING`), and whether there was one (`REACHABLE`).
 
     Attributes:
         away: why the broker did not answer the last question, None where it did.
@@ -76,18 +80,25 @@ class GroupLag:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 lag = await self.ask([TopicPartition(*p) for p in partitions])
+                assert self.admin is not None
+                missing = await replicas_missing(self.admin, {tp.topic for tp in lag.left})
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
             wrong = right_missing(error, self.kafka) or await why_unusable(self.kafka)
             self.away = wrong or f"Kafka at {self.kafka.brokers} does not answer ({error!r})"
-            self.show({})
+            self.show({}, {})
             return None
         self.away = None
-        self.show(lag.left)
+        self.show(lag.left, missing)
         return lag
 
-    def show(self, left: Mapping[TopicPartition, int]) -> None:
+    def show(self, left: Mapping[TopicPartition, int], missing: Mapping[str, int]) -> None:
         """Show these partitions' lag, and of no others: a value that is no longer known is not shown."""
+        self.instruments.gauge(REACHABLE).labels("kafka").set(self.away is None)
+        replicas = self.instruments.gauge(REPLICAS_MISSING)
+        replicas.clear()
+        for topic, number in missing.items():
+            replicas.labels(topic).set(number)
         gauge = self.instruments.gauge(CONSUMER_LAG)
         for topic, number in self.shown - left.keys():
             gauge.remove(topic, str(number))

@@ -68,7 +68,7 @@ class TooManyLetters(EvometricsError):
     """A batch has more dead letters than the limit allows; the message names topic, reason and way out."""
 
 
-class Run(NamedTuple):
+class Streak(NamedTuple):
     """Consecutive dead letters of a partition: the offset of the last one, and their number."""
 
     last: int
@@ -95,7 +95,7 @@ class LetterCounts:
         self,
         limit: LetterLimit,
         stage: str,
-        runs: Mapping[tuple[str, int], Run] | None = None,
+        runs: Mapping[tuple[str, int], Streak] | None = None,
         windows: Mapping[str, tuple[Seen, ...]] | None = None,
     ) -> None:
         self.limit = limit
@@ -114,7 +114,7 @@ class LetterCounts:
             place = message.topic, message.partition
             before = runs.get(place)
             follows = before is not None and before.last + 1 == message.offset
-            runs[place] = run = Run(message.offset, before.length + 1 if before and follows else 1)
+            runs[place] = run = Streak(message.offset, before.length + 1 if before and follows else 1)
             if 0 < self.limit.max_consecutive_letters < run.length:
                 raise self.refusal(
                     message, f"{run.length} messages in a row of one partition", "max_consecutive_letters"

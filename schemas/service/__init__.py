@@ -4,6 +4,7 @@ Knows neither events nor Kafka. Imports the metrics' definitions.
 """
 
 __all__ = [
+    "agents",
     "backoff",
     "beginnings",
     "disk",

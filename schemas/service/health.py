@@ -128,6 +128,10 @@ class Watchdog:
             return f"no progress for {self.stuck.seconds:.0f} s, but there is work: {standing.todo}"
         return None
 
+    def seconds(self) -> float:
+        """Return for how long the part has not made the progress that it should. From any thread."""
+        return max(self.blocked, self.stuck.seconds)
+
     async def beat(self) -> None:
         """Show that the event loop is running."""
         while True:

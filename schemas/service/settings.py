@@ -3,8 +3,7 @@
 Each part declares one frozen dataclass (`KafkaSettings` here, `SinkSettings` in `sinks/`, ...) and calls
 `read_settings` once at startup. Where a value is given in several places, flags take precedence over the
 environment, the environment over the file, the file over the default. A variable `…_FILE` names a file that
-holds the value. Names that no part knows are refused:
-otherwise somebody would rely on a value that is never read.
+holds the value. Names that no part knows are refused, lest somebody rely on a value that is never read.
 """
 
 from __future__ import annotations
@@ -49,6 +48,8 @@ SECTIONS = (
     "sink",
     "stream",
 )
+#: What a recorded program is told of its evolution: ids, no settings.
+IDS = frozenset({"EVOMETRICS_AGENT_ID", "EVOMETRICS_EVOLUTION_ID", "EVOMETRICS_RUN_ID"})
 #: Kubernetes sets such variables in every pod for each service, also for one called evometrics-something.
 SERVICE_LINK = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$"
@@ -249,7 +250,7 @@ def check_names(
                 )
     variables = [variable_of(section, name) for section, names in known.items() for name in names or ()]
     for variable, value in environ.items():
-        known_here = variable in variables or variable.removesuffix(FROM_FILE) in variables
+        known_here = variable in IDS or variable in variables or variable.removesuffix(FROM_FILE) in variables
         if not variable.upper().startswith(PREFIX) or known_here or service_link(variable, value):
             continue
         within = [section for section in known if variable.startswith(variable_of(section, ""))]

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from functools import cache
 
-from evometrics.schemas.events import EvolutionMetrics, KpiSnapshot
+from evometrics.schemas.events import EvolutionMetrics, KpiSnapshot, SystemEvent
 from evometrics.schemas.evolutions.outcome import ABANDONED
 from evometrics.schemas.service.beginnings import Beginnings
-from evometrics.schemas.topics import EVOLUTION_METRICS, KPI_SNAPSHOTS
+from evometrics.schemas.topics import EVOLUTION_METRICS, KPI_SNAPSHOTS, SYSTEM_EVENTS
 from evometrics.schemas.wire.binary import RecordCodec
 from evometrics.schemas.wire.catalog import WriterSchema
 from evometrics.schemas.wire.codec import codec_into, read_exact
@@ -107,6 +107,7 @@ class MetricsTally:
         self.readers: dict[str, Callable[[WriterSchema, Record, int], None]] = {
             EVOLUTION_METRICS.table: self.read_evolution,
             KPI_SNAPSHOTS.table: self.read_snapshot,
+            SYSTEM_EVENTS.table: self.read_system_event,
         }
 
     async def count(
@@ -132,16 +133,16 @@ class MetricsTally:
                     await asyncio.sleep(0)
 
     def read_evolution(self, schema: WriterSchema, message: Record, start: int) -> None:
-        """Count an attempt and its duration; update its agent's values."""
+        """Count an attempt, its duration, memory and improvement; update its agent's values."""
         row = read_ended(schema, message.value or b"", start)
         shown = self.metrics.evolutions.find(row.agent_id, message.partition)
+        memory = row.memory_used_mb or None  # an earlier version wrote 0 for what was not measured
         if shown is not None:
-            # an earlier version wrote 0 for unmeasured memory
-            shown.offer((row.occurred_at, row.event_id), row.improvement_delta, row.memory_used_mb or None)
+            shown.offer((row.occurred_at, row.event_id), row.improvement_delta, memory)
         if self.seen.new(row.event_id):
             measured = row.status != ABANDONED and "duration_minutes" not in row.unmeasured
             seconds = row.duration_minutes * SECONDS_PER_MINUTE if measured else None
-            self.metrics.totals.add(row.evolution_type, row.status, seconds)
+            self.metrics.totals.add(row.evolution_type, row.status, seconds, memory, row.improvement_delta)
             if shown is not None:
                 shown.add(row.evolution_type, row.status, seconds)
 
@@ -155,6 +156,12 @@ class MetricsTally:
         if shown is not None:
             shown.offer((snapshot.occurred_at, snapshot.event_id), kpis_of(snapshot))
 
+    def read_system_event(self, schema: WriterSchema, message: Record, start: int) -> None:
+        """Take up a node's report of its health."""
+        event = decode(schema, message.value or b"", start)
+        assert isinstance(event, SystemEvent)
+        self.metrics.nodes.hear(event, message.partition)
+
     def hand_over(self) -> Counts:
         """Return what no Prometheus has seen; none will from now on."""
         self.beginnings.end()
@@ -165,9 +172,10 @@ class MetricsTally:
         self.metrics.totals.take(counts)
 
     def keep(self, assigned: Iterable[Partition]) -> None:
-        """Stop showing the agents of partitions that are not assigned any more: another sink shows them."""
+        """Stop showing the agents and nodes of partitions that another sink has now: it shows them."""
         numbers: dict[str, set[int]] = {}
         for topic, number in assigned:
             numbers.setdefault(topic, set()).add(number)
         self.metrics.evolutions.keep(numbers.get(EVOLUTION_METRICS.name, ()))
         self.metrics.kpis.keep(numbers.get(KPI_SNAPSHOTS.name, ()))
+        self.metrics.nodes.book.keep(numbers.get(SYSTEM_EVENTS.name, ()))

@@ -11,20 +11,18 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import accumulate, pairwise
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from evometrics.schemas.evolutions.outcome import ABANDONED
-from evometrics.schemas.metrics import ATTEMPTS, DURATION
+from evometrics.schemas.metrics import ATTEMPTS, DURATION, IMPROVEMENT, MEMORY, MetricDef
 from evometrics.schemas.rules.validation import STATUSES
 from evometrics.schemas.service.beginnings import SeriesKey
 from evometrics.sinks.worker.plan import Counts
 
-BOUNDS = DURATION.buckets
-#: Labels of a histogram's buckets.
-LABELS_OF_BOUNDS = [*(str(float(bound)) for bound in BOUNDS), "+Inf"]
 ENDINGS = (*sorted(STATUSES), ABANDONED)
 #: Types of evolutions that are counted by name; what comes after them is counted as `OTHER`.
 MOST_TYPES = 100
@@ -32,46 +30,91 @@ OTHER = "other"
 
 
 @dataclass(slots=True)
-class Durations:
-    """Durations of evolutions.
+class Distribution:
+    """Values counted by upper bound.
 
     Attributes:
-        counts: per bucket (`le` semantics); the last entry is the +Inf bucket.
-        seconds: their sum.
+        bounds: the upper bounds (`le` semantics), without +Inf.
+        counts: per bucket, not cumulative; the last entry is the +Inf bucket.
+        total: sum of the values.
     """
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-    seconds: float = 0.0
+    bounds: tuple[float, ...]
+    counts: list[int] = field(default_factory=list)
+    total: float = 0.0
 
-    def add(self, seconds: float) -> None:
+    def __post_init__(self) -> None:
+        self.counts = self.counts or [0] * (len(self.bounds) + 1)
+
+    def add(self, value: float) -> None:
         """Count one."""
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.seconds += seconds
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def cumulated(self) -> list[tuple[str, int]]:
+        """Return each bound as its label, +Inf included, with the number of values up to it."""
+        return list(zip(labels_of(self.bounds), accumulate(self.counts), strict=True))
+
+
+@cache
+def labels_of(bounds: tuple[float, ...]) -> list[str]:
+    return [*(str(float(bound)) for bound in bounds), "+Inf"]
+
+
+def durations() -> Distribution:
+    return Distribution(DURATION.buckets)
+
+
+@dataclass(slots=True)
+class OfType:
+    """What is known of the evolutions of one type."""
+
+    durations: Distribution = field(default_factory=durations)
+    memory: Distribution = field(default_factory=lambda: Distribution(MEMORY.buckets))
+    improvement: Distribution = field(default_factory=lambda: Distribution(IMPROVEMENT.buckets))
+
+    def histograms(self) -> Iterator[tuple[MetricDef, Distribution, bool]]:
+        """Yield each histogram, and whether it has a sum: one that can fall is no counter."""
+        yield DURATION, self.durations, True
+        yield MEMORY, self.memory, True
+        yield IMPROVEMENT, self.improvement, False
 
 
 class EvolutionTotals(Collector):
-    """Attempts and durations by evolution type, over all agents."""
+    """Attempts, durations, memory and improvement by evolution type, over all agents."""
 
     def __init__(self) -> None:
         self.attempts: dict[tuple[str, str], int] = {}
-        self.durations: dict[str, Durations] = {}
+        self.types: dict[str, OfType] = {}
 
     def know(self, kind: str) -> str:
         """Have series for a type of evolution, at 0 if it is new; return the name it is counted under."""
-        if kind in self.durations:
+        if kind in self.types:
             return kind
-        if len(self.durations) >= MOST_TYPES:
+        if len(self.types) >= MOST_TYPES:
             kind = OTHER
         self.attempts = {(kind, ending): 0 for ending in ENDINGS} | self.attempts
-        self.durations = {kind: Durations()} | self.durations
+        self.types = {kind: OfType()} | self.types
         return kind
 
-    def add(self, kind: str, status: str, seconds: float | None) -> None:
-        """Count an evolution that has ended; `seconds` is None where its duration is unknown."""
+    def add(
+        self,
+        kind: str,
+        status: str,
+        seconds: float | None = None,
+        memory: float | None = None,
+        improvement: float | None = None,
+    ) -> None:
+        """Count an evolution that has ended; what is None is not known of it."""
         kind = self.know(kind)
         self.attempts[kind, status] = self.attempts.get((kind, status), 0) + 1
+        known = self.types[kind]
         if seconds is not None:
-            self.durations[kind].add(seconds)
+            known.durations.add(seconds)
+        if memory is not None:
+            known.memory.add(memory)
+        if improvement is not None:
+            known.improvement.add(improvement)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics, for `prometheus_client`."""
@@ -79,42 +122,52 @@ class EvolutionTotals(Collector):
         for labels, count in list(self.attempts.items()):
             attempts.add_metric(labels, count)
         yield attempts
-        durations = HistogramMetricFamily(DURATION.name, DURATION.help, labels=DURATION.labels)
-        for kind, known in list(self.durations.items()):
-            buckets = list(zip(LABELS_OF_BOUNDS, accumulate(known.counts), strict=True))
-            durations.add_metric([kind], buckets, known.seconds)
-        yield durations
+        families = {
+            metric.name: HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+            for metric, *_ in OfType().histograms()
+        }
+        for kind, known in list(self.types.items()):
+            for metric, found, summed in known.histograms():
+                families[metric.name].add_metric([kind], found.cumulated(), found.total if summed else None)
+        yield from families.values()
 
     def not_shown(self, shown: Mapping[SeriesKey, float]) -> dict[str, list[float]]:
         """Return what is counted beyond what a Prometheus has seen; an empty list for a type alone."""
         found: dict[str, list[float]] = {}
-        for kind, known in self.durations.items():
+        for kind, known in self.types.items():
             labels = ("evolution_type", kind)
-            ended = [
+            rest = [
                 self.attempts[kind, ending] - shown.get((ATTEMPTS.name, (labels, ("status", ending))), 0)
                 for ending in ENDINGS
             ]
-            below = [
-                count - shown.get((f"{DURATION.name}_bucket", (labels, ("le", bound))), 0)
-                for bound, count in zip(LABELS_OF_BOUNDS, accumulate(known.counts), strict=True)
-            ]
-            counts = [after - before for before, after in pairwise([0.0, *below])]
-            seconds = known.seconds - shown.get((f"{DURATION.name}_sum", (labels,)), 0)
-            rest = [*ended, *counts, seconds]
-            found[kind] = rest if any(rest) else []
+            for metric, values, summed in known.histograms():
+                below = [
+                    count - shown.get((f"{metric.name}_bucket", (labels, ("le", bound))), 0)
+                    for bound, count in values.cumulated()
+                ]
+                rest += [after - before for before, after in pairwise([0.0, *below])]
+                if summed:
+                    rest.append(values.total - shown.get((f"{metric.name}_sum", (labels,)), 0))
+            # there is little room where they go, and most are 0
+            found[kind] = [int(each) if each == int(each) else each for each in rest] if any(rest) else []
         return found
 
     def take(self, counts: Counts) -> None:
         """Count what a sink before this one has handed over."""
         for kind, numbers in counts.items():
             named = self.know(kind)
-            if len(numbers) != len(ENDINGS) + len(BOUNDS) + 2:
+            known = self.types[named]
+            if len(numbers) != handed_over(known):
                 continue
-            for ending, number in zip(ENDINGS, numbers, strict=False):
-                self.attempts[named, ending] += int(number)
-            durations = self.durations[named]
-            buckets = numbers[len(ENDINGS) : -1]
-            durations.counts = [
-                count + int(more) for count, more in zip(durations.counts, buckets, strict=True)
-            ]
-            durations.seconds += numbers[-1]
+            rest = iter(numbers)
+            for ending in ENDINGS:
+                self.attempts[named, ending] += int(next(rest))
+            for _, values, summed in known.histograms():
+                values.counts = [count + int(next(rest)) for count in values.counts]
+                if summed:
+                    values.total += next(rest)
+
+
+def handed_over(known: OfType) -> int:
+    """Return how many numbers a type is handed over with."""
+    return len(ENDINGS) + sum(len(values.counts) + summed for _, values, summed in known.histograms())

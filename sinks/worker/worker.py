@@ -26,6 +26,7 @@ from evometrics.schemas.metrics import (
     MESSAGES_CONSUMED,
     OF_SINK,
     OFFSETS_GONE,
+    REACHABLE,
     ROWS_INSERTED,
     Instruments,
 )
@@ -72,6 +73,7 @@ class SinkWorker:
         begin_at_0(self.instruments)
         self.metrics = StoredMetrics(sink.metrics_agents, sink.metrics_forget_seconds)
         self.registry.register(self.metrics.totals)
+        self.registry.register(self.metrics.nodes)
         self.beginnings = Beginnings()
         self.exposition = Exposition(self.registry, self.metrics.large, self.beginnings)
         self.cycle: SinkCycle | None = None
@@ -102,11 +104,15 @@ class SinkWorker:
         """Call `start` until it succeeds, reporting what it is waiting for."""
         self.waiting_for = f"{name} at {address}"
         attempt = 0
+        dependency = self.instruments.gauge(REACHABLE).labels("kafka" if name == "Kafka" else "registry")
         while True:
             try:
-                return await start()
+                found = await start()
+                dependency.set(1)
+                return found
             except (KafkaError, RegistryUnavailable, OSError) as error:
                 attempt += 1
+                dependency.set(0)
                 pause = backoff(attempt)
                 refused = str(error) if isinstance(error, RegistryRefused) else None
                 wrong = (
@@ -134,20 +140,30 @@ class SinkWorker:
 
     async def look(self) -> Standing:
         """Return the worker's health; asks Kafka for the group's lag, and ClickHouse whether it answers."""
+        database = await self.clickhouse_away() if self.cycle is not None else None
         if self.cycle is None or self.waiting_for is not None:
             return Standing(None, away=self.waiting_for)
         if (stopped := self.stopped()) is not None:
             return Standing(None, away=stopped)
         assigned = self.cycle.progress.assigned
         lag = await self.lag.measure(assigned or ())
-        writer = self.cycle.writer
-        self.away = self.lag.away or await writer.away() or writer.trouble or self.cycle.registry_trouble
+        registry = self.cycle.registry_trouble
+        if self.kafka.registry_url:
+            self.instruments.gauge(REACHABLE).labels("registry").set(registry is None)
+        self.away = self.lag.away or database or self.cycle.writer.trouble or registry
         todo = None
         if assigned is None:
             todo = f"to join group {self.sink.group}"
         elif lag is not None and lag.behind:
             todo = f"{lag.behind} messages are not committed"
         return Standing((lag and lag.committed, self.cycle.moved()), todo, self.away)
+
+    async def clickhouse_away(self) -> str | None:
+        """Ask ClickHouse whether it answers, and show that; return what is wrong."""
+        assert self.cycle is not None
+        away = await self.cycle.writer.away()
+        self.instruments.gauge(REACHABLE).labels("clickhouse").set(away is None)
+        return away
 
     def stopped(self) -> str | None:
         """Return why the worker has stopped and stays up; None while it works."""
@@ -188,9 +204,9 @@ async def run_sink(
     """
     worker = SinkWorker(kafka, clickhouse, sink)
     show_free(worker.registry, disks or {})
-    show_process(worker.registry, worker.instruments, "sink", worker.ready)
+    watchdog = Watchdog("sink", health or HealthSettings(), worker.look)
+    show_process(worker.registry, worker.instruments, "sink", worker.ready, watchdog)
     async with AsyncExitStack() as stack:
-        watchdog = Watchdog("sink", health or HealthSettings(), worker.look)
         stack.push_async_callback(worker.lag.close)
         await stack.enter_async_context(watchdog)
         if listen is not None:

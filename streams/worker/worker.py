@@ -86,9 +86,9 @@ async def run_stream(
     worker = StreamWorker(kafka, settings, wire, instruments)
     show_free(registry, {"stream": Path(settings.data)})
     state = StreamHealth(worker, GroupLag(kafka, settings.group, instruments))
-    show_process(registry, instruments, "stream", state.not_ready)
+    watchdog = Watchdog("stream worker", health or HealthSettings(), state.look)
+    show_process(registry, instruments, "stream", state.not_ready, watchdog)
     async with contextlib.AsyncExitStack() as stack:
-        watchdog = Watchdog("stream worker", health or HealthSettings(), state.look)
         stack.push_async_callback(state.lag.close)
         await stack.enter_async_context(watchdog)
         if listen is not None:

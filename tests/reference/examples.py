@@ -29,6 +29,16 @@ EXAMPLES = {
             "evometrics orchestrate --node-id node-1 --agents 5 --evolutions 50",
         ),
     ),
+    "record": (
+        Example(
+            "a training script; its last line of output is a JSON object with KPIs",
+            "evometrics record --agent-id agent-7 --strategy tune -- python train.py --epochs 20",
+        ),
+        Example(
+            "a loss to be minimised, from a file that the program writes",
+            "evometrics record --kpis kpis.json --objective loss --direction minimize -- ./fit",
+        ),
+    ),
     "stream": (
         Example(
             "a worker of a cluster, with /metrics and /health",
@@ -105,6 +115,17 @@ EXAMPLES = {
             "evometrics sql -f query.sql --param agent=agent-7 --format parquet --output agent-7.parquet",
         ),
         Example("a prompt with history and completion", "evometrics sql"),
+    ),
+    "schemas": (
+        Example("all records, their versions, fingerprints and topics", "evometrics schemas"),
+        Example("the schema of a completion, into a file", "evometrics schemas evolution_completed > v.avsc"),
+    ),
+    "alerts": (
+        Example(
+            "the rules, with links to your copy of these pages",
+            "evometrics alerts --docs https://docs.example.org",
+        ),
+        Example("an example of Prometheus' configuration", "evometrics alerts prometheus"),
     ),
     "config": (Example("with those of a file", "evometrics config --config evometrics.toml"),),
     "completion": (Example("the script for bash", "evometrics completion bash"),),

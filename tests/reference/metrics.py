@@ -17,13 +17,19 @@ PARTS = (
         "increases of these, and their sum over all sinks.",
     ),
     (
+        "Nodes that the sinks hear of",
+        metrics.OF_FLEET,
+        "Served by the sink that has a node's partition of `evometrics.system.events`, for the 1,000 nodes "
+        "that report most often; one of which nothing was heard for `metrics_forget_seconds` is dropped.",
+    ),
+    (
         "Agents",
         metrics.OF_AGENTS,
         "Served by the sinks for the agents that are most active, at most "
         "[`metrics_agents`](settings.md#sink) of each sink; an agent of which nothing was heard for "
         "`metrics_forget_seconds` is dropped. The sink that has an agent's partition is the only one that "
-        "shows it, and counts from the moment it does. A node serves them of all agents, for the events that "
-        "it recorded itself.",
+        "shows it, and counts from the moment it does. A node serves, and pushes to a Pushgateway, those of "
+        "its 1,000 most active agents, for the events that it recorded itself.",
     ),
     (
         "Every worker",

@@ -65,8 +65,13 @@ OF_EXPORTERS = {"register", "run"}
 INTERNAL = {
     "EvolutionMetricsCollector": {
         *("own", "renew_in_child", "start_here", "stop_here", "drain_while_it_moves", "count", "figures"),
+        "new_sampler",
     },
     "MetricsPersistence": {"event_of"},
+    "Recorder": {
+        *("own", "renew_in_child", "new_run_id", "before_close", "put", "started", "miss", "close_at_exit")
+    },
+    "Run": {*("renew_in_child", "reference", "is_better")},
     "InfluxDBBackend": {*OF_EXPORTERS, "next_batch", "drop_oldest", "write", "post", "refuse"},
     "PrometheusBackend": OF_EXPORTERS,
     "SQLiteMetricsBackend": {

@@ -317,6 +317,7 @@ async def test_health_is_recorded_at_the_interval_and_at_the_end(tmp_path: Path)
     assert health[-1]["rejected"] == 1
     assert health[-1]["outbox_depth"] == health[-1]["recorded"]["evometrics.system.events"]
     assert health[-1].keys() >= {"outbox_bytes", "shed", "published"}
+    assert [each.get("stops", False) for each in health] == [False] * (len(health) - 1) + [True]
 
 
 async def test_the_broker_being_away_delays_neither_start_nor_recording_and_is_named(

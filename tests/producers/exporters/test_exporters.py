@@ -18,6 +18,7 @@ import pytest
 
 from evometrics.deploy.process.ports import free_ports
 from evometrics.producers import EvolutionMetricsCollector, InfluxDBBackend
+from evometrics.producers.exporters.pushgateway import PrometheusBackend
 from evometrics.schemas.service.settings import SettingsError
 from tests.support.outboxes import config as common_config
 from tests.support.outboxes import until, waiting
@@ -113,13 +114,9 @@ async def test_the_specifications_metrics_reach_a_pushgateway_that_comes_up_late
     await until(lambda: "export failed" in caplog.text)
     await pushgateway.start()
     await evolve(collector)
-    await collector.stop()
-    text = await asyncio.to_thread(get, pushgateway.url + "/metrics")
-    ours = [
-        line
-        for line in text.splitlines()
-        if 'instance="node 1"' in line and 'job="evolution_metrics"' in line
-    ]
+    await until(lambda: ended(pushgateway) == 2)
+    ours = [line for line in pushed(pushgateway) if 'instance="node 1"' in line]
+    assert not any("process" in line or "_created" in line for line in ours)
     values = {
         line.partition("{")[0]: float(line.rpartition(" ")[2]) for line in ours if "kpi_name" not in line
     }
@@ -133,6 +130,50 @@ async def test_the_specifications_metrics_reach_a_pushgateway_that_comes_up_late
         if "kpi_name" in line
     }
     assert (kpis["accuracy"], kpis["own"]) == ("0.9", "2")
+    await collector.stop()
+    assert not pushed(pushgateway), "deleted with the collector"
+
+
+def pushed(pushgateway: Server) -> list[str]:
+    """Return the samples of every group of ours."""
+    lines = get(pushgateway.url + "/metrics").splitlines()
+    return [line for line in lines if 'job="evolution_metrics"' in line and not line.startswith("push_")]
+
+
+def ended(pushgateway: Server) -> float:
+    """Return how many evolutions all groups say have ended."""
+    counted = [line for line in pushed(pushgateway) if line.startswith("evolution_attempts_total{")]
+    return sum(float(line.rpartition(" ")[2]) for line in counted)
+
+
+async def test_processes_of_a_node_push_side_by_side_and_the_next_one_replaces_what_a_killed_one_left(
+    pushgateway: Server, tmp_path: Path
+) -> None:
+    await pushgateway.start()
+    names = ("one", "two")
+    both = [EvolutionMetricsCollector(config(tmp_path, prometheus_gateway=pushgateway.url)) for _ in names]
+    for collector in both:
+        await collector.start()
+        await evolve(collector)
+    await until(lambda: ended(pushgateway) == 2)
+    assert {line.split('instance="')[1].split('"')[0] for line in pushed(pushgateway)} == {
+        "node 1",
+        "node 1-1",
+    }
+    await both[1].stop()
+    await both[0].stop()
+
+    killed = PrometheusBackend(pushgateway.url, node_id="node 1", beside=tmp_path / "evolution_metrics.db")
+    await asyncio.to_thread(killed.send)
+    assert killed.turn is not None
+    killed.turn.give_back()  # as the system does
+    collector = EvolutionMetricsCollector(config(tmp_path, prometheus_gateway=pushgateway.url))
+    await collector.start()
+    await evolve(collector)
+    await until(lambda: ended(pushgateway) == 1)
+    assert all('instance="node 1"' in line for line in pushed(pushgateway))
+    await collector.stop()
+    assert not pushed(pushgateway)
 
 
 async def test_completions_reach_an_influxdb_that_comes_up_later(influxdb: Server, tmp_path: Path) -> None:

@@ -220,6 +220,33 @@ def test_a_child_that_still_works_counts_too(sampler: ResourceSampler) -> None:
     assert usage.cpu_percent_avg > 0.9 * 100 * used_meanwhile / elapsed
 
 
+NESTED = """
+import json, subprocess, sys, time
+from evometrics.producers.resources.sampler import ResourceSampler
+
+work = "import time\\nwhile time.process_time() < 0.25: pass\\ntime.sleep(0.1)"
+outer = "import subprocess, sys, time\\n" \\
+    "for _ in range(3): subprocess.run([sys.executable, '-c', sys.argv[1]])\\n" \\
+    "time.sleep(0.1); print(sum(__import__('os').times()[:4]))"
+sampler = ResourceSampler(interval=0.02)
+sampler.start()
+began = time.perf_counter()
+sampler.begin("e")
+used = time.process_time()
+said = subprocess.run([sys.executable, "-c", outer, work], capture_output=True, text=True)
+usage = sampler.usage("e")
+elapsed = time.perf_counter() - began
+print(json.dumps([usage.cpu_percent_avg * elapsed / 100, float(said.stdout) + time.process_time() - used]))
+sampler.stop()
+"""
+
+
+def test_what_a_child_starts_and_waits_for_counts_once() -> None:
+    said = subprocess.run([sys.executable, "-c", NESTED], capture_output=True, text=True, check=True)
+    counted, used = json.loads(said.stdout)
+    assert counted == pytest.approx(used, rel=0.2)
+
+
 def test_an_evolution_of_no_length_has_readings_too(sampler: ResourceSampler) -> None:
     sampler.begin("e")
     usage = sampler.usage("e")

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from prometheus_client import CollectorRegistry
 
 from evometrics.schemas.kafka.lag import GroupLag
-from evometrics.schemas.metrics import CONSUMER_LAG, Instruments
+from evometrics.schemas.metrics import CONSUMER_LAG, OF_SINK, Instruments
 from evometrics.schemas.service.settings import KafkaSettings
 
 
@@ -22,7 +22,7 @@ class Topic:
         self.brokers = brokers
         self.name = f"t-{uuid.uuid4().hex[:8]}"
         self.place = TopicPartition(self.name, 0)
-        self.instruments = Instruments(CollectorRegistry(), [CONSUMER_LAG])
+        self.instruments = Instruments(CollectorRegistry(), OF_SINK)
         self.lag = GroupLag(KafkaSettings(brokers=brokers), f"{self.name}-group", self.instruments)
         self.admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
 

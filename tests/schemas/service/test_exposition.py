@@ -96,6 +96,16 @@ async def test_the_client_chooses_format_and_packing(registry: CollectorRegistry
     await server.close()
 
 
+async def test_a_prometheus_that_asks_for_protobuf_is_answered_in_openmetrics(
+    registry: CollectorRegistry,
+) -> None:
+    server = await served(registry, Lines(1))
+    protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+    kind, *_ = await asyncio.to_thread(get, server, Accept=f"{protobuf},{OPENMETRICS}")
+    assert kind.startswith("application/openmetrics-text; version=1.0.0")
+    await server.close()
+
+
 async def test_scrapes_are_made_one_after_the_other(registry: CollectorRegistry) -> None:
     lines = Lines(2000)
     server = await served(registry, lines)

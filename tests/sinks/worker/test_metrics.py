@@ -17,9 +17,18 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from evometrics.schemas.events import Event, KpiSnapshot
-from evometrics.schemas.metrics import EVOLUTION_DURATION, METRICS, OF_STREAMS, Instruments
+from evometrics.schemas.metrics import (
+    DURATION,
+    EVOLUTION_DURATION,
+    IMPROVEMENT,
+    MEMORY,
+    METRICS,
+    OF_STREAMS,
+    Instruments,
+)
 from evometrics.schemas.service.beginnings import Beginnings
 from evometrics.schemas.service.exposition import Exposition
+from evometrics.schemas.service.health import HealthSettings, Watchdog
 from evometrics.schemas.service.http import PLAIN_TEXT, HttpAddress, Response, serve
 from evometrics.schemas.service.process import show_process
 from evometrics.schemas.topics import BY_RECORD, TOPICS
@@ -165,8 +174,11 @@ async def test_a_worker_says_what_it_is_and_whether_it_is_ready(
     broker: Kafka, database: ClickHouseSettings
 ) -> None:
     worker = SinkWorker(broker.settings, database, broker.sink)
-    show_process(worker.registry, worker.instruments, "sink", worker.ready)
+    watchdog = Watchdog("sink", HealthSettings(), worker.look)
+    show_process(worker.registry, worker.instruments, "sink", worker.ready, watchdog)
+    watchdog.stuck.seconds = 7.5
     found = samples(worker.exposition.text())
+    assert found["evometrics_stuck_seconds", ()] == 7.5
     assert found["evometrics_ready", ()] == 0
     assert found["evometrics_build_info", ("sink", version("evometrics"))] == 1
     if sys.platform == "linux":
@@ -209,8 +221,38 @@ async def test_durations_are_counted_where_they_were_measured_and_the_evolution_
     )
     shown = metrics.evolutions.agents["a"]
     assert sum(shown.attempts.values()) == sum(metrics.totals.attempts.values()) == 4
-    for durations in (shown.durations["nightly"], metrics.totals.durations["nightly"]):
-        assert (sum(durations.counts), durations.seconds) == (2, 150.0)
+    for durations in (shown.durations["nightly"], metrics.totals.types["nightly"].durations):
+        assert (sum(durations.counts), durations.total) == (2, 150.0)
+
+
+def bucket(metrics: StoredMetrics, name: str, bound: str) -> float | None:
+    registry = CollectorRegistry()
+    registry.register(metrics.totals)
+    return registry.get_sample_value(f"{name}_bucket", {"evolution_type": "nightly", "le": bound})
+
+
+async def test_bounds_tell_a_fraction_of_a_second_from_a_minute_and_hours_from_a_day() -> None:
+    minutes = [0.2 / 60, 0.9, 3 * 60.0, 20 * 60.0]
+    metrics = await counted(*(evolution("a", duration_minutes=each) for each in minutes))
+    assert set(EVOLUTION_DURATION.buckets) > {60, 300, 600, 1800, 3600, 7200}
+    found = {bound: bucket(metrics, DURATION.name, bound) for bound in ("0.1", "0.25", "60.0", "14400.0")}
+    assert found == {"0.1": 0, "0.25": 1, "60.0": 2, "14400.0": 3}
+    assert bucket(metrics, DURATION.name, "86400.0") == 4
+
+
+async def test_memory_and_improvement_are_counted_of_every_agent_though_none_is_shown() -> None:
+    metrics = await counted(
+        evolution("a", memory_used_mb=64_000.0, improvement_delta=-0.3),
+        evolution("b", memory_used_mb=300.0, improvement_delta=0.02),
+        evolution("c", memory_used_mb=None, improvement_delta=None),
+        agents=0,
+    )
+    assert bucket(metrics, MEMORY.name, "8000.0") == 1
+    assert bucket(metrics, MEMORY.name, "+Inf") == 2
+    assert bucket(metrics, IMPROVEMENT.name, "0.01") == 1
+    assert bucket(metrics, IMPROVEMENT.name, "+Inf") == 2
+    text = Exposition(CollectorRegistry(), metrics.large).text()
+    assert "agent_id=" not in text
 
 
 async def test_an_improvement_of_0_is_one_and_a_memory_of_0_is_none() -> None:
@@ -281,7 +323,7 @@ async def test_totals_count_every_agent_and_a_bounded_number_of_types() -> None:
     assert metrics.totals.attempts["t0", "succeeded"] == 0
     assert metrics.totals.attempts[OTHER, "failed"] == 20
     assert sum(metrics.totals.attempts.values()) == MOST_TYPES + 20
-    assert len(metrics.totals.durations) == MOST_TYPES + 1
+    assert len(metrics.totals.types) == MOST_TYPES + 1
 
 
 async def test_without_agents_there_are_totals_alone() -> None:

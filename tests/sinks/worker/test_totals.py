@@ -20,7 +20,7 @@ from evometrics.schemas.service.http import HttpRequest
 from evometrics.schemas.topics import EVOLUTION_METRICS
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.plan import Carried, InsertPlan, fitted, metadata, read_metadata
-from evometrics.sinks.worker.totals import BOUNDS, ENDINGS, EvolutionTotals
+from evometrics.sinks.worker.totals import ENDINGS, EvolutionTotals, OfType, handed_over
 from evometrics.sinks.worker.worker import SinkWorker
 from tests.support.sinks import Kafka, common, eventually, evolution, rows, running, until_stored
 
@@ -253,15 +253,17 @@ def test_what_is_handed_over_is_what_was_not_shown() -> None:
     other.take(Carried.from_fields(read_metadata(text)).counts)
     assert other.attempts["nightly", "abandoned"] == 1 and other.attempts["nightly", "failed"] == 0
     assert other.attempts["triggered", "succeeded"] == 2
-    assert sum(other.durations["nightly"].counts) == other.durations["nightly"].seconds == 0
-    assert (other.durations["triggered"].counts[-1], other.durations["triggered"].seconds) == (1, 8001)
+    assert sum(other.types["nightly"].durations.counts) == other.types["nightly"].durations.total == 0
+    assert (other.types["triggered"].durations.counts[-4], other.types["triggered"].durations.total) == (
+        1,
+        8001,
+    )
 
 
 def test_counts_fit_beside_a_plan_and_the_rarest_types_are_left_out() -> None:
-    numbers = len(ENDINGS) + len(BOUNDS) + 2
-    counts = {f"type-{n}-of-many": [float(n)] * numbers for n in range(100)}
+    counts = {f"type-{n}-of-many": [n] * handed_over(OfType()) for n in range(100)}
     kept = fitted(counts)
-    assert 20 < len(kept) < 100 and all(counts[kind] == kept[kind] for kind in kept)
+    assert 15 < len(kept) < 100 and all(counts[kind] == kept[kind] for kind in kept)
     assert "type-99-of-many" in kept and "type-0-of-many" not in kept
     plan = InsertPlan(2**62, 2**62, "e" * 32, 2**31)
     assert len(metadata(plan, "i" * 22, Carried(kept, 2**62))) < 4096

@@ -1,4 +1,4 @@
-"""Which agents have series of their own: the most active ones of the partitions that this sink has.
+"""Which agents have series of their own: the most active ones of a sink's partitions, or of a node.
 
 Series of every agent would make bodies of 300 MB at 100,000 agents, and Prometheus keeps for hours what it
 has seen once. So their number is bounded, and those chosen change slowly: an agent is shown as soon as there

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from evometrics.schemas.service.agents import CANDIDATES, PERIOD_SECONDS, AgentBook, Shown
 from evometrics.sinks.settings import SinkSettings
-from evometrics.sinks.worker.agents import CANDIDATES, PERIOD_SECONDS, AgentBook, Shown
 
 
 class Clock:

@@ -1,0 +1,1 @@
+"""A module for each framework; `tests.frameworks` says what it holds."""
