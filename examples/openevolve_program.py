@@ -24,7 +24,7 @@ PROGRAM = """# EVOLVE-BLOCK-START
 ROUTE = [0, 4, 1, 5, 2, 6, 3, 7]
 # EVOLVE-BLOCK-END
 """
-EVALUATOR = '''import math
+EVALUATOR = """import math
 import runpy
 
 TOWNS = [(math.cos(i * math.pi / 4), math.sin(i * math.pi / 4)) for i in range(8)]
@@ -36,7 +36,7 @@ def evaluate(path):
         raise ValueError("each town once")
     length = sum(math.dist(TOWNS[a], TOWNS[b]) for a, b in zip(route, route[1:] + route[:1]))
     return {"combined_score": -length, "length": length}
-'''
+"""
 
 
 class Swaps(LLMInterface):  # type: ignore[misc]
