@@ -54,7 +54,7 @@ class Task:
 
 
 def reflect(question: str | list[dict[str, Any]]) -> str:
-    """Write a new prompt: the old one with a word that the feedback names, or with a word that is of no use."""
+    """Write a new prompt: the old one with a word that the feedback names, or with one of no use."""
     text = str(question)
     _, old, rest = text.split("```", 2)
     lacking = [

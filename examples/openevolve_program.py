@@ -2,8 +2,8 @@
 
     python examples/openevolve_program.py
 
-A class stands for the language model, so it needs no network. The program draws a route through eight towns; the
-model swaps two of them, and now and then writes something that does not run.
+A class stands for the language model, so it needs no network. The program draws a route through eight towns;
+the model swaps two of them, and now and then writes something that does not run.
 """
 
 from __future__ import annotations
