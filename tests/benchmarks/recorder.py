@@ -131,6 +131,7 @@ def in_turns(
             others[which] += time.process_time() - spent - (time.thread_time() - mine)
         say(
             f"{sampler}, {condition.name}: {trials * (turn + 1) // turns} trials, "
+            f"the two {(timed.seconds + others[1] - others[0]) / cpu[0]:.2%}, "
             f"processor time {cpu[1] / cpu[0] - 1:+.2%}, wall {wall[1] / wall[0] - 1:+.2%}"
         )
     lost = recorder.lost
