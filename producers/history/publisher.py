@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 READ_ROWS = 1000
 #: Rows that arrive within this many seconds of each other share a transaction, unless somebody waits.
-LINGER = 0.25
+LINGER = 0.5
 
 
 class LocalPublisher:

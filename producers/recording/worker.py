@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 #: Least seconds between two batches: each wakes four threads and commits, which costs the process a
 #: millisecond. A process that is killed loses what was handed in during them and the commit that follows.
-SPACING = 0.1
+SPACING = 0.2
 #: Most events that are given to the collector at once; the next follow when these are on disk.
 BATCH = 1000
 #: Seconds between attempts to open an outbox where that is impossible, such as in a folder without rights.
