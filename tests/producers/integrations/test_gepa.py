@@ -143,3 +143,11 @@ def test_gepa_gives_the_same_result_without_it(tmp_path: Path) -> None:
     alone = search(Words(), Model(0), [], calls=120, seed=0)
     assert alone.to_dict() == result.to_dict()
     assert result.candidates[0] == SEED
+
+
+def test_a_run_that_someone_begins_while_handling_an_error_has_not_failed_for_it(tmp_path: Path) -> None:
+    try:
+        raise ValueError("of before")
+    except ValueError:
+        recorded(tmp_path, calls=60)
+    assert run_of(tmp_path, "r").status == "succeeded"
