@@ -108,6 +108,16 @@ def test_a_resumed_run_that_was_not_recorded_has_the_candidates_that_it_began_wi
     assert as_expected(with_score, "score") == wanted(accepted(result, "r"), "score")
 
 
+def test_a_run_that_had_ended_and_is_called_again_is_no_other_run(tmp_path: Path) -> None:
+    run_dir = str(tmp_path / "gepa")
+    result, _ = recorded(tmp_path, calls=80, run_dir=run_dir)
+    before = len(all_completions(tmp_path))
+    with Recorder(config(tmp_path)) as recorder:
+        again = search(Words(), Model(0), [EvometricsCallback(recorder=recorder)], calls=80, run_dir=run_dir)
+    assert again.candidates == result.candidates
+    assert len(all_completions(tmp_path)) == before
+
+
 def test_a_run_of_the_seed_alone_is_recorded(tmp_path: Path) -> None:
     result, _ = recorded(tmp_path, calls=1)
     assert as_expected(candidates(tmp_path, "r").values(), "score") == wanted(accepted(result, "r"), "score")
