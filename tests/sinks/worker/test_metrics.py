@@ -38,7 +38,7 @@ from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import InsertGroup, InsertRow
 from evometrics.sinks.worker.metrics import StoredMetrics
 from evometrics.sinks.worker.tally import EndedEvolution, MetricsTally, SeenIds, read_ended
-from evometrics.sinks.worker.totals import MOST_TYPES, OTHER
+from evometrics.sinks.worker.totals import ENDINGS, MOST_TYPES, OTHER
 from evometrics.sinks.worker.worker import SinkWorker
 from evometrics.streams.offline import record_of
 from tests.support.sinks import Kafka, common, eventually, evolution, rows, running, until_stored
