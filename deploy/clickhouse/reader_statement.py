@@ -43,6 +43,8 @@ ABOUT_ONE = re.compile(
 )
 ABOUT_THE_ENGINE = re.compile(r"SHOW (?:FUNCTIONS|ENGINES)(?: I?LIKE '(?:[^'\\]|\\.)*')?(?: FORMAT \w+)?")
 DESCRIBE = "DESCRIBE TABLE "
+#: Quoted text and empty brackets, which are kept, or a bracket: the tree has none around a single value.
+BRACKETS = re.compile(r"""'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*"|\(\)|[()]""", re.DOTALL)
 #: What the engine's own words for a fault of the statement end with when a function parses it.
 SCOPE = re.compile(r": (?:In scope|while executing) .*(?=\. \()", re.DOTALL)
 
@@ -99,7 +101,7 @@ class Check:
             tree: Node = json.loads(text)
         except RecursionError:
             raise EngineError.named(306, "TOO_DEEP_RECURSION", "The statement is nested too deeply") from None
-        if again != printed:
+        if without_brackets(again) != without_brackets(printed):
             raise self.denied("a statement of which the parser does not show every part")
         return tree
 
@@ -291,3 +293,8 @@ class Check:
             told = EngineError.of(str(error))
             raise EngineError(told.code, SCOPE.sub("", str(told))) from None
         return found
+
+
+def without_brackets(statement: str) -> str:
+    """Return a statement, as the engine prints it, without brackets outside of quotes."""
+    return BRACKETS.sub(lambda found: "" if found[0] in ("(", ")") else found[0], statement)

@@ -34,8 +34,10 @@ class ProgramRecording:
         sent: set once nothing is left to do.
     """
 
-    def __init__(self, plan: Plan, program: Program) -> None:
+    def __init__(self, plan: Plan, program: Program, *, traceback: bool = False) -> None:
+        """`traceback`: show that of an error, too."""
         self.plan = plan
+        self.traceback = traceback
         self.program = program
         self.outcome: tuple[Ended, Said] | None = None
         self.over, self.stored, self.sent = threading.Event(), threading.Event(), threading.Event()
@@ -69,12 +71,15 @@ class ProgramRecording:
         """Body of the thread."""
         import asyncio
         import logging
+        from traceback import format_exception
 
         logging.basicConfig(level=logging.WARNING, format="evometrics record: %(message)s")
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the publisher says what it means
         try:
             asyncio.run(self.record())
         except Exception as error:
+            if self.traceback:
+                tell("".join(format_exception(error)).rstrip())
             tell(f"evometrics record: not recorded: {said_of(error)}")
         finally:
             self.stored.set()

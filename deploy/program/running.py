@@ -117,13 +117,18 @@ class Program:
                 if status is not None:
                     return self.ended(os.waitstatus_to_exitcode(status))
             elif number == signal.SIGWINCH:
-                if self.output is not None:
-                    self.output.resize()
+                if self.output is not None and self.output.resize():
+                    self.tell(number)  # the kernel told it before its terminal had the new size
             else:
                 self.arrived = signal.Signals(number).name
                 if not has_it:
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.kill(self.pid, number)
+                    self.tell(number)
+
+    def tell(self, number: int) -> None:
+        """Send it a signal, if it may be sent one: it may run as somebody else."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, number)
 
     def ended(self, code: int) -> Ended:
         """Return its end; `code` is negative where a signal ended it."""

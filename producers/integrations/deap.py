@@ -24,7 +24,7 @@ the toolbox' `map` runs them (register a pool's before). A loop of your own has 
 from __future__ import annotations
 
 import functools
-import logging
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -36,7 +36,6 @@ from typing import Any, NamedTuple, Self, SupportsFloat
 from evometrics.producers.integrations.sessions import guarded
 from evometrics.producers.recording import Recorder, Run
 
-logger = logging.getLogger(__name__)
 #: The attribute of an individual: a `Mark` as a plain tuple, so that a pickle of it opens anywhere.
 MARK = "evometrics"
 
@@ -98,8 +97,8 @@ class EvometricsStatistics:
         individuals = list(iterables[0])
         self.advance(individuals)
         outcomes = inner(Evaluation(function), individuals)
-        each = zip(individuals, outcomes, strict=False)
-        done = (self.recorded(number, *pair) for number, pair in enumerate(each))
+        numbered = zip(itertools.count(), individuals, outcomes, strict=False)
+        done = map(functools.partial(self.recorded, self.generation), numbered)
         if not isinstance(outcomes, list):
             return (outcome.result() for outcome in done)
         return [outcome.result() for outcome in list(done)]
@@ -111,12 +110,13 @@ class EvometricsStatistics:
             self.opened(individuals[0])
         self.generation = max([self.generation, *(self.mark(each).generation for each in individuals)]) + 1
 
-    def recorded(self, number: int, individual: Any, outcome: Evaluated) -> Evaluated:
-        self.record(f"{self.generation}-{number}", individual, outcome)
-        return outcome
+    def recorded(self, generation: int, each: tuple[int, Any, Evaluated]) -> Evaluated:
+        self.record(generation, *each)
+        return each[-1]
 
     @guarded
-    def record(self, name: str, individual: Any, outcome: Evaluated) -> None:
+    def record(self, generation: int, number: int, individual: Any, outcome: Evaluated) -> None:
+        name = f"{generation}-{number}"
         run = self.opened(individual)
         mark = self.mark(individual)
         values = () if outcome.values is None else tuple(outcome.values)
@@ -127,13 +127,13 @@ class EvometricsStatistics:
             scores={f"{self.objective}_{n}": value for n, value in enumerate(values)} if several else None,
             parents=mark.names,
             strategy="+".join(mark.operators),
-            generation=self.generation,
+            generation=generation,
             duration_seconds=outcome.seconds,
             insights=[] if outcome.error is None else [repr(outcome.error)],
             identity=f"{run.run_id}/{name}/{values}",
         )
         self.evaluations += 1
-        setattr(individual, MARK, (run.run_id, self.generation, (name,), ()))
+        setattr(individual, MARK, (run.run_id, generation, (name,), ()))
 
     def operating(self, alias: str, operator: Callable[..., Any]) -> Callable[..., Any]:
         """Decorate `mate` or `mutate`: what they return comes from all individuals that they were given."""
@@ -181,7 +181,8 @@ class EvometricsStatistics:
         if run.objective is None:
             from deap.tools import sortLogNondominated
 
-            front = sortLogNondominated(population, len(population), first_front_only=True)
+            finite = [each for each in population if all(map(math.isfinite, each.fitness.wvalues))]
+            front = sortLogNondominated(finite, len(finite), first_front_only=True) if finite else ()
             found["front_size"] = len(front)
         elif scores:
             best = max if run.direction == "maximize" else min

@@ -223,7 +223,7 @@ class Recorder:
         try:
             worker = self.worker
             if worker is None:
-                return not self.handoff.entries
+                return self.collector is not None
             return not worker.is_current and worker.flush().result(timeout)
         except Exception:
             return False

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.deploy.history.readers.file_run import FileRun
-from evometrics.deploy.history.sources import Given, SourceRow
+from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, open_database
 from evometrics.producers.events.cells import Unreadable
 from evometrics.schemas.service.settings import SettingsError
@@ -45,7 +45,7 @@ class MlflowStore:
 
     tables: tuple[str, ...] = (RUNS,)
 
-    def __init__(self, path: Path, given: Given) -> None:
+    def __init__(self, path: Path, given: AboutFile) -> None:
         self.path = path
         if given.run_id:
             raise SettingsError(

@@ -19,7 +19,7 @@ from typing import Any
 
 from evometrics.deploy.history.json_lines import SHOWN, objects_of
 from evometrics.deploy.history.readers.file_run import FileRun
-from evometrics.deploy.history.sources import Given, SourceRow
+from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.producers.events.cells import Cells, Unreadable, mapping
 from evometrics.producers.recording.scores import finite
 from evometrics.schemas.service.settings import SettingsError
@@ -43,7 +43,7 @@ class OpenEvolveTrace:
 
     total: int | None = None
 
-    def __init__(self, path: Path, given: Given) -> None:
+    def __init__(self, path: Path, given: AboutFile) -> None:
         self.given = given
         stem, dot, rest = path.name.partition(".")
         trace, failures = path, path.with_name(f"{stem}{SUFFIX}{dot}{rest}")

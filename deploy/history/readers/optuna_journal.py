@@ -20,12 +20,12 @@ from evometrics.deploy.history.readers.optuna import (
     STUDIES,
     TRIALS,
     About,
-    State,
     Study,
     Trial,
+    TrialState,
     external,
 )
-from evometrics.deploy.history.sources import Given, SourceRow
+from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.producers.events.cells import bounded_int
 
 Operation = dict[str, Any]
@@ -83,7 +83,7 @@ class OptunaJournal:
     tables: tuple[str, ...] = (TRIALS, STUDIES)
     total: int | None = None
 
-    def __init__(self, path: Path, given: Given) -> None:
+    def __init__(self, path: Path, given: AboutFile) -> None:
         self.path = path
         studies = Studies()
         for _, _, code, operation in self.operations():
@@ -119,7 +119,7 @@ class OptunaJournal:
 
     def rows(self) -> Iterator[SourceRow]:
         """Yield the trials in the order in which they ended, then those that have not, and the studies."""
-        replay = Replay(self.studies)
+        replay = JournalReplay(self.studies)
         for number, line, code, operation in self.operations():
             place: dict[str, int | str] = {"line": number}
             if operation is None:
@@ -140,7 +140,7 @@ class OptunaJournal:
         yield from replay.rest()
 
 
-class Replay:
+class JournalReplay:
     """The journal's operations applied one after the other.
 
     Attributes:
@@ -191,7 +191,7 @@ def created(operation: Operation, number: int) -> Trial:
     value, steps = operation.get("value"), operation.get("intermediate_values", {})
     return Trial(
         number,
-        State(operation.get("state", State.RUNNING.value)),
+        TrialState(operation.get("state", TrialState.RUNNING.value)),
         operation.get("datetime_start"),
         operation.get("datetime_complete"),
         values=operation.get("values") or (None if value is None else [value]),
@@ -214,8 +214,8 @@ def change(trial: Trial, code: int, operation: Operation) -> None:
     elif code == SYSTEM:
         trial.system_attrs.update(operation["system_attr"])
     elif code == STATE:
-        trial.state = State(operation["state"])
-        if trial.state is State.RUNNING:
+        trial.state = TrialState(operation["state"])
+        if trial.state is TrialState.RUNNING:
             trial.datetime_start = operation["datetime_start"]
         if trial.state.has_ended:
             trial.datetime_complete = operation["datetime_complete"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.deploy.history.readers.file_run import FileRun, json_object
-from evometrics.deploy.history.sources import Given, SourceRow
+from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, open_database
 from evometrics.producers.events.cells import Cells, Unreadable
 from evometrics.schemas.service.settings import SettingsError
@@ -35,7 +35,7 @@ KEPT_OF_METADATA = ("patch_name", "patch_description", "novelty_attempt", "resam
 class ShinkaDatabase:
     """One run's programs and failed proposals, in one read transaction."""
 
-    def __init__(self, path: Path, given: Given) -> None:
+    def __init__(self, path: Path, given: AboutFile) -> None:
         self.path, self.given = path, given
         with contextlib.closing(open_database(path)) as db:
             try:

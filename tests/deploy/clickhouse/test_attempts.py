@@ -222,6 +222,7 @@ ALLOWED = [
     "SHOW COLUMNS FROM kpi_deltas",
     "DESCRIBE TABLE evometrics.kpi_deltas",
     "DESCRIBE (SELECT 1 AS a)",
+    "SELECT ((1) + 2) / (1 + (3)), if((1) = 0, NULL, (SELECT '(' || `(` FROM (SELECT ')' AS `(`))), (now())",
     "EXISTS TABLE kpi_deltas",
     "EXPLAIN indexes = 1 SELECT * FROM kpi_deltas WHERE agent_id = 'a'",
     "KILL QUERY WHERE query_id = 'long ended'",

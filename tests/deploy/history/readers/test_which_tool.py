@@ -7,10 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from evometrics.deploy.commands.import_history import FORMATS
 from evometrics.deploy.history.readers.detection import TOOLS
-from evometrics.deploy.history.run import READERS, opened
-from evometrics.deploy.history.sources import Given
+from evometrics.deploy.history.run import opened
+from evometrics.deploy.history.sources import AboutFile
 from evometrics.schemas.service.settings import SettingsError
 from tests.support.tool_files import tool_file
 
@@ -44,13 +43,9 @@ def test_a_file_of_another_tool_than_its_format_is_refused(tmp_path: Path) -> No
             opened(path, tool)
 
 
-def test_the_command_knows_all_formats() -> None:
-    assert set(FORMATS) == READERS.keys() | TOOLS.keys()
-
-
 def test_what_is_given_of_a_tool_is_for_tools_only(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("agent_id,timestamp,success\na,1750000000,1\n")
-    for given in (Given(run_id="night"), Given(zone=ZoneInfo("Europe/Berlin"))):
+    for given in (AboutFile(run_id="night"), AboutFile(zone=ZoneInfo("Europe/Berlin"))):
         with pytest.raises(SettingsError, match="are for files of mlflow, openevolve, optuna, shinka"):
             opened(tmp_path / "rows.csv", None, given)
 

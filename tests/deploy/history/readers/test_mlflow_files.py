@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evometrics.deploy.history.run import opened
-from evometrics.deploy.history.sources import Given
+from evometrics.deploy.history.sources import AboutFile
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.service.settings import SettingsError
 from tests.support.history_imports import evolutions, rejected
@@ -72,4 +72,4 @@ def test_a_run_that_is_running_is_named_and_a_deleted_one_left_out(
 
 def test_its_runs_have_ids_of_their_own(path: Path) -> None:
     with pytest.raises(SettingsError, match="whose runs have ids of their own: leave out --run-id"):
-        opened(path, None, Given(run_id="night"))
+        opened(path, None, AboutFile(run_id="night"))
