@@ -111,7 +111,7 @@ async def test_metrics_equal_sql_with_duplicates_in_and_between_batches(
     assert {k[1]: v for k, v in got.items() if k[0] == "evometrics_evolution_attempts_total"} == {
         (kind, status): totals.get((kind, status), 0)
         for kind in ("nightly", "triggered")
-        for status in ("abandoned", "failed", "rolled_back", "succeeded")
+        for status in ENDINGS
     }
     durations = await rows(
         database,
