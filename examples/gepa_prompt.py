@@ -54,10 +54,12 @@ class Task:
 
 
 def reflect(question: str | list[dict[str, Any]]) -> str:
-    """Write a new prompt: the old one with a word that the feedback names, or with a word that is of no use."""
+    """Write a new prompt: the old one with a word that the feedback names, or with one of no use."""
     text = str(question)
     _, old, rest = text.split("```", 2)
-    lacking = [word for word in WISHES if f"lacks: {word}" in rest or f" {word}" in rest.partition("lacks:")[2]]
+    lacking = [
+        word for word in WISHES if f"lacks: {word}" in rest or f" {word}" in rest.partition("lacks:")[2]
+    ]
     word = lacking[0] if lacking else "please"
     return f"```\n{old.strip()} {word}\n```"
 

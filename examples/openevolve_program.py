@@ -2,8 +2,8 @@
 
     python examples/openevolve_program.py
 
-A class stands for the language model, so it needs no network. The program draws a route through eight towns; the
-model swaps two of them, and now and then writes something that does not run.
+A class stands for the language model, so it needs no network. The program draws a route through eight towns;
+the model swaps two of them, and now and then writes something that does not run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROGRAM = """# EVOLVE-BLOCK-START
 ROUTE = [0, 4, 1, 5, 2, 6, 3, 7]
 # EVOLVE-BLOCK-END
 """
-EVALUATOR = '''import math
+EVALUATOR = """import math
 import runpy
 
 TOWNS = [(math.cos(i * math.pi / 4), math.sin(i * math.pi / 4)) for i in range(8)]
@@ -36,7 +36,7 @@ def evaluate(path):
         raise ValueError("each town once")
     length = sum(math.dist(TOWNS[a], TOWNS[b]) for a, b in zip(route, route[1:] + route[:1]))
     return {"combined_score": -length, "length": length}
-'''
+"""
 
 
 class Swaps(LLMInterface):  # type: ignore[misc]
