@@ -74,7 +74,7 @@ class Scores:
         return found
 
     def add_to_front(self, scores: Mapping[str, float]) -> bool:
-        """Note the scores of several objectives; return whether no earlier candidate has or dominates them."""
+        """Note the scores of several objectives; return whether no earlier one has or dominates them."""
         if not self.objectives:
             self.objectives = tuple(scores)
         signed = {name: value * self.signs.get(name, 1.0) for name, value in scores.items()}
