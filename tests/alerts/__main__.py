@@ -6,7 +6,7 @@
     python -m tests.alerts --scrape 100000        what Prometheus scrapes of so many agents, and no more
 
 Three brokers, ClickHouse, a stream worker, two sinks and nodes, scraped by Prometheus every two seconds. It
-reads a copy of the rules in which each `for` is two seconds, and a window of an hour or a day is one minute
+reads a copy of the rules in which each `for` is ten seconds, and a window of an hour or a day is one minute
 (`tests.alerts.prometheus` has them all). `prometheus` has to be installed; one fault needs the right to
 mount. Exit code 1 where an alert did not fire, or fired while all was well.
 """

@@ -40,7 +40,7 @@ SCRAPE_SECONDS = 2
 
 
 def shortened() -> str:
-    """Return the rules with `for` of 2 seconds, and short windows."""
+    """Return the rules with `for` of 10 seconds, and short windows."""
     rules = yaml.safe_load(RULES.read_text())
     for group in rules["groups"]:
         for rule in group["rules"]:
@@ -49,7 +49,7 @@ def shortened() -> str:
             for long, short in SHORT.items():
                 rule["expr"] = rule["expr"].replace(long, short)
             if "for" in rule:
-                rule["for"] = "2s"
+                rule["for"] = "10s"
             if "keep_firing_for" in rule:
                 rule["keep_firing_for"] = "10s"
     return str(yaml.safe_dump(rules, sort_keys=False))
