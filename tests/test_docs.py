@@ -259,3 +259,12 @@ def test_every_section_of_the_design_that_the_code_cites_is_there() -> None:
     headings = [title for _, title, _ in HEADING.findall(DESIGN.read_text(encoding="utf-8"))]
     numbers = {found[1] for title in headings if (found := re.match(r"(\d+)\b", title))}
     assert cited.keys() <= numbers, {n: file for n, file in cited.items() if n not in numbers}
+
+
+@pytest.mark.parametrize(("language", "file"), [("java", "java/Publish.java"), ("go", "go/publish.go")])
+def test_the_programs_on_the_page_are_those_that_run(language: str, file: str) -> None:
+    page = (DOCS / "how-to" / "publish-from-other-clients.md").read_text(encoding="utf-8")
+    (shown,) = [block for _, _, name, block in FENCE.findall(page) if name == language]
+    assert shown == (ROOT / "examples" / file).read_text(encoding="utf-8"), "copy the file into the page"
+    pinned = re.findall(r"<version>(\S+)</version>", (ROOT / "examples/java/pom.xml").read_text())[1:]
+    assert [version for version in pinned if f"<version>{version}</version>" in page] == pinned

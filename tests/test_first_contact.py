@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from evometrics.producers import EvolutionCompletionEvent, EvolutionEvent, EvolutionMetricsCollector
@@ -134,6 +135,42 @@ def test_the_specifications_orchestrator_with_twenty_agents_at_once(stack: Runni
             before, after = performances[int(row["agent_id"].removeprefix("spec-"))]
             assert row["overall_delta"] == pytest.approx(after - before)
     assert rows(stack.clickhouse_url, "dead_letter") == {}
+
+
+def test_any_program_is_an_evolution_whose_killed_recording_is_abandoned_by_the_clock(
+    stack: Running, tmp_path: Path
+) -> None:
+    """The stack on `--data` is found; the program is told which broker it is, too."""
+    record = [sys.executable, "-m", "evometrics.deploy.cli", "record", "--data", str(stack.data)]
+    fit = """echo '{"accuracy": 0.9, "cost_usd": 0.5}'; test -n "$EVOMETRICS_KAFKA_BROKERS" """
+    flags = ["--agent-id", "fit-1", "--run-id", "night-1", "--strategy", "tune", "--parent", "fit-0"]
+    command = [*record, *flags, "--pre-kpis", '{"accuracy": 0.8}', "--", "sh", "-c", fit]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert not list(tmp_path.glob("*.db*")), "all is sent, and there is no history beside the broker"
+    killed = subprocess.Popen([*record, "--agent-id", "fit-2", "--", "sleep", "600"], cwd=tmp_path)
+
+    def mine(table: str, agent: str) -> list[dict[str, Any]]:
+        return [row for row in rows(stack.clickhouse_url, table).values() if row["agent_id"] == agent]
+
+    try:
+        until = time.monotonic() + WITHIN
+        while not mine("evolution_started", "fit-2"):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        (child,) = psutil.Process(killed.pid).children()
+    finally:
+        killed.kill()
+        killed.wait()
+    child.kill()
+    (row,) = mine("evolution_metrics", "fit-1")
+    assert (row["status"], row["strategy_used"], row["run_id"]) == ("succeeded", "tune", "night-1")
+    assert (row["cost_usd"], row["parent_agent_ids"]) == (0.5, ["fit-0"])
+    assert row["kpi_deltas"] == pytest.approx({"accuracy": 0.1})
+    until = time.monotonic() + ABANDONED_AFTER + WITHIN
+    while not (found := mine("evolution_metrics", "fit-2")):
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    assert [each["status"] for each in found] == ["abandoned"]
 
 
 CROSS = """

@@ -41,7 +41,7 @@ BASE_SETTINGS = {
 }
 # A body of up to so many bytes is one block, so one part per partition of the table, under one deduplication
 # token. A larger one is read in blocks, with bounded memory, and as on a server some of them may be stored
-# when a later one fails.
+# when a later one fails. A block takes some five times its bytes while it is made, sorted and written.
 ONE_BLOCK_BYTES = 64 * 1024**2
 ONE_BLOCK = {
     "max_insert_block_size": "1000000000",
@@ -53,7 +53,8 @@ BLOCKS = {
     "max_block_size": "8192",
     "max_insert_block_size": "8192",
     "min_insert_block_size_rows": "1000000",
-    "min_insert_block_size_bytes": str(16 * 1024**2),
+    "min_insert_block_size_bytes": str(8 * 1024**2),
+    "input_format_max_block_size_bytes": str(2 * 1024**2),
     "input_format_parallel_parsing": "0",
     "storage_file_read_method": "pread",  # mapped pages would count as the process's memory
 }

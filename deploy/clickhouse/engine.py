@@ -14,6 +14,7 @@ from typing import Any
 import chdb
 
 from evometrics.deploy.clickhouse.classes import NATIVE, StatementClass, classify
+from evometrics.deploy.clickhouse.configuration import configured
 from evometrics.deploy.clickhouse.connection import open_connection, read_only_error, run
 from evometrics.deploy.clickhouse.exchange import EngineError, Request, Result
 from evometrics.deploy.clickhouse.folder import lock_folder
@@ -37,7 +38,10 @@ class Engine:
         self._lock = lock_folder(folder)
         # SIGTERM and SIGINT are the server's own; chDB would take them over at the first connection.
         NATIVE.set_signal_handlers_enabled(0)
-        self._keeper = open_connection(self._folder)  # The engine lives as long as one connection does.
+        with configured(folder) as configured_folder:
+            self._keeper = open_connection(
+                configured_folder
+            )  # The engine lives as long as one connection does.
         self._guard = Guard(lambda: open_connection(self._folder))
         self.statements = Statements()
         self._sessions = Sessions(self._folder, self._guard)

@@ -26,7 +26,7 @@ from evometrics.deploy.history.publishing import BATCH_BYTES, HistoryPublisher
 from evometrics.deploy.history.readers.detection import TOOLS, refuse_folder, tool_of
 from evometrics.deploy.history.reading import Reader
 from evometrics.deploy.history.report import Report, TableCounts
-from evometrics.deploy.history.sources import NOTHING_GIVEN, Given, HistoryFile
+from evometrics.deploy.history.sources import NOTHING_GIVEN, AboutFile, HistoryFile
 from evometrics.deploy.history.sqlite import sqlite_source
 from evometrics.deploy.history.staging import Staging
 from evometrics.deploy.pipeline.drain import drain_stage
@@ -51,7 +51,7 @@ READERS: dict[str, Callable[[Path], HistoryFile]] = {
 ROWS_AT_ONCE = 500
 
 
-def opened(path: Path, kind: str | None, given: Given = NOTHING_GIVEN) -> HistoryFile:
+def opened(path: Path, kind: str | None, given: AboutFile = NOTHING_GIVEN) -> HistoryFile:
     """Return a file's source. Raises `SettingsError` if there is no file or it is of another kind."""
     try:
         check_file(path)
@@ -60,6 +60,7 @@ def opened(path: Path, kind: str | None, given: Given = NOTHING_GIVEN) -> Histor
         kind = kind or kind_of(path)
         tool = kind if kind in TOOLS else tool_of(path, kind)
         if tool:
+            check_zone(tool, given)
             return TOOLS[tool](path, given)
         if given != NOTHING_GIVEN:
             raise SettingsError(
@@ -68,6 +69,12 @@ def opened(path: Path, kind: str | None, given: Given = NOTHING_GIVEN) -> Histor
         return READERS[kind](path)
     except OSError as error:
         raise SettingsError(f"{path}: can't be read: {error.strerror or error}") from None
+
+
+def check_zone(tool: str, given: AboutFile) -> None:
+    """Raise `SettingsError` if a zone is given for a tool whose times have one."""
+    if given.zone is not None and tool != "optuna":
+        raise SettingsError(f"--timezone: is for Optuna's local times; those of {tool} are Unix time")
 
 
 def report_path(path: Path, given: Path | None) -> Path:
@@ -82,7 +89,7 @@ async def run(args: argparse.Namespace) -> int:
         raise SettingsError(f"--node-id: give a name of 1 to {NAME_CHARACTERS} characters")
     kafka, clickhouse = kafka_settings(args), clickhouse_settings(args)
     sink = read_settings(SinkSettings, "sink", file=config_file(args))
-    source = opened(path, args.format, Given(args.run_id or "", args.timezone))
+    source = opened(path, args.format, AboutFile(args.run_id or "", args.timezone))
     with Staging() as staging:
         with Report(report_path(path, args.report), path) as report:
             reader = Reader(source, args.node_id, staging, report)

@@ -54,7 +54,7 @@ class SourceRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class AboutFile:
     """What the user says about a file of another tool.
 
     Attributes:
@@ -82,7 +82,7 @@ class Given:
             raise SettingsError(f"{path}: has {len(runs)} runs ({shown(runs)}); --run-id can name only one")
 
 
-NOTHING_GIVEN = Given()
+NOTHING_GIVEN = AboutFile()
 
 
 class HistoryFile(Protocol):

@@ -20,6 +20,8 @@ PIECE = 65536
 #: Longest last line that is looked at, bytes, and how much is read of what others write after the end: at
 #: least what a pipe can hold.
 LONGEST = 1 << 20
+#: Seconds that what was written to a terminal may take to its other side: the kernel passes it on by itself.
+TERMINAL_SECONDS = 0.1
 
 
 class Output:
@@ -47,8 +49,8 @@ class Output:
         self.cut = False
         self.thread = threading.Thread(target=self.run, name="evometrics-output", daemon=True)
 
-    def resize(self) -> None:
-        """Give the program's terminal the size of ours."""
+    def resize(self) -> bool:
+        """Give the program's terminal the size of ours; return whether it has one."""
         if self.terminal:
             import fcntl
             import termios
@@ -56,6 +58,7 @@ class Output:
             with contextlib.suppress(OSError):
                 size = fcntl.ioctl(STANDARD_OUTPUT, termios.TIOCGWINSZ, bytes(8))
                 fcntl.ioctl(self.source, termios.TIOCSWINSZ, size)
+        return self.terminal
 
     def start(self) -> None:
         """Pass output on from now on; the program has been started."""
@@ -81,9 +84,10 @@ class Output:
     def run(self) -> None:
         """Pass on what there is, until everybody has closed it, or the program has ended."""
         after_end: int | None = None
+        last_wait = TERMINAL_SECONDS if self.terminal else 0.0
         while after_end is None or after_end < LONGEST:
             watched = [self.source] if after_end is not None else [self.source, self.ended]
-            ready, _, _ = select.select(watched, [], [], None if after_end is None else 0)
+            ready, _, _ = select.select(watched, [], [], None if after_end is None else last_wait)
             if self.ended in ready:
                 after_end = 0
             if self.source in ready:

@@ -83,11 +83,20 @@ def settings(args: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, 
     elsewhere = ("BROKERS", "BROKERS_FILE", "CLIENT_PROPERTIES", "CLIENT_PROPERTIES_FILE")
     named = any(f"EVOMETRICS_KAFKA_{name}" in {**environ, **given} for name in elsewhere)
     if not named and (Path(args.data) / "stack.json").exists():
-        from evometrics.deploy.stack.stackfile import read_stack
-
-        if stack := read_stack(Path(args.data)):
-            given["EVOMETRICS_KAFKA_BROKERS"] = stack.brokers
+        given |= of_stack(Path(args.data))
     return given
+
+
+def of_stack(data: Path) -> dict[str, str]:
+    """Return the broker of the stack that runs on a folder, as a variable."""
+    from evometrics.deploy.stack.stackfile import read_stack
+
+    try:
+        stack = read_stack(data)
+    except (OSError, KeyError, TypeError) as error:  # not a file of ours, or not one of this release
+        tell(f"evometrics record: without the stack on {data}: {error!r}")
+        return {}
+    return {} if stack is None else {"EVOMETRICS_KAFKA_BROKERS": stack.brokers}
 
 
 def in_file(path: Path | None) -> dict[str, str]:
@@ -104,5 +113,11 @@ def in_file(path: Path | None) -> dict[str, str]:
     return {
         f"EVOMETRICS_{section}_{name}".upper(): str(value).lower() if isinstance(value, bool) else str(value)
         for section in SECTIONS
-        for name, value in file.get(section, {}).items()
+        for name, value in table_of(file, section).items()
     }
+
+
+def table_of(file: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    """Return a section of a file; an empty one where it is something else."""
+    found = file.get(section)
+    return found if isinstance(found, dict) else {}

@@ -34,8 +34,10 @@ class ProgramRecording:
         sent: set once nothing is left to do.
     """
 
-    def __init__(self, plan: Plan, program: Program) -> None:
+    def __init__(self, plan: Plan, program: Program, *, traceback: bool = False) -> None:
+        """`traceback`: show that of an error, too."""
         self.plan = plan
+        self.traceback = traceback
         self.program = program
         self.outcome: tuple[Ended, Said] | None = None
         self.over, self.stored, self.sent = threading.Event(), threading.Event(), threading.Event()
@@ -59,9 +61,7 @@ class ProgramRecording:
             urged = self.program.urged() and (self.stored.is_set() or waited > SHORT_PATIENCE)
             if urged or waited > self.stop_timeout + PATIENCE:
                 if not self.stored.is_set():
-                    tell(
-                        "evometrics record: the end of the evolution is not recorded: the disk did not answer"
-                    )
+                    tell("evometrics record: the end of the evolution is not recorded: it took too long")
                 return False
         return True
 
@@ -69,12 +69,15 @@ class ProgramRecording:
         """Body of the thread."""
         import asyncio
         import logging
+        from traceback import format_exception
 
         logging.basicConfig(level=logging.WARNING, format="evometrics record: %(message)s")
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the publisher says what it means
         try:
             asyncio.run(self.record())
         except Exception as error:
+            if self.traceback:
+                tell("".join(format_exception(error)).rstrip())
             tell(f"evometrics record: not recorded: {said_of(error)}")
         finally:
             self.stored.set()
@@ -137,7 +140,7 @@ def collector_of(program: Program) -> tuple[EvolutionMetricsCollector, ChildrenS
     from evometrics.producers.collector.collector import EvolutionMetricsCollector
     from evometrics.producers.resources.children import ChildrenSampler
 
-    sampler = ChildrenSampler(began=program.clock, inherited=program.inherited)
+    sampler = ChildrenSampler(began=program.clock, inherited_mb=program.inherited_mb)
 
     class ProgramCollector(EvolutionMetricsCollector):
         """Records one program's evolution."""

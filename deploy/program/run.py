@@ -18,7 +18,11 @@ from evometrics.deploy.terminal import tell
 def run_program(args: argparse.Namespace) -> int:
     """Run the program that the flags name; return its exit code, whatever becomes of the recording."""
     plan = plan_of(args, os.environ)
-    os.environ.update(plan.environ)
+    for name, value in plan.environ.items():
+        try:
+            os.environ[name] = value
+        except ValueError as error:  # a NUL
+            tell(f"evometrics record: without {name}: {error}")
     file = None if args.kpis is None else KpiFile(args.kpis)
     output = None
     if file is not None:
@@ -27,7 +31,7 @@ def run_program(args: argparse.Namespace) -> int:
         output = passed_on()
     program = Program(args.program, os.environ, output)
     program.start()
-    recording = ProgramRecording(plan, program)
+    recording = ProgramRecording(plan, program, traceback=args.traceback)
     recording.start()
     ended = program.wait()
     line = b"" if output is None else output.finish()

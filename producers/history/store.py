@@ -20,6 +20,7 @@ from evometrics.producers.exporters.exporter import Exporter
 from evometrics.producers.history.joins import completions
 from evometrics.producers.history.rows import event_row, evolution_rows, rows_of
 from evometrics.producers.outbox.row import Row
+from evometrics.producers.sqlite.forking import uses_sqlite
 from evometrics.schemas.events import Event
 from evometrics.schemas.history.file import HistoryError, open_to_write
 from evometrics.schemas.topics import BY_RECORD
@@ -108,6 +109,7 @@ class SQLiteMetricsBackend(Exporter):
         self.write(found)
         return unreadable
 
+    @uses_sqlite
     def write(self, events: Sequence[tuple[Event, str, str, bytes]]) -> None:
         """Write those events that are not there yet, with their topics, keys and values; one transaction."""
         with self.writing:
@@ -189,6 +191,7 @@ class SQLiteMetricsBackend(Exporter):
         if db is not None:
             db.close()
 
+    @uses_sqlite
     def close(self) -> None:
         """Close the file, after any write in progress."""
         with self.writing:

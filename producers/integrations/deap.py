@@ -24,6 +24,7 @@ the toolbox' `map` runs them (register a pool's before). A loop of your own has 
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import math
 import time
@@ -75,7 +76,7 @@ class EvometricsStatistics:
         self.toolbox, self.statistics, self.objective = toolbox, statistics, objective
         self.named: dict[str, Any] = {"recorder": recorder, "agent_id": agent_id, "run_id": run_id}
         self.run: Run | None = None
-        self.generation, self.evaluations = -1, 0
+        self.generation, self.reported, self.evaluations = -1, -1, 0
         last = getattr(getattr(toolbox.map, "func", None), "__self__", None)
         if isinstance(last, EvometricsStatistics):  # used without `with`
             last.close()
@@ -98,8 +99,8 @@ class EvometricsStatistics:
         individuals = list(iterables[0])
         self.advance(individuals)
         outcomes = inner(Evaluation(function), individuals)
-        each = zip(individuals, outcomes, strict=False)
-        done = (self.recorded(number, *pair) for number, pair in enumerate(each))
+        numbered = zip(itertools.count(), individuals, outcomes, strict=False)
+        done = map(functools.partial(self.recorded, self.generation), numbered)
         if not isinstance(outcomes, list):
             return (outcome.result() for outcome in done)
         return [outcome.result() for outcome in list(done)]
@@ -111,12 +112,13 @@ class EvometricsStatistics:
             self.opened(individuals[0])
         self.generation = max([self.generation, *(self.mark(each).generation for each in individuals)]) + 1
 
-    def recorded(self, number: int, individual: Any, outcome: Evaluated) -> Evaluated:
-        self.record(f"{self.generation}-{number}", individual, outcome)
-        return outcome
+    def recorded(self, generation: int, each: tuple[int, Any, Evaluated]) -> Evaluated:
+        self.record(generation, *each)
+        return each[-1]
 
     @guarded
-    def record(self, name: str, individual: Any, outcome: Evaluated) -> None:
+    def record(self, generation: int, number: int, individual: Any, outcome: Evaluated) -> None:
+        name = f"{generation}-{number}"
         run = self.opened(individual)
         mark = self.mark(individual)
         values = () if outcome.values is None else tuple(outcome.values)
@@ -127,13 +129,13 @@ class EvometricsStatistics:
             scores={f"{self.objective}_{n}": value for n, value in enumerate(values)} if several else None,
             parents=mark.names,
             strategy="+".join(mark.operators),
-            generation=self.generation,
+            generation=generation,
             duration_seconds=outcome.seconds,
             insights=[] if outcome.error is None else [repr(outcome.error)],
             identity=f"{run.run_id}/{name}/{values}",
         )
         self.evaluations += 1
-        setattr(individual, MARK, (run.run_id, self.generation, (name,), ()))
+        setattr(individual, MARK, (run.run_id, generation, (name,), ()))
 
     def operating(self, alias: str, operator: Callable[..., Any]) -> Callable[..., Any]:
         """Decorate `mate` or `mutate`: what they return comes from all individuals that they were given."""
@@ -172,8 +174,14 @@ class EvometricsStatistics:
         run = self.opened(population[0])
         newest = max(self.mark(each).generation for each in population)
         if not self.evaluations and newest > self.generation:  # a resumed run's: that was recorded
-            self.generation = newest
+            self.generation = self.reported = newest
             return
+        if self.generation == self.reported:
+            self.generation += 1
+            logger.warning(
+                "generation %d was not evaluated by toolbox.map as it was: no candidates", self.generation
+            )
+        self.reported = self.generation
         for each in population:
             setattr(each, MARK, (run.run_id, self.generation, *self.mark(each)[2:]))
         scores = [each.fitness.values[0] for each in population if math.isfinite(each.fitness.values[0])]
@@ -181,7 +189,8 @@ class EvometricsStatistics:
         if run.objective is None:
             from deap.tools import sortLogNondominated
 
-            front = sortLogNondominated(population, len(population), first_front_only=True)
+            finite = [each for each in population if all(map(math.isfinite, each.fitness.wvalues))]
+            front = sortLogNondominated(finite, len(finite), first_front_only=True) if finite else ()
             found["front_size"] = len(front)
         elif scores:
             best = max if run.direction == "maximize" else min

@@ -15,11 +15,11 @@ it raises: it is not used.
   novelty check refuses (`rejected`) are never traced: `database.add` has them.
 - Iterations come out of order: progress counts them as they come; a program's own `iteration` is in its
   metadata, and its generation is its depth in the tree.
-- A proposal that gave no program is `iteration-N-` and a random suffix: rejected where the model answered
-  (no diff, an identical rewrite), failed where it did not, or the iteration timed out (then without a
-  parent).
-- A run that is resumed from a checkpoint needs the first part's `run_id`; the checkpoint's programs are
-  recorded where they are not yet.
+- An iteration that gave no program is the candidate `iteration-N`: rejected where the model answered (no
+  diff, an identical rewrite), failed where it did not, or the iteration timed out (then without a parent).
+- A run that is resumed from a checkpoint goes on under its id, which is in the output folder
+  (`evometrics_run.json`); the checkpoint's programs count once. Iterations that it repeats are
+  `iteration-N-after-M`.
 - Tokens are known, cost is not.
 """
 
@@ -27,10 +27,10 @@ from __future__ import annotations
 
 import logging
 import sys
-import uuid
 from collections.abc import Mapping
 from typing import Any, Self
 
+from evometrics.producers.integrations.continued import Continued
 from evometrics.producers.recording import Recorder, Run
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ SCORE = "combined_score"
 class EvometricsTracer:
     """Records the run of an OpenEvolve controller, with all of its programs.
 
-    `run_id`: of the run that one resumed from a checkpoint continues.
+    `run_id`: by default that of the run that is resumed, or else the recorder's.
     """
 
     def __init__(
@@ -56,8 +56,10 @@ class EvometricsTracer:
             controller.evolution_tracer,
             controller.database.add,
         )
-        self.options: dict[str, Any] = {"recorder": recorder, "agent_id": agent_id, "run_id": run_id}
+        self.options: dict[str, Any] = {"recorder": recorder, "agent_id": agent_id}
+        self.run_id = run_id
         self.run: Run | None = None
+        self.closed = True
 
     @classmethod
     def attach(cls, controller: Any, **options: Any) -> Self:
@@ -97,14 +99,15 @@ class EvometricsTracer:
         """Record an iteration that gave no program."""
         try:
             parent, answer = failure.get("parent_id"), failure.get("llm_response")
-            self.opened().candidate(
-                f"iteration-{failure['iteration']}-{uuid.uuid4().hex[:8]}",
+            run, number = self.opened(), failure["iteration"]
+            run.candidate(
+                f"iteration-{number}-after-{self.resumed}" if self.resumed else f"iteration-{number}",
                 parents=[parent] if parent else [],
                 status="rejected" if answer else "failed",
                 strategy=failure.get("evolution_mode"),
                 insights=[failure["error"]],
                 candidate=answer,
-                metadata={"iteration": failure["iteration"], "island": failure.get("island_id")},
+                metadata={"iteration": number, "island": failure.get("island_id")},
                 **tokens(failure.get("token_usage")),
             )
             self.progress()
@@ -115,20 +118,27 @@ class EvometricsTracer:
 
     def close(self) -> None:
         """Record the run's end; OpenEvolve calls this too while an exception ends the run."""
-        if self.run is not None:
-            self.run.end(error=sys.exc_info()[1], evaluations=self.evaluations)
-            self.run = None
+        if self.run is not None and not self.closed:
+            raised = sys.exc_info()[1]
+            self.run.end(error=None if raised is self.outer else raised, evaluations=self.evaluations)
+        self.closed = True
         if self.inner:
             self.inner.close()
 
     def opened(self) -> Run:
         """Return the run; begun where none is, with the programs that a checkpoint brought."""
-        if self.run is None:
-            self.run = Run("openevolve", objective=SCORE, **self.options)
+        if self.run is None or self.closed:
+            self.closed, self.outer = False, sys.exc_info()[1]
+            database, folder = self.controller.database, self.controller.output_dir
+            self.resumed = database.last_iteration if database.programs else 0
+            before = Continued.of(folder) if database.programs else None
+            run_id = self.run_id or (before.run_id if before else None)
+            self.run = Run("openevolve", run_id=run_id, objective=SCORE, **self.options)
             self.run.begin(metadata={"iterations": self.controller.config.max_iterations})
+            Continued(self.run.run_id).keep(folder)
             self.scores: list[float] = []
             self.evaluations, self.iterations = 0, 0
-            for program in list(self.controller.database.programs.values()):
+            for program in list(database.programs.values()):
                 self.program(program)
         return self.run
 

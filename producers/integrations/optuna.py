@@ -188,6 +188,8 @@ class StudyRun:
         Of another process's trials the failed ones only, which nobody may have recorded.
         """
         trials = self.study.get_trials(deepcopy=False)
+        if at_end:  # an uncaught error ends the study: behind it comes no callback that shows the gap
+            self.awaited.update(range(self.expected, len(trials)))
         latest = datetime.now().timestamp() - (0.0 if at_end else CALLBACK_SECONDS)
         for number in sorted(self.awaited):
             trial = trials[number] if number < len(trials) else None

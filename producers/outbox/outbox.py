@@ -27,6 +27,7 @@ from evometrics.producers.outbox.rebuilding import Damage, rebuild
 from evometrics.producers.outbox.room import Room
 from evometrics.producers.outbox.row import Row, give_numbers
 from evometrics.producers.outbox.waiters import answer
+from evometrics.producers.sqlite.forking import sqlite_use, uses_sqlite
 from evometrics.schemas.metrics import RECORD_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,9 @@ class Outbox:
 
         Raises `OutboxError`.
         """
-        if not self.has_file():
+        with sqlite_use:
+            found = self.has_file()
+        if not found:
             self.room.refused(0)
         self.handover.read_to(self.handover.committed_upto)
         self.space.empty()
@@ -160,6 +163,12 @@ class Outbox:
             self.wake()
         if self.thread is not None:
             self.thread.join()
+        self.close_file()
+        self.thread = None
+
+    @uses_sqlite
+    def close_file(self) -> None:
+        """Close the file, and delete it where no rows are left in it."""
         if self.file is not None and self.lock is not None:
             try:
                 left = self.file.depth()
@@ -168,7 +177,7 @@ class Outbox:
                 left = 1
                 logger.error("%s; its readable events are sent at the next start", error)
             self.lock.close(delete=left == 0)
-        self.thread = self.file = self.files = None
+        self.file = self.files = None
 
     def let_go(self) -> None:
         """In a forked child: release the parent's lock, so that the parent's outbox can be adopted.
@@ -229,7 +238,8 @@ class Outbox:
                     sent, self.sent = self.sent, sent
             self.committing = time.monotonic()
             try:
-                stored = self.commit(batch, sent)
+                with sqlite_use:
+                    stored = self.commit(batch, sent)
             except Exception as error:
                 if isinstance(error, OutboxFull):
                     self.room.refused(len(batch))
@@ -412,6 +422,7 @@ class Outbox:
         self.space.restock(*self.file.stock(PROGRESS))
         self.on_damage(damage)
 
+    @uses_sqlite
     def oldest(self) -> float | None:
         """Return when the oldest waiting row was recorded, Unix seconds; None where none waits."""
         if not self.is_open or self.space.depth == 0:

@@ -26,6 +26,7 @@ from evometrics.producers.outbox.outbox import Outbox
 from evometrics.producers.outbox.rebuilding import Damage
 from evometrics.producers.outbox.row import Row
 from evometrics.producers.publisher.adopted import AdoptedSource
+from evometrics.producers.sqlite.forking import uses_sqlite
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ class Backlog:
         self.adopted: list[AdoptedSource] = []
         self.to_come: list[AdoptedSource] = []
 
+    @uses_sqlite
     def adopt(self, db_path: Path) -> int:
         """Adopt the outboxes of dead processes; return how many events they hold."""
         events = 0
@@ -160,6 +162,7 @@ class Backlog:
         """Return all sources in the order in which they are sent."""
         return [*self.adopted, self.own]
 
+    @uses_sqlite
     def read(self, limit: int) -> list[Row]:
         """Return the next rows in order, all of one source; an empty list where there are none just now."""
         if self.to_come and self.own.settled:
@@ -206,6 +209,7 @@ class Backlog:
         for source in self.sources():
             source.rewind()
 
+    @uses_sqlite
     def delete(self, rows: list[Row]) -> None:
         """Delete rows that the broker has, and the files of adopted outboxes that are empty after that."""
         numbers = {row.source for row in rows}
@@ -215,6 +219,7 @@ class Backlog:
         for adopted in [a for a in self.adopted if a.depth == 0]:
             self.finished(adopted)
 
+    @uses_sqlite
     def close(self) -> None:
         """Close all sources; rows that are left stay on disk for the next start."""
         for source in (*self.sources(), *self.to_come):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from evometrics.producers.notices import tell_once
 from evometrics.producers.outbox.row import Row
+from evometrics.producers.sqlite.forking import uses_sqlite
 from evometrics.producers.sqlite.kinds import Format, Whose, whose
 
 DAY_SECONDS = 86_400
@@ -89,6 +90,7 @@ class RefusedMessages:
                 connection.execute("SELECT 1 FROM refused LIMIT 1")
         return connection
 
+    @uses_sqlite
     def add(self, row: Row, reason: str) -> None:
         """Keep a message and why it was refused; on disk when this returns."""
         for path, _ in self.files():
@@ -107,6 +109,7 @@ class RefusedMessages:
                     path, f"{error}; refused messages are kept in another file beside it", logging.ERROR
                 )
 
+    @uses_sqlite
     def forget(self, older_than_days: float) -> None:
         """Delete messages older than this."""
         for path, exists in self.files():

@@ -1,6 +1,6 @@
-"""SQLite files as found on disk: whose a file is, and its pages.
+"""SQLite files as found on disk: whose a file is, its pages; and SQLite beside forks.
 
 Imports nothing else of this package.
 """
 
-__all__ = ["kinds", "pages"]
+__all__ = ["forking", "kinds", "pages"]

@@ -41,6 +41,8 @@ NAMES = {
     "tls": "tls",
     "readers": "readers",
     "views": "views",
+    "memory": "memory",
+    "recorder": "recorder",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 

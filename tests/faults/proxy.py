@@ -21,7 +21,11 @@ def ports_of(pid: int) -> set[int]:
 
 
 class Proxy:
-    """Forwards connections to a server on this machine."""
+    """Forwards connections to a server on this machine.
+
+    Attributes:
+        held: what clients send waits where it has these bytes in it; None = nothing waits.
+    """
 
     def __init__(self, port: int, upstream: int) -> None:
         self.port = port
@@ -29,6 +33,8 @@ class Proxy:
         self.server: asyncio.Server | None = None
         self.open: dict[int, asyncio.Task[None]] = {}
         self.cut_until: dict[int | None, float] = {}
+        self.held: bytes | None = None
+        self.released = asyncio.Event()
 
     async def start(self) -> None:
         """Listen."""
@@ -44,6 +50,16 @@ class Proxy:
         """Drop a process's connections (None: everybody's) and refuse new ones for some seconds."""
         self.cut_until[pid] = time.monotonic() + seconds
         await self.drop(set(self.open) if pid is None else ports_of(pid) & set(self.open))
+
+    def hold(self, what: bytes) -> None:
+        """Let what clients send wait where it has these bytes in it, until `release`."""
+        self.held = what
+        self.released.clear()
+
+    def release(self) -> None:
+        """Send on what waits."""
+        self.held = None
+        self.released.set()
 
     async def drop(self, ports: set[int]) -> None:
         tasks = [task for port in ports if (task := self.open.get(port))]
@@ -75,7 +91,7 @@ class Proxy:
         up_reader, up_writer = await asyncio.open_connection(HOST, self.upstream, limit=CHUNK)
         try:
             pumps = [
-                asyncio.ensure_future(pump(reader, up_writer)),
+                asyncio.ensure_future(pump(reader, up_writer, self)),
                 asyncio.ensure_future(pump(up_reader, writer)),
             ]
             try:
@@ -88,8 +104,12 @@ class Proxy:
             up_writer.transport.abort()
 
 
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, proxy: Proxy | None = None
+) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(CHUNK):
+            if proxy is not None and proxy.held is not None and proxy.held in data:
+                await proxy.released.wait()
             writer.write(data)
             await writer.drain()

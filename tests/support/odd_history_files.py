@@ -307,7 +307,7 @@ ODD = [
     ),
     Odd("no_evolutions.jsonl", lines({"a": 1}, {"b": 2}), refused="has the columns a, b; evolutions need"),
     Odd("records.avro", b"Obj\x01rest", refused="is an Avro container"),
-    Odd("folder.csv", lambda path: path.mkdir(), refused="Is a directory"),
+    Odd("folder.csv", lambda path: path.mkdir(), refused="is a folder: name one file in it"),
     Odd("pipe.csv", lambda path: os.mkfifo(path), refused="is a pipe"),
     # Parquet
     Odd("duration_ns.parquet", parquet(took=NANOS.cast(pa.int64()).cast(pa.duration("ns"))), A_B),

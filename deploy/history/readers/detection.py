@@ -15,18 +15,18 @@ from evometrics.deploy.history.readers.openevolve import OpenEvolveTrace, is_tra
 from evometrics.deploy.history.readers.optuna_journal import OptunaJournal
 from evometrics.deploy.history.readers.optuna_sqlite import OptunaStorage
 from evometrics.deploy.history.readers.shinka import ShinkaDatabase
-from evometrics.deploy.history.sources import Given, HistoryFile
+from evometrics.deploy.history.sources import AboutFile, HistoryFile
 from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, open_database
 from evometrics.schemas.service.settings import SettingsError
 
 
-def optuna(path: Path, given: Given) -> HistoryFile:
+def optuna(path: Path, given: AboutFile) -> HistoryFile:
     """Return the source of one of Optuna's two kinds of storage."""
     return OptunaStorage(path, given) if kind_of(path) == "sqlite" else OptunaJournal(path, given)
 
 
 #: By the name of its format: the reader of a tool's files.
-TOOLS: Mapping[str, Callable[[Path, Given], HistoryFile]] = {
+TOOLS: Mapping[str, Callable[[Path, AboutFile], HistoryFile]] = {
     "mlflow": MlflowStore,
     "openevolve": OpenEvolveTrace,
     "optuna": optuna,

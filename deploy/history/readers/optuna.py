@@ -6,7 +6,7 @@ study is a run and a trial a candidate, with the ids and values that the live ca
 there, also those that failed by an uncaught error, which no callback sees. A trial that is running or waiting
 has no end: its row is rejected until it has one.
 
-Optuna 5 writes UTC. Before, it wrote the local time of its machine without a zone: `Given.zone` says which.
+Optuna 5 writes UTC. Before, it wrote the local time of its machine without a zone: `AboutFile.zone` names it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, cast
 
-from evometrics.deploy.history.readers.file_run import FileRun
-from evometrics.deploy.history.sources import Given, SourceRow
+from evometrics.deploy.history.readers.file_run import MALFORMED, FileRun, row_of
+from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.producers.events.cells import Unreadable, refuse
 from evometrics.producers.integrations.optuna_trials import (
     candidate_of,
@@ -35,7 +35,7 @@ METRIC_NAMES = "study:metric_names"
 GENERATION, PARENTS = ":generation", ":parent:"
 
 
-class State(enum.Enum):
+class TrialState(enum.Enum):
     """States of a trial, in Optuna's numbers."""
 
     RUNNING = 0
@@ -47,7 +47,7 @@ class State(enum.Enum):
     @property
     def has_ended(self) -> bool:
         """Whether nothing about such a trial changes any more."""
-        return self not in (State.RUNNING, State.WAITING)
+        return self not in (TrialState.RUNNING, TrialState.WAITING)
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Trial:
     """A trial under the names of Optuna's `FrozenTrial`; times as the storage has them until `Study.row`."""
 
     number: int
-    state: State
+    state: TrialState
     datetime_start: Any = None
     datetime_complete: Any = None
     values: list[float] | None = None
@@ -91,16 +91,16 @@ class About:
 class Study:
     """Makes rows of a study's trials, given in the order in which they ended."""
 
-    def __init__(self, about: About, zone: tzinfo, given: Given) -> None:
+    def __init__(self, about: About, zone: tzinfo, given: AboutFile) -> None:
         """`zone`: of its times. Raises `SettingsError` if there is no telling when it began."""
         self.about, self.zone, self.given = about, zone, given
         self.names = objectives_of(cast(Any, about))
         ways = {name: way.lower() for name, way in zip(self.names, about.directions, strict=True)}
         single = len(ways) == 1
         try:
-            first = Trial(0, State.RUNNING, self.moment("datetime_start", about.begun))
+            first = Trial(0, TrialState.RUNNING, self.moment("datetime_start", about.begun))
         except Unreadable:
-            first = Trial(0, State.RUNNING)
+            first = Trial(0, TrialState.RUNNING)
         self.run = FileRun(
             "optuna",
             given.run_id or run_id_of(about.name, cast(Any, [first])),
@@ -112,16 +112,13 @@ class Study:
 
     def row(self, trial: Trial, place: Mapping[str, int | str]) -> SourceRow:
         """Return a trial's row."""
-        try:
-            return SourceRow("evolution", TRIALS, place, self.cells(trial))
-        except Unreadable as error:
-            told = {"study": self.about.name, "trial": trial.number, "state": trial.state.name}
-            return SourceRow("evolution", TRIALS, place, told, str(error))
+        told = {"study": self.about.name, "trial": trial.number, "state": trial.state.name}
+        return row_of(TRIALS, place, lambda: self.cells(trial), told)
 
     def cells(self, trial: Trial) -> dict[str, Any]:
         """Return a trial's cells. Raises `Unreadable`."""
         if not trial.state.has_ended:
-            has = "is running" if trial.state is State.RUNNING else "has not begun"
+            has = "is running" if trial.state is TrialState.RUNNING else "has not begun"
             raise Unreadable(f"state: trial {trial.number} {has}; import the study again when it has ended")
         trial.datetime_start = self.moment("datetime_start", trial.datetime_start)
         trial.datetime_complete = self.moment("datetime_complete", trial.datetime_complete)
@@ -169,5 +166,5 @@ def external(value: Any, distribution: str) -> object:
         if "choices" in known["attributes"]:
             return known["attributes"]["choices"][int(value)]
         return int(value) if known["name"].startswith("Int") else value
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except MALFORMED:
         return value

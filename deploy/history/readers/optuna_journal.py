@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.deploy.history.contents import DAMAGE, MOST_CHARACTERS, open_text
+from evometrics.deploy.history.readers.file_run import MALFORMED
 from evometrics.deploy.history.readers.optuna import (
     DIRECTIONS,
     STUDIES,
     TRIALS,
     About,
-    State,
     Study,
     Trial,
+    TrialState,
     external,
 )
-from evometrics.deploy.history.sources import Given, SourceRow
+from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.producers.events.cells import bounded_int
 
 Operation = dict[str, Any]
@@ -35,8 +36,6 @@ PARAM, STATE, REPORT, USER, SYSTEM = range(5, 10)
 CODE = re.compile(r'\s*\{\s*"op_code":\s*(\d+)\s*,')
 #: Characters of such a line that the report shows.
 SHOWN = 2000
-#: What a replay raises at an operation that is not as Optuna writes it.
-MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
 
 
 class Studies:
@@ -51,7 +50,9 @@ class Studies:
         if code == CREATE_STUDY:
             name = str(operation["study_name"])
             if all(about.name != name for about in self.there.values()):
-                self.there[self.made] = About(name, [DIRECTIONS[way] for way in operation["directions"]])
+                self.there[self.made] = About(
+                    name, [DIRECTIONS[way] for way in operation["directions"]] or ["MINIMIZE"]
+                )
                 self.made += 1
         elif code == DELETE_STUDY:
             self.there.pop(operation["study_id"], None)
@@ -83,7 +84,7 @@ class OptunaJournal:
     tables: tuple[str, ...] = (TRIALS, STUDIES)
     total: int | None = None
 
-    def __init__(self, path: Path, given: Given) -> None:
+    def __init__(self, path: Path, given: AboutFile) -> None:
         self.path = path
         studies = Studies()
         for _, _, code, operation in self.operations():
@@ -112,14 +113,14 @@ class OptunaJournal:
                 try:
                     found = json.loads(line, parse_int=bounded_int)
                     yield number, line, int(found["op_code"]), found
-                except (*MALFORMED, RecursionError):
+                except MALFORMED:
                     if line.strip():
                         code = CODE.match(line)
                         yield number, line, int(code[1]) if code else -1, None
 
     def rows(self) -> Iterator[SourceRow]:
         """Yield the trials in the order in which they ended, then those that have not, and the studies."""
-        replay = Replay(self.studies)
+        replay = JournalReplay(self.studies)
         for number, line, code, operation in self.operations():
             place: dict[str, int | str] = {"line": number}
             if operation is None:
@@ -140,7 +141,7 @@ class OptunaJournal:
         yield from replay.rest()
 
 
-class Replay:
+class JournalReplay:
     """The journal's operations applied one after the other.
 
     Attributes:
@@ -191,7 +192,7 @@ def created(operation: Operation, number: int) -> Trial:
     value, steps = operation.get("value"), operation.get("intermediate_values", {})
     return Trial(
         number,
-        State(operation.get("state", State.RUNNING.value)),
+        TrialState(operation.get("state", TrialState.RUNNING.value)),
         operation.get("datetime_start"),
         operation.get("datetime_complete"),
         values=operation.get("values") or (None if value is None else [value]),
@@ -214,8 +215,8 @@ def change(trial: Trial, code: int, operation: Operation) -> None:
     elif code == SYSTEM:
         trial.system_attrs.update(operation["system_attr"])
     elif code == STATE:
-        trial.state = State(operation["state"])
-        if trial.state is State.RUNNING:
+        trial.state = TrialState(operation["state"])
+        if trial.state is TrialState.RUNNING:
             trial.datetime_start = operation["datetime_start"]
         if trial.state.has_ended:
             trial.datetime_complete = operation["datetime_complete"]

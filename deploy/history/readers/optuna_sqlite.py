@@ -11,8 +11,17 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
-from evometrics.deploy.history.readers.optuna import STUDIES, TRIALS, About, State, Study, Trial, external
-from evometrics.deploy.history.sources import Given, SourceRow
+from evometrics.deploy.history.readers.file_run import MALFORMED
+from evometrics.deploy.history.readers.optuna import (
+    STUDIES,
+    TRIALS,
+    About,
+    Study,
+    Trial,
+    TrialState,
+    external,
+)
+from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, open_database
 from evometrics.schemas.service.settings import SettingsError
 
@@ -28,7 +37,7 @@ class OptunaStorage:
 
     tables: tuple[str, ...] = (TRIALS, STUDIES)
 
-    def __init__(self, path: Path, given: Given) -> None:
+    def __init__(self, path: Path, given: AboutFile) -> None:
         self.path, self.given = path, given
         with contextlib.closing(open_database(path)) as db:
             try:
@@ -99,9 +108,9 @@ def row_of(db: sqlite3.Connection, study: Study, trial_id: int, told: tuple[Any,
     place: dict[str, int | str] = {"rowid": trial_id}
     number, state, started, ended = told
     try:
-        trial = Trial(number, State[str(state)], started, ended)
+        trial = Trial(number, TrialState[str(state)], started, ended)
         fill(db, trial_id, trial)
-    except (KeyError, TypeError) as error:
+    except MALFORMED as error:
         return SourceRow(
             "evolution", TRIALS, place, {"number": number, "state": state}, f"can't be read: {error!r}"
         )

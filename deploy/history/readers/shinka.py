@@ -12,11 +12,12 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evometrics.deploy.history.readers.file_run import FileRun, json_object
-from evometrics.deploy.history.sources import Given, SourceRow
+from evometrics.deploy.history.readers.file_run import FileRun, json_object, row_of
+from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, open_database
 from evometrics.producers.events.cells import Cells, Unreadable
 from evometrics.schemas.service.settings import SettingsError
@@ -35,7 +36,7 @@ KEPT_OF_METADATA = ("patch_name", "patch_description", "novelty_attempt", "resam
 class ShinkaDatabase:
     """One run's programs and failed proposals, in one read transaction."""
 
-    def __init__(self, path: Path, given: Given) -> None:
+    def __init__(self, path: Path, given: AboutFile) -> None:
         self.path, self.given = path, given
         with contextlib.closing(open_database(path)) as db:
             try:
@@ -75,10 +76,7 @@ def rows_of(db: sqlite3.Connection, table: str, run: FileRun, convert: Any) -> I
         for rowid, *values in cursor:
             place = {"rowid": rowid}
             row = dict(zip(columns, values, strict=True))
-            try:
-                yield SourceRow("evolution", table, place, convert(run, row))
-            except Unreadable as error:
-                yield SourceRow("evolution", table, place, row, str(error))
+            yield row_of(table, place, partial(convert, run, row), row)
     except SQLITE_ERRORS as error:
         reason = f"{table} can't be read after rowid {place['rowid']}: {error}"
         yield SourceRow("evolution", table, place, {}, reason)

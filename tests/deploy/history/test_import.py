@@ -25,10 +25,11 @@ from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import DERIVED_TOPICS, RAW_TOPICS
 from evometrics.schemas.wire.framing import WireFormat
 from tests.support.history_files import Made, spec_file
-from tests.support.history_imports import rejected, staged
+from tests.support.history_imports import evolutions, rejected, staged
 from tests.support.model import differences, expected
 from tests.support.stack import Running, evometrics, running_stack
 from tests.support.tables import client, rows
+from tests.support.tool_files import tool_file
 
 PARTITIONS = 3
 ROWS = 3000
@@ -276,3 +277,31 @@ def test_an_import_that_is_killed_again_and_again_goes_on_and_leaves_nothing_beh
         "history.db",
         "history.db.rejected.jsonl",
     }
+
+
+def test_what_another_tool_has_written_is_there_once_with_its_scores_to_the_bit(
+    stack: Running, tmp_path: Path
+) -> None:
+    tool_file("openevolve_trace_failures.jsonl", tmp_path)
+    path = tool_file("openevolve_trace.jsonl", tmp_path)
+    wanted = {event.event_id: event.to_record() for event in evolutions(path)}
+
+    def count(of: str) -> int:
+        found = evometrics("import", str(path), "--data", str(stack.data), "--json", timeout=120)
+        assert found.returncode == 0, found.stderr
+        return sum(int(counts[of]) for counts in json.loads(found.stdout)["tables"].values())
+
+    assert count("imported") == len(wanted)
+    stack.drained()
+    before = raw_messages(stack.brokers)
+    assert count("already_there") == len(wanted)
+    assert raw_messages(stack.brokers) == before
+    stored = rows(stack.clickhouse_url, "evolution_completed")
+    assert differences(wanted, {key: stored[key] for key in wanted if key in stored}) == []
+    metrics = {
+        row["source_event_id"]: row for row in rows(stack.clickhouse_url, "evolution_metrics").values()
+    }
+    for key, event in wanted.items():
+        if event["objective"]:
+            assert metrics[key]["performance_score"] == event["post_kpis"].get(event["objective"])
+            assert metrics[key]["parent_agent_ids"] == event["parent_agent_ids"]

@@ -14,6 +14,7 @@ import pytest
 
 from evometrics.deploy.cli.main import main
 from evometrics.deploy.commands.import_history import FORMATS
+from evometrics.deploy.history.readers.detection import TOOLS
 from evometrics.deploy.history.run import READERS, opened
 from evometrics.deploy.history.staging import Staged, Staging
 from evometrics.schemas.events import EvolutionCompleted, KpiSnapshot, SystemEvent
@@ -231,7 +232,7 @@ def test_the_kpi_engines_state_gives_agents_their_last_kpis_and_what_can_be_plac
 def test_a_file_that_is_none_of_these_is_refused_with_what_it_lacks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert set(READERS) == set(FORMATS)
+    assert READERS.keys() | TOOLS.keys() == set(FORMATS)
     sqlite3.connect(tmp_path / "empty.db").execute("CREATE TABLE other (x)").connection.close()
     contents = {
         "none.csv": (b"name,score\na,1\n", "evolutions need agent_id"),

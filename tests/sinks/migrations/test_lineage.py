@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import pytest
 
@@ -17,9 +18,15 @@ MINUTE = 60_000_000
 BEGIN = 1_900_000_000_000_000 - 1000 * MINUTE
 
 
-def step(agent: str, parent: str | None, minute: float, *, success: bool = True) -> EvolutionCompleted:
-    """Return an evolution that ended at a minute, and began half a minute before."""
+def step(
+    agent: str, parent: str | tuple[str, ...] | None, minute: float, *, success: bool = True
+) -> EvolutionCompleted:
+    """Return an evolution that ended at a minute, and began half a minute before.
+
+    One parent is named as earlier versions do.
+    """
     at = round(BEGIN + minute * MINUTE)
+    parents = list(parent) if isinstance(parent, tuple) else []
     return EvolutionCompleted(
         event_id=new_event_id(),
         agent_id=agent,
@@ -30,7 +37,8 @@ def step(agent: str, parent: str | None, minute: float, *, success: bool = True)
         strategy_used="mutation",
         success=success,
         status="succeeded" if success else "rolled_back",
-        parent_agent_id=parent,
+        parent_agent_id=parents[0] if parents else parent if isinstance(parent, str) else None,
+        parent_agent_ids=parents,
     )
 
 
@@ -110,6 +118,88 @@ async def test_descendants_are_those_that_were_made_from_its_states(
         "FROM agent_descendants(agent = {agent:String}) ORDER BY distance, occurred_at"
     )
     assert await rows(query, text, agent=agent) == wanted
+
+
+#: m was merged from b, which came from a, and from c, which came from b and x; then n was made from m and a.
+MERGED = [
+    step("b", "a", 1),
+    step("c", ("b", "x", "b"), 2),
+    step("m", ("b", "c"), 3),
+    step("lost", ("m", "c"), 4, success=False),
+    step("n", ("m", "a"), 5),
+]
+
+
+async def test_a_merge_goes_back_to_both_its_parents_and_theirs(database: ClickHouseSettings) -> None:
+    await fill(database, [sent(each, offset=place) for place, each in enumerate(MERGED)])
+    query = MetricsQuery(database)
+    ancestors = (
+        "SELECT distance, agent_id, child_agent_id FROM agent_ancestors(agent = {agent:String}) ORDER BY ALL"
+    )
+    assert await rows(query, ancestors, agent="m") == [
+        *((1, "b", "m"), (1, "c", "m")),
+        *((2, "a", "b"), (2, "b", "c"), (2, "x", "c")),
+    ]
+    assert await rows(query, ancestors, agent="n") == [
+        *((1, "a", "n"), (1, "m", "n"), (2, "b", "m"), (2, "c", "m")),
+        *((3, "a", "b"), (3, "b", "c"), (3, "x", "c")),
+    ]
+    assert await rows(query, ancestors, agent="lost") == []
+    descendants = ancestors.replace("child_agent_id", "parent_agent_id").replace("ancestors", "descendants")
+    assert await rows(query, descendants, agent="x") == [(1, "c", "x"), (2, "m", "c"), (3, "n", "m")]
+    assert await rows(query, descendants, agent="a") == [
+        *((1, "b", "a"), (1, "n", "a"), (2, "c", "b"), (2, "m", "b")),
+        *((3, "m", "c"), (3, "n", "m")),
+    ]
+
+
+async def test_the_whole_tree_has_the_candidates_that_were_not_kept(database: ClickHouseSettings) -> None:
+    await fill(database, [sent(each, offset=place) for place, each in enumerate(MERGED)])
+    text = (
+        "SELECT agent_id, status, parent FROM evolution_completed "
+        "ARRAY JOIN if(empty(parent_agent_ids) AND parent_agent_id IS NOT NULL, "
+        "[assumeNotNull(parent_agent_id)], parent_agent_ids) AS parent WHERE NOT success"
+    )
+    assert await rows(MetricsQuery(database), text) == [
+        *(("lost", "rolled_back", "m"), ("lost", "rolled_back", "c")),
+    ]
+
+
+async def test_ancestors_and_descendants_in_crossovers_are_those_of_a_plain_walk(
+    database: ClickHouseSettings,
+) -> None:
+    rng = random.Random(5)
+    events, parents = [], dict[str, tuple[str, ...]]()
+    for generation in range(1, 31):
+        for place in range(6):
+            name = f"g{generation}-{place}"
+            parents[name] = tuple(f"g{generation - 1}-{rng.randrange(6)}" for _ in range(rng.randrange(1, 4)))
+            events.append(step(name, parents[name], generation))
+    await fill(database, [sent(each, offset=place) for place, each in enumerate(events)])
+    query = MetricsQuery(database)
+    columns = (
+        "SELECT DISTINCT distance, agent_id, {other}_agent_id FROM agent_{view}(agent = {{agent:String}})"
+    )
+    found = await rows(query, columns.format(other="child", view="ancestors"), agent="g30-2")
+    assert sorted(found) == walked("g30-2", parents)
+    children: dict[str, tuple[str, ...]] = {}
+    for child, of_child in parents.items():
+        for parent in dict.fromkeys(of_child):
+            children[parent] = (*children.get(parent, ()), child)
+    found = await rows(query, columns.format(other="parent", view="descendants"), agent="g0-3")
+    assert sorted(found) == walked("g0-3", children)
+
+
+def walked(first: str, following: dict[str, tuple[str, ...]]) -> list[tuple[object, ...]]:
+    """Return each step of a breadth-first walk with its distance: how far, where to, where from."""
+    distances, queue, steps = {first: 0}, [first], []
+    for agent in queue:
+        for other in dict.fromkeys(following.get(agent, ())):
+            steps.append((distances[agent] + 1, other, agent))
+            if other not in distances:
+                distances[other] = distances[agent] + 1
+                queue.append(other)
+    return sorted(steps)
 
 
 async def test_agents_that_copy_one_another_at_one_moment_are_no_circle(database: ClickHouseSettings) -> None:

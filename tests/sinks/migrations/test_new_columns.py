@@ -245,7 +245,7 @@ def test_on_a_cluster_every_table_and_the_view_change() -> None:
     settings, shape = ClickHouseSettings(database="d"), TableShape(there, view, "metrics")
     local, over, shown = changes(settings, RECORD, schema, shape)
     column = "`loss` Nullable(Float64) COMMENT 'Of a newer version.'"
-    added = f"ADD COLUMN IF NOT EXISTS {column} AFTER `metadata`"
+    added = f"ADD COLUMN IF NOT EXISTS {column} AFTER `extras`"
     assert local == f"ALTER TABLE d.evolution_progressed_rows_local ON CLUSTER 'metrics'\n    {added}"
     assert over == f"ALTER TABLE d.evolution_progressed_rows ON CLUSTER 'metrics'\n    {added}"
     assert shown.startswith("CREATE OR REPLACE VIEW d.evolution_progressed ON CLUSTER 'metrics'\n(")

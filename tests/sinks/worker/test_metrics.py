@@ -38,7 +38,7 @@ from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import InsertGroup, InsertRow
 from evometrics.sinks.worker.metrics import StoredMetrics
 from evometrics.sinks.worker.tally import EndedEvolution, MetricsTally, SeenIds, read_ended
-from evometrics.sinks.worker.totals import MOST_TYPES, OTHER
+from evometrics.sinks.worker.totals import ENDINGS, MOST_TYPES, OTHER
 from evometrics.sinks.worker.worker import SinkWorker
 from evometrics.streams.offline import record_of
 from tests.support.sinks import Kafka, common, eventually, evolution, rows, running, until_stored
@@ -111,7 +111,7 @@ async def test_metrics_equal_sql_with_duplicates_in_and_between_batches(
     assert {k[1]: v for k, v in got.items() if k[0] == "evometrics_evolution_attempts_total"} == {
         (kind, status): totals.get((kind, status), 0)
         for kind in ("nightly", "triggered")
-        for status in ("abandoned", "failed", "rolled_back", "succeeded")
+        for status in ENDINGS
     }
     durations = await rows(
         database,

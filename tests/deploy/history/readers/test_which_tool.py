@@ -7,10 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from evometrics.deploy.commands.import_history import FORMATS
 from evometrics.deploy.history.readers.detection import TOOLS
-from evometrics.deploy.history.run import READERS, opened
-from evometrics.deploy.history.sources import Given
+from evometrics.deploy.history.run import opened
+from evometrics.deploy.history.sources import AboutFile
 from evometrics.schemas.service.settings import SettingsError
 from tests.support.tool_files import tool_file
 
@@ -44,15 +43,16 @@ def test_a_file_of_another_tool_than_its_format_is_refused(tmp_path: Path) -> No
             opened(path, tool)
 
 
-def test_the_command_knows_all_formats() -> None:
-    assert set(FORMATS) == READERS.keys() | TOOLS.keys()
-
-
 def test_what_is_given_of_a_tool_is_for_tools_only(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("agent_id,timestamp,success\na,1750000000,1\n")
-    for given in (Given(run_id="night"), Given(zone=ZoneInfo("Europe/Berlin"))):
+    for given in (AboutFile(run_id="night"), AboutFile(zone=ZoneInfo("Europe/Berlin"))):
         with pytest.raises(SettingsError, match="are for files of mlflow, openevolve, optuna, shinka"):
             opened(tmp_path / "rows.csv", None, given)
+
+
+def test_a_zone_is_for_local_times_only(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is for Optuna's local times; those of shinka are Unix time"):
+        opened(tool_file("shinka.sqlite", tmp_path), None, AboutFile(zone=ZoneInfo("Europe/Berlin")))
 
 
 @pytest.mark.parametrize(
@@ -77,5 +77,5 @@ def test_for_a_folder_it_says_which_file_to_give(inside: str, said: str, tmp_pat
 
 def test_an_offline_run_of_wandb_is_named_for_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "run-1.wandb").write_bytes(b":W&B\xe1\xbe\x00")
-    with pytest.raises(SettingsError, match="an offline run of W&B, whose format is not documented"):
+    with pytest.raises(SettingsError, match="an offline run of W&B in a format without documentation"):
         opened(tmp_path / "run-1.wandb", None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evometrics.deploy.history.sources import Given
+from evometrics.deploy.history.sources import AboutFile
 from evometrics.schemas.events import EvolutionCompleted
 from tests.support.history_imports import evolutions, rejected
 from tests.support.tool_files import tool_file
@@ -44,7 +44,8 @@ def test_each_program_has_its_score_to_the_bit_its_parent_and_its_text(path: Pat
         assert event.tokens_in == line["metadata"]["token_usage"]["prompt_tokens"]
         assert event.model == "loopback"
         assert event.duration_seconds == line["metadata"]["iteration_time"]
-        assert event.pre_kpis == {"combined_score": line["parent_metrics"]["combined_score"]}
+        if "combined_score" in line["parent_metrics"]:
+            assert event.pre_kpis == {"combined_score": line["parent_metrics"]["combined_score"]}
         assert event.metadata["iteration"] == str(line["iteration"])
 
 
@@ -57,7 +58,7 @@ def test_a_failed_evaluation_has_no_score_and_a_score_below_zero_is_one(path: Pa
             assert event.insights == [line["artifacts"]["stderr"]]
         else:
             assert event.post_kpis == metrics
-            better = metrics["combined_score"] > line["parent_metrics"]["combined_score"]
+            better = metrics["combined_score"] > event.pre_kpis["combined_score"]
             assert event.status == ("succeeded" if better else "rolled_back")
     assert any(event.post_kpis.get("combined_score", 0) < 0 for event in found.values())
 
@@ -106,7 +107,7 @@ def test_scores_that_are_no_numbers_are_no_kpis(path: Path) -> None:
 def test_the_run_id_that_it_was_recorded_under_makes_the_ids_of_the_tracer(path: Path) -> None:
     from evometrics.producers.recording.candidates import candidate_event_id
 
-    found = evolutions(path, Given(run_id="night"))
+    found = evolutions(path, AboutFile(run_id="night"))
     ids = {event.event_id for event in found}
     assert {candidate_event_id("openevolve", f"night/{line['child_id']}") for line in lines(path)} <= ids
     assert "openevolve_run" not in {event.evolution_type for event in found}
@@ -123,7 +124,17 @@ def test_a_checkpoint_becomes_a_trace_by_openevolve_itself(path: Path, tmp_path:
         Program(id="child", code="b", parent_id="seed", metrics={"combined_score": 0.30000000000000004}),
     ):
         (folder / f"{program.id}.json").write_text(json.dumps(program.to_dict()))
-    extract_evolution_trace_from_checkpoint(folder.parent, str(tmp_path / "made.jsonl"))
+    made = str(tmp_path / "made.jsonl")
+    extract_evolution_trace_from_checkpoint(folder.parent, made, include_prompts=False)
     event = programs(tmp_path / "made.jsonl")["child"]
     assert event.post_kpis == {"combined_score": 0.30000000000000004}
     assert event.agent_id == "openevolve-seed/child"
+
+
+def test_a_line_that_is_not_as_openevolve_writes_it_costs_itself_only(path: Path) -> None:
+    first, *others = path.read_text().splitlines(keepends=True)
+    broken = {**json.loads(first), "iteration": float("inf"), "child_metrics": ["high"]}
+    path.write_text("".join([json.dumps(broken) + "\n", *others]))
+    assert len(programs(path)) == 11
+    (entry,) = rejected(path)
+    assert (entry["table"], entry["line"]) == ("evolution_trace", 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evometrics.deploy.history.sources import Given
+from evometrics.deploy.history.sources import AboutFile
 from evometrics.schemas.events import EvolutionCompleted
 from tests.deploy.history.test_report import open_folder, read_only  # noqa: F401 - a fixture
 from tests.support.history_imports import evolutions, rejected
@@ -34,7 +34,7 @@ def changed(path: Path, *statements: str) -> None:
     db.close()
 
 
-def by_name(path: Path, given: Given = Given()) -> dict[str, EvolutionCompleted]:  # noqa: B008
+def by_name(path: Path, given: AboutFile = AboutFile()) -> dict[str, EvolutionCompleted]:  # noqa: B008
     return {event.agent_id.rpartition("/")[2]: event for event in evolutions(path, given)}
 
 
@@ -129,7 +129,7 @@ def test_the_run_is_called_after_its_first_program_or_as_it_was_recorded_live(pa
     (run,) = [event for event in evolutions(path) if event.evolution_type == "shinka_run"]
     assert run.evolution_id == f"shinka-{first}"
     assert run.post_kpis == {"combined_score": max(row["combined_score"] for row in rows(path))}
-    live = evolutions(path, Given(run_id="night"))
+    live = evolutions(path, AboutFile(run_id="night"))
     assert {event.agent_id.partition("/")[0] for event in live} == {"night"}
     assert "shinka_run" not in {event.evolution_type for event in live}
 

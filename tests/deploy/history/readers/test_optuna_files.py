@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from evometrics.deploy.history.run import opened
-from evometrics.deploy.history.sources import Given
+from evometrics.deploy.history.sources import AboutFile
 from evometrics.producers.integrations.optuna import EvometricsCallback
 from evometrics.producers.recording import Recorder
 from evometrics.schemas.events import EvolutionCompleted
@@ -163,7 +163,7 @@ def test_local_times_of_older_versions_are_read_in_the_zone_that_is_given(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tool_file(name, tmp_path)
-    first = evolutions(path, Given(zone=ZoneInfo("America/New_York")))[0]
+    first = evolutions(path, AboutFile(zone=ZoneInfo("America/New_York")))[0]
     assert not caplog.records
     as_utc = evolutions(path)[0]
     assert "local times without their zone; they are read as UTC" in caplog.text
@@ -176,7 +176,7 @@ def test_a_run_id_can_name_one_study_only(tmp_path: Path) -> None:
     for name in ("a", "b"):
         optuna.create_study(study_name=name, storage=storage_in(path))
     with pytest.raises(SettingsError, match=r"has 2 runs \(a, b\); --run-id can name only one"):
-        opened(path, None, Given("night"))
+        opened(path, None, AboutFile("night"))
 
 
 def lines_of(path: Path, change: Callable[[list[str]], list[str]]) -> Path:
@@ -219,3 +219,12 @@ def test_studies_that_were_deleted_are_left_out(journal: Path) -> None:
     assert sorted(event.post_kpis["value"] for event in trials_of(journal).values()) == sorted(
         trial.value or 0 for trial in again.trials
     )
+
+
+def test_an_operation_that_is_not_as_optuna_writes_it_is_named_with_its_line(journal: Path) -> None:
+    lines = journal.read_text().splitlines()
+    at = next(number for number, line in enumerate(lines) if '"op_code":5' in line)
+    changed = lines_of(journal, lambda _: [*lines[:at], '{"op_code": 5, "trial_id": 0}', *lines[at + 1 :]])
+    assert len(trials_of(changed)) == 3
+    (entry,) = rejected(changed)
+    assert (entry["line"], entry["reason"][:16]) == (at + 1, "can't be applied")

@@ -1,0 +1,1 @@
+"""Producers in other languages against the whole pipeline; `python -m tests.other_producers` runs them."""
