@@ -9,7 +9,7 @@ import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.page import Choice, Page, Rows, Section
-from evometrics.deploy.ui.pages.statements import ENDED, HOURS, SINCE, rates
+from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, SINCE, rates
 
 WHAT = {
     "agent_id": "agents",
@@ -24,7 +24,7 @@ SIDES = f"""SELECT
     {ENDED} AS attempts,
     countIf(success) AS succeeded,
     {rates()},
-    avgOrNull(improvement_delta) AS mean_gain,
+    {GAIN} AS mean_gain,
     stddevSampOrNull(improvement_delta) AS gain_deviation,
     max(performance_score) AS highest_score,
     min(performance_score) AS lowest_score,

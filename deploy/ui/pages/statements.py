@@ -25,6 +25,10 @@ SINCE = "occurred_at >= now() - toIntervalHour({hours:UInt32})"
 ENDED = "countIf(status != 'abandoned')"
 
 
+#: Gains of different objectives have no mean.
+GAIN = "if(uniqExact(ifNull(objective, '')) = 1, avgOrNull(improvement_delta), NULL)"
+
+
 def wilson(successes: str, attempts: str, sign: str) -> str:
     """Return an end of the 95 % Wilson interval of a share, as an expression; `sign` is + or -."""
     share = f"({successes}) / ({attempts})"

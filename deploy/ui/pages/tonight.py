@@ -9,12 +9,12 @@ import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.page import Page, Rows, Section
-from evometrics.deploy.ui.pages.statements import ENDED, HOURS, SINCE, rates
+from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, SINCE, rates
 
 SUMS = f"""{ENDED} AS attempts,
     countIf(success) AS succeeded,
     {rates()},
-    avgOrNull(improvement_delta) AS mean_gain,
+    {GAIN} AS mean_gain,
     sumOrNull(cost_usd) AS cost_usd"""
 
 NOW = f"""SELECT
