@@ -34,7 +34,7 @@ HOUR = 3600 * SECOND
 #: So that until hours later no start of the load's is due by the clock alone, which the stream here has not.
 BEGIN = (int(time.time()) // 3600 - 38) * HOUR
 PARTITIONS = 3
-LOAD = Load(seed=36, begin=BEGIN, agents=25, evolutions=200, nodes=2, unfinished=0.05)
+LOAD = Load(seed=8, begin=BEGIN, agents=25, evolutions=200, nodes=2, unfinished=0.05)
 AGENTS = ("agent-0003", "agent-0004")
 
 
