@@ -54,13 +54,10 @@ class Task:
 
 
 def reflect(question: str | list[dict[str, Any]]) -> str:
-    """Write a new prompt: the old one with a word that the feedback names, or with one of no use."""
-    text = str(question)
-    _, old, rest = text.split("```", 2)
-    lacking = [
-        word for word in WISHES if f"lacks: {word}" in rest or f" {word}" in rest.partition("lacks:")[2]
-    ]
-    word = lacking[0] if lacking else "please"
+    """Write a new prompt: the old one, and what the feedback names first, or a word of no use."""
+    _, old, feedback = str(question).split("```", 2)
+    named = feedback.partition("lacks: ")[2].split()
+    word = next((word for word in named if word in WISHES), "please")
     return f"```\n{old.strip()} {word}\n```"
 
 
@@ -78,9 +75,9 @@ def main() -> None:
         skip_perfect_score=False,
     )
     best = result.val_aggregate_scores[result.best_idx]
-    print(f"{result.val_aggregate_scores[0]:.3f} -> {best:.3f}: {result.best_candidate['prompt']!r}")
-    assert callback.run is not None
-    print(f"recorded as run {callback.run.run_id}: {callback.run.scores.count} candidates")
+    print(f"{result.val_aggregate_scores[0]:.3f} -> {best:.3f}: {result.candidates[result.best_idx]}")
+    if callback.run is not None:
+        print(f"recorded: {callback.run.scores.count} candidates, as run {callback.run.run_id}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def test_an_example_records_every_candidate_that_it_counts(example: Path, tmp_pa
         [sys.executable, example], cwd=tmp_path, env=settings, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    [recorded] = re.findall(r"^recorded: (\d+) candidates", done.stdout, re.M)
+    [recorded] = re.findall(r"^recorded.*?\b(\d+) candidates", done.stdout, re.M)
     if counted := re.findall(r"^evaluated: (\d+)", done.stdout, re.M):
         assert counted == [recorded]
     with closing(sqlite3.connect(tmp_path / "evolution_metrics.db")) as history:

@@ -34,8 +34,8 @@ NAMED = {
     b"ORC": ("an ORC file", "write it as Parquet"),
     b"Obj\x01": ("an Avro container", "write it as Parquet"),
     b":W&B": (
-        "an offline run of W&B, whose format is not documented",
-        "`wandb sync` it and export it from there (docs/how-to/import-history.md)",
+        "an offline run of W&B in a format without documentation",
+        "`wandb sync` it, and export it (docs/how-to/import-history.md)",
     ),
     b"\x89HDF": ("an HDF5 file", "write its table as CSV or Parquet"),
     b"\x80\x04\x95": ("a Python pickle", "write its rows as CSV or Parquet"),

@@ -60,6 +60,7 @@ def opened(path: Path, kind: str | None, given: AboutFile = NOTHING_GIVEN) -> Hi
         kind = kind or kind_of(path)
         tool = kind if kind in TOOLS else tool_of(path, kind)
         if tool:
+            check_zone(tool, given)
             return TOOLS[tool](path, given)
         if given != NOTHING_GIVEN:
             raise SettingsError(
@@ -68,6 +69,12 @@ def opened(path: Path, kind: str | None, given: AboutFile = NOTHING_GIVEN) -> Hi
         return READERS[kind](path)
     except OSError as error:
         raise SettingsError(f"{path}: can't be read: {error.strerror or error}") from None
+
+
+def check_zone(tool: str, given: AboutFile) -> None:
+    """Raise `SettingsError` if a zone is given for a tool whose times have one."""
+    if given.zone is not None and tool != "optuna":
+        raise SettingsError(f"--timezone: is for Optuna's local times; those of {tool} are Unix time")
 
 
 def report_path(path: Path, given: Path | None) -> Path:

@@ -61,9 +61,7 @@ class ProgramRecording:
             urged = self.program.urged() and (self.stored.is_set() or waited > SHORT_PATIENCE)
             if urged or waited > self.stop_timeout + PATIENCE:
                 if not self.stored.is_set():
-                    tell(
-                        "evometrics record: the end of the evolution is not recorded: the disk did not answer"
-                    )
+                    tell("evometrics record: the end of the evolution is not recorded: it took too long")
                 return False
         return True
 
@@ -142,7 +140,7 @@ def collector_of(program: Program) -> tuple[EvolutionMetricsCollector, ChildrenS
     from evometrics.producers.collector.collector import EvolutionMetricsCollector
     from evometrics.producers.resources.children import ChildrenSampler
 
-    sampler = ChildrenSampler(began=program.clock, inherited=program.inherited)
+    sampler = ChildrenSampler(began=program.clock, inherited_mb=program.inherited_mb)
 
     class ProgramCollector(EvolutionMetricsCollector):
         """Records one program's evolution."""

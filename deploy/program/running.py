@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.program.output import STANDARD_OUTPUT, Output
@@ -61,7 +62,7 @@ class Program:
 
     Attributes:
         began, clock: when it was started: Unix seconds, and `time.perf_counter()`.
-        inherited: memory of this process at that time, in the unit of `ru_maxrss`: see `ChildrenSampler`.
+        inherited_mb: this process's highest memory by that time, MB: see `ChildrenSampler`.
     """
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], output: Output | None) -> None:
@@ -77,11 +78,11 @@ class Program:
         self.awaited = {n for n in PASSED_ON if signal.getsignal(n) is not signal.SIG_IGN} | {*HEEDED}
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.awaited)
         self.began = self.clock = 0.0
-        self.inherited = 0
+        self.inherited_mb = 0.0
 
     def start(self) -> None:
         """Start it; where that is impossible, `wait` says why."""
-        self.inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.inherited_mb = high_water_mb()
         self.began, self.clock = time.time(), time.perf_counter()
         try:
             self.pid = self.spawn(self.command[0], self.command)
@@ -152,6 +153,15 @@ class Program:
     def urged(self) -> bool:
         """Return whether this process has been asked to end meanwhile."""
         return not signal.sigpending().isdisjoint(self.awaited & {*PASSED_ON})
+
+
+def high_water_mb() -> float:
+    """Return this process's highest memory so far, MB, as the sampler reads it, which is not loaded yet."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def nothing(*_: object) -> None:

@@ -142,6 +142,7 @@ class EvolutionMetricsCollector:
         try:
             if self.running:
                 await self.sending.report_health(stops=True)
+                self.sending.hurry(True)
                 await self.drain_while_it_moves(self.settings.stop_timeout)
         finally:  # also where the wait was cancelled, for example by Ctrl-C
             await asyncio.to_thread(self.stop_here)

@@ -7,6 +7,7 @@ history recognizes its id. So every event for which a `record_*` call returned a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -21,8 +22,8 @@ from evometrics.schemas.service.backoff import backoff
 logger = logging.getLogger(__name__)
 
 READ_ROWS = 1000
-#: Rows that arrive within this many seconds of each other share a transaction.
-LINGER = 0.05
+#: Rows that arrive within this many seconds of each other share a transaction, unless somebody waits.
+LINGER = 0.5
 
 
 class LocalPublisher:
@@ -51,12 +52,20 @@ class LocalPublisher:
         self.connected = True
         self.problem = ""
         self.new_rows = Signal()
+        self.hurried = Signal()
         self.reminders = Reminders(logger)
         self.attempt = 0
 
     def wake(self) -> None:
         """Notify the publisher that the outbox has new rows; from any thread."""
         self.new_rows.give()
+
+    def hurry(self, on: bool) -> None:
+        """Write rows as they come, because somebody waits for that; from any thread."""
+        if on:
+            self.hurried.give()
+        else:
+            self.hurried.clear()
 
     async def run(self) -> None:
         """Write for ever, with growing pauses while the history can't be written."""
@@ -78,7 +87,9 @@ class LocalPublisher:
                 await self.write(rows)
                 continue
             await self.new_rows.wait()
-            await asyncio.sleep(LINGER)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER):
+                    await self.hurried.wait()
 
     async def write(self, rows: list[Row]) -> None:
         """Write some rows to the history, and delete them from the outbox."""

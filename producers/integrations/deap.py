@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -36,6 +37,7 @@ from typing import Any, NamedTuple, Self, SupportsFloat
 from evometrics.producers.integrations.sessions import guarded
 from evometrics.producers.recording import Recorder, Run
 
+logger = logging.getLogger(__name__)
 #: The attribute of an individual: a `Mark` as a plain tuple, so that a pickle of it opens anywhere.
 MARK = "evometrics"
 
@@ -74,7 +76,7 @@ class EvometricsStatistics:
         self.toolbox, self.statistics, self.objective = toolbox, statistics, objective
         self.named: dict[str, Any] = {"recorder": recorder, "agent_id": agent_id, "run_id": run_id}
         self.run: Run | None = None
-        self.generation, self.evaluations = -1, 0
+        self.generation, self.reported, self.evaluations = -1, -1, 0
         last = getattr(getattr(toolbox.map, "func", None), "__self__", None)
         if isinstance(last, EvometricsStatistics):  # used without `with`
             last.close()
@@ -172,8 +174,14 @@ class EvometricsStatistics:
         run = self.opened(population[0])
         newest = max(self.mark(each).generation for each in population)
         if not self.evaluations and newest > self.generation:  # a resumed run's: that was recorded
-            self.generation = newest
+            self.generation = self.reported = newest
             return
+        if self.generation == self.reported:
+            self.generation += 1
+            logger.warning(
+                "generation %d was not evaluated by toolbox.map as it was: no candidates", self.generation
+            )
+        self.reported = self.generation
         for each in population:
             setattr(each, MARK, (run.run_id, self.generation, *self.mark(each)[2:]))
         scores = [each.fitness.values[0] for each in population if math.isfinite(each.fitness.values[0])]

@@ -181,8 +181,10 @@ class EvometricsCallback:
             run.end(error=raised, evaluations=self.calls)
 
     def on_optimization_end(self, event: Event) -> None:
-        best = {"best_candidate": event["best_candidate_idx"]}
-        run = self.opened(event["final_state"])
+        state, best = event["final_state"], {"best_candidate": event["best_candidate_idx"]}
+        if self.run is None and state.i >= 0:  # a run that had ended, looked at again
+            return
+        run = self.opened(state)
         run.end(evaluations=event["total_metric_calls"], metadata=best)
 
     def unaccepted(self, each: Proposal, error: BaseException | None) -> dict[str, Any]:

@@ -119,7 +119,8 @@ class EvometricsTracer:
     def close(self) -> None:
         """Record the run's end; OpenEvolve calls this too while an exception ends the run."""
         if self.run is not None and not self.closed:
-            self.run.end(error=sys.exc_info()[1], evaluations=self.evaluations)
+            raised = sys.exc_info()[1]
+            self.run.end(error=None if raised is self.outer else raised, evaluations=self.evaluations)
         self.closed = True
         if self.inner:
             self.inner.close()
@@ -127,7 +128,7 @@ class EvometricsTracer:
     def opened(self) -> Run:
         """Return the run; begun where none is, with the programs that a checkpoint brought."""
         if self.run is None or self.closed:
-            self.closed = False
+            self.closed, self.outer = False, sys.exc_info()[1]
             database, folder = self.controller.database, self.controller.output_dir
             self.resumed = database.last_iteration if database.programs else 0
             before = Continued.of(folder) if database.programs else None

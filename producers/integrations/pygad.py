@@ -22,6 +22,7 @@ more, which changes a run.
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -30,6 +31,7 @@ from typing import Any, Self
 from evometrics.producers.integrations.sessions import continued, guarded
 from evometrics.producers.recording import Recorder, Run
 
+logger = logging.getLogger(__name__)
 #: Crossovers of which child k comes from parents k and k + 1.
 IN_TURN = ("single_point", "two_points", "uniform", "scattered", "sbx")
 #: A row of a population: its genes and its solution's name.
@@ -61,6 +63,8 @@ class EvometricsRecorder:
         self.own = {name: getattr(ga, name) for name in ("on_start", "on_generation", "on_stop")}
         for name in self.own:
             setattr(ga, name, getattr(self, name))
+        if not hasattr(type(ga), "_map_fitness"):
+            logger.error("this PyGAD evaluates in another way than 3.9.2: only generations are recorded")
         ga._map_fitness = functools.partial(self.evaluate, ga)
 
     def on_start(self, ga: Any) -> Any:

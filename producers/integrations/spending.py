@@ -36,12 +36,10 @@ class Spending:
         return cls(cost, tokens_in, tokens_out)
 
     def since(self, earlier: Spending) -> Spending:
-        """Return what was spent between two totals."""
-        return Spending(
-            self.cost_usd - earlier.cost_usd,
-            self.tokens_in - earlier.tokens_in,
-            self.tokens_out - earlier.tokens_out,
-        )
+        """Return what was spent between two totals; 0 where one shrank, as that of a history that forgets."""
+        pairs = zip(vars(self).values(), vars(earlier).values(), strict=True)
+        cost, tokens_in, tokens_out = (max(0, new - old) for new, old in pairs)
+        return Spending(cost, tokens_in, tokens_out)
 
     def shares(self, count: int) -> Iterator[Spending]:
         """Yield equal parts; those of the tokens add up to all of them."""

@@ -52,7 +52,12 @@ class EvolutionContext:
 
 @runtime_checkable
 class EvolvableAgent(Protocol):
-    """An agent that an orchestrator can evolve. Each method may also be `async`."""
+    """An agent that an orchestrator can evolve. Each method may also be `async`.
+
+    One that optimizes a KPI of its own says which in an attribute `objective`, and in `direction` whether it
+    is to grow (`maximize`) or to fall (`minimize`). It is then evolved each night, kept where that KPI got
+    better, and never retired for its KPIs: the thresholds are for shares of 1.
+    """
 
     @property
     def agent_id(self) -> str:
@@ -80,6 +85,11 @@ class EvolvableAgent(Protocol):
     def roll_back(self, state: Any) -> Any:
         """Restore a state that `export_state` returned; afterwards the agent answers as it did then."""
         ...
+
+
+def aim(agent: EvolvableAgent) -> tuple[str | None, str | None]:
+    """Return the objective that an agent states, and its direction; None for what it does not state."""
+    return getattr(agent, "objective", None), getattr(agent, "direction", None)
 
 
 async def call(method: Callable[..., T | Awaitable[T]], *args: Any) -> T:

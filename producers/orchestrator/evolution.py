@@ -14,11 +14,12 @@ from evometrics.producers.orchestrator.agent import (
     EvolutionContext,
     EvolutionFailed,
     EvolvableAgent,
+    aim,
     call,
     measure,
 )
 from evometrics.producers.orchestrator.strategies import Strategy
-from evometrics.schemas.kpis.performance import FORMULA_KPIS, performance
+from evometrics.schemas.kpis.performance import FORMULA_KPIS, improvement, scored
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ async def evolve(
 
     Whatever the agent raises becomes a recorded failure, never an exception here.
     """
+    objective, direction = aim(agent)
     async with collector.evolution(
         agent.agent_id,
         evolution_type=plan.evolution_type,
@@ -89,6 +91,8 @@ async def evolve(
         trigger_reason=plan.trigger_reason,
         generation=plan.generation,
         pre_kpis=dict(before),
+        objective=objective,
+        direction=direction,
     ) as run:
         outcome = await attempt(agent, before, plan, run)
         if outcome.kpis:
@@ -124,9 +128,9 @@ async def attempt(
     try:
         insights = await apply(agent, before, plan, run)
         after = await measure(agent)
-        gain = gained(before, after)
+        gain = gained(before, after, *aim(agent))
         if gain >= plan.min_gain:
-            reason = f"performance rose by {gain:.4f}"
+            reason = f"performance got better by {gain:.4f}"
             return replace(
                 outcome,
                 status="succeeded",
@@ -187,15 +191,20 @@ async def set_back(agent: EvolvableAgent, state: Any, outcome: EvolutionOutcome)
         return replace(outcome, rolled_back=True, insights=(*outcome.insights, insight))
 
 
-def gained(before: Mapping[str, float], after: Mapping[str, float]) -> float:
-    """Return the gain in performance; raises `ValueError` where it can't be computed."""
-    old, new = performance(before), performance(after)
-    if old is None or new is None:
+def gained(
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    objective: str | None = None,
+    direction: str | None = None,
+) -> float:
+    """Return how much better the performance got; raises `ValueError` where it can't be computed."""
+    gain = improvement(scored(after, objective, direction), scored(before, objective, direction), direction)
+    if gain is None:
+        wanted = f"`performance` or some of {', '.join(FORMULA_KPIS)}" if objective is None else objective
         raise ValueError(
-            f"can't compute performance from the KPIs {', '.join(sorted(after)) or '(none)'}; give "
-            f"`performance` or some of {', '.join(FORMULA_KPIS)}"
+            f"can't compute performance from the KPIs {', '.join(sorted(after)) or '(none)'}; give {wanted}"
         )
-    return new - old
+    return gain
 
 
 def describe(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from evometrics.producers.collector.collector import EvolutionMetricsCollector
-from evometrics.producers.orchestrator.agent import EvolvableAgent, measure
+from evometrics.producers.orchestrator.agent import EvolvableAgent, aim, measure
 from evometrics.producers.orchestrator.evolution import (
     EvolutionOutcome,
     EvolutionPlan,
@@ -28,7 +28,7 @@ from evometrics.producers.orchestrator.strategies import (
     shortfalls,
     standard_strategies,
 )
-from evometrics.schemas.kpis.performance import KpiThresholds, should_evolve, should_retire
+from evometrics.schemas.kpis.performance import KpiThresholds, judged, should_evolve, should_retire
 
 log = logging.getLogger(__name__)
 
@@ -119,9 +119,9 @@ class NightlyEvolutionOrchestrator:
         left = len(self._pool) if budget is None else budget
         outcomes: list[EvolutionOutcome] = []
 
-        def claim(kpis: Mapping[str, float] | None) -> bool:
+        def claim(agent: EvolvableAgent, kpis: Mapping[str, float] | None) -> bool:
             nonlocal left
-            due = everyone or kpis is None or self._due(kpis)
+            due = everyone or kpis is None or self._due(agent, kpis)
             if not due or left <= 0 or self._stopping.is_set():
                 return False
             left -= 1
@@ -164,14 +164,17 @@ class NightlyEvolutionOrchestrator:
                 except Exception as error:
                     log.warning("agent %s: no snapshot taken: %s", pooled.agent.agent_id, describe(error))
                     continue
-                await self._collector.record_kpi_snapshot(pooled.agent.agent_id, kpis, phase="continuous")
+                objective, direction = aim(pooled.agent)
+                await self._collector.record_kpi_snapshot(
+                    pooled.agent.agent_id, kpis, phase="continuous", objective=objective, direction=direction
+                )
 
     async def _evolve(
         self,
         pooled: PooledAgent,
         evolution_type: str,
         trigger_reason: str = "",
-        claim: Callable[[Mapping[str, float] | None], bool] = lambda kpis: True,
+        claim: Callable[[EvolvableAgent, Mapping[str, float] | None], bool] = lambda agent, kpis: True,
     ) -> EvolutionOutcome | None:
         """Measure an agent and evolve it if its KPIs call for it; None where they do not."""
         agent = pooled.agent
@@ -184,7 +187,7 @@ class NightlyEvolutionOrchestrator:
             except Exception as error:
                 log.exception("agent %s can't be measured, so it is not evolved", agent.agent_id)
                 problem = error
-            if not claim(before):
+            if not claim(agent, before):
                 return None
             pooled.generation += 1
             if before is None:
@@ -198,7 +201,7 @@ class NightlyEvolutionOrchestrator:
                 self._selector.observe(agent.agent_id, plan.strategy, outcome.status == "succeeded")
                 if outcome.status == "succeeded":
                     pooled.parent_agent_id = None
-            outcome = await self._retire_where_due(outcome)
+            outcome = await self._retire_where_due(agent, outcome)
         if self._on_evolution is not None:
             try:
                 self._on_evolution(outcome)
@@ -210,7 +213,10 @@ class NightlyEvolutionOrchestrator:
         self, pooled: PooledAgent, evolution_type: str, trigger_reason: str, kpis: Mapping[str, float]
     ) -> EvolutionPlan:
         agent_id, generation = pooled.agent.agent_id, pooled.generation
-        emergency = evolution_type == "nightly" and should_retire(kpis, self._thresholds)
+        objective, direction = aim(pooled.agent)
+        emergency = evolution_type == "nightly" and should_retire(
+            kpis, self._thresholds, objective=objective, direction=direction
+        )
         return EvolutionPlan(
             strategy=self._selector.select(agent_id, generation, kpis),
             evolution_type="emergency" if emergency else evolution_type,
@@ -221,16 +227,20 @@ class NightlyEvolutionOrchestrator:
             parent_agent_id=pooled.parent_agent_id,
         )
 
-    async def _retire_where_due(self, outcome: EvolutionOutcome) -> EvolutionOutcome:
+    async def _retire_where_due(self, agent: EvolvableAgent, outcome: EvolutionOutcome) -> EvolutionOutcome:
         """Retire the agent if its KPIs call for it or it could not be rolled back."""
-        reason = why_retire(outcome.kpis, self._thresholds) if outcome.intact else "could not be rolled back"
+        reason = "could not be rolled back"
+        if outcome.intact:
+            reason = why_retire(outcome.kpis, self._thresholds) if judged(*aim(agent)) else ""
         if not reason:
             return outcome
         self._selector.forget(outcome.agent_id)
         await self._pool.retire(outcome.agent_id, reason, outcome.kpis)
         return dataclasses.replace(outcome, retired=True)
 
-    def _due(self, kpis: Mapping[str, float]) -> bool:
+    def _due(self, agent: EvolvableAgent, kpis: Mapping[str, float]) -> bool:
+        if not judged(*aim(agent)):
+            return True
         return should_evolve(kpis, self._thresholds) or should_retire(kpis, self._thresholds)
 
     async def _continuous_snapshots(self) -> None:

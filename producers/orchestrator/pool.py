@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from evometrics.producers.collector.collector import EvolutionMetricsCollector
-from evometrics.producers.orchestrator.agent import EvolvableAgent, call, measure
-from evometrics.schemas.kpis.performance import KpiThresholds, below, performance
+from evometrics.producers.orchestrator.agent import EvolvableAgent, aim, call, measure
+from evometrics.schemas.kpis.performance import KpiThresholds, below, performance, scored
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +70,17 @@ class AgentPool:
         if agent.agent_id in self._agents:
             raise ValueError(f"agent {agent.agent_id}: already in the pool; give each agent its own id")
         kpis = await measure(agent)
-        await self._collector.record_kpi_snapshot(agent.agent_id, kpis, phase="baseline")
+        objective, direction = aim(agent)
+        await self._collector.record_kpi_snapshot(
+            agent.agent_id, kpis, phase="baseline", objective=objective, direction=direction
+        )
         parent = getattr(agent, "parent_agent_id", None)
         self._agents[agent.agent_id] = PooledAgent(agent, parent_agent_id=parent)
 
     async def retire(self, agent_id: str, reason: str, kpis: Mapping[str, float]) -> None:
         """Remove an agent, record `agent_retired`, and add its successor if there is one."""
         pooled = self._agents.pop(agent_id)
-        score = performance(kpis)
+        score = scored(kpis, *aim(pooled.agent))
         await self._collector.record_system_event(
             "agent_retired",
             {"agent_id": agent_id, "reason": reason, "generation": pooled.generation, "performance": score},

@@ -78,7 +78,7 @@ class Recorder:
         self.exited = False
         self.run_ids = iter((self.run_id,))
         self.begun: OrderedDict[str, float] = OrderedDict()
-        self.closing = threading.Lock()
+        self.closing = threading.RLock()  # a signal handler may close it while it is being closed
 
     def renew_in_child(self) -> object:
         """In a forked child: leave the parent's thread, and what waits in it, to the parent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from operator import gt, lt
 
 MINIMIZE, PARETO = "minimize", "pareto"
 #: Most candidates whose scores are remembered, the newest.
@@ -25,7 +26,8 @@ class Scores:
 
     Attributes:
         best: the best score of a single objective; None before the first.
-        front: with several objectives, the scores that no other dominates, by name.
+        front: with several objectives, the points that no other dominates: a number for each of `objectives`,
+            the greater the better.
         count: candidates so far.
     """
 
@@ -36,7 +38,8 @@ class Scores:
         self.signs = {name: -1.0 if way == MINIMIZE else 1.0 for name, way in directions.items()}
         self.by_name: OrderedDict[str, float | None] = OrderedDict()
         self.best: float | None = None
-        self.front: list[dict[str, float]] = []
+        self.objectives: tuple[str, ...] = tuple(directions)
+        self.front: list[tuple[float, ...]] = []
         self.count = 0
 
     def __contains__(self, name: str) -> bool:
@@ -71,19 +74,14 @@ class Scores:
         return found
 
     def add_to_front(self, scores: Mapping[str, float]) -> bool:
-        """Note the scores of several objectives; return whether no earlier candidate dominates them."""
-        if any(self.dominates(other, scores) or other == scores for other in self.front):
+        """Note the scores of several objectives; return whether no earlier one has or dominates them."""
+        if not self.objectives:
+            self.objectives = tuple(scores)
+        signed = {name: value * self.signs.get(name, 1.0) for name, value in scores.items()}
+        point = tuple(signed.get(name, -math.inf) for name in self.objectives)
+        # a front may have thousands of points: each is compared without a Python frame of its own
+        if any(not any(map(lt, other, point)) for other in self.front):
             return False
-        self.front = [other for other in self.front if not self.dominates(scores, other)]
-        self.front.append(dict(scores))
+        self.front = [other for other in self.front if any(map(gt, other, point))]
+        self.front.append(point)
         return True
-
-    def dominates(self, one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-        """Return whether scores are at least as good in each objective, and better in one."""
-        signs = {name: self.signs.get(name, 1.0) for name in other}
-        losses = [
-            name
-            for name, sign in signs.items()
-            if one.get(name, -math.inf * sign) * sign < other[name] * sign
-        ]
-        return not losses and any(one[name] * sign > other[name] * sign for name, sign in signs.items())

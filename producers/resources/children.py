@@ -10,7 +10,6 @@ import dataclasses
 import time
 from dataclasses import dataclass
 
-from evometrics.producers.resources.processes import MAXRSS_UNIT, MB
 from evometrics.producers.resources.sampler import ProcessReading, ResourceSampler, Usage, Watch
 
 
@@ -20,19 +19,19 @@ class ChildrenSampler(ResourceSampler):
 
     Attributes:
         began, ended: when the program did, `time.perf_counter()`; `ended` is 0 while it runs.
-        inherited: this process's `ru_maxrss` when it started the program. The kernel counts it for the child,
-            too (`setmax_mm_hiwater_rss` at exec), so that no figure up to it tells anything.
+        inherited_mb: this process's highest memory when it started the program, MB. The kernel takes it for
+            the child's (`setmax_mm_hiwater_rss` at exec), so that no figure up to it tells anything.
     """
 
     began: float = 0.0
     ended: float = 0.0
-    inherited: int = 0
+    inherited_mb: float = 0.0
 
     def begin(self, evolution_id: str) -> ProcessReading:
         """Watch an evolution from the program's start on and return the current reading."""
         reading = self.sample()
-        inherited = self.inherited * MAXRSS_UNIT / MB
-        watch = Watch(self.began, 0.0, reading.network_bytes, 0.0, inherited, reading.memory_mb)
+        known = self.inherited_mb
+        watch = Watch(self.began, 0.0, reading.network_bytes, 0.0, known, reading.memory_mb)
         with self.lock:
             self.watches[evolution_id] = watch
         watch.gpu_peak_mb = self.gpu.read(self.tree.pids())

@@ -80,7 +80,8 @@ def checked(name: str, stack: Running, folder: Path, args: argparse.Namespace) -
 def newest(name: str, target: Path) -> Path:
     """Install a framework's newest version and what it needs into a folder."""
     packages = importlib.import_module(f"tests.frameworks.runs.{name}").PACKAGES
-    command = [sys.executable, "-m", "pip", "install", "-q", "--upgrade", "--target", str(target), *packages]
+    quietly = ["-q", "--no-warn-conflicts", "--upgrade", "--target", str(target)]
+    command = [sys.executable, "-m", "pip", "install", *quietly, *packages]
     subprocess.run(command, check=True, timeout=INSTALL_LIMIT)
     return target
 

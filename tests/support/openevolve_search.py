@@ -25,7 +25,7 @@ def evaluate(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     value = module.answer()
-    return {"combined_score": -float(abs(value - 7)) / 3, "value": float(value)}
+    return {"combined_score": -float(abs(value - 70)) / 3, "value": float(value)}
 """
 
 

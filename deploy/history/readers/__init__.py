@@ -1,6 +1,6 @@
 """Reads what other tools have written while they searched: a module for each tool.
 
-Each gives the rows of its files as evolutions, with the ids, types and fields that the live adapters
-(`producers/integrations`) give them. Imports the contract, the cells and scores of `producers`, and the file
-helpers of `history`.
+Each gives the rows of its files as evolutions, decided by the same `Run` that live adapters record with, so
+that ids, types and statuses are theirs. Imports `producers` (recording, cells, and what the adapters share
+with files) and the file helpers of `history`.
 """

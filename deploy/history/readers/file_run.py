@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from evometrics.deploy.history.sources import SourceRow
 from evometrics.producers.events.cells import Unreadable, bounded_int, refuse
 from evometrics.producers.recording import Recorder, Run
 from evometrics.producers.recording.scores import finite
+
+#: What reading raises where a file is not as its tool writes it.
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 class Taken:
@@ -62,7 +66,7 @@ class FileRun:
         self.run = Run(
             framework,
             recorder=cast(Recorder, self.taken),
-            run_id=run_id,
+            run_id=run_id or framework,
             agent_id=agent_id,
             objective=objective,
             direction="pareto" if directions or not objective else direction,
@@ -112,6 +116,22 @@ class FileRun:
         cells = {**self.taken.give(), **own, "occurred_at": self.last}
         cells["metadata"] = {**self.run.directions, **cells["metadata"]}
         return cells
+
+
+def row_of(
+    table: str,
+    place: Mapping[str, int | str],
+    cells: Callable[[], dict[str, Any]],
+    shown: Mapping[str, Any],
+) -> SourceRow:
+    """Return the row with these cells; if they can't be made, one that says why and shows what there is."""
+    try:
+        return SourceRow("evolution", table, place, cells())
+    except Unreadable as error:
+        problem = str(error)
+    except MALFORMED as error:
+        problem = f"can't be read: {error!r:.300}"
+    return SourceRow("evolution", table, place, shown, problem)
 
 
 def json_object(name: str, value: object) -> dict[str, Any]:

@@ -14,10 +14,11 @@ import math
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evometrics.deploy.history.readers.file_run import FileRun
+from evometrics.deploy.history.readers.file_run import FileRun, row_of
 from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, open_database
 from evometrics.producers.events.cells import Unreadable
@@ -69,10 +70,7 @@ class MlflowStore:
                     place = {"run": str(uuid)}
                     run = experiments.setdefault(str(number), FileRun("mlflow", str(experiment)))
                     about = {"name": name, "status": status, "start_time": started, "end_time": ended}
-                    try:
-                        yield SourceRow("evolution", RUNS, place, cells_of(db, run, str(uuid), about))
-                    except Unreadable as error:
-                        yield SourceRow("evolution", RUNS, place, about, str(error))
+                    yield row_of(RUNS, place, partial(cells_of, db, run, str(uuid), about), about)
             except SQLITE_ERRORS as error:
                 reason = f"runs can't be read after {place['run']}: {error}"
                 yield SourceRow("evolution", RUNS, place, {}, reason)

@@ -14,11 +14,12 @@ default feature dimensions.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evometrics.deploy.history.json_lines import SHOWN, objects_of
-from evometrics.deploy.history.readers.file_run import FileRun
+from evometrics.deploy.history.readers.file_run import FileRun, row_of
 from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.producers.events.cells import Cells, Unreadable, mapping
 from evometrics.producers.recording.scores import finite
@@ -72,15 +73,12 @@ class OpenEvolveTrace:
                 if isinstance(found, Exception):
                     yield SourceRow("evolution", table, place, {"text": line[:SHOWN]}, str(found))
                 elif found:
-                    try:
-                        yield SourceRow("evolution", table, place, convert(run, found, number))
-                    except Unreadable as error:
-                        yield SourceRow("evolution", table, place, found, str(error))
+                    yield row_of(table, place, partial(convert, run, found), found)
         if not self.given.run_id and (cells := run.ended()) is not None:
             yield SourceRow("evolution", RUN, {"line": 0}, cells)
 
 
-def program(run: FileRun, line: Mapping[str, Any], number: int) -> dict[str, Any]:
+def program(run: FileRun, line: Mapping[str, Any]) -> dict[str, Any]:
     """Return the cells of a program that was evaluated. Raises `Unreadable`."""
     cells, told = Cells(line), Cells(inside(line, "metadata"))
     name, parent = cells.text("child_id"), cells.text("parent_id")
@@ -119,7 +117,7 @@ def program(run: FileRun, line: Mapping[str, Any], number: int) -> dict[str, Any
     )
 
 
-def failure(run: FileRun, line: Mapping[str, Any], number: int) -> dict[str, Any]:
+def failure(run: FileRun, line: Mapping[str, Any]) -> dict[str, Any]:
     """Return the cells of an iteration that gave no program: rejected where the model had answered."""
     cells = Cells(line)
     iteration, parent = cells.whole("iteration"), cells.text("parent_id")

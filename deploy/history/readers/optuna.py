@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, cast
 
-from evometrics.deploy.history.readers.file_run import FileRun
+from evometrics.deploy.history.readers.file_run import MALFORMED, FileRun, row_of
 from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.producers.events.cells import Unreadable, refuse
 from evometrics.producers.integrations.optuna_trials import (
@@ -112,11 +112,8 @@ class Study:
 
     def row(self, trial: Trial, place: Mapping[str, int | str]) -> SourceRow:
         """Return a trial's row."""
-        try:
-            return SourceRow("evolution", TRIALS, place, self.cells(trial))
-        except Unreadable as error:
-            told = {"study": self.about.name, "trial": trial.number, "state": trial.state.name}
-            return SourceRow("evolution", TRIALS, place, told, str(error))
+        told = {"study": self.about.name, "trial": trial.number, "state": trial.state.name}
+        return row_of(TRIALS, place, lambda: self.cells(trial), told)
 
     def cells(self, trial: Trial) -> dict[str, Any]:
         """Return a trial's cells. Raises `Unreadable`."""
@@ -169,5 +166,5 @@ def external(value: Any, distribution: str) -> object:
         if "choices" in known["attributes"]:
             return known["attributes"]["choices"][int(value)]
         return int(value) if known["name"].startswith("Int") else value
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except MALFORMED:
         return value

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.deploy.history.contents import DAMAGE, MOST_CHARACTERS, open_text
+from evometrics.deploy.history.readers.file_run import MALFORMED
 from evometrics.deploy.history.readers.optuna import (
     DIRECTIONS,
     STUDIES,
@@ -35,8 +36,6 @@ PARAM, STATE, REPORT, USER, SYSTEM = range(5, 10)
 CODE = re.compile(r'\s*\{\s*"op_code":\s*(\d+)\s*,')
 #: Characters of such a line that the report shows.
 SHOWN = 2000
-#: What a replay raises at an operation that is not as Optuna writes it.
-MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
 
 
 class Studies:
@@ -51,7 +50,9 @@ class Studies:
         if code == CREATE_STUDY:
             name = str(operation["study_name"])
             if all(about.name != name for about in self.there.values()):
-                self.there[self.made] = About(name, [DIRECTIONS[way] for way in operation["directions"]])
+                self.there[self.made] = About(
+                    name, [DIRECTIONS[way] for way in operation["directions"]] or ["MINIMIZE"]
+                )
                 self.made += 1
         elif code == DELETE_STUDY:
             self.there.pop(operation["study_id"], None)
@@ -112,7 +113,7 @@ class OptunaJournal:
                 try:
                     found = json.loads(line, parse_int=bounded_int)
                     yield number, line, int(found["op_code"]), found
-                except (*MALFORMED, RecursionError):
+                except MALFORMED:
                     if line.strip():
                         code = CODE.match(line)
                         yield number, line, int(code[1]) if code else -1, None

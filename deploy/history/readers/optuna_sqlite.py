@@ -11,6 +11,7 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
+from evometrics.deploy.history.readers.file_run import MALFORMED
 from evometrics.deploy.history.readers.optuna import (
     STUDIES,
     TRIALS,
@@ -109,7 +110,7 @@ def row_of(db: sqlite3.Connection, study: Study, trial_id: int, told: tuple[Any,
     try:
         trial = Trial(number, TrialState[str(state)], started, ended)
         fill(db, trial_id, trial)
-    except (KeyError, TypeError) as error:
+    except MALFORMED as error:
         return SourceRow(
             "evolution", TRIALS, place, {"number": number, "state": state}, f"can't be read: {error!r}"
         )

@@ -12,10 +12,11 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evometrics.deploy.history.readers.file_run import FileRun, json_object
+from evometrics.deploy.history.readers.file_run import FileRun, json_object, row_of
 from evometrics.deploy.history.sources import AboutFile, SourceRow
 from evometrics.deploy.history.sqlite_file import SQLITE_ERRORS, open_database
 from evometrics.producers.events.cells import Cells, Unreadable
@@ -75,10 +76,7 @@ def rows_of(db: sqlite3.Connection, table: str, run: FileRun, convert: Any) -> I
         for rowid, *values in cursor:
             place = {"rowid": rowid}
             row = dict(zip(columns, values, strict=True))
-            try:
-                yield SourceRow("evolution", table, place, convert(run, row))
-            except Unreadable as error:
-                yield SourceRow("evolution", table, place, row, str(error))
+            yield row_of(table, place, partial(convert, run, row), row)
     except SQLITE_ERRORS as error:
         reason = f"{table} can't be read after rowid {place['rowid']}: {error}"
         yield SourceRow("evolution", table, place, {}, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -125,3 +126,33 @@ def test_other_columns_are_metadata_except_what_is_computed() -> None:
     assert event.metadata == {"note": "own", "seed": "3", "version": "1"}
     own = "01912345-6789-7abc-8def-0123456789ab"
     assert completed(source_event_id=own, version=1).metadata == {}
+
+
+def test_a_rows_objective_is_the_kpi_of_its_score() -> None:
+    event = completed(objective="loss", direction="minimize", performance_score=0.25, improvement_delta=0.5)
+    assert (event.post_kpis, event.pre_kpis) == ({"loss": 0.25}, {"loss": 0.75})
+    event = completed(performance_score=0.25, improvement_delta=0.125, direction="maximize")
+    assert (event.post_kpis, event.pre_kpis) == ({"performance": 0.25}, {"performance": 0.125})
+
+
+def test_a_rows_parents_costs_and_candidate_are_kept() -> None:
+    event = completed(
+        parent_agent_ids="['p', 'q']",
+        tokens_in="12",
+        tokens_out=3.0,
+        evaluations=7,
+        cost_usd="0.5",
+        model="m",
+        run_id=7,
+        status="pruned",
+        success=None,
+        candidate="ü" * 40_000,
+    )
+    assert (event.parent_agent_id, event.parent_agent_ids) == ("p", ["p", "q"])
+    assert (event.tokens_in, event.tokens_out, event.evaluations, event.cost_usd) == (12, 3, 7, 0.5)
+    assert (event.model, event.run_id, event.status, event.success) == ("m", "7", "pruned", False)
+    assert event.candidate == "ü" * 32_768
+    assert event.candidate_hash == sha256(("ü" * 40_000).encode()).hexdigest()
+    assert "80000 bytes" in event.metadata["evometrics.left_out"]
+    assert completed(parent_agent_id="p").parent_agent_ids == ["p"]
+    assert completed(parent_agent_id="q", parent_agent_ids=["p", "q"]).parent_agent_ids == ["q", "p"]

@@ -22,7 +22,7 @@ from evometrics.producers.events.evolution_events import EvolutionCompletionEven
 from evometrics.producers.history.copied_backlog import CopiedBacklog
 from evometrics.producers.outbox.outbox import Outbox
 from evometrics.schemas.events import Event, EvolutionStarted
-from evometrics.schemas.history.file import APPLICATION_ID, HistoryError, open_to_read
+from evometrics.schemas.history.file import ADDED, APPLICATION_ID, HistoryError, open_to_read
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire.framing import WireFormat
@@ -145,6 +145,25 @@ def test_what_was_not_measured_is_null(tmp_path: Path) -> None:
     assert select(tmp_path / "h.db", sql) == [(None, None, None), (512, 0, 0)]
     trend = asyncio.run(LocalMetricsQuery(tmp_path / "h.db").get_resource_usage_trends("agent-1"))
     assert [point["value"] for point in trend["points"]] == [512.0]
+
+
+def test_a_file_of_an_earlier_build_is_read_as_it_is_and_gets_the_columns_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "h.db"
+    SQLiteMetricsBackend(path).store([completion(1)])
+    with closing(sqlite3.connect(path)) as db:
+        for table, columns in ADDED.items():
+            for name in columns:
+                db.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
+        db.commit()
+
+    async def told() -> list[tuple[list[str], str | None]]:
+        async with LocalMetricsQuery(path) as query:
+            found = await query.get_agent_evolution_history("agent-1")
+            return [(each.parent_agent_ids, each.run_id) for each in found]
+
+    assert asyncio.run(told()) == [([], None)]
+    SQLiteMetricsBackend(path).store([completion(2, parent_agent_ids=["p", "q"], run_id="run")])
+    assert asyncio.run(told()) == [([], None), (["p", "q"], "run")]
 
 
 @pytest.mark.parametrize("start_first", [True, False])

@@ -227,3 +227,16 @@ def test_what_a_strategy_generates_has_no_parents(tmp_path: Path) -> None:
     assert len(found.by_name) == sum(logbook.select("nevals")) == 40
     assert [each.iteration for each in found.progress] == logbook.select("gen")
     assert set(found.parents.values()) == {()}
+
+
+def test_a_map_that_was_registered_afterwards_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    toolbox, recorder = toolbox_of(), recorder_in(tmp_path)
+    with EvometricsStatistics(toolbox, recorder=recorder) as stats:
+        toolbox.register("map", map)
+        simple(toolbox.population(n=10), toolbox, stats=stats)
+    found = RecordedRuns.of(recorder, tmp_path)
+    assert "generation 0 was not evaluated by toolbox.map" in caplog.text
+    assert [each.iteration for each in found.progress] == [0, 1, 2, 3, 4, 5]
+    assert found.candidates == []

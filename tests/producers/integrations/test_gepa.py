@@ -108,6 +108,16 @@ def test_a_resumed_run_that_was_not_recorded_has_the_candidates_that_it_began_wi
     assert as_expected(with_score, "score") == wanted(accepted(result, "r"), "score")
 
 
+def test_a_run_that_had_ended_and_is_called_again_is_no_other_run(tmp_path: Path) -> None:
+    run_dir = str(tmp_path / "gepa")
+    result, _ = recorded(tmp_path, calls=80, run_dir=run_dir)
+    before = len(all_completions(tmp_path))
+    with Recorder(config(tmp_path)) as recorder:
+        again = search(Words(), Model(0), [EvometricsCallback(recorder=recorder)], calls=80, run_dir=run_dir)
+    assert again.candidates == result.candidates
+    assert len(all_completions(tmp_path)) == before
+
+
 def test_a_run_of_the_seed_alone_is_recorded(tmp_path: Path) -> None:
     result, _ = recorded(tmp_path, calls=1)
     assert as_expected(candidates(tmp_path, "r").values(), "score") == wanted(accepted(result, "r"), "score")
@@ -143,3 +153,11 @@ def test_gepa_gives_the_same_result_without_it(tmp_path: Path) -> None:
     alone = search(Words(), Model(0), [], calls=120, seed=0)
     assert alone.to_dict() == result.to_dict()
     assert result.candidates[0] == SEED
+
+
+def test_a_run_that_someone_begins_while_handling_an_error_has_not_failed_for_it(tmp_path: Path) -> None:
+    try:
+        raise ValueError("of before")
+    except ValueError:
+        recorded(tmp_path, calls=60)
+    assert run_of(tmp_path, "r").status == "succeeded"

@@ -163,3 +163,11 @@ def test_a_tracer_that_was_there_is_told_everything(tmp_path: Path) -> None:
     failures = file.with_name("trace_failures.jsonl").read_text().splitlines()
     assert len(lines) + len(failures) == 12
     assert {f"r/{each['child_id']}" for each in lines} <= candidates(tmp_path, "r").keys()
+
+
+def test_a_run_that_someone_begins_while_handling_an_error_has_not_failed(tmp_path: Path) -> None:
+    try:
+        raise ValueError("of before")
+    except ValueError:
+        recorded(tmp_path, iterations=2)
+    assert run_of(tmp_path / "node", "r").status == "succeeded"

@@ -37,3 +37,6 @@ def test_totals_are_those_of_any_object_that_has_them() -> None:
     assert Spending.of_totals(model) == Spending(2.0, 7, 0)
     assert Spending.of_totals(None) == Spending()
     assert Spending(2.0, 7, 3).since(Spending(0.5, 2, 3)) == Spending(1.5, 5, 0)
+    assert Spending(0.5, 2, 3).since(Spending(2.0, 7, 3)) == Spending(), (
+        "a history that forgot its first calls"
+    )

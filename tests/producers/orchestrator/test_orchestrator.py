@@ -43,6 +43,27 @@ async def test_a_good_evolution_is_kept_and_recorded_in_order(collector: Evoluti
     assert completed.trigger_reason == "weak: accuracy 0.7"
 
 
+class LossPupil(Pupil):
+    """An agent that optimizes a loss; a KPI of 0.02 would retire any other."""
+
+    objective, direction = "performance", "minimize"
+
+
+async def test_an_agent_with_an_objective_is_kept_where_that_got_better_and_never_judged(
+    collector: EvolutionMetricsCollector,
+) -> None:
+    pupil = LossPupil("a", [-0.01, 0.01], performance=0.03)
+    orchestra = await orchestrator(collector, pupil)
+    report = await orchestra.run_night()
+    assert (report.succeeded, report.retired, pupil.performance) == (1, 0, pytest.approx(0.02))
+    report = await orchestra.run_night()
+    assert (report.rolled_back, report.retired, pupil.performance) == (1, 0, pytest.approx(0.02))
+    for event in recorded(collector):
+        if event.record not in ("evolution_progressed", "system_event"):
+            assert (event.objective, event.direction) == ("performance", "minimize")  # type: ignore[attr-defined]
+            assert getattr(event, "evolution_type", "nightly") == "nightly", "no emergency"
+
+
 @pytest.mark.parametrize("gain", [0.0049, 0.0, -0.3])
 async def test_below_the_threshold_the_agent_is_set_back(
     collector: EvolutionMetricsCollector, gain: float

@@ -6,9 +6,11 @@ import pytest
 
 from evometrics.schemas.kpis.performance import (
     KpiThresholds,
+    improvement,
     overall_performance,
     performance,
     recommendation,
+    scored,
     should_evolve,
     should_retire,
 )
@@ -87,6 +89,32 @@ def test_one_weak_kpi_is_enough_to_evolve(weak: dict[str, float]) -> None:
 
 def test_a_good_agent_is_retained() -> None:
     assert recommendation({**GOOD, "overall_performance": 0.9}) == "retain"
+
+
+@pytest.mark.parametrize(
+    ("objective", "direction"),
+    [("performance", "minimize"), ("accuracy", None), (None, "maximize"), (None, "pareto")],
+)
+def test_a_stated_objective_is_not_judged(objective: str | None, direction: str | None) -> None:
+    loss = {"performance": 0.02, "accuracy": 0.1, "response_time_ms": 9000.0}
+    assert should_retire(loss)
+    assert not should_retire(loss, objective=objective, direction=direction)
+    assert not should_evolve({"performance": 0.7}, objective=objective, direction=direction)
+    assert recommendation(loss, objective=objective, direction=direction) == "retain"
+
+
+def test_the_performance_of_an_objective_is_its_value() -> None:
+    kpis = {"loss": -3.0, "accuracy": 0.5, "performance": 0.75}
+    assert scored(kpis, None, None) == scored(kpis, None, "minimize") == 0.75
+    assert scored(kpis, "loss", "minimize") == scored(kpis, "loss", None) == -3.0
+    assert scored(kpis, "other", "maximize") is None
+    assert scored(kpis, "loss", "pareto") is scored(kpis, None, "pareto") is None
+
+
+def test_an_improvement_is_positive_where_it_got_better() -> None:
+    assert improvement(0.25, 1.0, "minimize") == 0.75
+    assert improvement(0.25, 1.0, "maximize") == improvement(0.25, 1.0, None) == -0.75
+    assert improvement(None, 1.0, "minimize") is improvement(1.0, None, None) is None
 
 
 def test_thresholds_are_configuration() -> None:

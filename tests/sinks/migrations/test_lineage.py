@@ -120,7 +120,7 @@ async def test_descendants_are_those_that_were_made_from_its_states(
     assert await rows(query, text, agent=agent) == wanted
 
 
-#: m was merged from b, which came from a, and from c, which came from b and from x; then n from m and a.
+#: m was merged from b, which came from a, and from c, which came from b and x; then n was made from m and a.
 MERGED = [
     step("b", "a", 1),
     step("c", ("b", "x", "b"), 2),
@@ -145,8 +145,7 @@ async def test_a_merge_goes_back_to_both_its_parents_and_theirs(database: ClickH
         *((3, "a", "b"), (3, "b", "c"), (3, "x", "c")),
     ]
     assert await rows(query, ancestors, agent="lost") == []
-    columns = "distance, agent_id, parent_agent_id"
-    descendants = f"SELECT {columns} FROM agent_descendants(agent = {{agent:String}}) ORDER BY ALL"
+    descendants = ancestors.replace("child_agent_id", "parent_agent_id").replace("ancestors", "descendants")
     assert await rows(query, descendants, agent="x") == [(1, "c", "x"), (2, "m", "c"), (3, "n", "m")]
     assert await rows(query, descendants, agent="a") == [
         *((1, "b", "a"), (1, "n", "a"), (2, "c", "b"), (2, "m", "b")),

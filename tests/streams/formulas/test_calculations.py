@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.evolutions.outcome import (
     abandoned_metrics,
     efficiency,
@@ -18,7 +18,7 @@ from evometrics.schemas.evolutions.outcome import (
     relative,
     unmeasured_in_row,
 )
-from evometrics.streams.formulas.calculations import wilson_interval
+from evometrics.streams.formulas.calculations import Measured, kpi_delta, measured, wilson_interval
 from tests.support.examples import EXAMPLES
 
 NO_AIM: dict[str, Any] = {"objective": None, "direction": None}
@@ -120,6 +120,48 @@ def test_a_figure_that_is_unknown_is_none_in_the_row() -> None:
         row = evolution_metrics(dataclasses.replace(known, unmeasured=unmeasured))
         assert tuple(getattr(row, name) for name in names) == figures
     assert evolution_metrics(dataclasses.replace(known, memory_used_mb=0.0)).memory_used_mb is None
+
+
+def test_an_objective_that_is_minimized_gains_where_it_falls() -> None:
+    done = dataclasses.replace(
+        DONE,
+        objective="loss",
+        direction="minimize",
+        pre_kpis={"loss": -1.0, "performance": 0.5},
+        post_kpis={"loss": -3.0, "performance": 0.25},
+        duration_seconds=60.0,
+        memory_used_mb=500.0,
+        parent_agent_ids=[],
+    )
+    found = evolution_metrics(done)
+    assert (found.performance_score, found.baseline_performance) == (-3.0, -1.0)
+    assert (found.improvement_delta, found.relative_improvement, found.efficiency) == (2.0, 2.0, 4.0)
+    assert found.kpi_deltas == {"loss": -2.0, "performance": -0.25}
+    assert found.parent_agent_ids == ["agent-0"], "a completion of an earlier version names the first alone"
+    several = evolution_metrics(dataclasses.replace(done, objective=None, direction="pareto"))
+    assert (several.performance_score, several.improvement_delta) == (None, None)
+    abandoned = abandoned_metrics(
+        dataclasses.replace(STARTED, objective="loss", direction="minimize", pre_kpis={"loss": 4.0}), 1
+    )
+    assert (abandoned.baseline_performance, abandoned.objective, abandoned.run_id) == (4.0, "loss", "night-7")
+
+
+def test_snapshots_of_an_objective_are_not_judged_and_compared_with_their_like() -> None:
+    def snapshot(number: int, **fields: Any) -> Measured:
+        return measured(
+            KpiSnapshot(event_id=f"{number}", agent_id="a", node_id="n", occurred_at=number, **fields)
+        )
+
+    aim = {"objective": "loss", "direction": "minimize"}
+    bad = {"accuracy": 0.1, "extra": {"loss": 0.02}}
+    first, second = snapshot(1, **bad, **aim), snapshot(2, accuracy=0.1, extra={"loss": 0.03}, **aim)
+    found = kpi_delta(second, first)
+    assert (found.overall_performance, found.recommendation) == (0.03, "retain")
+    assert found.overall_delta == pytest.approx(0.01)
+    judged = snapshot(3, **bad)
+    found = kpi_delta(judged, second)
+    assert (found.recommendation, found.overall_delta) == ("retire", None)
+    assert found.deltas["loss"] == pytest.approx(-0.01)
 
 
 def test_an_abandoned_evolution_is_reported_at_its_deadline() -> None:

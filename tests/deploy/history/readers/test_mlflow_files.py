@@ -73,3 +73,13 @@ def test_a_run_that_is_running_is_named_and_a_deleted_one_left_out(
 def test_its_runs_have_ids_of_their_own(path: Path) -> None:
     with pytest.raises(SettingsError, match="whose runs have ids of their own: leave out --run-id"):
         opened(path, None, AboutFile(run_id="night"))
+
+
+def test_a_row_that_is_not_as_mlflow_writes_it_costs_itself_only(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE runs SET end_time = 'soon' WHERE name = 'trial-0'")
+        db.execute("UPDATE latest_metrics SET value = 'much' WHERE key = 'accuracy' AND value = 0.9")
+    db.close()
+    assert len(evolutions(path)) == 3
+    reasons = [entry["reason"] for entry in rejected(path)]
+    assert len([reason for reason in reasons if reason.startswith("can't be read: TypeError")]) == 2

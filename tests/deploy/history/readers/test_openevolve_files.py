@@ -129,3 +129,12 @@ def test_a_checkpoint_becomes_a_trace_by_openevolve_itself(path: Path, tmp_path:
     event = programs(tmp_path / "made.jsonl")["child"]
     assert event.post_kpis == {"combined_score": 0.30000000000000004}
     assert event.agent_id == "openevolve-seed/child"
+
+
+def test_a_line_that_is_not_as_openevolve_writes_it_costs_itself_only(path: Path) -> None:
+    first, *others = path.read_text().splitlines(keepends=True)
+    broken = {**json.loads(first), "iteration": float("inf"), "child_metrics": ["high"]}
+    path.write_text("".join([json.dumps(broken) + "\n", *others]))
+    assert len(programs(path)) == 11
+    (entry,) = rejected(path)
+    assert (entry["table"], entry["line"]) == ("evolution_trace", 1)

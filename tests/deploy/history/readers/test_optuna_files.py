@@ -219,3 +219,12 @@ def test_studies_that_were_deleted_are_left_out(journal: Path) -> None:
     assert sorted(event.post_kpis["value"] for event in trials_of(journal).values()) == sorted(
         trial.value or 0 for trial in again.trials
     )
+
+
+def test_an_operation_that_is_not_as_optuna_writes_it_is_named_with_its_line(journal: Path) -> None:
+    lines = journal.read_text().splitlines()
+    at = next(number for number, line in enumerate(lines) if '"op_code":5' in line)
+    changed = lines_of(journal, lambda _: [*lines[:at], '{"op_code": 5, "trial_id": 0}', *lines[at + 1 :]])
+    assert len(trials_of(changed)) == 3
+    (entry,) = rejected(changed)
+    assert (entry["line"], entry["reason"][:16]) == (at + 1, "can't be applied")

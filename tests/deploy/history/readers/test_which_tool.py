@@ -50,6 +50,11 @@ def test_what_is_given_of_a_tool_is_for_tools_only(tmp_path: Path) -> None:
             opened(tmp_path / "rows.csv", None, given)
 
 
+def test_a_zone_is_for_local_times_only(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is for Optuna's local times; those of shinka are Unix time"):
+        opened(tool_file("shinka.sqlite", tmp_path), None, AboutFile(zone=ZoneInfo("Europe/Berlin")))
+
+
 @pytest.mark.parametrize(
     ("inside", "said"),
     [
@@ -72,5 +77,5 @@ def test_for_a_folder_it_says_which_file_to_give(inside: str, said: str, tmp_pat
 
 def test_an_offline_run_of_wandb_is_named_for_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "run-1.wandb").write_bytes(b":W&B\xe1\xbe\x00")
-    with pytest.raises(SettingsError, match="an offline run of W&B, whose format is not documented"):
+    with pytest.raises(SettingsError, match="an offline run of W&B in a format without documentation"):
         opened(tmp_path / "run-1.wandb", None)
