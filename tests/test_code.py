@@ -27,6 +27,14 @@ def test_code_is_clean(check: list[str]) -> None:
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+def test_no_merge_is_left_half_done() -> None:
+    """A file that both sides of a merge have changed must have lost git's marks."""
+    marks = re.compile(rb"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    files = [ROOT / name for name in listed.decode().split("\0")]
+    assert not [file for file in files if file.is_file() and marks.search(file.read_bytes())]
+
+
 def test_rooms_import_what_they_may() -> None:
     """The contracts are in `pyproject.toml`; a module that stands in no room is named, too."""
     found = lint_imports(ROOT / "pyproject.toml")

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 SEARCH_PAUSE = 200
 #: Most studies that are kept for what is to be recorded at their end: a further one ends the first.
 MOST_STUDIES = 8
+#: What is known of a study that an exception has ended.
+UNCAUGHT = "trial {} failed and reached no callback: an exception or Ctrl-C ended the study"
 #: Seconds after its end from which on a trial of this process would have reached its callback.
 CALLBACK_SECONDS = 1.0
 
@@ -129,6 +131,7 @@ class StudyRun:
     Attributes:
         awaited: numbers of trials whose callback has not come.
         expected: the number that the next trial has.
+        reached: the highest number of a trial whose callback has come; -1 as long as none has.
     """
 
     def __init__(self, study: Study, trial: FrozenTrial | None, callback: EvometricsCallback) -> None:
@@ -143,6 +146,7 @@ class StudyRun:
         self.awaited = {t.number for t in trials if not t.state.is_finished() or t.state.name == "FAIL"}
         self.expected = len(trials)
         self.search_at = 0.0
+        self.reached = -1
         ways = [direction.name.lower() for direction in study.directions]
         several = dict(zip(self.objectives, ways, strict=True)) if len(ways) > 1 else {}
         run_id = str(callback.run_id or run_id_of(self.name, trials))
@@ -169,6 +173,7 @@ class StudyRun:
     def ended(self, trial: FrozenTrial) -> None:
         """Record a trial, and those before it that reached no callback."""
         with self.lock:
+            self.reached = max(trial.number, self.reached)
             self.awaited.update(range(self.expected, trial.number))
             self.expected = max(self.expected, trial.number + 1)
             self.awaited.discard(trial.number)
@@ -231,4 +236,14 @@ class StudyRun:
     def end(self) -> None:
         """Record what is left, and the end of the run."""
         self.find_missed(at_end=True)
-        self.run.end()
+        self.run.end(self.why_ended())
+
+    def why_ended(self) -> str | None:
+        """Return that an uncaught exception ended the study; None where none did, or that can't be known.
+
+        In a storage of several processes the last trial may be another one's.
+        """
+        last = next(reversed(self.study.get_trials(deepcopy=False)), None)
+        if not self.in_memory or last is None or last.state.name != "FAIL" or last.number <= self.reached:
+            return None
+        return UNCAUGHT.format(last.number)

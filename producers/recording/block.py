@@ -6,8 +6,6 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from evometrics.producers.collector.evolution_run import LEFT_OPEN, message
-from evometrics.producers.events.convert import truth_of
-from evometrics.producers.events.left_out import LeftOut
 
 
 class Blocking(Protocol):
@@ -54,17 +52,10 @@ class RecordedEvolution:
         self.iterations = number + 1 if type(number) is int else self.iterations + 1
 
     def complete(self, **fields: object) -> None:
-        """Record the end; without `success`, `status` or `rollback_performed` it succeeded.
-
-        What else it takes: `EvolutionCompletionEvent`. A second call is ignored.
-        """
+        """Record the end, as `Recorder.complete` does. A second call is ignored."""
         if self.completed:
             return
         self.completed = True
-        if fields.get("success") is None and fields.get("status") is None:
-            fields["success"] = not truth_of(
-                fields.get("rollback_performed"), "rollback_performed", LeftOut()
-            )
         self.recorder.complete(self.agent_id, evolution_id=self.evolution_id, **fields)
 
     def __exit__(

@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from evometrics.producers.collector import forks
 from evometrics.producers.collector.collector import EvolutionMetricsCollector
-from evometrics.producers.events.convert import id_of, text_of
+from evometrics.producers.events.convert import id_of, text_of, truth_of
+from evometrics.producers.events.left_out import LeftOut
 from evometrics.producers.recording import at_exit, processes
 from evometrics.producers.recording.block import RecordedEvolution
 from evometrics.producers.recording.calls import agent_entry, completion_entry, start_entry, system_entry
@@ -140,8 +141,14 @@ class Recorder:
             self.miss(error)
 
     def complete(self, agent_id: object, **fields: object) -> None:
-        """Record that an evolution has ended; `EvolutionCompletionEvent` lists the fields."""
+        """Record that an evolution has ended; `EvolutionCompletionEvent` lists the fields.
+
+        Without `success`, `status` or `rollback_performed` it succeeded.
+        """
         try:
+            if fields.get("success") is None and fields.get("status") is None:
+                rolled_back = fields.get("rollback_performed")
+                fields["success"] = not truth_of(rolled_back, "rollback_performed", LeftOut())
             begun = self.begun.pop(text_of(fields.get("evolution_id")), None)
             if begun is not None and fields.get("duration_seconds") is None and "timestamp" not in fields:
                 fields["duration_seconds"] = ticks() - begun

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from evometrics.schemas.kafka.client_options import client_options
-from evometrics.schemas.topics import EVOLUTION_STARTED, KPI_SNAPSHOTS, SYSTEM_EVENTS
+from evometrics.schemas.topics import EVOLUTION_STARTED, KPI_SNAPSHOTS, RAW_TOPICS, SYSTEM_EVENTS
 from tests.alerts.node import evolve
 from tests.alerts.stage import Stage
 from tests.faults.parts import PARTITIONS
@@ -192,10 +192,15 @@ async def kafka_cut(stage: Stage) -> AsyncIterator[None]:
             yield
 
 
-@fault("all brokers stand still, connections stay", "EvometricsNodeStuck")
-async def brokers_paused(stage: Stage) -> AsyncIterator[None]:
-    with stage.paused(*stage.brokers):
-        yield
+@fault("topics take no event that is older than a millisecond", "EvometricsNodeStuck")
+async def topics_closed(stage: Stage) -> AsyncIterator[None]:
+    async with admin(stage) as client:
+        for milliseconds in ("1", str(2**63 - 1)):
+            changed = {"message.timestamp.before.max.ms": milliseconds}
+            topics = [ConfigResource(ConfigResourceType.TOPIC, topic.name, changed) for topic in RAW_TOPICS]
+            await client.alter_configs(topics)
+            if milliseconds == "1":
+                yield
 
 
 @fault("Prometheus finds no stream worker", "EvometricsPartMissing")

@@ -37,6 +37,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "datum": ("schemas/wire/test_datum.py", "schemas/wire/test_codec.py"),
     },
     "producers/events": {
+        "candidate": ("producers/events/test_metric_row.py", "producers/collector/test_candidates.py"),
         "cells": ("producers/events/test_cells.py", "deploy/history/test_conversion.py"),
         "custom_metrics": ("producers/metrics/test_node_metrics.py",),
         "fitting": ("producers/events/test_fitting.py", "producers/events/test_left_out.py"),

@@ -128,11 +128,14 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
     duration = rng.uniform(1, 1200)
     end = start + int(duration * SECOND)
     success = rng.random() < 0.7
-    status = "succeeded" if success else rng.choice(["failed", "rolled_back", "pruned", "rejected"])
-    optimized = rng.choice(AIMS)
+    status = "succeeded" if success else rng.choice(["failed", "rolled_back"])
+    own = random.Random(f"{load.seed}|{number}|{name}")  # what came later changes nothing of a seed's load
+    if not success and own.random() < 0.5:
+        status = own.choice(["pruned", "rejected"])
+    optimized = own.choice(AIMS)
     run = {
-        "run_id": rng.choice([None, f"night-{number % 7}"]),
-        "model": rng.choice([None, "model-a", "model-b"]),
+        "run_id": own.choice([None, f"night-{number % 7}"]),
+        "model": own.choice([None, "model-a", "model-b"]),
     }
     run |= dict(zip(("objective", "direction"), optimized, strict=True))
     fitness = [rng.random() for _ in range(rng.randrange(4))]
@@ -172,10 +175,10 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
             evolution_id=name,
             iteration=iteration,
             fitness=value,
-            evaluations=rng.choice([None, 10 * iteration]),
-            mean=rng.choice([None, value / 2]),
-            front_size=rng.choice([None, iteration]),
-            extras=rng.choice([{}, {"species": float(iteration)}]),
+            evaluations=own.choice([None, 10 * iteration]),
+            mean=own.choice([None, value / 2]),
+            front_size=own.choice([None, iteration]),
+            extras=own.choice([{}, {"species": float(iteration)}]),
             **head,
         )
         events.append(progressed)
@@ -191,7 +194,8 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
     if rng.random() < load.elsewhere:
         # another process recorded the end, and knows nothing of the start
         told = {"started_at": end, "strategy_used": "", "duration_seconds": 0.0, "evolution_id": name}
-        told |= {key: plan[key] for key in ("generation", "trigger_reason", "run_id") if rng.random() < 0.3}
+        told |= {key: plan[key] for key in ("generation", "trigger_reason") if rng.random() < 0.3}
+        told |= {"run_id": plan["run_id"]} if own.random() < 0.3 else {}
         told["metadata"] = rng.choice([{}, {"ended": "here"}])
         unmeasured += ["duration_seconds"] if rng.random() < 0.5 else []
     figures = {
@@ -221,11 +225,11 @@ def evolution(rng: random.Random, load: Load, number: int) -> list[Event]:
         parent_agent_id=f"agent-{number % load.agents:04d}" if number % 3 == 0 else None,
         cost_usd=number / 64 if number % 4 else None,
         parent_agent_ids=[f"agent-{each % load.agents:04d}" for each in range(number, number + number % 3)],
-        tokens_in=rng.choice([None, rng.randrange(10**6)]),
-        tokens_out=rng.choice([None, rng.randrange(10**5)]),
-        evaluations=rng.choice([None, rng.randrange(1000)]),
-        candidate=rng.choice([None, "def évolue(x):\n    return x\n"]),
-        candidate_hash=rng.choice([None, f"{rng.getrandbits(256):064x}"]),
+        tokens_in=own.choice([None, own.randrange(10**6)]),
+        tokens_out=own.choice([None, own.randrange(10**5)]),
+        evaluations=own.choice([None, own.randrange(1000)]),
+        candidate=own.choice([None, "def évolue(x):\n    return x\n"]),
+        candidate_hash=own.choice([None, f"{own.getrandbits(256):064x}"]),
         unmeasured=unmeasured,
         **{key: type(value)(0) if key in unmeasured else value for key, value in figures.items()},
         **head,

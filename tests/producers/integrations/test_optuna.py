@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import multiprocessing
 import pickle
@@ -126,6 +127,24 @@ def test_four_threads_lose_and_double_nothing(callback: EvometricsCallback, file
     optimize(study, callback, 60, n_jobs=4)
     callback.recorder.close()
     check(study, trials_in(file))
+
+
+@pytest.mark.parametrize("caught", [(), (ValueError,)], ids=["ends the study", "is caught"])
+def test_a_run_that_an_exception_ended_has_failed(
+    callback: EvometricsCallback, file: Path, caught: tuple[type[Exception], ...]
+) -> None:
+    study = optuna.create_study()
+
+    def fail_last(trial: Trial) -> float:
+        if trial.number == 3:
+            raise ValueError("no value there")
+        return 1.0
+
+    with contextlib.suppress(ValueError):
+        study.optimize(fail_last, n_trials=4, callbacks=[callback], catch=caught)
+    callback.recorder.close()
+    (run,) = runs_in(file)
+    assert (run.status, run.error_count) == (("succeeded", 0) if caught else ("failed", 1))
 
 
 def test_an_uncaught_failure_is_recorded_with_the_next_callback(

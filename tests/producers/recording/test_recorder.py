@@ -56,6 +56,19 @@ async def test_what_is_recorded_is_found_by_the_nodes_own_query(recorder: Record
     assert [row.evolution_id for row in found] == [run.evolution_id]
 
 
+def test_a_completion_without_an_outcome_succeeded_in_a_block_and_outside(
+    recorder: Recorder, file: Path
+) -> None:
+    with recorder.evolution("a") as run:
+        run.complete()
+    recorder.complete("b", post_kpis={"accuracy": 0.6})
+    recorder.complete("c", rollback_performed=True)
+    recorder.complete("d", success=False)
+    recorder.close()
+    statuses = {event.agent_id: event.status for event in completed(file)}
+    assert statuses == {"a": "succeeded", "b": "succeeded", "c": "rolled_back", "d": "failed"}
+
+
 def test_an_evolution_lasts_as_long_as_its_block(recorder: Recorder, file: Path) -> None:
     for _ in range(3):
         with recorder.evolution("a") as run:
