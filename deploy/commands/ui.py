@@ -21,14 +21,11 @@ def add(sub: argparse.ArgumentParser) -> None:
 async def run(args: argparse.Namespace) -> int:
     """Serve the pages until terminated."""
     from evometrics.deploy.ui.server import serve
-    from evometrics.deploy.ui.settings import UiSettings
 
     stack = running_stack(args)
     if args.clickhouse_user is None and stack and stack.clickhouse_reader and not clickhouse_named(args):
         args.clickhouse_user = stack.clickhouse_reader  # pages only read
     settings = clickhouse_settings(args, stack=stack)
     return await until_terminated(
-        lambda stop: serve(
-            settings, UiSettings(args.host, args.port), lambda url: tell(f"pages: {url}"), stop
-        )
+        lambda stop: serve(settings, args.host, args.port, lambda url: tell(f"pages: {url}"), stop)
     )

@@ -22,7 +22,7 @@ MOST_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Answered:
     """A section with its answer, or with why there is none."""
 
     section: Section
@@ -52,14 +52,14 @@ def environment() -> jinja2.Environment:
     return made
 
 
-async def shown(database: Database, section: Section) -> Shown:
+async def shown(database: Database, section: Section) -> Answered:
     """Ask for a section's rows and draw them."""
     try:
         rows = await database.rows(section)
     except EvometricsError as error:
-        return Shown(section, problem=str(error))
+        return Answered(section, problem=str(error))
     picture = await asyncio.to_thread(svg, section.draw(rows)) if section.draw and rows else ""
-    return Shown(section, rows, picture)
+    return Answered(section, rows, picture)
 
 
 async def suggestions(database: Database, page: Page) -> dict[str, list[str]]:

@@ -15,7 +15,6 @@ from evometrics.deploy.ui.live import Live
 from evometrics.deploy.ui.page import BadChoice, Page, Section
 from evometrics.deploy.ui.pages import PAGES
 from evometrics.deploy.ui.rendering import environment, rendered
-from evometrics.deploy.ui.settings import UiSettings
 from evometrics.schemas.errors import EvometricsError
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
@@ -142,24 +141,25 @@ def application(query: MetricsQuery, names: Collection[str] = ()) -> web.Applica
 
 async def serve(
     clickhouse: ClickHouseSettings,
-    settings: UiSettings,
+    host: str,
+    port: int,
     ready: Callable[[str], None],
     stopping: asyncio.Event,
 ) -> None:
     """Serve the pages until `stopping` is set; `ready` is called with their address.
 
-    Raises `ClickHouseUnavailable` where ClickHouse does not answer at the start, `OSError` where the address
-    is taken.
+    Port 0 is any free one. Raises `ClickHouseUnavailable` where ClickHouse does not answer at the start,
+    `OSError` where the address is taken.
     """
     async with MetricsQuery(clickhouse) as query:
-        names = () if settings.host in ("127.0.0.1", "::1", "0.0.0.0", "::") else (settings.host,)
+        names = () if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else (host,)
         runner = web.AppRunner(application(query, names), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, settings.host, settings.port)
+            site = web.TCPSite(runner, host, port)
             await site.start()
-            host, port = runner.addresses[0][:2]
-            ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+            bound, at = runner.addresses[0][:2]
+            ready(f"http://{f'[{bound}]' if ':' in bound else bound}:{at}/")
             await stopping.wait()
         finally:
             await runner.cleanup()

@@ -120,6 +120,13 @@ EXAMPLES = {
         Example("all records, their versions, fingerprints and topics", "evometrics schemas"),
         Example("the schema of a completion, into a file", "evometrics schemas evolution_completed > v.avsc"),
     ),
+    "ui": (
+        Example("pages of the stack in this folder", "evometrics ui"),
+        Example(
+            "pages of another ClickHouse, at a port of their own",
+            "evometrics ui --clickhouse-url http://127.0.0.1:8123 --clickhouse-user analyst --port 8800",
+        ),
+    ),
     "alerts": (
         Example(
             "the rules, with links to your copy of these pages",
