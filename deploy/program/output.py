@@ -29,6 +29,7 @@ class Output:
 
     Attributes:
         given: the program's standard output; closed by `start`.
+        incomplete: whether something of it could not be written.
     """
 
     def __init__(self) -> None:
@@ -46,7 +47,7 @@ class Output:
         self.ended, self.ending = os.pipe()
         self.kept: deque[bytes] = deque()
         self.size = 0
-        self.cut = False
+        self.cut = self.incomplete = False
         self.thread = threading.Thread(target=self.run, name="evometrics-output", daemon=True)
 
     def resize(self) -> bool:
@@ -92,12 +93,12 @@ class Output:
                 after_end = 0
             if self.source in ready:
                 piece = self.read()
-                if not piece or not written(piece):
+                self.keep(piece)
+                if not piece or not self.write(piece):
                     # the program is told as if nobody stood in between
                     os.close(self.source)
                     self.source = -1
                     return
-                self.keep(piece)
                 after_end = None if after_end is None else after_end + len(piece)
             elif after_end is not None and self.ended not in ready:
                 return
@@ -111,6 +112,22 @@ class Output:
                 tell(f"evometrics record: the program's output can't be read: {error}")
             return b""
 
+    def write(self, piece: bytes) -> bool:
+        """Write all of a piece; return False where nobody takes it."""
+        rest = memoryview(piece)
+        while rest:
+            try:
+                rest = rest[os.write(STANDARD_OUTPUT, rest) :]
+            except BlockingIOError:  # another process has made it non-blocking
+                select.select([], [STANDARD_OUTPUT], [])
+            except BrokenPipeError:
+                return False
+            except OSError as error:
+                self.incomplete = True
+                tell(f"evometrics record: the program's output can't be written: {error}")
+                return False
+        return True
+
     def keep(self, piece: bytes) -> None:
         """Keep the last `LONGEST` bytes, and at most a piece more."""
         self.kept.append(piece)
@@ -118,22 +135,6 @@ class Output:
         while self.size - len(self.kept[0]) >= LONGEST:
             self.size -= len(self.kept.popleft())
             self.cut = True
-
-
-def written(piece: bytes) -> bool:
-    """Write all of a piece; return False where nobody takes it."""
-    rest = memoryview(piece)
-    while rest:
-        try:
-            rest = rest[os.write(STANDARD_OUTPUT, rest) :]
-        except BlockingIOError:  # another process has made it non-blocking
-            select.select([], [STANDARD_OUTPUT], [])
-        except BrokenPipeError:
-            return False
-        except OSError as error:
-            tell(f"evometrics record: the program's output can't be written: {error}")
-            return False
-    return True
 
 
 def leave_to_cat(source: int) -> None:

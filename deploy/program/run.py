@@ -35,13 +35,15 @@ def run_program(args: argparse.Namespace) -> int:
     recording.start()
     ended = program.wait()
     line = b"" if output is None else output.finish()
+    # as alone: the program would have been told that its output is lost
+    code = ended.code or int(output is not None and output.incomplete)
     if not recording.finish(ended, said_by(file, line)):
         # what hangs must not keep the caller waiting
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
-        os._exit(ended.code)
-    return ended.code
+        os._exit(code)
+    return code
 
 
 def passed_on() -> Output | None:

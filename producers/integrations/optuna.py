@@ -131,6 +131,7 @@ class StudyRun:
     Attributes:
         awaited: numbers of trials whose callback has not come.
         expected: the number that the next trial has.
+        ended_at: when the last trial that was recorded here ended.
         reached: the highest number of a trial whose callback has come; -1 as long as none has.
     """
 
@@ -147,6 +148,7 @@ class StudyRun:
         self.expected = len(trials)
         self.search_at = 0.0
         self.reached = -1
+        self.ended_at: datetime | None = None
         ways = [direction.name.lower() for direction in study.directions]
         several = dict(zip(self.objectives, ways, strict=True)) if len(ways) > 1 else {}
         run_id = str(callback.run_id or run_id_of(self.name, trials))
@@ -161,6 +163,9 @@ class StudyRun:
             strategy=type(study.sampler).__name__,
             metadata={f"direction.{name}": way for name, way in several.items()},
         )
+        first = trial if trial is not None else next(iter(trials), None)
+        begun = None if first is None else first.datetime_start
+        self.run.begin(**({} if begun is None else {"timestamp": begun}))
         scores_before(study, trials, number, self.run.scores)
 
     def begins(self, trials: list[FrozenTrial], number: int, callback: EvometricsCallback) -> bool:
@@ -210,6 +215,9 @@ class StudyRun:
 
     def record(self, trial: FrozenTrial) -> None:
         """Record one trial."""
+        ended = trial.datetime_complete
+        if ended is not None and (self.ended_at is None or ended > self.ended_at):
+            self.ended_at = ended
         generation, parents = self.lineage.of(self.study, trial)
         self.run.candidate(
             trial.number,
@@ -236,7 +244,7 @@ class StudyRun:
     def end(self) -> None:
         """Record what is left, and the end of the run."""
         self.find_missed(at_end=True)
-        self.run.end(self.why_ended())
+        self.run.end(self.why_ended(), ended_at=self.ended_at)
 
     def why_ended(self) -> str | None:
         """Return that an uncaught exception ended the study; None where none did, or that can't be known.

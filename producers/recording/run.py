@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -80,6 +81,7 @@ class Run:
         self.scores = Scores(direction, {k[len(DIRECTION_OF) :]: v for k, v in self.directions.items()})
         self.evaluations = 0
         self.begun = self.ended = False
+        self.began_at: float | datetime = 0.0
         self.lock = threading.RLock()
         forks.register(self)
 
@@ -108,6 +110,7 @@ class Run:
             if self.begun:
                 return
             self.begun = True
+            self.began_at = fields.get("timestamp", time.time())
         own = {
             "evolution_type": f"{self.framework}_run",
             "strategy": self.strategy,
@@ -261,10 +264,12 @@ class Run:
         best: object = None,
         evaluations: object = None,
         metadata: Mapping[str, Any] | None = None,
+        ended_at: float | datetime | None = None,
     ) -> None:
         """Record that the run has ended, once; failed where `error` says why (an exception or a text).
 
-        `best`, `evaluations`: by default the best score and the number of candidates recorded here.
+        `best`, `evaluations`: by default the best score and the number of candidates recorded here;
+        `ended_at`: by default now.
         """
         self.begin()
         with self.lock:
@@ -278,6 +283,9 @@ class Run:
             kind = f"{type(error).__name__}: " if isinstance(error, BaseException) else ""
             text = message(error) if isinstance(error, BaseException) else text_of(error)
             insights = [f"error: {kind}{text}"]
+        timed: dict[str, object] = {}
+        if ended_at is not None:
+            timed = {"timestamp": ended_at, "duration_seconds": lasted(self.began_at, ended_at, None)}
         self.recorder.complete(
             self.agent_id,
             evolution_id=self.evolution_id,
@@ -286,5 +294,6 @@ class Run:
             insights=insights,
             evaluations=self.evaluations if evaluations is None else evaluations,
             metadata=dict(metadata or {}),
+            **timed,
             **self.shared,
         )

@@ -353,6 +353,24 @@ def test_a_reader_that_goes_ends_the_program_as_it_would_alone(tmp_path: Path) -
     assert end.metadata["signal"] == "SIGPIPE"
 
 
+def test_output_that_finds_no_room_is_no_success_of_the_command(tmp_path: Path) -> None:
+    said = ["--", "sh", "-c", """echo '{"accuracy": 0.75}'"""]
+    with Path("/dev/full").open("wb") as full:
+        found = subprocess.run(
+            [*RECORD, *said],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            timeout=60,
+            check=False,
+        )
+    assert found.returncode == 1
+    assert b"the program's output can't be written: [Errno 28]" in found.stderr
+    _, end = start_and_end(tmp_path)
+    assert (end.status, end.post_kpis) == ("succeeded", {"accuracy": 0.75})
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["--"], ["--direction", "up", "--", "true"], ["--generation", "-1"]]
 )

@@ -6,6 +6,7 @@ import contextlib
 import math
 import multiprocessing
 import pickle
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,23 @@ def test_a_run_that_an_exception_ended_has_failed(
     callback.recorder.close()
     (run,) = runs_in(file)
     assert (run.status, run.error_count) == (("succeeded", 0) if caught else ("failed", 1))
+
+
+def test_a_run_lasts_from_its_first_trial_to_its_last(callback: EvometricsCallback, file: Path) -> None:
+    studies = [optuna.create_study(study_name=name) for name in ("one", "other")]
+    for study in studies:
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3, callbacks=[callback])
+        time.sleep(0.3)
+    callback.recorder.close()
+    for study, run in zip(studies, runs_in(file), strict=True):
+        first, last = study.trials[0].datetime_start, study.trials[-1].datetime_complete
+        assert first is not None
+        assert last is not None
+        assert (run.started_at, run.occurred_at) == (
+            round(first.timestamp() * 1e6),
+            round(last.timestamp() * 1e6),
+        )
+        assert run.duration_seconds == pytest.approx((last - first).total_seconds(), abs=1e-3)
 
 
 def test_an_uncaught_failure_is_recorded_with_the_next_callback(
