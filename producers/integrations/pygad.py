@@ -15,12 +15,13 @@ more, which changes a run.
   of those selected, as all of PyGAD's own crossovers do. With a crossover of your own there are none.
 - The exception of an evaluation ends the run, and is recorded with its solution; in processes it is not
   known of which. NaN is a ValueError for PyGAD.
-- A second `run()`, and a `pygad.load`, continue the run. The population that they begin with may be
-  evaluated anew: it is recorded once.
+- A second `run()`, and a `pygad.load`, continue the run, whether the loaded GA is given a recorder again or
+  not. The population that they begin with may be evaluated anew: it is recorded once.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import time
@@ -61,11 +62,25 @@ class EvometricsRecorder:
         self.previous, self.rows = list[Row](), list[Row]()
         self.known: dict[tuple[Any, ...], str] = {}
         self.own = {name: getattr(ga, name) for name in ("on_start", "on_generation", "on_stop")}
+        before = getattr(ga.on_start, "__self__", None)
+        if isinstance(before, EvometricsRecorder):  # as `pygad.load` brings it along
+            self.own = before.own
+            if before.run is not None and run_id in (None, before.run.run_id):
+                self.take_over(before, recorder)
         for name in self.own:
             setattr(ga, name, getattr(self, name))
         if not hasattr(type(ga), "_map_fitness"):
             logger.error("this PyGAD evaluates in another way than 3.9.2: only generations are recorded")
         ga._map_fitness = functools.partial(self.evaluate, ga)
+
+    def take_over(self, before: EvometricsRecorder, recorder: Recorder | None) -> None:
+        """Go on where another recorder was when its GA was saved."""
+        vars(self).update(vars(before))
+        self.run = copy.copy(before.run)
+        assert self.run is not None
+        self.run.ended = True  # whatever follows is a session of its own
+        if recorder is not None:
+            self.run.recorder = recorder
 
     def on_start(self, ga: Any) -> Any:
         """Called before a run's first evaluation."""

@@ -190,7 +190,8 @@ def test_nan_is_no_score_and_ends_the_run(tmp_path: Path) -> None:
     assert found.sessions[0].status == "failed"
 
 
-def test_a_second_run_and_a_loaded_one_continue_the_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [True, False], ids=["given a recorder again", "as it was loaded"])
+def test_a_second_run_and_a_loaded_one_continue_the_first(tmp_path: Path, again: bool) -> None:
     recorder, ga = recorder_in(tmp_path), ga_of(num_generations=3)
     EvometricsRecorder(ga, recorder=recorder)
     ga.run()
@@ -198,7 +199,11 @@ def test_a_second_run_and_a_loaded_one_continue_the_first(tmp_path: Path) -> Non
     ga.save(str(tmp_path / "saved"))
     recorder.close()
     loaded = pygad.load(str(tmp_path / "saved"))
-    loaded.run()
+    if again:
+        with EvometricsRecorder(loaded, recorder=recorder):
+            loaded.run()
+    else:
+        loaded.run()
     found = RecordedRuns.of(recorder, tmp_path)
     assert [each.iteration for each in found.progress] == list(range(10))
     generations = [each.generation for each in found.candidates]
