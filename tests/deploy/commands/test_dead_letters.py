@@ -103,7 +103,7 @@ def test_events_of_an_unknown_schema_are_sent_again_after_the_fix_and_count_once
         )
         assert {r["attempts"] for r in rows(stack.clickhouse_url, "success_rate").values()} == {1}
         shown = json.loads(dead_letters(stack, "show", snapshot["event_id"], "--json", **fix))
-        assert shown["schema"] == "kpi_snapshot v2" and shown["problem"] is None
+        assert shown["schema"] == "kpi_snapshot v3" and shown["problem"] is None
         assert bytes.fromhex(shown["value"]) in [value for _, _, value in messages]
         assert len(shown["retries"]) == 2
 

@@ -64,7 +64,7 @@ def test_an_uncaught_exception_loses_nothing(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.rstrip().endswith("ValueError: user's own")
     assert [(event.agent_id, event.status) for event in completed(tmp_path / FILE)] == [
-        ("before", "failed"),
+        ("before", "succeeded"),
         ("a", "failed"),
     ]
 

@@ -299,7 +299,7 @@ def test_messages_are_read_in_pages_that_fit_into_memory() -> None:
 def test_a_value_is_read_as_far_as_it_goes() -> None:
     value = WIRE.encode(GOOD)
     whole = reading(WIRE, value)
-    assert whole.schema == "kpi_snapshot v2" and whole.fields == GOOD.to_record()
+    assert whole.schema == "kpi_snapshot v3" and whole.fields == GOOD.to_record()
     assert (whole.read_bytes, whole.problem) == (len(value), None)
     assert reading(WIRE, value + b"abc").problem == "3 trailing bytes"
     broken = reading(WIRE, value[:60])

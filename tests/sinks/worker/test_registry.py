@@ -132,7 +132,7 @@ async def test_nothing_is_lost_while_the_registry_is_away_and_what_breaks_ours_i
         ("newer", 2, 1, None),
     ]
     ((reason,),) = await rows(database, "SELECT reason FROM dead_letters")
-    assert "not compatible with v2: EvolutionProgressed.fitness: type changed" in reason
+    assert "not compatible with v3: EvolutionProgressed.fitness: type changed" in reason
 
 
 async def test_a_node_whose_schema_is_refused_says_so_by_field_and_keeps_its_events(
