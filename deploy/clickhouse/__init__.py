@@ -3,4 +3,4 @@
 Runs as `python -m evometrics.deploy.clickhouse`. Imports `process`.
 """
 
-__all__ = ["process", "settings"]
+__all__ = ["process", "settings", "web_guard"]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import altair as alt
 import vl_convert
 
-from evometrics.deploy.ui.page import Rows
+from evometrics.deploy.ui.page import Rows, address
 
 #: Okabe and Ito's colours, which people who are colour-blind tell apart; by a status' meaning.
 STATUS_COLOURS = {
@@ -34,14 +34,17 @@ ELSEWHERE = "https://vega.github.io/vega-datasets/"
 #: Most pictures that are kept.
 MOST_PICTURES = 64
 
-Kind = Literal["quantitative", "nominal", "ordinal", "temporal"]
-
 
 def data(rows: Rows) -> alt.InlineData:
     """Return rows as a chart's data: times as ISO text, ids as text, NaN and infinities as missing."""
     return alt.InlineData(
         values=json.loads(json.dumps([{k: plain(v) for k, v in row.items()} for row in rows]))
     )
+
+
+def linked(rows: Rows, page: str, choice: str, column: str) -> list[dict[str, Any]]:
+    """Return rows with a `link` each, to a page whose choice is the column's value."""
+    return [{**row, "link": address(page, **{choice: row[column]})} for row in rows]
 
 
 def plain(value: Any) -> Any:
@@ -61,21 +64,16 @@ def finished(chart: alt.TopLevelMixin, description: str) -> dict[str, Any]:
     return {**ready.to_dict(), "description": description}
 
 
-def field(name: str, kind: Kind, title: str, **more: Any) -> dict[str, Any]:
-    """Return the definition of a channel that shows a column."""
-    return {"field": name, "type": kind, "title": title, **more}
-
-
-def status_colour(title: str = "Status") -> alt.Color:
+def status_colour() -> alt.Color:
     """Return the channel that colours marks by status."""
     scale = alt.Scale(domain=list(STATUS_COLOURS), range=list(STATUS_COLOURS.values()))
-    return alt.Color("status:N", title=title, scale=scale)
+    return alt.Color("status:N", title="Status", scale=scale)
 
 
-def status_shape(title: str = "Status") -> alt.Shape:
+def status_shape() -> alt.Shape:
     """Return the channel that shapes points by status."""
     return alt.Shape(
-        "status:N", title=title, scale=alt.Scale(domain=list(STATUS_COLOURS), range=STATUS_SHAPES)
+        "status:N", title="Status", scale=alt.Scale(domain=list(STATUS_COLOURS), range=STATUS_SHAPES)
     )
 
 

@@ -6,12 +6,13 @@ Another name for this machine's address (DNS rebinding) is refused.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+
+from evometrics.deploy.clickhouse.web_guard import is_address
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -49,13 +50,7 @@ def known_host(host: str, names: Collection[str]) -> bool:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    if name == "localhost" or name in names:
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return name == "localhost" or name in names or is_address(name)
 
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -89,7 +89,7 @@ def kpis(rows: Rows) -> dict[str, Any]:
 
 def evolutions(rows: Rows) -> dict[str, Any]:
     """Draw each evolution as the step from the performance before to that after."""
-    linked = [{**row, "link": f"/candidate?event={row['event_id']}"} for row in rows]
+    linked = charts.linked(rows, "candidate", "event", "event_id")
     base = alt.Chart(charts.data(linked)).encode(
         x=alt.X("occurred_at:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
         color=charts.status_colour(),

@@ -9,7 +9,7 @@ import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.page import Choice, Page, Rows, Section
-from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, SINCE, rates
+from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, RATES, SINCE
 
 WHAT = {
     "agent_id": "agents",
@@ -23,7 +23,7 @@ SIDES = f"""SELECT
     toString({{column}}) AS which,
     {ENDED} AS attempts,
     countIf(success) AS succeeded,
-    {rates()},
+    {RATES},
     {GAIN} AS mean_gain,
     stddevSampOrNull(improvement_delta) AS gain_deviation,
     max(performance_score) AS highest_score,

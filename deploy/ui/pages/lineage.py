@@ -9,7 +9,7 @@ import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.layout import places
-from evometrics.deploy.ui.page import Choice, Page, Rows, Section
+from evometrics.deploy.ui.page import Choice, Page, Rows, Section, address
 from evometrics.deploy.ui.pages.agent import LAST_AGENTS
 
 #: Edges of the graph at most, the nearest first.
@@ -91,7 +91,7 @@ def graph(agent: str) -> Any:
                 "gain": about[node]["gain"] if node in about else None,
                 "x": layers[node],
                 "y": across[node],
-                "link": f"/lineage?agent={node}",
+                "link": address("lineage", agent=node),
                 "size": 200 if node == agent else 80,
             }
             for node in layers

@@ -64,7 +64,7 @@ def front(x: str, y: str) -> Any:
     """Return what draws candidates and the front."""
 
     def draw(rows: Rows) -> dict[str, Any]:
-        linked = [{**row, "link": f"/candidate?event={row['event_id']}"} for row in rows]
+        linked = charts.linked(rows, "candidate", "event", "event_id")
         base = alt.Chart(charts.data(linked)).encode(
             x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False)),
             y=alt.Y("y:Q", title=y, scale=alt.Scale(zero=False)),

@@ -9,7 +9,7 @@ import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.page import Choice, Page, Rows, Section
-from evometrics.deploy.ui.pages.statements import ENDED, rates
+from evometrics.deploy.ui.pages.statements import ENDED, RATES
 
 #: Dots of the chart at most; of more candidates those that were kept, and a share of the others.
 MOST_DOTS = 3000
@@ -63,7 +63,7 @@ ORDER BY iteration"""
 SHORT = f"""SELECT
     {ENDED} AS attempts,
     countIf(success) AS succeeded,
-    {rates()},
+    {RATES},
     if(any(direction) = 'minimize', min(performance_score), max(performance_score)) AS best_score,
     sumOrNull(evaluations) AS evaluations,
     sumOrNull(cost_usd) AS cost_usd,
@@ -104,9 +104,9 @@ def scores(axis: str) -> Any:
     """Return what draws candidates and the best so far over an axis."""
 
     def draw(rows: Rows) -> dict[str, Any]:
-        base = alt.Chart(
-            charts.data([{**row, "link": f"/candidate?event={row['event_id']}"} for row in rows])
-        ).encode(x=alt.X(f"{axis}:Q", title=AXES[axis].capitalize()))
+        base = alt.Chart(charts.data(charts.linked(rows, "candidate", "event", "event_id"))).encode(
+            x=alt.X(f"{axis}:Q", title=AXES[axis].capitalize())
+        )
         dots = base.mark_point(filled=True, size=45, opacity=0.8).encode(
             y=alt.Y("score:Q", title="Score", scale=alt.Scale(zero=False)),
             color=charts.status_colour(),

@@ -38,9 +38,8 @@ def wilson(successes: str, attempts: str, sign: str) -> str:
     return f"if(({attempts}) = 0, NULL, {bound})"
 
 
-def rates(attempts: str = "attempts", successes: str = "succeeded") -> str:
-    """Return the columns of a success rate and its interval."""
-    return (
-        f"{successes} / nullIf({attempts}, 0) AS success_rate, "
-        f"{wilson(successes, attempts, '-')} AS low, {wilson(successes, attempts, '+')} AS high"
-    )
+#: Columns of a success rate and its interval, of the columns attempts and succeeded.
+RATES = (
+    "succeeded / nullIf(attempts, 0) AS success_rate, "
+    f"{wilson('succeeded', 'attempts', '-')} AS low, {wilson('succeeded', 'attempts', '+')} AS high"
+)

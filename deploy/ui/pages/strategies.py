@@ -9,7 +9,7 @@ import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.page import Choice, Page, Rows, Section
-from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, SINCE, rates
+from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, RATES, SINCE
 
 BY = {"strategy_used": "strategy", "evolution_type": "type", "model": "model", "node_id": "node"}
 
@@ -17,7 +17,7 @@ TABLE = f"""SELECT
     coalesce(nullIf(toString({{column}}), ''), '(none)') AS {{name}},
     {ENDED} AS attempts,
     countIf(success) AS succeeded,
-    {rates()},
+    {RATES},
     {GAIN} AS mean_gain,
     avgOrNullIf(improvement_delta, success) AS mean_gain_of_successes,
     avgOrNullIf(efficiency, status != 'abandoned') AS mean_efficiency,
@@ -35,7 +35,7 @@ OVER_TIME = f"""SELECT
     coalesce(nullIf(toString({{column}}), ''), '(none)') AS {{name}},
     {ENDED} AS attempts,
     countIf(success) AS succeeded,
-    {rates()},
+    {RATES},
     {GAIN} AS mean_gain
 FROM evolution_metrics
 WHERE {SINCE} AND NOT endsWith(evolution_type, '_run')

@@ -9,11 +9,11 @@ import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.page import Page, Rows, Section
-from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, SINCE, rates
+from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, RATES, SINCE
 
 SUMS = f"""{ENDED} AS attempts,
     countIf(success) AS succeeded,
-    {rates()},
+    {RATES},
     {GAIN} AS mean_gain,
     sumOrNull(cost_usd) AS cost_usd"""
 
