@@ -104,8 +104,7 @@ class EvolutionRun:
             logger.error("evolution %s: complete() was already called; ignored", self.evolution_id)
             return
         self.completed = True
-        if success is None and status is None:
-            success = not truth_of(rollback_performed, "rollback_performed", LeftOut())
+        success = success_of(success, status, rollback_performed)
         await self.recorder.record_evolution_completion(
             EvolutionCompletionEvent(
                 agent_id=self.start.agent_id,
@@ -141,6 +140,13 @@ class EvolutionRun:
             return
         insight = LEFT_OPEN if error is None else f"error: {type(error).__name__}: {message(error)}"
         await self.complete(success=False, insights=[insight])
+
+
+def success_of(success: object, status: object, rollback_performed: object) -> object:
+    """Return whether an evolution succeeded: as said, and without a word unless it was rolled back."""
+    if success is None and status is None:
+        return not truth_of(rollback_performed, "rollback_performed", LeftOut())
+    return success
 
 
 def message(error: BaseException) -> str:

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from evometrics.producers.collector import forks
 from evometrics.producers.collector.collector import EvolutionMetricsCollector
-from evometrics.producers.events.convert import id_of, text_of, truth_of
-from evometrics.producers.events.left_out import LeftOut
+from evometrics.producers.collector.evolution_run import success_of
+from evometrics.producers.events.convert import id_of, text_of
 from evometrics.producers.recording import at_exit, processes
 from evometrics.producers.recording.block import RecordedEvolution
 from evometrics.producers.recording.calls import agent_entry, completion_entry, start_entry, system_entry
@@ -146,9 +146,8 @@ class Recorder:
         Without `success`, `status` or `rollback_performed` it succeeded.
         """
         try:
-            if fields.get("success") is None and fields.get("status") is None:
-                rolled_back = fields.get("rollback_performed")
-                fields["success"] = not truth_of(rolled_back, "rollback_performed", LeftOut())
+            outcome = (fields.get(name) for name in ("success", "status", "rollback_performed"))
+            fields["success"] = success_of(*outcome)
             begun = self.begun.pop(text_of(fields.get("evolution_id")), None)
             if begun is not None and fields.get("duration_seconds") is None and "timestamp" not in fields:
                 fields["duration_seconds"] = ticks() - begun
