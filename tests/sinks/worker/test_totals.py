@@ -42,12 +42,13 @@ class Prometheus:
         self.gained: defaultdict[tuple[str, ...], float] = defaultdict(float)
         self.agents: dict[str, set[tuple[str, str]]] = {}
 
-    def scrape(self) -> None:
+    async def scrape(self) -> None:
         for instance, worker in list(self.instances.items()):
             headers = Message()
             headers[SCRAPE_HEADER] = "10"
             request = HttpRequest("/metrics", headers, "10.0.0.1", lambda: False)
-            self.take(instance, worker.exposition.answer(request).body.decode())
+            answer = await asyncio.to_thread(worker.exposition.answer, request)  # as its server's threads do
+            self.take(instance, answer.body.decode())
 
     def take(self, instance: str, text: str) -> None:
         agents = self.agents[instance] = set()
@@ -90,7 +91,7 @@ async def test_increases_over_three_sinks_and_two_restarts_are_the_attempts_in_c
 
     async def scrapes() -> None:
         while True:
-            await asyncio.to_thread(prometheus.scrape)
+            await prometheus.scrape()
             await asyncio.sleep(0.5)
 
     async def offer() -> None:
@@ -146,7 +147,7 @@ async def test_increases_over_three_sinks_and_two_restarts_are_the_attempts_in_c
 
             await eventually(all_shown, lambda: f"{sent} counted: {prometheus.increase(ATTEMPTS)}")
             for _ in range(3):  # whatever is counted too often
-                await asyncio.to_thread(prometheus.scrape)
+                await prometheus.scrape()
         finally:
             offering.cancel()
             scraping.cancel()
