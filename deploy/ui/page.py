@@ -59,6 +59,7 @@ class Section:
         links: by column, the page that a cell leads to, and the name of the choice that the cell's value is.
         kind: `table`; `figures` shows the one row as names and values; `text` shows its texts as they are.
         empty: what is shown where there are no rows.
+        actions: addresses of pages that change something, by what they are called; shown where it is allowed.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Section:
     links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     kind: str = "table"
     empty: str = "Nothing yet."
+    actions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

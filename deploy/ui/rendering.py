@@ -76,11 +76,18 @@ async def suggestions(database: Database, page: Page) -> dict[str, list[str]]:
 
 
 async def rendered(
-    database: Database, page: Page, pages: Sequence[Page], state: Mapping[str, str], *, whole: bool = True
+    database: Database,
+    page: Page,
+    pages: Sequence[Page],
+    state: Mapping[str, str],
+    *,
+    whole: bool = True,
+    writes: bool = False,
 ) -> str:
-    """Return a page's HTML, or only its sections."""
+    """Return a page's HTML, or only its sections; with `writes` they lead to what changes something."""
     answers = await asyncio.gather(*(shown(database, one) for one in page.sections(state)))
     values: dict[str, Any] = {"page": page, "answers": answers, "state": state, "query": urlencode(state)}
+    values["writes"] = writes
     if whole:
         values |= {"pages": pages, "suggestions": await suggestions(database, page)}
     name = "page.html" if whole else "sections.html"
