@@ -127,15 +127,16 @@ async def errors(request: web.Request, handler: Callable[..., object]) -> web.St
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return problem(error.status, error.text or error.reason)
+        return problem(error.status, error.text or error.reason, wrote=request.method == "POST")
     except Exception:
         logger.exception("%s %s failed", request.method, request.path)
         return problem(500, "a fault of these pages; their log has its traceback")
 
 
-def problem(status: int, text: str) -> web.Response:
-    """Return the page that says what is wrong."""
-    html = environment().get_template("problem.html").render(problem=text, pages=PAGES)
+def problem(status: int, text: str, *, wrote: bool = False) -> web.Response:
+    """Return the page that says what is wrong; `wrote` is whether something was to be changed."""
+    heading = "Nothing was sent" if wrote else "This can't be shown"
+    html = environment().get_template("problem.html").render(problem=text, heading=heading, pages=PAGES)
     return web.Response(status=status, text=html, content_type="text/html")
 
 
