@@ -57,7 +57,8 @@ class Section:
         draw: makes its chart; None = a table only.
         note: what a reader must know to read it, one or two sentences.
         links: by column, the page that a cell leads to, and the name of the choice that the cell's value is.
-        kind: `table`; `figures` shows the one row as names and values; `text` shows its texts as they are.
+        kind: `table`; `figures` shows the one row as names and values; `text` shows its `text`, `difference`
+            what became of each row's `parent_text` in its `text`.
         empty: what is shown where there are no rows.
         actions: addresses of pages that change something, by what they are called; shown where it is allowed.
     """

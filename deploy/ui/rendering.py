@@ -14,11 +14,14 @@ import jinja2
 from evometrics.deploy.ui import cells
 from evometrics.deploy.ui.charts import svg
 from evometrics.deploy.ui.database import Database
+from evometrics.deploy.ui.difference import difference, lines_of
 from evometrics.deploy.ui.page import Page, Rows, Section, address
 from evometrics.schemas.errors import EvometricsError
 
 #: Most rows of a table on a page; the CSV has all of them.
 MOST_ROWS = 200
+#: Most lines of a difference on a page; its file has all of them.
+MOST_LINES = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,9 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(address=address, most_rows=MOST_ROWS)
+    made.globals.update(address=address, most_rows=MOST_ROWS, most_lines=MOST_LINES)
     made.filters.update(shown=cells.shown, whole=cells.whole)
+    made.filters.update(difference=difference, lines=lines_of)
     made.tests.update(numeric=cells.is_number)
     return made
 

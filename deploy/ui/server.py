@@ -11,6 +11,7 @@ from aiohttp import web
 
 from evometrics.deploy.ui import cells, charts, guard
 from evometrics.deploy.ui.database import Database
+from evometrics.deploy.ui.difference import TEXTS
 from evometrics.deploy.ui.letters import DeadLetterPages
 from evometrics.deploy.ui.live import Live
 from evometrics.deploy.ui.page import BadChoice, Page, Section
@@ -23,7 +24,12 @@ from evometrics.sinks.settings import ClickHouseSettings
 
 logger = logging.getLogger(__name__)
 
-STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+STATIC = {
+    "page.css": "text/css",
+    "text.css": "text/css",
+    "page.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 
 class Ui:
@@ -46,6 +52,7 @@ class Ui:
             web.get("/{page}/sections", self.sections),
             web.get("/{page}/{section}.csv", self.csv),
             web.get("/{page}/{section}.png", self.png),
+            web.get("/{page}/{section}.txt", self.text),
         ]
 
     async def first(self, request: web.Request) -> web.Response:
@@ -91,6 +98,15 @@ class Ui:
         spec = section.draw(await self.database.rows(section))
         return download(request, section, "png", "image/png", await asyncio.to_thread(charts.png, spec))
 
+    async def text(self, request: web.Request) -> web.Response:
+        """Answer with a section's texts."""
+        section = self.asked_section(request)
+        plain = TEXTS.get(section.kind)
+        if plain is None:
+            raise web.HTTPNotFound(text=f"{section.name} has no text\n")
+        text = await asyncio.to_thread(plain, await self.database.rows(section))
+        return download(request, section, "txt", "text/plain", text.encode())
+
     def asked(self, request: web.Request) -> Page:
         """Return the page that a request names."""
         page = self.pages.get(name := request.match_info["page"])
@@ -111,8 +127,9 @@ class Ui:
 def download(request: web.Request, section: Section, suffix: str, kind: str, body: bytes) -> web.Response:
     """Return an answer that browsers store as a file."""
     name = f"{request.match_info['page']}-{section.name}.{suffix}"
+    charset = "utf-8" if kind.startswith("text/") else None
     disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return web.Response(body=body, content_type=kind, headers=disposition)
+    return web.Response(body=body, content_type=kind, charset=charset, headers=disposition)
 
 
 @web.middleware

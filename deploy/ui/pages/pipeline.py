@@ -46,15 +46,15 @@ LIMIT 100"""
 
 #: The newest are found without reading what they hold.
 LETTERS = f"""SELECT
-    toString(argMin(event_id, stage)) AS letter,
-    max(occurred_at) AS time,
+    toString(argMin(event_id, stage)) AS event_id,
+    max(occurred_at) AS occurred_at,
     if({SENT_AGAIN}, 'sent again', 'open') AS state,
     arrayStringConcat(arraySort(groupArray(stage)), ', ') AS stages,
     source_topic,
     source_partition,
     source_offset,
-    argMin(reason, stage) AS why,
-    any(agent_id) AS agent,
+    argMin(reason, stage) AS reason,
+    any(agent_id) AS agent_id,
     max(length(message_value)) AS bytes,
     hex(substring(any(message_value), 1, 32)) AS first_bytes
 FROM dead_letters
@@ -68,7 +68,7 @@ WHERE (source_topic, source_partition, source_offset) IN
     LIMIT 100
 )
 GROUP BY source_topic, source_partition, source_offset
-ORDER BY time DESC, source_topic, source_partition, source_offset DESC"""
+ORDER BY occurred_at DESC, source_topic, source_partition, source_offset DESC"""
 
 EVENTS = f"""SELECT
     toStartOfInterval(occurred_at, toIntervalSecond({{seconds:UInt32}})) AS time,
@@ -117,8 +117,8 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             "Dead letters",
             LETTERS,
             of_letters,
-            note="The newest 100 messages that could not be read or stored. A letter leads to its bytes.",
-            links={"letter": ("letter", "id"), "agent": ("agent", "agent")},
+            note="The newest 100 messages that could not be read or stored. An id leads to the bytes.",
+            links={"event_id": ("letter", "id"), "agent_id": ("agent", "agent")},
             empty="There are none.",
             actions={"Send open messages again …": "/retry"},
         ),
