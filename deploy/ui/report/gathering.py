@@ -12,7 +12,7 @@ from evometrics.deploy.ui.database import Database
 from evometrics.deploy.ui.page import Page, Row, Rows, Section
 from evometrics.deploy.ui.pages import candidate, run, strategies, tonight
 from evometrics.deploy.ui.report import statements
-from evometrics.deploy.ui.report.span import Span
+from evometrics.deploy.ui.report.subject import Subject
 from evometrics.deploy.ui.report.thinning import thinned
 
 #: Runs of a night that are shown one by one, those with the most attempts.
@@ -92,7 +92,7 @@ class Findings:
         last_at: when anything ended last, where this report has nothing.
     """
 
-    span: Span
+    subject: Subject
     made_at: datetime
     about: Row
     whole: SectionRows
@@ -119,24 +119,24 @@ class Findings:
     @property
     def going_on(self) -> bool:
         """Whether more may come: the night is not over, or something that began has not ended."""
-        not_over = self.span.until is not None and self.made_at < self.span.until
+        not_over = self.subject.until is not None and self.made_at < self.subject.until
         return not_over or bool(self.open_runs) or bool(self.still_open.get("evolutions"))
 
 
-class SpanQuestions:
-    """Asks a database about one span."""
+class SubjectQuestions:
+    """Asks a database about one subject."""
 
-    def __init__(self, database: Database, span: Span) -> None:
+    def __init__(self, database: Database, subject: Subject) -> None:
         self.database = database
-        self.span = span
+        self.subject = subject
 
     async def answer(self, section: Section, *, and_only: str = "") -> SectionRows:
-        """Return a section about the span, with its rows."""
-        own = self.span.of(section, and_only=and_only)
+        """Return a section about the subject, with its rows."""
+        own = self.subject.of(section, and_only=and_only)
         return SectionRows(own, await self.database.rows(own))
 
     async def ask(self, name: str, sql: str) -> SectionRows:
-        """Return a statement about the span, with its rows."""
+        """Return a statement about the subject, with its rows."""
         return await self.answer(Section(name, "", sql))
 
 
@@ -145,10 +145,10 @@ def of_page(page: Page, **choices: str) -> dict[str, Section]:
     return {each.name: each for each in page.sections({**page.state({}), **choices})}
 
 
-async def gathered(database: Database, span: Span) -> Findings:
-    """Ask for everything about a span. Raises `QueryFailed`, `ClickHouseUnavailable`."""
-    asking = SpanQuestions(database, span)
-    ends_when = statements.OPEN.replace("{ended_when}", span.ended_when)
+async def gathered(database: Database, subject: Subject) -> Findings:
+    """Ask for everything about a subject. Raises `QueryFailed`, `ClickHouseUnavailable`."""
+    asking = SubjectQuestions(database, subject)
+    ends_when = statements.OPEN.replace("{ended_when}", subject.ended_when)
     about, whole, statuses, reasons, ended, still_open = await asyncio.gather(
         asking.ask("about", statements.ABOUT),
         asking.answer(statements.by("'all'", "which")),
@@ -162,11 +162,14 @@ async def gathered(database: Database, span: Span) -> Findings:
     tables = [await asking.answer(each) for each in tables_of(str(hours))]
     runs = await asking.answer(statements.by("run_id", "run"))
     parts = await asyncio.gather(
-        *(part(database, span, None if row["run"] == NONE else row["run"]) for row in runs.rows[:MOST_PARTS])
+        *(
+            part(database, subject, None if row["run"] == NONE else row["run"])
+            for row in runs.rows[:MOST_PARTS]
+        )
     )
     last = [] if about.rows else await database.ask(statements.LAST, {})
     return Findings(
-        span=span,
+        subject=subject,
         made_at=datetime.now(UTC),
         about=about.first,
         whole=whole,
@@ -201,10 +204,10 @@ def tells_something(table: SectionRows) -> bool:
     return bool(table.rows) and (len(table.rows) > 1 or name == "By strategy")
 
 
-async def part(database: Database, span: Span, run_id: str | None) -> RunFindings:
+async def part(database: Database, subject: Subject, run_id: str | None) -> RunFindings:
     """Ask for what is shown of one run."""
-    own = span if "run" in span.values else span.within(run_id)
-    asking = SpanQuestions(database, own)
+    own = subject if "run" in subject.values else subject.within(run_id)
+    asking = SubjectQuestions(database, own)
     sections = of_page(run.PAGE, run=run_id or "-")
     every = sections["scores"]
     lowered = replace(every, values={**every.values, "dots": MOST_DOTS})

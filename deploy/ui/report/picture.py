@@ -62,9 +62,9 @@ def png(report: Findings) -> bytes:
 def drawn(report: Findings) -> str:
     """Return the picture as SVG."""
     sheet = Sheet([])
-    sheet.text(report.span.title, 30, weight=700)
+    sheet.text(report.subject.title, 30, weight=700)
     sheet.text(words.period(report), 14, SOFT)
-    for said in filter(None, (words.state(report), report.span.note)):
+    for said in filter(None, (words.state(report), report.subject.note)):
         sheet.text(said, 14, ACCENT)
     sheet.y += 8
     if report.empty:

@@ -63,17 +63,17 @@ def counted(count: int, one: str, several: str = "") -> str:
 
 def period(report: Findings) -> str:
     """Return from when to when a report is."""
-    span = report.span
-    if span.since is None or span.until is None:
+    subject = report.subject
+    if subject.since is None or subject.until is None:
         if report.empty:
             return ""
         return f"{moment(report.about['began_at'])} to {moment(report.about['last_at'])} UTC"
-    return f"{moment(span.since)} to {moment(span.until)} UTC"
+    return f"{moment(subject.since)} to {moment(subject.until)} UTC"
 
 
 def state(report: Findings) -> str:
     """Return whether more may come, as a sentence; empty where not."""
-    until = report.span.until
+    until = report.subject.until
     still = report.still_open.get("evolutions", 0)
     waiting = f"{counted(still, 'evolution has', 'evolutions have')} begun and not ended" if still else ""
     if until is not None and report.made_at < until:
@@ -94,7 +94,7 @@ def outcome(report: Findings) -> str:
 
 def nothing(report: Findings) -> str:
     """Return what is said of a night or run without rows."""
-    what = "in this night" if report.span.since is not None else "of this run"
+    what = "in this night" if report.subject.since is not None else "of this run"
     if report.last_at is None:
         return f"Nothing was recorded {what}, and nothing at any other time."
     return f"Nothing was recorded {what}. The last evolution before now ended {moment(report.last_at)} UTC."

@@ -13,7 +13,7 @@ from evometrics.deploy.terminal import tell
 from evometrics.deploy.ui.database import Database
 from evometrics.deploy.ui.report import document, picture, statements, terminal, words
 from evometrics.deploy.ui.report.gathering import Findings, gathered
-from evometrics.deploy.ui.report.span import Span, night, night_of, run
+from evometrics.deploy.ui.report.subject import Subject, night, night_of, run
 from evometrics.schemas.errors import EvometricsError
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
@@ -43,14 +43,14 @@ async def report(
     """
     async with MetricsQuery(clickhouse) as query:
         database = Database(query)
-        span = await chosen(database, run_id, day, zone)
-        found = await gathered(database, span)
+        subject = await chosen(database, run_id, day, zone)
+        found = await gathered(database, subject)
         if run_id is not None and found.empty and not found.still_open:
             raise NoSuchRun(await known(database, run_id))
     await asyncio.to_thread(write, found, forms)
 
 
-async def chosen(database: Database, run_id: str | None, day: date | None, zone: tzinfo) -> Span:
+async def chosen(database: Database, run_id: str | None, day: date | None, zone: tzinfo) -> Subject:
     """Return what the report is about."""
     if run_id is not None:
         return run(run_id)
@@ -61,10 +61,10 @@ async def chosen(database: Database, run_id: str | None, day: date | None, zone:
     if not last:
         return night(night_of(now, zone), zone)
     day = night_of(last[0]["occurred_at"], zone)
-    span = night(day, zone)
+    subject = night(day, zone)
     if night_of(now, zone) - day <= timedelta(days=1):
-        return span
-    return dataclasses.replace(span, note="Nothing has been recorded in the nights since.")
+        return subject
+    return dataclasses.replace(subject, note="Nothing has been recorded in the nights since.")
 
 
 async def known(database: Database, run_id: str) -> str:

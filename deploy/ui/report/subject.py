@@ -15,13 +15,13 @@ from evometrics.sinks.query.text import parameters
 OF_A_RUN = "run_id = {run:String}"
 WITHIN = "occurred_at >= {since:DateTime64(6)} AND occurred_at < {until:DateTime64(6)}"
 LATER = "occurred_at >= {since:DateTime64(6)}"
-WITHOUT_RUN = "run_id IS NULL"
+WITHOUT_RUN = "ifNull(run_id, '') = ''"
 #: A night is from noon to noon.
 NOON = time(12)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Subject:
     """The rows that a report, or a part of one, is about.
 
     Attributes:
@@ -43,7 +43,7 @@ class Span:
     note: str = ""
 
     def of(self, section: Section, *, and_only: str = "") -> Section:
-        """Return a page's section about the rows of this span alone; `and_only` is a further condition.
+        """Return a page's section about the rows of this subject alone; `and_only` is a further condition.
 
         Raises `ValueError` for a section that is not about a time or a run.
         """
@@ -54,8 +54,8 @@ class Span:
         known = {**section.values, **self.values}
         return replace(section, sql=sql, values={name: known[name] for name in parameters(sql)})
 
-    def within(self, run: str | None) -> Span:
-        """Return the part of this span that belongs to a run; None is what belongs to none."""
+    def within(self, run: str | None) -> Subject:
+        """Return the part of this subject that belongs to a run; None is what belongs to none."""
         if run is None:
             return replace(
                 self, title="Agents without a run", condition=f"{self.condition} AND {WITHOUT_RUN}"
@@ -64,13 +64,13 @@ class Span:
         return replace(self, title=run, condition=f"{self.condition} AND {OF_A_RUN}", values=values)
 
 
-def night(day: date, zone: tzinfo = UTC) -> Span:
+def night(day: date, zone: tzinfo = UTC) -> Subject:
     """Return the night that begins on a day: from its noon to the next day's, in a time zone."""
     since, until = (
         datetime.combine(each, NOON, zone).astimezone(UTC) for each in (day, day + timedelta(days=1))
     )
     title = f"Night of {day.day} {day:%B %Y}"
-    return Span(title, WITHIN, {"since": since, "until": until}, LATER, since, until)
+    return Subject(title, WITHIN, {"since": since, "until": until}, LATER, since, until)
 
 
 def night_of(moment: datetime, zone: tzinfo = UTC) -> date:
@@ -79,6 +79,6 @@ def night_of(moment: datetime, zone: tzinfo = UTC) -> date:
     return local.date() if local.time() >= NOON else local.date() - timedelta(days=1)
 
 
-def run(run_id: str) -> Span:
+def run(run_id: str) -> Subject:
     """Return a run, whenever its evolutions were."""
-    return Span(f"Run {run_id}", OF_A_RUN, {"run": run_id}, OF_A_RUN)
+    return Subject(f"Run {run_id}", OF_A_RUN, {"run": run_id}, OF_A_RUN)
