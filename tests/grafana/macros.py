@@ -23,6 +23,7 @@ class Shown:
         begin: of the dashboard's time, Unix seconds.
         end: its end.
         interval: seconds between the points of a series.
+        scrape: Prometheus' scrape interval, seconds.
         chosen: values of each variable; `ALL` where all are.
     """
 
@@ -30,15 +31,16 @@ class Shown:
     end: int
     interval: int
     chosen: Mapping[str, list[str]] = field(default_factory=dict)
+    scrape: int = 15
 
     def statement(self, text: str) -> str:
         """Return the SQL that a statement of the ClickHouse plugin is sent as."""
         return self.macros(self.variables(self.conditions(text)))
 
     def expression(self, text: str) -> str:
-        """Return the PromQL that an expression is sent as; the rate interval is four scrapes or more."""
+        """Return the PromQL that an expression is sent as (Prometheus' template variables)."""
         for name, seconds in (
-            ("rate_interval", max(self.interval, 4 * self.interval)),
+            ("rate_interval", max(self.interval + self.scrape, 4 * self.scrape)),
             ("range", self.end - self.begin),
             ("interval", self.interval),
         ):
