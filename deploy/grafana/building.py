@@ -43,5 +43,5 @@ def without_strays(model: Dashboard) -> dict[str, Any]:
             del variable[name]
     for panel in found["panels"]:
         if panel["type"] == "table":
-            del panel["options"]["footer"]
+            panel["options"].pop("footer", None)
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 ALL = "$__all"
 VARIABLE = re.compile(r"\$\{(\w+)(?::(\w+))?\}|\$(?!__)(\w+)")
@@ -32,6 +32,10 @@ class Shown:
     interval: int
     chosen: Mapping[str, list[str]] = field(default_factory=dict)
     scrape: int = 15
+
+    def choosing(self, **chosen: list[str]) -> Shown:
+        """Return it with other values of some variables."""
+        return replace(self, chosen={**self.chosen, **chosen})
 
     def statement(self, text: str) -> str:
         """Return the SQL that a statement of the ClickHouse plugin is sent as."""
@@ -80,6 +84,8 @@ class Shown:
     def macro(self, name: str, column: str = "") -> str:
         return {
             "timeFilter": f"{column} >= toDateTime({self.begin}) AND {column} <= toDateTime({self.end})",
+            "fromTime": f"toDateTime({self.begin})",
+            "toTime": f"toDateTime({self.end})",
             "timeInterval": f"toStartOfInterval(toDateTime({column}), INTERVAL {self.interval} second)",
         }[name]
 
