@@ -70,6 +70,9 @@ COMMANDS = {
     "ui": Command(
         "ui", "Serve web pages that show runs, agents and strategies, over ClickHouse.", extra="ui"
     ),
+    "report": Command(
+        "report", "Write a report of a night or a run: HTML or a picture to mail, or plots here.", extra="ui"
+    ),
     "alerts": Command(
         "alerts", "Print Prometheus' alert rules, or examples of its and Alertmanager's configuration."
     ),

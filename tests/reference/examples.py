@@ -127,6 +127,14 @@ EXAMPLES = {
             "evometrics ui --clickhouse-url http://127.0.0.1:8123 --clickhouse-user analyst --port 8800",
         ),
     ),
+    "report": (
+        Example("the last night, as report.html", "evometrics report"),
+        Example(
+            "a night's HTML and picture, to be mailed",
+            "evometrics report --night 2026-11-28 --output night.html --png night.png",
+        ),
+        Example("a run, as plots in the terminal", "evometrics report --run night-7 --terminal"),
+    ),
     "alerts": (
         Example(
             "the rules, with links to your copy of these pages",
