@@ -50,6 +50,13 @@ async def report(
     await asyncio.to_thread(write, found, forms)
 
 
+async def plotted(clickhouse: ClickHouseSettings, subject: Subject) -> str:
+    """Return plots for standard output."""
+    async with MetricsQuery(clickhouse) as query:
+        found = await gathered(Database(query), subject)
+    return terminal.plots(found, terminal.Screen.of(sys.stdout))
+
+
 async def chosen(database: Database, run_id: str | None, day: date | None, zone: tzinfo) -> Subject:
     """Return what the report is about."""
     if run_id is not None:
@@ -82,7 +89,7 @@ def write(found: Findings, forms: Forms) -> None:
     if forms.png is not None:
         put(forms.png, picture.png(found))
     if forms.terminal:
-        print(terminal.plots(found))
+        print(terminal.plots(found, terminal.Screen.of(sys.stdout)))
 
 
 def put(path: Path, body: bytes) -> None:
