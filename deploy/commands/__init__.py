@@ -76,6 +76,9 @@ COMMANDS = {
     "alerts": Command(
         "alerts", "Print Prometheus' alert rules, or examples of its and Alertmanager's configuration."
     ),
+    "dashboards": Command(
+        "dashboards", "Write Grafana's dashboards, and the files that provision them and their data sources."
+    ),
     "config": Command("config", "Show the settings in force, and where each comes from."),
     "completion": Command("completion", "Print the script that makes a shell complete commands and flags."),
 }

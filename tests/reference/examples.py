@@ -142,6 +142,15 @@ EXAMPLES = {
         ),
         Example("an example of Prometheus' configuration", "evometrics alerts prometheus"),
     ),
+    "dashboards": (
+        Example("for the local stack in this folder", "evometrics dashboards --into grafana"),
+        Example(
+            "for a ClickHouse and a Prometheus of your own",
+            "evometrics dashboards --into /etc/grafana/evometrics --clickhouse-url "
+            "https://clickhouse.example.org "
+            "--clickhouse-user grafana --prometheus-url http://prometheus.example.org:9090",
+        ),
+    ),
     "config": (Example("with those of a file", "evometrics config --config evometrics.toml"),),
     "completion": (Example("the script for bash", "evometrics completion bash"),),
 }
