@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from evometrics.deploy.terminal import tell
+from evometrics.deploy.ui.columns import size
 from evometrics.deploy.ui.database import Database
-from evometrics.deploy.ui.report import document, picture, statements, terminal, words
+from evometrics.deploy.ui.report import document, picture, statements, terminal
 from evometrics.deploy.ui.report.gathering import Findings, gathered
 from evometrics.deploy.ui.report.subject import Subject, night, night_of, run
 from evometrics.schemas.errors import EvometricsError
@@ -99,4 +100,4 @@ def put(path: Path, body: bytes) -> None:
         sys.stdout.flush()
         return
     path.write_bytes(body)
-    tell(f"wrote {path}, {words.size(len(body))}")
+    tell(f"wrote {path}, {size(len(body))}")
