@@ -55,6 +55,7 @@ class Section:
         sql: the statement, with ClickHouse's parameters (`{hours:UInt32}`).
         values: the parameters' values.
         draw: makes its chart; None = a table only.
+        unfolded: whether its rows are open below its chart.
         note: what a reader must know to read it, one or two sentences.
         links: by column, the page that a cell leads to, and the name of the choice that the cell's value is.
         kind: `table`; `figures` shows the one row as names and values; `text` shows its `text`, `difference`
@@ -68,6 +69,7 @@ class Section:
     sql: str
     values: Mapping[str, Any] = field(default_factory=dict)
     draw: Draw | None = None
+    unfolded: bool = False
     note: str = ""
     links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     kind: str = "table"

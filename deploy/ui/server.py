@@ -14,6 +14,7 @@ from evometrics.deploy.ui.database import Database
 from evometrics.deploy.ui.difference import TEXTS
 from evometrics.deploy.ui.letters import DeadLetterPages
 from evometrics.deploy.ui.live import Live
+from evometrics.deploy.ui.looks import WIDTHS
 from evometrics.deploy.ui.page import BadChoice, Page, Section
 from evometrics.deploy.ui.pages import PAGES
 from evometrics.deploy.ui.rendering import environment, rendered
@@ -74,14 +75,23 @@ class Ui:
     async def page(self, request: web.Request) -> web.Response:
         """Answer with a page."""
         page = self.asked(request)
-        html = await rendered(self.database, page, PAGES, page.state(request.query), writes=self.writes)
+        html = await rendered(
+            self.database,
+            page,
+            PAGES,
+            page.state(request.query),
+            width=width_for(request),
+            writes=self.writes,
+        )
         return web.Response(text=html, content_type="text/html")
 
     async def sections(self, request: web.Request) -> web.Response:
         """Answer with a page's sections alone, for a page that is open."""
         page = self.asked(request)
         state = page.state(request.query)
-        html = await rendered(self.database, page, PAGES, state, whole=False, writes=self.writes)
+        html = await rendered(
+            self.database, page, PAGES, state, whole=False, width=width_for(request), writes=self.writes
+        )
         return web.Response(text=html, content_type="text/html")
 
     async def csv(self, request: web.Request) -> web.Response:
@@ -122,6 +132,14 @@ class Ui:
         if section is None:
             raise web.HTTPNotFound(text=f"{page.name} has no {name}; it has {', '.join(sections)}\n")
         return section
+
+
+def width_for(request: web.Request) -> int:
+    """Return how wide charts are drawn, in pixels: as the open page asks, or as a phone has room."""
+    asked = request.query.get("width", "")
+    if asked.isdecimal() and len(asked) < 6:
+        return charts.width_near(int(asked))
+    return WIDTHS[0] if "Mobi" in request.headers.get("User-Agent", "") else WIDTHS[-1]
 
 
 def download(request: web.Request, section: Section, suffix: str, kind: str, body: bytes) -> web.Response:

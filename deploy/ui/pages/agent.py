@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 
 from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.looks import WORDS
 from evometrics.deploy.ui.page import Choice, Page, Rows, Section
 from evometrics.schemas.kpis.performance import KPI_NAMES
 
@@ -74,10 +75,10 @@ def kpis(rows: Rows) -> dict[str, Any]:
         alt.Chart(charts.data(rows))
         .mark_line(point=True)
         .encode(
-            x=alt.X("occurred_at:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
+            x=charts.time_axis("occurred_at"),
             y=alt.Y("value:Q", title="Value", scale=alt.Scale(zero=False)),
-            color=alt.Color("kpi:N", title="KPI"),
-            shape=alt.Shape("phase:N", title="Measured"),
+            color=alt.Color("kpi:N", title=None, legend=alt.Legend(labelExpr=WORDS)),
+            shape=alt.Shape("phase:N", title=None, legend=alt.Legend(labelExpr=WORDS)),
             detail="kpi:N",
             tooltip=charts.tooltip(
                 ("occurred_at:T", "time"), ("kpi:N", "KPI"), ("value:Q", "value"), ("phase:N", "measured")
@@ -91,15 +92,14 @@ def evolutions(rows: Rows) -> dict[str, Any]:
     """Draw each evolution as the step from the performance before to that after."""
     linked = charts.linked(rows, "candidate", "event", "event_id")
     base = alt.Chart(charts.data(linked)).encode(
-        x=alt.X("occurred_at:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
-        color=charts.status_colour(),
+        x=charts.time_axis("occurred_at"), color=charts.status_colour(rows)
     )
     steps = base.mark_rule(strokeWidth=2).encode(
         y=alt.Y("before:Q", title="Performance", scale=alt.Scale(zero=False)), y2="after:Q"
     )
-    ends = base.mark_point(filled=True, size=60).encode(
+    ends = base.mark_point(filled=True, size=80, opacity=1).encode(
         y="after:Q",
-        shape=charts.status_shape(),
+        shape=charts.status_shape(rows),
         href="link:N",
         tooltip=charts.tooltip(
             ("occurred_at:T", "time"),

@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 
 from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.looks import ACCENT, SOFT
 from evometrics.deploy.ui.page import Choice, Page, Rows, Section
 
 SHORT = """SELECT
@@ -113,18 +114,29 @@ ORDER BY indexOf(child.3, parent)"""
 
 
 def kpis(rows: Rows) -> dict[str, Any]:
-    """Draw each KPI's step from before to after."""
-    base = alt.Chart(charts.data(rows)).encode(y=alt.Y("kpi:N", title="KPI"))
-    steps = base.mark_rule(strokeWidth=2, color="#888888").encode(
-        x=alt.X("before:Q", title="Before (ring) and after (dot)", scale=alt.Scale(zero=False)), x2="after:Q"
+    """Draw how much each KPI changed, as a share of what it was before."""
+    changed = [
+        {
+            **row,
+            "share": row["change"] / abs(row["before"])
+            if row["before"] and row["change"] is not None
+            else None,
+        }
+        for row in rows
+    ]
+    base = alt.Chart(charts.data(changed)).encode(y=alt.Y("kpi:N", title=None))
+    axis = alt.X("share:Q", title="Change, of what it was before", axis=alt.Axis(format="+.0%", tickCount=6))
+    zero = alt.Chart(charts.data([{"share": 0}])).mark_rule(color=SOFT).encode(x=axis)
+    steps = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round", color=ACCENT).encode(
+        x=axis, x2=alt.datum(0)
     )
-    before = base.mark_point(size=60, color="#0072b2").encode(
-        x="before:Q", tooltip=charts.tooltip(("kpi:N", "KPI"), ("before:Q", "before"))
+    dots = base.mark_point(filled=True, size=110, opacity=1, color=ACCENT).encode(
+        x=axis,
+        tooltip=charts.tooltip(
+            ("kpi:N", "KPI"), ("before:Q", "before"), ("after:Q", "after"), ("change:Q", "change")
+        ),
     )
-    after = base.mark_point(size=60, filled=True, color="#0072b2").encode(
-        x="after:Q", tooltip=charts.tooltip(("kpi:N", "KPI"), ("after:Q", "after"))
-    )
-    return charts.layered([steps, before, after], "KPIs before and after.", height=max(60, 26 * len(rows)))
+    return charts.layered([zero, steps, dots], "How much each KPI changed.", height=40 + 28 * len(rows))
 
 
 def sections(state: Mapping[str, str]) -> Sequence[Section]:
@@ -141,7 +153,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             kind="figures",
             empty="No evolution with this event_id is known; pages of runs and agents lead to candidates.",
         ),
-        Section("kpis", "KPIs", KPIS, event, kpis, empty="None were measured."),
+        Section("kpis", "KPIs", KPIS, event, kpis, True, empty="None were measured."),
         Section("insights", "Insights", INSIGHTS, event, empty="None."),
         Section("text", "Text", TEXT, event, kind="text", empty="No text was recorded."),
         Section(

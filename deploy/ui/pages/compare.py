@@ -56,8 +56,8 @@ def gains(rows: Rows) -> dict[str, Any]:
         .encode(
             x=alt.X("evolution:Q", title="Evolutions"),
             y=alt.Y("gained:Q", title="Gained by those that were kept"),
-            color=alt.Color("which:N", title=""),
-            strokeDash=alt.StrokeDash("which:N", title=""),
+            color=alt.Color("which:N", title=None),
+            strokeDash=alt.StrokeDash("which:N", title=None),
             tooltip=charts.tooltip(
                 ("which:N", "which"), ("evolution:Q", "evolution"), ("gained:Q", "gained")
             ),
@@ -73,7 +73,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
     empty = f"Give two {WHAT[column]} that evolved since then."
     sides = SIDES.replace("{column}", column)
     return (
-        Section("sides", "Side by side", sides, values, empty=empty),
+        Section("sides", "Side by side", sides, values, kind="sides", empty=empty),
         Section("gains", "Gain", GAINS.replace("{column}", column), values, gains, empty=empty),
     )
 

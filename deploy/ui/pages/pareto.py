@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 
 from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.looks import ACCENT
 from evometrics.deploy.ui.page import Choice, Page, Rows, Section
 from evometrics.deploy.ui.pages.run import LAST_RUNS
 
@@ -69,9 +70,9 @@ def front(x: str, y: str) -> Any:
             x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False)),
             y=alt.Y("y:Q", title=y, scale=alt.Scale(zero=False)),
         )
-        dots = base.mark_point(filled=True, size=45, opacity=0.8).encode(
-            color=charts.status_colour(),
-            shape=charts.status_shape(),
+        dots = base.mark_point(filled=True, opacity=0.85).encode(
+            color=charts.status_colour(rows),
+            shape=charts.status_shape(rows),
             href="link:N",
             tooltip=charts.tooltip(
                 ("agent_id:N", "candidate"), ("x:Q", x), ("y:Q", y), ("status:N", "status")
@@ -79,7 +80,7 @@ def front(x: str, y: str) -> Any:
         )
         line = (
             base.transform_filter("datum.front")
-            .mark_line(color="#0072b2", interpolate="step")
+            .mark_line(color=ACCENT, interpolate="step")
             .encode(order="x:Q")
         )
         return charts.layered([line, dots], f"{y} against {x}; the line is the Pareto front.", height=360)

@@ -82,25 +82,23 @@ ORDER BY time, event_type"""
 BARS = 48
 
 
-def events(rows: Rows) -> dict[str, Any]:
-    """Draw what nodes reported over time."""
-    chart = (
-        alt.Chart(charts.data(rows))
-        .mark_bar()
-        .encode(
-            x=alt.X("time:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
-            y=alt.Y("events:Q", title="Events"),
-            color=alt.Color("event_type:N", title="Event"),
+def events(seconds: int) -> Any:
+    """Return what draws the events that nodes reported, so many seconds a bar."""
+
+    def draw(rows: Rows) -> dict[str, Any]:
+        bars = charts.bars(rows, seconds, "events").encode(
+            color=alt.Color("event_type:N", title=None),
             tooltip=charts.tooltip(("time:T", "time"), ("event_type:N", "event"), ("events:Q", "events")),
         )
-    )
-    return charts.layered([chart], "Events of nodes over time, by kind.")
+        return charts.layered([bars], "Events of nodes over time, by kind.")
+
+    return draw
 
 
 def sections(state: Mapping[str, str]) -> Sequence[Section]:
     """Return the page's sections."""
     hours = int(state["hours"])
-    values = {"hours": hours}
+    values, seconds = {"hours": hours}, hours * 3600 // BARS
     of_letters = {**values, "retried": RETRIED}
     return (
         Section(
@@ -122,7 +120,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             empty="There are none.",
             actions={"Send open messages again …": "/retry"},
         ),
-        Section("events", "System events", EVENTS, {**values, "seconds": hours * 3600 // BARS}, events),
+        Section("events", "System events", EVENTS, {**values, "seconds": seconds}, events(seconds)),
     )
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import altair as alt
-
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.page import Page, Rows, Section
 from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, RATES, SINCE
@@ -74,27 +72,25 @@ LIMIT 50"""
 BARS = 48
 
 
-def by_time(rows: Rows) -> dict[str, Any]:
-    """Draw evolutions by time and status."""
-    chart = (
-        alt.Chart(charts.data(rows))
-        .mark_bar()
-        .encode(
-            x=alt.X("time:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
-            y=alt.Y("sum(evolutions):Q", title="Evolutions"),
-            color=charts.status_colour(),
+def by_time(seconds: int) -> Any:
+    """Return what draws evolutions by time, so many seconds a bar, and status."""
+
+    def draw(rows: Rows) -> dict[str, Any]:
+        bars = charts.bars(rows, seconds, "evolutions").encode(
+            color=charts.status_colour(rows),
             tooltip=charts.tooltip(
                 ("time:T", "time"), ("status:N", "status"), ("evolutions:Q", "evolutions")
             ),
         )
-    )
-    return charts.layered([chart], "Evolutions that ended, by time and status.")
+        return charts.layered([bars], "Evolutions that ended, by time and status.")
+
+    return draw
 
 
 def sections(state: Mapping[str, str]) -> Sequence[Section]:
     """Return the page's sections."""
     hours = int(state["hours"])
-    values = {"hours": hours}
+    values, seconds = {"hours": hours}, hours * 3600 // BARS
     return (
         Section(
             "now",
@@ -104,7 +100,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             kind="figures",
             note="The interval of the success rate is Wilson's, 95 %.",
         ),
-        Section("by-time", "Evolutions", BY_TIME, {**values, "seconds": hours * 3600 // BARS}, by_time),
+        Section("by-time", "Evolutions", BY_TIME, {**values, "seconds": seconds}, by_time(seconds)),
         Section("runs", "Runs", RUNS, values, links={"run_id": ("run", "run")}),
         Section("nodes", "Nodes", NODES, values),
         Section(

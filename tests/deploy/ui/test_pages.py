@@ -121,8 +121,8 @@ async def text(client: Client, path: str, status: int = 200, **choices: str) -> 
 
 
 def figures(html: str) -> dict[str, str]:
-    """Return the first section's figures by name."""
-    return dict(re.findall(r'<dt>(\w+)</dt><dd><data value="([^"]*)"', html))
+    """Return a page's numbers by the columns' names, the first of each."""
+    return dict(reversed(re.findall(r'<data data-column="(\w+)" value="([^"]*)"', html)))
 
 
 async def event_of(query: MetricsQuery, number: int) -> str:
