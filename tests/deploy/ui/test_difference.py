@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evometrics.deploy.ui import difference as module
-from evometrics.deploy.ui.difference import CONTEXT, ChangedLine, Difference, difference, lines_of, patches
+from evometrics.deploy.ui.difference import CONTEXT, ChangedLine, TextDifference, difference, lines_of, patches
 
 TEXTS = st.text(alphabet="ab\n\r ü", max_size=60)
 
 
-def applied(found: Difference, old: str) -> str:
+def applied(found: TextDifference, old: str) -> str:
     """Return the text that a difference makes of the old one; fails where it does not fit."""
     before, after = lines_of(old), list[str]()
     place = 0
