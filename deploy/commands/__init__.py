@@ -70,8 +70,14 @@ COMMANDS = {
     "ui": Command(
         "ui", "Serve web pages that show runs, agents and strategies, over ClickHouse.", extra="ui"
     ),
+    "report": Command(
+        "report", "Write a report of a night or a run: HTML or a picture to mail, or plots here.", extra="ui"
+    ),
     "alerts": Command(
         "alerts", "Print Prometheus' alert rules, or examples of its and Alertmanager's configuration."
+    ),
+    "dashboards": Command(
+        "dashboards", "Write Grafana's dashboards, and the files that provision them and their data sources."
     ),
     "config": Command("config", "Show the settings in force, and where each comes from."),
     "completion": Command("completion", "Print the script that makes a shell complete commands and flags."),

@@ -58,8 +58,10 @@ class Section:
         unfolded: whether its rows are open below its chart.
         note: what a reader must know to read it, one or two sentences.
         links: by column, the page that a cell leads to, and the name of the choice that the cell's value is.
-        kind: `table`; `figures` shows the one row as names and values; `text` shows its texts as they are.
+        kind: `table`; `figures` shows the one row as names and values; `text` shows its `text`, `difference`
+            what became of each row's `parent_text` in its `text`.
         empty: what is shown where there are no rows.
+        actions: addresses of pages that change something, by what they are called; shown where it is allowed.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Section:
     links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     kind: str = "table"
     empty: str = "Nothing yet."
+    actions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,15 @@ import jinja2
 from evometrics.deploy.ui import cells, columns
 from evometrics.deploy.ui.charts import fitted, svg
 from evometrics.deploy.ui.database import Database
+from evometrics.deploy.ui.difference import difference, lines_of
 from evometrics.deploy.ui.looks import WIDTHS
 from evometrics.deploy.ui.page import Draw, Page, Rows, Section, address
 from evometrics.schemas.errors import EvometricsError
 
 #: Most rows of a table on a page; the CSV has all of them.
 MOST_ROWS = 200
+#: Most lines of a difference on a page; its file has all of them.
+MOST_LINES = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,9 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(address=address, most_rows=MOST_ROWS, widths=WIDTHS)
+    made.globals.update(address=address, most_rows=MOST_ROWS, most_lines=MOST_LINES, widths=WIDTHS)
     made.filters.update(shown=cells.shown, whole=cells.whole, instant=columns.instant)
+    made.filters.update(difference=difference, lines=lines_of)
     made.filters.update(written=lambda value, column: columns.written(column, value))
     made.filters.update(heading=columns.heading, columns=columns.of_table, figures=columns.figures)
     made.filters.update(numbers=columns.are_numbers)
@@ -98,11 +102,15 @@ async def rendered(
     *,
     whole: bool = True,
     width: int = WIDTHS[-1],
+    writes: bool = False,
 ) -> str:
-    """Return a page's HTML, or only its sections, with charts so many pixels wide."""
+    """Return a page's HTML, or only its sections, with charts so many pixels wide.
+
+    With `writes` they lead to what changes something.
+    """
     answers = await asyncio.gather(*(shown(database, one, width) for one in page.sections(state)))
     values: dict[str, Any] = {"page": page, "answers": answers, "state": state, "query": urlencode(state)}
-    values["width"] = width
+    values |= {"width": width, "writes": writes}
     if whole:
         values |= {"pages": pages, "suggestions": await suggestions(database, page)}
     name = "page.html" if whole else "sections.html"

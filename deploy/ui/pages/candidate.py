@@ -60,9 +60,58 @@ FROM
 )
 ORDER BY name"""
 
-TEXT = """SELECT candidate AS text
+#: Whether a candidate's text is only the beginning of the one that was tried.
+CUT = "ifNull(lower(hex(SHA256(ifNull(candidate, '')))) != candidate_hash, false)"
+
+TEXT = f"""SELECT
+    candidate AS text,
+    {CUT} AS cut
 FROM evolution_completed
-WHERE event_id = toUUIDOrZero({event:String}) AND candidate IS NOT NULL"""
+WHERE event_id = toUUIDOrZero({{event:String}}) AND candidate IS NOT NULL"""
+
+#: The state that each parent had when the evolution began: its last evolution that was kept, else its last
+#: one, as the candidates of a run have one each. Without parents it is the agent's own last state.
+DIFFERENCE = f"""WITH
+(
+    SELECT
+        (
+            any(agent_id),
+            any(least(started_at, occurred_at - INTERVAL 1 MICROSECOND)),
+            any(arrayDistinct(arrayFilter(
+                x -> x != '', arrayPushFront(parent_agent_ids, ifNull(parent_agent_id, ''))
+            ))),
+            any(candidate),
+            any({CUT})
+        )
+    FROM evolution_completed
+    WHERE event_id = toUUIDOrZero({{event:String}})
+) AS child
+SELECT
+    parent AS parent_agent_id,
+    if(p.agent_id = '', NULL, p.event_id) AS parent_event_id,
+    p.text AS parent_text,
+    p.cut AS parent_cut,
+    child.4 AS text,
+    child.5 AS cut
+FROM (SELECT arrayJoin(if(empty(child.3), [child.1], child.3)) AS parent) AS c
+LEFT JOIN
+(
+    SELECT agent_id, event_id, candidate AS text, {CUT} AS cut
+    FROM evolution_completed
+    WHERE (agent_id, occurred_at, event_id) IN
+    (
+        SELECT agent_id, occurred_at, event_id
+        FROM evolution_completed
+        WHERE agent_id IN (SELECT arrayJoin(if(empty(child.3), [child.1], child.3)))
+            AND occurred_at <= child.2
+            AND candidate IS NOT NULL
+            AND (success OR agent_id != child.1)
+        ORDER BY success DESC, occurred_at DESC
+        LIMIT 1 BY agent_id
+    )
+) AS p ON c.parent = p.agent_id
+WHERE child.4 IS NOT NULL AND (parent != child.1 OR p.text IS NOT NULL)
+ORDER BY indexOf(child.3, parent)"""
 
 
 def kpis(rows: Rows) -> dict[str, Any]:
@@ -108,6 +157,15 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
         Section("kpis", "KPIs", KPIS, event, kpis, True, empty="None were measured."),
         Section("insights", "Insights", INSIGHTS, event, empty="None."),
         Section("text", "Text", TEXT, event, kind="text", empty="No text was recorded."),
+        Section(
+            "difference",
+            "Difference to its parents",
+            DIFFERENCE,
+            event,
+            note="From what each parent's last evolution before this one left: - was removed, + added.",
+            kind="difference",
+            empty="There is no text of a parent to compare it with.",
+        ),
         Section("metadata", "Metadata", METADATA, event, empty="None."),
     )
 

@@ -10,6 +10,7 @@ import altair as alt
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.page import Page, Rows, Section
 from evometrics.deploy.ui.pages.statements import HOURS, SINCE
+from evometrics.sinks.letters.letters import RETRIED, RETRIED_SQL
 
 NODES = f"""SELECT
     node_id,
@@ -26,11 +27,15 @@ GROUP BY node_id
 ORDER BY outbox_depth DESC, reported_at
 LIMIT 1000"""
 
+#: The messages that were sent again.
+SENT_AGAIN = f"(source_topic, source_partition, source_offset) IN ({RETRIED_SQL})"
+
 LETTERS_BY_REASON = f"""SELECT
     stage,
     source_topic,
     reason,
     count() AS messages,
+    countIf(NOT {SENT_AGAIN}) AS open,
     min(occurred_at) AS first_at,
     max(occurred_at) AS last_at
 FROM dead_letters
@@ -39,20 +44,31 @@ GROUP BY stage, source_topic, reason
 ORDER BY messages DESC
 LIMIT 100"""
 
+#: The newest are found without reading what they hold.
 LETTERS = f"""SELECT
-    occurred_at,
-    stage,
+    toString(argMin(event_id, stage)) AS event_id,
+    max(occurred_at) AS occurred_at,
+    if({SENT_AGAIN}, 'sent again', 'open') AS state,
+    arrayStringConcat(arraySort(groupArray(stage)), ', ') AS stages,
     source_topic,
     source_partition,
     source_offset,
-    reason,
-    agent_id,
-    length(message_value) AS bytes,
-    hex(substring(message_value, 1, 64)) AS first_bytes
+    argMin(reason, stage) AS reason,
+    any(agent_id) AS agent_id,
+    max(length(message_value)) AS bytes,
+    hex(substring(any(message_value), 1, 32)) AS first_bytes
 FROM dead_letters
-WHERE {SINCE}
-ORDER BY occurred_at DESC
-LIMIT 100"""
+WHERE (source_topic, source_partition, source_offset) IN
+(
+    SELECT source_topic, source_partition, source_offset
+    FROM dead_letters
+    WHERE {SINCE}
+    GROUP BY source_topic, source_partition, source_offset
+    ORDER BY max(occurred_at) DESC
+    LIMIT 100
+)
+GROUP BY source_topic, source_partition, source_offset
+ORDER BY occurred_at DESC, source_topic, source_partition, source_offset DESC"""
 
 EVENTS = f"""SELECT
     toStartOfInterval(occurred_at, toIntervalSecond({{seconds:UInt32}})) AS time,
@@ -83,6 +99,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
     """Return the page's sections."""
     hours = int(state["hours"])
     values, seconds = {"hours": hours}, hours * 3600 // BARS
+    of_letters = {**values, "retried": RETRIED}
     return (
         Section(
             "nodes",
@@ -92,14 +109,16 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             note="What each node's collector reported last; a node that is silent reports nothing.",
             empty="No collector has reported.",
         ),
-        Section("reasons", "Dead letters by reason", LETTERS_BY_REASON, values, empty="There are none."),
+        Section("reasons", "Dead letters by reason", LETTERS_BY_REASON, of_letters, empty="There are none."),
         Section(
             "letters",
             "Dead letters",
             LETTERS,
-            values,
-            note="`evometrics dead-letters show` prints a message whole, `retry` sends it again.",
+            of_letters,
+            note="The newest 100 messages that could not be read or stored. An id leads to the bytes.",
+            links={"event_id": ("letter", "id"), "agent_id": ("agent", "agent")},
             empty="There are none.",
+            actions={"Send open messages again …": "/retry"},
         ),
         Section("events", "System events", EVENTS, {**values, "seconds": seconds}, events(seconds)),
     )

@@ -186,7 +186,10 @@ async def test_a_merge_has_an_edge_from_each_parent(client: Client) -> None:
 
 async def test_a_candidates_text_is_shown_as_it_is(client: Client, query: MetricsQuery) -> None:
     html = await text(client, "/candidate", event=await event_of(query, 3))
-    assert "step 3\n&lt;script&gt;alert(&#39;out&#39;)&lt;/script&gt; &amp; &#34;co&#34;" in html
+    assert (
+        "step 3\n</span><span>&lt;script&gt;alert(&#39;out&#39;)&lt;/script&gt; &amp; &#34;co&#34;</span>"
+        in html
+    )
 
 
 @pytest.mark.parametrize(
