@@ -31,7 +31,7 @@ from evometrics.deploy.grafana.statements import (
     chosen,
 )
 from evometrics.deploy.grafana.targets import CLICKHOUSE, over_time, rows
-from evometrics.deploy.ui.charts import STATUS_COLOURS
+from evometrics.deploy.ui.looks import STATUS_COLOURS
 
 UID, AGENT = "evometrics-fleet", "evometrics-agent"
 ALL = VariableOption(selected=True, text="All", value="$__all")
