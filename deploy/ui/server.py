@@ -97,7 +97,7 @@ class Ui:
     async def csv(self, request: web.Request) -> web.Response:
         """Answer with all rows of a section."""
         section = self.asked_section(request)
-        text = cells.csv_text(await self.database.rows(section))
+        text = cells.csv_text(await self.database.ask(section.sql, {**section.values, **section.whole}))
         return download(request, section, "csv", "text/csv", text.encode())
 
     async def png(self, request: web.Request) -> web.Response:
@@ -216,7 +216,9 @@ async def serve(
             site = web.TCPSite(runner, host, port)
             await site.start()
             bound, at = runner.addresses[0][:2]
+            warming = asyncio.create_task(asyncio.to_thread(charts.warm_up))
             ready(f"http://{f'[{bound}]' if ':' in bound else bound}:{at}/")
             await stopping.wait()
+            await warming
         finally:
             await runner.cleanup()
