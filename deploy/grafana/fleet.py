@@ -10,6 +10,7 @@ from evometrics.deploy.grafana.panels import (
     BAD,
     FAIR,
     GOOD,
+    STATUS_COLOURS,
     assembled,
     figures,
     limits,
@@ -31,7 +32,6 @@ from evometrics.deploy.grafana.statements import (
     chosen,
 )
 from evometrics.deploy.grafana.targets import CLICKHOUSE, over_time, rows
-from evometrics.deploy.ui.charts import STATUS_COLOURS
 
 UID, AGENT = "evometrics-fleet", "evometrics-agent"
 ALL = VariableOption(selected=True, text="All", value="$__all")
