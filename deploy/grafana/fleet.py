@@ -251,7 +251,7 @@ def dashboard() -> DashboardModel:
                         "run": link_to(
                             AGENT,
                             "its evolutions",
-                            framework="${__data.fields.framework}",
+                            framework="${__data.fields.framework:percentencode}",
                             run="${__value.raw:percentencode}",
                         )
                     },

@@ -28,7 +28,13 @@ __all__ = [
     "RUN",
     "WHERE",
     "chosen",
+    "newest",
 ]
+
+
+def newest(select: str, most: int) -> str:
+    """Return a statement with `time` that gives its newest rows, oldest first."""
+    return f"SELECT * FROM ({select} ORDER BY time DESC LIMIT {most}) ORDER BY time"
 
 
 def chosen(column: str, variable: str) -> str:
