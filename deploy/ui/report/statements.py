@@ -38,7 +38,7 @@ REASONS = f"""SELECT
     replaceRegexpAll({REASON}, '{NUMBERS}', '…') AS reason,
     count() AS failures,
     uniqExact(agent_id) AS agents,
-    arraySort(groupUniqArray(5)(strategy_used)) AS strategies,
+    arrayStringConcat(arraySort(groupUniqArray(5)(strategy_used)), ', ') AS strategies,
     argMax({REASON}, occurred_at) AS last_reason,
     max(occurred_at) AS last_at
 FROM evolution_completed
