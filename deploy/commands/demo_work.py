@@ -167,4 +167,5 @@ async def show(
     )
     print(f"\n{len(results)} orchestrator nodes: {counted}")
     to_read = f", to read as {addresses.reader_login}" if addresses.clickhouse_reader else ""
-    print(f"data is kept in {data}; `evometrics up` serves it at {addresses.clickhouse_url}{to_read}")
+    served = f"`evometrics up` serves pages over it, and ClickHouse at {addresses.clickhouse_url}{to_read}"
+    print(f"data is kept in {data}; {served}")

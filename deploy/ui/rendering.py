@@ -22,7 +22,7 @@ from evometrics.schemas.errors import EvometricsError
 
 #: Most rows of a table on a page; the CSV has all of them.
 MOST_ROWS = 200
-#: Most lines of a difference on a page; its file has all of them.
+#: Most lines of a text or a difference on a page; its file has all of them.
 MOST_LINES = 5000
 
 

@@ -55,8 +55,7 @@ LETTERS = f"""SELECT
     source_offset,
     argMin(reason, stage) AS reason,
     any(agent_id) AS agent_id,
-    max(length(message_value)) AS bytes,
-    hex(substring(any(message_value), 1, 32)) AS first_bytes
+    max(length(message_value)) AS bytes
 FROM dead_letters
 WHERE (source_topic, source_partition, source_offset) IN
 (

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from evometrics.deploy.ui.database import Database
 from evometrics.deploy.ui.page import Page, Row, Rows, Section
 from evometrics.deploy.ui.pages import candidate, run, strategies, tonight
+from evometrics.deploy.ui.pages.tonight import REASONS
 from evometrics.deploy.ui.report import statements
 from evometrics.deploy.ui.report.subject import Subject
 from evometrics.deploy.ui.report.thinning import thinned
@@ -159,7 +160,7 @@ async def gathered(database: Database, subject: Subject) -> Findings:
         asking.ask("about", statements.ABOUT),
         asking.answer(statements.by("'all'", "which")),
         asking.ask("statuses", statements.STATUSES),
-        asking.ask("reasons", statements.REASONS),
+        asking.ask("reasons", REASONS),
         asking.ask("ends", statements.ENDS),
         asking.ask("open", ends_when),
     )
