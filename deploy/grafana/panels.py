@@ -18,6 +18,7 @@ from grafana_foundation_sdk.models.common import (
     LegendPlacement,
     SortOrder,
     StackingMode,
+    TableAutoCellOptions,
     TooltipDisplayMode,
     VisibilityMode,
 )
@@ -158,7 +159,7 @@ def listing(
     """Return a table, with `units` and `links` of its columns, and `hidden` ones that links take values "
     "of."""
     panel = table.Panel().title(title).description(description).height(height).span(width)
-    panel = panel.show_header(True).filterable(True)
+    panel = panel.show_header(True).filterable(True).cell_options(TableAutoCellOptions())
     for name, unit in (units or {}).items():
         panel = panel.override_by_name(name, [DynamicConfigValue("unit", unit)])
     for name, link in (links or {}).items():
@@ -196,7 +197,6 @@ def assembled(
     """
     links = dashboard.DashboardLink("evometrics").type(DashboardLinkType.DASHBOARDS).tags([TAG])
     links = links.icon("external link").keep_time(True)
-    links.build().placement = None  # type: ignore[assignment]  # the default hides them in a menu
     start = start.tags([TAG]).editable().tooltip(DashboardCursorSync.CROSSHAIR).link(links)
     y = 0
     for number, (title, panels) in enumerate(rows.items(), 1):

@@ -29,7 +29,7 @@ from evometrics.deploy.grafana.pipeline_parts import (
     stream,
 )
 from evometrics.deploy.grafana.targets import PROMETHEUS, at_present, promql
-from evometrics.deploy.ui.charts import STATUS_COLOURS
+from evometrics.deploy.ui.looks import STATUS_COLOURS
 
 UID = "evometrics-pipeline"
 

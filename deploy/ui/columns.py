@@ -53,15 +53,17 @@ GAINS = frozenset({"gain", "mean_gain", "mean_gain_of_successes", "last_change",
 BYTES = frozenset({"bytes", "outbox_bytes"})
 #: Seconds in one of the column's unit.
 DURATIONS = {"duration_seconds": 1.0, "seconds_ago": 1.0, "duration_minutes": 60.0, "minutes": 60.0}
-IDS = frozenset({"event_id", "source_event_id"})
+IDS = frozenset({"event_id", "source_event_id", "last_event"})
 #: Characters of an id that a cell shows, its last ones: ids of one night begin alike.
 ID_END = 6
-#: Columns that another one shows with its own value.
+#: Columns that another one's large figure shows with its own value.
 SHOWN_WITH: Mapping[str, tuple[str, ...]] = {
     "success_rate": ("low", "high"),
     "attempts": ("succeeded",),
     "tokens_in": ("tokens_out",),
 }
+#: Columns that a table shows in another one's cells.
+WITHIN: Mapping[str, tuple[str, ...]] = {"success_rate": ("low", "high"), "reason": ("last_reason",)}
 #: What is said below a large figure of the columns that it shows, too.
 BELOW = {
     "success_rate": ("", "low", " to ", "high", " with 95 % confidence"),
@@ -81,6 +83,8 @@ def written(column: str, value: Any) -> str:
         return f"…{str(value)[-ID_END:]}"
     if isinstance(value, datetime):
         return f"{value:%-d %b %H:%M:%S}"
+    if isinstance(value, list | tuple):
+        return shown(", ".join(str(each) for each in value))
     if column == "status":
         return shown(value).replace("_", " ")
     if not is_number(value) or not isfinite(value):
@@ -146,9 +150,9 @@ def are_numbers(rows: Rows, column: str) -> bool:
 
 
 def of_table(row: Row) -> list[str]:
-    """Return the columns that a table has; the ends of an interval are shown with its middle."""
-    ends = SHOWN_WITH["success_rate"] if "success_rate" in row else ()
-    return [name for name in row if name not in ends]
+    """Return the columns that a table has: some are shown in the cells of others."""
+    inside = {each for name, others in WITHIN.items() if name in row for each in others}
+    return [name for name in row if name not in inside]
 
 
 @dataclass(frozen=True, slots=True)

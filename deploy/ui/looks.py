@@ -72,7 +72,7 @@ CONFIG: Mapping[str, Any] = {
         "titlePadding": 8,
     },
     "axisX": {"grid": False, "labelFlush": True, "labelOverlap": "greedy", "labelSeparation": 8},
-    "axisY": {"domain": False, "ticks": False},
+    "axisY": {"domain": False, "ticks": False, "tickCount": 6},
     "legend": {
         "labelColor": SOFT,
         "columnPadding": 16,

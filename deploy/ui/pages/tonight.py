@@ -55,6 +55,25 @@ GROUP BY node_id
 ORDER BY last_at DESC
 LIMIT 1000"""
 
+#: Texts that differ in their numbers alone are one reason.
+REASON = "if(empty(insights), '(no reason was recorded)', insights[1])"
+NUMBERS = "[0-9]+(\\\\.[0-9]+)?"
+MOST_REASONS = 12
+
+REASONS = f"""SELECT
+    count() AS failures,
+    replaceRegexpAll({REASON}, '{NUMBERS}', '…') AS reason,
+    argMax({REASON}, occurred_at) AS last_reason,
+    uniqExact(agent_id) AS agents,
+    arraySort(groupUniqArray(5)(strategy_used)) AS strategies,
+    max(occurred_at) AS last_at,
+    argMax(event_id, occurred_at) AS last_event
+FROM evolution_completed
+WHERE {SINCE} AND status = 'failed'
+GROUP BY reason
+ORDER BY failures DESC, reason
+LIMIT {MOST_REASONS}"""
+
 FAILED = f"""SELECT
     occurred_at,
     event_id,
@@ -101,11 +120,20 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             note="The interval of the success rate is Wilson's, 95 %.",
         ),
         Section("by-time", "Evolutions", BY_TIME, {**values, "seconds": seconds}, by_time(seconds)),
+        Section(
+            "reasons",
+            "What failed, and why",
+            REASONS,
+            values,
+            note="Reasons that differ in their numbers alone are one.",
+            links={"last_event": ("candidate", "event")},
+            empty="Nothing failed.",
+        ),
         Section("runs", "Runs", RUNS, values, links={"run_id": ("run", "run")}),
         Section("nodes", "Nodes", NODES, values),
         Section(
             "failed",
-            "What failed",
+            "Last failures",
             FAILED,
             values,
             links={"agent_id": ("agent", "agent"), "event_id": ("candidate", "event")},

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from evometrics.deploy.ui.database import Database
 from evometrics.deploy.ui.page import Page, Row, Rows, Section
 from evometrics.deploy.ui.pages import candidate, run, strategies, tonight
+from evometrics.deploy.ui.pages.tonight import REASONS
 from evometrics.deploy.ui.report import statements
 from evometrics.deploy.ui.report.subject import Subject
 from evometrics.deploy.ui.report.thinning import thinned
@@ -52,7 +53,13 @@ class BestCandidate:
     row: Row
     kpis: SectionRows
     insights: SectionRows
-    texts: tuple[SectionRows, ...]
+    text: SectionRows
+    difference: SectionRows
+
+    @property
+    def compared(self) -> bool:
+        """Whether there is a text of a parent to compare its own with."""
+        return any(row["parent_text"] is not None for row in self.difference.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +160,7 @@ async def gathered(database: Database, subject: Subject) -> Findings:
         asking.ask("about", statements.ABOUT),
         asking.answer(statements.by("'all'", "which")),
         asking.ask("statuses", statements.STATUSES),
-        asking.ask("reasons", statements.REASONS),
+        asking.ask("reasons", REASONS),
         asking.ask("ends", statements.ENDS),
         asking.ask("open", ends_when),
     )
@@ -236,6 +243,5 @@ async def part(database: Database, subject: Subject, run_id: str | None) -> RunF
 async def best_of(database: Database, row: Row) -> BestCandidate:
     """Ask for the KPIs and the texts of a candidate."""
     sections = of_page(candidate.PAGE, event=str(row["event_id"]))
-    wanted = [sections[name] for name in ("kpis", "insights", "text", "diff") if name in sections]
-    kpis, insights, *texts = [SectionRows(each, await database.rows(each)) for each in wanted]
-    return BestCandidate(row, kpis, insights, tuple(each for each in texts if each.rows))
+    wanted = (sections[name] for name in ("kpis", "insights", "text", "difference"))
+    return BestCandidate(row, *[SectionRows(each, await database.rows(each)) for each in wanted])

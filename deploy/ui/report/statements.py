@@ -6,11 +6,6 @@ from evometrics.deploy.ui.page import Section
 from evometrics.deploy.ui.pages.statements import ENDED, GAIN, SINCE, Z
 from evometrics.deploy.ui.pages.strategies import TABLE
 
-#: Texts that differ in their numbers alone are one reason.
-REASON = "if(empty(insights), '(no reason was recorded)', insights[1])"
-NUMBERS = "[0-9]+(\\\\.[0-9]+)?"
-MOST_REASONS = 12
-
 ABOUT = f"""SELECT
     {ENDED} AS attempts,
     countIf(status = 'abandoned') AS abandoned,
@@ -33,19 +28,6 @@ FROM evolution_metrics
 WHERE {SINCE} AND NOT endsWith(evolution_type, '_run')
 GROUP BY status
 ORDER BY evolutions DESC, status"""
-
-REASONS = f"""SELECT
-    replaceRegexpAll({REASON}, '{NUMBERS}', '…') AS reason,
-    count() AS failures,
-    uniqExact(agent_id) AS agents,
-    arraySort(groupUniqArray(5)(strategy_used)) AS strategies,
-    argMax({REASON}, occurred_at) AS last_reason,
-    max(occurred_at) AS last_at
-FROM evolution_completed
-WHERE {SINCE} AND status = 'failed'
-GROUP BY reason
-ORDER BY failures DESC, reason
-LIMIT {MOST_REASONS}"""
 
 #: Runs themselves: whether each has ended, and how.
 ENDS = f"""SELECT

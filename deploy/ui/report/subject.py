@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
@@ -77,6 +77,12 @@ def night_of(moment: datetime, zone: tzinfo = UTC) -> date:
     """Return the day on which the night began that a moment belongs to."""
     local = moment.astimezone(zone)
     return local.date() if local.time() >= NOON else local.date() - timedelta(days=1)
+
+
+def of_nodes(title: str, nodes: Sequence[str]) -> Subject:
+    """Return what some nodes recorded, whenever that was."""
+    condition = "node_id IN {nodes:Array(String)}"
+    return Subject(title, condition, {"nodes": list(nodes)}, condition)
 
 
 def run(run_id: str) -> Subject:
