@@ -12,7 +12,7 @@ from aiohttp import web
 from evometrics.deploy.ui import cells, charts, guard
 from evometrics.deploy.ui.database import Database
 from evometrics.deploy.ui.live import Live
-from evometrics.deploy.ui.page import BadChoice, Page, Section
+from evometrics.deploy.ui.page import BadChoice, Page, Section, address
 from evometrics.deploy.ui.pages import PAGES
 from evometrics.deploy.ui.rendering import environment, rendered
 from evometrics.schemas.errors import EvometricsError
@@ -65,13 +65,16 @@ class Ui:
     async def sections(self, request: web.Request) -> web.Response:
         """Answer with a page's sections alone, for a page that is open."""
         page = self.asked(request)
-        html = await rendered(self.database, page, PAGES, page.state(request.query), whole=False)
+        state = page.state(request.query)
+        html = await self.live.sections(
+            address(page.name, **state), lambda: rendered(self.database, page, PAGES, state, whole=False)
+        )
         return web.Response(text=html, content_type="text/html")
 
     async def csv(self, request: web.Request) -> web.Response:
         """Answer with all rows of a section."""
         section = self.asked_section(request)
-        text = cells.csv_text(await self.database.ask(section.sql, {**section.values, **section.whole}))
+        text = cells.csv_text(await self.database.rows(section, whole=True))
         return download(request, section, "csv", "text/csv", text.encode())
 
     async def png(self, request: web.Request) -> web.Response:
