@@ -29,7 +29,9 @@ COMMANDS = {
     "demo": Command(
         "demo", "Run the whole pipeline on agents that really evolve, and show the result.", extra="local"
     ),
-    "up": Command("up", "Run Kafka, ClickHouse, stream worker and sink here until Ctrl-C.", extra="local"),
+    "up": Command(
+        "up", "Run Kafka, ClickHouse, stream worker, sink and web pages here until Ctrl-C.", extra="local"
+    ),
     "backup": Command(
         "backup", "Back up the local stack's folder, also while the stack is running.", extra="local"
     ),
@@ -70,8 +72,14 @@ COMMANDS = {
     "ui": Command(
         "ui", "Serve web pages that show runs, agents and strategies, over ClickHouse.", extra="ui"
     ),
+    "report": Command(
+        "report", "Write a report of a night or a run: HTML or a picture to mail, or plots here.", extra="ui"
+    ),
     "alerts": Command(
         "alerts", "Print Prometheus' alert rules, or examples of its and Alertmanager's configuration."
+    ),
+    "dashboards": Command(
+        "dashboards", "Write Grafana's dashboards, and the files that provision them and their data sources."
     ),
     "config": Command("config", "Show the settings in force, and where each comes from."),
     "completion": Command("completion", "Print the script that makes a shell complete commands and flags."),

@@ -7,7 +7,7 @@ import asyncio
 import shutil
 import sys
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from tempfile import TemporaryFile
 from typing import IO, Any, Self
 
@@ -18,10 +18,10 @@ from evometrics.deploy.console.tables import Columns, QueryResult, cell, to_json
 from evometrics.deploy.exit_codes import ExitCode
 from evometrics.schemas.events import now_micros
 from evometrics.schemas.service.settings import SettingsError
-from evometrics.schemas.wire.framing import WireFormat, wire_of
+from evometrics.schemas.wire.framing import wire_of
 from evometrics.sinks.letters.dead_message import Bytes, DeadMessage
 from evometrics.sinks.letters.letters import Letters, Selection, source_topic
-from evometrics.sinks.letters.retry import Retrier, RetryPlan, plan_retry, recorded, unreadable
+from evometrics.sinks.letters.retry import RetryPlan, plan_retry, recorded, send_again, unreadable
 from evometrics.sinks.letters.show import dump, reading
 
 DUMP_BYTES = 1024
@@ -147,16 +147,14 @@ async def run_retry(args: argparse.Namespace) -> int:
         letters = await stack.enter_async_context(Letters(clickhouse_settings(args)))
         total = (await letters.count(meant)).messages
         bar = stack.enter_context(tqdm(total=total, desc="checked", unit="message", disable=None))
-        retrier: Retrier | None = None
-        async for plan in plan_retry(letters, wire, meant):
-            if plan.send and not args.dry_run:
-                if retrier is None:
-                    wire = await asyncio.to_thread(registered, wire)
-                    retrier = await stack.enter_async_context(Retrier(kafka, wire))
-                await retrier.send(plan.send)
-            outcome.add(plan, as_documents=args.json)
-            bar.update(len(plan.send) + len(plan.left))
-        if retrier is not None:
+        plans = plan_retry(letters, wire, meant)
+        if not args.dry_run:
+            plans = send_again(letters, kafka, wire, meant, "cli")
+        async with aclosing(plans):
+            async for plan in plans:
+                outcome.add(plan, as_documents=args.json)
+                bar.update(len(plan.send) + len(plan.left))
+        if outcome.sent and not args.dry_run:
             seen = await recorded(letters, outcome.ends, began)
         bar.close()
         outcome.tell(args, seen)
@@ -228,12 +226,6 @@ class RetrySummary:
             print(f"left: {self.left - len(self.shown)} more", file=sys.stderr)
         told = "would be sent again" if args.dry_run else "sent again"
         print(f"{self.sent} messages {told}, {self.left} left")
-
-
-def registered(wire: WireFormat) -> WireFormat:
-    """Return the wire format, ready to write. Raises `RegistryUnavailable`."""
-    wire.register()
-    return wire
 
 
 def as_json(message: DeadMessage) -> dict[str, Any]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from evometrics.deploy.console.flags import add_servers, filled, positive
+from evometrics.deploy.console.flags import add_servers, filled, positive, zone
 
 #: Those of `history.run.READERS` and `history.readers.detection.TOOLS`, which take longer to import.
 FORMATS = ("csv", "jsonl", "mlflow", "openevolve", "optuna", "parquet", "shinka", "sqlite", "state")
@@ -60,14 +59,6 @@ def add(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_servers(sub)
-
-
-def zone(name: str) -> ZoneInfo:
-    """Return a time zone by its name. Raises `ArgumentTypeError`."""
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, ZoneInfoNotFoundError):
-        raise argparse.ArgumentTypeError(f"{name!r} is not a time zone such as Europe/Berlin") from None
 
 
 async def run(args: argparse.Namespace) -> int:

@@ -20,7 +20,9 @@ from evometrics.schemas.service.settings import DEFAULT, given_settings, read_se
 from evometrics.sinks.migrations.migrate import migrate
 
 
-def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_workers: int = 1) -> LocalStack:
+def local_stack(
+    args: argparse.Namespace, *, stream_workers: int = 1, sink_workers: int = 1, pages: bool = False
+) -> LocalStack:
     """Return the stack that the flags describe, not yet started; it reports its steps on standard error."""
     kafka = kafka_settings(args)
     reason = "the Kafka that is started here is PLAINTEXT: leave this out, or name another with --brokers"
@@ -37,6 +39,7 @@ def local_stack(args: argparse.Namespace, *, stream_workers: int = 1, sink_worke
         clickhouse_server=server_settings(args, clickhouse.database),
         stream_workers=stream_workers,
         sink_workers=sink_workers,
+        pages=pages,
         disk=read_settings(DiskSettings, "disk", file=config_file(args)),
         http=read_settings(HttpSettings, "http", file=config_file(args)),
     )
@@ -86,9 +89,9 @@ def replication_for(args: argparse.Namespace, settings: StackSettings) -> int:
 
 
 def worker_flags(args: argparse.Namespace, replication: int) -> dict[str, list[str]]:
-    """Return the additional flags of stream workers and sinks; they inherit the environment."""
+    """Return the additional flags of stream workers, sinks and pages; they inherit the environment."""
     config = [] if args.config is None else ["--config", str(args.config.resolve())]
     logs = log_settings(args)
     workers = [*config, "--log-format", logs.format, "--log-level", logs.level]
     # The stream creates topics too: the changelogs of its tables.
-    return {"stream": [*workers, "--replication", str(replication)], "sink": workers}
+    return {"stream": [*workers, "--replication", str(replication)], "sink": workers, "ui": config}

@@ -3,29 +3,79 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
+from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.commands.workers import until_terminated
-from evometrics.deploy.console.flags import add_server, filled, port
-from evometrics.deploy.console.options import clickhouse_named, clickhouse_settings, running_stack
+from evometrics.deploy.console.flags import add_servers, filled, port
+from evometrics.deploy.console.options import (
+    clickhouse_named,
+    clickhouse_settings,
+    config_file,
+    kafka_named,
+    kafka_settings,
+    running_stack,
+)
+from evometrics.deploy.exit_codes import ExitCode
+from evometrics.deploy.process.ports import HOST
+from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.deploy.terminal import tell
+from evometrics.schemas.service.settings import KafkaSettings, given_settings
+from evometrics.sinks.settings import ClickHouseSettings
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the flags."""
     sub.add_argument("--port", type=port, default=0, help="port of the pages (default: any free one)")
-    text = "address to serve them on (default 127.0.0.1: this machine only)"
-    sub.add_argument("--host", type=filled, default="127.0.0.1", help=text)
-    add_server(sub)
+    text = f"address to serve them on (default {HOST}: this machine only)"
+    sub.add_argument("--host", type=filled, default=HOST, help=text)
+    add_servers(sub)
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Serve the pages until terminated."""
+    """Serve the pages until terminated; where the local stack serves the same ones, say where."""
+    stack = running_stack(args)
+    if (url := served_already(args, stack)) is not None:
+        tell(f"pages: {url} (the stack on {args.data} serves them)")
+        return ExitCode.DONE
     from evometrics.deploy.ui.server import serve
 
-    stack = running_stack(args)
-    if args.clickhouse_user is None and stack and stack.clickhouse_reader and not clickhouse_named(args):
-        args.clickhouse_user = stack.clickhouse_reader  # pages only read
-    settings = clickhouse_settings(args, stack=stack)
+    clickhouse, kafka = read_from(args, stack), retried_to(args, stack)
     return await until_terminated(
-        lambda stop: serve(settings, args.host, args.port, lambda url: tell(f"pages: {url}"), stop)
+        lambda stop: serve(clickhouse, kafka, args.host, args.port, lambda url: tell(f"pages: {url}"), stop)
     )
+
+
+def served_already(args: argparse.Namespace, stack: StackAddresses | None) -> str | None:
+    """Return where the local stack serves the pages that are asked for; None where they are others."""
+    if stack is None or not stack.pages_url or not is_stacks(args, stack):
+        return None
+    own = args.port or args.host != HOST or args.clickhouse_user or args.database or args.brokers
+    return None if own else stack.pages_url
+
+
+def is_stacks(args: argparse.Namespace, stack: StackAddresses) -> bool:
+    """Return whether the ClickHouse that is asked for is the local stack's."""
+    return not clickhouse_named(args) or args.clickhouse_url == stack.clickhouse_url
+
+
+def read_from(args: argparse.Namespace, stack: StackAddresses | None) -> ClickHouseSettings:
+    """Return how to read: in the local stack's own ClickHouse as who only reads there."""
+    user = stack.clickhouse_reader if stack and is_stacks(args, stack) else ""
+    if not user or args.clickhouse_user is not None:
+        return clickhouse_settings(args, stack=stack)
+    args.clickhouse_user = user
+    password = given_settings(ServerSettings, "clickhouse_server", file=config_file(args))["reader_password"]
+    return dataclasses.replace(clickhouse_settings(args, stack=stack), password=password.value)
+
+
+def retried_to(args: argparse.Namespace, stack: StackAddresses | None) -> KafkaSettings | None:
+    """Return the Kafka that dead letters may be sent to again from the pages.
+
+    None where nobody has said which Kafka the tables are of, and where others than this machine's users reach
+    the pages.
+    """
+    if args.host not in (HOST, "::1", "localhost"):
+        return None
+    known = kafka_named(args) or (stack is not None and is_stacks(args, stack))
+    return kafka_settings(args) if known else None

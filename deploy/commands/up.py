@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from evometrics.deploy.console.flags import add_common, add_layout, add_local, add_logs, positive
 from evometrics.deploy.console.options import clickhouse_settings, log_settings
 from evometrics.deploy.console.tables import to_json
+from evometrics.deploy.terminal import tell
 from evometrics.schemas.service.logs import set_up_logging
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ async def run(args: argparse.Namespace) -> int:
     needs_stack(args)
     set_up_logging(log_settings(args), "up", quiet=("evometrics",))  # its steps are told at the terminal
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    async with local_stack(args, stream_workers=args.streams, sink_workers=args.sinks) as stack:
+    parts = {"stream_workers": args.streams, "sink_workers": args.sinks}
+    async with local_stack(args, **parts, pages=pages_installed()) as stack:
         addresses = stack.addresses
         if args.json:
             found = {
@@ -57,11 +59,13 @@ async def run(args: argparse.Namespace) -> int:
                 "clickhouse_user": addresses.clickhouse_user,
                 "clickhouse_reader": addresses.clickhouse_reader,
                 "password_file": addresses.password_file and str(addresses.password_file),
+                "pages_url": addresses.pages_url,
             }
             lines = [to_json(found)]
         else:
             lines = [
                 "",
+                *([f"pages       {addresses.pages_url}"] if addresses.pages_url else []),
                 f"Kafka       {addresses.brokers}",
                 f"ClickHouse  {addresses.clickhouse_url}  (database {clickhouse_settings(args).database})",
                 *logins(addresses),
@@ -72,6 +76,18 @@ async def run(args: argparse.Namespace) -> int:
             print("\n".join(lines), flush=True)
         await terminated()
     return 0
+
+
+def pages_installed() -> bool:
+    """Return whether this installation can serve the web pages; say what to install if it can't."""
+    from evometrics.deploy.console.running import needs
+
+    try:
+        needs("altair", "jinja2", "vl_convert")
+    except ModuleNotFoundError as error:
+        tell(f"no pages: they need {error.name}, which is not installed: pip install 'evometrics[ui]'")
+        return False
+    return True
 
 
 def logins(addresses: StackAddresses) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 if TYPE_CHECKING:
     from evometrics.schemas.topics import Topic
@@ -66,6 +67,14 @@ def moment(text: str) -> int:
         return iso_time(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an ISO time, such as 2026-11-23T06:00") from None
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return a time zone by its name."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise argparse.ArgumentTypeError(f"{name!r} is not a time zone such as Europe/Berlin") from None
 
 
 def words(text: str) -> tuple[str, ...]:

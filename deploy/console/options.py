@@ -94,16 +94,19 @@ def kafka_settings(args: argparse.Namespace, brokers: str | None = None) -> Kafk
         if field.name != "brokers"
     }
     given["brokers"] = brokers or getattr(args, "brokers", None)
-    file = config_file(args)
-    # a client.properties is that of another cluster
-    named_elsewhere = any(
-        in_environment("kafka", name, os.environ) or name in file.get("kafka", {})
-        for name in ("brokers", "client_properties")
-    )
-    if not given["brokers"] and not named_elsewhere and (stack := running_stack(args)):
+    if not given["brokers"] and not kafka_named(args) and (stack := running_stack(args)):
         given["brokers"] = stack.brokers
-    kafka = read_settings(KafkaSettings, "kafka", flags=given, file=file)
+    kafka = read_settings(KafkaSettings, "kafka", flags=given, file=config_file(args))
     return named(kafka, args.command, getattr(args, "instance", None) or "")
+
+
+def kafka_named(args: argparse.Namespace) -> bool:
+    """Return whether a flag, the environment or the file says where Kafka is."""
+    file = config_file(args).get("kafka", {})
+    # a client.properties is that of another cluster
+    settings = ("brokers", "client_properties")
+    elsewhere = any(in_environment("kafka", name, os.environ) or name in file for name in settings)
+    return bool(getattr(args, "brokers", None)) or elsewhere
 
 
 def clickhouse_named(args: argparse.Namespace) -> bool:

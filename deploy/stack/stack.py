@@ -1,4 +1,4 @@
-"""The embedded stack: Kafka, ClickHouse, stream workers and sinks as processes of one machine."""
+"""The embedded stack: Kafka, ClickHouse, stream workers, sinks and pages as processes of one machine."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, prepare_node
 from evometrics.deploy.kafka.jars import Progress
 from evometrics.deploy.kafka.java import MissingPartError
-from evometrics.deploy.process.child import ChildProcess, ProcessSpec, python
+from evometrics.deploy.process.child import ChildProcess, ProcessSpec
 from evometrics.deploy.process.ports import HOST, steady_ports
-from evometrics.deploy.process.readiness import at_work, live_at
 from evometrics.deploy.process.supervise import SupervisedPart
 from evometrics.deploy.stack.disks import DiskWatch, Reserve
+from evometrics.deploy.stack.parts import PAGES, pages_part, served_at, worker
 from evometrics.deploy.stack.password import check_passwords, login, read_password, writers_password
 from evometrics.deploy.stack.stackfile import (
     StackAddresses,
@@ -34,8 +34,6 @@ from evometrics.schemas.service.http import HttpSettings
 from evometrics.schemas.service.settings import KafkaSettings, require
 from evometrics.schemas.service.tasks import end_tasks
 from evometrics.sinks.settings import ClickHouseSettings
-
-WORKER_START_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,7 @@ class StackSettings:
         clickhouse_server: who else may use the embedded ClickHouse, and how.
         stream_workers: Faust workers to run.
         sink_workers: sinks to run.
+        pages: whether the web pages are served.
         disk: how much room is kept on the disks.
         http: how the workers serve health and metrics; each on a loopback port of its own.
     """
@@ -66,6 +65,7 @@ class StackSettings:
     clickhouse_server: ServerSettings = field(default_factory=ServerSettings)
     stream_workers: int = 1
     sink_workers: int = 1
+    pages: bool = False
     disk: DiskSettings = field(default_factory=DiskSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
 
@@ -97,7 +97,7 @@ class LocalStack:
         settings: what to run.
         prepare: creates topics, database and tables once broker and ClickHouse answer.
         progress: called with a line for each step, and, when a part dies, with the end of its log.
-        worker_flags: additional flags of the workers' command lines, by `stream` and `sink`.
+        worker_flags: additional flags of the command lines of workers and pages, by `stream`, `sink`, `ui`.
 
     After `start` the addresses are in `addresses` and in `<data>/stack.json`. `start` raises
     `StackRunningError`, `MissingPartError`, `ProcessFailedError` or what `prepare` raises; in that case
@@ -139,7 +139,8 @@ class LocalStack:
         try:
             for name in end_leftovers(self._data):
                 self._progress(f"{name}: ended a process that an earlier stack left running")
-            ports = steady_ports(self._data / "ports.json", ["clickhouse", *self._worker_names()])
+            pages = [PAGES] if self._settings.pages else []
+            ports = steady_ports(self._data / "ports.json", ["clickhouse", *self._worker_names(), *pages])
             nodes: tuple[KafkaNode, ...] = ()
             if not self._settings.external_brokers:
                 nodes = plan_nodes(self._data / "kafka", self._settings.nodes)
@@ -149,12 +150,16 @@ class LocalStack:
             self.addresses = StackAddresses(
                 brokers=self._settings.external_brokers or bootstrap(nodes),
                 clickhouse_url=url or f"http://{HOST}:{ports['clickhouse']}",
-                metrics_urls={name: f"{self._at(ports[name])}/metrics" for name in self._worker_names()},
+                metrics_urls={
+                    name: f"{served_at(self._settings.http, ports[name])}/metrics"
+                    for name in self._worker_names()
+                },
                 data=self._data,
                 clickhouse_user=self._settings.clickhouse.user if own else "",
                 clickhouse_reader=self._settings.clickhouse_server.reader if own else "",
                 password_file=file,
                 reader_password=own and bool(self._settings.clickhouse_server.reader_password),
+                pages_url=f"http://{HOST}:{ports[PAGES]}/" if pages else "",
             )
             folders = {name: self._data / name for name in ("kafka", "clickhouse", "stream")}
             watch = DiskWatch(folders, self._settings.disk, self._progress)
@@ -165,6 +170,9 @@ class LocalStack:
             await all_of(*(self._start_part(spec, self._workers) for spec in specs))
             self._ready = True
             self._note()
+            if pages:  # they find the stack as any command does
+                flags = self._worker_flags.get(PAGES, ())
+                await self._start_part(pages_part(ports[PAGES], self.addresses, flags), self._workers)
         except BaseException:
             await self.stop()
             raise
@@ -239,28 +247,9 @@ class LocalStack:
         return [f"{kind}-{n}" for kind, count in counts.items() for n in range(1, count + 1)]
 
     def _worker(self, name: str, port: int) -> ProcessSpec:
-        kind = name.partition("-")[0]
-        argv = [*python("evometrics.deploy.cli"), kind, "--brokers", self.addresses.brokers]
-        argv += ["--data", str(self._data)]
-        if kind == "sink":
-            argv += ["--clickhouse-url", self.addresses.clickhouse_url]
-        else:
-            # The same name in the group after a restart: the worker gets its partitions back at once.
-            argv += ["--instance", name]
-        argv += self._worker_flags.get(kind, ())
-        return ProcessSpec(
-            name=name,
-            argv=(*argv, "--http-port", str(port), "--http-host", HOST),
-            log=self._data / "logs" / f"{name}.log",
-            env=login(self._settings.clickhouse, self._password) if kind == "sink" else {},
-            ready=at_work(f"{self._at(port)}/health/ready", self._settings.http.token),
-            live=live_at(f"{self._at(port)}/health/live", self._settings.http.token),
-            ready_timeout=WORKER_START_SECONDS,
-        )
-
-    def _at(self, port: int) -> str:
-        """Return where a worker serves health and metrics."""
-        return f"{'https' if self._settings.http.certificate else 'http'}://{HOST}:{port}"
+        flags = self._worker_flags.get(name.partition("-")[0], ())
+        env = login(self._settings.clickhouse, self._password) if name.startswith("sink") else {}
+        return worker(name, port, self.addresses, self._settings.http, flags, env)
 
     async def _start_part(
         self,

@@ -35,6 +35,7 @@ class StackAddresses:
         clickhouse_reader: who reads there; empty if nobody else does.
         password_file: the file with the writer's password, if the stack has made it.
         reader_password: whether the reader needs the password in the settings.
+        pages_url: the web pages; empty if none are served.
     """
 
     brokers: str
@@ -45,6 +46,7 @@ class StackAddresses:
     clickhouse_reader: str = ""
     password_file: Path | None = None
     reader_password: bool = False
+    pages_url: str = ""
 
     @property
     def reader_login(self) -> str:
@@ -112,6 +114,7 @@ def write_stack(addresses: StackAddresses, parts: Mapping[str, int], ready: bool
         "clickhouse_reader": addresses.clickhouse_reader,
         "password_file": addresses.password_file and addresses.password_file.name,
         "reader_password": addresses.reader_password,
+        "pages_url": addresses.pages_url,
         "ready": ready,
         "owner": asdict(ProcessMark.of(os.getpid())),
         "parts": marks,
@@ -136,6 +139,7 @@ def read_stack(data: Path) -> StackAddresses | None:
         noted.get("clickhouse_reader", ""),
         data / file if file else None,
         bool(noted.get("reader_password")),
+        noted.get("pages_url", ""),
     )
 
 

@@ -57,13 +57,16 @@ class Section:
         sql: the statement, with ClickHouse's parameters (`{hours:UInt32}`).
         values: the parameters' values.
         draw: makes its chart; None = a table only.
+        unfolded: whether its rows are open below its chart.
         note: what a reader must know to read it, one or two sentences.
         told: says more of that from the rows, such as how many of how many are shown.
         find: finds the statement's rows by others that read less; None = the statement is run.
         whole: values of parameters in place of those in `values` for the CSV, which has all rows.
         links: by column, the page that a cell leads to, and the name of the choice that the cell's value is.
-        kind: `table`; `figures` shows the one row as names and values; `text` shows its texts as they are.
+        kind: `table`; `figures` shows the one row as names and values; `text` shows its `text`, `difference`
+            what became of each row's `parent_text` in its `text`.
         empty: what is shown where there are no rows.
+        actions: addresses of pages that change something, by what they are called; shown where it is allowed.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Section:
     sql: str
     values: Mapping[str, Any] = field(default_factory=dict)
     draw: Draw | None = None
+    unfolded: bool = False
     note: str = ""
     told: Callable[[Rows], str] | None = None
     find: Callable[[Ask], Awaitable[Rows]] | None = None
@@ -78,6 +82,7 @@ class Section:
     links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     kind: str = "table"
     empty: str = "Nothing yet."
+    actions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

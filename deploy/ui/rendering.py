@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 import jinja2
 
-from evometrics.deploy.ui import cells
-from evometrics.deploy.ui.charts import svg
+from evometrics.deploy.ui import cells, columns
+from evometrics.deploy.ui.charts import fitted, svg
 from evometrics.deploy.ui.database import Database
-from evometrics.deploy.ui.page import Page, Rows, Section, address
+from evometrics.deploy.ui.difference import difference, lines_of
+from evometrics.deploy.ui.looks import WIDTHS
+from evometrics.deploy.ui.page import Draw, Page, Rows, Section, address
 from evometrics.schemas.errors import EvometricsError
 
 #: Most rows of a table on a page; the CSV has all of them.
 MOST_ROWS = 200
+#: Most lines of a text or a difference on a page; its file has all of them.
+MOST_LINES = 5000
 #: Seconds for which a list of suggestions serves all who open a page.
 LIST_SECONDS = 30.0
 
@@ -30,6 +35,7 @@ class Answered:
     section: Section
     rows: Rows = ()
     picture: str = ""
+    description: str = ""
     problem: str = ""
 
     @property
@@ -54,20 +60,33 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(address=address, most_rows=MOST_ROWS)
-    made.filters.update(shown=cells.shown, whole=cells.whole)
-    made.tests.update(numeric=cells.is_number)
+    made.globals.update(address=address, most_rows=MOST_ROWS, most_lines=MOST_LINES, widths=WIDTHS)
+    made.filters.update(shown=cells.shown, whole=cells.whole, instant=columns.instant)
+    made.filters.update(difference=difference, lines=lines_of)
+    made.filters.update(written=lambda value, column: columns.written(column, value))
+    made.filters.update(heading=columns.heading, columns=columns.of_table, figures=columns.figures)
+    made.filters.update(numbers=columns.are_numbers)
+    made.tests.update(numeric=cells.is_number, long=columns.is_long, time=columns.is_time)
+    made.tests.update(text=lambda value: isinstance(value, str | UUID))
     return made
 
 
-async def shown(database: Database, section: Section) -> Answered:
-    """Ask for a section's rows and draw them."""
+async def shown(database: Database, section: Section, width: int) -> Answered:
+    """Ask for a section's rows and draw them, so many pixels wide."""
     try:
         rows = await database.rows(section)
     except EvometricsError as error:
         return Answered(section, problem=str(error))
-    picture = await asyncio.to_thread(svg, section.draw(rows)) if section.draw and rows else ""
-    return Answered(section, rows, picture)
+    if section.draw is None or not rows:
+        return Answered(section, rows)
+    picture, description = await asyncio.to_thread(drawn, section.draw, rows, width)
+    return Answered(section, rows, picture, description)
+
+
+def drawn(draw: Draw, rows: Rows, width: int) -> tuple[str, str]:
+    """Return a chart's picture, and what it shows in words."""
+    spec = draw(rows)
+    return svg(fitted(spec, width)), str(spec["description"])
 
 
 async def suggestions(database: Database, page: Page) -> dict[str, list[str]]:
@@ -86,12 +105,23 @@ async def suggestions(database: Database, page: Page) -> dict[str, list[str]]:
 
 
 async def rendered(
-    database: Database, page: Page, pages: Sequence[Page], state: Mapping[str, str], *, whole: bool = True
+    database: Database,
+    page: Page,
+    pages: Sequence[Page],
+    state: Mapping[str, str],
+    *,
+    whole: bool = True,
+    width: int = WIDTHS[-1],
+    writes: bool = False,
 ) -> str:
-    """Return a page's HTML, or only its sections."""
+    """Return a page's HTML, or only its sections, with charts so many pixels wide.
+
+    With `writes` they lead to what changes something.
+    """
     suggested = asyncio.create_task(suggestions(database, page)) if whole else None
-    answers = await asyncio.gather(*(shown(database, one) for one in page.sections(state)))
+    answers = await asyncio.gather(*(shown(database, one, width) for one in page.sections(state)))
     values: dict[str, Any] = {"page": page, "answers": answers, "state": state, "query": urlencode(state)}
+    values |= {"width": width, "writes": writes}
     if suggested is not None:
         values |= {"pages": pages, "suggestions": await suggested}
     name = "page.html" if whole else "sections.html"

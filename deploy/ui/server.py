@@ -11,23 +11,33 @@ from aiohttp import web
 
 from evometrics.deploy.ui import cells, charts, guard
 from evometrics.deploy.ui.database import Database
+from evometrics.deploy.ui.difference import TEXTS
+from evometrics.deploy.ui.letters import DeadLetterPages
 from evometrics.deploy.ui.live import Live
+from evometrics.deploy.ui.looks import WIDTHS
 from evometrics.deploy.ui.page import BadChoice, Page, Section, address
 from evometrics.deploy.ui.pages import PAGES
 from evometrics.deploy.ui.rendering import environment, rendered
 from evometrics.schemas.errors import EvometricsError
+from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 
 logger = logging.getLogger(__name__)
 
-STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+STATIC = {
+    "page.css": "text/css",
+    "text.css": "text/css",
+    "page.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 
 class Ui:
-    """The handlers of the pages."""
+    """The handlers of the pages; `writes` is whether they lead to what changes something."""
 
-    def __init__(self, query: MetricsQuery) -> None:
+    def __init__(self, query: MetricsQuery, *, writes: bool) -> None:
+        self.writes = writes
         self.database = Database(query)
         self.live = Live(self.database)
         self.pages = {page.name: page for page in PAGES}
@@ -36,17 +46,23 @@ class Ui:
         """Return which address is answered by what."""
         return [
             web.get("/", self.first),
+            web.get("/health/live", self.live_still),
             web.get("/live", self.live.stream),
             web.get("/static/{file}", self.static),
             web.get("/{page}", self.page),
             web.get("/{page}/sections", self.sections),
             web.get("/{page}/{section}.csv", self.csv),
             web.get("/{page}/{section}.png", self.png),
+            web.get("/{page}/{section}.txt", self.text),
         ]
 
     async def first(self, request: web.Request) -> web.Response:
         """Lead to the first page."""
         raise web.HTTPFound(f"/{PAGES[0].name}")
+
+    async def live_still(self, request: web.Request) -> web.Response:
+        """Answer a supervisor."""
+        return web.Response(text="ok\n")
 
     async def static(self, request: web.Request) -> web.Response:
         """Answer with a file of the package."""
@@ -59,15 +75,24 @@ class Ui:
     async def page(self, request: web.Request) -> web.Response:
         """Answer with a page."""
         page = self.asked(request)
-        html = await rendered(self.database, page, PAGES, page.state(request.query))
+        html = await rendered(
+            self.database,
+            page,
+            PAGES,
+            page.state(request.query),
+            width=width_for(request),
+            writes=self.writes,
+        )
         return web.Response(text=html, content_type="text/html")
 
     async def sections(self, request: web.Request) -> web.Response:
         """Answer with a page's sections alone, for a page that is open."""
         page = self.asked(request)
         state = page.state(request.query)
+        width = width_for(request)
         html = await self.live.sections(
-            address(page.name, **state), lambda: rendered(self.database, page, PAGES, state, whole=False)
+            address(page.name, **state, width=width),
+            lambda: rendered(self.database, page, PAGES, state, whole=False, width=width, writes=self.writes),
         )
         return web.Response(text=html, content_type="text/html")
 
@@ -84,6 +109,15 @@ class Ui:
             raise web.HTTPNotFound(text=f"{section.name} has no picture\n")
         spec = section.draw(await self.database.rows(section))
         return download(request, section, "png", "image/png", await asyncio.to_thread(charts.png, spec))
+
+    async def text(self, request: web.Request) -> web.Response:
+        """Answer with a section's texts."""
+        section = self.asked_section(request)
+        plain = TEXTS.get(section.kind)
+        if plain is None:
+            raise web.HTTPNotFound(text=f"{section.name} has no text\n")
+        text = await asyncio.to_thread(plain, await self.database.rows(section))
+        return download(request, section, "txt", "text/plain", text.encode())
 
     def asked(self, request: web.Request) -> Page:
         """Return the page that a request names."""
@@ -102,11 +136,20 @@ class Ui:
         return section
 
 
+def width_for(request: web.Request) -> int:
+    """Return how wide charts are drawn, in pixels: as the open page asks, or as a phone has room."""
+    asked = request.query.get("width", "")
+    if asked.isdecimal() and len(asked) < 6:
+        return charts.width_near(int(asked))
+    return WIDTHS[0] if "Mobi" in request.headers.get("User-Agent", "") else WIDTHS[-1]
+
+
 def download(request: web.Request, section: Section, suffix: str, kind: str, body: bytes) -> web.Response:
     """Return an answer that browsers store as a file."""
     name = f"{request.match_info['page']}-{section.name}.{suffix}"
+    charset = "utf-8" if kind.startswith("text/") else None
     disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return web.Response(body=body, content_type=kind, headers=disposition)
+    return web.Response(body=body, content_type=kind, charset=charset, headers=disposition)
 
 
 @web.middleware
@@ -118,22 +161,34 @@ async def errors(request: web.Request, handler: Callable[..., object]) -> web.St
         return problem(400, str(error))
     except EvometricsError as error:
         return problem(502, str(error))
-    except web.HTTPNotFound as error:
-        return problem(404, error.text or "not found")
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return problem(error.status, error.text or error.reason, wrote=request.method == "POST")
+    except Exception:
+        logger.exception("%s %s failed", request.method, request.path)
+        return problem(500, "a fault of these pages; their log has its traceback")
 
 
-def problem(status: int, text: str) -> web.Response:
-    """Return the page that says what is wrong."""
-    html = environment().get_template("problem.html").render(problem=text, pages=PAGES)
+def problem(status: int, text: str, *, wrote: bool = False) -> web.Response:
+    """Return the page that says what is wrong; `wrote` is whether something was to be changed."""
+    heading = "Nothing was sent" if wrote else "This can't be shown"
+    html = environment().get_template("problem.html").render(problem=text, heading=heading, pages=PAGES)
     return web.Response(status=status, text=html, content_type="text/html")
 
 
-def application(query: MetricsQuery, names: Collection[str] = ()) -> web.Application:
-    """Return the pages as an application of aiohttp."""
+def application(
+    query: MetricsQuery, names: Collection[str] = (), kafka: KafkaSettings | None = None
+) -> web.Application:
+    """Return the pages as an application of aiohttp.
+
+    `names`: host names that they may be asked for by; `kafka`: where dead letters may be sent to again, None
+    = nowhere: the pages only read.
+    """
     app = web.Application(middlewares=[guard.guarded(names), errors])
     app.on_response_prepare.append(guard.set_headers)
-    ui = Ui(query)
-    app.add_routes(ui.routes())
+    ui = Ui(query, writes=kafka is not None)
+    app.add_routes([*DeadLetterPages(query.settings, kafka).routes(), *ui.routes()])
 
     async def stop(_: web.Application) -> None:
         await ui.live.stop()
@@ -144,6 +199,7 @@ def application(query: MetricsQuery, names: Collection[str] = ()) -> web.Applica
 
 async def serve(
     clickhouse: ClickHouseSettings,
+    kafka: KafkaSettings | None,
     host: str,
     port: int,
     ready: Callable[[str], None],
@@ -151,12 +207,12 @@ async def serve(
 ) -> None:
     """Serve the pages until `stopping` is set; `ready` is called with their address.
 
-    Port 0 is any free one. Raises `ClickHouseUnavailable` where ClickHouse does not answer at the start,
-    `OSError` where the address is taken.
+    Port 0 is any free one; `kafka` is that of `application`. Raises `ClickHouseUnavailable` where ClickHouse
+    does not answer at the start, `OSError` where the address is taken.
     """
     async with MetricsQuery(clickhouse) as query:
         names = () if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else (host,)
-        runner = web.AppRunner(application(query, names), access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(application(query, names, kafka), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
             site = web.TCPSite(runner, host, port)

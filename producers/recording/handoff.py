@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 #: Most events that wait, and most bytes of them (an estimate from the lengths of their values).
 MOST_EVENTS = 50_000
 MOST_BYTES = 64_000_000
+#: From so many on, the thread lets no more gather.
+MANY_EVENTS = 1000
+MANY_BYTES = MOST_BYTES // 8
 #: What an event takes besides its values, bytes; an estimate.
 EVENT_WEIGHT = 1000
 
@@ -38,7 +41,8 @@ class HandOff:
 
     Attributes:
         lost: entries that found no room since the process began.
-        asleep: the thread waits and has to be woken.
+        asleep: the thread waits for an entry.
+        pacing: the thread lets entries gather; many end that.
     """
 
     def __init__(self) -> None:
@@ -47,17 +51,21 @@ class HandOff:
         self.given_bytes = 0
         self.taken_bytes = 0
         self.lost = 0
-        self.asleep = False
+        self.asleep = self.pacing = False
 
     def put(self, entry: Entry) -> bool:
-        """Append an entry; False where there is no room, which counts it as lost."""
+        """Append an entry; return whether the thread has to be woken. Without room for it, it is lost."""
         with self.lock:
             if len(self.entries) >= MOST_EVENTS or self.bytes + entry.weight > MOST_BYTES:
                 self.lost += 1
                 return False
             self.given_bytes += entry.weight
             self.entries.append(entry)
-        return True
+            many = len(self.entries) >= MANY_EVENTS or self.bytes >= MANY_BYTES
+            due = self.asleep or (self.pacing and many)
+            if due:
+                self.asleep = self.pacing = False
+        return due
 
     @property
     def bytes(self) -> int:

@@ -45,7 +45,7 @@ class Recorder:
     It may be used in a running event loop, in threads, signal handlers, and children: a forked child has a
     thread and an outbox of its own; where it is pickled to another process, it arrives as one with the same
     config and `run_id`. It is closed when the process ends, except by a signal or `os._exit`; then what was
-    handed in during the last milliseconds is lost.
+    handed in during the last second is lost, or since the last `flush`.
 
     Attributes:
         run_id: what this process records belongs to: `EVOMETRICS_RUN_ID`, else a new id.
@@ -189,7 +189,7 @@ class Recorder:
             worker = self.started()
         if worker is None:
             self.handoff.lose()
-        elif self.handoff.put(call) and self.handoff.asleep:
+        elif self.handoff.put(call):
             worker.wake()
 
     def started(self) -> Worker | None:

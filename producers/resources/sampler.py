@@ -22,7 +22,9 @@ from evometrics.producers.resources.processes import (
     network_bytes,
 )
 
-INTERVAL = 0.25
+#: Seconds between two samples when an evolution begins, and at most. In between a hundredth of the time for
+#: which the youngest has run: its peaks are known as exactly, and an hour of work pays for few wakes.
+INTERVAL, LONGEST_INTERVAL = 0.25, 1.0
 #: CPU over a shorter span is noise; the previous reading is returned again.
 SHORTEST_CPU_SPAN = 0.02
 #: A reading serves all calls within this many seconds: hundreds of evolutions may begin in that time.
@@ -75,7 +77,11 @@ class Watch:
 
 @dataclass(slots=True)
 class ResourceSampler:
-    """Samples this process and its descendants every `interval` seconds while an evolution is watched."""
+    """Samples this process and its descendants while an evolution is watched.
+
+    Attributes:
+        interval: seconds between two samples at first.
+    """
 
     interval: float = INTERVAL
     gpu: GpuMemory = field(default_factory=GpuMemory)
@@ -213,7 +219,14 @@ class ResourceSampler:
         """Sample until stopped; sleep without wake-ups while nothing is watched."""
         while not self.stopping.is_set():
             self.wanted.wait()
-            if self.stopping.wait(self.interval):
+            if self.stopping.wait(self.pause()):
                 return
             self.sample()
             self.sample_gpu()
+
+    def pause(self) -> float:
+        """Return the seconds to the next sample."""
+        with self.lock:
+            youngest = max((watch.started for watch in self.watches.values()), default=0.0)
+        age = time.perf_counter() - youngest
+        return max(self.interval, min(LONGEST_INTERVAL, age / 100))

@@ -10,7 +10,7 @@ import socket
 from importlib.util import find_spec
 from typing import Any
 
-from evometrics.schemas.kafka.login_logs import hide_logins
+from evometrics.schemas.kafka.client_logs import calm
 from evometrics.schemas.service.security import uses_sasl, uses_tls
 from evometrics.schemas.service.settings import KafkaSettings, SettingsError, require
 from evometrics.schemas.service.tls import TlsNames, tls_context
@@ -24,8 +24,10 @@ UNUSUAL = re.compile(r"[^A-Za-z0-9._-]")
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Return the arguments with which an aiokafka client reaches the cluster.
 
-    Raises `SettingsError` where a certificate, key or token provider can't be loaded.
+    What aiokafka logs is filtered from then on (`client_logs`). Raises `SettingsError` where a certificate,
+    key or token provider can't be loaded.
     """
+    calm()
     return {"bootstrap_servers": kafka.addresses, "client_id": kafka.client_id, **security(kafka)}
 
 
@@ -59,8 +61,7 @@ def security(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def login(kafka: KafkaSettings) -> dict[str, Any]:
-    """Return the arguments that log in; what they hold is kept out of aiokafka's log."""
-    hide_logins()
+    """Return the arguments that log in."""
     mechanism = kafka.sasl_mechanism
     options: dict[str, Any] = {"sasl_mechanism": mechanism}
     if mechanism == "OAUTHBEARER":

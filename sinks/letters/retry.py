@@ -11,7 +11,8 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
@@ -72,7 +73,9 @@ class RetryPlan:
     left: list[tuple[DeadMessage, str]]
 
 
-async def plan_retry(letters: Letters, wire: WireFormat, selection: Selection) -> AsyncIterator[RetryPlan]:
+async def plan_retry(
+    letters: Letters, wire: WireFormat, selection: Selection
+) -> AsyncGenerator[RetryPlan, None]:
     """Decide what to send again, oldest first, some messages at a time; changes nothing.
 
     A message named by one of its ids is sent whatever its state. Of the others, those that were sent before
@@ -132,20 +135,43 @@ def unreadable(message: DeadMessage, content: Bytes, wire: WireFormat) -> str | 
     return None
 
 
+async def send_again(
+    letters: Letters, kafka: KafkaSettings, wire: WireFormat, selection: Selection, by: str
+) -> AsyncGenerator[RetryPlan, None]:
+    """Send again what `plan_retry` decides; yield each plan once Kafka has its messages.
+
+    No broker is asked before there is a message to send. `by`: what sends them, as in `Retrier`. Raises as
+    `plan_retry` and `Retrier` do; what was yielded until then is done.
+    """
+    async with AsyncExitStack() as stack:
+        plans = await stack.enter_async_context(aclosing(plan_retry(letters, wire, selection)))
+        retrier: Retrier | None = None
+        async for plan in plans:
+            if plan.send:
+                if retrier is None:
+                    await asyncio.to_thread(wire.register)
+                    retrier = await stack.enter_async_context(Retrier(kafka, wire, by))
+                await retrier.send(plan.send)
+            yield plan
+
+
 class Retrier:
     """Sends messages again and records it. Use it as an async context manager.
 
     Entering raises `RetryFailed` if no broker answers within seconds.
 
+    Args:
+        by: what sends them; its records have it and the host's name as their node.
+
     Attributes:
         sent: how many messages were sent and recorded.
     """
 
-    def __init__(self, kafka: KafkaSettings, wire: WireFormat) -> None:
+    def __init__(self, kafka: KafkaSettings, wire: WireFormat, by: str) -> None:
         self.kafka = kafka
         self.wire = wire
         self.sent = 0
-        self.node_id = f"cli-{socket.gethostname()}"
+        self.node_id = f"{by}-{socket.gethostname()}"
         self.producer = AIOKafkaProducer(
             **client_options(kafka),
             enable_idempotence=True,

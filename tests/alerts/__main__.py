@@ -2,7 +2,7 @@
 
     python -m tests.alerts                        all faults
     python -m tests.alerts clickhouse_cut poison  these
-    python -m tests.alerts --healthy 3600         an hour of load before the first fault
+    python -m tests.alerts --healthy 60           an hour of load and no fault, with the rules as they are
     python -m tests.alerts --scrape 100000        what Prometheus scrapes of so many agents, and no more
 
 Three brokers, ClickHouse, a stream worker, two sinks and nodes, scraped by Prometheus every two seconds. It
@@ -21,11 +21,12 @@ import time
 from pathlib import Path
 
 from tests.alerts.faults import FAULTS, Fault
+from tests.alerts.healthy import healthy
 from tests.alerts.prometheus import badly_said
 from tests.alerts.scrape import scraped
 from tests.alerts.stage import SINKS, STREAMS, Stage, staged
 
-HEALTHY_SECONDS, FIRE_SECONDS, END_SECONDS, SETTLE_SECONDS = 120.0, 120.0, 240.0, 20.0
+BEFORE_SECONDS, FIRE_SECONDS, END_SECONDS, SETTLE_SECONDS = 120.0, 120.0, 240.0, 20.0
 
 
 def main() -> int:
@@ -35,9 +36,7 @@ def main() -> int:
         prog="python -m tests.alerts", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=", ".join(names))
-    parser.add_argument(
-        "--healthy", type=float, default=HEALTHY_SECONDS, help="seconds before the first fault"
-    )
+    parser.add_argument("--healthy", type=float, metavar="MINUTES", help="make no fault for so many minutes")
     parser.add_argument("--scrape", type=int, metavar="AGENTS", help="measure scrapes of so many agents")
     args = parser.parse_args()
     if unknown := [name for name in args.faults if name not in names]:
@@ -45,16 +44,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="evometrics-alerts-") as folder:
         if args.scrape:
             return asyncio.run(scraped(Path(folder), args.scrape))
-        return asyncio.run(run(Path(folder), [names[name] for name in args.faults or names], args.healthy))
+        if args.healthy:
+            return asyncio.run(healthy(Path(folder), args.healthy))
+        return asyncio.run(run(Path(folder), [names[name] for name in args.faults or names]))
 
 
-async def run(folder: Path, faults: list[Fault], healthy: float) -> int:
+async def run(folder: Path, faults: list[Fault]) -> int:
     """Wait while all is well, make the faults one after the other, and wait until all is well again."""
     right = True
     async with staged(folder) as stage:
         await settled(stage)
-        fired = await watched(stage, healthy)
-        print(f"{healthy:.0f} s of load: {said(fired) or 'no alert'}", flush=True)
+        fired = await watched(stage, BEFORE_SECONDS)
+        print(f"{BEFORE_SECONDS:.0f} s of load: {said(fired) or 'no alert'}", flush=True)
         right &= not fired
         for each in faults:
             right &= await made(stage, each)

@@ -1,4 +1,4 @@
-"""A real Prometheus with a copy of the rules in which times are short, and what it says of alerts."""
+"""A real Prometheus, with a copy of the rules in which times are short, and what it says of alerts."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ SHORT = {
 #: Not shortened: a line through minutes says nothing of a day.
 AS_IT_IS = {"EvometricsDiskFillsUp"}
 SCRAPE_SECONDS = 2
+#: Prometheus' own default.
+TIMEOUT_SECONDS = 10
 
 
 def shortened() -> str:
@@ -58,16 +60,27 @@ def shortened() -> str:
 class Prometheus:
     """The server; targets are files, so that they come and go while it runs."""
 
-    def __init__(self, folder: Path, scrape_seconds: float = SCRAPE_SECONDS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rules: str | None = None,
+        scrape_seconds: float = SCRAPE_SECONDS,
+        evaluation_seconds: float = 1,
+    ) -> None:
+        """`rules`: the text of its rules; without it `shortened`."""
         program = shutil.which("prometheus")
         if program is None:
             raise FileNotFoundError("no prometheus on this machine (apt-get install prometheus)")
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "rules.yml").write_text(shortened())
-        every = f"{scrape_seconds:g}s"
+        (folder / "rules.yml").write_text(rules or shortened())
+        every, evaluated = f"{scrape_seconds:g}s", f"{evaluation_seconds:g}s"
         config = {
-            "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": "1s"},
+            "global": {
+                "scrape_interval": every,
+                "scrape_timeout": f"{min(scrape_seconds, TIMEOUT_SECONDS):g}s",
+                "evaluation_interval": evaluated,
+            },
             "rule_files": ["rules.yml"],
             "scrape_configs": [
                 {"job_name": job, "file_sd_configs": [{"files": [f"{job}.json"], "refresh_interval": "2s"}]}
@@ -111,6 +124,13 @@ class Prometheus:
             f"{self.url}/api/v1/{path}?{urlencode(parameters)}", timeout=10
         ) as answer:
             return json.loads(answer.read())["data"]
+
+    def itself(self) -> dict[str, float]:
+        """Return Prometheus' metrics of its own, by their text before the value."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        found = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in found}
 
     def value(self, expression: str) -> float | None:
         """Return the value of an expression's only, or first, series."""

@@ -38,6 +38,7 @@ NAMES = {
     "scale-out": "scale_out",
     "replay": "replay",
     "scrape": "scrape",
+    "bodies": "bodies",
     "tls": "tls",
     "readers": "readers",
     "views": "views",

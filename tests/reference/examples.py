@@ -127,12 +127,29 @@ EXAMPLES = {
             "evometrics ui --clickhouse-url http://127.0.0.1:8123 --clickhouse-user analyst --port 8800",
         ),
     ),
+    "report": (
+        Example("the last night, as report.html", "evometrics report"),
+        Example(
+            "a night's HTML and picture, to be mailed",
+            "evometrics report --night 2026-11-28 --output night.html --png night.png",
+        ),
+        Example("a run, as plots in the terminal", "evometrics report --run night-7 --terminal"),
+    ),
     "alerts": (
         Example(
             "the rules, with links to your copy of these pages",
             "evometrics alerts --docs https://docs.example.org",
         ),
         Example("an example of Prometheus' configuration", "evometrics alerts prometheus"),
+    ),
+    "dashboards": (
+        Example("for the local stack in this folder", "evometrics dashboards --into grafana"),
+        Example(
+            "for a ClickHouse and a Prometheus of your own",
+            "evometrics dashboards --into /etc/grafana/evometrics --clickhouse-url "
+            "https://clickhouse.example.org "
+            "--clickhouse-user grafana --prometheus-url http://prometheus.example.org:9090",
+        ),
     ),
     "config": (Example("with those of a file", "evometrics config --config evometrics.toml"),),
     "completion": (Example("the script for bash", "evometrics completion bash"),),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.reference import (
     commands,
+    dashboards,
     events,
     exit_codes,
     kafka_rights,
@@ -22,6 +23,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings.page,
     "topics-and-tables.md": topics_and_tables.page,
     "metrics.md": metrics.page,
+    "dashboards.md": dashboards.page,
     "events.md": events.page,
     "exit-codes.md": exit_codes.page,
     "kafka-rights.md": kafka_rights.page,

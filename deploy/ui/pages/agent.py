@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 
 from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.looks import WORDS
 from evometrics.deploy.ui.page import NO_LIMIT, Choice, Page, Rows, Section, share
 from evometrics.schemas.kpis.performance import KPI_NAMES
 
@@ -34,7 +35,7 @@ MOST_DOTS, MOST_STEPS = 800, 400
 KPIS = """SELECT *
 FROM
 (
-    SELECT occurred_at, phase, kpi, value, count() OVER () AS values
+    SELECT occurred_at, phase, kpi, value, count() OVER () AS of_all
     FROM
     (
         SELECT
@@ -67,7 +68,7 @@ EVOLUTIONS = """SELECT
     cost_usd,
     model,
     arrayStringConcat(parent_agent_ids, ', ') AS parents,
-    count() OVER () AS evolutions
+    count() OVER () AS of_all
 FROM evolution_metrics
 WHERE agent_id = {agent:String}
 ORDER BY occurred_at DESC
@@ -82,10 +83,10 @@ def kpis(rows: Rows) -> dict[str, Any]:
         alt.Chart(charts.data(rows))
         .mark_line(point=True)
         .encode(
-            x=alt.X("occurred_at:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
+            x=charts.time_axis("occurred_at"),
             y=alt.Y("value:Q", title="Value", scale=alt.Scale(zero=False)),
-            color=alt.Color("kpi:N", title="KPI"),
-            shape=alt.Shape("phase:N", title="Measured"),
+            color=alt.Color("kpi:N", title=None, legend=alt.Legend(labelExpr=WORDS)),
+            shape=alt.Shape("phase:N", title=None, legend=alt.Legend(labelExpr=WORDS)),
             detail="kpi:N",
             tooltip=charts.tooltip(
                 ("occurred_at:T", "time"), ("kpi:N", "KPI"), ("value:Q", "value"), ("phase:N", "measured")
@@ -99,15 +100,14 @@ def evolutions(rows: Rows) -> dict[str, Any]:
     """Draw each evolution as the step from the performance before to that after."""
     linked = charts.linked(rows, "candidate", "event", "event_id")
     base = alt.Chart(charts.data(linked)).encode(
-        x=alt.X("occurred_at:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
-        color=charts.status_colour(),
+        x=charts.time_axis("occurred_at"), color=charts.status_colour(rows)
     )
     steps = base.mark_rule(strokeWidth=2).encode(
         y=alt.Y("before:Q", title="Performance", scale=alt.Scale(zero=False)), y2="after:Q"
     )
-    ends = base.mark_point(filled=True, size=60).encode(
+    ends = base.mark_point(filled=True, size=80, opacity=1).encode(
         y="after:Q",
-        shape=charts.status_shape(),
+        shape=charts.status_shape(rows),
         href="link:N",
         tooltip=charts.tooltip(
             ("occurred_at:T", "time"),
@@ -156,7 +156,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             KPIS.replace("{columns}", columns),
             {**agent, "kpi": state["kpi"], "most": MOST_DOTS},
             kpis,
-            told=lambda rows: newest(len(rows), rows[0]["values"], "values"),
+            told=lambda rows: newest(len(rows), rows[0]["of_all"], "values"),
             whole={"most": NO_LIMIT},
             empty="No such KPI was measured.",
         ),
@@ -166,7 +166,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             EVOLUTIONS,
             {**agent, "most": MOST_STEPS},
             evolutions,
-            told=lambda rows: newest(len(rows), rows[0]["evolutions"], "evolutions"),
+            told=lambda rows: newest(len(rows), rows[0]["of_all"], "evolutions"),
             whole={"most": NO_LIMIT},
             links={"event_id": ("candidate", "event")},
             empty="This agent has not evolved.",

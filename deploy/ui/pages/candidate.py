@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 
 from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.looks import ACCENT, SOFT
 from evometrics.deploy.ui.page import Choice, Page, Rows, Section
 
 SHORT = """SELECT
@@ -59,24 +60,83 @@ FROM
 )
 ORDER BY name"""
 
-TEXT = """SELECT candidate AS text
+#: Whether a candidate's text is only the beginning of the one that was tried.
+CUT = "ifNull(lower(hex(SHA256(ifNull(candidate, '')))) != candidate_hash, false)"
+
+TEXT = f"""SELECT
+    candidate AS text,
+    {CUT} AS cut
 FROM evolution_completed
-WHERE event_id = toUUIDOrZero({event:String}) AND candidate IS NOT NULL"""
+WHERE event_id = toUUIDOrZero({{event:String}}) AND candidate IS NOT NULL"""
+
+#: The state that each parent had when the evolution began: its last evolution that was kept, else its last
+#: one, as the candidates of a run have one each. Without parents it is the agent's own last state.
+DIFFERENCE = f"""WITH
+(
+    SELECT
+        (
+            any(agent_id),
+            any(least(started_at, occurred_at - INTERVAL 1 MICROSECOND)),
+            any(arrayDistinct(arrayFilter(
+                x -> x != '', arrayPushFront(parent_agent_ids, ifNull(parent_agent_id, ''))
+            ))),
+            any(candidate),
+            any({CUT})
+        )
+    FROM evolution_completed
+    WHERE event_id = toUUIDOrZero({{event:String}})
+) AS child
+SELECT
+    parent AS parent_agent_id,
+    if(p.agent_id = '', NULL, p.event_id) AS parent_event_id,
+    p.text AS parent_text,
+    p.cut AS parent_cut,
+    child.4 AS text,
+    child.5 AS cut
+FROM (SELECT arrayJoin(if(empty(child.3), [child.1], child.3)) AS parent) AS c
+LEFT JOIN
+(
+    SELECT agent_id, event_id, candidate AS text, {CUT} AS cut
+    FROM evolution_completed
+    WHERE (agent_id, occurred_at, event_id) IN
+    (
+        SELECT agent_id, occurred_at, event_id
+        FROM evolution_completed
+        WHERE agent_id IN (SELECT arrayJoin(if(empty(child.3), [child.1], child.3)))
+            AND candidate IS NOT NULL
+            AND (agent_id != child.1 OR success AND occurred_at <= child.2)
+        ORDER BY occurred_at <= child.2 DESC, success DESC, occurred_at DESC
+        LIMIT 1 BY agent_id
+    )
+) AS p ON c.parent = p.agent_id
+WHERE child.4 IS NOT NULL AND (parent != child.1 OR p.text IS NOT NULL)
+ORDER BY indexOf(child.3, parent)"""
 
 
 def kpis(rows: Rows) -> dict[str, Any]:
-    """Draw each KPI's step from before to after."""
-    base = alt.Chart(charts.data(rows)).encode(y=alt.Y("kpi:N", title="KPI"))
-    steps = base.mark_rule(strokeWidth=2, color="#888888").encode(
-        x=alt.X("before:Q", title="Before (ring) and after (dot)", scale=alt.Scale(zero=False)), x2="after:Q"
+    """Draw how much each KPI changed, as a share of what it was before."""
+    changed = [
+        {
+            **row,
+            "share": row["change"] / abs(row["before"])
+            if row["before"] and row["change"] is not None
+            else None,
+        }
+        for row in rows
+    ]
+    base = alt.Chart(charts.data(changed)).encode(y=alt.Y("kpi:N", title=None))
+    axis = alt.X("share:Q", title="Change, of what it was before", axis=alt.Axis(format="+.0%", tickCount=6))
+    zero = alt.Chart(charts.data([{"share": 0}])).mark_rule(color=SOFT).encode(x=axis)
+    steps = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round", color=ACCENT).encode(
+        x=axis, x2=alt.datum(0)
     )
-    before = base.mark_point(size=60, color="#0072b2").encode(
-        x="before:Q", tooltip=charts.tooltip(("kpi:N", "KPI"), ("before:Q", "before"))
+    dots = base.mark_point(filled=True, size=110, opacity=1, color=ACCENT).encode(
+        x=axis,
+        tooltip=charts.tooltip(
+            ("kpi:N", "KPI"), ("before:Q", "before"), ("after:Q", "after"), ("change:Q", "change")
+        ),
     )
-    after = base.mark_point(size=60, filled=True, color="#0072b2").encode(
-        x="after:Q", tooltip=charts.tooltip(("kpi:N", "KPI"), ("after:Q", "after"))
-    )
-    return charts.layered([steps, before, after], "KPIs before and after.", height=max(60, 26 * len(rows)))
+    return charts.layered([zero, steps, dots], "How much each KPI changed.", height=40 + 28 * len(rows))
 
 
 def sections(state: Mapping[str, str]) -> Sequence[Section]:
@@ -93,9 +153,18 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             kind="figures",
             empty="No evolution with this event_id is known; pages of runs and agents lead to candidates.",
         ),
-        Section("kpis", "KPIs", KPIS, event, kpis, empty="None were measured."),
+        Section("kpis", "KPIs", KPIS, event, kpis, True, empty="None were measured."),
         Section("insights", "Insights", INSIGHTS, event, empty="None."),
         Section("text", "Text", TEXT, event, kind="text", empty="No text was recorded."),
+        Section(
+            "difference",
+            "Difference to its parents",
+            DIFFERENCE,
+            event,
+            note="From what each parent's last evolution before this one left: - was removed, + added.",
+            kind="difference",
+            empty="There is no text of a parent to compare it with.",
+        ),
         Section("metadata", "Metadata", METADATA, event, empty="None."),
     )
 

@@ -47,12 +47,12 @@ FROM
         toString({{column}}) AS which,
         count() OVER in_order AS evolution,
         sum(if(success, coalesce(improvement_delta, 0), 0)) OVER in_order AS gained,
-        count() OVER (PARTITION BY which) AS evolutions
+        count() OVER (PARTITION BY which) AS of_all
     FROM evolution_metrics
     WHERE {SINCE} AND {{column}} IN ({{a:String}}, {{b:String}}) AND NOT endsWith(evolution_type, '_run')
     WINDOW in_order AS (PARTITION BY which ORDER BY occurred_at, event_id ROWS UNBOUNDED PRECEDING)
     ORDER BY evolution DESC
-    LIMIT 1 BY which, intDiv((evolution - 1) * {{points:UInt32}}, greatest(evolutions, {{points:UInt32}}))
+    LIMIT 1 BY which, intDiv((evolution - 1) * {{points:UInt32}}, greatest(of_all, {{points:UInt32}}))
 )
 ORDER BY which, evolution"""
 
@@ -65,8 +65,8 @@ def gains(rows: Rows) -> dict[str, Any]:
         .encode(
             x=alt.X("evolution:Q", title="Evolutions"),
             y=alt.Y("gained:Q", title="Gained by those that were kept"),
-            color=alt.Color("which:N", title=""),
-            strokeDash=alt.StrokeDash("which:N", title=""),
+            color=alt.Color("which:N", title=None),
+            strokeDash=alt.StrokeDash("which:N", title=None),
             tooltip=charts.tooltip(
                 ("which:N", "which"), ("evolution:Q", "evolution"), ("gained:Q", "gained")
             ),
@@ -77,7 +77,7 @@ def gains(rows: Rows) -> dict[str, Any]:
 
 def told(rows: Rows) -> str:
     """Return how many points are drawn."""
-    return share(len(rows), sum({row["which"]: row["evolutions"] for row in rows}.values()), "points")
+    return share(len(rows), sum({row["which"]: row["of_all"] for row in rows}.values()), "points")
 
 
 def sections(state: Mapping[str, str]) -> Sequence[Section]:
@@ -87,7 +87,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
     empty = f"Give two {WHAT[column]} that evolved since then."
     sides = SIDES.replace("{column}", column)
     return (
-        Section("sides", "Side by side", sides, values, empty=empty),
+        Section("sides", "Side by side", sides, values, kind="sides", empty=empty),
         Section(
             "gains",
             "Gain",

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.ancestry import gains, lineage, nothing
-from evometrics.deploy.ui.layout import places
+from evometrics.deploy.ui.layout import best_path, generations, places
+from evometrics.deploy.ui.looks import ACCENT, INK, SOFT
 from evometrics.deploy.ui.page import Ask, Choice, Page, Rows, Section, address
 from evometrics.deploy.ui.pages.agent import LAST_AGENTS
 
 #: Edges of the graph at most, the nearest first.
 MOST_EDGES = 400
+#: So many agents all have their names beside them; of more, the agent and both ends of the best path.
+ALL_NAMED = 14
+#: Most characters of a name in the chart.
+LONGEST = 18
+KEPT_STATUS = "succeeded"
 
 #: Edges with the layer of their child: the agent is in layer 0, its ancestors are below, its offspring above.
 KEPT = """SELECT
@@ -93,44 +101,60 @@ def graph(agent: str) -> Any:
     """Return what draws the edges of an agent's lineage."""
 
     def draw(rows: Rows) -> dict[str, Any]:
-        layers: dict[str, int] = {agent: 0}
-        about: dict[str, Mapping[str, Any]] = {}
-        for row in rows:
-            layers.setdefault(str(row["child"]), row["layer"])
-            about.setdefault(str(row["child"]), row)
-        for row in rows:
-            layers.setdefault(str(row["parent"]), row["layer"] - 1)
+        about = {str(row["child"]): row for row in reversed(rows)}
+        gains = {(str(row["parent"]), str(row["child"])): row["gain"] for row in rows}
+        born = generations(gains)
+        layers = {node: number - born.get(agent, 0) for node, number in born.items()}
+        rows = [row for row in rows if str(row["parent"]) in layers and str(row["child"]) in layers]
         pairs = [(str(row["parent"]), str(row["child"])) for row in rows]
         across = places(layers, pairs)
+        best = best_path({pair: gains[pair] for pair in pairs if about[pair[1]]["status"] == KEPT_STATUS})
+        steps = set(pairwise(best))
         edges = [
             {
-                "status": row["status"],
-                "x": layers[parent],
-                "x2": layers[child],
-                "y": across[parent],
-                "y2": across[child],
+                "kind": "best" if pair in steps else "kept" if row["status"] == KEPT_STATUS else "not kept",
+                "x": layers[pair[0]],
+                "x2": layers[pair[1]],
+                "y": across[pair[0]],
+                "y2": across[pair[1]],
             }
-            for row, (parent, child) in zip(rows, pairs, strict=True)
+            for row, pair in zip(rows, pairs, strict=True)
         ]
+        named = set(layers) if len(layers) <= ALL_NAMED else {agent, *best[:1], *best[-1:]}
         nodes = [
             {
                 "agent": node,
-                "status": about[node]["status"] if node in about else "succeeded",
+                "name": short(node) if node in named else "",
+                "status": about[node]["status"] if node in about else KEPT_STATUS,
                 "strategy": about[node]["strategy_used"] if node in about else "",
                 "gain": about[node]["gain"] if node in about else None,
                 "x": layers[node],
                 "y": across[node],
                 "link": address("lineage", agent=node),
-                "size": 200 if node == agent else 80,
+                "size": 260 if node == agent else 110 if node in best else 70,
             }
             for node in layers
         ]
-        axis = alt.X("x:Q", title="Generations from the agent", axis=alt.Axis(tickMinStep=1, grid=False))
-        hidden = alt.Y("y:Q", axis=None)
+        axis = alt.X(
+            "x:Q",
+            title="Generations from the agent",
+            axis=alt.Axis(tickMinStep=1, format="d"),
+            scale=alt.Scale(nice=False, padding=24),
+        )
+        hidden = alt.Y("y:Q", axis=None, scale=alt.Scale(padding=16))
         lines = (
             alt.Chart(charts.data(edges))
-            .mark_rule(opacity=0.6)
-            .encode(x=axis, x2="x2:Q", y=hidden, y2="y2:Q", color=charts.status_colour())
+            .mark_rule(strokeCap="round")
+            .encode(
+                x=axis,
+                x2="x2:Q",
+                y=hidden,
+                y2="y2:Q",
+                color=by_kind(ACCENT, SOFT, SOFT),
+                strokeWidth=by_kind(3.5, 1.2, 1),
+                strokeDash=by_kind([1, 0], [1, 0], [3, 4]),
+                opacity=by_kind(0.9, 0.6, 0.5),
+            )
         )
         dots = (
             alt.Chart(charts.data(nodes))
@@ -138,8 +162,8 @@ def graph(agent: str) -> Any:
             .encode(
                 x=axis,
                 y=hidden,
-                color=charts.status_colour(),
-                shape=charts.status_shape(),
+                color=charts.status_colour(nodes),
+                shape=charts.status_shape(nodes),
                 size=alt.Size("size:Q", legend=None, scale=None),
                 href="link:N",
                 tooltip=charts.tooltip(
@@ -150,15 +174,43 @@ def graph(agent: str) -> Any:
                 ),
             )
         )
-        layers_drawn: list[alt.Chart] = [lines, dots]
-        if len(nodes) <= 60:
-            layers_drawn.append(dots.mark_text(dy=-10, fontSize=9).encode(text="agent:N"))
-        height = min(900, max(160, 22 * max(list(layers.values()).count(n) for n in set(layers.values()))))
+        words = (
+            alt.Chart(charts.data([node for node in nodes if node["name"]]))
+            .mark_text(dy=-14, fontSize=11, fontWeight=600, color=INK)
+            .encode(x=axis, y=hidden, text="name:N")
+        )
+        widest = max(Counter(layers.values()).values())
         return charts.layered(
-            layers_drawn, f"What {agent} was made from and what was made from it.", height=height
+            [lines, dots, words],
+            f"What {agent} was made from and what was made from it; {told(best)}",
+            height=min(900, max(200, 30 * widest)),
         )
 
     return draw
+
+
+def by_kind(best: Any, kept: Any, not_kept: Any) -> Any:
+    """Return the value that an edge has by its kind."""
+    return (
+        alt.when(alt.datum.kind == "best")
+        .then(alt.value(best))
+        .when(alt.datum.kind == "kept")
+        .then(alt.value(kept))
+        .otherwise(alt.value(not_kept))
+    )
+
+
+def told(best: Sequence[str]) -> str:
+    """Return the best path in words."""
+    return (
+        f"the line that gained most leads from {best[0]} to {best[-1]}." if best else "none gained anything."
+    )
+
+
+def short(agent: str) -> str:
+    """Return what an agent is called in the chart: a candidate's name without its run."""
+    name = agent.rsplit("/", 1)[-1] or agent
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
 
 
 def sections(state: Mapping[str, str]) -> Sequence[Section]:
@@ -180,7 +232,8 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             {"agent": agent, "most": MOST_EDGES},
             graph(agent),
             find=nearest(agent, not_kept),
-            note=f"A merge has an edge from each parent. At most the nearest {MOST_EDGES} edges are shown.",
+            note="The thick line is the line of descent that gained most; a merge has an edge from each "
+            f"parent. At most the nearest {MOST_EDGES} edges are shown.",
             links={
                 "child": ("lineage", "agent"),
                 "parent": ("lineage", "agent"),

@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 
 from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.looks import ACCENT
 from evometrics.deploy.ui.page import NO_LIMIT, Choice, Page, Rows, Section, share
 from evometrics.deploy.ui.pages.run import LAST_RUNS
 from evometrics.deploy.ui.pages.statements import OF_RUN
@@ -56,7 +57,7 @@ SELECT
     x,
     y,
     y * y_sign = best AND y * y_sign = best_here AND x * x_sign = furthest AS front,
-    count() OVER () AS candidates
+    count() OVER () AS of_all
 FROM ranked
 ORDER BY front DESC, if(front, x * x_sign, 0) DESC, cityHash64(event_id)
 LIMIT {dots:UInt32}"""
@@ -74,9 +75,9 @@ def front(x: str, y: str) -> Any:
             x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False)),
             y=alt.Y("y:Q", title=y, scale=alt.Scale(zero=False)),
         )
-        dots = base.mark_point(filled=True, size=45, opacity=0.8).encode(
-            color=charts.status_colour(),
-            shape=charts.status_shape(),
+        dots = base.mark_point(filled=True, opacity=0.85).encode(
+            color=charts.status_colour(rows),
+            shape=charts.status_shape(rows),
             href="link:N",
             tooltip=charts.tooltip(
                 ("agent_id:N", "candidate"), ("x:Q", x), ("y:Q", y), ("status:N", "status")
@@ -84,7 +85,7 @@ def front(x: str, y: str) -> Any:
         )
         line = (
             base.transform_filter("datum.front")
-            .mark_line(color="#0072b2", interpolate="step")
+            .mark_line(color=ACCENT, interpolate="step")
             .encode(order="x:Q")
         )
         return charts.layered([line, dots], f"{y} against {x}; the line is the Pareto front.", height=360)
@@ -110,7 +111,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             values,
             front(state["x"], state["y"]),
             note="front: no other candidate of the run is at least as good in both and better in one.",
-            told=lambda rows: share(len(rows), rows[0]["candidates"], "candidates"),
+            told=lambda rows: share(len(rows), rows[0]["of_all"], "candidates"),
             whole={"dots": NO_LIMIT},
             links={"event_id": ("candidate", "event"), "agent_id": ("agent", "agent")},
             empty="No candidate of this run has both KPIs.",

@@ -10,6 +10,7 @@ import altair as alt
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.page import Page, Rows, Section
 from evometrics.deploy.ui.pages.statements import HOURS, SINCE
+from evometrics.sinks.letters.letters import RETRIED, RETRIED_SQL
 
 NODES = f"""SELECT
     node_id,
@@ -30,11 +31,15 @@ FROM
 ORDER BY outbox_depth DESC, reported_at
 LIMIT 1000"""
 
+#: The messages that were sent again.
+SENT_AGAIN = f"(source_topic, source_partition, source_offset) IN ({RETRIED_SQL})"
+
 LETTERS_BY_REASON = f"""SELECT
     stage,
     source_topic,
     reason,
     count() AS messages,
+    countIf(NOT {SENT_AGAIN}) AS open,
     min(occurred_at) AS first_at,
     max(occurred_at) AS last_at
 FROM dead_letters
@@ -43,20 +48,30 @@ GROUP BY stage, source_topic, reason
 ORDER BY messages DESC
 LIMIT 100"""
 
+#: The newest are found without reading what they hold.
 LETTERS = f"""SELECT
-    occurred_at,
-    stage,
+    toString(argMin(event_id, stage)) AS event_id,
+    max(occurred_at) AS occurred_at,
+    if({SENT_AGAIN}, 'sent again', 'open') AS state,
+    arrayStringConcat(arraySort(groupArray(stage)), ', ') AS stages,
     source_topic,
     source_partition,
     source_offset,
-    reason,
-    agent_id,
-    length(message_value) AS bytes,
-    hex(substring(message_value, 1, 64)) AS first_bytes
+    argMin(reason, stage) AS reason,
+    any(agent_id) AS agent_id,
+    max(length(message_value)) AS bytes
 FROM dead_letters
-WHERE {SINCE}
-ORDER BY occurred_at DESC
-LIMIT 100"""
+WHERE (source_topic, source_partition, source_offset) IN
+(
+    SELECT source_topic, source_partition, source_offset
+    FROM dead_letters
+    WHERE {SINCE}
+    GROUP BY source_topic, source_partition, source_offset
+    ORDER BY max(occurred_at) DESC
+    LIMIT 100
+)
+GROUP BY source_topic, source_partition, source_offset
+ORDER BY occurred_at DESC, source_topic, source_partition, source_offset DESC"""
 
 EVENTS = f"""SELECT
     toStartOfInterval(occurred_at, toIntervalSecond({{seconds:UInt32}})) AS time,
@@ -70,25 +85,24 @@ ORDER BY time, event_type"""
 BARS = 48
 
 
-def events(rows: Rows) -> dict[str, Any]:
-    """Draw what nodes reported over time."""
-    chart = (
-        alt.Chart(charts.data(rows))
-        .mark_bar()
-        .encode(
-            x=alt.X("time:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
-            y=alt.Y("events:Q", title="Events"),
-            color=alt.Color("event_type:N", title="Event"),
+def events(seconds: int) -> Any:
+    """Return what draws the events that nodes reported, so many seconds a bar."""
+
+    def draw(rows: Rows) -> dict[str, Any]:
+        bars = charts.bars(rows, seconds, "events").encode(
+            color=alt.Color("event_type:N", title=None),
             tooltip=charts.tooltip(("time:T", "time"), ("event_type:N", "event"), ("events:Q", "events")),
         )
-    )
-    return charts.layered([chart], "Events of nodes over time, by kind.")
+        return charts.layered([bars], "Events of nodes over time, by kind.")
+
+    return draw
 
 
 def sections(state: Mapping[str, str]) -> Sequence[Section]:
     """Return the page's sections."""
     hours = int(state["hours"])
-    values = {"hours": hours}
+    values, seconds = {"hours": hours}, hours * 3600 // BARS
+    of_letters = {**values, "retried": RETRIED}
     return (
         Section(
             "nodes",
@@ -98,16 +112,18 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             note="What each node's collector reported last; a node that is silent reports nothing.",
             empty="No collector has reported.",
         ),
-        Section("reasons", "Dead letters by reason", LETTERS_BY_REASON, values, empty="There are none."),
+        Section("reasons", "Dead letters by reason", LETTERS_BY_REASON, of_letters, empty="There are none."),
         Section(
             "letters",
             "Dead letters",
             LETTERS,
-            values,
-            note="`evometrics dead-letters show` prints a message whole, `retry` sends it again.",
+            of_letters,
+            note="The newest 100 messages that could not be read or stored. An id leads to the bytes.",
+            links={"event_id": ("letter", "id"), "agent_id": ("agent", "agent")},
             empty="There are none.",
+            actions={"Send open messages again …": "/retry"},
         ),
-        Section("events", "System events", EVENTS, {**values, "seconds": hours * 3600 // BARS}, events),
+        Section("events", "System events", EVENTS, {**values, "seconds": seconds}, events(seconds)),
     )
 
 

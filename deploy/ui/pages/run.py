@@ -8,9 +8,12 @@ from typing import Any
 import altair as alt
 
 from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.looks import ACCENT
 from evometrics.deploy.ui.page import NO_LIMIT, Choice, Page, Rows, Section, share
 from evometrics.deploy.ui.pages.statements import ENDED, OF_RUN, RATES
 
+#: Height of the chart of scores.
+TALL = 340
 #: Dots of the chart at most: a third of a second to draw.
 MOST_DOTS = 800
 
@@ -40,7 +43,7 @@ FROM
             min(score) OVER in_order,
             max(score) OVER in_order
         ) AS best_so_far,
-        count() OVER () AS candidates
+        count() OVER () AS of_all
     FROM
     (
         SELECT source_event_id AS event_id, performance_score AS score, * EXCEPT (event_id)
@@ -50,7 +53,7 @@ FROM
     )
     WINDOW in_order AS (ORDER BY occurred_at, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ORDER BY score = best_so_far DESC NULLS LAST, candidate DESC
-    LIMIT 1 BY intDiv((candidate - 1) * {{dots:UInt32}}, greatest(candidates, {{dots:UInt32}}))
+    LIMIT 1 BY intDiv((candidate - 1) * {{dots:UInt32}}, greatest(of_all, {{dots:UInt32}}))
 )
 ORDER BY candidate"""
 
@@ -111,24 +114,28 @@ def scores(axis: str) -> Any:
     """Return what draws candidates and the best so far over an axis."""
 
     def draw(rows: Rows) -> dict[str, Any]:
+        title = AXES[axis]
         base = alt.Chart(charts.data(charts.linked(rows, "candidate", "event", "event_id"))).encode(
-            x=alt.X(f"{axis}:Q", title=AXES[axis].capitalize())
+            x=alt.X(f"{axis}:Q", title=f"{title[0].upper()}{title[1:]}")
         )
-        dots = base.mark_point(filled=True, size=45, opacity=0.8).encode(
-            y=alt.Y("score:Q", title="Score", scale=alt.Scale(zero=False)),
-            color=charts.status_colour(),
-            shape=charts.status_shape(),
+        dots = base.mark_point(filled=True, opacity=0.85).encode(
+            color=charts.status_colour(rows),
+            shape=charts.status_shape(rows),
             href="link:N",
             tooltip=charts.tooltip(
                 ("agent_id:N", "candidate"),
                 ("score:Q", "score"),
                 ("status:N", "status"),
-                (f"{axis}:Q", AXES[axis]),
+                (f"{axis}:Q", title),
             ),
         )
-        line = base.mark_line(interpolate="step-after", color="#0072b2").encode(y="best_so_far:Q")
+        scored = dots.transform_filter("isValid(datum.score)").encode(
+            y=alt.Y("score:Q", title="Score", scale=alt.Scale(zero=False))
+        )
+        without = dots.transform_filter("!isValid(datum.score)").encode(y=alt.value(TALL - 6))
+        line = base.mark_line(interpolate="step-after", color=ACCENT).encode(y="best_so_far:Q")
         return charts.layered(
-            [line, dots], f"Score of each candidate and the best so far, by {AXES[axis]}.", height=320
+            [line, scored, without], f"Score of each candidate and the best so far, by {title}.", height=TALL
         )
 
     return draw
@@ -136,7 +143,7 @@ def scores(axis: str) -> Any:
 
 def told(rows: Rows) -> str:
     """Return how many candidates are drawn."""
-    if part := share(len(rows), rows[0]["candidates"], "candidates"):
+    if part := share(len(rows), rows[0]["of_all"], "candidates"):
         return f"{part} Those that were the best by then come first."
     return ""
 
@@ -145,9 +152,10 @@ def generations(rows: Rows) -> dict[str, Any]:
     """Draw best and mean by generation."""
     lines = alt.Chart(charts.data(rows)).transform_fold(["best", "mean"], as_=["which", "value"])
     chart = lines.mark_line(point=True).encode(
-        x=alt.X("generation:Q", title="Generation"),
+        x=alt.X("generation:Q", title="Generation", axis=alt.Axis(tickMinStep=1)),
         y=alt.Y("value:Q", title="Fitness", scale=alt.Scale(zero=False)),
-        color=alt.Color("which:N", title=""),
+        color=alt.Color("which:N", title=None),
+        strokeDash=alt.StrokeDash("which:N", title=None),
         tooltip=charts.tooltip(("generation:Q", "generation"), ("which:N", "which"), ("value:Q", "fitness")),
     )
     return charts.layered([chart], "Best and mean fitness by generation.")
@@ -170,7 +178,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             CANDIDATES,
             {**run, "dots": MOST_DOTS},
             scores(state["by"]),
-            note="A dot is a candidate, the line the best so far.",
+            note="A dot is a candidate, at the bottom where it has no score; the line is the best so far.",
             told=told,
             whole={"dots": NO_LIMIT},
             links={"event_id": ("candidate", "event"), "agent_id": ("agent", "agent")},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import altair as alt
 
 from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.looks import ACCENT, SHARES
 from evometrics.deploy.ui.page import Choice, Page, Rows, Section
 from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, RATES, SINCE
 
@@ -44,6 +46,8 @@ HAVING attempts > 0
 ORDER BY time, {{name}}"""
 
 POINTS = 24
+#: Order of the chart's lines.
+BEST_FIRST = alt.EncodingSortField("success_rate", order="descending")
 
 
 def filled(template: str, column: str) -> str:
@@ -55,41 +59,47 @@ def intervals(name: str) -> Any:
     """Return what draws success rates with their intervals."""
 
     def draw(rows: Rows) -> dict[str, Any]:
-        base = alt.Chart(charts.data(rows)).encode(y=alt.Y(f"{name}:N", title=name.capitalize(), sort="-x"))
-        scale = alt.Scale(domain=[0, 1])
-        bars = base.mark_rule(strokeWidth=2).encode(
-            x=alt.X("low:Q", title="Success rate, 95 % Wilson interval", scale=scale), x2="high:Q"
+        base = alt.Chart(charts.data(rows)).encode(y=alt.Y(f"{name}:N", title=None, sort=BEST_FIRST))
+        reach = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round", color=ACCENT).encode(
+            x=alt.X(**charts.share_axis("low", "Success rate with its 95 % interval")), x2="high:Q"
         )
-        dots = base.mark_point(filled=True, size=70, color="#0072b2").encode(
-            x=alt.X("success_rate:Q", scale=scale),
+        dots = base.mark_point(filled=True, size=110, opacity=1, color=ACCENT).encode(
+            x="success_rate:Q",
             tooltip=charts.tooltip(
                 (f"{name}:N", name), ("success_rate:Q", "success rate"), ("attempts:Q", "attempts")
             ),
         )
         return charts.layered(
-            [bars, dots], f"Success rate by {name}, with its interval.", height=max(60, 26 * len(rows))
+            [reach, dots], f"Success rate by {name}, with its interval.", height=40 + 28 * len(rows)
         )
 
     return draw
 
 
-def over_time(name: str) -> Any:
-    """Return what draws success rates over time."""
+def over_time(name: str, seconds: int) -> Any:
+    """Return what draws success rates over time, so many seconds a cell."""
 
     def draw(rows: Rows) -> dict[str, Any]:
-        base = alt.Chart(charts.data(rows)).encode(
-            x=alt.X("time:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
-            color=alt.Color(f"{name}:N", title=name.capitalize()),
+        ended = [{**row, "end": row["time"] + timedelta(seconds=seconds)} for row in rows]
+        scale = alt.Scale(type="quantize", domain=[0, 1], range=SHARES)
+        cells = (
+            alt.Chart(charts.data(ended))
+            .mark_rect()
+            .encode(
+                x=charts.time_axis(),
+                x2="end:T",
+                y=alt.Y(f"{name}:N", title=None),
+                color=alt.Color("success_rate:Q", title=None, scale=scale, legend=alt.Legend(format=".0%")),
+                tooltip=charts.tooltip(
+                    ("time:T", "time"),
+                    (f"{name}:N", name),
+                    ("success_rate:Q", "success rate"),
+                    ("attempts:Q", "attempts"),
+                ),
+            )
         )
-        scale = alt.Scale(domain=[0, 1])
-        band = base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
-        line = base.mark_line(point=True).encode(
-            y=alt.Y("success_rate:Q", title="Success rate", scale=scale),
-            tooltip=charts.tooltip(
-                ("time:T", "time"), (f"{name}:N", name), ("success_rate:Q", "success rate")
-            ),
-        )
-        return charts.layered([band, line], f"Success rate by {name} over time, with its interval.")
+        names = len({row[name] for row in rows})
+        return charts.layered([cells], f"Success rate by {name} over time.", height=40 + 28 * names)
 
     return draw
 
@@ -98,16 +108,17 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
     """Return the page's sections."""
     hours, column = int(state["hours"]), state["by"]
     name = BY[column]
-    values = {"hours": hours}
+    values, seconds = {"hours": hours}, hours * 3600 // POINTS
     note = "Cost is what is known of it; without_cost counts evolutions whose cost is not."
     return (
-        Section("rates", f"By {name}", filled(TABLE, column), values, intervals(name), note=note),
+        Section("rates", f"By {name}", filled(TABLE, column), values, intervals(name), True, note),
         Section(
             "over-time",
             "Over time",
             filled(OVER_TIME, column),
-            {**values, "seconds": hours * 3600 // POINTS},
-            over_time(name),
+            {**values, "seconds": seconds},
+            over_time(name, seconds),
+            note="A cell is the share of attempts that succeeded in that time; none where there were none.",
         ),
     )
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import altair as alt
-
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.page import Page, Rows, Section
 from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, RATES, SINCE
@@ -57,6 +55,25 @@ GROUP BY node_id
 ORDER BY last_at DESC
 LIMIT 1000"""
 
+#: Texts that differ in their numbers alone are one reason.
+REASON = "if(empty(insights), '(no reason was recorded)', insights[1])"
+NUMBERS = "[0-9]+(\\\\.[0-9]+)?"
+MOST_REASONS = 12
+
+REASONS = f"""SELECT
+    count() AS failures,
+    replaceRegexpAll({REASON}, '{NUMBERS}', '…') AS reason,
+    argMax({REASON}, occurred_at) AS last_reason,
+    uniqExact(agent_id) AS agents,
+    arraySort(groupUniqArray(5)(strategy_used)) AS strategies,
+    max(occurred_at) AS last_at,
+    argMax(event_id, occurred_at) AS last_event
+FROM evolution_completed
+WHERE {SINCE} AND status = 'failed'
+GROUP BY reason
+ORDER BY failures DESC, reason
+LIMIT {MOST_REASONS}"""
+
 FAILED = f"""SELECT
     occurred_at,
     event_id,
@@ -74,27 +91,25 @@ LIMIT 50"""
 BARS = 48
 
 
-def by_time(rows: Rows) -> dict[str, Any]:
-    """Draw evolutions by time and status."""
-    chart = (
-        alt.Chart(charts.data(rows))
-        .mark_bar()
-        .encode(
-            x=alt.X("time:T", title="Time (UTC)", scale=alt.Scale(type="utc")),
-            y=alt.Y("sum(evolutions):Q", title="Evolutions"),
-            color=charts.status_colour(),
+def by_time(seconds: int) -> Any:
+    """Return what draws evolutions by time, so many seconds a bar, and status."""
+
+    def draw(rows: Rows) -> dict[str, Any]:
+        bars = charts.bars(rows, seconds, "evolutions").encode(
+            color=charts.status_colour(rows),
             tooltip=charts.tooltip(
                 ("time:T", "time"), ("status:N", "status"), ("evolutions:Q", "evolutions")
             ),
         )
-    )
-    return charts.layered([chart], "Evolutions that ended, by time and status.")
+        return charts.layered([bars], "Evolutions that ended, by time and status.")
+
+    return draw
 
 
 def sections(state: Mapping[str, str]) -> Sequence[Section]:
     """Return the page's sections."""
     hours = int(state["hours"])
-    values = {"hours": hours}
+    values, seconds = {"hours": hours}, hours * 3600 // BARS
     return (
         Section(
             "now",
@@ -104,12 +119,21 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             kind="figures",
             note="The interval of the success rate is Wilson's, 95 %.",
         ),
-        Section("by-time", "Evolutions", BY_TIME, {**values, "seconds": hours * 3600 // BARS}, by_time),
+        Section("by-time", "Evolutions", BY_TIME, {**values, "seconds": seconds}, by_time(seconds)),
+        Section(
+            "reasons",
+            "What failed, and why",
+            REASONS,
+            values,
+            note="Reasons that differ in their numbers alone are one.",
+            links={"last_event": ("candidate", "event")},
+            empty="Nothing failed.",
+        ),
         Section("runs", "Runs", RUNS, values, links={"run_id": ("run", "run")}),
         Section("nodes", "Nodes", NODES, values),
         Section(
             "failed",
-            "What failed",
+            "Last failures",
             FAILED,
             values,
             links={"agent_id": ("agent", "agent"), "event_id": ("candidate", "event")},

@@ -317,3 +317,31 @@ def test_no_value_whatever_it_is_raises(recorder: Recorder) -> None:
     recorder.kpis(odd, odd, phase=odd)
     recorder.system_event(odd, odd)
     assert recorder.flush(10)
+
+
+def test_few_events_gather_before_they_are_written_but_not_the_first_and_not_many(
+    recorder: Recorder, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evometrics.producers.recording.worker.SPACING", 3600.0)
+
+    def written(least: int) -> int:
+        waited = threading.Event()
+        for _ in range(300):
+            if (found := len(system_events(file, "noted"))) >= least:
+                return found
+            waited.wait(0.1)
+        raise AssertionError(f"{least} events awaited")
+
+    recorder.system_event("noted", 0)
+    assert written(1) == 1
+    recorder.system_event("noted", 1)
+    threading.Event().wait(0.3)
+    assert written(0) == 1
+    assert recorder.flush()
+    assert written(2) == 2
+    for number in range(handoff.MANY_EVENTS + 10):
+        recorder.system_event("noted", number)
+    assert written(1000) >= 1000
+    for _ in range(10):
+        recorder.system_event("noted", "x" * (handoff.MANY_BYTES // 8))
+    assert written(handoff.MANY_EVENTS + 15)

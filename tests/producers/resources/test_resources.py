@@ -333,3 +333,19 @@ def test_without_nvml_gpu_memory_is_none(monkeypatch: pytest.MonkeyPatch) -> Non
     gpu.start()
     assert gpu.read({1}) is None
     gpu.stop()
+
+
+def test_the_longer_the_youngest_evolution_runs_the_fewer_samples_are_taken() -> None:
+    sampler = ResourceSampler()
+
+    def pause(*ages: float) -> float:
+        now = time.perf_counter()
+        for number, age in enumerate(ages):
+            sampler.begin(str(number))
+            sampler.watches[str(number)].started = now - age
+        return sampler.pause()
+
+    assert pause(0) == 0.25
+    assert pause(50) == pytest.approx(0.5, rel=0.1)
+    assert pause(7200) == 1.0
+    assert pause(7200, 60) == pytest.approx(0.6, rel=0.1)

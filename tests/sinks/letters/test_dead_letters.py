@@ -134,7 +134,7 @@ async def test_what_is_sent_again_is_stored_once_and_not_sent_again_by_accident(
         for again in (everything, Selection(event_ids=(made[1].event_id,))):
             began = now_micros()
             plan = await planned(letters, again)
-            async with Retrier(broker.settings, WIRE) as retrier:
+            async with Retrier(broker.settings, WIRE, "test") as retrier:
                 await retrier.send(plan.send)
                 assert retrier.sent == 1
             assert await recorded(letters, [message for message, _ in plan.send], began)
@@ -257,7 +257,7 @@ async def test_a_message_without_a_key_goes_to_its_old_partition_and_one_named_b
         ids = tuple(m.event_id for m in made)
         plan = await planned(letters, Selection(event_ids=ids))
         assert len(plan.send) == 2 and not plan.left
-        async with Retrier(broker.settings, WIRE) as retrier:
+        async with Retrier(broker.settings, WIRE, "test") as retrier:
             await retrier.send(plan.send)
         await until_stored(database, SNAPSHOTS.table, 1)
         await until_stored(database, DEAD_LETTERS.table, 3)
@@ -281,7 +281,7 @@ async def test_a_message_that_was_cut_says_so_and_stays(broker: Kafka, database:
 
 async def test_a_broker_that_is_away_is_named() -> None:
     with pytest.raises(RetryFailed, match=r"127\.0\.0\.1:9: start it"):
-        async with Retrier(KafkaSettings(brokers="127.0.0.1:9"), WIRE):
+        async with Retrier(KafkaSettings(brokers="127.0.0.1:9"), WIRE, "test"):
             pass
 
 

@@ -1,0 +1,37 @@
+"""Expressions that statements of several panels share, in the plugin's macros and Grafana's variables."""
+
+from __future__ import annotations
+
+from evometrics.deploy.ui.pages.statements import ENDED, GAIN, RATES
+
+#: Rows of candidates within the dashboard's time; those of whole runs have the candidates' costs once more.
+WHERE = "$__timeFilter(occurred_at) AND NOT endsWith(evolution_type, '_run')"
+#: A run's name; what belongs to none goes by its type, as a node's evolutions of a night do.
+RUN = "ifNull(run_id, concat(evolution_type, ' (no run)'))"
+AT = "$__timeInterval(occurred_at) AS time"
+STATUSES = ("succeeded", "rolled_back", "rejected", "pruned", "failed", "abandoned")
+BY_STATUS = ", ".join(f"countIf(status = '{each}') AS {each}" for each in STATUSES)
+#: Whether a lower score is better.
+MINIMIZED = "ifNull(any(direction), '') = 'minimize'"
+BEST = f"if({MINIMIZED}, min(performance_score), max(performance_score))"
+COST_PER_SUCCESS = "sumOrNull(cost_usd) / nullIf(countIf(success), 0)"
+
+__all__ = [
+    "AT",
+    "BEST",
+    "BY_STATUS",
+    "COST_PER_SUCCESS",
+    "ENDED",
+    "GAIN",
+    "MINIMIZED",
+    "RATES",
+    "RUN",
+    "STATUSES",
+    "WHERE",
+    "chosen",
+]
+
+
+def chosen(column: str, variable: str) -> str:
+    """Return that a column has one of the values chosen for a variable, or any where that is All."""
+    return f"$__conditionalAll({column} IN (${{{variable}:singlequote}}), ${variable})"

@@ -1,0 +1,47 @@
+"""An unreachable broker is complained of once, not at each attempt, and other brokers' complaints stay."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
+
+from evometrics.schemas.kafka.client_logs import SAID_FOR, SAID_ONCE
+from evometrics.schemas.kafka.client_options import client_options
+from evometrics.schemas.service.settings import KafkaSettings
+
+
+async def attempt(address: str) -> None:
+    producer = AIOKafkaProducer(**client_options(KafkaSettings(brokers=address)))
+    with contextlib.suppress(KafkaConnectionError):
+        await producer.start()
+    await producer.stop()
+
+
+def closed_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+async def test_an_unreachable_broker_is_logged_once_by_the_client_however_often_it_is_tried(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one, other = closed_port(), closed_port()
+    for address in (one, one, one, other, one):
+        await attempt(address)
+    logged = [record.getMessage() for record in caplog.records if record.name == "aiokafka"]
+    assert [sum(address in line for line in logged) for address in (one, other)] == [1, 1]
+
+
+def test_it_is_logged_again_after_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = logging.LogRecord("aiokafka", logging.ERROR, "", 0, "Unable connect to %s", ("far",), None)
+    now = 5000.0
+    monkeypatch.setattr("evometrics.schemas.kafka.client_logs.time.monotonic", lambda: now)
+    assert [SAID_ONCE.filter(record), SAID_ONCE.filter(record)] == [True, False]
+    now += SAID_FOR
+    assert [SAID_ONCE.filter(record), SAID_ONCE.filter(record)] == [True, False]
