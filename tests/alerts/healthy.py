@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from evometrics.deploy.process.ports import HOST
 from tests.alerts.prometheus import RULES, Prometheus
-from tests.faults.parts import ROOT
+from tests.faults.parts import PARTITIONS, ROOT
 from tests.support.stack import Running, running_stack
 
 STACK = ("--local-brokers", "3", "--replication", "3", "--sinks", "2")
@@ -42,9 +42,7 @@ FIGURES = {
 async def healthy(folder: Path, minutes: float) -> int:
     """Watch for so many minutes; 1 where an alert fired, or one is pending at the end."""
     prometheus = Prometheus(folder / "prometheus", RULES.read_text(), EVERY_SECONDS, EVERY_SECONDS)
-    with running_stack(
-        folder / "stack", 6, "--local-brokers", "3", "--replication", "3", "--sinks", "2"
-    ) as up:
+    with running_stack(folder / "stack", PARTITIONS, *STACK) as up:
         async with nodes(folder, up) as addresses:
             prometheus.scrape("evometrics-sink", *addresses_of(up, "sink"))
             prometheus.scrape("evometrics-stream", *addresses_of(up, "stream"))
