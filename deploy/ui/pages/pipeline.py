@@ -111,6 +111,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             values,
             note="What each node's collector reported last; a node that is silent reports nothing.",
             empty="No collector has reported.",
+            actions={"How far stream and sink are behind Kafka …": "/lag"},
         ),
         Section("reasons", "Dead letters by reason", LETTERS_BY_REASON, of_letters, empty="There are none."),
         Section(
