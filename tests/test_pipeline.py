@@ -332,6 +332,19 @@ def test_the_command_line_finds_the_running_stack(stack: Running, sent: dict[str
     assert json.loads(applied.stdout) == {"database": "evometrics", "applied": [], "wider": []}
 
 
+def test_the_stack_serves_its_pages(stack: Running, sent: dict[str, int]) -> None:
+    found = evometrics("ui", "--data", str(stack.data))
+    assert (found.returncode, found.stderr.split()[1]) == (0, stack.pages_url)
+    with urllib.request.urlopen(f"{stack.pages_url}pipeline", timeout=60) as answer:
+        page = answer.read().decode()
+    assert 'class="problem"' not in page
+    with urllib.request.urlopen(f"{stack.pages_url}lag", timeout=60) as answer:
+        lag = answer.read().decode()
+    assert "evometrics-stream: 0 behind" in lag and "evometrics-sink: 0 behind" in lag, lag
+    with urllib.request.urlopen(f"{stack.pages_url}retry", timeout=60) as answer:
+        assert "No message is open" in answer.read().decode()
+
+
 def test_a_closed_terminal_does_not_end_the_stack(stack: Running, sent: dict[str, int]) -> None:
     noted = json.loads((stack.data / "stack.json").read_text())
     os.kill(noted["owner"]["pid"], signal.SIGHUP)

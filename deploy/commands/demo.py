@@ -20,6 +20,8 @@ def add(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of all random draws (default 0)")
     sub.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+    text = "end with plots also where the output is not a terminal"
+    sub.add_argument("--plots", action="store_true", help=text)
     add_local(sub)
     add_layout(sub)
 

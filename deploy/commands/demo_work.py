@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,6 +20,8 @@ from evometrics.deploy.pipeline.nodes import NodePlan, NodeResult, run_nodes, sh
 from evometrics.deploy.pipeline.reconcile import Reconciliation, mark, reconcile
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.deploy.terminal import tell
+from evometrics.deploy.ui.report.subject import of_nodes
+from evometrics.deploy.ui.report.writing import plotted
 from evometrics.schemas.service.settings import SettingsError, read_settings
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
@@ -95,6 +98,9 @@ async def run_demo(args: argparse.Namespace, running: StackAddresses | None) -> 
             print(to_json(document))
         else:
             await show(sides, results, clickhouse, addresses, args.data)
+            if args.plots or sys.stdout.isatty():
+                nodes = [each.node_id for each in results]
+                print(f"\n{await plotted(clickhouse, of_nodes('This demo', nodes))}")
             print(f"\n{evolutions} evolutions in {time.monotonic() - began:.0f} s")
     return ExitCode.DONE if sides.equal else ExitCode.FAILED
 
@@ -161,4 +167,5 @@ async def show(
     )
     print(f"\n{len(results)} orchestrator nodes: {counted}")
     to_read = f", to read as {addresses.reader_login}" if addresses.clickhouse_reader else ""
-    print(f"data is kept in {data}; `evometrics up` serves it at {addresses.clickhouse_url}{to_read}")
+    served = f"`evometrics up` serves pages over it, and ClickHouse at {addresses.clickhouse_url}{to_read}"
+    print(f"data is kept in {data}; {served}")

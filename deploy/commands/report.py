@@ -6,8 +6,9 @@ import argparse
 from datetime import UTC, date
 from pathlib import Path
 
+from evometrics.deploy.commands.ui import read_from
 from evometrics.deploy.console.flags import add_server, filled, zone
-from evometrics.deploy.console.options import clickhouse_named, clickhouse_settings, running_stack
+from evometrics.deploy.console.options import running_stack
 from evometrics.deploy.exit_codes import ExitCode
 
 STANDARD = Path("-")
@@ -45,10 +46,7 @@ async def run(args: argparse.Namespace) -> int:
     """Write the report in each form that is asked for."""
     from evometrics.deploy.ui.report.writing import Forms, report
 
-    stack = running_stack(args)
-    if args.clickhouse_user is None and stack and stack.clickhouse_reader and not clickhouse_named(args):
-        args.clickhouse_user = stack.clickhouse_reader  # a report only reads
     output = args.output if args.output or args.png or args.terminal else DEFAULT
     forms = Forms(output, args.png, args.terminal)
-    await report(clickhouse_settings(args, stack=stack), args.run_id, args.night, args.timezone, forms)
+    await report(read_from(args, running_stack(args)), args.run_id, args.night, args.timezone, forms)
     return ExitCode.DONE

@@ -10,6 +10,7 @@ from evometrics.deploy.grafana.panels import (
     BAD,
     FAIR,
     GOOD,
+    STATUS_COLOURS,
     assembled,
     figures,
     limits,
@@ -31,7 +32,6 @@ from evometrics.deploy.grafana.statements import (
     chosen,
 )
 from evometrics.deploy.grafana.targets import CLICKHOUSE, over_time, rows
-from evometrics.deploy.ui.looks import STATUS_COLOURS
 
 UID, AGENT = "evometrics-fleet", "evometrics-agent"
 ALL = VariableOption(selected=True, text="All", value="$__all")
@@ -42,6 +42,16 @@ CURVES = 10
 
 TYPES = """SELECT DISTINCT evolution_type FROM evolution_metrics
 WHERE $__timeFilter(occurred_at) AND NOT endsWith(evolution_type, '_run') ORDER BY evolution_type"""
+
+# A window is known before it ends, by as much as its step: at most a sixth of it, as the stream has them.
+ROLLING = """SELECT least(window_end, $__toTime) AS time,
+    concat(toString(intDiv(window_seconds, 3600)), ' h') AS hours,
+    argMin(success_rate, window_end) AS success_rate
+FROM success_rates
+WHERE scope = 'fleet' AND occurred_at >= $__fromTime
+    AND occurred_at < $__toTime + toIntervalSecond(intDiv(window_seconds, 6))
+GROUP BY time, hours
+ORDER BY time, hours"""
 
 BEST_SO_FAR = f"""SELECT time, run, if(minimized, min(best) OVER so_far, max(best) OVER so_far) AS best_score
 FROM
@@ -157,13 +167,9 @@ def dashboard() -> DashboardModel:
                 series(
                     "Rolling success rate of the fleet",
                     "As the stream computes it, for each length of its windows (an hour, a day and a week "
-                    "unless set otherwise), over every type. Not filtered by the type above.",
-                    over_time(
-                        "SELECT least(window_end, now64(6)) AS time, concat(toString(intDiv(window_seconds, "
-                        "3600)), ' h') AS hours, argMax(success_rate, window_end) AS success_rate FROM "
-                        "success_rates WHERE scope = 'fleet' AND $__timeFilter(least(window_end, now64(6))) "
-                        "GROUP BY time, hours ORDER BY time, hours"
-                    ),
+                    "unless set otherwise), over every type. The newest window has not ended yet, and is "
+                    "drawn where the dashboard's time ends. Not filtered by the type above.",
+                    over_time(ROLLING),
                     unit="percentunit",
                     label="hours",
                     most=1,
@@ -245,7 +251,7 @@ def dashboard() -> DashboardModel:
                         "run": link_to(
                             AGENT,
                             "its evolutions",
-                            framework="${__data.fields.framework}",
+                            framework="${__data.fields.framework:percentencode}",
                             run="${__value.raw:percentencode}",
                         )
                     },

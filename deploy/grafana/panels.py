@@ -18,6 +18,7 @@ from grafana_foundation_sdk.models.common import (
     LegendPlacement,
     SortOrder,
     StackingMode,
+    TableAutoCellOptions,
     TooltipDisplayMode,
     VisibilityMode,
 )
@@ -36,9 +37,18 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.dashboard import Panel as PanelModel
 
 Target = Builder[Dataquery]
-#: Colours by name, for eyes that tell red from green badly, too (Okabe and Ito).
+#: Colours that stand out from Grafana's dark background, its default, also for eyes that tell red from green
+#: badly (Okabe and Ito). Those of our own pages are made for a light one.
 GOOD, FAIR, BAD = "#009e73", "#e69f00", "#d55e00"
-NEUTRAL, PALE = "#0072b2", "#56b4e9"
+PALE = "#56b4e9"
+STATUS_COLOURS = {
+    "succeeded": GOOD,
+    "rolled_back": FAIR,
+    "rejected": "#cc79a7",
+    "pruned": PALE,
+    "failed": BAD,
+    "abandoned": "#999999",
+}
 TAG = "evometrics"
 COLUMNS = 24
 
@@ -79,7 +89,7 @@ def figures(
     panel = panel.reduce_options(
         common.ReduceDataOptions().values(False).calcs(["lastNotNull"]).fields(fields)
     )
-    panel = panel.thresholds(thresholds or limits(below=NEUTRAL))
+    panel = panel.thresholds(thresholds or limits(below=PALE))
     if decimals is not None:
         panel = panel.decimals(decimals)
     for name, other in (units or {}).items():
@@ -158,7 +168,7 @@ def listing(
     """Return a table, with `units` and `links` of its columns, and `hidden` ones that links take values "
     "of."""
     panel = table.Panel().title(title).description(description).height(height).span(width)
-    panel = panel.show_header(True).filterable(True)
+    panel = panel.show_header(True).filterable(True).cell_options(TableAutoCellOptions())
     for name, unit in (units or {}).items():
         panel = panel.override_by_name(name, [DynamicConfigValue("unit", unit)])
     for name, link in (links or {}).items():
@@ -196,7 +206,6 @@ def assembled(
     """
     links = dashboard.DashboardLink("evometrics").type(DashboardLinkType.DASHBOARDS).tags([TAG])
     links = links.icon("external link").keep_time(True)
-    links.build().placement = None  # type: ignore[assignment]  # the default hides them in a menu
     start = start.tags([TAG]).editable().tooltip(DashboardCursorSync.CROSSHAIR).link(links)
     y = 0
     for number, (title, panels) in enumerate(rows.items(), 1):

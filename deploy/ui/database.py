@@ -30,11 +30,11 @@ class Database:
         """Return a section's rows. Raises `QueryFailed`, `ClickHouseUnavailable`."""
         return await self.ask(section.sql, section.values)
 
-    async def ask(self, sql: str, values: Mapping[str, Any]) -> Rows:
-        """Return a statement's rows, from an answer that is at most a second old."""
+    async def ask(self, sql: str, values: Mapping[str, Any], *, fresh_seconds: float = FRESH_SECONDS) -> Rows:
+        """Return a statement's rows, from an answer that is at most so old."""
         key = (sql, repr(sorted(values.items())))
         known = self.answers.get(key)
-        if known is None or time.monotonic() - known[0] > FRESH_SECONDS:
+        if known is None or time.monotonic() - known[0] > fresh_seconds:
             task = asyncio.create_task(self.fetch(sql, values))
             known = self.answers[key] = time.monotonic(), task
             self.answers.move_to_end(key)

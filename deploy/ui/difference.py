@@ -39,7 +39,7 @@ class ChangedLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TextDifference:
     """The difference between two texts.
 
     Attributes:
@@ -90,11 +90,11 @@ class BoundedMatcher(SequenceMatcher[str]):
 
 
 @lru_cache(maxsize=KEPT)
-def difference(old: str, new: str) -> Difference:
+def difference(old: str, new: str) -> TextDifference:
     """Return the unified difference from an old text to a new one."""
     matcher = BoundedMatcher(lines_of(old), lines_of(new))
     found = tuple(line for group in matcher.get_grouped_opcodes(CONTEXT) for line in changed(matcher, group))
-    return Difference(found, matcher.steps > MOST_STEPS)
+    return TextDifference(found, matcher.steps > MOST_STEPS)
 
 
 def lines_of(text: str) -> list[str]:

@@ -57,6 +57,8 @@ class Section:
         draw: makes its chart; None = a table only.
         unfolded: whether its rows are open below its chart.
         note: what a reader must know to read it, one or two sentences.
+        told: says more of that from the rows, such as how many of how many are shown.
+        whole: values of parameters in place of those in `values` for the CSV, which has all rows.
         links: by column, the page that a cell leads to, and the name of the choice that the cell's value is.
         kind: `table`; `figures` shows the one row as names and values; `text` shows its `text`, `difference`
             what became of each row's `parent_text` in its `text`.
@@ -71,6 +73,8 @@ class Section:
     draw: Draw | None = None
     unfolded: bool = False
     note: str = ""
+    told: Callable[[Rows], str] | None = None
+    whole: Mapping[str, Any] = field(default_factory=dict)
     links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     kind: str = "table"
     empty: str = "Nothing yet."
@@ -98,6 +102,15 @@ class Page:
     def state(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return the value of each choice. Raises `BadChoice`."""
         return {choice.name: choice.value(given) for choice in self.choices}
+
+
+#: A limit for those who want all rows.
+NO_LIMIT = 2**32 - 1
+
+
+def share(drawn: int, total: int, what: str) -> str:
+    """Return the sentence that says how many of how many are drawn; empty where all are."""
+    return f"{drawn:,} of {total:,} {what} are drawn." if drawn < total else ""
 
 
 def address(page: str, **choices: object) -> str:

@@ -95,7 +95,7 @@ async def orchestrate(args: argparse.Namespace) -> dict[str, Any]:
             given = {"port": args.http_port, "host": args.http_host}
             http = read_settings(HttpSettings, "http", flags=given).address
             assert http is not None
-            metrics = Exposition(collector.prometheus_registry, beginnings=Beginnings())
+            metrics = Exposition(collector.prometheus_registry, Beginnings())
             server = await serve(http, metrics.answer, watchdog.live, not_ready)
             stack.push_async_callback(server.close)
         await collector.start()

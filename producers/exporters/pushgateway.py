@@ -12,14 +12,16 @@ import fcntl
 import os
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from evometrics.producers.events.custom_metrics import RegisteredMetric
 from evometrics.producers.exporters.exporter import INTERVAL, Exporter
 from evometrics.producers.metrics.events import EventMetrics
 from evometrics.producers.metrics.node import require_client
 from evometrics.schemas.events import Event
-from evometrics.schemas.service.exposition import Exposition, Few
+from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.settings import masked
 
 JOB = "evolution_metrics"
@@ -102,13 +104,20 @@ class PrometheusBackend(Exporter):
         self.metrics.add(metric)
 
     def send(self) -> None:
-        from prometheus_client import push_to_gateway
+        from prometheus_client import CollectorRegistry, push_to_gateway
+        from prometheus_client.exposition import default_handler
 
         with self.sending:
             if self.turn is None and self.beside is not None:
                 self.turn = Turn(self.beside)
-            few = Few(list(self.exposition.small()))
-            push_to_gateway(self.gateway, self.job, few, grouping_key=self.group, timeout=TIMEOUT)
+            body = self.exposition.text().encode()
+
+            def put(**given: Any) -> Callable[[], None]:
+                """Send our body for that of a registry without metrics."""
+                return default_handler(**given | {"data": body})
+
+            few = CollectorRegistry()
+            push_to_gateway(self.gateway, self.job, few, self.group, TIMEOUT, put)
             self.pushed = True
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ def serve_metrics(port: int, host: str, metrics: NodeMetrics) -> HealthServer | 
 
     With a certificate and a token where `EVOMETRICS_HTTP_…` sets them, as the other parts.
     """
-    exposition = Exposition(metrics.registry, beginnings=Beginnings())
+    exposition = Exposition(metrics.registry, Beginnings())
 
     def answer(request: HttpRequest) -> Response:
         if request.path == "/metrics":

@@ -4,10 +4,12 @@ Knows neither events nor Kafka. Imports the metrics' definitions.
 """
 
 __all__ = [
+    "agent_series",
     "agents",
     "backoff",
     "beginnings",
     "disk",
+    "distribution",
     "exposition",
     "health",
     "http",

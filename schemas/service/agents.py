@@ -15,12 +15,32 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from evometrics.schemas.service.beginnings import PAIR_SECONDS
+
 #: How long activity is counted before agents may change places, seconds.
 PERIOD_SECONDS = 300.0
 #: An agent takes another's place if it had more than this many times its events.
 CLEARLY = 2
 #: Agents whose activity is counted in a period, as a multiple of those shown; others wait for the next one.
 CANDIDATES = 10
+
+
+NOTHING: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True)
+class Births:
+    """Series that were first shown at a time.
+
+    Attributes:
+        until: the number of the first series that began later.
+        since: when, on the monotonic clock.
+        scrapers: who has seen them at 0.
+    """
+
+    until: int
+    since: float
+    scrapers: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -33,6 +53,8 @@ class Shown:
         version: raised with each change of its values.
         texts: lines that were made of them, by metric.
         made_of: the version before each was made; apart, so that there is nothing for the garbage collector.
+        begun: how many series have begun at 0 for everybody, by metric; the further ones are in `young`.
+        young: series that have begun of late, by metric.
     """
 
     partition: int
@@ -40,6 +62,8 @@ class Shown:
     version: int = 0
     texts: dict[str, str] = field(default_factory=dict)
     made_of: dict[str, int] = field(default_factory=dict)
+    begun: dict[str, int] = field(default_factory=dict)
+    young: dict[str, list[Births]] = field(default_factory=dict)
 
     def text(self, metric: str, make: Callable[[], str]) -> str:
         """Return the lines of a metric, made again only if a value has changed; from one thread at a time."""
@@ -49,6 +73,29 @@ class Shown:
         made = self.texts[metric] = make()
         self.made_of[metric] = version
         return made
+
+    def zeros(
+        self, metric: str, series: int, scraper: str, clock: Callable[[], float] = time.monotonic
+    ) -> frozenset[int]:
+        """Return which of so many series, that only grow in number, a Prometheus sees at 0 (`beginnings`)."""
+        begun = self.begun.get(metric, 0)
+        if begun == series:
+            return NOTHING
+        now = clock()
+        young = self.young.setdefault(metric, [])
+        while young and now - young[0].since >= PAIR_SECONDS:
+            begun = self.begun[metric] = young.pop(0).until
+        if series > (young[-1].until if young else begun):
+            young.append(Births(series, now))
+        found, first = list[int](), begun
+        for births in young:
+            if scraper not in births.scrapers:
+                births.scrapers.add(scraper)
+                found += range(first, births.until)
+            first = births.until
+        if not young:
+            del self.young[metric]
+        return frozenset(found)
 
 
 S = TypeVar("S", bound=Shown)

@@ -10,7 +10,7 @@ reset. Any other client always sees the value.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from evometrics.schemas.service.http import HttpRequest
@@ -55,12 +55,11 @@ class Beginnings:
         """Show no newer values from now on: a successor counts what has not been shown."""
         self.ended = True
 
-    def show(self, families: Iterable[Metric], scraper: str | None) -> Iterator[Metric]:
-        """Yield metrics as a scraper sees them (None: whoever is no Prometheus)."""
-        for family in families:
-            if scraper is not None and family.type in ACCUMULATE:
-                family.samples = [each._replace(value=self.seen(each, scraper)) for each in family.samples]
-            yield family
+    def show(self, family: Metric, scraper: str | None) -> Metric:
+        """Return a metric as a scraper sees it (None: whoever is no Prometheus)."""
+        if scraper is not None and family.type in ACCUMULATE:
+            family.samples = [each._replace(value=self.seen(each, scraper)) for each in family.samples]
+        return family
 
     def seen(self, sample: Sample, scraper: str) -> float:
         """Return the value of a sample that a Prometheus sees, and remember it."""

@@ -11,9 +11,8 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from evometrics.schemas.metrics import MetricDef
 from evometrics.schemas.service.beginnings import Beginnings, scraper_of
 from evometrics.schemas.service.http import ClientGone, HttpRequest, Response
 
@@ -33,17 +32,6 @@ GZIP_FORMAT = 16 + zlib.MAX_WBITS
 END = b"# EOF\n"
 
 
-class LargeFamily(NamedTuple):
-    """A metric with so many series that its lines are made piece by piece.
-
-    Attributes:
-        lines: the lines of some series at a time, each with its line break; labels in alphabetical order.
-    """
-
-    definition: MetricDef
-    lines: Iterator[str]
-
-
 class Few:
     """Metrics as the encoders take them."""
 
@@ -58,20 +46,13 @@ class Exposition:
     """Makes the bodies.
 
     Args:
-        registry: metrics with few series, encoded one after the other.
-        beginnings: lets Prometheus see their counters begin at 0; None = not needed.
-        large: returns those with many, from a snapshot. Called in the thread that makes the body.
+        registry: the metrics, encoded one after the other; of a `LargeMetric` its lines.
+        beginnings: lets Prometheus see counters begin at 0; None = not needed.
     """
 
-    def __init__(
-        self,
-        registry: CollectorRegistry,
-        large: Callable[[], Iterable[LargeFamily]] = tuple,
-        beginnings: Beginnings | None = None,
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, beginnings: Beginnings | None = None) -> None:
         self.registry = registry
         self.beginnings = beginnings
-        self.large = large
         self.turn = threading.Lock()
 
     def answer(self, request: HttpRequest) -> Response:
@@ -100,21 +81,23 @@ class Exposition:
 
     def pieces(self, encode: Callable[[Few], bytes], scraper: str | None = None) -> Iterator[bytes]:
         """Yield the body in pieces, each the work of about `WORK_SECONDS` or less."""
-        small = self.small()
-        for family in small if self.beginnings is None else self.beginnings.show(small, scraper):
-            yield encode(Few([family])).removesuffix(END)
-        for definition, lines in self.large():
-            yield encode(Few([header(definition)])).removesuffix(END)
-            yield from sliced(lines)
+        from evometrics.schemas.service.large import LargeMetric
+
+        scraper = None if self.beginnings is None else scraper
+        for family in self.registry.collect():
+            if isinstance(family, LargeMetric):
+                yield encode(Few([family.header()])).removesuffix(END)
+                yield from sliced(family.lines(scraper))
+            else:
+                yield encode(Few([self.small(family, scraper)])).removesuffix(END)
         yield encode(Few([]))  # how the format ends
 
-    def small(self) -> Iterator[Metric]:
-        """Yield the registry's metrics, without the `_created` series that double them."""
-        for family in self.registry.collect():
-            if family.type in ("counter", "histogram", "summary"):
-                created = f"{family.name}_created"
-                family.samples = [sample for sample in family.samples if sample.name != created]
-            yield family
+    def small(self, family: Metric, scraper: str | None) -> Metric:
+        """Return a metric as a scraper sees it, without the `_created` series that double it."""
+        if family.type in ("counter", "histogram", "summary"):
+            created = f"{family.name}_created"
+            family.samples = [sample for sample in family.samples if sample.name != created]
+        return family if self.beginnings is None else self.beginnings.show(family, scraper)
 
     def text(self) -> str:
         """Return the body in Prometheus' text format, for use in the same process."""
@@ -126,16 +109,6 @@ class Exposition:
 def leave_if_gone(request: HttpRequest) -> None:
     if request.gone():
         raise ClientGone(request.path)
-
-
-def header(definition: MetricDef) -> Metric:
-    """Return a metric without series: what is left are its HELP and TYPE lines."""
-    from prometheus_client.core import Metric
-
-    # encoders add the ending where their format wants it
-    counted = definition.kind == "counter"
-    name = definition.name.removesuffix("_total") if counted else definition.name
-    return Metric(name, definition.help, definition.kind)
 
 
 def sliced(lines: Iterator[str]) -> Iterator[bytes]:

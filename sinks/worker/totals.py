@@ -8,11 +8,9 @@ sink that reads on there counts it. Only a sink that is killed loses what it cou
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -21,48 +19,13 @@ from evometrics.schemas.evolutions.outcome import ABANDONED
 from evometrics.schemas.metrics import ATTEMPTS, DURATION, IMPROVEMENT, MEMORY, MetricDef
 from evometrics.schemas.rules.validation import STATUSES
 from evometrics.schemas.service.beginnings import SeriesKey
+from evometrics.schemas.service.distribution import Distribution, durations
 from evometrics.sinks.worker.plan import Counts
 
 ENDINGS = (*sorted(STATUSES), ABANDONED)
 #: Types of evolutions that are counted by name; what comes after them is counted as `OTHER`.
 MOST_TYPES = 100
 OTHER = "other"
-
-
-@dataclass(slots=True)
-class Distribution:
-    """Values counted by upper bound.
-
-    Attributes:
-        bounds: the upper bounds (`le` semantics), without +Inf.
-        counts: per bucket, not cumulative; the last entry is the +Inf bucket.
-        total: sum of the values.
-    """
-
-    bounds: tuple[float, ...]
-    counts: list[int] = field(default_factory=list)
-    total: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.counts = self.counts or [0] * (len(self.bounds) + 1)
-
-    def add(self, value: float) -> None:
-        """Count one."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def cumulated(self) -> list[tuple[str, int]]:
-        """Return each bound as its label, +Inf included, with the number of values up to it."""
-        return list(zip(labels_of(self.bounds), accumulate(self.counts), strict=True))
-
-
-@cache
-def labels_of(bounds: tuple[float, ...]) -> list[str]:
-    return [*(str(float(bound)) for bound in bounds), "+Inf"]
-
-
-def durations() -> Distribution:
-    return Distribution(DURATION.buckets)
 
 
 @dataclass(slots=True)

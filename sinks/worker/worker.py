@@ -72,10 +72,9 @@ class SinkWorker:
         self.instruments = Instruments(self.registry, OF_SINK)
         begin_at_0(self.instruments)
         self.metrics = StoredMetrics(sink.metrics_agents, sink.metrics_forget_seconds)
-        self.registry.register(self.metrics.totals)
-        self.registry.register(self.metrics.nodes)
+        self.metrics.register(self.registry)
         self.beginnings = Beginnings()
-        self.exposition = Exposition(self.registry, self.metrics.large, self.beginnings)
+        self.exposition = Exposition(self.registry, self.beginnings)
         self.cycle: SinkCycle | None = None
         self.waiting_for: str | None = "starting"
         self.lag = GroupLag(kafka, sink.group, self.instruments)

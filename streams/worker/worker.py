@@ -94,7 +94,7 @@ async def run_stream(
         if listen is not None:
             server = await serve(
                 listen,
-                metrics=Exposition(registry, beginnings=Beginnings()).answer,
+                metrics=Exposition(registry, Beginnings()).answer,
                 live=watchdog.live,
                 ready=state.not_ready,
                 stopped=state.stopped,

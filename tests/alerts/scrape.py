@@ -8,51 +8,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-
-from evometrics.producers.metrics.events import EventMetrics
-from evometrics.schemas.events import EvolutionCompleted, KpiSnapshot
-from evometrics.schemas.kpis.performance import KPI_NAMES
 from evometrics.schemas.service.beginnings import Beginnings
 from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.http import HttpAddress, serve
-from evometrics.sinks.settings import SinkSettings
-from evometrics.sinks.worker.metrics import StoredMetrics
 from tests.alerts.prometheus import Prometheus
-from tests.support.sinks import one_of_each
+from tests.support.agents import recorded, registered, stored
 
 MOST_SECONDS, MOST_BYTES = 1.0, 20e6
 SCRAPES = 5
-
-
-def stored(agents: int) -> Exposition:
-    """Return what a sink shows that has stored evolutions and snapshots of so many agents."""
-    settings = SinkSettings()
-    metrics = StoredMetrics(settings.metrics_agents, settings.metrics_forget_seconds)
-    registry = CollectorRegistry()
-    registry.register(metrics.totals)
-    for number in range(agents):
-        agent = f"agent-{number:06}"
-        for status in ("succeeded", "failed"):
-            metrics.totals.add("nightly", status, 300.0, 500.0, 0.1)
-        if (evolutions := metrics.evolutions.find(agent, 0)) is not None:
-            for status in ("succeeded", "failed"):
-                evolutions.add("nightly", status, 300.0)
-            evolutions.offer((1, "a"), 0.1, 500.0)
-        if (kpis := metrics.kpis.find(agent, 0)) is not None:
-            kpis.offer((1, "a"), dict.fromkeys(KPI_NAMES, 0.123456789))
-    return Exposition(registry, metrics.large, Beginnings())
-
-
-def recorded(agents: int) -> Exposition:
-    """Return what a node shows that has recorded evolutions and snapshots of so many agents."""
-    registry = CollectorRegistry()
-    metrics = EventMetrics(registry)
-    for number in range(agents):
-        for event in one_of_each(f"agent-{number:06}"):
-            if isinstance(event, EvolutionCompleted | KpiSnapshot):
-                metrics.observe(event)
-    return Exposition(registry, beginnings=Beginnings())
 
 
 def nothing_wrong() -> None:
@@ -63,7 +26,10 @@ async def scraped(folder: Path, agents: int) -> int:
     """Print size and time of scrapes; 1 where one is above what may be."""
     right = True
     prometheus = Prometheus(folder / "prometheus", scrape_seconds=5)
-    shown = {"evometrics-sink": stored(agents), "evometrics-node": recorded(agents)}
+    shown = {
+        job: Exposition(registered(of), Beginnings())
+        for job, of in {"evometrics-sink": stored(agents), "evometrics-node": recorded(agents)}.items()
+    }
     servers = {
         job: await serve(HttpAddress(0), each.answer, lambda: None, lambda: None)
         for job, each in shown.items()

@@ -38,11 +38,14 @@ NAMES = {
     "scale-out": "scale_out",
     "replay": "replay",
     "scrape": "scrape",
+    "bodies": "bodies",
     "tls": "tls",
     "readers": "readers",
     "views": "views",
     "memory": "memory",
     "recorder": "recorder",
+    "pages": "pages",
+    "live": "live",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 

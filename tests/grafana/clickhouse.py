@@ -32,9 +32,7 @@ async def opened(name: str, query: MetricsQuery, begin: float, end: float | None
         found = [row[0] for row in await query.sql(seen.statement(variable["query"]))]
         assert found, f"{name}: ${variable['name']} has no values"
         if variable["name"] not in seen.chosen:
-            seen = Shown(
-                seen.begin, seen.end, seen.interval, {**seen.chosen, variable["name"]: [str(found[0])]}
-            )
+            seen = seen.choosing(**{variable["name"]: [str(found[0])]})
     return seen
 
 

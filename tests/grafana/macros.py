@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 ALL = "$__all"
 VARIABLE = re.compile(r"\$\{(\w+)(?::(\w+))?\}|\$(?!__)(\w+)")
@@ -23,6 +23,7 @@ class Shown:
         begin: of the dashboard's time, Unix seconds.
         end: its end.
         interval: seconds between the points of a series.
+        scrape: Prometheus' scrape interval, seconds.
         chosen: values of each variable; `ALL` where all are.
     """
 
@@ -30,15 +31,20 @@ class Shown:
     end: int
     interval: int
     chosen: Mapping[str, list[str]] = field(default_factory=dict)
+    scrape: int = 15
+
+    def choosing(self, **chosen: list[str]) -> Shown:
+        """Return it with other values of some variables."""
+        return replace(self, chosen={**self.chosen, **chosen})
 
     def statement(self, text: str) -> str:
         """Return the SQL that a statement of the ClickHouse plugin is sent as."""
         return self.macros(self.variables(self.conditions(text)))
 
     def expression(self, text: str) -> str:
-        """Return the PromQL that an expression is sent as; the rate interval is four scrapes or more."""
+        """Return the PromQL that an expression is sent as (Prometheus' template variables)."""
         for name, seconds in (
-            ("rate_interval", max(self.interval, 4 * self.interval)),
+            ("rate_interval", max(self.interval + self.scrape, 4 * self.scrape)),
             ("range", self.end - self.begin),
             ("interval", self.interval),
         ):
@@ -78,6 +84,8 @@ class Shown:
     def macro(self, name: str, column: str = "") -> str:
         return {
             "timeFilter": f"{column} >= toDateTime({self.begin}) AND {column} <= toDateTime({self.end})",
+            "fromTime": f"toDateTime({self.begin})",
+            "toTime": f"toDateTime({self.end})",
             "timeInterval": f"toStartOfInterval(toDateTime({column}), INTERVAL {self.interval} second)",
         }[name]
 

@@ -35,6 +35,7 @@ class Running:
     metrics_urls: dict[str, str]
     data: Path
     log: Path
+    pages_url: str
 
     def drained(self, timeout_seconds: float = 180) -> None:
         groups = pipeline_groups(StreamSettings().group, SinkSettings().group)
@@ -106,7 +107,14 @@ def running_stack(
             found = json.loads(line)
             if found["password_file"]:
                 PASSWORDS[found["clickhouse_url"]] = read_password(Path(found["password_file"]))
-            yield Running(found["brokers"], found["clickhouse_url"], found["metrics_urls"], data, log)
+            yield Running(
+                found["brokers"],
+                found["clickhouse_url"],
+                found["metrics_urls"],
+                data,
+                log,
+                found["pages_url"],
+            )
         finally:
             process.terminate()
             process.wait(timeout=60)

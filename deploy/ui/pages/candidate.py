@@ -103,10 +103,9 @@ LEFT JOIN
         SELECT agent_id, occurred_at, event_id
         FROM evolution_completed
         WHERE agent_id IN (SELECT arrayJoin(if(empty(child.3), [child.1], child.3)))
-            AND occurred_at <= child.2
             AND candidate IS NOT NULL
-            AND (success OR agent_id != child.1)
-        ORDER BY success DESC, occurred_at DESC
+            AND (agent_id != child.1 OR success AND occurred_at <= child.2)
+        ORDER BY occurred_at <= child.2 DESC, success DESC, occurred_at DESC
         LIMIT 1 BY agent_id
     )
 ) AS p ON c.parent = p.agent_id

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from evometrics.deploy.ui.charts import svg
+from evometrics.deploy.ui.charts import fitted, svg
 from evometrics.deploy.ui.rendering import environment
 from evometrics.deploy.ui.report import words
 from evometrics.deploy.ui.report.gathering import Findings, SectionRows
 
 #: Styles in their order: the pages', then what a document has of its own.
 STYLES = ("page.css", "report.css")
+#: Widths of charts, and where each is shown: on phones the narrow ones.
+CHARTS = ((860, "wide"), (340, "narrow"))
+#: Lines of a difference that are shown.
+MOST_LINES = 400
 #: Longest text of a candidate that is shown, characters; longer ones end with a note.
 MOST_TEXT = 20_000
 
@@ -22,14 +26,22 @@ def html(report: Findings) -> str:
     template = environment().get_template("report.html")
     folder = resources.files("evometrics.deploy.ui") / "static"
     styles = "\n".join((folder / name).read_text(encoding="utf-8") for name in STYLES)
-    return template.render(report=report, styles=styles, words=words, picture=picture, cut=cut)
+    return template.render(
+        report=report,
+        styles=styles,
+        words=words,
+        picture=picture,
+        charts=CHARTS,
+        cut=cut,
+        most_lines=MOST_LINES,
+    )
 
 
-def picture(answer: SectionRows) -> str:
-    """Return an answer's chart as SVG whose marks lead nowhere; empty where there is none to draw."""
+def picture(answer: SectionRows, width: int) -> str:
+    """Return an answer's chart as SVG, so many pixels wide, whose marks lead nowhere; empty without one."""
     if answer.section.draw is None or not answer.rows:
         return ""
-    return svg(unlinked(answer.section.draw(answer.rows)))
+    return svg(fitted(unlinked(answer.section.draw(answer.rows)), width))
 
 
 def unlinked(spec: Any) -> Any:

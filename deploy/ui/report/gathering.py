@@ -53,7 +53,13 @@ class BestCandidate:
     row: Row
     kpis: SectionRows
     insights: SectionRows
-    texts: tuple[SectionRows, ...]
+    text: SectionRows
+    difference: SectionRows
+
+    @property
+    def compared(self) -> bool:
+        """Whether there is a text of a parent to compare its own with."""
+        return any(row["parent_text"] is not None for row in self.difference.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +243,5 @@ async def part(database: Database, subject: Subject, run_id: str | None) -> RunF
 async def best_of(database: Database, row: Row) -> BestCandidate:
     """Ask for the KPIs and the texts of a candidate."""
     sections = of_page(candidate.PAGE, event=str(row["event_id"]))
-    wanted = [sections[name] for name in ("kpis", "insights", "text", "diff") if name in sections]
-    kpis, insights, *texts = [SectionRows(each, await database.rows(each)) for each in wanted]
-    return BestCandidate(row, kpis, insights, tuple(each for each in texts if each.rows))
+    wanted = (sections[name] for name in ("kpis", "insights", "text", "difference"))
+    return BestCandidate(row, *[SectionRows(each, await database.rows(each)) for each in wanted])

@@ -13,6 +13,7 @@ from html import escape
 
 import vl_convert
 
+from evometrics.deploy.ui.columns import written
 from evometrics.deploy.ui.report import words
 from evometrics.deploy.ui.report.document import picture
 from evometrics.deploy.ui.report.gathering import Findings
@@ -22,7 +23,7 @@ INK, SOFT, LINE, SHEET, ACCENT = "#1b1f24", "#57606a", "#d0d7de", "#f6f8fa", "#0
 NAMES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 #: Pixels of the picture by pixel of the drawing.
 SCALE = 2
-MOST_REASONS = 3
+MOST_RUNS, MOST_REASONS = 2, 3
 MOST_LETTERS = 100
 SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"')
 #: What XML has no way to write.
@@ -106,14 +107,14 @@ def cards(sheet: Sheet, report: Findings) -> None:
 
 
 def charts(report: Findings) -> Iterator[tuple[str, str]]:
-    """Yield the main charts with their titles: scores of the greatest run, success by strategy, over time."""
-    for part in report.parts[:1]:
-        best = f": the best that was kept has {words.number(part.best.row['score'])}" if part.best else ""
-        yield f"{part.title}{best}", picture(part.scores)
+    """Yield the main charts with their titles: scores of the greatest runs, success by strategy, times."""
+    for part in report.parts[:MOST_RUNS]:
+        best = f": {written('score', part.best.row['score'])}, the best that was kept" if part.best else ""
+        yield f"{part.title}{best}", picture(part.scores, WIDTH - 2 * MARGIN)
     for answer in report.by:
         if answer.name == "strategy":
-            yield answer.section.title, picture(answer)
-    yield "Over time", picture(report.by_time)
+            yield answer.section.title, picture(answer, WIDTH - 2 * MARGIN)
+    yield "Over time", picture(report.by_time, WIDTH - 2 * MARGIN)
 
 
 def reasons(sheet: Sheet, report: Findings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
@@ -48,9 +48,9 @@ class Subject:
         Raises `ValueError` for a section that is not about a time or a run.
         """
         own = f"{self.condition} AND {and_only}" if and_only else self.condition
-        sql = section.sql.replace(SINCE, own).replace(OF_A_RUN, own)
-        if sql == section.sql:
+        if SINCE not in section.sql and OF_A_RUN not in section.sql:
             raise ValueError(f"section {section.name} is about neither a time nor a run")
+        sql = section.sql.replace(SINCE, own).replace(OF_A_RUN, own)
         known = {**section.values, **self.values}
         return replace(section, sql=sql, values={name: known[name] for name in parameters(sql)})
 
@@ -77,6 +77,12 @@ def night_of(moment: datetime, zone: tzinfo = UTC) -> date:
     """Return the day on which the night began that a moment belongs to."""
     local = moment.astimezone(zone)
     return local.date() if local.time() >= NOON else local.date() - timedelta(days=1)
+
+
+def of_nodes(title: str, nodes: Sequence[str]) -> Subject:
+    """Return what some nodes recorded, whenever that was."""
+    condition = "node_id IN {nodes:Array(String)}"
+    return Subject(title, condition, {"nodes": list(nodes)}, condition)
 
 
 def run(run_id: str) -> Subject:

@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from evometrics.deploy.ui.report.gathering import Findings
+from evometrics.deploy.ui.columns import heading, written
+from evometrics.deploy.ui.page import Row, Rows
+from evometrics.deploy.ui.report.gathering import Findings, RunFindings, SectionRows
 
 UNKNOWN = "–"
-#: What people call a status.
-STATUSES = {"rolled_back": "rolled back"}
 
 
-def percent(share: float | None) -> str:
-    """Return a share in per cent, one digit of a fraction."""
-    return UNKNOWN if share is None else f"{share * 100:.1f} %"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """Return an interval of a share in per cent; empty where there is none."""
-    return "" if low is None or high is None else f"{low * 100:.1f}–{high * 100:.1f} %"
-
-
-def signed(value: float | None) -> str:
-    """Return a difference with its sign, three digits."""
-    return UNKNOWN if value is None else f"{value:+.3g}".replace("-", "−")
-
-
-def number(value: float | None) -> str:
-    """Return a figure, four digits."""
-    if value is None:
-        return UNKNOWN
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}".replace("-", "−")
-
-
-def money(value: float | None) -> str:
-    """Return US dollars; less than a dollar with as many digits as tell it."""
-    if value is None:
-        return UNKNOWN
-    return f"${value:,.2f}" if value == 0 or abs(value) >= 1 else f"${value:.2g}"
+def interval(row: Row) -> str:
+    """Return the interval of a success rate; empty where there is none."""
+    return "" if row["low"] is None else f"{written('low', row['low'])} to {written('high', row['high'])}"
 
 
 def moment(at: datetime | None) -> str:
     """Return a time, UTC, to the minute."""
     return UNKNOWN if at is None else f"{at:%Y-%m-%d %H:%M}"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration by its two greatest units."""
-    left = timedelta(seconds=round(seconds))
-    hours, minutes = left.seconds // 3600 + left.days * 24, left.seconds % 3600 // 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {left.seconds % 60} s" if minutes else f"{left.seconds} s"
 
 
 def counted(count: int, one: str, several: str = "") -> str:
@@ -88,8 +55,9 @@ def outcome(report: Findings) -> str:
     row = report.whole.first
     if not row["attempts"]:
         return "Nothing has ended yet."
-    rate = f"{percent(row['success_rate'])} ({interval(row['low'], row['high'])})"
-    return f"{row['succeeded']:,} of {counted(row['attempts'], 'attempt')} succeeded: {rate}."
+    rate = written("success_rate", row["success_rate"])
+    succeeded = f"{row['succeeded']:,} of {counted(row['attempts'], 'attempt')} succeeded"
+    return f"{succeeded}: {rate}, {interval(row)} with 95 % confidence."
 
 
 def nothing(report: Findings) -> str:
@@ -108,23 +76,54 @@ def cost(row: Mapping[str, Any]) -> str:
     return f"not known of {counted(unknown, 'attempt')}" if unknown else "of all attempts"
 
 
-def status(name: str) -> str:
-    """Return what people call a status."""
-    return STATUSES.get(name, name)
-
-
 def cards(report: Findings) -> Iterator[tuple[str, str, str]]:
     """Yield the figures that a report begins with: name, value, and what is to be known of it."""
     row, about = report.whole.first, report.about
-    yield "Success", percent(row["success_rate"]), interval(row["low"], row["high"])
-    yield "Attempts", number(row["attempts"]), f"{number(row['succeeded'])} succeeded"
-    several = about["objectives"] > 1
+    yield heading("success_rate"), written("success_rate", row["success_rate"]), interval(row)
+    yield heading("attempts"), written("attempts", row["attempts"]), f"{row['succeeded']:,} succeeded"
     known = about["gain_low"] is not None
-    reach = f"{signed(about['gain_low'])} to {signed(about['gain_high'])}" if known else ""
-    yield "Mean gain", signed(row["mean_gain"]), "of several objectives: none" if several else reach
-    yield "Cost", money(row["cost"]), cost(row)
+    reach = f"{written('gain', about['gain_low'])} to {written('gain', about['gain_high'])}" if known else ""
+    several = "none: there are several objectives" if about["objectives"] > 1 else reach
+    yield heading("mean_gain"), written("mean_gain", row["mean_gain"]), several
+    yield heading("cost"), written("cost", row["cost"]), cost(row)
     if row["cost"] is not None and not row["without_cost"]:  # else its successes are not those of the cost
-        yield "Cost a success", money(row["cost_per_success"]), ""
+        yield heading("cost_per_success"), written("cost_per_success", row["cost_per_success"]), ""
+
+
+def summary(part: RunFindings, report: Findings) -> str:
+    """Return what came of a run, and what its scores are."""
+    row = part.short
+    said = [counted(row["attempts"], "attempt"), f"{written('success_rate', row['success_rate'])} succeeded"]
+    if row["cost_usd"] is not None:
+        said.append(written("cost_usd", row["cost_usd"]))
+    for name, what in (
+        ("evaluations", "evaluations"),
+        ("tokens_in", "tokens in"),
+        ("tokens_out", "tokens out"),
+    ):
+        if row[name] is not None:
+            said.append(f"{written(name, row[name])} {what}")
+    sentences = [", ".join(said)]
+    if part.run in report.open_runs:
+        sentences.append("It has not ended")
+    elif part.run in report.ended:
+        end = report.ended[part.run]
+        sentences.append(f"It ended {moment(end['ended_at'])}: {written('status', end['outcome'])}")
+    which = better(part.objective)
+    sentences.append(f"Scores are {objective(part.objective)}{f'; {which}' if which else ''}")
+    return ". ".join(sentences) + "."
+
+
+def columns(answer: SectionRows) -> list[str]:
+    """Return the columns of a table of rates; what a cost lacks is told where there is a cost."""
+    found = [answer.name, "attempts", "succeeded", "success_rate", "mean_gain"]
+    costs = known(answer.rows, ["cost", "cost_per_success"])
+    return [*found, *costs, *known(answer.rows, ["without_cost"])] if costs else found
+
+
+def known(rows: Rows, names: Sequence[str]) -> list[str]:
+    """Return the columns of which anything is known."""
+    return [name for name in names if any(row[name] not in (None, "", 0) for row in rows)]
 
 
 def highlights(report: Findings) -> Iterator[str]:
@@ -133,8 +132,8 @@ def highlights(report: Findings) -> Iterator[str]:
         if part.best:
             row = part.best.row
             how = " with ".join(filter(None, (row["strategy_used"], row["model"])))
-            name = f"{part.title}: {objective(part.objective)} {number(row['score'])}, the best that was kept"
-            yield f"{name}{f', by {how}' if how else ''}."
+            best = f"{objective(part.objective)} {written('score', row['score'])}"
+            yield f"{part.title}: {best}, the best that was kept{f', by {how}' if how else ''}."
         else:
             yield f"{part.title}: no candidate that was kept has a score."
     if report.reasons.rows:
@@ -151,8 +150,3 @@ def better(row: Mapping[str, Any]) -> str:
     """Return which scores are better, in words; empty where that is not one."""
     known = {"minimize": "less is better", "maximize": "more is better", "pareto": "several objectives"}
     return known.get(row.get("direction") or "", "")
-
-
-def size(count: int) -> str:
-    """Return a size in bytes."""
-    return f"{count / 1e6:.1f} MB" if count >= 1_000_000 else f"{count / 1000:.0f} KB"

@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from evometrics.deploy.terminal import tell
+from evometrics.deploy.ui.columns import size
 from evometrics.deploy.ui.database import Database
-from evometrics.deploy.ui.report import document, picture, statements, terminal, words
+from evometrics.deploy.ui.report import document, picture, statements, terminal
 from evometrics.deploy.ui.report.gathering import Findings, gathered
 from evometrics.deploy.ui.report.subject import Subject, night, night_of, run
 from evometrics.schemas.errors import EvometricsError
@@ -50,6 +51,13 @@ async def report(
     await asyncio.to_thread(write, found, forms)
 
 
+async def plotted(clickhouse: ClickHouseSettings, subject: Subject) -> str:
+    """Return plots for standard output."""
+    async with MetricsQuery(clickhouse) as query:
+        found = await gathered(Database(query), subject)
+    return terminal.plots(found, terminal.Screen.of(sys.stdout))
+
+
 async def chosen(database: Database, run_id: str | None, day: date | None, zone: tzinfo) -> Subject:
     """Return what the report is about."""
     if run_id is not None:
@@ -82,7 +90,7 @@ def write(found: Findings, forms: Forms) -> None:
     if forms.png is not None:
         put(forms.png, picture.png(found))
     if forms.terminal:
-        print(terminal.plots(found))
+        print(terminal.plots(found, terminal.Screen.of(sys.stdout)))
 
 
 def put(path: Path, body: bytes) -> None:
@@ -92,4 +100,4 @@ def put(path: Path, body: bytes) -> None:
         sys.stdout.flush()
         return
     path.write_bytes(body)
-    tell(f"wrote {path}, {words.size(len(body))}")
+    tell(f"wrote {path}, {size(len(body))}")

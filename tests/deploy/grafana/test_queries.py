@@ -83,7 +83,7 @@ async def test_every_panel_of_an_agent_has_rows_where_it_has_ancestors_and_desce
     query: MetricsQuery,
 ) -> None:
     at = shown("agent", time.time() - HOURS, time.time())
-    seen = Shown(at.begin, at.end, at.interval, {**at.chosen, "agent": [f"{RUN}/2"], "run": [RUN]})
+    seen = at.choosing(agent=[f"{RUN}/2"], run=[RUN])
     for each in asked("agent"):
         if each.panel["title"] in ("Ancestors", "Descendants", "Scores", "Best agents", "Cost per success"):
             assert await answered(each, seen, query), called(each)
@@ -91,20 +91,20 @@ async def test_every_panel_of_an_agent_has_rows_where_it_has_ancestors_and_desce
 
 async def test_what_is_chosen_is_all_that_is_asked_for(query: MetricsQuery) -> None:
     at = shown("agent", time.time() - HOURS, time.time())
-    seen = Shown(at.begin, at.end, at.interval, {**at.chosen, "agent": [f"{RUN}/0"], "run": [RUN]})
+    seen = at.choosing(agent=[f"{RUN}/0"], run=[RUN])
     (best,) = [each for each in asked("agent") if each.panel["title"] == "Best agents"]
     found = [row[0] for row in await query.sql(seen.statement(best.target["rawSql"]))]
     assert found == [f"{RUN}/4", f"{RUN}/2", f"{RUN}/0"]
-    other = Shown(at.begin, at.end, at.interval, {**seen.chosen, "run": ["it's none"]})
+    other = seen.choosing(run=["it's none"])
     assert not list(await query.sql(other.statement(best.target["rawSql"])))
-    whole = Shown(at.begin, at.end, at.interval, {**seen.chosen, "run": [ALL]})
+    whole = seen.choosing(run=[ALL])
     assert len(list(await query.sql(whole.statement(best.target["rawSql"])))) > 3
 
 
 async def test_the_fleets_costs_are_divided_by_what_was_kept(query: MetricsQuery) -> None:
     seen = await opened("fleet", query, time.time() - HOURS)
     (cost,) = [each for each in asked("fleet") if each.panel["title"] == "Cost per success"]
-    of_run = Shown(seen.begin, seen.end, seen.interval, {**seen.chosen, "type": ["gepa"]})
+    of_run = seen.choosing(type=["gepa"])
     ((found,),) = await query.sql(of_run.statement(cost.target["rawSql"]))
     assert found == pytest.approx((0.02 + 0.03 + 0.02 + 0.04 + 0.01) / 3)
 

@@ -15,6 +15,7 @@ import yaml
 from evometrics.schemas.metrics import MetricDef
 from tests.reference.metrics import definitions
 from tests.reference.reading import anchors
+from tests.support.proofs import KINDS, proved
 from tests.support.stack import evometrics_here
 
 ROOT = Path(__file__).parents[3]
@@ -113,6 +114,12 @@ def test_every_alert_is_seen_to_fire_and_to_be_quiet_by_promtools_tests() -> Non
             fired |= {each["alertname"] for each in test.get("alert_rule_test", []) if each["exp_alerts"]}
     assert fired == {alert["alert"] for alert in alerts()}
     assert 'ALERTS{alertstate="firing"}' in quiet, "none fires where all is well"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_promtools_tests_look_at_each_alert_in_each_way(kind: str) -> None:
+    tests = [test for path in TESTS for test in loaded(path)["tests"]]
+    assert not [alert for alert, found in proved(alerts(), tests).items() if not found[kind]]
 
 
 def test_routes_name_alerts_that_exist() -> None:

@@ -22,7 +22,7 @@ class Worker:
         self.letters = Counter("letters_total", "Letters.", ["topic"], registry=self.registry)
 
     def seen(self, scraper: str | None) -> dict[str, float]:
-        families = self.beginnings.show(self.registry.collect(), scraper)
+        families = [self.beginnings.show(family, scraper) for family in self.registry.collect()]
         return {
             ",".join((s.name, *s.labels.values())): s.value
             for family in families

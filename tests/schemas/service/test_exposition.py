@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from evometrics.schemas.metrics import AGENT_KPI, EVOLUTION_ATTEMPTS
 from evometrics.schemas.service import exposition
-from evometrics.schemas.service.exposition import Exposition, LargeFamily
+from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.http import HealthServer, HttpAddress, serve
+from evometrics.schemas.service.large import LargeMetric
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 
@@ -31,8 +33,12 @@ class Lines:
         self.taken = 0
         self.at_once = self.most_at_once = 0
 
-    def __call__(self) -> list[LargeFamily]:
-        return [LargeFamily(EVOLUTION_ATTEMPTS, self.some()), LargeFamily(AGENT_KPI, iter(()))]
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield LargeMetric(EVOLUTION_ATTEMPTS, lambda scraper: self.some(), list)
+        yield LargeMetric(AGENT_KPI, lambda scraper: iter(()), list)
 
     def some(self) -> Iterator[str]:
         self.at_once += 1
@@ -58,7 +64,8 @@ def registry() -> CollectorRegistry:
 
 
 async def served(registry: CollectorRegistry, large: Lines) -> HealthServer:
-    return await serve(HttpAddress(0), Exposition(registry, large).answer, lambda: None, lambda: None)
+    registry.register(large)
+    return await serve(HttpAddress(0), Exposition(registry).answer, lambda: None, lambda: None)
 
 
 def get(server: HealthServer, **headers: str) -> tuple[str, str | None, bytes]:

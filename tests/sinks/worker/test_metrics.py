@@ -194,6 +194,12 @@ def group(record: str, *values: bytes) -> InsertGroup:
     return made
 
 
+def text_of(agents: StoredMetrics) -> str:
+    registry = CollectorRegistry()
+    registry.register(agents)
+    return Exposition(registry).text()
+
+
 async def counted(*events: Event, agents: int = 10) -> StoredMetrics:
     """Return the metrics of some stored evolutions."""
     metrics = StoredMetrics(agents, 60)
@@ -251,7 +257,7 @@ async def test_memory_and_improvement_are_counted_of_every_agent_though_none_is_
     assert bucket(metrics, MEMORY.name, "+Inf") == 2
     assert bucket(metrics, IMPROVEMENT.name, "0.01") == 1
     assert bucket(metrics, IMPROVEMENT.name, "+Inf") == 2
-    text = Exposition(CollectorRegistry(), metrics.large).text()
+    text = text_of(metrics)
     assert "agent_id=" not in text
 
 
@@ -260,7 +266,7 @@ async def test_an_improvement_of_0_is_one_and_a_memory_of_0_is_none() -> None:
         evolution("a", improvement_delta=0.0, memory_used_mb=0.0),
         evolution("b", improvement_delta=None, memory_used_mb=5.0),
     )
-    found = samples(Exposition(CollectorRegistry(), metrics.large).text())
+    found = samples(text_of(metrics))
     assert {k: v for k, v in found.items() if k[0] == "evolution_performance_improvement"} == {
         ("evolution_performance_improvement", ("a",)): 0.0
     }
@@ -281,8 +287,8 @@ async def test_any_name_and_any_value_is_read_back_in_both_formats(encode: Any) 
         (1, "id"), {"large": 1e300, "of \n": -0.0, "inf": math.inf, "-inf": -math.inf, "nan": math.nan}
     )
     registry = CollectorRegistry()
-    registry.register(metrics.totals)
-    text = b"".join(Exposition(registry, metrics.large).pieces(encode)).decode()
+    metrics.register(registry)
+    text = b"".join(Exposition(registry).pieces(encode)).decode()
     parse = text_string_to_metric_families if encode is generate_latest else parse_openmetrics
     found = {(s.name, *sorted(s.labels.items())): s.value for family in parse(text) for s in family.samples}
     labels = ("agent_id", agent), ("evolution_type", kind)
@@ -302,7 +308,7 @@ async def test_lines_are_made_again_where_a_value_has_changed_alone() -> None:
 
     async def text(*events: Event) -> str:
         await tally.count([group(each.record, WIRE.encode(each)) for each in events])
-        return Exposition(CollectorRegistry(), tally.metrics.large).text()
+        return text_of(tally.metrics)
 
     one = KpiSnapshot(**common("a") | {"occurred_at": 5}, accuracy=0.5)
     first = await text(one, evolution("a", status="failed"), evolution("b", status="failed"))
@@ -329,7 +335,7 @@ async def test_totals_count_every_agent_and_a_bounded_number_of_types() -> None:
 async def test_without_agents_there_are_totals_alone() -> None:
     metrics = await counted(evolution("a"), agents=0)
     assert metrics.totals.attempts["nightly", "succeeded"] == 1
-    text = Exposition(CollectorRegistry(), metrics.large).text()
+    text = text_of(metrics)
     assert not [line for line in text.splitlines() if not line.startswith("#")]
 
 

@@ -243,9 +243,11 @@ def test_what_is_handed_over_is_what_was_not_shown() -> None:
     one, other, beginnings = EvolutionTotals(), EvolutionTotals(), Beginnings()
     for number in range(5):
         one.add("nightly", "failed", 70.0 * number)
-    list(beginnings.show(one.collect(), "prometheus"))
+    for family in one.collect():
+        beginnings.show(family, "prometheus")
     assert one.not_shown(beginnings.shown)["nightly"][:4] == [5, 0, 0, 0], "it has seen 0"
-    list(beginnings.show(one.collect(), "prometheus"))
+    for family in one.collect():
+        beginnings.show(family, "prometheus")
     assert one.not_shown(beginnings.shown) == {"nightly": []}
     one.add("nightly", "abandoned", None)
     one.add("triggered", "succeeded", 8000.0)
