@@ -15,7 +15,7 @@ from evometrics.deploy.ui.difference import TEXTS
 from evometrics.deploy.ui.letters import DeadLetterPages
 from evometrics.deploy.ui.live import Live
 from evometrics.deploy.ui.looks import WIDTHS
-from evometrics.deploy.ui.page import BadChoice, Page, Section
+from evometrics.deploy.ui.page import BadChoice, Page, Section, address
 from evometrics.deploy.ui.pages import PAGES
 from evometrics.deploy.ui.rendering import environment, rendered
 from evometrics.deploy.ui.upstream import Upstream
@@ -89,15 +89,17 @@ class Ui:
         """Answer with a page's sections alone, for a page that is open."""
         page = self.asked(request)
         state = page.state(request.query)
-        html = await rendered(
-            self.database, page, PAGES, state, whole=False, width=width_for(request), writes=self.writes
+        width = width_for(request)
+        html = await self.live.sections(
+            address(page.name, **state, width=width),
+            lambda: rendered(self.database, page, PAGES, state, whole=False, width=width, writes=self.writes),
         )
         return web.Response(text=html, content_type="text/html")
 
     async def csv(self, request: web.Request) -> web.Response:
         """Answer with all rows of a section."""
         section = self.asked_section(request)
-        text = cells.csv_text(await self.database.ask(section.sql, {**section.values, **section.whole}))
+        text = cells.csv_text(await self.database.rows(section, whole=True))
         return download(request, section, "csv", "text/csv", text.encode())
 
     async def png(self, request: web.Request) -> web.Response:

@@ -3,7 +3,7 @@
 Evolutions come in nights: four fifths of a day's within ten hours. Four in ten are of a fleet's own agents,
 some of which evolve far more often than others; the others are of runs of frameworks: studies whose trials
 have the study as their agent, and searches whose candidates are agents with parents, some with two. Once in
-thirty nights a run has 10,000 candidates, each made from one of the three before it. Tables hold what
+thirty nights a run has 10,000 candidates, each made from a kept one of the ten before it. Tables hold what
 retention leaves of it: evolutions and KPI changes of two years; completions, snapshots, progress, dead
 letters and what nodes report of 90 days. Months lie in one part each, as merges leave them, except the
 last: most of it is one part, the last day several, and a hundredth of that is stored twice.
@@ -105,10 +105,13 @@ SELECT *,
     ) AS agent,
     if(
         (long OR roll >= 7) AND place > 2,
-        arrayDistinct(arrayMap(
+        arrayMap(
             back -> concat(family, '/', toString(place - back)),
-            if(h2 % 10 = 0, [1 + h % 3, 1 + h2 % 3], [1 + h % 3])
-        )),
+            arraySlice(arrayFilter(
+                back -> back <= place AND cityHash64(n - back * if(long, 1, 8), 3) % 1000 < 550,
+                arrayMap(back -> back + 1 + h % 3, range(8))
+            ), 1, if(h2 % 10 = 0, 2, 1))
+        ),
         []
     ) AS parents,
     ['succeeded', 'rolled_back', 'rejected', 'failed', 'pruned', 'abandoned'][

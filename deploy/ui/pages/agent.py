@@ -35,7 +35,7 @@ MOST_DOTS, MOST_STEPS = 800, 400
 KPIS = """SELECT *
 FROM
 (
-    SELECT occurred_at, phase, kpi, value, count() OVER () AS values
+    SELECT occurred_at, phase, kpi, value, count() OVER () AS of_all
     FROM
     (
         SELECT
@@ -68,7 +68,7 @@ EVOLUTIONS = """SELECT
     cost_usd,
     model,
     arrayStringConcat(parent_agent_ids, ', ') AS parents,
-    count() OVER () AS evolutions
+    count() OVER () AS of_all
 FROM evolution_metrics
 WHERE agent_id = {agent:String}
 ORDER BY occurred_at DESC
@@ -156,7 +156,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             KPIS.replace("{columns}", columns),
             {**agent, "kpi": state["kpi"], "most": MOST_DOTS},
             kpis,
-            told=lambda rows: newest(len(rows), rows[0]["values"], "values"),
+            told=lambda rows: newest(len(rows), rows[0]["of_all"], "values"),
             whole={"most": NO_LIMIT},
             empty="No such KPI was measured.",
         ),
@@ -166,7 +166,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             EVOLUTIONS,
             {**agent, "most": MOST_STEPS},
             evolutions,
-            told=lambda rows: newest(len(rows), rows[0]["evolutions"], "evolutions"),
+            told=lambda rows: newest(len(rows), rows[0]["of_all"], "evolutions"),
             whole={"most": NO_LIMIT},
             links={"event_id": ("candidate", "event")},
             empty="This agent has not evolved.",

@@ -47,12 +47,12 @@ FROM
         toString({{column}}) AS which,
         count() OVER in_order AS evolution,
         sum(if(success, coalesce(improvement_delta, 0), 0)) OVER in_order AS gained,
-        count() OVER (PARTITION BY which) AS evolutions
+        count() OVER (PARTITION BY which) AS of_all
     FROM evolution_metrics
     WHERE {SINCE} AND {{column}} IN ({{a:String}}, {{b:String}}) AND NOT endsWith(evolution_type, '_run')
     WINDOW in_order AS (PARTITION BY which ORDER BY occurred_at, event_id ROWS UNBOUNDED PRECEDING)
     ORDER BY evolution DESC
-    LIMIT 1 BY which, intDiv((evolution - 1) * {{points:UInt32}}, greatest(evolutions, {{points:UInt32}}))
+    LIMIT 1 BY which, intDiv((evolution - 1) * {{points:UInt32}}, greatest(of_all, {{points:UInt32}}))
 )
 ORDER BY which, evolution"""
 
@@ -77,7 +77,7 @@ def gains(rows: Rows) -> dict[str, Any]:
 
 def told(rows: Rows) -> str:
     """Return how many points are drawn."""
-    return share(len(rows), sum({row["which"]: row["evolutions"] for row in rows}.values()), "points")
+    return share(len(rows), sum({row["which"]: row["of_all"] for row in rows}.values()), "points")
 
 
 def sections(state: Mapping[str, str]) -> Sequence[Section]:

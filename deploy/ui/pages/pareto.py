@@ -57,7 +57,7 @@ SELECT
     x,
     y,
     y * y_sign = best AND y * y_sign = best_here AND x * x_sign = furthest AS front,
-    count() OVER () AS candidates
+    count() OVER () AS of_all
 FROM ranked
 ORDER BY front DESC, if(front, x * x_sign, 0) DESC, cityHash64(event_id)
 LIMIT {dots:UInt32}"""
@@ -111,7 +111,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             values,
             front(state["x"], state["y"]),
             note="front: no other candidate of the run is at least as good in both and better in one.",
-            told=lambda rows: share(len(rows), rows[0]["candidates"], "candidates"),
+            told=lambda rows: share(len(rows), rows[0]["of_all"], "candidates"),
             whole={"dots": NO_LIMIT},
             links={"event_id": ("candidate", "event"), "agent_id": ("agent", "agent")},
             empty="No candidate of this run has both KPIs.",

@@ -43,7 +43,7 @@ FROM
             min(score) OVER in_order,
             max(score) OVER in_order
         ) AS best_so_far,
-        count() OVER () AS candidates
+        count() OVER () AS of_all
     FROM
     (
         SELECT source_event_id AS event_id, performance_score AS score, * EXCEPT (event_id)
@@ -53,7 +53,7 @@ FROM
     )
     WINDOW in_order AS (ORDER BY occurred_at, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     ORDER BY score = best_so_far DESC NULLS LAST, candidate DESC
-    LIMIT 1 BY intDiv((candidate - 1) * {{dots:UInt32}}, greatest(candidates, {{dots:UInt32}}))
+    LIMIT 1 BY intDiv((candidate - 1) * {{dots:UInt32}}, greatest(of_all, {{dots:UInt32}}))
 )
 ORDER BY candidate"""
 
@@ -143,7 +143,7 @@ def scores(axis: str) -> Any:
 
 def told(rows: Rows) -> str:
     """Return how many candidates are drawn."""
-    if part := share(len(rows), rows[0]["candidates"], "candidates"):
+    if part := share(len(rows), rows[0]["of_all"], "candidates"):
         return f"{part} Those that were the best by then come first."
     return ""
 
