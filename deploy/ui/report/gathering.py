@@ -227,7 +227,7 @@ async def part(database: Database, subject: Subject, run_id: str | None) -> RunF
     generations = sections["generations"]
     rows = await database.rows(generations) if run_id else ()
     kept = [row for row in best.rows if row["score"] is not None]
-    total = (scores.rows[-1]["candidate"] if scores.rows else 0) or len(scores.rows)
+    total = scores.rows[-1]["of_all"] if scores.rows else 0
     return RunFindings(
         run=run_id or "",
         title=run_id or "Agents without a run",

@@ -107,7 +107,7 @@ def cards(sheet: Sheet, report: Findings) -> None:
 
 
 def charts(report: Findings) -> Iterator[tuple[str, str]]:
-    """Yield the main charts with their titles: scores of the greatest runs, success by strategy, over time."""
+    """Yield the main charts with their titles: scores of the greatest runs, success by strategy, times."""
     for part in report.parts[:MOST_RUNS]:
         best = f": {written('score', part.best.row['score'])}, the best that was kept" if part.best else ""
         yield f"{part.title}{best}", picture(part.scores, WIDTH - 2 * MARGIN)

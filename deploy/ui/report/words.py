@@ -8,7 +8,7 @@ from typing import Any
 
 from evometrics.deploy.ui.columns import heading, written
 from evometrics.deploy.ui.page import Row, Rows
-from evometrics.deploy.ui.report.gathering import Findings, RunFindings
+from evometrics.deploy.ui.report.gathering import Findings, RunFindings, SectionRows
 
 UNKNOWN = "–"
 
@@ -112,6 +112,13 @@ def summary(part: RunFindings, report: Findings) -> str:
     which = better(part.objective)
     sentences.append(f"Scores are {objective(part.objective)}{f'; {which}' if which else ''}")
     return ". ".join(sentences) + "."
+
+
+def columns(answer: SectionRows) -> list[str]:
+    """Return the columns of a table of rates; what a cost lacks is told where there is a cost."""
+    found = [answer.name, "attempts", "succeeded", "success_rate", "mean_gain"]
+    costs = known(answer.rows, ["cost", "cost_per_success"])
+    return [*found, *costs, *known(answer.rows, ["without_cost"])] if costs else found
 
 
 def known(rows: Rows, names: Sequence[str]) -> list[str]:
