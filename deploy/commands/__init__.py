@@ -29,7 +29,9 @@ COMMANDS = {
     "demo": Command(
         "demo", "Run the whole pipeline on agents that really evolve, and show the result.", extra="local"
     ),
-    "up": Command("up", "Run Kafka, ClickHouse, stream worker, sink and web pages here until Ctrl-C.", extra="local"),
+    "up": Command(
+        "up", "Run Kafka, ClickHouse, stream worker, sink and web pages here until Ctrl-C.", extra="local"
+    ),
     "backup": Command(
         "backup", "Back up the local stack's folder, also while the stack is running.", extra="local"
     ),

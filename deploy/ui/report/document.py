@@ -9,7 +9,7 @@ from typing import Any
 from evometrics.deploy.ui.charts import fitted, svg
 from evometrics.deploy.ui.rendering import environment
 from evometrics.deploy.ui.report import words
-from evometrics.deploy.ui.report.gathering import Findings, SectionRows
+from evometrics.deploy.ui.report.findings import Findings, SectionRows
 
 #: Styles in their order: the pages', then what a document has of its own.
 STYLES = ("page.css", "report.css")

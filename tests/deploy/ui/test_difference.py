@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evometrics.deploy.ui import difference as module
-from evometrics.deploy.ui.difference import CONTEXT, ChangedLine, TextDifference, difference, lines_of, patches
+from evometrics.deploy.ui.difference import (
+    CONTEXT,
+    ChangedLine,
+    TextDifference,
+    difference,
+    lines_of,
+    patches,
+)
 
 TEXTS = st.text(alphabet="ab\n\r ü", max_size=60)
 
