@@ -337,7 +337,10 @@ def test_the_stack_serves_its_pages(stack: Running, sent: dict[str, int]) -> Non
     assert (found.returncode, found.stderr.split()[1]) == (0, stack.pages_url)
     with urllib.request.urlopen(f"{stack.pages_url}pipeline", timeout=60) as answer:
         page = answer.read().decode()
-    assert 'class="problem"' not in page and 'href="/retry"' not in page  # there is no dead letter yet
+    assert 'class="problem"' not in page
+    with urllib.request.urlopen(f"{stack.pages_url}lag", timeout=60) as answer:
+        lag = answer.read().decode()
+    assert "evometrics-stream: 0 behind" in lag and "evometrics-sink: 0 behind" in lag, lag
     with urllib.request.urlopen(f"{stack.pages_url}retry", timeout=60) as answer:
         assert "No message is open" in answer.read().decode()
 

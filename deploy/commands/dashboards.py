@@ -11,6 +11,8 @@ from evometrics.deploy.console.options import clickhouse_named, clickhouse_setti
 from evometrics.deploy.grafana.provisioning import DataSources, provider
 from evometrics.schemas.service.settings import SettingsError
 
+#: Statements that the local stack's ClickHouse runs for a reader at once on the smallest machine.
+READERS = 2
 NAMES = ("fleet", "pipeline", "agent")
 
 
@@ -26,7 +28,8 @@ def add(sub: argparse.ArgumentParser) -> None:
 async def run(args: argparse.Namespace) -> int:
     """Write the files, and print their names."""
     stack = running_stack(args)
-    if args.clickhouse_user is None and stack and stack.clickhouse_reader and not clickhouse_named(args):
+    local = stack is not None and not clickhouse_named(args)
+    if args.clickhouse_user is None and stack and stack.clickhouse_reader and local:
         args.clickhouse_user = stack.clickhouse_reader  # dashboards only read
     settings = clickhouse_settings(args, stack=stack)
     sources = DataSources(
@@ -37,6 +40,7 @@ async def run(args: argparse.Namespace) -> int:
         settings.client_cert,
         settings.client_cert_key,
         args.prometheus_url,
+        connections=READERS if local else None,
     )
     into = args.into.absolute()
     texts = {

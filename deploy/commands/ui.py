@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from typing import TYPE_CHECKING
 
 from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.commands.workers import until_terminated
@@ -17,11 +18,16 @@ from evometrics.deploy.console.options import (
     running_stack,
 )
 from evometrics.deploy.exit_codes import ExitCode
+from evometrics.deploy.pipeline.drain import pipeline_groups
 from evometrics.deploy.process.ports import HOST
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.deploy.terminal import tell
-from evometrics.schemas.service.settings import KafkaSettings, given_settings
-from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.schemas.service.settings import given_settings, read_settings
+from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
+from evometrics.streams.settings import StreamSettings
+
+if TYPE_CHECKING:
+    from evometrics.deploy.ui.upstream import Upstream
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -40,9 +46,11 @@ async def run(args: argparse.Namespace) -> int:
         return ExitCode.DONE
     from evometrics.deploy.ui.server import serve
 
-    clickhouse, kafka = read_from(args, stack), retried_to(args, stack)
+    clickhouse, upstream = read_from(args, stack), upstream_of(args, stack)
     return await until_terminated(
-        lambda stop: serve(clickhouse, kafka, args.host, args.port, lambda url: tell(f"pages: {url}"), stop)
+        lambda stop: serve(
+            clickhouse, upstream, args.host, args.port, lambda url: tell(f"pages: {url}"), stop
+        )
     )
 
 
@@ -69,8 +77,8 @@ def read_from(args: argparse.Namespace, stack: StackAddresses | None) -> ClickHo
     return dataclasses.replace(clickhouse_settings(args, stack=stack), password=password.value)
 
 
-def retried_to(args: argparse.Namespace, stack: StackAddresses | None) -> KafkaSettings | None:
-    """Return the Kafka that dead letters may be sent to again from the pages.
+def upstream_of(args: argparse.Namespace, stack: StackAddresses | None) -> Upstream | None:
+    """Return the Kafka that the pages may ask for its lag, and send dead letters to again.
 
     None where nobody has said which Kafka the tables are of, and where others than this machine's users reach
     the pages.
@@ -78,4 +86,13 @@ def retried_to(args: argparse.Namespace, stack: StackAddresses | None) -> KafkaS
     if args.host not in (HOST, "::1", "localhost"):
         return None
     known = kafka_named(args) or (stack is not None and is_stacks(args, stack))
-    return kafka_settings(args) if known else None
+    if not known:
+        return None
+    from evometrics.deploy.ui.upstream import Upstream
+
+    file = config_file(args)
+    stream, sink = (
+        read_settings(StreamSettings, "stream", file=file),
+        read_settings(SinkSettings, "sink", file=file),
+    )
+    return Upstream(kafka_settings(args), pipeline_groups(stream.group, sink.group))

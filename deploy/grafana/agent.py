@@ -26,11 +26,14 @@ from evometrics.deploy.grafana.statements import (
     RUN,
     WHERE,
     chosen,
+    newest,
 )
 from evometrics.deploy.grafana.targets import CLICKHOUSE, over_time, rows
 from evometrics.schemas.kpis.performance import KPI_NAMES
 
 UID = AGENT
+#: Points of a series that has one for each evolution, the newest.
+MOST = 5000
 OF_AGENT = "agent_id = ${agent:singlequote}"
 #: Evolutions of what was chosen, of all agents.
 CHOSEN = f"{WHERE} AND {chosen('evolution_type', 'framework')} AND {chosen(RUN, 'run')}"
@@ -68,7 +71,7 @@ FROM
     SELECT occurred_at, source_event_id, performance_score AS score,
         if(success, performance_score, NULL) AS kept, (SELECT {MINIMIZED} {OF_RUN}) AS minimized
     {OF_RUN} AND performance_score IS NOT NULL
-    ORDER BY occurred_at DESC LIMIT 5000
+    ORDER BY occurred_at DESC LIMIT {MOST}
 )
 WINDOW so_far AS (ORDER BY occurred_at, source_event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 ORDER BY time"""
@@ -164,9 +167,11 @@ def dashboard() -> DashboardModel:
                     "Before and after",
                     "Performance before and after each of its evolutions that was kept.",
                     over_time(
-                        "SELECT occurred_at AS time, baseline_performance AS before, performance_score AS "
-                        "after "
-                        f"{HERE} AND success ORDER BY time LIMIT 5000"
+                        newest(
+                            "SELECT occurred_at AS time, baseline_performance AS before, "
+                            f"performance_score AS after {HERE} AND success",
+                            MOST,
+                        )
                     ),
                     points=True,
                     least=None,
@@ -175,9 +180,11 @@ def dashboard() -> DashboardModel:
                     "Fitness by iteration",
                     "Fitness that its evolutions report while they run. Empty where they report none.",
                     over_time(
-                        "SELECT occurred_at AS time, fitness, mean FROM evolution_progressed "
-                        f"WHERE {OF_AGENT} AND $__timeFilter(occurred_at) AND fitness IS NOT NULL "
-                        "ORDER BY time LIMIT 5000"
+                        newest(
+                            "SELECT occurred_at AS time, fitness, mean FROM evolution_progressed "
+                            f"WHERE {OF_AGENT} AND $__timeFilter(occurred_at) AND fitness IS NOT NULL",
+                            MOST,
+                        )
                     ),
                     points=True,
                     least=None,
@@ -186,9 +193,11 @@ def dashboard() -> DashboardModel:
                     "Duration",
                     "How long each of its evolutions took.",
                     over_time(
-                        "SELECT occurred_at AS time, duration_minutes * 60 AS duration "
-                        f"{HERE} AND status != 'abandoned' AND duration_minutes IS NOT NULL "
-                        "ORDER BY time LIMIT 5000"
+                        newest(
+                            f"SELECT occurred_at AS time, duration_minutes * 60 AS duration {HERE} "
+                            "AND status != 'abandoned' AND duration_minutes IS NOT NULL",
+                            MOST,
+                        )
                     ),
                     unit="s",
                     points=True,

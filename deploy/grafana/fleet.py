@@ -10,6 +10,7 @@ from evometrics.deploy.grafana.panels import (
     BAD,
     FAIR,
     GOOD,
+    STATUS_COLOURS,
     assembled,
     figures,
     limits,
@@ -31,7 +32,6 @@ from evometrics.deploy.grafana.statements import (
     chosen,
 )
 from evometrics.deploy.grafana.targets import CLICKHOUSE, over_time, rows
-from evometrics.deploy.ui.looks import STATUS_COLOURS
 
 UID, AGENT = "evometrics-fleet", "evometrics-agent"
 ALL = VariableOption(selected=True, text="All", value="$__all")
@@ -251,7 +251,7 @@ def dashboard() -> DashboardModel:
                         "run": link_to(
                             AGENT,
                             "its evolutions",
-                            framework="${__data.fields.framework}",
+                            framework="${__data.fields.framework:percentencode}",
                             run="${__value.raw:percentencode}",
                         )
                     },

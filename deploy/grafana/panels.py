@@ -37,9 +37,18 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.dashboard import Panel as PanelModel
 
 Target = Builder[Dataquery]
-#: Colours by name, for eyes that tell red from green badly, too (Okabe and Ito).
+#: Colours that stand out from Grafana's dark background, its default, also for eyes that tell red from green
+#: badly (Okabe and Ito). Those of our own pages are made for a light one.
 GOOD, FAIR, BAD = "#009e73", "#e69f00", "#d55e00"
-NEUTRAL, PALE = "#0072b2", "#56b4e9"
+PALE = "#56b4e9"
+STATUS_COLOURS = {
+    "succeeded": GOOD,
+    "rolled_back": FAIR,
+    "rejected": "#cc79a7",
+    "pruned": PALE,
+    "failed": BAD,
+    "abandoned": "#999999",
+}
 TAG = "evometrics"
 COLUMNS = 24
 
@@ -80,7 +89,7 @@ def figures(
     panel = panel.reduce_options(
         common.ReduceDataOptions().values(False).calcs(["lastNotNull"]).fields(fields)
     )
-    panel = panel.thresholds(thresholds or limits(below=NEUTRAL))
+    panel = panel.thresholds(thresholds or limits(below=PALE))
     if decimals is not None:
         panel = panel.decimals(decimals)
     for name, other in (units or {}).items():

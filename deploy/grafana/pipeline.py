@@ -10,6 +10,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard as DashboardModel
 from evometrics.deploy.grafana.panels import (
     BAD,
     FAIR,
+    STATUS_COLOURS,
     AnyPanel,
     assembled,
     figures,
@@ -29,7 +30,6 @@ from evometrics.deploy.grafana.pipeline_parts import (
     stream,
 )
 from evometrics.deploy.grafana.targets import PROMETHEUS, at_present, promql
-from evometrics.deploy.ui.looks import STATUS_COLOURS
 
 UID = "evometrics-pipeline"
 
@@ -106,7 +106,6 @@ def nodes() -> Sequence[AnyPanel]:
 
 def evolutions() -> Sequence[AnyPanel]:
     """Return how evolutions go, as the sinks count them."""
-    colours = STATUS_COLOURS
     return [
         series(
             "Evolutions that ended",
@@ -117,7 +116,7 @@ def evolutions() -> Sequence[AnyPanel]:
                 "{{status}}",
             ),
             bars=True,
-            colours=colours,
+            colours=STATUS_COLOURS,
         ),
         series(
             "Share that failed",

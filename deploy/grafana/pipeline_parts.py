@@ -114,15 +114,10 @@ def parts() -> Sequence[AnyPanel]:
         ),
         listing(
             "Versions",
-            "What runs, and since when.",
-            at_present(
-                "evometrics_build_info * on (job, instance) group_left () (process_start_time_seconds * "
-                "1000) or evometrics_build_info unless on (job, instance) process_start_time_seconds",
-                table=True,
-            ),
+            "What runs, in which version.",
+            at_present("evometrics_build_info", table=True),
             width=12,
-            units={"Value": "dateTimeAsIso"},
-            hidden=["Time", "__name__"],
+            hidden=["Time", "Value", "__name__"],
         ),
     ]
 

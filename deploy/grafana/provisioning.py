@@ -31,7 +31,7 @@ datasources:
       secure: {secure}
       username: {user}
       defaultDatabase: {database}
-{trust}    secureJsonData:
+{more}    secureJsonData:
       password: ${password_variable}
 {certificates}  - name: {prometheus_name}
     uid: {prometheus_uid}
@@ -69,6 +69,8 @@ class DataSources:
         client_cert_key: PEM file with its key.
         prometheus_url: where Prometheus is.
         scrape_interval: its `scrape_interval`, of which `$__rate_interval` takes four.
+        connections: how many statements Grafana sends ClickHouse at a time, others wait in it; None = as many
+            as its plugin takes.
     """
 
     clickhouse_url: str = "http://127.0.0.1:8123"
@@ -79,12 +81,14 @@ class DataSources:
     client_cert_key: str = ""
     prometheus_url: str = "http://127.0.0.1:9090"
     scrape_interval: str = "15s"
+    connections: int | None = None
 
     def text(self) -> str:
         """Return the file that tells Grafana."""
         parts = urlsplit(self.clickhouse_url)
         secure = parts.scheme == "https"
-        trust = [
+        more = [
+            *([f'maxOpenConns: "{self.connections}"'] if self.connections else []),
             *(["tlsAuthWithCACert: true"] if self.ca_cert else []),
             *(["tlsAuth: true"] if self.client_cert else []),
         ]
@@ -102,7 +106,7 @@ class DataSources:
             secure=json.dumps(secure),
             user=quoted(self.user),
             database=quoted(self.database),
-            trust="".join(f"      {line}\n" for line in trust),
+            more="".join(f"      {line}\n" for line in more),
             password_variable=PASSWORD_VARIABLE,
             certificates="".join(
                 f"      {name}: {json.dumps(f'$__file{{{path}}}')}\n" for name, path in files.items() if path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evometrics.deploy.grafana.panels import STATUS_COLOURS
 from evometrics.deploy.ui.pages.statements import ENDED, GAIN, RATES
 
 #: Rows of candidates within the dashboard's time; those of whole runs have the candidates' costs once more.
@@ -9,8 +10,7 @@ WHERE = "$__timeFilter(occurred_at) AND NOT endsWith(evolution_type, '_run')"
 #: A run's name; what belongs to none goes by its type, as a node's evolutions of a night do.
 RUN = "ifNull(run_id, concat(evolution_type, ' (no run)'))"
 AT = "$__timeInterval(occurred_at) AS time"
-STATUSES = ("succeeded", "rolled_back", "rejected", "pruned", "failed", "abandoned")
-BY_STATUS = ", ".join(f"countIf(status = '{each}') AS {each}" for each in STATUSES)
+BY_STATUS = ", ".join(f"countIf(status = '{each}') AS {each}" for each in STATUS_COLOURS)
 #: Whether a lower score is better.
 MINIMIZED = "ifNull(any(direction), '') = 'minimize'"
 BEST = f"if({MINIMIZED}, min(performance_score), max(performance_score))"
@@ -26,10 +26,15 @@ __all__ = [
     "MINIMIZED",
     "RATES",
     "RUN",
-    "STATUSES",
     "WHERE",
     "chosen",
+    "newest",
 ]
+
+
+def newest(select: str, most: int) -> str:
+    """Return a statement with `time` that gives its newest rows, oldest first."""
+    return f"SELECT * FROM ({select} ORDER BY time DESC LIMIT {most}) ORDER BY time"
 
 
 def chosen(column: str, variable: str) -> str:

@@ -4,4 +4,4 @@ caught up.
 Imports `process` and the other folders.
 """
 
-__all__ = ["acls", "drain", "new_topics", "nodes", "reconcile", "rights", "topics"]
+__all__ = ["acls", "drain", "lag", "new_topics", "nodes", "reconcile", "rights", "topics"]

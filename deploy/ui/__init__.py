@@ -4,4 +4,4 @@ A page is a list of sections; a section is a statement with its parameters, and 
 follow the picture, the table, the SQL behind its button, and the CSV and PNG downloads.
 """
 
-__all__ = ["looks", "pages", "report", "server"]
+__all__ = ["pages", "report", "server", "upstream"]

@@ -157,6 +157,12 @@ def png(spec: Mapping[str, Any]) -> bytes:
     return vl_convert.vegalite_to_png({**spec, "background": "white"}, scale=2)
 
 
+def warm_up() -> None:
+    """Draw something, so that the first picture that somebody waits for takes no longer than others."""
+    rows = [{"x": 0}]
+    svg(layered([alt.Chart(data(rows)).mark_point().encode(x="x:Q")], "Nothing."))
+
+
 def layered(layers: Sequence[alt.Chart], description: str, *, height: int = HEIGHT) -> dict[str, Any]:
     """Return charts over each other, as one."""
     return finished(alt.layer(*layers).properties(width=WIDTH, height=height), description)

@@ -64,6 +64,8 @@ SHOWN_WITH: Mapping[str, tuple[str, ...]] = {
 }
 #: Columns that a table shows in another one's cells.
 WITHIN: Mapping[str, tuple[str, ...]] = {"success_rate": ("low", "high"), "reason": ("last_reason",)}
+#: The column that says how many rows there are, of which a share was asked for.
+OF_ALL = "of_all"
 #: What is said below a large figure of the columns that it shows, too.
 BELOW = {
     "success_rate": ("", "low", " to ", "high", " with 95 % confidence"),
@@ -150,8 +152,8 @@ def are_numbers(rows: Rows, column: str) -> bool:
 
 
 def of_table(row: Row) -> list[str]:
-    """Return the columns that a table has: some are shown in the cells of others."""
-    inside = {each for name, others in WITHIN.items() if name in row for each in others}
+    """Return the columns that a table has: some are shown in the cells of others, or in the note."""
+    inside = {OF_ALL} | {each for name, others in WITHIN.items() if name in row for each in others}
     return [name for name in row if name not in inside]
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 from evometrics.deploy.ui.page import Rows, Section
+from evometrics.deploy.ui.shared import Shared
 from evometrics.sinks.query import MetricsQuery
 
 #: Statements that run at once; others wait, so that the sink keeps its share of ClickHouse.
@@ -24,30 +23,25 @@ class Database:
     def __init__(self, query: MetricsQuery) -> None:
         self.query = query
         self.places = asyncio.Semaphore(AT_ONCE)
-        self.answers: OrderedDict[tuple[str, str], tuple[float, asyncio.Task[Rows]]] = OrderedDict()
+        self.answers: Shared[Rows] = Shared(MOST_ANSWERS)
 
-    async def rows(self, section: Section) -> Rows:
-        """Return a section's rows. Raises `QueryFailed`, `ClickHouseUnavailable`."""
-        return await self.ask(section.sql, section.values)
+    async def rows(self, section: Section, *, whole: bool = False) -> Rows:
+        """Return a section's rows, or all of them. Raises `QueryFailed`, `ClickHouseUnavailable`."""
+        values = {**section.values, **section.whole} if whole else section.values
+        if (find := section.find) is None:
+            return await self.ask(section.sql, values)
+        return await self.answers.get(key_of(section.sql, values), FRESH_SECONDS, lambda: find(self.fetch))
 
-    async def ask(self, sql: str, values: Mapping[str, Any]) -> Rows:
-        """Return a statement's rows, from an answer that is at most a second old."""
-        key = (sql, repr(sorted(values.items())))
-        known = self.answers.get(key)
-        if known is None or time.monotonic() - known[0] > FRESH_SECONDS:
-            task = asyncio.create_task(self.fetch(sql, values))
-            known = self.answers[key] = time.monotonic(), task
-            self.answers.move_to_end(key)
-            while len(self.answers) > MOST_ANSWERS:
-                self.answers.popitem(last=False)
-        try:
-            return await asyncio.shield(known[1])
-        except Exception:
-            if self.answers.get(key) is known:
-                del self.answers[key]
-            raise
+    async def ask(self, sql: str, values: Mapping[str, Any], *, fresh_seconds: float = FRESH_SECONDS) -> Rows:
+        """Return a statement's rows, from an answer that is at most so old."""
+        return await self.answers.get(key_of(sql, values), fresh_seconds, lambda: self.fetch(sql, values))
 
     async def fetch(self, sql: str, values: Mapping[str, Any]) -> Rows:
         async with self.places:
             found = await self.query.sql(sql, values)
         return [dict(zip(found.columns, row, strict=True)) for row in found]
+
+
+def key_of(sql: str, values: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what is equal for all who ask the same."""
+    return sql, repr(sorted(values.items()))

@@ -1,19 +1,28 @@
-"""Tells open pages that there is something new: one question to ClickHouse serves all of them."""
+"""Tells open pages that there is something new: one question to ClickHouse serves all of them, and one page.
+
+Whoever has the same page open gets the same sections, made once after each news. The next news waits for as
+long again as making them took, so that pages that are watched leave the sink its share of the machine.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import time
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from evometrics.deploy.ui.database import Database
+from evometrics.deploy.ui.database import FRESH_SECONDS, Database
+from evometrics.deploy.ui.shared import Shared
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two questions; only while somebody looks.
 PERIOD = 0.5
+#: Sections of pages that are kept for others who have the same page open.
+MOST_PAGES = 32
 #: Seconds after which a silent connection gets a comment, so that nothing in between closes it.
 KEEP_ALIVE = 15.0
 #: Rows of the tables that pages read; ClickHouse knows them without reading any.
@@ -30,6 +39,19 @@ class Live:
         self.database = database
         self.listeners: set[asyncio.Queue[int]] = set()
         self.task: asyncio.Task[None] | None = None
+        self.pages: Shared[str] = Shared(MOST_PAGES)
+        self.making_seconds = 0.0
+
+    async def sections(self, name: str, make: Callable[[], Awaitable[str]]) -> str:
+        """Return the sections of a page; `name` is its address."""
+
+        async def timed() -> str:
+            began = time.monotonic()
+            made = await make()
+            self.making_seconds = max(self.making_seconds, time.monotonic() - began)
+            return made
+
+        return await self.pages.get(name, FRESH_SECONDS, timed)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Answer `/live` with server-sent events, as long as the reader stays."""
@@ -64,12 +86,15 @@ class Live:
                     if before is not None and rows != before:
                         self.tell(rows)
                     before = rows
-                await asyncio.sleep(PERIOD)
+                rest, self.making_seconds = max(PERIOD, self.making_seconds), 0.0
+                await asyncio.sleep(rest)
         finally:
             self.task = None
 
     def tell(self, rows: int) -> None:
         """Tell everyone; who has not read the last news yet needs no other."""
+        self.database.answers.renew()
+        self.pages.renew()
         for news in self.listeners:
             with contextlib.suppress(asyncio.QueueFull):
                 news.put_nowait(rows)

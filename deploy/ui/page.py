@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +12,8 @@ from evometrics.schemas.errors import EvometricsError
 #: A row of an answer, by column.
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
+#: Runs a statement with values, and returns its rows.
+Ask = Callable[[str, Mapping[str, Any]], Awaitable[Rows]]
 #: Makes a Vega-Lite chart of a section's rows.
 Draw = Callable[[Rows], Mapping[str, Any]]
 
@@ -57,6 +59,9 @@ class Section:
         draw: makes its chart; None = a table only.
         unfolded: whether its rows are open below its chart.
         note: what a reader must know to read it, one or two sentences.
+        told: says more of that from the rows, such as how many of how many are shown.
+        find: finds the statement's rows by others that read less; None = the statement is run.
+        whole: values of parameters in place of those in `values` for the CSV, which has all rows.
         links: by column, the page that a cell leads to, and the name of the choice that the cell's value is.
         kind: `table`; `figures` shows the one row as names and values; `text` shows its `text`, `difference`
             what became of each row's `parent_text` in its `text`.
@@ -71,6 +76,9 @@ class Section:
     draw: Draw | None = None
     unfolded: bool = False
     note: str = ""
+    told: Callable[[Rows], str] | None = None
+    find: Callable[[Ask], Awaitable[Rows]] | None = None
+    whole: Mapping[str, Any] = field(default_factory=dict)
     links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     kind: str = "table"
     empty: str = "Nothing yet."
@@ -98,6 +106,15 @@ class Page:
     def state(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return the value of each choice. Raises `BadChoice`."""
         return {choice.name: choice.value(given) for choice in self.choices}
+
+
+#: A limit for those who want all rows.
+NO_LIMIT = 2**32 - 1
+
+
+def share(drawn: int, total: int, what: str) -> str:
+    """Return the sentence that says how many of how many are drawn; empty where all are."""
+    return f"{drawn:,} of {total:,} {what} are drawn." if drawn < total else ""
 
 
 def address(page: str, **choices: object) -> str:

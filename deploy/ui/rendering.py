@@ -24,6 +24,8 @@ from evometrics.schemas.errors import EvometricsError
 MOST_ROWS = 200
 #: Most lines of a text or a difference on a page; its file has all of them.
 MOST_LINES = 5000
+#: Seconds for which a list of suggestions serves all who open a page.
+LIST_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,12 @@ class Answered:
     picture: str = ""
     description: str = ""
     problem: str = ""
+
+    @property
+    def note(self) -> str:
+        """What a reader must know, with what the rows say of it."""
+        told = self.section.told(self.rows) if self.section.told and self.rows else ""
+        return f"{self.section.note} {told}".strip()
 
     @property
     def table(self) -> Rows:
@@ -83,15 +91,17 @@ def drawn(draw: Draw, rows: Rows, width: int) -> tuple[str, str]:
 
 async def suggestions(database: Database, page: Page) -> dict[str, list[str]]:
     """Return the texts that are suggested for a page's choices."""
-    found = {}
-    for choice in page.choices:
-        if choice.suggestions:
-            try:
-                rows = await database.ask(choice.suggestions, {})
-            except EvometricsError:
-                continue
-            found[choice.name] = [str(next(iter(row.values()))) for row in rows]
-    return found
+
+    async def suggested(sql: str) -> list[str]:
+        try:
+            rows = await database.ask(sql, {}, fresh_seconds=LIST_SECONDS)
+        except EvometricsError:
+            return []
+        return [str(next(iter(row.values()))) for row in rows]
+
+    asking = [choice for choice in page.choices if choice.suggestions]
+    found = await asyncio.gather(*(suggested(choice.suggestions) for choice in asking))
+    return {choice.name: texts for choice, texts in zip(asking, found, strict=True) if texts}
 
 
 async def rendered(
@@ -108,10 +118,11 @@ async def rendered(
 
     With `writes` they lead to what changes something.
     """
+    suggested = asyncio.create_task(suggestions(database, page)) if whole else None
     answers = await asyncio.gather(*(shown(database, one, width) for one in page.sections(state)))
     values: dict[str, Any] = {"page": page, "answers": answers, "state": state, "query": urlencode(state)}
     values |= {"width": width, "writes": writes}
-    if whole:
-        values |= {"pages": pages, "suggestions": await suggestions(database, page)}
+    if suggested is not None:
+        values |= {"pages": pages, "suggestions": await suggested}
     name = "page.html" if whole else "sections.html"
     return await asyncio.to_thread(environment().get_template(name).render, values)

@@ -15,11 +15,11 @@ from evometrics.deploy.ui.difference import TEXTS
 from evometrics.deploy.ui.letters import DeadLetterPages
 from evometrics.deploy.ui.live import Live
 from evometrics.deploy.ui.looks import WIDTHS
-from evometrics.deploy.ui.page import BadChoice, Page, Section
+from evometrics.deploy.ui.page import BadChoice, Page, Section, address
 from evometrics.deploy.ui.pages import PAGES
 from evometrics.deploy.ui.rendering import environment, rendered
+from evometrics.deploy.ui.upstream import Upstream
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 
@@ -89,15 +89,17 @@ class Ui:
         """Answer with a page's sections alone, for a page that is open."""
         page = self.asked(request)
         state = page.state(request.query)
-        html = await rendered(
-            self.database, page, PAGES, state, whole=False, width=width_for(request), writes=self.writes
+        width = width_for(request)
+        html = await self.live.sections(
+            address(page.name, **state, width=width),
+            lambda: rendered(self.database, page, PAGES, state, whole=False, width=width, writes=self.writes),
         )
         return web.Response(text=html, content_type="text/html")
 
     async def csv(self, request: web.Request) -> web.Response:
         """Answer with all rows of a section."""
         section = self.asked_section(request)
-        text = cells.csv_text(await self.database.rows(section))
+        text = cells.csv_text(await self.database.rows(section, whole=True))
         return download(request, section, "csv", "text/csv", text.encode())
 
     async def png(self, request: web.Request) -> web.Response:
@@ -176,17 +178,20 @@ def problem(status: int, text: str, *, wrote: bool = False) -> web.Response:
 
 
 def application(
-    query: MetricsQuery, names: Collection[str] = (), kafka: KafkaSettings | None = None
+    query: MetricsQuery, names: Collection[str] = (), upstream: Upstream | None = None
 ) -> web.Application:
     """Return the pages as an application of aiohttp.
 
-    `names`: host names that they may be asked for by; `kafka`: where dead letters may be sent to again, None
-    = nowhere: the pages only read.
+    `names`: host names that they may be asked for by; `upstream`: where lag is asked for and dead letters may
+    be sent to again, None = nowhere: the pages only read ClickHouse.
     """
     app = web.Application(middlewares=[guard.guarded(names), errors])
     app.on_response_prepare.append(guard.set_headers)
-    ui = Ui(query, writes=kafka is not None)
-    app.add_routes([*DeadLetterPages(query.settings, kafka).routes(), *ui.routes()])
+    ui = Ui(query, writes=upstream is not None)
+    app.add_routes(DeadLetterPages(query.settings, upstream.kafka if upstream else None).routes())
+    if upstream is not None:
+        app.add_routes([web.get("/lag", upstream.lag)])
+    app.add_routes(ui.routes())
 
     async def stop(_: web.Application) -> None:
         await ui.live.stop()
@@ -197,7 +202,7 @@ def application(
 
 async def serve(
     clickhouse: ClickHouseSettings,
-    kafka: KafkaSettings | None,
+    upstream: Upstream | None,
     host: str,
     port: int,
     ready: Callable[[str], None],
@@ -205,18 +210,20 @@ async def serve(
 ) -> None:
     """Serve the pages until `stopping` is set; `ready` is called with their address.
 
-    Port 0 is any free one; `kafka` is that of `application`. Raises `ClickHouseUnavailable` where ClickHouse
-    does not answer at the start, `OSError` where the address is taken.
+    Port 0 is any free one; `upstream` is that of `application`. Raises `ClickHouseUnavailable` where
+    ClickHouse does not answer at the start, `OSError` where the address is taken.
     """
     async with MetricsQuery(clickhouse) as query:
         names = () if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else (host,)
-        runner = web.AppRunner(application(query, names, kafka), access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(application(query, names, upstream), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
             site = web.TCPSite(runner, host, port)
             await site.start()
             bound, at = runner.addresses[0][:2]
+            warming = asyncio.create_task(asyncio.to_thread(charts.warm_up))
             ready(f"http://{f'[{bound}]' if ':' in bound else bound}:{at}/")
             await stopping.wait()
+            await warming
         finally:
             await runner.cleanup()

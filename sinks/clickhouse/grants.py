@@ -13,7 +13,13 @@ from evometrics.schemas.topics import DERIVED_TOPICS, TOPICS
 from evometrics.sinks.settings import ClickHouseSettings
 
 #: Views that are no topic's.
-MORE_VIEWS = ("evolution_strategies", "evolution_hourly", "evolution_daily", "agent_parents")
+MORE_VIEWS = (
+    "evolution_strategies",
+    "evolution_hourly",
+    "evolution_daily",
+    "evolution_runs",
+    "agent_parents",
+)
 VIEWS = (*(topic.table for topic in TOPICS), *MORE_VIEWS)
 #: Views that take a parameter, and are read like a table function.
 ASKED_VIEWS = ("agent_ancestors", "agent_descendants", "evolution_metrics_as_of", "kpi_snapshots_as_of")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from evometrics.schemas.kafka.client_options import client_options
+from evometrics.schemas.service.tasks import end_tasks
 from evometrics.schemas.topics import EVOLUTION_STARTED, KPI_SNAPSHOTS, RAW_TOPICS, SYSTEM_EVENTS
 from tests.alerts.node import evolve
 from tests.alerts.stage import Stage
@@ -228,6 +231,26 @@ async def disk_full(stage: Stage) -> AsyncIterator[None]:
                 await asyncio.sleep(0.2)
             yield
             (folder / "other").unlink()
+
+
+@fault("the disk of a node's outbox takes a megabyte a second", "EvometricsDiskFillsUp")
+async def disk_fills(stage: Stage) -> AsyncIterator[None]:
+    with mounted(stage.folder / "filling", 100) as folder:
+        async with stage.another_node("node-filling", db_path=str(folder / "events.db")):
+            writing = asyncio.create_task(fill_slowly(folder / "other"))
+            try:
+                yield
+            finally:
+                await end_tasks([writing])
+
+
+async def fill_slowly(path: Path) -> None:
+    """Write a megabyte a second until the disk is full."""
+    with path.open("wb") as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1_000_000))
+            file.flush()
+            await asyncio.sleep(1)
 
 
 @fault("a minute of evolutions without improvement", "NoEvolutionProgress")

@@ -44,6 +44,8 @@ NAMES = {
     "views": "views",
     "memory": "memory",
     "recorder": "recorder",
+    "pages": "pages",
+    "live": "live",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 

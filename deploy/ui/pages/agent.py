@@ -9,7 +9,7 @@ import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.looks import WORDS
-from evometrics.deploy.ui.page import Choice, Page, Rows, Section
+from evometrics.deploy.ui.page import NO_LIMIT, Choice, Page, Rows, Section, share
 from evometrics.schemas.kpis.performance import KPI_NAMES
 
 LAST_AGENTS = """SELECT agent_id
@@ -29,23 +29,30 @@ FROM kpi_deltas
 WHERE agent_id = {agent:String}
 HAVING count() > 0"""
 
-KPIS = """SELECT occurred_at, phase, kpi, value
+#: Values, and evolutions, that are drawn at most, the newest.
+MOST_DOTS, MOST_STEPS = 800, 400
+
+KPIS = """SELECT *
 FROM
 (
-    SELECT
-        occurred_at,
-        phase,
-        mapConcat(
-            mapFilter((name, value) -> isNotNull(value), map({columns})),
-            mapApply((name, value) -> (toString(name), toNullable(value)), extra)
-        ) AS measured
-    FROM kpi_snapshots
-    WHERE agent_id = {agent:String}
-    ORDER BY occurred_at DESC
-    LIMIT 2000
+    SELECT occurred_at, phase, kpi, value, count() OVER () AS of_all
+    FROM
+    (
+        SELECT
+            occurred_at,
+            phase,
+            mapConcat(
+                mapFilter((name, value) -> isNotNull(value), map({columns})),
+                mapApply((name, value) -> (toString(name), toNullable(value)), extra)
+            ) AS measured
+        FROM kpi_snapshots
+        WHERE agent_id = {agent:String}
+    )
+    ARRAY JOIN mapKeys(measured) AS kpi, mapValues(measured) AS value
+    WHERE {kpi:String} = 'all' OR kpi = {kpi:String}
+    ORDER BY occurred_at DESC, kpi
+    LIMIT {most:UInt32}
 )
-ARRAY JOIN mapKeys(measured) AS kpi, mapValues(measured) AS value
-WHERE {kpi:String} = 'all' OR kpi = {kpi:String}
 ORDER BY occurred_at, kpi"""
 
 EVOLUTIONS = """SELECT
@@ -60,11 +67,12 @@ EVOLUTIONS = """SELECT
     duration_minutes,
     cost_usd,
     model,
-    arrayStringConcat(parent_agent_ids, ', ') AS parents
+    arrayStringConcat(parent_agent_ids, ', ') AS parents,
+    count() OVER () AS of_all
 FROM evolution_metrics
 WHERE agent_id = {agent:String}
 ORDER BY occurred_at DESC
-LIMIT 1000"""
+LIMIT {most:UInt32}"""
 
 KPI_CHOICES = {"overall_performance": "performance", **{name: name for name in KPI_NAMES}, "all": "all"}
 
@@ -111,6 +119,12 @@ def evolutions(rows: Rows) -> dict[str, Any]:
     return charts.layered([steps, ends], "Evolutions of the agent: performance before and after.")
 
 
+def newest(drawn: int, total: int, what: str) -> str:
+    """Return how many are drawn, and which."""
+    part = share(drawn, total, what)
+    return f"{part} They are the newest; the CSV has all." if part else ""
+
+
 def sections(state: Mapping[str, str]) -> Sequence[Section]:
     """Return the page's sections."""
     if not state["agent"]:
@@ -140,16 +154,20 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             "kpis",
             "KPIs",
             KPIS.replace("{columns}", columns),
-            {**agent, "kpi": state["kpi"]},
+            {**agent, "kpi": state["kpi"], "most": MOST_DOTS},
             kpis,
+            told=lambda rows: newest(len(rows), rows[0]["of_all"], "values"),
+            whole={"most": NO_LIMIT},
             empty="No such KPI was measured.",
         ),
         Section(
             "evolutions",
             "Evolutions",
             EVOLUTIONS,
-            agent,
+            {**agent, "most": MOST_STEPS},
             evolutions,
+            told=lambda rows: newest(len(rows), rows[0]["of_all"], "evolutions"),
+            whole={"most": NO_LIMIT},
             links={"event_id": ("candidate", "event")},
             empty="This agent has not evolved.",
         ),

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from evometrics.deploy.ui import charts
-from evometrics.deploy.ui.page import Choice, Page, Rows, Section
+from evometrics.deploy.ui.page import NO_LIMIT, Choice, Page, Rows, Section, share
 from evometrics.deploy.ui.pages.statements import ENDED, GAIN, HOURS, RATES, SINCE
 
 WHAT = {
@@ -37,15 +37,24 @@ WHERE {SINCE} AND {{column}} IN ({{a:String}}, {{b:String}}) AND NOT endsWith(ev
 GROUP BY which
 ORDER BY which = {{b:String}}"""
 
-GAINS = f"""SELECT
-    toString({{column}}) AS which,
-    count() OVER (PARTITION BY which ORDER BY occurred_at, event_id ROWS UNBOUNDED PRECEDING) AS evolution,
-    sum(if(success, coalesce(improvement_delta, 0), 0))
-        OVER (PARTITION BY which ORDER BY occurred_at, event_id ROWS UNBOUNDED PRECEDING) AS gained
-FROM evolution_metrics
-WHERE {SINCE} AND {{column}} IN ({{a:String}}, {{b:String}}) AND NOT endsWith(evolution_type, '_run')
-ORDER BY which, evolution
-LIMIT 5000 BY which"""
+#: Points of a line at most, each the last of an equal share of the evolutions.
+MOST_POINTS = 500
+
+GAINS = f"""SELECT *
+FROM
+(
+    SELECT
+        toString({{column}}) AS which,
+        count() OVER in_order AS evolution,
+        sum(if(success, coalesce(improvement_delta, 0), 0)) OVER in_order AS gained,
+        count() OVER (PARTITION BY which) AS of_all
+    FROM evolution_metrics
+    WHERE {SINCE} AND {{column}} IN ({{a:String}}, {{b:String}}) AND NOT endsWith(evolution_type, '_run')
+    WINDOW in_order AS (PARTITION BY which ORDER BY occurred_at, event_id ROWS UNBOUNDED PRECEDING)
+    ORDER BY evolution DESC
+    LIMIT 1 BY which, intDiv((evolution - 1) * {{points:UInt32}}, greatest(of_all, {{points:UInt32}}))
+)
+ORDER BY which, evolution"""
 
 
 def gains(rows: Rows) -> dict[str, Any]:
@@ -66,6 +75,11 @@ def gains(rows: Rows) -> dict[str, Any]:
     return charts.layered([chart], "What was gained, by the number of evolutions.")
 
 
+def told(rows: Rows) -> str:
+    """Return how many points are drawn."""
+    return share(len(rows), sum({row["which"]: row["of_all"] for row in rows}.values()), "points")
+
+
 def sections(state: Mapping[str, str]) -> Sequence[Section]:
     """Return the page's sections."""
     column = state["what"]
@@ -74,7 +88,16 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
     sides = SIDES.replace("{column}", column)
     return (
         Section("sides", "Side by side", sides, values, kind="sides", empty=empty),
-        Section("gains", "Gain", GAINS.replace("{column}", column), values, gains, empty=empty),
+        Section(
+            "gains",
+            "Gain",
+            GAINS.replace("{column}", column),
+            {**values, "points": MOST_POINTS},
+            gains,
+            told=told,
+            whole={"points": NO_LIMIT},
+            empty=empty,
+        ),
     )
 
 

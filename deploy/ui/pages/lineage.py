@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import altair as alt
 
 from evometrics.deploy.ui import charts
+from evometrics.deploy.ui.ancestry import gains, lineage, nothing
 from evometrics.deploy.ui.layout import best_path, generations, places
 from evometrics.deploy.ui.looks import ACCENT, INK, SOFT
-from evometrics.deploy.ui.page import Choice, Page, Rows, Section, address
+from evometrics.deploy.ui.page import Ask, Choice, Page, Rows, Section, address
 from evometrics.deploy.ui.pages.agent import LAST_AGENTS
 
 #: Edges of the graph at most, the nearest first.
@@ -44,9 +46,8 @@ SELECT
     gain
 FROM agent_descendants(agent = {agent:String})"""
 
-NOT_KEPT = """
-UNION ALL
-SELECT
+#: Completions, of which the views make the lineage, are kept for 90 days.
+NOT_KEPT = """SELECT
     agent_id AS child,
     arrayJoin(parent_agent_ids) AS parent,
     toInt32(1) AS layer,
@@ -56,6 +57,7 @@ SELECT
     improvement_delta AS gain
 FROM evolution_metrics
 WHERE NOT success
+    AND occurred_at >= now() - toIntervalDay(90)
     AND has(parent_agent_ids, {agent:String})
     AND run_id IN (SELECT run_id FROM evolution_metrics WHERE agent_id = {agent:String})"""
 
@@ -66,6 +68,33 @@ FROM
 )
 ORDER BY abs(layer), child, parent
 LIMIT {most:UInt32}"""
+
+
+def nearest(agent: str, not_kept: bool) -> Callable[[Ask], Awaitable[Rows]]:
+    """Return what finds the rows of `EDGES` without reading every completion."""
+
+    async def find(ask: Ask) -> Rows:
+        others = ask(NOT_KEPT, {"agent": agent}) if not_kept else nothing()
+        (above, below), tried = await asyncio.gather(lineage(ask, agent, MOST_EDGES), others)
+        layers = [(1 - edge.distance, edge) for edge in above] + [(edge.distance, edge) for edge in below]
+        rows: list[dict[str, Any]] = [
+            {
+                "child": edge.step.agent,
+                "parent": edge.parent,
+                "layer": layer,
+                "event_id": edge.step.event_id,
+                "status": "succeeded",
+                "strategy_used": edge.step.strategy,
+                "gain": None,
+            }
+            for layer, edge in layers
+        ]
+        rows += [dict(row) for row in tried]
+        rows = sorted(rows, key=lambda row: (abs(row["layer"]), row["child"], row["parent"]))[:MOST_EDGES]
+        gained = await gains(ask, [edge for _, edge in layers])
+        return [{**row, "gain": gained.get(row["event_id"], row["gain"])} for row in rows]
+
+    return find
 
 
 def graph(agent: str) -> Any:
@@ -193,7 +222,8 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
                 "agents", "Agents of the last day", LAST_AGENTS, links={"agent_id": ("lineage", "agent")}
             ),
         )
-    edges = KEPT + (NOT_KEPT if state["show"] == "all" else "")
+    not_kept = state["show"] == "all"
+    edges = f"{KEPT}\nUNION ALL\n{NOT_KEPT}" if not_kept else KEPT
     return (
         Section(
             "graph",
@@ -201,6 +231,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             EDGES.replace("{edges}", edges),
             {"agent": agent, "most": MOST_EDGES},
             graph(agent),
+            find=nearest(agent, not_kept),
             note="The thick line is the line of descent that gained most; a merge has an edge from each "
             f"parent. At most the nearest {MOST_EDGES} edges are shown.",
             links={

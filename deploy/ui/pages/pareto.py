@@ -9,10 +9,12 @@ import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.looks import ACCENT
-from evometrics.deploy.ui.page import Choice, Page, Rows, Section
+from evometrics.deploy.ui.page import NO_LIMIT, Choice, Page, Rows, Section, share
 from evometrics.deploy.ui.pages.run import LAST_RUNS
+from evometrics.deploy.ui.pages.statements import OF_RUN
 
-MOST_DOTS = 3000
+#: Dots of the chart at most; the front first.
+MOST_DOTS = 800
 BETTER = {"maximize": "more is better", "minimize": "less is better"}
 
 KNOWN = """SELECT DISTINCT arrayJoin(mapKeys(post_kpis)) AS kpi
@@ -33,7 +35,7 @@ FRONT = """WITH
             post_kpis[{x:String}] AS x,
             post_kpis[{y:String}] AS y
         FROM evolution_completed
-        WHERE run_id = {run:String}
+        WHERE {of_run}
             AND mapContains(post_kpis, {x:String})
             AND mapContains(post_kpis, {y:String})
     ),
@@ -54,11 +56,14 @@ SELECT
     status,
     x,
     y,
-    y * y_sign = best AND y * y_sign = best_here AND x * x_sign = furthest AS front
+    y * y_sign = best AND y * y_sign = best_here AND x * x_sign = furthest AS front,
+    count() OVER () AS of_all
 FROM ranked
-WHERE front
-    OR cityHash64(event_id) % greatest(1, intDiv((SELECT count() FROM candidates), {dots:UInt32})) = 0
-ORDER BY front DESC, x * x_sign DESC"""
+ORDER BY front DESC, if(front, x * x_sign, 0) DESC, cityHash64(event_id)
+LIMIT {dots:UInt32}"""
+
+
+FRONT = FRONT.replace("{of_run}", OF_RUN)
 
 
 def front(x: str, y: str) -> Any:
@@ -106,6 +111,8 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             values,
             front(state["x"], state["y"]),
             note="front: no other candidate of the run is at least as good in both and better in one.",
+            told=lambda rows: share(len(rows), rows[0]["of_all"], "candidates"),
+            whole={"dots": NO_LIMIT},
             links={"event_id": ("candidate", "event"), "agent_id": ("agent", "agent")},
             empty="No candidate of this run has both KPIs.",
         ),

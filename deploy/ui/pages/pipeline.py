@@ -14,16 +14,20 @@ from evometrics.sinks.letters.letters import RETRIED, RETRIED_SQL
 
 NODES = f"""SELECT
     node_id,
-    max(occurred_at) AS reported_at,
+    last.1 AS reported_at,
     dateDiff('second', reported_at, now64(6)) AS seconds_ago,
-    argMax(JSONExtractUInt(data, 'outbox_depth'), occurred_at) AS outbox_depth,
-    argMax(JSONExtractUInt(data, 'outbox_bytes'), occurred_at) AS outbox_bytes,
-    argMax(JSONExtractUInt(data, 'rejected'), occurred_at) AS rejected,
-    argMax(arraySum(mapValues(JSONExtract(data, 'shed', 'Map(String, UInt64)'))), occurred_at) AS shed,
-    argMax(arraySum(mapValues(JSONExtract(data, 'left_out', 'Map(String, UInt64)'))), occurred_at) AS left_out
-FROM system_events
-WHERE event_type = 'collector_health' AND {SINCE}
-GROUP BY node_id
+    JSONExtractUInt(last.2, 'outbox_depth') AS outbox_depth,
+    JSONExtractUInt(last.2, 'outbox_bytes') AS outbox_bytes,
+    JSONExtractUInt(last.2, 'rejected') AS rejected,
+    arraySum(mapValues(JSONExtract(last.2, 'shed', 'Map(String, UInt64)'))) AS shed,
+    arraySum(mapValues(JSONExtract(last.2, 'left_out', 'Map(String, UInt64)'))) AS left_out
+FROM
+(
+    SELECT node_id, argMax((occurred_at, data), occurred_at) AS last
+    FROM system_events
+    WHERE event_type = 'collector_health' AND {SINCE}
+    GROUP BY node_id
+)
 ORDER BY outbox_depth DESC, reported_at
 LIMIT 1000"""
 
@@ -107,6 +111,7 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             values,
             note="What each node's collector reported last; a node that is silent reports nothing.",
             empty="No collector has reported.",
+            actions={"How far stream and sink are behind Kafka …": "/lag"},
         ),
         Section("reasons", "Dead letters by reason", LETTERS_BY_REASON, of_letters, empty="There are none."),
         Section(

@@ -9,13 +9,13 @@ import altair as alt
 
 from evometrics.deploy.ui import charts
 from evometrics.deploy.ui.looks import ACCENT
-from evometrics.deploy.ui.page import Choice, Page, Rows, Section
-from evometrics.deploy.ui.pages.statements import ENDED, RATES
+from evometrics.deploy.ui.page import NO_LIMIT, Choice, Page, Rows, Section, share
+from evometrics.deploy.ui.pages.statements import ENDED, OF_RUN, RATES
 
 #: Height of the chart of scores.
 TALL = 340
-#: Dots of the chart at most; of more candidates those that were kept, and a share of the others.
-MOST_DOTS = 3000
+#: Dots of the chart at most: a third of a second to draw.
+MOST_DOTS = 800
 
 LAST_RUNS = """SELECT run_id
 FROM evolution_metrics
@@ -24,32 +24,37 @@ GROUP BY run_id
 ORDER BY max(occurred_at) DESC
 LIMIT 100"""
 
-CANDIDATES = """WITH candidates AS
+#: Of each of so many equal shares of a run the last candidate that was the best by then, else the last with
+#: a score: so the line is right to a share's width, and the best score exact.
+CANDIDATES = f"""SELECT *
+FROM
 (
     SELECT
-        source_event_id AS event_id,
+        event_id,
         agent_id,
         status,
-        success,
         generation,
-        direction,
-        performance_score AS score,
         row_number() OVER in_order AS candidate,
         sum(coalesce(evaluations, 1)) OVER in_order AS evaluations_so_far,
         sum(coalesce(cost_usd, 0)) OVER in_order AS cost_so_far,
+        score,
         if(
             any(direction) OVER () = 'minimize',
             min(score) OVER in_order,
             max(score) OVER in_order
-        ) AS best_so_far
-    FROM evolution_metrics
-    WHERE run_id = {run:String} AND NOT endsWith(evolution_type, '_run')
+        ) AS best_so_far,
+        count() OVER () AS of_all
+    FROM
+    (
+        SELECT source_event_id AS event_id, performance_score AS score, * EXCEPT (event_id)
+        FROM evolution_metrics
+        WHERE {OF_RUN}
+            AND NOT endsWith(evolution_type, '_run')
+    )
     WINDOW in_order AS (ORDER BY occurred_at, event_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+    ORDER BY score = best_so_far DESC NULLS LAST, candidate DESC
+    LIMIT 1 BY intDiv((candidate - 1) * {{dots:UInt32}}, greatest(of_all, {{dots:UInt32}}))
 )
-SELECT event_id, agent_id, status, generation, candidate, evaluations_so_far, cost_so_far, score, best_so_far
-FROM candidates
-WHERE success
-    OR cityHash64(event_id) % greatest(1, intDiv((SELECT count() FROM candidates), {dots:UInt32})) = 0
 ORDER BY candidate"""
 
 BY_GENERATION = """SELECT
@@ -76,10 +81,11 @@ SHORT = f"""SELECT
     min(started_at) AS began_at,
     max(occurred_at) AS last_at
 FROM evolution_metrics
-WHERE run_id = {{run:String}} AND NOT endsWith(evolution_type, '_run')
+WHERE {OF_RUN}
+    AND NOT endsWith(evolution_type, '_run')
 HAVING count() > 0"""
 
-BEST = """SELECT
+BEST = f"""SELECT
     source_event_id AS event_id,
     agent_id,
     performance_score AS score,
@@ -91,7 +97,8 @@ BEST = """SELECT
     cost_usd,
     arrayStringConcat(parent_agent_ids, ', ') AS parents
 FROM evolution_metrics
-WHERE run_id = {run:String} AND NOT endsWith(evolution_type, '_run')
+WHERE {OF_RUN}
+    AND NOT endsWith(evolution_type, '_run')
 ORDER BY if(direction = 'minimize', -performance_score, performance_score) DESC NULLS LAST
 LIMIT 50"""
 
@@ -134,6 +141,13 @@ def scores(axis: str) -> Any:
     return draw
 
 
+def told(rows: Rows) -> str:
+    """Return how many candidates are drawn."""
+    if part := share(len(rows), rows[0]["of_all"], "candidates"):
+        return f"{part} Those that were the best by then come first."
+    return ""
+
+
 def generations(rows: Rows) -> dict[str, Any]:
     """Draw best and mean by generation."""
     lines = alt.Chart(charts.data(rows)).transform_fold(["best", "mean"], as_=["which", "value"])
@@ -164,8 +178,9 @@ def sections(state: Mapping[str, str]) -> Sequence[Section]:
             CANDIDATES,
             {**run, "dots": MOST_DOTS},
             scores(state["by"]),
-            note="A dot is a candidate, at the bottom where it has no score; the line is the best so far. Of "
-            f"more than {MOST_DOTS:,} candidates those that were kept are shown, and a share of the others.",
+            note="A dot is a candidate, at the bottom where it has no score; the line is the best so far.",
+            told=told,
+            whole={"dots": NO_LIMIT},
             links={"event_id": ("candidate", "event"), "agent_id": ("agent", "agent")},
         ),
         Section(

@@ -21,6 +21,10 @@ HOURS = Choice(
     },
 )
 SINCE = "occurred_at >= now() - toIntervalHour({hours:UInt32})"
+#: The evolutions of a run; its times say which months they are in.
+OF_RUN = """run_id = {run:String}
+    AND occurred_at >= (SELECT first_at FROM evolution_runs WHERE run_id = {run:String})
+    AND occurred_at <= (SELECT last_at FROM evolution_runs WHERE run_id = {run:String})"""
 #: What has ended; an abandoned evolution was not heard of again.
 ENDED = "countIf(status != 'abandoned')"
 

@@ -11,16 +11,20 @@ from evometrics.deploy.ui.report.subject import Subject
 
 @dataclass(frozen=True, slots=True)
 class SectionRows:
-    """A section and its rows; of `all_rows` those are drawn that `rows` has."""
+    """A section and its rows."""
 
     section: Section
     rows: Rows
-    all_rows: int = 0
 
     @property
     def name(self) -> str:
         """The first column."""
         return next(iter(self.first), "")
+
+    @property
+    def told(self) -> str:
+        """What the section says of its rows, such as how many of how many are drawn."""
+        return self.section.told(self.rows) if self.section.told and self.rows else ""
 
     @property
     def first(self) -> Row:

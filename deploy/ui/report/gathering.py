@@ -14,12 +14,11 @@ from evometrics.deploy.ui.pages import candidate, run, strategies, tonight
 from evometrics.deploy.ui.report import statements
 from evometrics.deploy.ui.report.findings import BestCandidate, Findings, RunFindings, SectionRows
 from evometrics.deploy.ui.report.subject import Subject
-from evometrics.deploy.ui.report.thinning import thinned
 
 #: Runs of a night that are shown one by one, those with the most attempts.
 MOST_PARTS = 4
 #: Dots of a chart at most.
-MOST_DOTS = 600
+MOST_DOTS = 400
 #: Candidates of a part's table.
 MOST_BEST = 5
 NONE = "(none)"
@@ -125,13 +124,12 @@ async def part(database: Database, subject: Subject, run_id: str | None) -> RunF
     rows = await database.rows(generations) if run_id else ()
     comparable = len(objective.first["names"]) == 1
     kept = [row for row in best.rows if row["score"] is not None and comparable]
-    total = (scores.rows[-1]["candidate"] if scores.rows else 0) or len(scores.rows)
     return RunFindings(
         run=run_id or "",
         title=run_id or "Agents without a run",
         objective=objective.first,
         short=short.first,
-        scores=SectionRows(scores.section, thinned(scores.rows, MOST_DOTS), total),
+        scores=scores,
         generations=SectionRows(generations, rows if len(rows) > 1 else ()),
         best=await best_of(database, kept[0]) if kept else None,
         others=SectionRows(best.section, kept[1:MOST_BEST]),

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from evometrics.deploy.ui.page import Section
-from evometrics.deploy.ui.pages.statements import SINCE
+from evometrics.deploy.ui.pages.statements import OF_RUN, SINCE
 from evometrics.sinks.query.text import parameters
 
 #: How the pages' statements choose rows: those since a time, or those of a run.
@@ -48,11 +48,11 @@ class Subject:
         Raises `ValueError` for a section that is not about a time or a run.
         """
         own = f"{self.condition} AND {and_only}" if and_only else self.condition
-        if SINCE not in section.sql and OF_A_RUN not in section.sql:
+        if SINCE not in section.sql and OF_RUN not in section.sql:
             raise ValueError(f"section {section.name} is about neither a time nor a run")
-        sql = section.sql.replace(SINCE, own).replace(OF_A_RUN, own)
+        sql = section.sql.replace(SINCE, own).replace(OF_RUN, own.replace(OF_A_RUN, OF_RUN))
         known = {**section.values, **self.values}
-        return replace(section, sql=sql, values={name: known[name] for name in parameters(sql)})
+        return replace(section, sql=sql, values={each: known[each] for each in parameters(sql)}, find=None)
 
     def within(self, run: str | None) -> Subject:
         """Return the part of this subject that belongs to a run; None is what belongs to none."""

@@ -100,8 +100,12 @@ def test_pages_read_the_stacks_clickhouse_as_its_reader(
 def test_messages_are_sent_again_to_a_kafka_that_is_known_and_from_this_machine_only(
     stack: StackAddresses, flags: tuple[str, ...], brokers: str | None
 ) -> None:
-    kafka = ui.retried_to(asked(stack, *flags), stack)
-    assert (kafka and kafka.brokers) == brokers
+    upstream = ui.upstream_of(asked(stack, *flags), stack)
+    assert (upstream and upstream.kafka.brokers) == brokers
+    assert upstream is None or [each.name for each in upstream.groups] == [
+        "evometrics-stream",
+        "evometrics-sink",
+    ]
 
 
 def test_without_the_extra_the_stack_runs_without_pages(

@@ -190,6 +190,13 @@ def test_the_command_writes_what_grafana_is_started_with(tmp_path: Path) -> None
     assert not any("never written" in file.read_text(encoding="utf-8") for file in written)
 
 
+def test_grafana_is_told_how_many_statements_to_send_only_where_that_is_given() -> None:
+    """As text: a number, the plugin would not read its settings."""
+    (clickhouse, _) = yaml.safe_load(DataSources(connections=2).text())["datasources"]
+    assert clickhouse["jsonData"]["maxOpenConns"] == "2"
+    assert "maxOpenConns" not in loaded("datasources.yml")["datasources"][0]["jsonData"]
+
+
 def test_the_command_says_why_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = evometrics_here("dashboards", "--into", str(tmp_path / "file"), "--data", str(tmp_path))

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from evometrics.schemas.metrics import MetricDef
-from tests.deploy.prometheus.proofs import KINDS, proved
 from tests.reference.metrics import definitions
 from tests.reference.reading import anchors
+from tests.support.proofs import KINDS, proved
 from tests.support.stack import evometrics_here
 
 ROOT = Path(__file__).parents[3]

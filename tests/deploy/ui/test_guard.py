@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from evometrics.deploy.ui.guard import HEADERS, is_own
 from evometrics.deploy.ui.rendering import environment
 from evometrics.deploy.ui.server import Ui, application
+from evometrics.deploy.ui.upstream import Upstream
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
@@ -105,4 +106,4 @@ def source_of(name: str) -> str:
 def pages() -> TestClient[web.Request, web.Application]:
     """Return a client of pages over a ClickHouse that does not answer."""
     query = MetricsQuery(ClickHouseSettings(url="http://127.0.0.1:9"))
-    return TestClient(TestServer(application(query, kafka=KafkaSettings(brokers="127.0.0.1:9"))))
+    return TestClient(TestServer(application(query, upstream=Upstream(KafkaSettings(brokers="127.0.0.1:9")))))

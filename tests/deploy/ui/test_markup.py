@@ -19,6 +19,7 @@ from evometrics.deploy.ui.database import Database
 from evometrics.deploy.ui.page import Page
 from evometrics.deploy.ui.pages import PAGES
 from evometrics.deploy.ui.server import application
+from evometrics.deploy.ui.upstream import Upstream
 from evometrics.schemas.events import (
     DeadLetter,
     Event,
@@ -137,7 +138,7 @@ def filled(clickhouse: str) -> Iterator[ClickHouseSettings]:
 @pytest.fixture
 async def client(filled: ClickHouseSettings) -> AsyncIterator[Client]:
     async with MetricsQuery(filled) as query:
-        pages = application(query, kafka=KafkaSettings(brokers="127.0.0.1:9"))
+        pages = application(query, upstream=Upstream(KafkaSettings(brokers="127.0.0.1:9")))
         async with TestClient(TestServer(pages)) as found:
             yield found
 

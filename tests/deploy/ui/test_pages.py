@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from evometrics.deploy.ui.pages import PAGES
+from evometrics.deploy.ui.pages import PAGES, run
 from evometrics.deploy.ui.server import application
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionProgressed, KpiSnapshot, now_micros
 from evometrics.schemas.evolutions.outcome import evolution_metrics
@@ -170,6 +170,27 @@ async def test_the_best_so_far_follows_the_direction_of_the_objective(client: Cl
     rows = await rows_of(client, "run", "scores", run=RUN)
     assert [row["best_so_far"] for row in rows] == ["0.9", "0.7", "0.7", "0.7", "0.7", "0.125"]
     assert [float(row["cost_so_far"]) for row in rows] == pytest.approx([0.01, 0.01, 0.03, 0.06, 0.06, 0.31])
+
+
+async def test_of_many_candidates_a_share_is_drawn_and_the_page_says_so(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MOST_DOTS", 3)
+    html = await text(client, "/run", run=RUN)
+    assert "3 of 6 candidates are drawn." in html
+    assert len(await rows_of(client, "run", "scores", run=RUN)) == 6
+
+
+async def test_the_dots_that_are_drawn_hold_the_best_so_far(query: MetricsQuery) -> None:
+    found = await query.sql(run.CANDIDATES, {"run": RUN, "dots": 3})
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found]
+    assert [(row["candidate"], row["best_so_far"]) for row in rows] == [(2, 0.7), (3, 0.7), (6, 0.125)]
+
+
+async def test_a_run_has_the_times_of_its_first_and_last_evolution(query: MetricsQuery) -> None:
+    times = "SELECT first_at, last_at FROM evolution_runs WHERE run_id = {run:String}"
+    ends = "SELECT min(occurred_at), max(occurred_at) FROM evolution_metrics WHERE run_id = {run:String}"
+    assert list(await query.sql(times, {"run": RUN})) == list(await query.sql(ends, {"run": RUN}))
 
 
 async def test_the_front_holds_what_no_other_beats_in_both(client: Client) -> None:
