@@ -18,7 +18,7 @@ from evometrics.deploy.ui.report.subject import Subject
 #: Runs of a night that are shown one by one, those with the most attempts.
 MOST_PARTS = 4
 #: Dots of a chart at most.
-MOST_DOTS = 400
+MOST_DOTS = 300
 #: Candidates of a part's table.
 MOST_BEST = 5
 NONE = "(none)"
