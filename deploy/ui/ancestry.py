@@ -46,7 +46,7 @@ RUNS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class KeptStep:
     """An evolution that was kept, and made an agent from others."""
 
     event_id: object
@@ -62,7 +62,7 @@ class Edge(NamedTuple):
     """One parent of a step; `distance`: generations, 1 for its own steps and for its children."""
 
     distance: int
-    step: Step
+    step: KeptStep
     parent: str
 
 
@@ -79,9 +79,11 @@ class Steps:
         by_event: every step, by its event's id.
     """
 
-    by_event: dict[object, Step] = field(default_factory=dict)
-    by_agent: dict[str, list[tuple[datetime, str, Step]]] = field(default_factory=lambda: defaultdict(list))
-    by_parent: dict[str, list[Step]] = field(default_factory=lambda: defaultdict(list))
+    by_event: dict[object, KeptStep] = field(default_factory=dict)
+    by_agent: dict[str, list[tuple[datetime, str, KeptStep]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    by_parent: dict[str, list[KeptStep]] = field(default_factory=lambda: defaultdict(list))
     made: set[str] = field(default_factory=set)
     makers: set[str] = field(default_factory=set)
     runs: set[str] = field(default_factory=set)
@@ -91,7 +93,7 @@ class Steps:
         for row in rows:
             if row["event_id"] in self.by_event:
                 continue
-            step = Step(
+            step = KeptStep(
                 row["event_id"],
                 row["agent_id"],
                 tuple(row["parents"]),
@@ -105,7 +107,7 @@ class Steps:
             for parent in step.parents:
                 self.by_parent[parent].append(step)
 
-    def last(self, agent: str, until: datetime | None = None) -> Step | None:
+    def last(self, agent: str, until: datetime | None = None) -> KeptStep | None:
         """Return the last step that had made an agent by then; None where none had."""
         steps = self.by_agent.get(agent, [])
         place = len(steps) if until is None else bisect.bisect_right(steps, until, key=lambda each: each[0])
@@ -132,7 +134,7 @@ async def nothing() -> Rows:
     return ()
 
 
-def order(each: tuple[datetime, str, Step]) -> tuple[datetime, str]:
+def order(each: tuple[datetime, str, KeptStep]) -> tuple[datetime, str]:
     """Return what steps of an agent are sorted by."""
     return each[:2]
 
