@@ -21,7 +21,7 @@ import aiohttp
 from evometrics.deploy.process.ports import HOST, free_ports
 from evometrics.deploy.ui.charts import svg
 from evometrics.deploy.ui.database import FRESH_SECONDS, Database
-from evometrics.deploy.ui.page import Page, Section, address
+from evometrics.deploy.ui.page import Page, Rows, Section, address
 from evometrics.deploy.ui.pages import PAGES
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.query.binding import bound
@@ -179,28 +179,52 @@ async def asked(http: aiohttp.ClientSession, url: str) -> tuple[float, int]:
     return time.perf_counter() - began, len(body)
 
 
+class Noting(Database):
+    """Notes which statements were run."""
+
+    def __init__(self, query: MetricsQuery) -> None:
+        super().__init__(query)
+        self.statements: list[tuple[str, Mapping[str, Any]]] = []
+
+    async def fetch(self, sql: str, values: Mapping[str, Any]) -> Rows:
+        """Return a statement's rows."""
+        self.statements.append((sql, values))
+        return await super().fetch(sql, values)
+
+
 async def section_figures(
     http: aiohttp.ClientSession, clickhouse: str, query: MetricsQuery, page: str, section: Section
 ) -> dict[str, Any]:
-    """Return what a section's statement reads and takes, and what drawing its rows takes."""
-    values = {f"param_{name}": str(value) for name, value in bound(section.sql, section.values).items()}
-    settings = {"database": "evometrics", "wait_end_of_query": "1", "default_format": "Null"}
-    asking = http.post(clickhouse, params={**values, **settings, "user": READER}, data=section.sql)
-    async with asking as answer:
-        require(answer.status == 200, f"{section.sql}: {await answer.text()}")
-        summary = json.loads(answer.headers["X-ClickHouse-Summary"])
+    """Return what a section's statements read and take, and what drawing its rows takes."""
+    database = Noting(query)
     began = time.perf_counter()
-    rows = await Database(query).rows(section)
+    rows = await database.rows(section)
     took = time.perf_counter() - began
     began = time.perf_counter()
     if section.draw is not None and rows:
         await asyncio.to_thread(svg, section.draw(rows))
+    drawing = time.perf_counter() - began
+    read = [await read_by(http, clickhouse, *each) for each in database.statements]
     return {
         "page": page,
         "section": section.name,
+        "statements": len(read),
         "statement_s": took,
-        "drawing_s": time.perf_counter() - began,
+        "drawing_s": drawing,
         "rows": len(rows),
-        "read_rows": int(summary["read_rows"]),
-        "read_mb": int(summary["read_bytes"]) / 1e6,
+        "read_rows": sum(number for number, _ in read),
+        "read_mb": sum(size for _, size in read) / 1e6,
     }
+
+
+async def read_by(
+    http: aiohttp.ClientSession, clickhouse: str, sql: str, values: Mapping[str, Any]
+) -> tuple[int, int]:
+    """Return the rows and the bytes that ClickHouse reads for a statement."""
+    given = {f"param_{name}": str(value) for name, value in bound(sql, values).items()}
+    settings = {"database": "evometrics", "wait_end_of_query": "1", "default_format": "Null"}
+    fields = aiohttp.FormData({"query": sql, **given}, default_to_multipart=True)
+    async with http.post(clickhouse, params={**settings, "user": READER}, data=fields) as answer:
+        require(answer.status == 200, f"{sql}: {await answer.text()}")
+        summary = json.loads(answer.headers["X-ClickHouse-Summary"])
+    return int(summary["read_rows"]), int(summary["read_bytes"])
