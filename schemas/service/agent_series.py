@@ -6,6 +6,7 @@ all other work on an evolution's row, and rendering an agent's 40 series ten tim
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 #: When something was measured: event time in microseconds; the event's id breaks ties.
 Moment = tuple[int, str]
 S = TypeVar("S", bound=Shown)
+#: Held where an agent's lines are made and kept, and what has begun is noted.
+MAKING = threading.Lock()
 
 
 @dataclass(slots=True)
@@ -107,7 +110,7 @@ class AgentMetric(Generic[S]):
     growing: Callable[[S], int] | None = None
 
     def texts(self, agents: Mapping[str, S], scraper: str | None) -> Iterator[str]:
-        """Yield each agent's lines; from one thread at a time."""
+        """Yield each agent's lines; from any thread, as a node may answer at two ports."""
         name = self.definition.name
         growing = self.growing if scraper is not None else None
         for agent, shown in agents.items():
@@ -115,10 +118,13 @@ class AgentMetric(Generic[S]):
                 growing is None or shown.begun.get(name) == growing(shown)
             ):
                 yield shown.texts[name]
-            elif growing is None or scraper is None:
-                yield self.made(agent, shown)
-            else:
-                yield self.begun(agent, shown, growing, scraper)
+                continue
+            with MAKING:
+                if growing is None or scraper is None:
+                    made = self.made(agent, shown)
+                else:
+                    made = self.begun(agent, shown, growing, scraper)
+            yield made
 
     def made(self, agent: str, shown: S) -> str:
         """Return lines that are kept until a value changes."""
