@@ -111,7 +111,8 @@ async def stack_for(
 ) -> AsyncIterator[StackAddresses]:
     """Yield the addresses of the running stack, or of one started for this demo."""
     if running is not None:
-        tell(f"using the stack running on {running.data}")
+        pages = f", whose pages are at {running.pages_url}" if running.pages_url else ""
+        tell(f"using the stack running on {running.data}{pages}")
         yield running
         return
     async with local_stack(args) as stack:

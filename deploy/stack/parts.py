@@ -10,7 +10,7 @@ from evometrics.deploy.process.readiness import answers, at_work, live_at
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.schemas.service.http import HttpSettings
 
-WORKER_START_SECONDS = 90.0
+START_SECONDS = 90.0
 #: The part that serves the pages.
 PAGES = "ui"
 
@@ -41,7 +41,7 @@ def worker(
         env=env,
         ready=at_work(f"{served_at(http, port)}/health/ready", http.token),
         live=live_at(f"{served_at(http, port)}/health/live", http.token),
-        ready_timeout=WORKER_START_SECONDS,
+        ready_timeout=START_SECONDS,
     )
 
 
@@ -61,4 +61,5 @@ def pages_part(port: int, stack: StackAddresses, flags: Sequence[str]) -> Proces
         log=stack.data / "logs" / f"{PAGES}.log",
         ready=answers(live),
         live=live_at(live),
+        ready_timeout=START_SECONDS,
     )

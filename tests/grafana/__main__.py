@@ -23,7 +23,6 @@ from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.clients.outside import Missing
 from tests.grafana import clickhouse, prometheus, schema
-from tests.grafana.candidates import RUN
 from tests.grafana.macros import Shown
 from tests.grafana.panels import NAMES, Asked, asked, first_choices, variables
 from tests.grafana.stage import Looked, stage
@@ -70,12 +69,8 @@ async def lines(looked: Looked, began: float) -> AsyncIterator[tuple[Asked, str,
     async with MetricsQuery(settings) as query:
         for name in NAMES:
             if "clickhouse" in variables(name):
-                opened = await clickhouse.opened(name, query, min(began, time.time() - AGO_SECONDS))
-                for each in asked(name):
-                    for agent in await agents(query):
-                        seen = opened.choosing(agent=[agent])
-                        if rows := await clickhouse.answered(each, seen, query):
-                            break
+                begin = min(began, time.time() - AGO_SECONDS)
+                async for each, rows in clickhouse.asked_of_all(name, query, begin):
                     yield each, "ClickHouse", rows, ""
             else:
                 seen = Shown(int(began), int(time.time()), STEP, first_choices(name), STEP)
@@ -86,12 +81,6 @@ async def lines(looked: Looked, began: float) -> AsyncIterator[tuple[Asked, str,
                         value = await asyncio.to_thread(prometheus.highest, each, seen, looked.prometheus)
                         wrong = f"NOT WELL: {value:g}" if value else ""
                     yield each, "Prometheus", rows, wrong
-
-
-async def agents(query: MetricsQuery) -> list[str]:
-    """Return an agent of the demo, and one that was made from another and others from it."""
-    ((demo,),) = await query.sql("SELECT max(agent_id) FROM evolution_progressed")
-    return [demo, f"{RUN}/2"]
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
 from evometrics.sinks.query import MetricsQuery
+from tests.grafana.candidates import RUN
 from tests.grafana.macros import Shown
-from tests.grafana.panels import Asked, first_choices, variables
+from tests.grafana.panels import Asked, asked, first_choices, variables
 
 #: Points that a panel of half a screen's width asks for, about.
 POINTS = 500
@@ -36,19 +38,34 @@ async def opened(name: str, query: MetricsQuery, begin: float, end: float | None
     return seen
 
 
-async def answered(asked: Asked, seen: Shown, query: MetricsQuery) -> int:
-    """Run a panel's statement and return how many rows it has; AssertionError where they make no picture."""
-    found = await query.sql(seen.statement(asked.target["rawSql"]))
+async def answered(each: Asked, seen: Shown, query: MetricsQuery) -> int:
+    """Run a panel's statement; return how many rows show something. AssertionError: they make no picture."""
+    found = await query.sql(seen.statement(each.target["rawSql"]))
     rows, columns = list(found), list(found.columns)
-    said = f"{asked.dashboard}, {asked.where}"
-    if asked.target["queryType"] == "timeseries":
+    said = f"{each.dashboard}, {each.where}"
+    if each.target["queryType"] == "timeseries":
         check_series(rows, columns, said)
-    named = {each["matcher"]["options"] for each in asked.panel["fieldConfig"].get("overrides") or []}
+    named = {rule["matcher"]["options"] for rule in each.panel["fieldConfig"].get("overrides") or []}
     labels = [index for index, name in enumerate(columns) if rows and isinstance(rows[0][index], str)]
-    if asked.target["queryType"] == "timeseries" and labels:
+    if each.target["queryType"] == "timeseries" and labels:
         named = set()  # series are named by their labels
     assert named <= {*columns, "last_at", *UNUSED}, f"{said}: {named - set(columns)} is no column"
-    return len(rows)
+    time_first = 1 if columns[:1] == ["time"] else 0
+    return sum(any(value not in (None, "") for value in row[time_first:]) for row in rows)
+
+
+async def asked_of_all(name: str, query: MetricsQuery, begin: float) -> AsyncIterator[tuple[Asked, int]]:
+    """Yield each query of a dashboard with its rows: of one of the demo's agents, else of a candidate.
+
+    The demo's has KPIs and progress, the candidate costs, ancestors and descendants.
+    """
+    ((demo,),) = await query.sql("SELECT max(agent_id) FROM evolution_progressed")
+    seen = await opened(name, query, begin)
+    for each in asked(name):
+        found = 0
+        for agent in (demo, f"{RUN}/2"):
+            found = found or await answered(each, seen.choosing(agent=[agent]), query)
+        yield each, found
 
 
 #: Units that listings share; a listing has those columns that it has.

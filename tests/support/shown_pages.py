@@ -12,7 +12,7 @@ from tests.sinks.raw.test_raw_events import fill
 from tests.support.shown_night import SEARCH, night
 
 AGENT = "gpu-1-agent-001"
-CHOICES = {
+CHOICES: dict[str, dict[str, str]] = {
     "run": {"run": SEARCH, "by": "cost_so_far"},
     "agent": {"agent": AGENT, "kpi": "overall_performance"},
     "strategies": {"by": "strategy_used"},

@@ -125,7 +125,7 @@ def kpis(rows: Rows) -> dict[str, Any]:
         for row in rows
     ]
     base = alt.Chart(charts.data(changed)).encode(y=alt.Y("kpi:N", title=None))
-    axis = alt.X("share:Q", title="Change, of what it was before", axis=alt.Axis(format="+.0%", tickCount=6))
+    axis = alt.X("share:Q", title="Change, of what it was before", axis=alt.Axis(format="+~%", tickCount=6))
     zero = alt.Chart(charts.data([{"share": 0}])).mark_rule(color=SOFT).encode(x=axis)
     steps = base.mark_rule(strokeWidth=5, opacity=0.35, strokeCap="round", color=ACCENT).encode(
         x=axis, x2=alt.datum(0)
@@ -174,6 +174,6 @@ PAGE = Page(
     "Candidate",
     "One evolution: what it changed, what it cost, and its text.",
     sections,
-    (Choice("event", "event_id"),),
+    (Choice("event", "Event"),),
     listed=False,
 )

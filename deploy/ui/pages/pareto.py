@@ -127,8 +127,8 @@ PAGE = Page(
     (
         Choice("run", "Run", suggestions=LAST_RUNS),
         Choice("x", "Across", suggestions=KNOWN),
-        Choice("x_is", "of which", "maximize", BETTER),
+        Choice("x_is", "Its direction", "maximize", BETTER),
         Choice("y", "Up", suggestions=KNOWN),
-        Choice("y_is", "of which", "maximize", BETTER),
+        Choice("y_is", "Its direction", "maximize", BETTER),
     ),
 )

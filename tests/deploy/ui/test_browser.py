@@ -103,13 +103,12 @@ async def site(settings: ClickHouseSettings) -> AsyncIterator[Site]:
 
 
 async def faults(page: Page, *rules: str) -> list[str]:
-    """Return what axe finds that is serious or critical, by all its rules or by these."""
+    """Return what axe finds, however small, by all its rules or by these."""
     only = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
     found = await Axe().run(page, options={"resultTypes": ["violations"], **only})
     return [
-        f"{each['id']}: {node['html'][:200]}"
+        f"{each['id']} ({each['impact']}): {node['html'][:200]}"
         for each in found.response["violations"]
-        if each["impact"] in ("serious", "critical")
         for node in each["nodes"]
     ]
 

@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator, Iterator
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -61,6 +62,7 @@ def events() -> Iterator[Event]:
             metadata={"note": MARKUP},
             cost_usd=cost,
             candidate=f"step {number}\n{MARKUP}",
+            candidate_hash=sha256(f"{number}, and more".encode()).hexdigest() if number == 5 else None,
             run_id=RUN,
             objective="loss",
             direction="minimize",
@@ -211,6 +213,48 @@ async def test_a_candidates_text_is_shown_as_it_is(client: Client, query: Metric
         "step 3\n</span><span>&lt;script&gt;alert(&#39;out&#39;)&lt;/script&gt; &amp; &#34;co&#34;</span>"
         in html
     )
+
+
+async def test_a_candidates_text_is_compared_with_each_parents(client: Client, query: MetricsQuery) -> None:
+    event = await event_of(query, 5)
+    html = await text(client, "/candidate", event=event)
+    for parent in (0, 1):
+        assert f'href="/candidate?event={await event_of(query, parent)}"' in html
+        assert f'<del data-old="1">-step {parent}\n</del><ins data-new="1">+step 5\n</ins>' in html
+    assert "Only its beginning, " in html and "Only the beginning of this text is kept" in html
+    assert (await text(client, "/candidate/difference.txt", event=event)).splitlines()[:5] == [
+        f"--- {RUN}/0",
+        "+++ candidate",
+        "@@ -1,2 +1,2 @@",
+        "-step 0",
+        "+step 5",
+    ]
+
+
+async def test_without_parents_the_agents_last_kept_text_is_compared(
+    client: Client, filled: ClickHouseSettings, query: MetricsQuery
+) -> None:
+    now = now_micros() - 1_000_000_000
+    tried = [("first\n", "succeeded"), ("undone\n", "rolled_back"), ("second\n", "succeeded")]
+    made = [
+        EvolutionCompleted(
+            event_id=new_event_id(),
+            agent_id="alone",
+            node_id="node-1",
+            occurred_at=now + 1000 * number,
+            started_at=now + 1000 * number - 500,
+            evolution_id=f"alone-{number}",
+            status=status,
+            success=status == "succeeded",
+            candidate=candidate,
+        )
+        for number, (candidate, status) in enumerate(tried)
+    ]
+    await fill(filled, [sent(each, offset=20_000 + n) for n, each in enumerate(made)])
+    patch = await text(client, "/candidate/difference.txt", event=made[2].event_id)
+    assert patch == "--- alone\n+++ candidate\n@@ -1 +1 @@\n-first\n+second\n"
+    first = await text(client, "/candidate", event=made[0].event_id)
+    assert "There is no text of a parent to compare it with." in first
 
 
 @pytest.mark.parametrize(
