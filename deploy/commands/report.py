@@ -11,7 +11,6 @@ from evometrics.deploy.console.flags import add_server, filled, zone
 from evometrics.deploy.console.options import running_stack
 from evometrics.deploy.exit_codes import ExitCode
 
-STANDARD = Path("-")
 DEFAULT = Path("report.html")
 
 
@@ -44,8 +43,12 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Write the report in each form that is asked for."""
-    from evometrics.deploy.ui.report.writing import Forms, report
+    from evometrics.deploy.ui.report.writing import STANDARD, Forms, report
+    from evometrics.schemas.service.settings import SettingsError
 
+    standard = [name for name in ("output", "png") if getattr(args, name) == STANDARD]
+    if len(standard) + args.terminal > 1:
+        raise SettingsError("one of --output -, --png - and --terminal has standard output: name a file")
     output = args.output if args.output or args.png or args.terminal else DEFAULT
     forms = Forms(output, args.png, args.terminal)
     await report(read_from(args, running_stack(args)), args.run_id, args.night, args.timezone, forms)

@@ -31,7 +31,7 @@ from evometrics.deploy.grafana.statements import (
 from evometrics.deploy.grafana.targets import CLICKHOUSE, over_time, rows
 from evometrics.schemas.kpis.performance import KPI_NAMES
 
-UID = AGENT
+UID, LINEAGE = AGENT, "Lineage of $agent"
 #: Points of a series that has one for each evolution, the newest.
 MOST = 5000
 OF_AGENT = "agent_id = ${agent:singlequote}"
@@ -226,29 +226,6 @@ def dashboard() -> DashboardModel:
                     ),
                     units={"cost": "currencyUSD", "duration": "s"},
                 ),
-                listing(
-                    "Ancestors",
-                    "Agents whose states its own goes back to, and what each step gained. Empty where it "
-                    "was made from no other, as most agents of the demo.",
-                    rows(
-                        "SELECT distance, agent_id AS agent, child_agent_id AS made, strategy_used AS "
-                        "strategy, gain, occurred_at AS time FROM agent_ancestors(agent = "
-                        "${agent:singlequote}) ORDER BY distance, time DESC LIMIT 1000"
-                    ),
-                    width=12,
-                    links=ancestor,
-                ),
-                listing(
-                    "Descendants",
-                    "Agents that were made from its states, and from theirs. Empty where there are none.",
-                    rows(
-                        "SELECT distance, agent_id AS agent, parent_agent_id AS parent, strategy_used AS "
-                        "strategy, gain, occurred_at AS time FROM agent_descendants(agent = "
-                        "${agent:singlequote}) ORDER BY distance, time DESC LIMIT 1000"
-                    ),
-                    width=12,
-                    links=ancestor,
-                ),
             ],
             "What is chosen above: $framework, $run": [
                 series(
@@ -274,5 +251,31 @@ def dashboard() -> DashboardModel:
                     links=ancestor,
                 ),
             ],
+            LINEAGE: [
+                listing(
+                    "Ancestors",
+                    "Agents whose states its own goes back to, and what each step gained. Empty where it "
+                    "was made from no other, as most agents of the demo.",
+                    rows(
+                        "SELECT distance, agent_id AS agent, child_agent_id AS made, strategy_used AS "
+                        "strategy, gain, occurred_at AS time FROM agent_ancestors(agent = "
+                        "${agent:singlequote}) ORDER BY distance, time DESC LIMIT 1000"
+                    ),
+                    width=12,
+                    links=ancestor,
+                ),
+                listing(
+                    "Descendants",
+                    "Agents that were made from its states, and from theirs. Empty where there are none.",
+                    rows(
+                        "SELECT distance, agent_id AS agent, parent_agent_id AS parent, strategy_used AS "
+                        "strategy, gain, occurred_at AS time FROM agent_descendants(agent = "
+                        "${agent:singlequote}) ORDER BY distance, time DESC LIMIT 1000"
+                    ),
+                    width=12,
+                    links=ancestor,
+                ),
+            ],
         },
+        closed=LINEAGE,
     )

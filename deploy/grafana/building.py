@@ -41,7 +41,7 @@ def without_strays(model: Dashboard) -> dict[str, Any]:
     for variable in found["templating"]["list"]:
         for name in ("auto", "auto_min", "auto_count"):
             del variable[name]
-    for panel in found["panels"]:
+    for panel in [*found["panels"], *(each for row in found["panels"] for each in row.get("panels", []))]:
         if panel["type"] == "table":
             panel["options"].pop("footer", None)
     return found

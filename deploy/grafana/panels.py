@@ -196,9 +196,14 @@ def states(
 
 
 def assembled(
-    start: dashboard.Dashboard, source: DataSourceRef, rows: Mapping[str, Sequence[AnyPanel]]
+    start: dashboard.Dashboard,
+    source: DataSourceRef,
+    rows: Mapping[str, Sequence[AnyPanel]],
+    closed: str | None = None,
 ) -> DashboardModel:
     """Return a dashboard with rows of panels, side by side until 24 columns are full.
+
+    The last row may be `closed`: its panels ask once it is opened.
 
     Ids are a hundred times the row's number plus the panel's: a link to a panel stays right where another row
     grows. The SDK gives none, and places a panel that does not fit beyond the edge. Raises ValueError where
@@ -209,17 +214,25 @@ def assembled(
     start = start.tags([TAG]).editable().tooltip(DashboardCursorSync.CROSSHAIR).link(links)
     y = 0
     for number, (title, panels) in enumerate(rows.items(), 1):
-        at = GridPos(x=0, y=y, w=COLUMNS, h=1)
-        start = start.with_row(dashboard.Row(title).id(100 * number).grid_pos(at))
+        row = dashboard.Row(title).id(100 * number).grid_pos(GridPos(x=0, y=y, w=COLUMNS, h=1))
+        if title == closed:
+            row = row.collapsed(True)
+        else:
+            start = start.with_row(row)
         x, y, tallest = 0, y + 1, 0
         for place, panel in enumerate(panels, 1):
             built: Any = panel
             model = built.id(100 * number + place).datasource(source).build()
             model.grid_pos = GridPos(x=x, y=y, w=model.grid_pos.w, h=model.grid_pos.h)
-            start = start.with_panel(built)
+            if title == closed:
+                row = row.with_panel(built)
+            else:
+                start = start.with_panel(built)
             x, tallest = x + model.grid_pos.w, max(tallest, model.grid_pos.h)
             if x == COLUMNS:
                 x, y, tallest = 0, y + tallest, 0
+        if title == closed:
+            start = start.with_row(row)
         if x:
             raise ValueError(f"{title}: the last line of panels is {x} columns wide, not {COLUMNS}")
     return start.build()

@@ -38,8 +38,10 @@ def duration_lines(agent: str, durations: Mapping[str, Distribution], zeros: Zer
         labels = f'{{agent_id="{agent}",evolution_type="{escaped(kind)}"'
         shown = Distribution(known.bounds) if place in zeros else known
         buckets = shown.cumulated()
+        few = buckets[-1][1] < LARGE
         for bound, count in buckets:
-            found.append(f'evolution_duration_seconds_bucket{labels},le="{bound}"}} {whole(count)}\n')
+            value = f"{count}.0" if few else whole(count)
+            found.append(f'evolution_duration_seconds_bucket{labels},le="{bound}"}} {value}\n')
         found.append(f"evolution_duration_seconds_count{labels}}} {whole(buckets[-1][1])}\n")
         found.append(f"evolution_duration_seconds_sum{labels}}} {number(shown.total)}\n")
     return "".join(found)

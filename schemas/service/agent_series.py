@@ -98,26 +98,40 @@ class AgentMetric(Generic[S]):
     Attributes:
         lines: its lines, from the agent's name, escaped, and which series are shown at 0.
         rows: its samples, from the agent's name.
-        growing: how many series it has that accumulate, in the order in which they began.
+        growing: how many series it has that accumulate, in the order in which they began; None = it has none.
     """
 
     definition: MetricDef
     lines: Callable[[str, S, Zeros], str]
     rows: Callable[[str, S], Iterable[Row]]
-    growing: Callable[[S], int] = lambda shown: 0
+    growing: Callable[[S], int] | None = None
 
-    def text(self, agent: str, shown: S, scraper: str | None) -> str:
-        """Return an agent's lines; from one thread at a time."""
-        name, zeros = self.definition.name, NOTHING
-        while True:
-            series = self.growing(shown)
-            if scraper is not None:
-                zeros |= shown.zeros(name, series, scraper)
-            if zeros:
-                made = self.lines(escaped(agent), shown, zeros)
+    def texts(self, agents: Mapping[str, S], scraper: str | None) -> Iterator[str]:
+        """Yield each agent's lines; from one thread at a time."""
+        name = self.definition.name
+        growing = self.growing if scraper is not None else None
+        for agent, shown in agents.items():
+            if shown.made_of.get(name) == shown.version and (
+                growing is None or shown.begun.get(name) == growing(shown)
+            ):
+                yield shown.texts[name]
+            elif growing is None or scraper is None:
+                yield self.made(agent, shown)
             else:
-                made = shown.text(name, lambda: self.lines(escaped(agent), shown, ()))
-            if self.growing(shown) == series:  # none has begun meanwhile
+                yield self.begun(agent, shown, growing, scraper)
+
+    def made(self, agent: str, shown: S) -> str:
+        """Return lines that are kept until a value changes."""
+        return shown.text(self.definition.name, lambda: self.lines(escaped(agent), shown, NOTHING))
+
+    def begun(self, agent: str, shown: S, growing: Callable[[S], int], scraper: str) -> str:
+        """Return lines of which those series are at 0 that a Prometheus has not seen."""
+        zeros = NOTHING
+        while True:
+            series = growing(shown)
+            zeros |= shown.zeros(self.definition.name, series, scraper)
+            made = self.lines(escaped(agent), shown, zeros) if zeros else self.made(agent, shown)
+            if growing(shown) == series:  # none has begun meanwhile
                 return made
 
 
@@ -129,7 +143,7 @@ def large(metric: AgentMetric[S], agents: Mapping[str, S]) -> LargeMetric:
 
     return LargeMetric(
         metric.definition,
-        lambda scraper: (metric.text(agent, shown, scraper) for agent, shown in agents.items()),
+        lambda scraper: metric.texts(agents, scraper),
         lambda: (Sample(*row) for agent, shown in agents.items() for row in metric.rows(agent, shown)),
     )
 

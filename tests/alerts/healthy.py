@@ -10,23 +10,23 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from evometrics.deploy.process.ports import HOST
 from tests.alerts.prometheus import RULES, Prometheus
-from tests.faults.parts import ROOT
+from tests.faults.parts import PARTITIONS, ROOT
 from tests.support.stack import Running, running_stack
 
 STACK = ("--local-brokers", "3", "--replication", "3", "--sinks", "2")
 NODES = 3
 EVERY_SECONDS = 15.0
 NODE_STOP_SECONDS = 30.0
+STAYS_SECONDS = 120.0
 #: What the summary says of the hour, by PromQL; `{span}` is its length.
 FIGURES = {
     "evolutions": "sum(increase(evometrics_evolution_attempts_total[{span}]))",
@@ -40,11 +40,9 @@ FIGURES = {
 
 
 async def healthy(folder: Path, minutes: float) -> int:
-    """Watch for so many minutes; 1 where an alert fired, or one is pending at the end."""
+    """Watch for so many minutes; 1 where an alert fired, or one stays pending at the end."""
     prometheus = Prometheus(folder / "prometheus", RULES.read_text(), EVERY_SECONDS, EVERY_SECONDS)
-    with running_stack(
-        folder / "stack", 6, "--local-brokers", "3", "--replication", "3", "--sinks", "2"
-    ) as up:
+    with running_stack(folder / "stack", PARTITIONS, *STACK) as up:
         async with nodes(folder, up) as addresses:
             prometheus.scrape("evometrics-sink", *addresses_of(up, "sink"))
             prometheus.scrape("evometrics-stream", *addresses_of(up, "stream"))
@@ -59,21 +57,17 @@ async def healthy(folder: Path, minutes: float) -> int:
 
 async def watched(prometheus: Prometheus, seconds: float) -> int:
     """Print the alerts every 15 seconds, and then what they were."""
-    seen: Counter[tuple[str, str]] = Counter()
-    ends, states = time.monotonic() + seconds, list[tuple[str, str]]()
+    ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         await asyncio.sleep(EVERY_SECONDS)
         states = await asyncio.to_thread(states_of, prometheus)
-        seen.update(states)
         said = ", ".join(f"{name} {state}" for name, state in states)
         print(f"{datetime.now():%H:%M:%S} {said or 'no alert'}", flush=True)
-    return await asyncio.to_thread(summed_up, prometheus, seconds, seen, states)
+    return await asyncio.to_thread(summed_up, prometheus, seconds)
 
 
-def summed_up(
-    prometheus: Prometheus, seconds: float, seen: Counter[tuple[str, str]], last: list[tuple[str, str]]
-) -> int:
-    """Print the hour's figures and alerts; 1 where not all was quiet."""
+def summed_up(prometheus: Prometheus, seconds: float) -> int:
+    """Print the hour's figures, and every evaluation that had an alert; 1 where not all was quiet."""
     itself = prometheus.itself()
     rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
     failed = sum(each for name, each in itself.items() if "rule_evaluation_failures_total" in name)
@@ -85,13 +79,14 @@ def summed_up(
     for what, expression in FIGURES.items():
         found = prometheus.value(expression.format(span=f"{seconds:.0f}s", seconds=seconds))
         print(f"{what}: {'none' if found is None else format(found, ',.6g')}")
-    for (name, state), times in sorted(seen.items()):
-        print(f"{name} was {state} at {times} of {seconds / EVERY_SECONDS:.0f} looks")
-    fired = sorted({name for name, state in seen if state == "firing"})
-    pending = sorted({name for name, _ in last})
-    print(
-        f"fired: {', '.join(fired) or 'none'}; pending or firing at the end: {', '.join(pending) or 'none'}"
-    )
+    times = f"sum by (alertname, alertstate) (count_over_time(ALERTS[{seconds:.0f}s]))"
+    fired = set()
+    for each in prometheus.ask("query", query=times)["result"]:
+        name, state = each["metric"]["alertname"], each["metric"]["alertstate"]
+        print(f"{name} was {state} at {each['value'][1]} of {seconds / EVERY_SECONDS:.0f} evaluations")
+        fired |= {name} if state == "firing" else set()
+    pending = sorted(staying(prometheus))
+    print(f"fired: {', '.join(sorted(fired)) or 'none'}; stays pending: {', '.join(pending) or 'none'}")
     return 1 if fired or pending or failed or unhealthy else 0
 
 
@@ -99,6 +94,15 @@ def states_of(prometheus: Prometheus) -> list[tuple[str, str]]:
     """Return which alerts are pending or fire, each state of a name once."""
     alerts: list[dict[str, Any]] = prometheus.ask("alerts")["alerts"]
     return sorted({(each["labels"]["alertname"], each["state"]) for each in alerts})
+
+
+def staying(prometheus: Prometheus) -> set[str]:
+    """Return which alerts have been pending, or firing, for longer than a scrape or two that failed."""
+    began = datetime.now(UTC) - timedelta(seconds=STAYS_SECONDS)
+    alerts: list[dict[str, Any]] = prometheus.ask("alerts")["alerts"]
+    return {
+        each["labels"]["alertname"] for each in alerts if datetime.fromisoformat(each["activeAt"]) < began
+    }
 
 
 def addresses_of(up: Running, kind: str) -> Iterator[str]:

@@ -53,7 +53,7 @@ POOL = 200
 
 def attempts_of_run(html: str) -> int:
     """Return the marks on the page of their run."""
-    found = re.search(r"<dt>attempts</dt>.*?value=\"(\d+)\"", html, re.DOTALL)
+    found = re.search(r'data-column="attempts" value="(\d+)"', html)
     return int(found[1]) if found else 0
 
 
@@ -64,7 +64,7 @@ def newest_of_agent(html: str) -> int:
 
 def attempts_tonight(html: str) -> int:
     """Return the marks in the table of runs."""
-    found = re.search(rf'run={RUN}".*?value="(\d+)"', html, re.DOTALL)
+    found = re.search(rf'run={RUN}".*?data-column="attempts" value="(\d+)"', html, re.DOTALL)
     return int(found[1]) if found else 0
 
 

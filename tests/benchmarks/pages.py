@@ -38,6 +38,17 @@ READER = "analyst"
 EVOLUTIONS, QUICK_EVOLUTIONS = 10_000_000, 50_000
 #: Requests after the first.
 TURNS = 3
+LAST = DAYS - 1
+#: Runs of 10,000 candidates: of tonight, and of a year ago.
+LONG, OLD = f"shinka-night-{LAST}", f"shinka-night-{LAST - 12 * EVERY_NIGHTS}"
+#: What is looked at, by a statement that finds it.
+KNOWN = {
+    "deep": f"SELECT argMax(agent_id, occurred_at) FROM evolution_completed WHERE run_id = '{LONG}' "
+    "AND success AND notEmpty(parent_agent_ids)",
+    "new": "SELECT argMax(event_id, occurred_at) FROM evolution_completed WHERE agent_id = 'agent-0'",
+    "old": "SELECT any(event_id) FROM evolution_completed WHERE candidate IS NOT NULL "
+    "AND occurred_at < now() - INTERVAL 80 DAY",
+}
 FORGET = ("MARK CACHE", "UNCOMPRESSED CACHE", "QUERY CONDITION CACHE", "PRIMARY INDEX CACHE")
 
 
@@ -52,7 +63,7 @@ async def run(settings: Settings) -> dict[str, Any]:
             say(f"filled {table}")
         fill_seconds = time.monotonic() - began
         url = await start_pages(stack)
-        found, sections = await measured(stack, url, filled)
+        found, sections = await measured(stack, url)
         agents = await stack.number("SELECT uniqExact(agent_id) FROM evolution_metrics_rows")
         shown = await stack.number("SELECT count() FROM evolution_metrics")
         memory = resident_mb(stack.pids("clickhouse", "ui"))
@@ -76,56 +87,45 @@ async def start_pages(stack: Stack) -> str:
     return url
 
 
-def cases(filled: TwoYears, events: Mapping[str, str]) -> list[tuple[str, str, dict[str, str]]]:
-    """Return what is asked for: in words, the page's name, and its choices; `events`: an id by word."""
-    last = DAYS - 1
-    long, old = f"shinka-night-{last}", f"shinka-night-{last - 12 * EVERY_NIGHTS}"
-    deep = f"shinka/{filled.long_run - 1}"
+def cases(known: Mapping[str, str]) -> list[tuple[str, str, dict[str, str]]]:
+    """Return what is asked for: in words, the page's name, and its choices; `known`: answers of `KNOWN`."""
     pareto = {"x": "accuracy", "y": "response_time_ms", "y_is": "minimize"}
     month = {"hours": "720"}
     return [
         *((f"{page.name}, as it opens", page.name, {}) for page in PAGES),
         ("tonight, 30 days", "tonight", month),
-        ("run of 10,000", "run", {"run": long}),
-        ("run of 10,000, a year ago", "run", {"run": old}),
-        ("run: a fleet's night", "run", {"run": f"night-{last - 1}", "by": "cost_so_far"}),
+        ("run of 10,000", "run", {"run": LONG}),
+        ("run of 10,000, a year ago", "run", {"run": OLD}),
+        ("run: a fleet's night", "run", {"run": f"night-{LAST - 1}", "by": "cost_so_far"}),
         ("agent that evolves most", "agent", {"agent": "agent-0"}),
         ("agent that evolves most, all KPIs", "agent", {"agent": "agent-0", "kpi": "all"}),
         ("agent of a study", "agent", {"agent": "study-7"}),
-        ("lineage of the last of 10,000", "lineage", {"agent": deep, "show": "all"}),
+        ("lineage of the last of 10,000", "lineage", {"agent": known["deep"], "show": "all"}),
         ("lineage of the first of 10,000", "lineage", {"agent": "shinka/0", "show": "all"}),
         ("lineage of a search's", "lineage", {"agent": "gepa-7/99"}),
         ("strategies, 30 days", "strategies", month),
         ("models, 30 days", "strategies", {**month, "by": "model"}),
         ("compare two agents", "compare", {**month, "a": "agent-0", "b": "agent-1"}),
-        ("compare two runs of 10,000", "compare", {"what": "run_id", "a": long, "b": old, **month}),
+        ("compare two runs of 10,000", "compare", {"what": "run_id", "a": LONG, "b": OLD, **month}),
         ("compare two strategies", "compare", {**month, "what": "strategy_used", "a": "tpe", "b": "merge"}),
         ("compare two nodes", "compare", {**month, "what": "node_id", "a": "node-1", "b": "node-2"}),
-        ("pareto of 10,000", "pareto", {"run": long, **pareto}),
-        ("candidate of today", "candidate", {"event": events["new"]}),
-        ("candidate of 80 days ago", "candidate", {"event": events["old"]}),
+        ("pareto of 10,000", "pareto", {"run": LONG, **pareto}),
+        ("candidate of today", "candidate", {"event": known["new"]}),
+        ("candidate of 80 days ago", "candidate", {"event": known["old"]}),
         ("pipeline, 30 days", "pipeline", month),
     ]
 
 
-async def measured(
-    stack: Stack, pages: str, filled: TwoYears
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+async def measured(stack: Stack, pages: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return figures of each page, and of each section of them."""
     clickhouse, pids = stack.clickhouse.url, stack.pids()
-    events = {
-        name: (await asyncio.to_thread(ask, clickhouse, sql)).decode().strip()
-        for name, sql in {
-            "new": "SELECT event_id FROM evolution_completed WHERE agent_id = 'agent-0' "
-            "ORDER BY occurred_at DESC LIMIT 1",
-            "old": "SELECT event_id FROM evolution_completed_rows "
-            "WHERE occurred_at < now() - INTERVAL 80 DAY AND candidate IS NOT NULL LIMIT 1",
-        }.items()
+    known = {
+        name: (await asyncio.to_thread(ask, clickhouse, sql)).decode().strip() for name, sql in KNOWN.items()
     }
     by_name = {page.name: page for page in PAGES}
     found, parts = [], []
     async with aiohttp.ClientSession() as http, MetricsQuery(as_reader(clickhouse)) as query:
-        for words, name, choices in cases(filled, events):
+        for words, name, choices in cases(known):
             for what in FORGET:
                 await asyncio.to_thread(ask, clickhouse, f"SYSTEM DROP {what}")
             before = cpu_seconds(pids)

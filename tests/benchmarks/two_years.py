@@ -121,7 +121,7 @@ SELECT *,
     0.4 + place / 40000 + share / 4 AS before,
     if(outcome < 550, 1, -1) * (h2 % 8191) / 81910 AS gain,
     state IN ('succeeded', 'rolled_back') AS scored,
-    60 + h2 % 1800 AS seconds
+    multiIf(long, 1 + h2 % 2, roll >= 7, 5 + h2 % 15, 60 + h2 % 1800) AS seconds
 FROM
 (
     SELECT *,

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.grafana.macros import ALL
-
 FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
 NAMES = ("fleet", "pipeline", "agent")
 
@@ -41,9 +39,15 @@ def dashboard(name: str) -> dict[str, Any]:
     return found
 
 
+def laid_out(name: str) -> list[dict[str, Any]]:
+    """Return a dashboard's rows and panels in their order, also those in a row that is closed."""
+    found = dashboard(name)["panels"]
+    return [part for each in found for part in (each, *each.get("panels", []))]
+
+
 def panels(name: str) -> list[dict[str, Any]]:
     """Return a dashboard's panels, its rows left out."""
-    return [each for each in dashboard(name)["panels"] if each["type"] != "row"]
+    return [each for each in laid_out(name) if each["type"] != "row"]
 
 
 def asked(name: str) -> Iterator[Asked]:
@@ -66,6 +70,3 @@ def first_choices(name: str) -> dict[str, list[str]]:
             value = current["value"]
             found[variable["name"]] = value if isinstance(value, list) else [value]
     return found
-
-
-__all__ = ["ALL", "FOLDER", "NAMES", "Asked", "asked", "dashboard", "first_choices", "panels", "variables"]

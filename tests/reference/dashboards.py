@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.grafana.panels import NAMES, dashboard, variables
+from tests.grafana.panels import NAMES, dashboard, laid_out, variables
 from tests.reference.markdown import cell, code, document, table, wrapped
 
 #: What a kind of panel is called in Grafana.
@@ -33,7 +33,7 @@ def blocks(name: str) -> Iterator[str]:
         f"{', '.join(code(each) for each in variables(name))}."
     )
     rows: list[list[str]] = []
-    for panel in found["panels"]:
+    for panel in laid_out(name):
         if panel["type"] == "row":
             if rows:
                 yield table(["panel", "as", "what it shows"], rows)

@@ -21,7 +21,7 @@ NOW = f"""SELECT
     uniqExact(node_id) AS nodes,
     max(occurred_at) AS last_at
 FROM evolution_metrics
-WHERE {SINCE}
+WHERE {SINCE} AND NOT endsWith(evolution_type, '_run')
 HAVING count() > 0"""
 
 BY_TIME = f"""SELECT
@@ -29,7 +29,7 @@ BY_TIME = f"""SELECT
     status,
     count() AS evolutions
 FROM evolution_metrics
-WHERE {SINCE}
+WHERE {SINCE} AND NOT endsWith(evolution_type, '_run')
 GROUP BY time, status
 ORDER BY time, status"""
 
@@ -40,7 +40,7 @@ RUNS = f"""SELECT
     min(started_at) AS began_at,
     max(occurred_at) AS last_at
 FROM evolution_metrics
-WHERE {SINCE}
+WHERE {SINCE} AND NOT endsWith(evolution_type, '_run')
 GROUP BY run_id, evolution_type
 ORDER BY last_at DESC
 LIMIT 200"""
@@ -50,7 +50,7 @@ NODES = f"""SELECT
     {SUMS},
     max(occurred_at) AS last_at
 FROM evolution_metrics
-WHERE {SINCE}
+WHERE {SINCE} AND NOT endsWith(evolution_type, '_run')
 GROUP BY node_id
 ORDER BY last_at DESC
 LIMIT 1000"""

@@ -9,14 +9,14 @@ from typing import Any
 from evometrics.deploy.ui.charts import fitted, svg
 from evometrics.deploy.ui.rendering import environment
 from evometrics.deploy.ui.report import words
-from evometrics.deploy.ui.report.gathering import Findings, SectionRows
+from evometrics.deploy.ui.report.findings import Findings, SectionRows
 
 #: Styles in their order: the pages', then what a document has of its own.
 STYLES = ("page.css", "report.css")
 #: Widths of charts, and where each is shown: on phones the narrow ones.
 CHARTS = ((860, "wide"), (340, "narrow"))
-#: Lines of a difference that are shown.
-MOST_LINES = 400
+#: Lines of a difference that are shown, and characters of each.
+MOST_LINES, LINE_LENGTH = 200, 300
 #: Longest text of a candidate that is shown, characters; longer ones end with a note.
 MOST_TEXT = 20_000
 
@@ -34,6 +34,7 @@ def html(report: Findings) -> str:
         charts=CHARTS,
         cut=cut,
         most_lines=MOST_LINES,
+        line_length=LINE_LENGTH,
     )
 
 

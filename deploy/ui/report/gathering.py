@@ -5,129 +5,25 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from evometrics.deploy.ui.database import Database
-from evometrics.deploy.ui.page import Page, Row, Rows, Section
+from evometrics.deploy.ui.page import Page, Row, Section
 from evometrics.deploy.ui.pages import candidate, run, strategies, tonight
-from evometrics.deploy.ui.pages.tonight import REASONS
 from evometrics.deploy.ui.report import statements
+from evometrics.deploy.ui.report.findings import BestCandidate, Findings, RunFindings, SectionRows
 from evometrics.deploy.ui.report.subject import Subject
-from evometrics.deploy.ui.report.thinning import thinned
 
 #: Runs of a night that are shown one by one, those with the most attempts.
 MOST_PARTS = 4
 #: Dots of a chart at most.
-MOST_DOTS = 600
+MOST_DOTS = 300
 #: Candidates of a part's table.
 MOST_BEST = 5
 NONE = "(none)"
 #: By what the strategies page's table is shown, besides runs.
 COLUMNS = ("strategy_used", "model", "evolution_type", "node_id")
-
-
-@dataclass(frozen=True, slots=True)
-class SectionRows:
-    """A section and its rows; of `all_rows` those are drawn that `rows` has."""
-
-    section: Section
-    rows: Rows
-    all_rows: int = 0
-
-    @property
-    def name(self) -> str:
-        """The first column."""
-        return next(iter(self.first), "")
-
-    @property
-    def first(self) -> Row:
-        """The one row of a section of figures; empty where there is none."""
-        return self.rows[0] if self.rows else {}
-
-
-@dataclass(frozen=True, slots=True)
-class BestCandidate:
-    """The best candidate that was kept: its row, its KPIs before and after, and its text."""
-
-    row: Row
-    kpis: SectionRows
-    insights: SectionRows
-    text: SectionRows
-    difference: SectionRows
-
-    @property
-    def compared(self) -> bool:
-        """Whether there is a text of a parent to compare its own with."""
-        return any(row["parent_text"] is not None for row in self.difference.rows)
-
-
-@dataclass(frozen=True, slots=True)
-class RunFindings:
-    """A run, or what belongs to none.
-
-    Attributes:
-        run: its id; empty where there is none.
-        objective: what scores are, and which are better.
-        short: the figures of the run's page, one row.
-        scores: its candidates in order, with the best so far.
-        best: the best of those that were kept; None where none has a score.
-        others: the next best.
-    """
-
-    run: str
-    title: str
-    objective: Row
-    short: Row
-    scores: SectionRows
-    generations: SectionRows
-    best: BestCandidate | None
-    others: SectionRows
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """Everything that a report shows.
-
-    Attributes:
-        made_at: when it was asked for.
-        about: what the rows are about; empty where there are none.
-        whole: the strategies page's figures of all rows together.
-        by: the same by strategy, and by whatever else there are several of.
-        ended: the end of each run that has one.
-        still_open: what began and has not ended; empty where nothing.
-        last_at: when anything ended last, where this report has nothing.
-    """
-
-    subject: Subject
-    made_at: datetime
-    about: Row
-    whole: SectionRows
-    statuses: SectionRows
-    by_time: SectionRows
-    by: tuple[SectionRows, ...]
-    reasons: SectionRows
-    parts: tuple[RunFindings, ...]
-    more_parts: int
-    ended: Row
-    still_open: Row
-    last_at: datetime | None = None
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing was recorded."""
-        return not self.about
-
-    @property
-    def open_runs(self) -> frozenset[str]:
-        """The runs that have begun and not ended."""
-        return frozenset(self.still_open.get("runs", ())) - frozenset(self.ended)
-
-    @property
-    def going_on(self) -> bool:
-        """Whether more may come: the night is not over, or something that began has not ended."""
-        not_over = self.subject.until is not None and self.made_at < self.subject.until
-        return not_over or bool(self.open_runs) or bool(self.still_open.get("evolutions"))
 
 
 class SubjectQuestions:
@@ -160,7 +56,7 @@ async def gathered(database: Database, subject: Subject) -> Findings:
         asking.ask("about", statements.ABOUT),
         asking.answer(statements.by("'all'", "which")),
         asking.ask("statuses", statements.STATUSES),
-        asking.ask("reasons", REASONS),
+        asking.ask("reasons", tonight.REASONS),
         asking.ask("ends", statements.ENDS),
         asking.ask("open", ends_when),
     )
@@ -226,14 +122,14 @@ async def part(database: Database, subject: Subject, run_id: str | None) -> RunF
     )
     generations = sections["generations"]
     rows = await database.rows(generations) if run_id else ()
-    kept = [row for row in best.rows if row["score"] is not None]
-    total = scores.rows[-1]["of_all"] if scores.rows else 0
+    comparable = len(objective.first["names"]) == 1
+    kept = [row for row in best.rows if row["score"] is not None and comparable]
     return RunFindings(
         run=run_id or "",
         title=run_id or "Agents without a run",
         objective=objective.first,
         short=short.first,
-        scores=SectionRows(scores.section, thinned(scores.rows, MOST_DOTS), total),
+        scores=scores,
         generations=SectionRows(generations, rows if len(rows) > 1 else ()),
         best=await best_of(database, kept[0]) if kept else None,
         others=SectionRows(best.section, kept[1:MOST_BEST]),

@@ -16,7 +16,7 @@ import vl_convert
 from evometrics.deploy.ui.columns import written
 from evometrics.deploy.ui.report import words
 from evometrics.deploy.ui.report.document import picture
-from evometrics.deploy.ui.report.gathering import Findings
+from evometrics.deploy.ui.report.findings import Findings
 
 WIDTH, MARGIN = 960, 40
 INK, SOFT, LINE, SHEET, ACCENT = "#1b1f24", "#57606a", "#d0d7de", "#f6f8fa", "#0a58a8"

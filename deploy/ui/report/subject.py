@@ -52,7 +52,7 @@ class Subject:
             raise ValueError(f"section {section.name} is about neither a time nor a run")
         sql = section.sql.replace(SINCE, own).replace(OF_RUN, own.replace(OF_A_RUN, OF_RUN))
         known = {**section.values, **self.values}
-        return replace(section, sql=sql, values={name: known[name] for name in parameters(sql)})
+        return replace(section, sql=sql, values={each: known[each] for each in parameters(sql)}, find=None)
 
     def within(self, run: str | None) -> Subject:
         """Return the part of this subject that belongs to a run; None is what belongs to none."""

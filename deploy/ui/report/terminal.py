@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from evometrics.deploy.console.tables import one_line
 from evometrics.deploy.ui.page import Row, Rows
 from evometrics.deploy.ui.report import words
-from evometrics.deploy.ui.report.gathering import Findings
+from evometrics.deploy.ui.report.findings import Findings
 
 MISSING = "plots need plotext, which is not installed: pip install 'evometrics[ui]'"
 #: Columns of a plot; a terminal that is narrower gets what it has.

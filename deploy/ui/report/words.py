@@ -8,7 +8,7 @@ from typing import Any
 
 from evometrics.deploy.ui.columns import heading, written
 from evometrics.deploy.ui.page import Row, Rows
-from evometrics.deploy.ui.report.gathering import Findings, RunFindings, SectionRows
+from evometrics.deploy.ui.report.findings import Findings, RunFindings, SectionRows
 
 UNKNOWN = "–"
 
@@ -63,6 +63,8 @@ def outcome(report: Findings) -> str:
 def nothing(report: Findings) -> str:
     """Return what is said of a night or run without rows."""
     what = "in this night" if report.subject.since is not None else "of this run"
+    if report.still_open:
+        return f"No evolution has ended {what} yet."
     if report.last_at is None:
         return f"Nothing was recorded {what}, and nothing at any other time."
     return f"Nothing was recorded {what}. The last evolution before now ended {moment(report.last_at)} UTC."
@@ -118,12 +120,13 @@ def columns(answer: SectionRows) -> list[str]:
     """Return the columns of a table of rates; what a cost lacks is told where there is a cost."""
     found = [answer.name, "attempts", "succeeded", "success_rate", "mean_gain"]
     costs = known(answer.rows, ["cost", "cost_per_success"])
-    return [*found, *costs, *known(answer.rows, ["without_cost"])] if costs else found
+    lacking = ["without_cost"] if any(row["without_cost"] for row in answer.rows) else []
+    return [*found, *costs, *lacking] if costs else found
 
 
 def known(rows: Rows, names: Sequence[str]) -> list[str]:
     """Return the columns of which anything is known."""
-    return [name for name in names if any(row[name] not in (None, "", 0) for row in rows)]
+    return [name for name in names if any(row[name] not in (None, "") for row in rows)]
 
 
 def highlights(report: Findings) -> Iterator[str]:
@@ -134,6 +137,8 @@ def highlights(report: Findings) -> Iterator[str]:
             how = " with ".join(filter(None, (row["strategy_used"], row["model"])))
             best = f"{objective(part.objective)} {written('score', row['score'])}"
             yield f"{part.title}: {best}, the best that was kept{f', by {how}' if how else ''}."
+        elif len(part.objective["names"]) > 1:
+            yield f"{part.title}: no best, for scores are of several objectives."
         else:
             yield f"{part.title}: no candidate that was kept has a score."
     if report.reasons.rows:
@@ -143,10 +148,10 @@ def highlights(report: Findings) -> Iterator[str]:
 
 def objective(row: Mapping[str, Any]) -> str:
     """Return what a score is."""
-    return ", ".join(row["names"]) if row.get("names") else "score"
+    return ", ".join(row["names"])
 
 
 def better(row: Mapping[str, Any]) -> str:
     """Return which scores are better, in words; empty where that is not one."""
     known = {"minimize": "less is better", "maximize": "more is better", "pareto": "several objectives"}
-    return known.get(row.get("direction") or "", "")
+    return known.get(row["direction"], "")

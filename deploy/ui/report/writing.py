@@ -13,7 +13,8 @@ from evometrics.deploy.terminal import tell
 from evometrics.deploy.ui.columns import size
 from evometrics.deploy.ui.database import Database
 from evometrics.deploy.ui.report import document, picture, statements, terminal
-from evometrics.deploy.ui.report.gathering import Findings, gathered
+from evometrics.deploy.ui.report.findings import Findings
+from evometrics.deploy.ui.report.gathering import gathered
 from evometrics.deploy.ui.report.subject import Subject, night, night_of, run
 from evometrics.schemas.errors import EvometricsError
 from evometrics.sinks.query import MetricsQuery
@@ -46,7 +47,7 @@ async def report(
         database = Database(query)
         subject = await chosen(database, run_id, day, zone)
         found = await gathered(database, subject)
-        if run_id is not None and found.empty and not found.still_open:
+        if run_id is not None and not (found.about or found.still_open or found.ended):
             raise NoSuchRun(await known(database, run_id))
     await asyncio.to_thread(write, found, forms)
 

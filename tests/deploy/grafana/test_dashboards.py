@@ -17,7 +17,7 @@ from evometrics.deploy.grafana.building import built, without_strays
 from evometrics.deploy.grafana.provisioning import PASSWORD_VARIABLE, DataSources
 from tests.deploy.prometheus.test_rules import alerts
 from tests.grafana.macros import used
-from tests.grafana.panels import FOLDER, NAMES, asked, dashboard, panels, variables
+from tests.grafana.panels import FOLDER, NAMES, asked, dashboard, laid_out, panels, variables
 from tests.support.stack import evometrics_here
 
 DOCS = FOLDER.parents[1] / "docs" / "how-to"
@@ -36,7 +36,7 @@ def test_the_files_are_what_the_code_builds() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_panels_stand_side_by_side_with_ids_of_their_own(name: str) -> None:
-    found = dashboard(name)["panels"]
+    found = laid_out(name)
     assert len({each["id"] for each in found}) == len(found)
     places = [each["gridPos"] for each in found]
     for at in places:
@@ -59,7 +59,7 @@ def test_a_panel_says_what_it_shows_in_units_and_limits_that_grafana_knows(name:
         steps = [each["value"] for each in config["defaults"].get("thresholds", {}).get("steps", [])]
         assert steps[:1] in ([], [None]) and steps[1:] == sorted(steps[1:]), panel["title"]
         assert len({each["refId"] for each in panel["targets"]}) == len(panel["targets"])
-    titles = [each["title"] for each in dashboard(name)["panels"]]
+    titles = [each["title"] for each in laid_out(name)]
     assert len(titles) == len(set(titles))
 
 

@@ -192,15 +192,8 @@ async def test_on_a_page_and_in_its_charts(client: Client, page: Page) -> None:
     assert 'class="problem"' not in html
     shown = [*found.texts, *(value for _, value in found.attributes)]
     assert any("<x-mark onclick=alert(1)>" in text for text in shown), "it is shown as it is"
-    check(await read(client, f"/{page.name}/sections", **CHOICES.get(page.name, {})))
-
-
-@pytest.mark.parametrize("page", ["run", "agent", "lineage", "candidate", "strategies", "pareto", "pipeline"])
-async def test_in_the_labels_of_a_picture(client: Client, page: str) -> None:
-    html = await read(client, f"/{page}", **CHOICES.get(page, {}))
     pictures = "".join(re.findall(r"<figure.*?</figure>", html, re.S))
-    assert "&lt;x-mark" in pictures
-    check(pictures)
+    assert page.name in ("tonight", "compare") or "&lt;x-mark" in pictures, "labels and links have it"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from evometrics.deploy.process.ports import free_ports
 from evometrics.producers import EvolutionMetricsCollector, InfluxDBBackend
 from evometrics.producers.exporters.pushgateway import PrometheusBackend
+from evometrics.schemas.service.exposition import Exposition
 from evometrics.schemas.service.settings import SettingsError
 from tests.support.outboxes import config as common_config
 from tests.support.outboxes import until, waiting
@@ -132,6 +134,30 @@ async def test_the_specifications_metrics_reach_a_pushgateway_that_comes_up_late
     assert (kpis["accuracy"], kpis["own"]) == ("0.9", "2")
     await collector.stop()
     assert not pushed(pushgateway), "deleted with the collector"
+
+
+async def test_what_is_pushed_has_the_series_that_the_node_shows_but_for_how_a_gateway_writes_bounds(
+    pushgateway: Server, tmp_path: Path
+) -> None:
+    await pushgateway.start()
+    collector = EvolutionMetricsCollector(config(tmp_path, prometheus_gateway=pushgateway.url))
+    shown = Exposition(collector.prometheus_registry)
+    await collector.start()
+    await evolve(collector)
+    await until(lambda: any('kpi_name="own"' in line for line in pushed(pushgateway)))
+
+    def series(lines: list[str]) -> dict[str, float]:
+        """Return the agents' values by name and labels, those of the group left out."""
+        own = (re.sub('(instance|job)="[^"]*",?', "", line) for line in lines if "agent_id=" in line)
+        return {name.replace(",}", "}"): float(value) for name, value in (x.rsplit(" ", 1) for x in own)}
+
+    found = series(pushed(pushgateway))
+    assert len(found) > 20 and any('le="60"}' in name for name in found)
+    assert found == {
+        re.sub(r'le="(\d+)\.0"', r'le="\1"', name): value
+        for name, value in series(shown.text().splitlines()).items()
+    }
+    await collector.stop()
 
 
 def pushed(pushgateway: Server) -> list[str]:

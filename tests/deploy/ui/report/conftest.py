@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
 from evometrics.deploy.ui.database import Database
-from evometrics.deploy.ui.report.gathering import Findings, gathered
+from evometrics.deploy.ui.report.findings import Findings
+from evometrics.deploy.ui.report.gathering import gathered
 from evometrics.deploy.ui.report.subject import night as night_subject
 from evometrics.deploy.ui.report.subject import night_of, run
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, now_micros
@@ -79,6 +81,8 @@ def events() -> Iterator[Event]:
     completed += [candidate(f"run {MARKUP}", n, ended + n, 0.0, **given, **failed) for n in range(3, 6)]
     ended = morning_after(MANY)
     completed += [candidate("large", n, ended + n, 2.0 - n / LARGE) for n in range(LARGE)]
+    whole = {"evolution_type": "sweep_run", "cost_usd": 5.0, "evolution_id": "large"}
+    completed.append(dataclasses.replace(candidate("large", LARGE, ended + LARGE, 0.1), **whole))
     for each in completed:
         yield each
         yield evolution_metrics(each)

@@ -7,7 +7,8 @@ from html import unescape
 from html.parser import HTMLParser
 
 from evometrics.deploy.ui.report import document, picture
-from evometrics.deploy.ui.report.gathering import MOST_DOTS, Findings
+from evometrics.deploy.ui.report.findings import Findings
+from evometrics.deploy.ui.report.gathering import MOST_DOTS
 from evometrics.sinks.query import MetricsQuery
 from tests.deploy.ui.report.conftest import LARGE, MARKUP, SUBJECTS
 from tests.support.shown_night import SEARCH
@@ -154,6 +155,16 @@ def test_a_large_run_stays_small_enough_to_be_mailed_and_says_what_is_left_out(
     assert part.scores.rows[-1]["candidate"] == LARGE
     assert part.best is not None
     assert part.best.row["score"] == 2.0 - (LARGE - 1) / LARGE
+
+
+def test_the_row_of_a_run_as_a_whole_is_no_attempt_and_says_that_it_ended(
+    reports: dict[str, Findings],
+) -> None:
+    found = reports["many"]
+    assert found.whole.first["attempts"] == LARGE
+    assert sum(row["evolutions"] for row in found.by_time.rows) == LARGE
+    assert found.whole.first["cost"] is None
+    assert found.ended["large"]["outcome"] == "succeeded"
 
 
 def test_an_empty_night_is_said_plainly(reports: dict[str, Findings]) -> None:

@@ -1,4 +1,4 @@
-"""Which rows a report is about, and which of many candidates are drawn."""
+"""Which rows a report is about."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from evometrics.deploy.ui.page import Section
 from evometrics.deploy.ui.pages import PAGES
 from evometrics.deploy.ui.report.subject import night, night_of, run
-from evometrics.deploy.ui.report.thinning import thinned
 
 BERLIN, PACIFIC = ZoneInfo("Europe/Berlin"), ZoneInfo("America/Los_Angeles")
 
@@ -58,25 +57,3 @@ def test_a_pages_section_is_about_the_subject_and_has_no_other_parameters() -> N
 def test_a_section_about_something_else_is_refused() -> None:
     with pytest.raises(ValueError, match="section other is about neither a time nor a run"):
         run("night-7").of(Section("other", "Other", "SELECT 1"))
-
-
-def rows(bests: list[float]) -> list[dict[str, float]]:
-    return [{"candidate": n, "best_so_far": best} for n, best in enumerate(bests)]
-
-
-def test_few_candidates_are_all_drawn() -> None:
-    assert thinned(rows([1.0, 2.0]), 2) == rows([1.0, 2.0])
-
-
-def test_of_many_those_are_drawn_at_which_the_best_changes_and_the_last() -> None:
-    many = rows([float(n // 100) for n in range(1000)])
-    drawn = thinned(many, 50)
-    assert len(drawn) == 50
-    assert {row["candidate"] for row in drawn} >= {*range(0, 1000, 100), 999}
-    assert drawn == sorted(drawn, key=lambda row: row["candidate"])
-
-
-def test_of_too_many_changes_an_even_share_is_drawn() -> None:
-    drawn = thinned(rows([float(n) for n in range(1000)]), 50)
-    assert len(drawn) <= 50
-    assert drawn[-1]["candidate"] == 999

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evometrics.deploy.ui.report.gathering import Findings
+from evometrics.deploy.ui.report.findings import Findings
 from evometrics.deploy.ui.report.terminal import MISSING, Screen, plots
 from tests.support.shown_night import SEARCH, STRATEGIES
 
