@@ -4,6 +4,9 @@ A page is asked for over HTTP as browsers do, of `evometrics ui` in a process of
 ClickHouse as its reader: the first time, after ClickHouse was told to forget what it had in memory, and then
 again with more than a second between. What each section reads, and what drawing it takes, is measured on its
 own. Processor time says on a busy machine, too, what a page takes.
+
+Then a real browser opens each page, where there is one: its figures must equal what the statements behind
+its buttons give, its console must stay empty, and it must ask no other host.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ from tests.benchmarks.settings import Settings
 from tests.benchmarks.stack import Stack, ask
 from tests.benchmarks.two_years import DAYS, EVERY_NIGHTS, TwoYears
 from tests.benchmarks.watch import cpu_seconds, resident_mb
+from tests.support.browser import Watched, browser, chromium
+from tests.support.page_figures import compared
 
 READER = "analyst"
 EVOLUTIONS, QUICK_EVOLUTIONS = 10_000_000, 50_000
@@ -64,6 +69,7 @@ async def run(settings: Settings) -> dict[str, Any]:
         fill_seconds = time.monotonic() - began
         url = await start_pages(stack)
         found, sections = await measured(stack, url)
+        walked = await walk(stack, url)
         agents = await stack.number("SELECT uniqExact(agent_id) FROM evolution_metrics_rows")
         shown = await stack.number("SELECT count() FROM evolution_metrics")
         memory = resident_mb(stack.pids("clickhouse", "ui"))
@@ -74,6 +80,7 @@ async def run(settings: Settings) -> dict[str, Any]:
         memory_mb=memory,
         pages=found,
         sections=sections,
+        browser=walked,
     )
 
 
@@ -119,9 +126,7 @@ def cases(known: Mapping[str, str]) -> list[tuple[str, str, dict[str, str]]]:
 async def measured(stack: Stack, pages: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return figures of each page, and of each section of them."""
     clickhouse, pids = stack.clickhouse.url, stack.pids()
-    known = {
-        name: (await asyncio.to_thread(ask, clickhouse, sql)).decode().strip() for name, sql in KNOWN.items()
-    }
+    known = await looked_up(clickhouse)
     by_name = {page.name: page for page in PAGES}
     found, parts = [], []
     async with aiohttp.ClientSession() as http, MetricsQuery(as_reader(clickhouse)) as query:
@@ -155,6 +160,36 @@ async def measured(stack: Stack, pages: str) -> tuple[list[dict[str, Any]], list
             say(f"{words}: {first:.2f} s, then {again_s:.2f} s; {found[-1]['read_rows']:,} rows read")
             parts += own
     return found, parts
+
+
+async def looked_up(clickhouse: str) -> dict[str, str]:
+    """Return the answers of `KNOWN`."""
+    return {
+        name: (await asyncio.to_thread(ask, clickhouse, sql)).decode().strip() for name, sql in KNOWN.items()
+    }
+
+
+async def walk(stack: Stack, pages: str) -> list[dict[str, Any]]:
+    """Open each page in a browser; return how long it took, and how many figures were compared."""
+    if chromium() is None:
+        say("no Chromium is installed here: the pages are not opened in a browser")
+        return []
+    found = []
+    # who compares is no reader: some statements are found in other ways by the pages, and take longer
+    async with browser() as chrome, MetricsQuery(ClickHouseSettings(url=stack.clickhouse.url)) as query:
+        for words, name, choices in cases(await looked_up(stack.clickhouse.url)):
+            watched = Watched(await (await chrome.new_context()).new_page())
+            began = time.perf_counter()
+            await watched.page.goto(pages + address(name, **choices))
+            took = time.perf_counter() - began
+            figures = await compared(watched.page, query, pages, csv=False)
+            await watched.page.context.close()
+            require(not watched.said, f"{words}: {watched.said}")
+            hosts = watched.hosts - {pages.removeprefix("http://")}
+            require(not hosts, f"{words} asked {hosts}")
+            say(f"{words}, in a browser: {took:.2f} s, {figures} figures equal SQL")
+            found.append({"page": words, "loaded_s": took, "figures": figures})
+    return found
 
 
 def as_reader(url: str) -> ClickHouseSettings:

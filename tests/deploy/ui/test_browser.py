@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,14 @@ from aiohttp.test_utils import TestServer
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page
 
-from evometrics.deploy.ui.cells import csv_text, is_number, whole
-from evometrics.deploy.ui.columns import OF_ALL
 from evometrics.deploy.ui.looks import WIDTHS
 from evometrics.deploy.ui.pages import PAGES
-from evometrics.deploy.ui.rendering import MOST_ROWS
 from evometrics.deploy.ui.server import application
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.raw.test_raw_events import fill
 from tests.support.browser import Watched, browser, chromium
+from tests.support.page_figures import compared
 from tests.support.shown_night import SEARCH, evolution, messages
 from tests.support.shown_pages import addresses, fill_night
 from tests.support.sinks import run_statements
@@ -38,21 +35,6 @@ NAMES = [
     *(page.name for page in PAGES),
     *(f"{name}-bare" for name in ("run", "compare")),
 ]
-#: Figures that differ from one moment to the next.
-OF_THE_MOMENT = {"seconds_ago"}
-#: And the number that a note tells where a chart has a share of all.
-NOT_COMPARED = OF_THE_MOMENT | {OF_ALL}
-#: Statements as a page shows them, and what is below: the numbers with all their digits, and the rows.
-SECTIONS = """sections => sections.map(section => ({
-    name: section.id,
-    text: section.matches('.kind-text, .kind-difference'),
-    sql: section.querySelector('.sql pre').textContent,
-    values: Object.fromEntries([...section.querySelectorAll('.sql .values > div')].map(
-        each => [each.querySelector('dt').textContent, each.querySelector('dd').textContent])),
-    numbers: [...section.querySelectorAll('data')].map(each => [each.dataset.column, each.value]),
-    rows: section.querySelector('thead') && !section.matches('.kind-sides')
-        ? section.querySelectorAll('tbody tr').length : null,
-}))"""
 #: What has the focus, in words: where it stands, and what it is.
 FOCUSED = """() => {
     const one = document.activeElement, style = getComputedStyle(one);
@@ -136,25 +118,7 @@ async def test_a_page_is_accessible_and_fits_in_light_in_the_dark_and_on_a_phone
 async def test_figures_equal_what_the_statement_behind_the_button_gives(site: Site, name: str) -> None:
     watched = await site.open(name)
     page = watched.page
-    shown = await page.locator("section").evaluate_all(SECTIONS)
-    assert shown
-    for section in shown:
-        found = await site.query.sql(section["sql"], section["values"])
-        rows = [dict(zip(found.columns, row, strict=True)) for row in found]
-        wanted = [
-            (column, whole(value))
-            for row in rows[:MOST_ROWS]
-            for column, value in row.items()
-            if is_number(value)
-        ]
-        for numbers in (section["numbers"], wanted):
-            numbers[:] = [(each[0], each[1]) for each in numbers if each[0] not in NOT_COMPARED]
-        assert section["text"] or Counter(section["numbers"]) == Counter(wanted), section["name"]
-        assert section["rows"] in (None, min(len(rows), MOST_ROWS))
-        address = await page.locator(f"#{section['name']} a[href*='.csv?']").get_attribute("href")
-        answer = await page.request.get(site.root + str(address))
-        if not OF_THE_MOMENT & set(found.columns):
-            assert await answer.text() == csv_text(rows)
+    await compared(page, site.query, site.root)
     await site.close(watched)
 
 
