@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,37 @@ MB = 1_000_000
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 KERNEL_LISTS = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
 GONE = (psutil.Error, OSError)
+#: What a process has in common with others is measured again after so many times as long as that took.
+SHARE_REST = 100
+
+
+@dataclass(slots=True)
+class ProcessMemory:
+    """A process's share of memory, which forked processes have most of in common.
+
+    For the proportional share the kernel walks through all pages, some 30 ms for a GB, which would be most of
+    what recording costs where a large process has children. In between its resident memory counts, without
+    what was others' when that was measured.
+    """
+
+    process: psutil.Process
+    others: int = 0
+    measured_again_at: float = 0.0
+
+    def read(self) -> int:
+        """Return bytes: proportional where the kernel provides it, else resident. Raises one of `GONE`."""
+        began = time.perf_counter()
+        if began < self.measured_again_at:
+            return max(0, int(self.process.memory_info().rss) - self.others)
+        try:
+            found = self.process.memory_full_info()
+        except psutil.AccessDenied:
+            found = self.process.memory_info()
+        proportional = int(getattr(found, "pss", found.rss))
+        self.others = int(found.rss) - proportional
+        ended = time.perf_counter()
+        self.measured_again_at = ended + SHARE_REST * (ended - began)
+        return proportional
 
 
 @dataclass(slots=True)
@@ -35,6 +67,7 @@ class Descendant:
     """
 
     process: psutil.Process
+    memory: ProcessMemory
     own_seconds: float = 0.0
     cpu_seconds: float = 0.0
 
@@ -50,9 +83,13 @@ class ProcessTree:
     """
 
     process: psutil.Process = field(default_factory=psutil.Process)
+    memory: ProcessMemory = field(init=False)
     children: dict[int, Descendant] = field(default_factory=dict)
     ended: float = 0.0
     used: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.memory = ProcessMemory(self.process)
 
     def look(self) -> float:
         """Find the current descendants and read their CPU time; return their memory, MB.
@@ -65,7 +102,7 @@ class ProcessTree:
         waited_for = children_seconds()  # first: who is waited for meanwhile must not count twice
         for pid in descendants(self.process):
             try:
-                child = self.children.get(pid) or Descendant(psutil.Process(pid))
+                child = self.children.get(pid) or new_descendant(pid)
                 times = child.process.cpu_times()
             except GONE:
                 continue
@@ -74,7 +111,7 @@ class ProcessTree:
             child.cpu_seconds = max(child.cpu_seconds, own + times.children_user + times.children_system)
             found[pid] = child
             with suppress(*GONE):  # a zombie has none
-                memory += memory_of(child.process)
+                memory += child.memory.read()
         self.ended += sum(child.own_seconds for pid, child in self.children.items() if pid not in found)
         self.children = found
         # Neither counts anything twice. The first lacks what was never seen, and the time between a process's
@@ -92,6 +129,12 @@ class ProcessTree:
     def pids(self) -> frozenset[int]:
         """Return the process ids of this process and of the descendants at the last look."""
         return frozenset((self.process.pid, *self.children))
+
+
+def new_descendant(pid: int) -> Descendant:
+    """Return a descendant that was found. Raises one of `GONE`."""
+    process = psutil.Process(pid)
+    return Descendant(process, ProcessMemory(process))
 
 
 def children_seconds() -> float:
@@ -126,15 +169,6 @@ def threads_of(pid: int) -> list[Path]:
         return list(Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return []
-
-
-def memory_of(process: psutil.Process) -> int:
-    """Return a process's share of memory, bytes: proportional where the kernel provides it, else resident."""
-    try:
-        found = process.memory_full_info()
-        return int(getattr(found, "pss", found.rss))
-    except psutil.AccessDenied:
-        return int(process.memory_info().rss)
 
 
 def high_water_mb() -> float:

@@ -18,7 +18,6 @@ from evometrics.producers.resources.processes import (
     ProcessTree,
     high_water_mb,
     largest_child_mb,
-    memory_of,
     network_bytes,
 )
 
@@ -191,7 +190,7 @@ class ResourceSampler:
     def own_mb(self) -> float:
         """Return this process's memory, MB: its proportional share where it has children to share with."""
         if self.tree.children:
-            return memory_of(self.tree.process) / MB
+            return self.tree.memory.read() / MB
         return float(self.tree.process.memory_info().rss) / MB
 
     def own_seconds(self) -> float:

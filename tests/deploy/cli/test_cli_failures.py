@@ -177,7 +177,7 @@ def test_a_shell_completes_commands_and_their_flags(tmp_path: Path) -> None:
         subprocess.run(program, env=environ, check=True, timeout=60)
         return [word.strip() for word in out.read_text().splitlines()]
 
-    assert completed("evometrics re") == ["record", "retention", "republish", "replay"]
+    assert completed("evometrics re") == ["record", "retention", "republish", "replay", "report"]
     assert completed("evometrics up --local") == ["--local-brokers"]
     assert completed("evometrics dead-letters sh") == ["show"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -349,3 +351,29 @@ def test_the_longer_the_youngest_evolution_runs_the_fewer_samples_are_taken() ->
     assert pause(50) == pytest.approx(0.5, rel=0.1)
     assert pause(7200) == 1.0
     assert pause(7200, 60) == pytest.approx(0.6, rel=0.1)
+
+
+def test_a_large_process_with_children_pays_for_its_share_of_memory_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[int] = []
+    original = psutil.Process.memory_full_info
+
+    def slow(self: psutil.Process) -> Any:
+        measured.append(self.pid)
+        time.sleep(0.05)  # about what the kernel takes for a GB
+        return original(self)
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", slow)
+    sampler = ResourceSampler()
+    child = subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1)
+    with child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        readings = [sampler.sample(since=time.perf_counter()) for _ in range(30)]
+        assert sorted(measured) == sorted([os.getpid(), child.pid])
+        kept = bytearray(os.urandom(30_000_000))
+        assert sampler.sample(since=time.perf_counter()).memory_mb - readings[-1].memory_mb > 25
+        child.communicate(b"")
+    del kept
+    assert readings[-1].memory_mb == pytest.approx(readings[0].memory_mb, rel=0.2)
