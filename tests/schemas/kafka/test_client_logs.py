@@ -31,6 +31,7 @@ def closed_port() -> str:
 async def test_an_unreachable_broker_is_logged_once_by_the_client_however_often_it_is_tried(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.WARNING, "aiokafka")  # whatever level other tests have left
     one, other = closed_port(), closed_port()
     for address in (one, one, one, other, one):
         await attempt(address)
