@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -14,11 +13,9 @@ from evometrics.deploy.ui.pages import lineage
 from evometrics.schemas.events import Event, EvolutionCompleted, now_micros
 from evometrics.schemas.evolutions.outcome import evolution_metrics
 from evometrics.schemas.ids import new_event_id
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.sinks.raw.test_raw_events import fill
-from tests.support.sinks import run_statements, sent
+from tests.support.filled import filled_database
 
 AGENTS = 12
 SECOND = 1_000_000
@@ -63,11 +60,8 @@ def made(agent: str, parents: list[str], ended: int, run: str | None, kept: bool
 
 @pytest.fixture(scope="module")
 def filled(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    settings = ClickHouseSettings(url=clickhouse, database="ancestry_of_the_ui")
-    asyncio.run(migrate(settings))
-    asyncio.run(fill(settings, [sent(each, offset=place) for place, each in enumerate(events())]))
-    yield settings
-    asyncio.run(run_statements(settings, [f"DROP DATABASE {settings.database}"]))
+    with filled_database(clickhouse, "ancestry_of_the_ui", events()) as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -16,11 +16,10 @@ from evometrics.deploy.ui.server import application
 from evometrics.deploy.ui.upstream import Upstream
 from evometrics.schemas.events import DeadLetter, KpiSnapshot, now_micros
 from evometrics.schemas.service.settings import KafkaSettings
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.sinks.raw.test_raw_events import fill
-from tests.support.sinks import WIRE, Kafka, common, run_statements, running, sent
+from tests.support.filled import filled_database
+from tests.support.sinks import WIRE, Kafka, common, running
 
 Client = TestClient[web.Request, web.Application]
 
@@ -52,11 +51,8 @@ CUT = letter(7, b"x" * 100, reason="too large (the first 100 of its 2000000 byte
 
 @pytest.fixture(scope="module")
 def filled(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    settings = ClickHouseSettings(url=clickhouse, database="letters_of_the_ui")
-    asyncio.run(migrate(settings))
-    asyncio.run(fill(settings, [sent(each, offset=n) for n, each in enumerate((READABLE, RUBBISH, CUT))]))
-    yield settings
-    asyncio.run(run_statements(settings, [f"DROP DATABASE {settings.database}"]))
+    with filled_database(clickhouse, "letters_of_the_ui", (READABLE, RUBBISH, CUT)) as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import re
@@ -32,11 +31,9 @@ from evometrics.schemas.events import (
 from evometrics.schemas.evolutions.outcome import evolution_metrics
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.service.settings import KafkaSettings
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.query import MetricsQuery, QueryFailed
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.sinks.raw.test_raw_events import fill
-from tests.support.sinks import run_statements, sent
+from tests.support.filled import filled_database
 
 Client = TestClient[web.Request, web.Application]
 
@@ -128,11 +125,8 @@ CHOICES: dict[str, dict[str, str]] = {
 
 @pytest.fixture(scope="module")
 def filled(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    settings = ClickHouseSettings(url=clickhouse, database="markup_of_the_ui")
-    asyncio.run(migrate(settings))
-    asyncio.run(fill(settings, [sent(each, offset=place) for place, each in enumerate(EVENTS)]))
-    yield settings
-    asyncio.run(run_statements(settings, [f"DROP DATABASE {settings.database}"]))
+    with filled_database(clickhouse, "markup_of_the_ui", EVENTS) as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import re
@@ -19,11 +18,11 @@ from evometrics.deploy.ui.server import application
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionProgressed, KpiSnapshot, now_micros
 from evometrics.schemas.evolutions.outcome import evolution_metrics
 from evometrics.schemas.ids import new_event_id
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.raw.test_raw_events import fill
-from tests.support.sinks import one_of_each, run_statements, sent
+from tests.support.filled import filled_database
+from tests.support.sinks import one_of_each, sent
 
 Client = TestClient[web.Request, web.Application]
 
@@ -96,11 +95,8 @@ def events() -> Iterator[Event]:
 
 @pytest.fixture(scope="module")
 def filled(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    settings = ClickHouseSettings(url=clickhouse, database="pages_of_the_ui")
-    asyncio.run(migrate(settings))
-    asyncio.run(fill(settings, [sent(each, offset=place) for place, each in enumerate(events())]))
-    yield settings
-    asyncio.run(run_statements(settings, [f"DROP DATABASE {settings.database}"]))
+    with filled_database(clickhouse, "pages_of_the_ui", events()) as settings:
+        yield settings
 
 
 @pytest.fixture
