@@ -22,11 +22,11 @@ from evometrics.deploy.grafana.statements import (
     COST_PER_SUCCESS,
     ENDED,
     MINIMIZED,
-    RATES,
     RUN,
     WHERE,
     chosen,
     newest,
+    success,
 )
 from evometrics.deploy.grafana.targets import CLICKHOUSE, over_time, rows
 from evometrics.schemas.kpis.performance import KPI_NAMES
@@ -130,10 +130,7 @@ def dashboard() -> DashboardModel:
                 figures(
                     "Success rate",
                     "Share of its attempts that were kept, and the ends of the 95 % Wilson interval.",
-                    rows(
-                        f"SELECT success_rate, low, high FROM (SELECT {ENDED} AS attempts, "
-                        f"countIf(success) AS succeeded, {RATES} {HERE})"
-                    ),
+                    rows(success(HERE)),
                     unit="percentunit",
                     decimals=1,
                     width=8,

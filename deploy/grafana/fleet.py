@@ -30,6 +30,7 @@ from evometrics.deploy.grafana.statements import (
     RUN,
     WHERE,
     chosen,
+    success,
 )
 from evometrics.deploy.grafana.targets import CLICKHOUSE, over_time, rows
 
@@ -115,10 +116,7 @@ def dashboard() -> DashboardModel:
                     "Success rate",
                     "Share of the attempts whose result was kept, and the ends of its 95 % Wilson interval: "
                     "with few attempts they are far apart.",
-                    rows(
-                        f"SELECT success_rate, low, high FROM (SELECT {ENDED} AS attempts, "
-                        f"countIf(success) AS succeeded, {RATES} {HERE})"
-                    ),
+                    rows(success(HERE)),
                     unit="percentunit",
                     decimals=1,
                     width=8,

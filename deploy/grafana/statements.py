@@ -29,7 +29,19 @@ __all__ = [
     "WHERE",
     "chosen",
     "newest",
+    "success",
 ]
+
+
+def success(of: str) -> str:
+    """Return a statement for the share of some evolutions that succeeded, and the ends of its interval.
+
+    `of`: where they are, from `FROM` on.
+    """
+    return (
+        f"SELECT success_rate, low, high FROM (SELECT {ENDED} AS attempts, "
+        f"countIf(success) AS succeeded, {RATES} {of})"
+    )
 
 
 def newest(select: str, most: int) -> str:
