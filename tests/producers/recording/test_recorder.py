@@ -75,7 +75,7 @@ def test_an_evolution_lasts_as_long_as_its_block(recorder: Recorder, file: Path)
             threading.Event().wait(0.05)
             run.complete()
     recorder.close()
-    assert all(0.05 <= done.duration_seconds < 5 for done in completed(file))
+    assert all(0.05 <= done.duration_seconds < 60 for done in completed(file))
 
 
 def test_an_exception_in_a_block_is_recorded_and_propagates(recorder: Recorder, file: Path) -> None:
