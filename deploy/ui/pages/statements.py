@@ -36,7 +36,7 @@ GAIN = "if(uniqExact(ifNull(objective, '')) = 1, avgOrNull(improvement_delta), N
 
 
 def wilson(sign: str) -> str:
-    """Return an end of the 95 % Wilson interval of the share of `attempts` that `succeeded`, as an expression.
+    """Return an end of the 95 % Wilson interval of a share, as an expression: of `attempts`, `succeeded`.
 
     `sign` is + or -. The expression is short, because ClickHouse takes longer to plan it than to compute it.
     """
