@@ -33,8 +33,6 @@ from evometrics.deploy.ui.page import Rows, address
 
 #: What vl-convert 1.9 puts before a link within this site (findings/vl-convert-links-to-another-site.sh).
 ELSEWHERE = "https://vega.github.io/vega-datasets/"
-#: Room for a time below an axis, in pixels. Measuring texts is most of what drawing a chart takes.
-TICK_WIDTH = 80
 #: Most pictures that are kept.
 MOST_PICTURES = 64
 
@@ -126,8 +124,7 @@ def present(rows: Rows) -> list[str]:
 
 def time_axis(column: str = "time", title: str = "Time (UTC)") -> alt.X:
     """Return the channel of a time across the chart."""
-    axis = alt.Axis(labelExpr=TIMES, tickCount=alt.ExprRef(f"ceil(width / {TICK_WIDTH})"))
-    return alt.X(f"{column}:T", title=title, scale=alt.Scale(type="utc"), axis=axis)
+    return alt.X(f"{column}:T", title=title, scale=alt.Scale(type="utc"), axis=alt.Axis(labelExpr=TIMES))
 
 
 def share_axis(column: str, title: str) -> dict[str, Any]:
