@@ -118,10 +118,16 @@ async def rebalances(stack: Stack) -> Mapping[str, int]:
     """Return how often each worker's group gave it partitions."""
     found = {}
     for name, url in stack.ready_urls.items():
-        with urllib.request.urlopen(url.replace("/health/ready", "/metrics"), timeout=60) as answer:
-            lines = answer.read().decode().splitlines()
+        lines = await asyncio.to_thread(lines_of, url.replace("/health/ready", "/metrics"))
         found[name] = sum(int(float(line.split()[-1])) for line in lines if line.startswith(REBALANCES))
     return found
+
+
+def lines_of(url: str) -> list[str]:
+    """Return the lines that a worker's metrics are."""
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        text: bytes = answer.read()
+        return text.decode().splitlines()
 
 
 async def compare(stack: Stack, recorded: Mapping[str, int], total: int) -> None:

@@ -1,6 +1,6 @@
 """Some nodes of a fleet in one process, each with a collector, an outbox and a connection of its own.
 
-    python -m tests.benchmarks.fleet_nodes --first 0 --count 250 --brokers host:port --folder dir --seconds 600
+    python -m tests.benchmarks.fleet_nodes --first 0 --count 250 --brokers host:port --folder d --seconds 600
 
 Each node runs one evolution after another, of three reports of progress; all begin at other moments. Prints
 one JSON line: what was recorded by node, how long calls took, and what the nodes cost together.
