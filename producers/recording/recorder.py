@@ -14,7 +14,7 @@ from typing import Any, Self
 from evometrics.producers.collector import forks
 from evometrics.producers.collector.collector import EvolutionMetricsCollector
 from evometrics.producers.collector.evolution_run import success_of
-from evometrics.producers.events.convert import id_of, text_of
+from evometrics.producers.events.values import id_of, text_of
 from evometrics.producers.recording import at_exit, processes
 from evometrics.producers.recording.block import RecordedEvolution
 from evometrics.producers.recording.calls import agent_entry, completion_entry, start_entry, system_entry
