@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 import threading
@@ -79,6 +80,18 @@ def what_hangs(request: pytest.FixtureRequest) -> Iterator[None]:
     timer.start()
     yield
     timer.cancel()
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Set the levels and switches of loggers back, which parts that run in this process set."""
+    named = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
+    before = [(each, each.level, each.propagate, each.disabled) for each in (logging.root, *named)]
+    yield
+    for logger, level, propagate, disabled in before:
+        if logger.level != level:
+            logger.setLevel(level)
+        logger.propagate, logger.disabled = propagate, disabled
 
 
 async def start_node(node: KafkaNode, nodes: tuple[KafkaNode, ...], logs: Path) -> ChildProcess:

@@ -229,7 +229,7 @@ def test_no_secret_is_in_a_log_a_file_or_an_answer(
     said["stack.json"] = (stack.data / "stack.json").read_text()
     for name, url in stack.metrics_urls.items():
         for path in ("/metrics", "/health/live", "/health/ready"):
-            with urllib.request.urlopen(url.replace("/metrics", path), timeout=10) as answer:
+            with urllib.request.urlopen(url.replace("/metrics", path), timeout=60) as answer:
                 said[f"{name}{path}"] = answer.read().decode()
     shown = evometrics("config", "--data", str(stack.data), **variables(USER))
     said["config"] = shown.stdout + shown.stderr
@@ -461,7 +461,7 @@ async def started_again(_: dict[str, str], stack: Running, __: Path) -> None:
     url = stack.metrics_urls["stream-1"].replace("/metrics", "/health/ready")
 
     def ready() -> bool:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=60) as answer:
             return bool(answer.status == 200) and stack.pids()["stream-1"] != before
         return False
 

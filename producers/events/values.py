@@ -1,9 +1,13 @@
-# Converts values that orchestrators pass in to the schemas' types; others are left out and named.
-#
-# `convert.pyx` includes it; `convert.pyi` has the signatures. Nothing here raises because of a value: the
-# usual types are handled in C, all others by Python's own conversions.
-#
-# Long because each type of value has a conversion of its own, and all are inlined into one compiled module.
+# cython: annotation_typing=False
+"""From values that orchestrators pass in to the schemas' types; what can't be kept is left out and named.
+
+Nothing here raises because of a value: the usual types are recognized quickly, all others go through Python's
+own conversions. Compiled, since a completion alone has some forty values.
+
+Long because each type of value has a conversion of its own, and the usual way through them stays in C.
+"""
+
+from __future__ import annotations
 
 import enum
 import json
@@ -14,33 +18,25 @@ from dataclasses import is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from itertools import islice
+from typing import Any
 
-from cpython.dict cimport PyDict_CheckExact, PyDict_Copy, PyDict_Next
-from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
-from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.long cimport PyLong_CheckExact
-from cpython.object cimport PyObject
-from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_GET_LENGTH, PyUnicode_READ_CHAR
-from libc.math cimport isfinite
-
-from evometrics.producers.events.left_out import LEFT_OUT, UNNOTED, said
-from evometrics.schemas.rules.validation import NAME_CHARACTERS, InvalidEvent
-
-cdef extern from "Python.h":
-    bint PyUnicode_IS_ASCII(object text)
+from evometrics.producers.events.left_out import LeftOut, said
+from evometrics.producers.ticks import ticks
+from evometrics.schemas.events import now_micros
+from evometrics.schemas.rules.validation import NAME_CHARACTERS
 
 #: Most items that are read from an iterable: a generator may never end.
 MOST_ITEMS = 1_000_000
 #: A number's digits; a number with more is not finite as a double.
-DEF MOST_DIGITS = 400
+MOST_DIGITS = 400
 #: An id that is too long keeps this many first characters and a digest of all of them.
-DEF ID_KEPT = 900
-DEF DIGEST = 32
-cdef Py_ssize_t MOST_NAME = NAME_CHARACTERS
-cdef object BIGGEST = 2**63
+ID_KEPT = 900
+DIGEST = 32
+MOST_NAME = NAME_CHARACTERS
+BIGGEST = 2**63
 
 
-cdef inline object attribute(event, str name, left_out):
+def attribute(event: object, name: str, left_out: LeftOut) -> Any:
     """An event's attribute; None where it has none, or where the access raises."""
     try:
         return getattr(event, name, None)
@@ -49,7 +45,7 @@ cdef inline object attribute(event, str name, left_out):
         return None
 
 
-cdef inline object first_of(event, str first, str second, left_out):
+def first_of(event: object, first: str, second: str, left_out: LeftOut) -> Any:
     """The first of two attributes that an event has and that is not None."""
     value = attribute(event, first, left_out)
     return attribute(event, second, left_out) if value is None else value
@@ -58,16 +54,16 @@ cdef inline object first_of(event, str first, str second, left_out):
 # Numbers -------------------------------------------------------------------------------------------------
 
 
-cdef str numpy_kind(value):
+def numpy_kind(value: object) -> str:
     """The kind of a numpy value, one letter (`dtype.kind`); empty for other values."""
     kind = getattr(getattr(value, "dtype", None), "kind", "")
-    return kind if PyUnicode_CheckExact(kind) else ""
+    return kind if type(kind) is str else ""
 
 
-cdef object number(value):
+def number(value: Any) -> float | None:
     """A finite float from anything that represents one number; None for everything else."""
-    if PyFloat_CheckExact(value):
-        return value if isfinite(PyFloat_AS_DOUBLE(value)) else None
+    if type(value) is float:
+        return value if finite(value) else None
     if value is None:
         return None
     found = None
@@ -82,10 +78,10 @@ cdef object number(value):
     if found is None:
         return None
     found = found + 0.0  # an instance of a subclass becomes a plain float
-    return found if isfinite(<double>found) else None
+    return found if finite(found) else None
 
 
-cdef object inner_number(value):
+def inner_number(value: Any) -> float | None:
     """The number in an Enum or in a one-element array, as a float; None where there is none."""
     try:
         if isinstance(value, enum.Enum):
@@ -96,7 +92,7 @@ cdef object inner_number(value):
         return None
 
 
-cpdef object number_of(value, str name, left_out):
+def number_of(value: Any, name: str, left_out: LeftOut) -> float | None:
     """A finite float, None where it was not given or is not one, which is noted."""
     if value is None:
         return None
@@ -106,16 +102,16 @@ cpdef object number_of(value, str name, left_out):
     return found
 
 
-cdef object amount_of(value, str name, left_out):
+def amount_of(value: Any, name: str, left_out: LeftOut) -> float | None:
     """A number that can't be below 0."""
     found = number_of(value, name, left_out)
-    if found is not None and <double>found < 0:
+    if found is not None and found < 0:
         left_out.add(name, value, "is negative")
         return None
     return found
 
 
-cdef object whole_number(value):
+def whole_number(value: Any) -> int | None:
     """The whole number that something represents; None where it represents none."""
     try:
         if isinstance(value, (int, str)) and not isinstance(value, enum.Enum):
@@ -126,18 +122,18 @@ cdef object whole_number(value):
     return int(plain) if plain is not None and plain == math.floor(plain) else None
 
 
-cdef object whole_of(value, str name, left_out):
+def whole_of(value: Any, name: str, left_out: LeftOut) -> int | None:
     """A whole number of 64 bits, None where it was not given or is not one, which is noted."""
     if value is None:
         return None
-    found = value if PyLong_CheckExact(value) else whole_number(value)
+    found = value if type(value) is int else whole_number(value)
     if found is None or not -BIGGEST <= found < BIGGEST:
         left_out.add(name, value, "is not a whole number of 64 bits")
         return None
     return found
 
 
-cdef object count_of(value, str name, left_out):
+def count_of(value: Any, name: str, left_out: LeftOut) -> int | None:
     """A whole number that can't be below 0."""
     found = whole_of(value, name, left_out)
     if found is not None and found < 0:
@@ -146,9 +142,9 @@ cdef object count_of(value, str name, left_out):
     return found
 
 
-cdef object in_seconds(value):
+def in_seconds(value: Any) -> Any:
     """A timedelta's seconds; other values unchanged."""
-    if value is None or PyFloat_CheckExact(value):
+    if value is None or type(value) is float:
         return value
     try:
         if numpy_kind(value) == "m":
@@ -158,16 +154,20 @@ cdef object in_seconds(value):
         return value
 
 
-cdef object seconds_of(value, str name, left_out):
+def seconds_of(value: Any, name: str, left_out: LeftOut) -> float | None:
     """A duration in seconds; None where it was not given or is invalid, which is noted."""
     return amount_of(in_seconds(value), name, left_out)
 
 
-TRUE_WORDS = frozenset("true yes y t 1 on ok success succeeded successful passed".split())
-FALSE_WORDS = frozenset("false no n f 0 off failed failure error unsuccessful none".split())
+TRUE_WORDS = frozenset(
+    ("true", "yes", "y", "t", "1", "on", "ok", "success", "succeeded", "successful", "passed")
+)
+FALSE_WORDS = frozenset(
+    ("false", "no", "n", "f", "0", "off", "failed", "failure", "error", "unsuccessful", "none")
+)
 
 
-cpdef object truth_of(value, str name, left_out):
+def truth_of(value: Any, name: str, left_out: LeftOut) -> bool | None:
     """True or False; None where it was not given or is neither, which is noted."""
     if value is None or value is True or value is False:
         return value
@@ -192,9 +192,9 @@ cpdef object truth_of(value, str name, left_out):
 # Text ----------------------------------------------------------------------------------------------------
 
 
-cdef str clean(str text):
+def clean(text: str) -> str:
     """Text that UTF-8 can encode: a lone surrogate is written as an escape."""
-    if PyUnicode_IS_ASCII(text):
+    if text.isascii():
         return text
     try:
         text.encode()
@@ -203,10 +203,10 @@ cdef str clean(str text):
     return text
 
 
-cpdef str text_of(value):
+def text_of(value: Any) -> str:
     """Text unchanged; ids, names and paths as text; anything else as JSON; None as empty."""
-    if PyUnicode_CheckExact(value):
-        return clean(<str>value)
+    if type(value) is str:
+        return clean(value)
     if value is None:
         return ""
     try:
@@ -223,19 +223,19 @@ cpdef str text_of(value):
         return said(value)
 
 
-cdef str name_of(value, str name, left_out):
+def name_of(value: Any, name: str, left_out: LeftOut) -> str:
     """A name that events are grouped by: text of bounded length."""
-    cdef str found = text_of(value)
-    if PyUnicode_GET_LENGTH(found) > MOST_NAME:
+    found = text_of(value)
+    if len(found) > MOST_NAME:
         left_out.add(name, found, f"has {len(found)} characters; {NAME_CHARACTERS} are kept")
         return found[:NAME_CHARACTERS]
     return found
 
 
-cpdef str id_of(value):
+def id_of(value: Any) -> str:
     """An id as text, the same wherever it is given; a very long one is shortened and stays unique."""
-    cdef str found = text_of(value)
-    if PyUnicode_GET_LENGTH(found) > MOST_NAME:
+    found = text_of(value)
+    if len(found) > MOST_NAME:
         return f"{found[:ID_KEPT]}-{sha256(found.encode()).hexdigest()[:DIGEST]}"
     return found
 
@@ -243,37 +243,36 @@ cpdef str id_of(value):
 # Times ---------------------------------------------------------------------------------------------------
 
 #: How far ahead of its clock a node may say that something happened, seconds.
-DEF MOST_AHEAD = 86_400.0
+MOST_AHEAD = 86_400.0
 #: Numbers with an absolute value above this are not seconds, but a smaller unit.
-DEF MILLISECONDS = 1e11
-DEF MICROSECONDS = 1e14
-DEF NANOSECONDS = 1e17
+MILLISECONDS = 1e11
+MICROSECONDS = 1e14
+NANOSECONDS = 1e17
 
 
 #: The broker's time minus that of a clock that is never set (`ticks`), seconds; None where it is not known.
-cdef object broker_less_ticks = None
+broker_less_ticks: float | None = None
 
 
-def set_broker_clock(less_ticks):
+def set_broker_clock(less_ticks: float | None) -> None:
     global broker_less_ticks
     broker_less_ticks = less_ticks
 
 
-def latest_now():
+def latest_now() -> int:
     own = now_micros()
     return own if broker_less_ticks is None else max(own, int((ticks() + broker_less_ticks) * 1e6))
 
 
-cdef object moment_of(value, double now, str name, left_out):
+def moment_of(value: Any, now: float, name: str, left_out: LeftOut) -> float | None:
     """A time in Unix seconds, from seconds, a datetime or ISO text; None where it is missing or invalid.
 
     A datetime without a zone is local time, like `datetime.timestamp`.
     """
-    cdef double at
     if value is None:
         return None
     found = None
-    if PyFloat_CheckExact(value):
+    if type(value) is float:
         found = value
     else:
         try:
@@ -293,7 +292,7 @@ cdef object moment_of(value, double now, str name, left_out):
                 found = number(value)
         except Exception:
             found = None
-    if found is None or not isfinite(<double>found):
+    if found is None or not finite(found):
         left_out.add(name, value, "is not a time; give Unix seconds or a datetime")
         return None
     at = found
@@ -316,38 +315,46 @@ cdef object moment_of(value, double now, str name, left_out):
 # Maps and lists ------------------------------------------------------------------------------------------
 
 
-cdef bint plain_numbers(dict values):
+def is_plain_text(value: object) -> bool:
+    """Whether a value is text in ASCII, of no subclass."""
+    if type(value) is not str:
+        return False
+    text = value
+    return text.isascii()
+
+
+def is_plain_number(value: object) -> bool:
+    """Whether a value is a finite float, of no subclass."""
+    return type(value) is float and finite(value)
+
+
+def finite(x: float) -> bool:
+    """Whether a number is finite; in C without a call."""
+    return x - x == 0.0
+
+
+def plain_numbers(values: dict[Any, Any]) -> bool:
     """Whether a map's names are plain text and its values plain finite numbers."""
-    cdef PyObject *name
-    cdef PyObject *value
-    cdef Py_ssize_t place = 0
-    while PyDict_Next(values, &place, &name, &value):
-        if not (PyUnicode_CheckExact(<object>name) and PyUnicode_IS_ASCII(<object>name)):
-            return False
-        if not (PyFloat_CheckExact(<object>value) and isfinite(PyFloat_AS_DOUBLE(<object>value))):
+    for name, value in values.items():
+        if not (is_plain_text(name) and is_plain_number(value)):
             return False
     return True
 
 
-cdef bint plain_texts(dict values):
+def plain_texts(values: dict[Any, Any]) -> bool:
     """Whether a map has only plain text."""
-    cdef PyObject *name
-    cdef PyObject *value
-    cdef Py_ssize_t place = 0
-    while PyDict_Next(values, &place, &name, &value):
-        if not (PyUnicode_CheckExact(<object>name) and PyUnicode_IS_ASCII(<object>name)):
-            return False
-        if not (PyUnicode_CheckExact(<object>value) and PyUnicode_IS_ASCII(<object>value)):
+    for name, value in values.items():
+        if not (is_plain_text(name) and is_plain_text(value)):
             return False
     return True
 
 
-cdef list pairs_of(value, str name, left_out):
+def pairs_of(value: Any, name: str, left_out: LeftOut) -> list[tuple[Any, Any]]:
     """A map's names and values, from any value that has some; one that has none is noted."""
     found = []
     try:
-        if PyDict_CheckExact(value):
-            return list((<dict>value).items())
+        if type(value) is dict:
+            return list(value.items())
         if not isinstance(value, Mapping) and not isinstance(value, type):
             to_dict, as_dict = getattr(value, "to_dict", None), getattr(value, "_asdict", None)
             if callable(to_dict):
@@ -368,13 +375,13 @@ cdef list pairs_of(value, str name, left_out):
     return found
 
 
-cdef dict numbers_in(value, str name, left_out, str agent=None):
+def numbers_in(value: Any, name: str, left_out: LeftOut, agent: str | None = None) -> dict[str, float]:
     """A KPI map: finite numbers by name. Others are left out by name; the agent's own id is not a KPI."""
     if value is None:
         return {}
-    if PyDict_CheckExact(value) and plain_numbers(value):
-        return PyDict_Copy(value)
-    cdef dict found = {}
+    if type(value) is dict and plain_numbers(value):
+        return value.copy()
+    found = {}
     for key, item in pairs_of(value, name, left_out):
         kpi = text_of(key)
         plain = number(item)
@@ -388,21 +395,20 @@ cdef dict numbers_in(value, str name, left_out, str agent=None):
     return found
 
 
-cdef dict texts_in(value, str name, left_out):
+def texts_in(value: Any, name: str, left_out: LeftOut) -> dict[str, str]:
     """Metadata: text by name."""
     if value is None:
         return {}
-    if PyDict_CheckExact(value) and plain_texts(value):
-        return PyDict_Copy(value)
+    if type(value) is dict and plain_texts(value):
+        return value.copy()
     return {text_of(key): text_of(item) for key, item in pairs_of(value, name, left_out)}
 
 
-cdef list items_of(value, str name, left_out):
+def items_of(value: Any, name: str, left_out: LeftOut) -> list[Any]:
     """A list of an iterable's items; a list of one for a value that is not iterable."""
-    cdef list found
     if value is None:
         return []
-    if PyList_CheckExact(value):
+    if type(value) is list:
         return list(value)
     found = []
     try:
@@ -427,33 +433,29 @@ cdef list items_of(value, str name, left_out):
     return found
 
 
-cdef list texts_of(value, str name, left_out):
+def texts_of(value: Any, name: str, left_out: LeftOut) -> list[str]:
     """A list of texts; one text is a list of one."""
-    cdef list found
-    cdef Py_ssize_t i
     if isinstance(value, dict):
         return [f"{text_of(key)}: {text_of(item)}" for key, item in pairs_of(value, name, left_out)]
     found = items_of(value, name, left_out)
     for i in range(len(found)):
-        item = <object>PyList_GET_ITEM(found, i)
-        if not (PyUnicode_CheckExact(item) and PyUnicode_IS_ASCII(item)):
+        item = found[i]
+        if not is_plain_text(item):
             found[i] = text_of(item)
     return found
 
 
-cdef list numbers_of(value, str name, left_out):
+def numbers_of(value: Any, name: str, left_out: LeftOut) -> list[float]:
     """A list of finite numbers; other values are left out."""
-    cdef list found = items_of(value, name, left_out)
-    cdef Py_ssize_t i
-    cdef bint plain = True
+    found = items_of(value, name, left_out)
+    plain = True
     for i in range(len(found)):
-        item = <object>PyList_GET_ITEM(found, i)
-        if not (PyFloat_CheckExact(item) and isfinite(PyFloat_AS_DOUBLE(item))):
+        if not is_plain_number(found[i]):
             plain = False
             break
     if plain:
         return found
-    cdef list kept = []
+    kept = []
     for i in range(len(found)):
         one = number(found[i])
         if one is None:
