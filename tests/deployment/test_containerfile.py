@@ -50,7 +50,7 @@ def test_what_the_build_needs_is_in_its_context() -> None:
     project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())
     kept = re.findall(r"^!(.+)$", (DEPLOY.parent / ".dockerignore").read_text(), re.M)
     folders = {folder.partition("/")[0] for folder in project["tool"]["setuptools"]["package-dir"].values()}
-    needed = {*folders, "pyproject.toml", "constraints.txt", project["project"]["readme"]}
+    needed = {*folders, "pyproject.toml", "setup.py", "constraints.txt", project["project"]["readme"]}
     assert needed | set(project["project"]["license-files"]) == set(kept)
 
 
