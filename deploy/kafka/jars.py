@@ -147,22 +147,21 @@ def why_not_fetched(said: str, with_maven: bool) -> str:
     """Return what to tell a user whose download failed: what was said last, and the ways out that fit."""
     tail = "\n".join(said.strip().splitlines()[-5:])
     if with_maven:
-        check = "Check the network and Maven's settings.xml"
-        if "PKIX" in said:
-            check = (
-                "Maven does not trust the certificate that it was shown: if a proxy signs with its own "
-                "authority, set MAVEN_OPTS=-Djavax.net.ssl.trustStore=FILE to a Java keystore that has it"
-            )
+        # Maven does not say that a certificate is the reason where it has none of its plugins yet.
+        check = (
+            "Check the network and Maven's settings.xml; where a proxy signs with its own authority, set "
+            "MAVEN_OPTS=-Djavax.net.ssl.trustStore=FILE to a Java keystore that has it"
+        )
+    elif "CERTIFICATE_VERIFY_FAILED" in said:
+        check = (
+            "The certificate that was shown is not trusted: if a proxy signs with its own authority, set "
+            "SSL_CERT_FILE or REQUESTS_CA_BUNDLE to a PEM file that has it"
+        )
     else:
         check = "Check the network and HTTPS_PROXY"
-        if "CERTIFICATE_VERIFY_FAILED" in said:
-            check = (
-                "The certificate that was shown is not trusted: if a proxy signs with its own authority, set "
-                "SSL_CERT_FILE or REQUESTS_CA_BUNDLE to a PEM file that has it"
-            )
     return (
         f"Kafka's jars could not be fetched from Maven Central:\n{tail}\n"
-        f"{check}, set KAFKA_HOME to an unpacked Kafka, or use a running Kafka with --brokers host:port."
+        f"{check}; or set KAFKA_HOME to an unpacked Kafka, or use a running Kafka with --brokers host:port."
     )
 
 

@@ -4,8 +4,6 @@
     python -m tests.machines bookworm uv        these
     python -m tests.machines --tests tests/schemas bookworm
                                                 its second command as well, with these tests only
-    python -m tests.machines --cache ~/packages bookworm trixie
-                                                packages are downloaded once, and kept for the next machine
 
 Needs root and Debian's `debootstrap`: roots are made in a temporary folder and entered by chroot, as an
 ordinary user with an environment of its own. From here come the variables that lead to the package index
@@ -28,7 +26,7 @@ from pathlib import Path
 from tests.machines import outcome, readme
 from tests.machines.cases import Machine, chosen
 from tests.machines.outcome import Outcome
-from tests.machines.root import CHECKOUT, HOME, USER, Root, make_base
+from tests.machines.root import CHECKOUT, HOME, Root, make_base
 from tests.machines.surroundings import files, handed_in
 
 UV_COMMAND = f"python3 -m venv {HOME}/uv && {HOME}/uv/bin/pip install -q uv"
@@ -43,7 +41,6 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="machines; all without one")
     parser.add_argument("--tests", action="append", default=[], metavar="PATH", help="run these tests, too")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="share downloaded packages")
     args = parser.parse_args()
     try:
         machines = chosen(args.names)
@@ -56,7 +53,7 @@ def main() -> int:
     outcomes: list[Outcome] = []
     try:
         for machine in machines:
-            outcomes += tried(machine, folder, args.tests, args.cache)
+            outcomes += tried(machine, folder, args.tests)
     finally:
         for root in folder.glob("*/"):
             shutil.rmtree(root)
@@ -69,18 +66,14 @@ def main() -> int:
     return 0 if right else 1
 
 
-def tried(machine: Machine, folder: Path, tests: list[str], cache: Path | None) -> list[Outcome]:
+def tried(machine: Machine, folder: Path, tests: list[str]) -> list[Outcome]:
     """Make a machine's root, run the commands in it, and remove it."""
     base = folder / machine.suite
     if not base.exists():
         print(f"{machine.suite}: making an empty root", flush=True)
         make_base(machine.suite, base, folder / f"{machine.suite}.log")
-    if cache is not None:
-        cache.mkdir(parents=True, exist_ok=True)
-        os.chown(cache, USER, USER)
-        cache = cache.resolve()
     variables = handed_in(os.environ)
-    root = Root(folder / f"root-{machine.name}", machine, variables, cache)
+    root = Root(folder / f"root-{machine.name}", machine, variables)
     root.make(base, files(variables))
     text = (CHECKOUT / "README.md").read_text()
     commands: list[tuple[str, str, Judge]] = [

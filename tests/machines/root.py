@@ -6,7 +6,6 @@ however it ends.
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -17,7 +16,8 @@ from tests.machines.surroundings import PATH
 
 CHECKOUT = Path(__file__).parents[2]
 USER = 1000
-HOME, SOURCE, CACHE = "/home/someone", "/srv/evometrics", "/srv/cache"
+HOME, SOURCE = "/home/someone", "/srv/evometrics"
+NAMESPACE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 #: `$0` is the root.
 MOUNTS = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev"'
 COMMAND_SECONDS = 3600
@@ -25,7 +25,15 @@ COMMAND_SECONDS = 3600
 
 def make_base(suite: str, folder: Path, log: Path) -> None:
     """Make the root of a Debian with the packages that README asks for; raises `CalledProcessError`."""
-    command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, str(folder)]
+    command = [
+        *NAMESPACE,
+        "--mount-proc",
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={','.join(PACKAGES)}",
+        suite,
+        str(folder),
+    ]
     with log.open("wb") as out:
         subprocess.run(command, check=True, stdout=out, stderr=subprocess.STDOUT)
 
@@ -33,13 +41,9 @@ def make_base(suite: str, folder: Path, log: Path) -> None:
 class Root:
     """A machine's root: a copy of its Debian's, with the checkout at HEAD, owned by an ordinary user."""
 
-    def __init__(
-        self, folder: Path, machine: Machine, variables: Mapping[str, str], cache: Path | None
-    ) -> None:
-        self.folder, self._machine, self._cache = folder, machine, cache
+    def __init__(self, folder: Path, machine: Machine, variables: Mapping[str, str]) -> None:
+        self.folder, self._machine = folder, machine
         self._environ = {"PATH": PATH, "HOME": HOME, "USER": "someone", **variables}
-        if cache is not None:
-            self._environ |= {"PIP_CACHE_DIR": f"{CACHE}/pip", "UV_CACHE_DIR": f"{CACHE}/uv"}
 
     def make(self, base: Path, files: set[Path]) -> None:
         """Copy the base, with files of this machine in the same places, and unpack the checkout into it."""
@@ -52,7 +56,7 @@ class Root:
         with self._inside("/etc/passwd").open("a") as users, self._inside("/etc/group").open("a") as groups:
             users.write(f"someone:x:{USER}:{USER}::{HOME}:/bin/bash\n")
             groups.write(f"someone:x:{USER}:\n")
-        for name in (HOME, SOURCE, CACHE):
+        for name in (HOME, SOURCE):
             self._inside(name).mkdir(parents=True)
         archive = subprocess.Popen(["git", "archive", "HEAD"], cwd=CHECKOUT, stdout=subprocess.PIPE)
         subprocess.run(["tar", "-x", "-C", str(self._inside(SOURCE))], stdin=archive.stdout, check=True)
@@ -63,14 +67,10 @@ class Root:
 
     def run(self, command: str, log: Path) -> tuple[str, int]:
         """Run a command in the checkout as the user; return what it printed, as in `log`, and its code."""
-        mounts = MOUNTS
-        if self._cache is not None:
-            mounts += f' && mount --bind {shlex.quote(str(self._cache))} "$0{CACHE}"'
         environ = [f"{name}={value}" for name, value in self._environ.items()]
         inside = ["env", "-i", *environ, "/bin/bash", "-c", f"cd {SOURCE} && {command}"]
         enter = ["chroot", f"--userspec={USER}:{USER}", str(self.folder), *inside]
-        namespace = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-        argv = [*namespace, "sh", "-c", f'{mounts} && exec "$@"', str(self.folder), *enter]
+        argv = [*NAMESPACE, "sh", "-c", f'{MOUNTS} && exec "$@"', str(self.folder), *enter]
         with log.open("w") as out:
             ran = subprocess.run(
                 argv,

@@ -55,7 +55,7 @@ def test_either_setting_gets_through_the_proxy(
 
 
 def test_mavens_own_setting_is_named_where_maven_fetches(tmp_path: Path) -> None:
-    program(tmp_path / "bin" / "mvn", "echo '[ERROR] PKIX path building failed'; exit 1")
+    program(tmp_path / "bin" / "mvn", "echo '[ERROR] No plugin found for prefix'; exit 1")
     said = told({"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)})
     assert "MAVEN_OPTS=-Djavax.net.ssl.trustStore=FILE" in said
     assert "REQUESTS_CA_BUNDLE" not in said
