@@ -69,7 +69,7 @@ def jgo_that_uses_its_repository(folder: Path) -> dict[str, str]:
 import os, pathlib
 def build(artifact, cache_dir):
     _, name, version = artifact.split(":")
-    kept = pathlib.Path(os.environ.get("M2_REPO") or pathlib.Path.home() / ".m2" / "repository")
+    kept = pathlib.Path(os.environ.get("M2_REPO") or pathlib.Path.home() / ".m2")
     kept.mkdir(parents=True, exist_ok=True)
     jars = cache_dir / "envs" / name / "jars"
     jars.mkdir(parents=True)
@@ -102,6 +102,12 @@ async def test_a_broker_runs_from_the_jars_beside_its_data(
     spec = await prepare_node(nodes[0], nodes, tmp_path / "logs", lambda line: None)
     jars = tmp_path / "data" / "kafka" / "jars" / f"kafka-{kafka_version()}"
     assert f"{jars}{os.sep}*" in spec.argv
+
+
+def test_an_interrupted_download_leaves_nothing_that_a_later_one_would_take(tmp_path: Path) -> None:
+    variables = {**jgo_that_uses_its_repository(tmp_path), "HOME": str(tmp_path / "home")}
+    kafka_libs(lambda line: None, variables)
+    assert [path.name for path in (tmp_path / "home").iterdir()] == [".cache"]
 
 
 def test_without_any_folder_to_keep_them_in_the_setting_is_named(tmp_path: Path) -> None:
