@@ -180,8 +180,10 @@ def fetch_command(folder: Path, environ: Mapping[str, str]) -> tuple[list[str], 
         command = [maven, "-q", "-B", "-f", str(pom), *goal, f"-DoutputDirectory={folder / 'jars'}"]
         return command, dict(environ)
     if importlib.util.find_spec("jgo"):
-        # In ~/.m2 it would take for whole what an interrupted download left there.
-        variables = {**environ, "M2_REPO": str(folder / "repository")}
+        # In ~/.m2 it would take for whole what an interrupted download left there; and it ends where it can't
+        # make a folder for JVMs, though it needs none.
+        own = {"M2_REPO": str(folder / "repository"), "XDG_CACHE_HOME": str(folder / "cache")}
+        variables = {**environ, **own}
         if environ.get("SSL_CERT_FILE"):
             # the name that OpenSSL, pip and uv know: jgo, with requests, knows this one only
             variables.setdefault("REQUESTS_CA_BUNDLE", environ["SSL_CERT_FILE"])

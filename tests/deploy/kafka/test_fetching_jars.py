@@ -71,6 +71,7 @@ def build(artifact, cache_dir):
     _, name, version = artifact.split(":")
     kept = pathlib.Path(os.environ.get("M2_REPO") or pathlib.Path.home() / ".m2")
     kept.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(os.environ["XDG_CACHE_HOME"]).mkdir(exist_ok=True)
     jars = cache_dir / "envs" / name / "jars"
     jars.mkdir(parents=True)
     (jars / f"{name}-{version}.jar").touch()
