@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from evometrics.schemas.service.compiled import COMPILABLE
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -88,9 +90,9 @@ FOLDERS = {"schemas": 0, "producers": 1, "streams": 1, "sinks": 2, "deploy": 3}
 
 
 def sources() -> Iterator[Path]:
-    """Yield the package's files, compiled ones, their includes and their signatures as well."""
+    """Yield the package's files, those in Cython as well."""
     for folder in FOLDERS:
-        for suffix in ("py", "pyi", "pyx", "pxi"):
+        for suffix in ("py", "pyx", "pxi", "pxd"):
             yield from (ROOT / folder).rglob(f"*.{suffix}")
 
 
@@ -150,7 +152,8 @@ def test_no_class_name_is_used_twice() -> None:
             if file.parent.name == "integrations" and name.startswith("Evometrics"):
                 continue
             first = found.setdefault(name, file)
-            assert first == file, f"{name} is in {first.relative_to(ROOT)} and {file.relative_to(ROOT)}"
+            twins = first.with_suffix("") == file.with_suffix("")  # one in Python, one in Cython
+            assert twins, f"{name} is in {first.relative_to(ROOT)} and {file.relative_to(ROOT)}"
 
 
 def test_a_long_file_says_why_at_its_head() -> None:
@@ -172,6 +175,18 @@ def test_every_package_is_installed() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     there = {file.parent.relative_to(ROOT) for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")}
     assert sorted(listed) == sorted("evometrics." + ".".join(path.parts) for path in there)
+
+
+def test_what_is_compiled_need_not_be() -> None:
+    """Each module that may be compiled has a Python source, and its build may fail."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
+    assert [each["name"] for each in declared] == list(COMPILABLE)
+    for each in declared:
+        (source,) = (ROOT / name for name in each["sources"])
+        assert each["optional"]
+        assert source.with_suffix(".py").exists()
+        if source.suffix == ".py":
+            assert str(source.with_suffix(".pxd").relative_to(ROOT)) in each["depends"]
 
 
 def test_pinned_versions_are_bare_names_and_versions() -> None:

@@ -44,12 +44,14 @@ class CommandParser(argparse.ArgumentParser):
 
 
 class ShowVersion(argparse.Action):
-    """Print the package's version."""
+    """Print the package's version, and whether it runs compiled."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import version
 
-        print(f"evometrics {version('evometrics')}")
+        from evometrics.schemas.service.compiled import build
+
+        print(f"evometrics {version('evometrics')} ({build()})")
         parser.exit()
 
 
@@ -60,7 +62,12 @@ def parser() -> argparse.ArgumentParser:
         description="Records how AI agents evolve: Kafka, Faust, ClickHouse.",
         epilog="Every setting can also be given as EVOMETRICS_<SECTION>_<NAME> or in a TOML file (--config).",
     )
-    root.add_argument("--version", action=ShowVersion, nargs=0, help="print the version and exit")
+    root.add_argument(
+        "--version",
+        action=ShowVersion,
+        nargs=0,
+        help="print the version, and whether it runs compiled, and exit",
+    )
     root.set_defaults(prepare=nothing, at_once=False)
     subs = root.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
     for name, command in COMMANDS.items():

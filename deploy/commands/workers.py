@@ -7,9 +7,11 @@ import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
 
 from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.process.signals import terminated
+from evometrics.schemas.service.compiled import build
 
 log = logging.getLogger("evometrics")
 
@@ -23,6 +25,7 @@ async def until_terminated(run: Callable[[asyncio.Event], Awaitable[None]]) -> i
 
     The process ends `END_SECONDS` later at the latest, whatever hangs.
     """
+    log.info("evometrics %s (%s)", version("evometrics"), build())
     stop = asyncio.Event()
 
     async def wait() -> None:

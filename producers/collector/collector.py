@@ -21,12 +21,12 @@ from evometrics.producers.collector.evolution_run import EvolutionRun
 from evometrics.producers.collector.history import CompletionHistory
 from evometrics.producers.collector.journal import Journal
 from evometrics.producers.collector.recording import Recording
-from evometrics.producers.events import convert
 from evometrics.producers.events.encoder import Encoder
 from evometrics.producers.events.evolution_events import EvolutionEvent
 from evometrics.producers.events.given import event_of, with_more
 from evometrics.producers.events.open_evolutions import ActiveEvolutions
 from evometrics.producers.events.progress import ProgressSampling
+from evometrics.producers.events.values import id_of, text_of
 from evometrics.producers.metrics.node import NodeFigures, NodeMetrics, require_client
 from evometrics.producers.outbox.outbox import Outbox
 from evometrics.producers.resources.sampler import ResourceSampler
@@ -401,10 +401,10 @@ class EvolutionMetricsCollector:
 
         Keywords that are not fields of an evolution go into its metadata.
         """
-        own = f"{convert.text_of(agent_id)}-{new_event_id()}" if evolution_id is None else evolution_id
+        own = f"{text_of(agent_id)}-{new_event_id()}" if evolution_id is None else evolution_id
         start = EvolutionEvent(
             agent_id=agent_id,
-            evolution_id=convert.id_of(own),
+            evolution_id=id_of(own),
             evolution_type=evolution_type,
             generation=generation,
             trigger_reason=trigger_reason,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
-from evometrics.producers.events.convert import truth_of
 from evometrics.producers.events.evolution_events import EvolutionCompletionEvent, EvolutionEvent
 from evometrics.producers.events.given import with_more
 from evometrics.producers.events.left_out import LeftOut, said
+from evometrics.producers.events.values import truth_of
 
 logger = logging.getLogger(__name__)
 

@@ -25,6 +25,7 @@ from evometrics.producers.events.given import given_event_id
 from evometrics.producers.events.left_out import LeftOut
 from evometrics.producers.events.open_evolutions import MOST_ACTIVE, ActiveEvolution, ActiveEvolutions, named
 from evometrics.producers.events.progress import ProgressSampling
+from evometrics.producers.events.values import id_of, texts_in
 from evometrics.producers.resources.sampler import ResourceSampler
 from evometrics.producers.ticks import ticks
 from evometrics.schemas.events import (
@@ -95,7 +96,7 @@ class Recording:
         usual = convert.evolution_id(started.agent_id, started.occurred_at / 1e6)
         if started.evolution_id == usual:
             if self.usual_ids.get(started.agent_id) == usual:
-                started.evolution_id = convert.id_of(f"{usual}-{started.event_id}")
+                started.evolution_id = id_of(f"{usual}-{started.event_id}")
             else:
                 self.usual_ids[started.agent_id] = usual
                 while len(self.usual_ids) > MOST_ACTIVE:
@@ -110,7 +111,7 @@ class Recording:
             now = time.time()
             active = self.active.find(convert.clues(given, now))
             event = convert.progressed_event(given, self.node_id, now, active, left_out)
-            event.metadata.update(convert.texts(given.metadata, left_out))
+            event.metadata.update(texts_in(given.metadata, "metadata", left_out))
             convert.set_reading(event, self.sampler.sample())
             if active is not None and not active.take_progress(event, self.sampling):
                 return None
@@ -183,7 +184,7 @@ class Recording:
                 objective=objective,
                 direction=direction,
             )
-            snapshot.metadata.update(convert.texts(more, left_out))
+            snapshot.metadata.update(texts_in(more, "metadata", left_out))
             active = self.active.of(snapshot.agent_id, snapshot.evolution_id or "")
             if active is not None and judged(snapshot.objective, snapshot.direction):
                 take_objective(snapshot, active.started, values)

@@ -16,4 +16,5 @@ __all__ = [
     "metric_row",
     "open_evolutions",
     "progress",
+    "values",
 ]

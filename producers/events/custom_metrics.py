@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evometrics.producers.events import convert
 from evometrics.producers.events.left_out import LeftOut, said
+from evometrics.producers.events.values import number_of, text_of
 from evometrics.schemas import metrics as metric_defs
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.events import CustomMetric, micros
@@ -111,7 +111,7 @@ class CustomMetrics:
 
     def named(self, name: Any) -> RegisteredMetric:
         """Return a registered metric. Raises `InvalidEvent`."""
-        text = convert.text_of(name)
+        text = text_of(name)
         metric = self.known.get(text) or self.known.get(text.removesuffix("_total"))
         if metric is None:
             known = ", ".join(sorted(self.known)) or "none"
@@ -167,7 +167,7 @@ def observation(
 
     Labels that were not given are empty; labels that the metric does not have are left out.
     """
-    number = convert.number_of(value, "value", left_out)
+    number = number_of(value, "value", left_out)
     if number is None or (metric.kind == COUNTER and number < 0):
         reason = "is below 0; a counter only grows" if number is not None else "is not a finite number"
         raise InvalidEvent(CustomMetric.record, "value", f"{metric.name}: {said(value)} {reason}")
@@ -176,14 +176,14 @@ def observation(
         left_out.add("labels", labels, "is not a map of label names to values")
     texts = dict.fromkeys(metric.labels, "")
     for name, item in given.items():
-        label = convert.text_of(name)
+        label = text_of(name)
         if label in texts:
-            texts[label] = convert.text_of(item)[:NAME_CHARACTERS]
+            texts[label] = text_of(item)[:NAME_CHARACTERS]
         else:
             left_out.add_within("labels", label, item, "is not a label of the metric")
     return CustomMetric(
         event_id=new_event_id(),
-        agent_id=convert.text_of(agent_id),
+        agent_id=text_of(agent_id),
         node_id=node_id,
         occurred_at=micros(time.time()),
         name=metric.name,

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from evometrics.producers.events.convert import latest_now, text_of
 from evometrics.producers.events.fitting import shrink
 from evometrics.producers.events.jsontext import json_text
 from evometrics.producers.events.left_out import LEFT_OUT, LeftOut, said
+from evometrics.producers.events.values import latest_now, text_of
 from evometrics.schemas.events import Event, SystemEvent, micros, now_micros
 from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.rules.screening import surely_valid

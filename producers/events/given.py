@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from evometrics.producers.events.convert import text_of
 from evometrics.producers.events.evolution_events import EvolutionCompletionEvent, EvolutionEvent
 from evometrics.producers.events.left_out import LeftOut
+from evometrics.producers.events.values import text_of
 from evometrics.schemas.rules.validation import is_uuid
 
 #: Classes with exactly these attributes, which may have any values.

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import RecordMetadata
 
-from evometrics.producers.events import convert
+from evometrics.producers.events.values import set_broker_clock
 from evometrics.producers.outbox.row import Row, any_later, latest_time
 from evometrics.producers.publisher.adopted import AdoptedSource
 from evometrics.producers.publisher.backlog import OwnSource
@@ -96,7 +96,7 @@ class Holding:
     def hear_time(self, seconds: float) -> None:
         """Update the clock with the broker's time, seconds since 1970."""
         self.clock.heard(seconds)
-        convert.set_broker_clock(self.clock.broker_less_monotonic)
+        set_broker_clock(self.clock.broker_less_monotonic)
 
     def hear(self, metadata: RecordMetadata) -> None:
         """Take the broker's time from an acknowledgement, where the broker can't be asked for it."""

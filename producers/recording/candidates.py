@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from evometrics.producers.events.convert import text_of
+from evometrics.producers.events.values import text_of
 from evometrics.schemas.ids import derived_id
 
 

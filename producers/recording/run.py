@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from evometrics.producers.collector import forks
 from evometrics.producers.collector.evolution_run import message
-from evometrics.producers.events.convert import text_of
+from evometrics.producers.events.values import text_of
 from evometrics.producers.recording.candidates import candidate_event_id, lasted, texts
 from evometrics.producers.recording.recorder import Recorder
 from evometrics.producers.recording.scores import PARETO, Scores, finite

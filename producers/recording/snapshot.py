@@ -19,9 +19,9 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from evometrics.producers.events.convert import text_of
 from evometrics.producers.events.jsontext import json_text
 from evometrics.producers.events.left_out import LeftOut, said
+from evometrics.producers.events.values import text_of
 
 #: Types whose instances never change, looked up exactly: nearly all values are of these.
 PLAIN = frozenset(

@@ -1,7 +1,7 @@
 """The KPIs and the formulas over them: one definition for producers, streams and replay.
 
-Source: design section 5. The weighting itself is compiled (`formula`). All functions are pure; a KPI map may
-have any names, unknown ones are ignored.
+Source: design section 5. The weighting itself is in `formula`. All functions are pure; a KPI map may have any
+names, unknown ones are ignored.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class KpiThresholds:
 
 USUAL = KpiThresholds()
 
-#: The formula's KPIs, in the order of the enum in `formula.pxi`.
+#: The formula's KPIs, in the order of the arguments of `formula.weighted`.
 FORMULA_KPIS = (
     "accuracy",
     "success_rate",

@@ -2,7 +2,7 @@
 """A quick, compiled check that recognizes most valid events; the others need `validate`.
 
 Once `decode_exact` has returned an event or `encode_exact` has accepted it, its types are certain and its
-numbers finite; a few comparisons are then enough. `screening.pyi` has the signature.
+numbers finite; a few comparisons are then enough. `screening.py` has the signature.
 """
 
 from cpython.unicode cimport PyUnicode_Check, PyUnicode_GET_LENGTH

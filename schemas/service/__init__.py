@@ -8,6 +8,7 @@ __all__ = [
     "agents",
     "backoff",
     "beginnings",
+    "compiled",
     "disk",
     "distribution",
     "exposition",

@@ -4,7 +4,7 @@
 It handles what our writers write: one block per array or map, integers of at most 64 bits, an event's fields
 with the types that reading returns, and finite. Anything else, or what is not Avro at all, raises one of
 `UNUSUAL`; the caller then asks fastavro, which implements all of Avro and decides.
-tests/schemas/wire/test_codec.py compares the two. Signatures and docstrings are in `binary.pyi`.
+tests/schemas/wire/test_codec.py compares the two. Signatures and docstrings are in `binary.py`.
 """
 
 class Unusual(Exception):

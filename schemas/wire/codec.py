@@ -1,4 +1,4 @@
-"""Events to and from Avro datums, by a compiled codec for each schema (`binary`).
+"""Events to and from Avro datums, by a codec of our own for each schema (`binary`).
 
 fastavro needs a dict and a file object for each, which would be most of a node's or a stream worker's work.
 """

@@ -72,7 +72,7 @@ class WireFormat:
         return self.encode_exact(event) or self.encode_unusual(event)
 
     def encode_unusual(self, event: Event) -> bytes:
-        """Slow path of `encode`, for events that the compiled codec can't write. Raises like `encode`."""
+        """Slow path of `encode`, for events that our codec can't write. Raises like `encode`."""
         out = io.BytesIO()
         out.write(self.prefixes[event.record])
         fastavro.schemaless_writer(out, self.writers[event.record].parsed, event.to_record())
@@ -169,7 +169,7 @@ def confluent_id(value: bytes | None) -> int | None:
 
 
 def decode_exact(schema: WriterSchema, value: bytes, start: int) -> Event | None:
-    """Fast path of `decode`: None where the compiled codec can't read the datum. Its numbers are finite."""
+    """Fast path of `decode`: None where our codec can't read the datum. Its numbers are finite."""
     return codec.read_exact(codec.codec_of(schema), value, start)
 
 
@@ -183,7 +183,7 @@ def decode(schema: WriterSchema, value: bytes, start: int) -> Event:
 
 
 def decode_unusual(schema: WriterSchema, value: bytes, start: int) -> Event:
-    """Slow path of `decode`, for datums that the compiled codec can't read. Raises like `decode`."""
+    """Slow path of `decode`, for datums that our codec can't read. Raises like `decode`."""
     cls = EVENT_CLASSES.get(schema.record)
     if cls is None:
         raise UnreadableMessage(f"record {schema.record} is not one of our event types")

@@ -2,7 +2,7 @@
 """Raw events on their way out of ClickHouse or Kafka, cut out of their containers, compiled.
 
 There is one object for each event that is replayed or republished. It refers to nothing that could refer
-back, so the garbage collector does not track it. Arguments, results and errors are described in `event.pyi`.
+back, so the garbage collector does not track it. Arguments, results and errors are described in `event.py`.
 """
 
 from evometrics.schemas.wire.binary import Unusual

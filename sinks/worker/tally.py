@@ -1,6 +1,6 @@
 """Counts the metrics of evolutions and agents from the rows just stored.
 
-Of an evolution's row only the few fields that the metrics need are read, by a compiled codec that skips the
+Of an evolution's row only the few fields that the metrics need are read, by a codec that skips the
 others. A counter must count an evolution once although its row may arrive twice: the most recent ids are
 remembered. It counts the row that came first, even if the stream corrects it later. Gauges take the newest
 value by event time, which a duplicate does not change.

@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics, EvolutionStarted
 from evometrics.schemas.evolutions.joining import NO_TYPES, Lack, joined, joined_metrics, lacking, lent_by
-from evometrics.schemas.wire import codec
 from evometrics.schemas.wire.binary import UNUSUAL
-from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.streams.formulas.windows import Scope
 from evometrics.streams.rows.rows import StartReader
@@ -31,7 +29,7 @@ class Joiner:
     def __init__(self, wire: WireFormat) -> None:
         self.wire = wire
         self.prefix = wire.prefixes[EvolutionStarted.record]
-        self.reader = StartReader(codec.fields_of(newest(EvolutionStarted.record)))
+        self.reader = StartReader()
 
     def lends(self, value: bytes) -> int:
         """Return the fields that the start in a message value can lend, as bits of `Lack`."""

@@ -5,20 +5,27 @@ No event or map object is made of a completion. Its datum is walked through once
 counts by are taken out, the figures are computed, and the row is assembled, most of it from the datum's own
 bytes. Anything that is not encoded as writers write it, and anything that `screening.surely_valid` would not
 pass, raises `Unusual`: the caller then uses the slow functions, which agree with everything that is read here
-(`metrics`). Arguments and results are described in `rows.pyi`.
+(`metrics`). Arguments and results are described in `rows.py`.
 
 Long because readers and rows share C structs and inlined helpers: in separate modules each would be a call.
 """
 
+from evometrics.schemas.kpis cimport formula
 
+from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.evolutions.joining import Lack
+from evometrics.schemas.evolutions.outcome import METRICS_IDENTITY, unmeasured_in_row
+from evometrics.schemas.ids import name_hash
+from evometrics.schemas.kpis.formula import ABSENT
+from evometrics.schemas.kpis.performance import DIRECTIONS, FORMULA_KPIS, KPI_NAMES, MINIMIZE, PARETO
+from evometrics.schemas.rules.validation import (
+    EVOLUTION_PHASES, MAX_AHEAD_MICROS, NAME_CHARACTERS, POST, PRE, STATUSES
+)
 from evometrics.schemas.wire.binary import KINDS, Unusual, write_text
-from evometrics.schemas.evolutions.outcome import unmeasured_in_row
-from evometrics.schemas.kpis.performance import DIRECTIONS, MINIMIZE, PARETO
-from evometrics.schemas.rules.validation import EVOLUTION_PHASES, POST, PRE
+from evometrics.schemas.wire.catalog import newest
+from evometrics.schemas.wire.codec import fields_of
 
 include "../../schemas/wire/avro.pxi"
-include "../../schemas/kpis/formula.pxi"
 include "../../schemas/uuid.pxi"
 
 from libc.math cimport fabs
@@ -109,6 +116,12 @@ DEF HASH_DIGITS = 64
 cdef tuple DIRECTION_WORDS = tuple(word.encode() for word in DIRECTIONS)
 cdef bytes MINIMIZE_WORD = MINIMIZE.encode()
 cdef bytes PARETO_WORD = PARETO.encode()
+#: The formula's KPIs, in the order of `FORMULA_KPIS`.
+cdef enum:
+    ACCURACY, SUCCESS_RATE, RESPONSE_TIME_MS, THROUGHPUT_TPS, MEMORY_USAGE_MB, CPU_UTILIZATION, OUTPUT_QUALITY,
+    RELIABILITY, IN_FORMULA
+#: What each counts as where it was not measured.
+cdef double[IN_FORMULA] absent = ABSENT
 #: The KPIs that are looked for: first the formula's, in its order, then these, then the snapshot's others.
 #: From `OVERALL_PERFORMANCE` on all have fields of their own in a snapshot.
 cdef enum:
@@ -116,7 +129,13 @@ cdef enum:
     OVERALL_PERFORMANCE, EVALUATION_COUNT, CONFIDENCE_INTERVAL, OTHERS
     WANTED = OTHERS + KPIS - IN_FORMULA
 #: In the order of their indices.
-OUTSIDE_FORMULA = ["performance", "overall_performance", "evaluation_count", "confidence_interval"]
+WANTED_KPIS = (
+    *FORMULA_KPIS,
+    "performance", "overall_performance", "evaluation_count", "confidence_interval",
+    *[name for name in KPI_NAMES if name not in FORMULA_KPIS],
+)
+if len(WANTED_KPIS) != WANTED or len(FORMULA_KPIS) != IN_FORMULA:
+    raise ValueError("the KPIs of the formula or of a snapshot differ from the compiled ones")
 
 
 cdef struct Field:
@@ -282,8 +301,13 @@ cdef Maybe performance(Kpis* kpis) noexcept:
     for i in range(IN_FORMULA):
         there = kpis.wanted[i]
         given = given or there >= 0
-        values[i] = absent(i) if there < 0 else kpis.values[there]
-    return known(weighted(values)) if given else nothing()
+        values[i] = absent[i] if there < 0 else kpis.values[there]
+    if not given:
+        return nothing()
+    return known(formula.weighted(
+        values[ACCURACY], values[SUCCESS_RATE], values[RESPONSE_TIME_MS], values[THROUGHPUT_TPS],
+        values[MEMORY_USAGE_MB], values[CPU_UTILIZATION], values[OUTPUT_QUALITY], values[RELIABILITY],
+    ))
 
 
 cdef Maybe scored(Kpis* kpis, const uint8_t* data, Field* fields) noexcept:
@@ -424,13 +448,13 @@ cdef class SnapshotWriter:
     cdef tuple names
     cdef tuple written
 
-    def __init__(self, fields, kpis, bytes prefix not None, named):
-        if list(fields) != SNAPSHOT:
+    def __init__(self, wire):
+        if [name for name, _, _ in fields_of(newest(KpiSnapshot.record))] != SNAPSHOT:
             raise ValueError("a snapshot's fields differ from the compiled ones")
         for i in range(KPIS):
-            self.kpis[i] = list(kpis).index(SNAPSHOT[FIRST_KPI + i])
-        self.prefix = prefix
-        self.named = named
+            self.kpis[i] = WANTED_KPIS.index(SNAPSHOT[FIRST_KPI + i])
+        self.prefix = wire.prefixes[KpiSnapshot.record]
+        self.named = name_hash(KpiSnapshot.record, "")
         self.names = tuple(b"\x1f" + phase.encode() for phase in (PRE, POST))
         self.written = tuple(write_text(phase) for phase in (PRE, POST))
 
@@ -513,33 +537,23 @@ cdef class CompletionReader:
     cdef Unmeasured nothing
     cdef dict lists
 
-    def __init__(
-        self,
-        fields,
-        row,
-        kpis,
-        statuses,
-        name_bytes,
-        ahead,
-        bytes prefix not None,
-        named,
-        SnapshotWriter snapshots not None,
-    ):
-        if [name for name, _, _ in fields] != COMPLETION or list(row) != ROW:
+    def __init__(self, wire):
+        fields = fields_of(newest(EvolutionCompleted.record))
+        row = [name for name, _, _ in fields_of(newest(EvolutionMetrics.record))]
+        if [name for name, _, _ in fields] != COMPLETION or row != ROW:
             raise ValueError("the records' fields differ from the compiled ones")
-        if len(kpis) != WANTED or list(kpis[PERFORMANCE:OTHERS]) != OUTSIDE_FORMULA:
-            raise ValueError("the KPIs of the formula or of a snapshot differ from the compiled ones")
         for i, (_, kind, nullable) in enumerate(fields):
             self.kinds[i] = KINDS[kind]
             self.nullable[i] = nullable
-        self.statuses = tuple(status.encode() for status in statuses)
-        self.snapshots = snapshots
-        self.name_bytes = name_bytes
-        self.ahead = ahead
-        self.prefix = prefix
-        self.named = named
-        self.before = Names(kpis)
-        self.after = Names(kpis)
+        self.statuses = tuple([status.encode() for status in STATUSES])
+        self.snapshots = SnapshotWriter(wire)
+        self.name_bytes = NAME_CHARACTERS
+        self.ahead = MAX_AHEAD_MICROS
+        self.prefix = wire.prefixes[EvolutionMetrics.record]
+        #: A SHA-1 object fed with everything before the event's id in the name of the row's id.
+        self.named = name_hash(METRICS_IDENTITY, "")
+        self.before = Names(WANTED_KPIS)
+        self.after = Names(WANTED_KPIS)
         self.nothing = Unmeasured([])
         self.lists = {}
 
@@ -720,7 +734,7 @@ cdef class CompletionReader:
         put_maybe(out, delta)
         put_maybe(out, relative)
         put_maybe(out, quality)
-        put_real(out, gain_per_cost(delta.value, minutes, memory) if delta.given else 0.0)
+        put_real(out, formula.efficiency(delta.value, minutes, memory) if delta.given else 0.0)
         put_deltas(out, after, before)
         put_maybe(out, nothing() if memory == 0 else known(memory))
         put_maybe(out, nothing() if unmeasured.cpu else known(fields[CPU_PERCENT_AVG].real))
@@ -742,7 +756,8 @@ cdef class StartReader:
     cdef Kind kinds[S_FIELDS]
     cdef bint nullable[S_FIELDS]
 
-    def __init__(self, fields):
+    def __init__(self):
+        fields = fields_of(newest(EvolutionStarted.record))
         if [name for name, _, _ in fields] != START:
             raise ValueError("a start's fields differ from the compiled ones")
         for i, (_, kind, nullable) in enumerate(fields):

@@ -3,7 +3,7 @@
 
 Counts are encoded in parts, one for each step of the last window, with all windows' steps that lie within it.
 A busy scope holds hundreds of steps and a batch changes a few: a part's bytes are kept until one of its steps
-changes. Arguments and results are described in `window_counts.pyi`.
+changes. Arguments and results are described in `window_counts.py`.
 
 Long because counting and encoding share C structs, and a part is written and read side by side.
 """

@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 from evometrics.schemas.events import Event
+from evometrics.schemas.service.compiled import COMPILABLE
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.wire.catalog import newest
 from tests.reference import settings
@@ -150,10 +151,10 @@ def functions(cls: type[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def compiled(name: str, found: Any) -> list[str]:
-    """Return the entry of a compiled function, from its module's `.pyi`."""
+    """Return the entry of a compiled function, from its module's source."""
     module = importlib.import_module(found.__module__)
-    stubs = Path(str(module.__file__)).parent / f"{module.__name__.rpartition('.')[2]}.pyi"
-    text = stubs.read_text(encoding="utf-8")
+    source = Path(str(module.__file__)).parent / f"{module.__name__.rpartition('.')[2]}.py"
+    text = source.read_text(encoding="utf-8")
     written = next(n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == name)
     head = str(ast.get_source_segment(text, written)).partition(":\n")[0]
     return [f"```python\n{head}\n```", *described(ast.get_docstring(written))]
@@ -179,7 +180,7 @@ def method(name: str, member: Any) -> str:
 def entry(name: str, found: Any) -> list[str]:
     """Return a public name's entry."""
     blocks = [f"#### {name}"]
-    if not isinstance(found, type | FunctionType):
+    if not isinstance(found, type) and found.__module__ in COMPILABLE:
         return [*blocks, *compiled(name, found)]
     if not isinstance(found, type):
         return [*blocks, f"```python\ndef {signature(name, found)}\n```", *described(found.__doc__)]

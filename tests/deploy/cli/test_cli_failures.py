@@ -138,13 +138,17 @@ def test_an_address_is_checked_and_its_password_never_shown(
     assert "s3cret" not in told
 
 
-def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_that_of_the_package_and_says_which_build_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from importlib.metadata import version
+
+    from evometrics.schemas.service.compiled import build
 
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == f"evometrics {version('evometrics')}\n"
+    assert capsys.readouterr().out == f"evometrics {version('evometrics')} ({build()})\n"
 
 
 def test_help_loads_no_command_and_no_client() -> None:

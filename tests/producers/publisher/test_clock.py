@@ -20,7 +20,7 @@ from evometrics.deploy.pipeline.drain import end_offsets
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.deploy.process.child import ChildProcess
 from evometrics.producers import EvolutionMetricsCollector
-from evometrics.producers.events import convert
+from evometrics.producers.events import values
 from evometrics.producers.publisher import holding
 from evometrics.producers.publisher import publisher as publishing
 from evometrics.producers.publisher.clock_repair import NOTE
@@ -104,7 +104,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     monkeypatch.setattr(time, "time_ns", lambda: true_ns() + int(off[0] * 1e9))
     yield off
     off[0] = 0.0
-    convert.set_broker_clock(None)
+    values.set_broker_clock(None)
 
 
 @pytest.fixture(autouse=True)

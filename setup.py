@@ -1,0 +1,63 @@
+"""Builds the compiled modules where a C compiler and Python's headers are, and says in one line what it did.
+
+Without either the package works just the same in plain Python, slower: each module that may be compiled has
+a Python source, which Python imports where no extension of the same name stands beside it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
+
+ROOT = Path(__file__).parent
+REMEDY = (
+    "for the speed of compiled modules install a C compiler and Python's headers (Debian: gcc python3-dev), "
+    "then evometrics again"
+)
+
+
+class BuildCompiled(build_ext):
+    """Compiles the modules where that is possible."""
+
+    def finalize_options(self) -> None:
+        """Let Cython find `.pxd` files by package, as Python will find the modules."""
+        super().finalize_options()
+        include = tempfile.mkdtemp()
+        Path(include, "evometrics").symlink_to(ROOT, target_is_directory=True)
+        self.cython_include_dirs = [include]
+
+    def build_extensions(self) -> None:
+        """Build all or none: some call others in C."""
+        reason = self.lacking()
+        if reason is None:
+            super().build_extensions()
+        built = {ext.name: Path(self.get_ext_fullpath(ext.name)) for ext in self.extensions}
+        missing = [name for name, file in built.items() if not file.exists()]
+        if not missing:
+            print(f"evometrics: compiled, {len(built)} modules")
+            return
+        for file in built.values():
+            file.unlink(missing_ok=True)
+        print(f"evometrics: plain Python: {reason or 'could not compile ' + ', '.join(missing)}; {REMEDY}")
+
+    def lacking(self) -> str | None:
+        """Return what is missing to compile anything, None where nothing is."""
+        with tempfile.TemporaryDirectory() as folder:
+            for source, what in (
+                ("int x;", "no C compiler that works"),
+                ("#include <Python.h>", "no Python.h"),
+            ):
+                file = Path(folder, "try.c")
+                file.write_text(source)
+                try:
+                    self.compiler.compile([str(file)], output_dir=folder, include_dirs=self.include_dirs)
+                except CompileError as error:
+                    return f"{what} ({error})"
+        return None
+
+
+setup(cmdclass={"build_ext": BuildCompiled})
