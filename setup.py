@@ -21,7 +21,7 @@ REMEDY = (
 
 
 class BuildCompiled(build_ext):
-    """Compiles all of the modules, or none where the first attempt shows that nothing can be compiled."""
+    """Compiles the modules where that is possible."""
 
     def finalize_options(self) -> None:
         """Let Cython find `.pxd` files by package, as Python will find the modules."""
@@ -31,16 +31,18 @@ class BuildCompiled(build_ext):
         self.cython_include_dirs = [include]
 
     def build_extensions(self) -> None:
-        """Build what can be built."""
+        """Build all or none: some call others in C."""
         reason = self.lacking()
         if reason is None:
             super().build_extensions()
-        missing = [ext.name for ext in self.extensions if not Path(self.get_ext_fullpath(ext.name)).exists()]
+        built = {ext.name: Path(self.get_ext_fullpath(ext.name)) for ext in self.extensions}
+        missing = [name for name, file in built.items() if not file.exists()]
         if not missing:
-            print(f"evometrics: compiled, {len(self.extensions)} modules")
-        else:
-            which = "plain Python" if reason else f"plain Python for {', '.join(missing)}"
-            print(f"evometrics: {which}: {reason or 'they did not compile'}; {REMEDY}")
+            print(f"evometrics: compiled, {len(built)} modules")
+            return
+        for file in built.values():
+            file.unlink(missing_ok=True)
+        print(f"evometrics: plain Python: {reason or 'could not compile ' + ', '.join(missing)}; {REMEDY}")
 
     def lacking(self) -> str | None:
         """Return what is missing to compile anything, None where nothing is."""

@@ -3,4 +3,4 @@
 import cython
 
 @cython.locals(digits=str, variant=str)
-cdef str uuid_text(bytes raw, int version)
+cpdef str uuid_text(bytes raw, int version)

@@ -24,7 +24,7 @@ COMPILABLE = (
     "evometrics.sinks.raw.event",
 )
 REMEDY = (
-    "for the speed of compiled ones install a C compiler and Python's headers (Debian: gcc python3-dev), "
+    "for the speed of compiled modules install a C compiler and Python's headers (Debian: gcc python3-dev), "
     "then evometrics again"
 )
 
@@ -41,8 +41,4 @@ def is_compiled(name: str) -> bool:
 
 def build() -> str:
     """Return whether this is the compiled build, else how to get it."""
-    plain = [name for name in COMPILABLE if not is_compiled(name)]
-    if not plain:
-        return "compiled"
-    which = "no compiled modules" if len(plain) == len(COMPILABLE) else f"not compiled: {', '.join(plain)}"
-    return f"plain Python, {which}; {REMEDY}"
+    return "compiled" if all(map(is_compiled, COMPILABLE)) else f"plain Python; {REMEDY}"
