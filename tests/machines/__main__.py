@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -49,20 +50,23 @@ def main() -> int:
     if os.getuid() != 0 or not shutil.which("debootstrap"):
         print("needs root and debootstrap (Debian: apt-get install debootstrap)", file=sys.stderr)
         return 1
+    # as Ctrl-C does: ends what runs in a root, and removes it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = Path(tempfile.mkdtemp(prefix="machines-"))
     outcomes: list[Outcome] = []
+    right = False
     try:
         for machine in machines:
             outcomes += tried(machine, folder, args.tests)
+        right = all(each.right for each in outcomes)
     finally:
         for root in folder.glob("*/"):
             shutil.rmtree(root)
         print(f"\n{outcome.table(outcomes)}")
-    right = all(each.right for each in outcomes)
-    if right:
-        shutil.rmtree(folder)
-    else:
-        print(f"\nlogs are in {folder}")
+        if right:
+            shutil.rmtree(folder)
+        else:
+            print(f"\nlogs are in {folder}")
     return 0 if right else 1
 
 
