@@ -48,6 +48,7 @@ from tests.support.generator import Load
 from tests.support.history_files import SCHEMA
 from tests.support.kafka_tools import put_kafka_acls
 from tests.support.load import send_all
+from tests.support.migrated import copied
 from tests.support.model import SECOND, Expected, differences, expected
 from tests.support.outboxes import config, until
 from tests.support.secured import (
@@ -153,10 +154,14 @@ def variables(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> Cal
 
 @pytest.fixture(scope="module")
 def stack(
-    secured: Secured, variables: Callable[[str], dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+    secured: Secured,
+    variables: Callable[[str], dict[str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+    migrated_folder: Path,
 ) -> Iterator[Running]:
     """A stream worker, a sink and ClickHouse on the secured Kafka; each part connects as its role's user."""
     data = tmp_path_factory.mktemp("stack") / "data"
+    copied(migrated_folder, data / "clickhouse")
     flags = ("--brokers", secured.addresses["SASL_SSL"], "--replication", "3")
     build = "tests.support.principals"
     with running_stack(data, PARTITIONS, *flags, build=build, **variables("topics")) as running:
