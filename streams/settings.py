@@ -29,7 +29,7 @@ class StreamSettings(LetterLimit):
         data: folder for Faust's own files.
     """
 
-    # What a worker remembers has fixed limits: `id_rings.SEGMENTS` and `RING_LIMIT` (event ids, to recognise
+    # What a worker remembers has fixed limits: `id_rings.SEGMENTS` and `IDS_LIMIT` (event ids, to recognise
     # duplicates), `snapshots.SNAPSHOT_LIMIT`, `agent_states.CLOSED_LIMIT`, `live.LIVE_LIMIT` (states kept
     # decoded), `lane.ROUND_RECORDS` (records computed at a time).
 

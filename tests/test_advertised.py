@@ -19,7 +19,6 @@ from evometrics.schemas.kafka.reaching import why_unavailable, why_unusable
 from evometrics.schemas.kafka.topics import BrokerUnavailable, answered, partitions_of
 from evometrics.schemas.metrics import OF_SINK, REACHABLE, Instruments
 from evometrics.schemas.service.settings import KafkaSettings
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.worker import SinkWorker
 from tests.conftest import start_node
@@ -85,12 +84,10 @@ async def test_a_workers_health_names_them(broker: Misdirecting) -> None:
 
 
 async def test_a_sink_that_starts_names_them(
-    broker: Misdirecting, clickhouse: str, monkeypatch: pytest.MonkeyPatch
+    broker: Misdirecting, migrated: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evometrics.sinks.worker.worker.HANGS_SECONDS", 0.5)
-    database = ClickHouseSettings(url=clickhouse, database="advertised")
-    await migrate(database)
-    worker = SinkWorker(KafkaSettings(brokers=broker.address), database, SinkSettings())
+    worker = SinkWorker(KafkaSettings(brokers=broker.address), migrated, SinkSettings())
     running = asyncio.create_task(worker.run(asyncio.Event()))
     try:
         await until(lambda: broker.named_in(worker.ready() or ""), 60)

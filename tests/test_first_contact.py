@@ -128,7 +128,7 @@ def test_the_specifications_orchestrator_with_twenty_agents_at_once(stack: Runni
         before, after = performances[int(row["agent_id"].removeprefix("spec-"))]
         assert row["improvement_delta"] == pytest.approx(after - before)
         assert row["kpi_deltas"] == pytest.approx({"performance": after - before, "reliability": 0.0})
-        assert 0 < row["duration_minutes"] < 0.2
+        assert 0 < row["duration_minutes"] < 2
         assert (row["success"], row["status"]) == (True, "succeeded")
     for row in mine["kpi_delta"]:
         if row["previous_event_id"] is not None:

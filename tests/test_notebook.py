@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib.util
 import os
 import time
@@ -13,20 +14,19 @@ from typing import Any
 
 import pytest
 
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.raw.test_raw_events import fill
 from tests.support.shown_night import SEARCH, night
-from tests.support.sinks import run_statements
+from tests.support.sinks import copy_database, run_statements
 
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "notebook" / "evolutions.py"
 
 
 @pytest.fixture(scope="module")
-def filled(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    settings = ClickHouseSettings(url=clickhouse, database="night_of_the_notebook")
-    asyncio.run(migrate(settings))
+def filled(migrated: ClickHouseSettings) -> Iterator[ClickHouseSettings]:
+    settings = dataclasses.replace(migrated, database="night_of_the_notebook")
+    asyncio.run(copy_database(migrated, settings))
     asyncio.run(fill(settings, night(time.time_ns() // 1000, rounds=4, candidates=40)))
     yield settings
     asyncio.run(run_statements(settings, [f"DROP DATABASE {settings.database}"]))

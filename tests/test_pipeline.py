@@ -142,7 +142,7 @@ async def test_kafka_knows_each_worker_by_its_part_and_instance(stack: Running) 
 def test_a_plain_http_request_reads_a_table(stack: Running, sent: dict[str, int]) -> None:
     query = "SELECT count() FROM evometrics.evolution_completed FORMAT JSON"
     request = urllib.request.Request(f"{stack.clickhouse_url}/?user=analyst", query.encode())
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         answer = json.load(response)
     assert int(answer["data"][0]["count()"]) == len(generated("evolution_completed"))
 

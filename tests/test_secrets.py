@@ -190,7 +190,7 @@ def test_no_command_says_one(
 def fetched(url: str) -> str:
     with contextlib.suppress(OSError):
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 return str(answer.status) + str(answer.headers) + answer.read().decode()
         except urllib.error.HTTPError as error:
             return str(error.code) + str(error.headers) + error.read().decode()

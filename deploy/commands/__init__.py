@@ -75,6 +75,7 @@ COMMANDS = {
     "report": Command(
         "report", "Write a report of a night or a run: HTML or a picture to mail, or plots here.", extra="ui"
     ),
+    "health": Command("health", "Ask a part on this machine whether it is live, or ready."),
     "alerts": Command(
         "alerts", "Print Prometheus' alert rules, or examples of its and Alertmanager's configuration."
     ),

@@ -32,9 +32,10 @@ FROM evolution_completed
 WHERE success AND notEmpty(parents)"""
 OF_AGENTS = f"{STEPS} AND agent_id IN {{agents:Array(String)}}"
 FROM_AGENTS = f"{STEPS} AND hasAny(parents, {{agents:Array(String)}})"
+SPAN = "(SELECT (min(first_at), max(last_at)) FROM evolution_runs WHERE run_id IN {runs:Array(String)})"
 OF_RUNS = f"""{STEPS} AND run_id IN {{runs:Array(String)}}
-    AND occurred_at >= (SELECT min(first_at) FROM evolution_runs WHERE run_id IN {{runs:Array(String)}})
-    AND occurred_at <= (SELECT max(last_at) FROM evolution_runs WHERE run_id IN {{runs:Array(String)}})"""
+    AND occurred_at >= tupleElement({SPAN}, 1)
+    AND occurred_at <= tupleElement({SPAN}, 2)"""
 GAINS = """SELECT source_event_id, improvement_delta
 FROM evolution_metrics
 WHERE agent_id IN {agents:Array(String)}

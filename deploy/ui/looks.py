@@ -71,7 +71,14 @@ CONFIG: Mapping[str, Any] = {
         "titleFontWeight": "normal",
         "titlePadding": 8,
     },
-    "axisX": {"grid": False, "labelFlush": True, "labelOverlap": "greedy", "labelSeparation": 8},
+    # a label each 80 pixels at most: measuring texts is most of what drawing a chart takes
+    "axisX": {
+        "grid": False,
+        "labelFlush": True,
+        "labelOverlap": "greedy",
+        "labelSeparation": 8,
+        "tickCount": {"expr": "ceil(width / 80)"},
+    },
     "axisY": {"domain": False, "ticks": False, "tickCount": 6},
     "legend": {
         "labelColor": SOFT,

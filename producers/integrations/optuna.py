@@ -26,6 +26,7 @@ import os
 import threading
 import time
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evometrics.producers.integrations.optuna_trials import (
@@ -38,6 +39,7 @@ from evometrics.producers.integrations.optuna_trials import (
     take_scores,
 )
 from evometrics.producers.recording import Recorder, Run
+from evometrics.producers.recording.snapshot import weight
 from evometrics.schemas.ids import new_event_id
 
 if TYPE_CHECKING:
@@ -166,7 +168,7 @@ class StudyRun:
         first = trial if trial is not None else next(iter(trials), None)
         begun = None if first is None else first.datetime_start
         self.run.begin(**({} if begun is None else {"timestamp": begun}))
-        scores_before(study, trials, number, self.run.scores)
+        scores_before(study, trials, number, self.objectives, self.run.scores)
 
     def begins(self, trials: list[FrozenTrial], number: int, callback: EvometricsCallback) -> bool:
         """Return whether the study begins in this process: else its run here is a session of its own."""
@@ -214,11 +216,20 @@ class StudyRun:
             self.awaited.discard(number)
 
     def record(self, trial: FrozenTrial) -> None:
-        """Record one trial."""
+        """Record one trial, in the recorder's thread: with others, beside the sampler's work."""
         ended = trial.datetime_complete
         if ended is not None and (self.ended_at is None or ended > self.ended_at):
             self.ended_at = ended
         generation, parents = self.lineage.of(self.study, trial)
+        self.run.recorder.later(
+            self.candidate, trial, generation, parents, weight=weight(dict(trial.user_attrs))
+        )
+
+    def candidate(self, trial: FrozenTrial, generation: int | None, parents: list[int]) -> None:
+        """Record a trial as a candidate of the run, at once; one that is recorded is only compared with."""
+        if str(trial.number) in self.run.scores:
+            take_scores(trial, self.objectives, self.run.scores)
+            return
         self.run.candidate(
             trial.number,
             parents=parents,
@@ -227,24 +238,25 @@ class StudyRun:
             **candidate_of(trial, self.objectives),
         )
 
+    def compare_anew(self) -> None:
+        """Have what follows compared with nothing that came before."""
+        self.run.scores = self.run.scores.anew()
+
     def sync(self) -> None:
         """Record all ended trials, in the order in which they ended, each compared with those before."""
         trials = self.study.get_trials(deepcopy=False)
         ended = [(trial.datetime_complete, trial) for trial in trials if trial.datetime_complete is not None]
         with self.lock:
-            self.run.scores = scores = self.run.scores.anew()
+            self.run.recorder.later(self.compare_anew)
             for _, trial in sorted(ended, key=lambda each: each[0]):
-                if str(trial.number) in scores:
-                    take_scores(self.study, trial, scores)
-                else:
-                    self.record(trial)
+                self.record(trial)
             self.awaited = {trial.number for trial in trials if trial.datetime_complete is None}
             self.expected = len(trials)
 
     def end(self) -> None:
         """Record what is left, and the end of the run."""
         self.find_missed(at_end=True)
-        self.run.end(self.why_ended(), ended_at=self.ended_at)
+        self.run.recorder.later(partial(self.run.end, ended_at=self.ended_at), self.why_ended())
 
     def why_ended(self) -> str | None:
         """Return that an uncaught exception ended the study; None where none did, or that can't be known.

@@ -76,21 +76,23 @@ def candidate_of(trial: FrozenTrial, objectives: Sequence[str]) -> dict[str, Any
     return found
 
 
-def take_scores(study: Study, trial: FrozenTrial, scores: Scores) -> None:
+def take_scores(trial: FrozenTrial, objectives: Sequence[str], scores: Scores) -> None:
     """Note what a trial has reached that is recorded already."""
     if trial.state.name == "COMPLETE" and all(map(math.isfinite, trial.values)):
-        if len(study.directions) == 1:
+        if len(objectives) == 1:
             scores.take(trial.values[0])
         else:
-            scores.add_to_front(dict(zip(objectives_of(study), trial.values, strict=True)))
+            scores.add_to_front(dict(zip(objectives, trial.values, strict=True)))
 
 
-def scores_before(study: Study, trials: Iterable[FrozenTrial], own: int, scores: Scores) -> None:
+def scores_before(
+    study: Study, trials: Iterable[FrozenTrial], own: int, objectives: Sequence[str], scores: Scores
+) -> None:
     """Note in `scores` what a study's trials, except `own`, had reached before this process saw the study."""
-    known = trials if len(study.directions) == 1 else study.best_trials
+    known = trials if len(objectives) == 1 else study.best_trials
     for trial in known:
         if trial.number != own:
-            take_scores(study, trial, scores)
+            take_scores(trial, objectives, scores)
 
 
 class Lineage:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 #: Most events that wait, and most bytes of them (an estimate from the lengths of their values).
@@ -25,12 +26,12 @@ class Entry(NamedTuple):
     """One call.
 
     Attributes:
-        method: the collector's method.
+        method: the collector's method; or what records by calls of its own, made by the thread.
         args: its arguments, a snapshot.
         weight: about how many bytes they take.
     """
 
-    method: str
+    method: str | Callable[..., None]
     args: tuple[Any, ...]
     named: dict[str, Any]
     weight: int

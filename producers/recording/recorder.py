@@ -18,7 +18,7 @@ from evometrics.producers.events.values import id_of, text_of
 from evometrics.producers.recording import at_exit, processes
 from evometrics.producers.recording.block import RecordedEvolution
 from evometrics.producers.recording.calls import agent_entry, completion_entry, start_entry, system_entry
-from evometrics.producers.recording.handoff import Entry, HandOff
+from evometrics.producers.recording.handoff import EVENT_WEIGHT, Entry, HandOff
 from evometrics.producers.recording.worker import Worker
 from evometrics.producers.ticks import ticks
 from evometrics.schemas.ids import new_event_id
@@ -167,6 +167,18 @@ class Recorder:
         """Record something about the system; `data`: any value, kept as JSON text."""
         try:
             self.put(system_entry(text_of(event_type), data))
+        except Exception as error:
+            self.miss(error)
+
+    def later(self, record: Callable[..., None], *args: object, weight: int = 0) -> None:
+        """Have the recorder's thread call something that records, in its turn and before `flush` returns.
+
+        For callbacks that run amid work which empties the processor's caches: many of them one after another
+        take a fraction of the time there. Nothing may change the arguments any more; `weight`: about how many
+        bytes they take.
+        """
+        try:
+            self.put(Entry(record, args, {}, EVENT_WEIGHT + weight))
         except Exception as error:
             self.miss(error)
 

@@ -156,13 +156,27 @@ class Worker:
         """Give so many entries to the collector, in order; returns when all are on disk, or failed."""
         while left > 0 and (batch := self.handoff.take(min(left, BATCH))):
             left -= len(batch)
-            await asyncio.gather(*map(self.record, batch))
+            calls = [entry for entry in batch if isinstance(entry.method, str) or self.make(entry)]
+            if len(calls) < len(batch):  # what was recorded by calls of their own waits behind all others
+                left = len(self.handoff.entries)
+            await asyncio.gather(*map(self.record, calls))
             if self.handoff.lost > self.told and not self.losing:
                 self.losing = True
                 logger.error("events are handed in faster than they reach the disk: some are lost")
 
+    def make(self, entry: Entry) -> bool:
+        """Make a call that records by calls of its own; returns False: there is nothing more to do for it."""
+        assert not isinstance(entry.method, str)
+        try:
+            entry.method(*entry.args, **entry.named)
+        except Exception:
+            self.failed += 1
+            logger.exception("what was to be recorded could not be")
+        return False
+
     async def record(self, entry: Entry) -> None:
         """Give one entry to the collector."""
+        assert isinstance(entry.method, str)
         try:
             await getattr(self.collector, entry.method)(*entry.args, **entry.named)
         except InvalidEvent:  # a strict collector raises it, and has logged and counted it

@@ -22,24 +22,28 @@ cdef class Ring:
     cdef take(self, number, bytes body)
     cdef put(self, event, offset)
     cdef bytes value(self)
-    cdef begin_segment(self)
+    cdef int64_t begin_segment(self) except -1
 
 
 cdef class Rings:
     cdef readonly dict rings
-    cdef dict counts
+    cdef readonly dict held
     cdef dict changed
     cdef dict touched
 
-    @cython.locals(ring=Ring)
+    @cython.locals(ring=Ring, before=int64_t)
     cdef load(self, stored)
 
-    cdef Ring begin(self, str topic, str node_id)
+    @cython.locals(ring=Ring)
+    cdef Ring ring_of(self, str topic, str node_id)
 
     @cython.locals(whose=tuple, ring=Ring)
     cpdef bint new(self, str topic, str node_id, str event_id, offset) except -1
 
     cdef write(self, tuple whose, Ring ring)
+
+    @cython.locals(ring=Ring)
+    cdef forget_one(self, str topic)
 
     @cython.locals(ring=Ring)
     cpdef dict writes(self)

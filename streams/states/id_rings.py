@@ -21,6 +21,7 @@ Compiled, because every event is looked up.
 from __future__ import annotations
 
 import struct
+from collections import OrderedDict
 from itertools import islice
 
 from evometrics.streams.states.live import ReadStates
@@ -29,9 +30,6 @@ from evometrics.streams.states.live import ReadStates
 SEGMENT_IDS = 64
 #: Segments of a ring: 4,096 ids, and one segment more, which is being filled.
 SEGMENTS = 65
-#: Rings of one source topic in a partition; the one longest unused makes room for another node's. A full one
-#: takes about half a megabyte.
-RING_LIMIT = 256
 NUMBER = struct.Struct(">q")
 #: An id's number and its offset; and so many of both.
 ENTRY = struct.Struct("<Qq")
@@ -43,6 +41,11 @@ WORD = 0xFFFF_FFFF_FFFF_FFFF
 #: Hexadecimal digits of a UUID.
 DIGITS = 32
 HELD = (SEGMENTS - 1) * SEGMENT_IDS
+#: What a ring takes besides its ids, in ids: 120 bytes each.
+RING_IDS = 16
+#: Ids of one source topic in a partition, rings included: 256 full rings of half a megabyte, or the few ids
+#: each of thousands of nodes. The rings longest unused make room.
+IDS_LIMIT = 256 * (HELD + SEGMENT_IDS + RING_IDS)
 
 
 def id_number(event_id: str) -> int:
@@ -108,12 +111,14 @@ class Ring:
         """Return the bytes of the segment that is being filled."""
         return NUMBER.pack(self.number) + ENTRIES[len(self.filled) >> 1].pack(*self.filled)
 
-    def begin_segment(self) -> None:
-        """Begin a new segment; the oldest one's ids are forgotten."""
+    def begin_segment(self) -> int:
+        """Begin a new segment; the oldest one's ids are forgotten: returns how many."""
         self.number += 1
         self.filled = []
-        for old in list(islice(self.known, max(0, len(self.known) - HELD))):
+        forgotten = list(islice(self.known, max(0, len(self.known) - HELD)))
+        for old in forgotten:
             del self.known[old]
+        return len(forgotten)
 
 
 class Rings:
@@ -123,14 +128,15 @@ class Rings:
         stored: their segments as last written.
 
     Attributes:
-        rings: by source topic and node.
+        rings: by source topic, each node's, the longest unused first.
+        held: by source topic, how many ids they take.
 
     Raises ValueError or `struct.error` if a segment's bytes are invalid.
     """
 
     def __init__(self, stored: ReadStates) -> None:
-        self.rings: dict[tuple[str, str], Ring] = {}
-        self.counts: dict[str, int] = {}
+        self.rings: dict[str, OrderedDict[str, Ring]] = {}
+        self.held: dict[str, int] = {}
         self.changed: dict[bytes, bytes | None] = {}
         self.touched: dict[tuple[str, str], Ring] = {}
         self.load(stored)
@@ -142,26 +148,32 @@ class Rings:
             topic, _, node_id = key.decode().split("|", 2)
             segments.append((NUMBER.unpack_from(value)[0], topic, node_id, value[NUMBER.size :]))
         for number, topic, node_id, body in sorted(segments):
-            ring = self.rings.get((topic, node_id))
-            if ring is None:
-                ring = self.begin(topic, node_id)
+            ring = self.ring_of(topic, node_id)
+            before = len(ring.known)
             ring.take(number, body)
+            self.held[topic] += len(ring.known) - before
+        for topic, rings in self.rings.items():
+            self.rings[topic] = OrderedDict(sorted(rings.items(), key=used_at))
 
-    def begin(self, topic: str, node_id: str) -> Ring:
-        """Add an empty ring."""
-        ring = self.rings[topic, node_id] = Ring()
-        self.counts[topic] = self.counts.get(topic, 0) + 1
+    def ring_of(self, topic: str, node_id: str) -> Ring:
+        """Return a node's ring, by now the one last used."""
+        rings = self.rings.get(topic)
+        if rings is None:
+            rings = self.rings[topic] = OrderedDict()
+            self.held[topic] = 0
+        ring = rings.get(node_id)
+        if ring is None:
+            ring = rings[node_id] = Ring()
+            self.held[topic] += RING_IDS
+        else:
+            rings.move_to_end(node_id)
         return ring
 
     def new(self, topic: str, node_id: str, event_id: str, offset: int) -> bool:
         """Return whether a message's event is new, and remember it. Raises ValueError as `id_number` does."""
         event = id_number(event_id)
         whose = (topic, node_id)
-        ring = self.rings.get(whose)
-        if ring is None:
-            if self.counts.get(topic, 0) >= RING_LIMIT:
-                self.forget_one(topic)
-            ring = self.begin(topic, node_id)
+        ring = self.ring_of(topic, node_id)
         ring.used = offset
         known = ring.known.get(event)
         if known is not None:
@@ -169,11 +181,14 @@ class Rings:
         if len(ring.filled) == 2 * SEGMENT_IDS:
             if ring.touched:
                 self.write(whose, ring)
-            ring.begin_segment()
+            self.held[topic] -= ring.begin_segment()
         ring.put(event, offset)
+        self.held[topic] += 1
         if not ring.touched:
             ring.touched = True
             self.touched[whose] = ring
+        while self.held[topic] > IDS_LIMIT:
+            self.forget_one(topic)
         return True
 
     def write(self, whose: tuple[str, str], ring: Ring) -> None:
@@ -182,16 +197,11 @@ class Rings:
 
     def forget_one(self, topic: str) -> None:
         """Drop a topic's least recently used ring."""
-        oldest = min((whose for whose in self.rings if whose[0] == topic), key=self.used_at)
-        ring = self.rings.pop(oldest)
-        self.counts[topic] -= 1
-        self.touched.pop(oldest, None)
+        node_id, ring = self.rings[topic].popitem(last=False)
+        self.held[topic] -= len(ring.known) + RING_IDS
+        self.touched.pop((topic, node_id), None)
         for slot in range(min(ring.number + 1, SEGMENTS)):
-            self.changed[segment_key(oldest[0], oldest[1], slot)] = None
-
-    def used_at(self, whose: tuple[str, str]) -> int:
-        """Return the offset of the last event that was looked up in a ring."""
-        return self.rings[whose].used
+            self.changed[segment_key(topic, node_id, slot)] = None
 
     def writes(self) -> dict[bytes, bytes | None]:
         """Return the changes since the last call: segments by slot, None for those to delete."""
@@ -200,3 +210,8 @@ class Rings:
             ring.touched = False
         changed, self.changed, self.touched = self.changed, {}, {}
         return changed
+
+
+def used_at(item: tuple[str, Ring]) -> int:
+    """Return the offset of the last event that was looked up in a node's ring."""
+    return item[1].used

@@ -46,6 +46,7 @@ NAMES = {
     "recorder": "recorder",
     "pages": "pages",
     "live": "live",
+    "fleet": "fleet",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 
@@ -119,10 +120,12 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--events", "--evolutions", type=int, help=text)
     parse.add_argument("--agents", type=int, default=1000, help="agents (default %(default)s)")
     parse.add_argument("--seed", type=int, default=1, help="of every event (default %(default)s)")
-    parse.add_argument("--seconds", type=float, help="end-to-end: how long load is offered (default 120)")
+    parse.add_argument("--seconds", type=float, help="end-to-end, fleet: how long load is offered")
     parse.add_argument("--rate", type=float, help="end-to-end, growth: events a second offered at most")
     parse.add_argument("--milestones", type=numbers, help="growth: events (default 1000000,5000000,10000000)")
-    parse.add_argument("--fleets", type=numbers, help="growth: agents (default 1000,10000,100000)")
+    parse.add_argument(
+        "--fleets", type=numbers, help="growth: agents (default 1000,10000,100000); fleet: nodes"
+    )
     folder = Path(tempfile.gettempdir())
     text = (
         "where brokers and databases write; growth needs 40 GB, replay of a million 8 (default %(default)s)"

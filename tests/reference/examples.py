@@ -135,6 +135,10 @@ EXAMPLES = {
         ),
         Example("a run, as plots in the terminal", "evometrics report --run night-7 --terminal"),
     ),
+    "health": (
+        Example("whether the part makes progress; exit code 0 or 1", "evometrics health --http-port 9302"),
+        Example("whether what it needs answers as well", "evometrics health --http-port 9302 --ready"),
+    ),
     "alerts": (
         Example(
             "the rules, with links to your copy of these pages",

@@ -14,6 +14,7 @@ from tests.reference import (
     metrics,
     python_api,
     settings,
+    sizes,
     topics_and_tables,
 )
 
@@ -21,6 +22,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands.page,
     "settings.md": settings.page,
+    "sizes.md": sizes.page,
     "topics-and-tables.md": topics_and_tables.page,
     "metrics.md": metrics.page,
     "dashboards.md": dashboards.page,

@@ -19,6 +19,7 @@ from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.process.child import ChildProcess
 from evometrics.deploy.process.ports import free_ports
 from evometrics.deploy.ui.server import application
+from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.support.browser import browser, chromium
@@ -85,6 +86,7 @@ async def take(data: Path) -> None:
     await front.start()
     try:
         settings = ClickHouseSettings(url=f"http://127.0.0.1:{port}", database="shown")
+        await migrate(settings)
         await fill_night(settings, rounds=16, agents=12, candidates=150)
         async with (
             MetricsQuery(settings) as query,

@@ -10,7 +10,6 @@ import pytest
 
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.schemas.service.settings import KafkaSettings
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.support.sinks import Kafka, copy_database, run_statements, structure
 
@@ -34,15 +33,6 @@ async def drop(settings: ClickHouseSettings) -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    """A database that all migrations were applied to in one go; nobody writes to it."""
-    settings = unused(clickhouse)
-    asyncio.run(migrate(settings))
-    yield settings
-    asyncio.run(drop(settings))
-
-
-@pytest.fixture(scope="session")
 def whole(migrated: ClickHouseSettings) -> dict[str, str]:
     """What its tables and views are made of."""
     return asyncio.run(structure(migrated))
@@ -50,7 +40,7 @@ def whole(migrated: ClickHouseSettings) -> dict[str, str]:
 
 @pytest.fixture
 def database(migrated: ClickHouseSettings, empty_database: ClickHouseSettings) -> ClickHouseSettings:
-    """A database as migrations make it: copied, which takes a tenth of the time."""
+    """A database as migrations make it."""
     asyncio.run(copy_database(migrated, empty_database))
     return empty_database
 

@@ -13,17 +13,16 @@ from evometrics.schemas.events import DeadLetter, Event, EvolutionProgressed, Kp
 from evometrics.schemas.topics import TOPICS
 from evometrics.sinks.checksums import Checksum, checksums, differing
 from evometrics.sinks.clickhouse.client import ClickHouseUnavailable, open_client
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.raw.test_raw_events import fill
-from tests.support.sinks import one_of_each, sent
+from tests.support.sinks import copy_database, one_of_each, sent
 
 
 @pytest.fixture
 def second(database: ClickHouseSettings) -> Iterator[ClickHouseSettings]:
     """Another migrated database."""
     other = replace(database, database=f"sinks_{uuid.uuid4().hex[:12]}")
-    asyncio.run(migrate(other))
+    asyncio.run(copy_database(database, other))
     yield other
 
     async def drop() -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.raw.test_raw_events import fill
-from tests.support.sinks import run_statements, sent
+from tests.support.sinks import copy_database, run_statements, sent
 
 
 @contextlib.contextmanager
-def filled_database(clickhouse: str, name: str, events: Iterable[Any]) -> Iterator[ClickHouseSettings]:
-    """Migrate a database, store events in it in their order, and drop it in the end."""
-    settings = ClickHouseSettings(url=clickhouse, database=name)
-    asyncio.run(migrate(settings))
+def filled_database(
+    migrated: ClickHouseSettings, name: str, events: Iterable[Any]
+) -> Iterator[ClickHouseSettings]:
+    """Copy a database without rows, store events in the copy in their order, and drop it in the end."""
+    settings = dataclasses.replace(migrated, database=name)
+    asyncio.run(copy_database(migrated, settings))
     asyncio.run(fill(settings, [sent(each, offset=place) for place, each in enumerate(events)]))
     try:
         yield settings

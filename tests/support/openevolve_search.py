@@ -8,7 +8,10 @@ from typing import Any
 
 from openevolve import OpenEvolve
 from openevolve.config import Config, LLMModelConfig
+from openevolve.controller import EvolutionFailedError as EvolutionFailedError
+from openevolve.evolution_trace import EvolutionTracer as EvolutionTracer
 from openevolve.llm.base import LLMInterface
+from openevolve.population import PopulationStrategy as PopulationStrategy
 
 from tests.frameworks.expected import Candidate
 

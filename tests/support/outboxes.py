@@ -77,7 +77,7 @@ def left_in(folder: Path) -> list[Event]:
     return [event for path in sorted(folder.glob("*-*-*.db")) for event in waiting_in(path)]
 
 
-async def until(holds: Callable[[], object], seconds: float = 20) -> None:
+async def until(holds: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something holds that nobody announces. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 - what is waited for happens in other threads and processes

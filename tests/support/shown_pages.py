@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from urllib.parse import urlencode
 
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.raw.test_raw_events import fill
@@ -30,8 +29,7 @@ LIMIT 1"""
 
 
 async def fill_night(settings: ClickHouseSettings, *, rounds: int, agents: int, candidates: int) -> None:
-    """Make the database, and store a night that ends now in it."""
-    await migrate(settings)
+    """Store a night that ends now."""
     now = int(time.time() * 1_000_000)
     await fill(settings, night(now, rounds=rounds, agents=agents, candidates=candidates))
 

@@ -212,7 +212,7 @@ async def running(kafka: Kafka, clickhouse: ClickHouseSettings) -> AsyncIterator
 
 
 async def eventually(
-    holds: Callable[[], Awaitable[bool]], what: str | Callable[[], str], seconds: float = 40
+    holds: Callable[[], Awaitable[bool]], what: str | Callable[[], str], seconds: float = 60
 ) -> None:
     """Return when `holds` does; fail naming what was waited for."""
     deadline = time.monotonic() + seconds

@@ -46,7 +46,16 @@ FROM
         count() OVER () AS of_all
     FROM
     (
-        SELECT source_event_id AS event_id, performance_score AS score, * EXCEPT (event_id)
+        SELECT
+            source_event_id AS event_id,
+            agent_id,
+            occurred_at,
+            status,
+            generation,
+            evaluations,
+            cost_usd,
+            direction,
+            performance_score AS score
         FROM evolution_metrics
         WHERE {OF_RUN}
             AND NOT endsWith(evolution_type, '_run')

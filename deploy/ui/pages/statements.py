@@ -21,10 +21,12 @@ HOURS = Choice(
     },
 )
 SINCE = "occurred_at >= now() - toIntervalHour({hours:UInt32})"
+#: When a run's evolutions ended; ClickHouse asks once for what a statement has twice.
+SPAN = "(SELECT (first_at, last_at) FROM evolution_runs WHERE run_id = {run:String})"
 #: The evolutions of a run; its times say which months they are in.
-OF_RUN = """run_id = {run:String}
-    AND occurred_at >= (SELECT first_at FROM evolution_runs WHERE run_id = {run:String})
-    AND occurred_at <= (SELECT last_at FROM evolution_runs WHERE run_id = {run:String})"""
+OF_RUN = f"""run_id = {{run:String}}
+    AND occurred_at >= tupleElement({SPAN}, 1)
+    AND occurred_at <= tupleElement({SPAN}, 2)"""
 #: What has ended; an abandoned evolution was not heard of again.
 ENDED = "countIf(status != 'abandoned')"
 
@@ -33,17 +35,14 @@ ENDED = "countIf(status != 'abandoned')"
 GAIN = "if(uniqExact(ifNull(objective, '')) = 1, avgOrNull(improvement_delta), NULL)"
 
 
-def wilson(successes: str, attempts: str, sign: str) -> str:
-    """Return an end of the 95 % Wilson interval of a share, as an expression; `sign` is + or -."""
-    share = f"({successes}) / ({attempts})"
-    spread = f"sqrt({share} * (1 - {share}) / ({attempts}) + {Z**2 / 4!r} / pow({attempts}, 2))"
-    middle = f"{share} + {Z**2 / 2!r} / ({attempts})"
-    bound = f"({middle} {sign} {Z!r} * {spread}) / (1 + {Z**2!r} / ({attempts}))"
-    return f"if(({attempts}) = 0, NULL, {bound})"
+def wilson(sign: str) -> str:
+    """Return an end of the 95 % Wilson interval of a share, as an expression: of `attempts`, `succeeded`.
+
+    `sign` is + or -. The expression is short, because ClickHouse takes longer to plan it than to compute it.
+    """
+    spread = f"sqrt(succeeded * (attempts - succeeded) / nullIf(attempts, 0) + {Z**2 / 4!r})"
+    return f"(succeeded + {Z**2 / 2!r} {sign} {Z!r} * {spread}) / (attempts + {Z**2!r})"
 
 
 #: Columns of a success rate and its interval, of the columns attempts and succeeded.
-RATES = (
-    "succeeded / nullIf(attempts, 0) AS success_rate, "
-    f"{wilson('succeeded', 'attempts', '-')} AS low, {wilson('succeeded', 'attempts', '+')} AS high"
-)
+RATES = f"succeeded / nullIf(attempts, 0) AS success_rate, {wilson('-')} AS low, {wilson('+')} AS high"

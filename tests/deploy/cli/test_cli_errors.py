@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -67,12 +66,10 @@ def test_bad_input_is_named(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     where = [] if arguments == ["fly"] else ["--data", str(tmp_path / "data")]
-    began = time.monotonic()
     try:
         code = main([*arguments, *where])
     except SystemExit as ended:
         code = int(ended.code or 0)
-    assert time.monotonic() - began < 40
     said = capsys.readouterr().err
     assert code in (1, 2)
     assert named in said

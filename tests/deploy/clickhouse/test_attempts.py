@@ -28,11 +28,12 @@ from evometrics.deploy.process.ports import free_ports
 from evometrics.sinks.checksums import checksums
 from evometrics.sinks.clickhouse.grants import VIEWS
 from evometrics.sinks.letters.letters import Letters, Selection
-from evometrics.sinks.migrations.migrate import migrate, status
+from evometrics.sinks.migrations.migrate import status
 from evometrics.sinks.query.metrics import MetricsQuery
 from evometrics.sinks.raw.tables import RawSelection, RawTables
 from evometrics.sinks.retention import TABLES, show
 from evometrics.sinks.settings import ClickHouseSettings
+from tests.support.migrated import copied, migrated_in
 from tests.support.sinks import WIRE, run_statements
 
 PASSWORD = "of the writer"
@@ -232,17 +233,16 @@ ALLOWED = [
 
 
 @contextmanager
-def running_server(folder: Path) -> Iterator[str]:
+def running_server(folder: Path, migrated: Path) -> Iterator[str]:
     """Run the front with the tables, a table that is none of the reader's, and a writer's password."""
     (port,) = free_ports(1)
-    spec = clickhouse_process(folder / "clickhouse", port, folder / "clickhouse.log")
+    spec = clickhouse_process(copied(migrated, folder / "clickhouse"), port, folder / "clickhouse.log")
     env = {"EVOMETRICS_CLICKHOUSE_SERVER_PASSWORD": PASSWORD}
     child = ChildProcess(dataclasses.replace(spec, env={**spec.env, **env}))
     asyncio.run(child.start())
     try:
         url = f"http://127.0.0.1:{port}"
         writer = ClickHouseSettings(url=url, password=PASSWORD)
-        asyncio.run(migrate(writer))
         private = ["CREATE DATABASE private", "CREATE TABLE private.notes (n Int8) ORDER BY n"]
         asyncio.run(run_statements(writer, private))
         yield url
@@ -251,8 +251,8 @@ def running_server(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_server(tmp_path_factory.mktemp("attempts")) as url:
+def server(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> Iterator[str]:
+    with running_server(tmp_path_factory.mktemp("attempts"), migrated_folder) as url:
         yield url
 
 
@@ -431,5 +431,8 @@ def table(url: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch, running_server(Path(scratch)) as address:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        running_server(Path(scratch), migrated_in(Path(scratch))) as address,
+    ):
         sys.stdout.writelines(f"{line}\n" for line in table(address))

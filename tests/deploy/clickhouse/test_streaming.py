@@ -39,7 +39,7 @@ async def http(clickhouse: str) -> AsyncIterator[aiohttp.ClientSession]:
 async def until_running(http: aiohttp.ClientSession, count: int, part: str) -> None:
     """Wait until so many statements with that text are running."""
     select = "SELECT count() FROM system.processes WHERE query NOT LIKE '%system.processes%'"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             async with http.post("/", data=f"{select} AND query LIKE '%{part}%'") as response:
                 if int(await response.text()) == count:

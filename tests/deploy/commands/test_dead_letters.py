@@ -19,6 +19,7 @@ from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.registry import RegistryClient
 from tests.faults.fuzz_messages import around
 from tests.support.generator import evolution
+from tests.support.migrated import copied
 from tests.support.stack import Running, evometrics_here, running_stack
 from tests.support.tables import rows
 
@@ -52,7 +53,7 @@ def events_of_one_evolution() -> list[Event]:
 
 
 def test_events_of_an_unknown_schema_are_sent_again_after_the_fix_and_count_once(
-    tmp_path: Path, registry_url: str
+    tmp_path: Path, registry_url: str, migrated_folder: Path
 ) -> None:
     events = events_of_one_evolution()
     wire = WireFormat(RegistryClient(registry_url))
@@ -60,6 +61,7 @@ def test_events_of_an_unknown_schema_are_sent_again_after_the_fix_and_count_once
     messages = [(BY_RECORD[e.record].name, e.key.encode(), wire.encode(e)) for e in events]
     rubbish = (BY_RECORD["kpi_snapshot"].name, b"agent-x", b"rubbish")
 
+    copied(migrated_folder, tmp_path / "data" / "clickhouse")
     with running_stack(tmp_path / "data", partitions=2) as stack:
         send(stack.brokers, [*messages, rubbish])
         stack.drained()

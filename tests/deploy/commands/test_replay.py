@@ -35,6 +35,7 @@ from evometrics.streams.settings import StreamSettings
 from tests.support import formula_stack
 from tests.support.formula_stack import WRONG
 from tests.support.generator import Load, generate
+from tests.support.migrated import copied
 from tests.support.model import SECOND, differences, expected
 from tests.support.stack import Running, evometrics, running_stack
 from tests.support.tables import client, rows
@@ -110,8 +111,9 @@ class Pipeline:
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+def pipeline(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> Iterator[Pipeline]:
     folder = tmp_path_factory.mktemp("replay")
+    copied(migrated_folder, folder / "data" / "clickhouse")
     wrong = folder / "wrong-formula"
     build = {"build": formula_stack.__name__, formula_stack.FILE: str(wrong)}
     with running_stack(folder / "data", PARTITIONS, **build) as running:

@@ -28,6 +28,7 @@ from evometrics.schemas.topics import BY_NAME, EVOLUTION_COMPLETED, KPI_SNAPSHOT
 from evometrics.schemas.wire.framing import WireFormat
 from tests.support.generator import Load, generate
 from tests.support.load import send_all
+from tests.support.migrated import copied
 from tests.support.model import SECOND
 from tests.support.stack import Running, evometrics_here, running_stack
 
@@ -40,9 +41,10 @@ SINK_GROUP = "evometrics-sink-again"
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def first(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> Iterator[Running]:
     """An environment with events of every kind, and messages that are none."""
     folder = tmp_path_factory.mktemp("first")
+    copied(migrated_folder, folder / "data" / "clickhouse")
     with running_stack(folder / "data", partitions=PARTITIONS) as stack:
         send_all(LOAD, stack.brokers, folder)
         asyncio.run(send(stack.brokers, [b"rubbish", b"", b"\xc3\x01" + b"\0" * 8 + b"more"]))
@@ -113,11 +115,12 @@ def test_the_load_holds_all_there_is(first: Running) -> None:
 
 
 def test_a_second_environment_is_filled_from_clickhouse_through_kills_and_equals_the_first(
-    first: Running, tmp_path: Path
+    first: Running, tmp_path: Path, migrated_folder: Path
 ) -> None:
     wanted = checksums(first)
     del wanted["dead_letters"]
     rng = random.Random()
+    copied(migrated_folder, tmp_path / "data" / "clickhouse")
     with running_stack(tmp_path / "data", partitions=PARTITIONS) as second:
         source = ("--clickhouse-url", first.clickhouse_url, "--data", str(second.data))
         source += ("--clickhouse-user", "analyst", "--ahead-hours", "12")  # it only reads there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -16,11 +17,11 @@ from evometrics.deploy.process.child import ChildProcess, ProcessSpec
 from evometrics.deploy.process.ports import free_ports
 from evometrics.deploy.process.readiness import answers
 from evometrics.schemas.service.settings import KafkaSettings
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.streams.worker.test_worker import Stream, ended, paused, send
 from tests.streams.worker.test_worker import stream as stream  # a fixture
 from tests.support.model import SECOND
+from tests.support.sinks import copy_database
 
 #: What supervisors give a part, 30 s, and what a busy machine adds to the end of a process.
 GRACE_SECONDS = 40
@@ -41,9 +42,11 @@ async def running_sink(stream: Stream, clickhouse: ClickHouseSettings) -> ChildP
     return sink
 
 
-async def test_stream_and_sink_end_in_time_although_kafka_hangs(stream: Stream, clickhouse: str) -> None:
-    database = ClickHouseSettings(url=clickhouse, database="stops")
-    await migrate(database)
+async def test_stream_and_sink_end_in_time_although_kafka_hangs(
+    stream: Stream, migrated: ClickHouseSettings
+) -> None:
+    database = dataclasses.replace(migrated, database="stops")
+    await copy_database(migrated, database)
     worker, sink = await stream.add(), await running_sink(stream, database)
     try:
         now = 1_700_000_000 * SECOND

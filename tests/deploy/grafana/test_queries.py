@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -13,7 +14,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.deploy.prometheus.test_rules import DECLARED
@@ -22,7 +22,7 @@ from tests.grafana.clickhouse import asked_of_all, opened, shown
 from tests.grafana.macros import ALL, Shown
 from tests.grafana.panels import Asked, asked
 from tests.support.demo_night import recorded, store_night
-from tests.support.sinks import run_statements
+from tests.support.sinks import copy_database, run_statements
 
 #: Prometheus' own, and its client's.
 OTHERS = {
@@ -38,10 +38,12 @@ HOURS = 3600.0
 
 
 @pytest.fixture(scope="module")
-def night(clickhouse: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseSettings]:
+def night(
+    migrated: ClickHouseSettings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClickHouseSettings]:
     """A night of the demo, and a run of candidates with costs."""
-    settings = ClickHouseSettings(url=clickhouse, database="night_of_the_demo")
-    asyncio.run(migrate(settings))
+    settings = dataclasses.replace(migrated, database="night_of_the_demo")
+    asyncio.run(copy_database(migrated, settings))
     events = asyncio.run(recorded(tmp_path_factory.mktemp("night"), agents=2, evolutions=8))
     asyncio.run(store_night(settings, [*events, *candidates()]))
     yield settings

@@ -26,6 +26,7 @@ from evometrics.schemas.topics import DERIVED_TOPICS, RAW_TOPICS
 from evometrics.schemas.wire.framing import WireFormat
 from tests.support.history_files import Made, spec_file
 from tests.support.history_imports import evolutions, rejected, staged
+from tests.support.migrated import copied
 from tests.support.model import differences, expected
 from tests.support.stack import Running, evometrics, running_stack
 from tests.support.tables import client, rows
@@ -37,8 +38,10 @@ KILLED_ROWS = 8000
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_stack(tmp_path_factory.mktemp("import") / "data", partitions=PARTITIONS) as running:
+def stack(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> Iterator[Running]:
+    data = tmp_path_factory.mktemp("import") / "data"
+    copied(migrated_folder, data / "clickhouse")
+    with running_stack(data, partitions=PARTITIONS) as running:
         yield running
 
 

@@ -93,7 +93,7 @@ async def test_a_node_that_does_not_end_when_asked_is_killed(
         begun.set()
 
     running = asyncio.create_task(run_nodes([PLAN], KafkaSettings(), str(tmp_path), on_evolution=show))
-    await asyncio.wait_for(begun.wait(), timeout=20)
+    await asyncio.wait_for(begun.wait(), timeout=60)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -126,5 +126,5 @@ def test_a_node_dies_with_a_command_that_is_killed(tmp_path: Path) -> None:
         assert running.stdout is not None
         node = psutil.Process(int(running.stdout.readline().split()[-1].rstrip("}")))
         running.kill()
-    psutil.wait_procs([node], timeout=20)
+    psutil.wait_procs([node], timeout=60)
     assert not node.is_running()

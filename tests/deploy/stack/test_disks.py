@@ -70,7 +70,7 @@ async def test_a_part_is_stopped_in_good_order_before_its_disk_is_full_and_start
     starting = asyncio.create_task(part.start())
 
     async def until_told(words: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not any(words in line for line in told):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -82,7 +82,7 @@ async def test_a_part_is_stopped_in_good_order_before_its_disk_is_full_and_start
     first = part.child.pid
     filler = fill(disk)
     await until_told("part is stopped: the disk of")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await part.child.wait()
     assert "tidied up" in part.child.log_tail()
     filler.unlink()
@@ -109,12 +109,12 @@ async def test_a_part_that_died_on_a_full_disk_is_held_and_not_started_on_it(
     allowed.clear()
     first = part.child.pid
     part.child.kill()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "part is not started: no room" not in told:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert part.child.pid == first
     allowed.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "part is ready again" not in told:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await part.stop()

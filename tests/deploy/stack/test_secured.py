@@ -48,6 +48,7 @@ from tests.support.generator import Load
 from tests.support.history_files import SCHEMA
 from tests.support.kafka_tools import put_kafka_acls
 from tests.support.load import send_all
+from tests.support.migrated import copied
 from tests.support.model import SECOND, Expected, differences, expected
 from tests.support.outboxes import config, until
 from tests.support.secured import (
@@ -153,10 +154,14 @@ def variables(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> Cal
 
 @pytest.fixture(scope="module")
 def stack(
-    secured: Secured, variables: Callable[[str], dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+    secured: Secured,
+    variables: Callable[[str], dict[str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+    migrated_folder: Path,
 ) -> Iterator[Running]:
     """A stream worker, a sink and ClickHouse on the secured Kafka; each part connects as its role's user."""
     data = tmp_path_factory.mktemp("stack") / "data"
+    copied(migrated_folder, data / "clickhouse")
     flags = ("--brokers", secured.addresses["SASL_SSL"], "--replication", "3")
     build = "tests.support.principals"
     with running_stack(data, PARTITIONS, *flags, build=build, **variables("topics")) as running:
@@ -229,7 +234,7 @@ def test_no_secret_is_in_a_log_a_file_or_an_answer(
     said["stack.json"] = (stack.data / "stack.json").read_text()
     for name, url in stack.metrics_urls.items():
         for path in ("/metrics", "/health/live", "/health/ready"):
-            with urllib.request.urlopen(url.replace("/metrics", path), timeout=10) as answer:
+            with urllib.request.urlopen(url.replace("/metrics", path), timeout=60) as answer:
                 said[f"{name}{path}"] = answer.read().decode()
     shown = evometrics("config", "--data", str(stack.data), **variables(USER))
     said["config"] = shown.stdout + shown.stderr
@@ -461,7 +466,7 @@ async def started_again(_: dict[str, str], stack: Running, __: Path) -> None:
     url = stack.metrics_urls["stream-1"].replace("/metrics", "/health/ready")
 
     def ready() -> bool:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=60) as answer:
             return bool(answer.status == 200) and stack.pids()["stream-1"] != before
         return False
 

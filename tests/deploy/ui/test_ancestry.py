@@ -59,8 +59,8 @@ def made(agent: str, parents: list[str], ended: int, run: str | None, kept: bool
 
 
 @pytest.fixture(scope="module")
-def filled(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    with filled_database(clickhouse, "ancestry_of_the_ui", events()) as settings:
+def filled(migrated: ClickHouseSettings) -> Iterator[ClickHouseSettings]:
+    with filled_database(migrated, "ancestry_of_the_ui", events()) as settings:
         yield settings
 
 

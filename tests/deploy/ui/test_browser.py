@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.support.browser import Watched, browser, chromium
 from tests.support.page_figures import compared
 from tests.support.shown_night import SEARCH, evolution, messages
 from tests.support.shown_pages import addresses, fill_night
-from tests.support.sinks import run_statements
+from tests.support.sinks import copy_database, run_statements
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -70,8 +71,9 @@ class Site:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def settings(clickhouse: str) -> AsyncIterator[ClickHouseSettings]:
-    made = ClickHouseSettings(url=clickhouse, database="pages_in_a_browser")
+async def settings(migrated: ClickHouseSettings) -> AsyncIterator[ClickHouseSettings]:
+    made = replace(migrated, database="pages_in_a_browser")
+    await copy_database(migrated, made)
     await fill_night(made, rounds=6, agents=4, candidates=40)
     yield made
     await run_statements(made, [f"DROP DATABASE {made.database}"])

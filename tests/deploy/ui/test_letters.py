@@ -50,8 +50,8 @@ CUT = letter(7, b"x" * 100, reason="too large (the first 100 of its 2000000 byte
 
 
 @pytest.fixture(scope="module")
-def filled(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    with filled_database(clickhouse, "letters_of_the_ui", (READABLE, RUBBISH, CUT)) as settings:
+def filled(migrated: ClickHouseSettings) -> Iterator[ClickHouseSettings]:
+    with filled_database(migrated, "letters_of_the_ui", (READABLE, RUBBISH, CUT)) as settings:
         yield settings
 
 

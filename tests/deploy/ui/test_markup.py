@@ -124,8 +124,8 @@ CHOICES: dict[str, dict[str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def filled(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    with filled_database(clickhouse, "markup_of_the_ui", EVENTS) as settings:
+def filled(migrated: ClickHouseSettings) -> Iterator[ClickHouseSettings]:
+    with filled_database(migrated, "markup_of_the_ui", EVENTS) as settings:
         yield settings
 
 

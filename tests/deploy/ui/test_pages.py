@@ -94,8 +94,8 @@ def events() -> Iterator[Event]:
 
 
 @pytest.fixture(scope="module")
-def filled(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    with filled_database(clickhouse, "pages_of_the_ui", events()) as settings:
+def filled(migrated: ClickHouseSettings) -> Iterator[ClickHouseSettings]:
+    with filled_database(migrated, "pages_of_the_ui", events()) as settings:
         yield settings
 
 

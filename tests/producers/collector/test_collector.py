@@ -116,7 +116,7 @@ async def test_one_object_may_serve_as_start_and_completion(collector: Evolution
     assert (started.evolution_type, started.generation, started.trigger_reason) == ("nightly", 4, "slow")
     assert completed.generation == 4
     assert (completed.error_count, completed.warning_count) == (1, 2)
-    assert 0.02 <= completed.duration_seconds < 5, "measured, for the event has no duration of its own"
+    assert 0.02 <= completed.duration_seconds < 60, "measured, for the event has no duration of its own"
     ended = 2000_000_000 + round(completed.duration_seconds * 1e6)
     assert (completed.started_at, completed.occurred_at) == (2000_000_000, ended)
     assert not collector.active_collections

@@ -47,7 +47,13 @@ async def test_a_broken_outbox_of_a_dead_process_stays_and_does_not_stop_the_col
     assert broken.name in [path.name for path in files(tmp_path)]
 
 
+def own_threads() -> set[threading.Thread]:
+    """Return the threads of collectors, which may be another test's."""
+    return {each for each in threading.enumerate() if each.name.startswith("evometrics")}
+
+
 async def test_a_stop_that_is_cancelled_still_closes_everything(tmp_path: Path) -> None:
+    others = own_threads()
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
         broker = "{}:{}".format(*silent.getsockname())
         collector = EvolutionMetricsCollector(config(tmp_path, brokers=broker, stop_timeout=60))
@@ -58,8 +64,7 @@ async def test_a_stop_that_is_cancelled_still_closes_everything(tmp_path: Path) 
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    names = {thread.name for thread in threading.enumerate()}
-    assert not {name for name in names if name.startswith("evometrics")}
+    assert not own_threads() - others
     assert len(left_in(tmp_path)) == 2
 
 
@@ -149,12 +154,13 @@ async def test_what_is_recorded_while_the_collector_starts_or_stops_is_kept(tmp_
 
 
 async def test_several_starts_at_once_are_one(tmp_path: Path) -> None:
+    others = own_threads()
     collector = EvolutionMetricsCollector(config(tmp_path))
     await asyncio.gather(*(collector.start() for _ in range(5)))
-    assert [t.name for t in threading.enumerate()].count("evometrics-publisher") == 1
+    assert [each.name for each in own_threads() - others].count("evometrics-publisher") == 1
     assert len([path for path in files(tmp_path) if path.suffix == ".db"]) == 1
     await asyncio.gather(*(collector.stop() for _ in range(5)))
-    assert not [t for t in threading.enumerate() if t.name.startswith("evometrics")]
+    assert not own_threads() - others
 
 
 @pytest.mark.parametrize("listening", [False, True], ids=["refused", "silent"])
@@ -324,10 +330,9 @@ async def test_the_broker_being_away_delays_neither_start_nor_recording_and_is_n
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     collector = EvolutionMetricsCollector(config(tmp_path))
-    before = time.monotonic()
-    await collector.start()
-    await collector.record_system_event("hello")
-    assert time.monotonic() - before < 15
+    async with asyncio.timeout(60):
+        await collector.start()
+        await collector.record_system_event("hello")
     await until(lambda: collector.sending.problem)
     await until(lambda: NO_BROKER in caplog.text)  # said by the sending thread, once it has noted it
     assert "EVOMETRICS_KAFKA_BROKERS" in caplog.text

@@ -39,7 +39,7 @@ async def evolve(collector: EvolutionMetricsCollector) -> None:
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         return str(response.read().decode())
 
 
@@ -57,7 +57,7 @@ class Server:
 
     async def start(self) -> None:
         self.process = await asyncio.to_thread(self.spawn)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     await asyncio.to_thread(get, self.url + self.probe)
@@ -209,7 +209,8 @@ async def test_completions_reach_an_influxdb_that_comes_up_later(influxdb: Serve
     await asyncio.sleep(0.5)
     await influxdb.start()
     create = urllib.parse.urlencode({"q": "CREATE DATABASE evolution"}).encode()
-    await asyncio.to_thread(lambda: urllib.request.urlopen(influxdb.url + "/query", create, timeout=5).read())
+    asked = urllib.request.Request(influxdb.url + "/query", create)
+    await asyncio.to_thread(lambda: urllib.request.urlopen(asked, timeout=60).read())
     await evolve(collector)
     (exporter,) = collector.sending.exporters
     assert isinstance(exporter, InfluxDBBackend)

@@ -10,26 +10,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import dspy
 import pytest
-from dspy.teleprompt import BootstrapFewShotWithRandomSearch
 
-from evometrics.producers.integrations import dspy as adapter
 from evometrics.producers.integrations import gepa
 from evometrics.producers.recording import Recorder
 from evometrics.schemas.events import EvolutionCompleted
-from tests.support.dspy_search import EXAMPLES, Engine, exact, exact_for_gepa, model, program
+from tests.support.later import Later
 from tests.support.outboxes import config
 from tests.support.recorded import all_completions, candidates, progress_of, run_of
 
+dspy: Any = Later("dspy")
+adapter: Any = Later("evometrics.producers.integrations.dspy")
+search: Any = Later("tests.support.dspy_search")
+
 
 @contextmanager
-def recording(folder: Path) -> Iterator[Engine]:
+def recording(folder: Path) -> Iterator[Any]:
     """Have DSPy use a model of its own, and the callback, in this block."""
-    engine = Engine()
+    engine = search.Engine()
     with (
         Recorder(config(folder), run_id="r") as recorder,
-        dspy.context(lm=model(engine), callbacks=[adapter.EvometricsCallback(recorder=recorder)]),
+        dspy.context(lm=search.model(engine), callbacks=[adapter.EvometricsCallback(recorder=recorder)]),
     ):
         yield engine
     assert recorder.lost == 0
@@ -41,10 +42,12 @@ def scores(events: dict[str, EvolutionCompleted]) -> list[float]:
     return sorted((score for score in every if score is not None), reverse=True)
 
 
-def random_search(metric: Any = exact, **options: Any) -> Any:
+def random_search(metric: Any = None, **options: Any) -> Any:
     settings = {"max_bootstrapped_demos": 1, "max_labeled_demos": 2, "num_threads": 4, **options}
-    search = BootstrapFewShotWithRandomSearch(metric=metric, num_candidate_programs=4, **settings)
-    return search.compile(program(), trainset=EXAMPLES)
+    optimizer = dspy.BootstrapFewShotWithRandomSearch(
+        metric=metric or search.exact, num_candidate_programs=4, **settings
+    )
+    return optimizer.compile(search.program(), trainset=search.EXAMPLES)
 
 
 def test_random_search_has_a_candidate_for_each_program(tmp_path: Path) -> None:
@@ -63,13 +66,15 @@ def test_random_search_has_a_candidate_for_each_program(tmp_path: Path) -> None:
     ended = run_of(tmp_path, "r")
     assert ended.post_kpis == {"score": max(each["score"] for each in own)}
     assert ended.strategy_used == "BootstrapFewShotWithRandomSearch"
-    assert ended.evaluations == 7 * len(EXAMPLES)
+    assert ended.evaluations == 7 * len(search.EXAMPLES)
 
 
 def test_copro_has_a_candidate_for_each_evaluation(tmp_path: Path) -> None:
     with recording(tmp_path):
-        optimizer = dspy.COPRO(metric=exact, breadth=3, depth=2)
-        compiled = optimizer.compile(program(), trainset=EXAMPLES, eval_kwargs={"num_threads": 2})
+        optimizer = dspy.COPRO(metric=search.exact, breadth=3, depth=2)
+        compiled = optimizer.compile(
+            search.program(), trainset=search.EXAMPLES, eval_kwargs={"num_threads": 2}
+        )
     found = candidates(tmp_path, "r")
     assert len(found) == compiled.total_calls == 6
     assert set(scores(found)) == {each["score"] for each in compiled.candidate_programs}
@@ -79,7 +84,7 @@ def test_copro_has_a_candidate_for_each_evaluation(tmp_path: Path) -> None:
 def test_mipro_has_minibatches_apart(tmp_path: Path) -> None:
     with recording(tmp_path):
         optimizer = dspy.MIPROv2(
-            metric=exact,
+            metric=search.exact,
             auto=None,
             num_candidates=4,
             max_bootstrapped_demos=1,
@@ -87,9 +92,9 @@ def test_mipro_has_minibatches_apart(tmp_path: Path) -> None:
             num_threads=2,
         )
         compiled = optimizer.compile(
-            program(),
-            trainset=EXAMPLES,
-            valset=EXAMPLES,
+            search.program(),
+            trainset=search.EXAMPLES,
+            valset=search.EXAMPLES,
             num_trials=6,
             minibatch_size=3,
             minibatch_full_eval_steps=3,
@@ -107,9 +112,9 @@ def test_mipro_has_minibatches_apart(tmp_path: Path) -> None:
 def test_simba_which_sends_no_evaluations_has_its_candidates(tmp_path: Path) -> None:
     with recording(tmp_path) as engine:
         optimizer = dspy.SIMBA(
-            metric=exact, bsize=4, num_candidates=3, max_steps=3, max_demos=1, num_threads=2
+            metric=search.exact, bsize=4, num_candidates=3, max_steps=3, max_demos=1, num_threads=2
         )
-        compiled = optimizer.compile(program(), trainset=EXAMPLES)
+        compiled = optimizer.compile(search.program(), trainset=search.EXAMPLES)
     found = candidates(tmp_path, "r")
     assert scores(found) == [each["score"] for each in compiled.candidate_programs]
     assert all(event.metadata["score_unit"] == "share" for event in found.values())
@@ -118,8 +123,8 @@ def test_simba_which_sends_no_evaluations_has_its_candidates(tmp_path: Path) -> 
 
 def optimized_by_gepa(**options: Any) -> Any:
     with_stats = {"track_stats": True, "max_metric_calls": 120, "seed": 1, "num_threads": 2, **options}
-    optimizer = dspy.GEPA(metric=exact_for_gepa, reflection_lm=dspy.settings.lm, **with_stats)
-    compiled = optimizer.compile(program(), trainset=EXAMPLES, valset=EXAMPLES)
+    optimizer = dspy.GEPA(metric=search.exact_for_gepa, reflection_lm=dspy.settings.lm, **with_stats)
+    compiled = optimizer.compile(search.program(), trainset=search.EXAMPLES, valset=search.EXAMPLES)
     assert "callbacks" not in optimizer.gepa_kwargs or options, "left as it was"
     return compiled
 
@@ -153,7 +158,7 @@ def test_examples_that_raise_and_a_compile_that_does(tmp_path: Path) -> None:
         calls[example.question] += 1
         if example.question == "question 3":
             raise ValueError("no such metric")
-        return exact(example, prediction)
+        return search.exact(example, prediction)
 
     with recording(tmp_path), pytest.raises(Exception, match="cancelled"):
         random_search(fails_at_times, max_errors=1)
@@ -172,7 +177,7 @@ def test_examples_that_raise_and_a_compile_that_does(tmp_path: Path) -> None:
 
 def test_an_evaluation_without_a_compile_is_no_run(tmp_path: Path) -> None:
     with recording(tmp_path):
-        dspy.Evaluate(devset=EXAMPLES, metric=exact)(program())
+        dspy.Evaluate(devset=search.EXAMPLES, metric=search.exact)(search.program())
     assert all_completions(tmp_path) == []
 
 

@@ -10,12 +10,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import nevergrad
 import numpy
 import pytest
 
 from evometrics.producers.integrations.nevergrad import EvometricsRecorder
+from tests.support.later import Later
 from tests.support.recorded_runs import RecordedRuns, recorder_in
+
+nevergrad: Any = Later("nevergrad")
 
 
 @pytest.fixture(autouse=True)

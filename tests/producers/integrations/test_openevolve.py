@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openevolve.controller import EvolutionFailedError
-from openevolve.evolution_trace import EvolutionTracer
-from openevolve.population import PopulationStrategy
 
 from evometrics.producers.integrations.openevolve import EvometricsTracer
 from evometrics.producers.recording import Recorder
-from tests.support.openevolve_search import PROGRAM, Account, controller
+from tests.support.later import Later
 from tests.support.outboxes import config
 from tests.support.recorded import all_completions, as_expected, candidates, progress_of, run_of, wanted
+
+openevolve: Any = Later("tests.support.openevolve_search")
 
 
 @pytest.fixture(autouse=True)
@@ -38,10 +37,10 @@ def root_logger() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def recorded(folder: Path, run_id: str | None = "r", **options: Any) -> tuple[Any, Account]:
+def recorded(folder: Path, run_id: str | None = "r", **options: Any) -> tuple[Any, Any]:
     """Run OpenEvolve in a folder with a recorder of its own; return the controller and its account."""
-    search = controller(folder / "search", **options)
-    account = Account(search)
+    search = openevolve.controller(folder / "search", **options)
+    account = openevolve.Account(search)
     node = folder / "node"
     node.mkdir(exist_ok=True)
     with Recorder(config(node)) as recorder:
@@ -68,7 +67,7 @@ def test_each_program_is_there_with_its_score_and_parent(tmp_path: Path) -> None
             assert event.model == "numbers"
             assert event.tokens_in == program.metadata["token_usage"]["prompt_tokens"]
             assert event.tokens_out == 10
-    assert found["r/" + next(iter(account.programs))].candidate == PROGRAM
+    assert found["r/" + next(iter(account.programs))].candidate == openevolve.PROGRAM
 
 
 def test_what_failed_has_no_score_and_is_no_best_program(tmp_path: Path) -> None:
@@ -106,9 +105,9 @@ def test_an_error_of_the_recording_reaches_neither_openevolve_nor_the_other_trac
 
 def test_a_program_that_the_population_refuses_is_recorded(tmp_path: Path) -> None:
     def admit(snapshot: Any, program: Any, island: int) -> bool:
-        return program.code == PROGRAM or "1" not in program.code
+        return program.code == openevolve.PROGRAM or "1" not in program.code
 
-    _, account = recorded(tmp_path, population_strategy=PopulationStrategy(admit=admit))
+    _, account = recorded(tmp_path, population_strategy=openevolve.PopulationStrategy(admit=admit))
     found = candidates(tmp_path / "node", "r")
     assert account.refused
     for program_id in account.refused:
@@ -118,8 +117,8 @@ def test_a_program_that_the_population_refuses_is_recorded(tmp_path: Path) -> No
 
 def test_a_run_that_is_resumed_from_a_checkpoint_goes_on_and_doubles_nothing(tmp_path: Path) -> None:
     _, first = recorded(tmp_path, iterations=4, workers=1)
-    search = controller(tmp_path / "search", iterations=8, workers=1)
-    second = Account(search)
+    search = openevolve.controller(tmp_path / "search", iterations=8, workers=1)
+    second = openevolve.Account(search)
     with Recorder(config(tmp_path / "node")) as recorder:
         EvometricsTracer.attach(search, recorder=recorder)  # which is not told the run's id
         checkpoint = str(tmp_path / "search" / "output" / "checkpoints" / "checkpoint_4")
@@ -134,7 +133,7 @@ def test_a_run_that_is_resumed_from_a_checkpoint_goes_on_and_doubles_nothing(tmp
 
 
 def test_a_run_without_a_single_program_has_failed(tmp_path: Path) -> None:
-    search = controller(tmp_path / "search", iterations=1)
+    search = openevolve.controller(tmp_path / "search", iterations=1)
     (tmp_path / "search" / "evaluator.py").write_text(
         "def evaluate(path):\n    return {'combined_score': 0}\n"
     )
@@ -144,7 +143,7 @@ def test_a_run_without_a_single_program_has_failed(tmp_path: Path) -> None:
     search.config.llm.models[0].retries = 0
     with Recorder(config(tmp_path)) as recorder:
         EvometricsTracer.attach(search, recorder=recorder, run_id="r")
-        with pytest.raises(EvolutionFailedError):
+        with pytest.raises(openevolve.EvolutionFailedError):
             asyncio.run(search.run())
     ended = run_of(tmp_path, "r")
     assert ended.status == "failed"
@@ -153,9 +152,9 @@ def test_a_run_without_a_single_program_has_failed(tmp_path: Path) -> None:
 
 
 def test_a_tracer_that_was_there_is_told_everything(tmp_path: Path) -> None:
-    search = controller(tmp_path / "search")
+    search = openevolve.controller(tmp_path / "search")
     file = tmp_path / "trace.jsonl"
-    search.evolution_tracer = EvolutionTracer(output_path=str(file), include_failures=True)
+    search.evolution_tracer = openevolve.EvolutionTracer(output_path=str(file), include_failures=True)
     with Recorder(config(tmp_path)) as recorder:
         EvometricsTracer.attach(search, recorder=recorder, run_id="r")
         asyncio.run(search.run())

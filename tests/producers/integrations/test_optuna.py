@@ -9,18 +9,26 @@ import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import optuna
 import pytest
-from optuna.trial import FrozenTrial, Trial
 
 from evometrics.producers import Recorder
 from evometrics.producers.integrations.optuna import EvometricsCallback
 from evometrics.schemas.events import EvolutionCompleted
 from tests.support.history_of import completed
+from tests.support.later import Later
 
-optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import Trial
+else:
+    optuna = Later("optuna")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 
 
 @pytest.fixture
@@ -314,4 +322,4 @@ def test_a_stale_trial_is_recorded(callback: EvometricsCallback, file: Path) -> 
     callback.recorder.close()
     found = trials_in(file)
     assert found[stale.number].status == "failed"
-    assert isinstance(study.trials[0], FrozenTrial)
+    assert isinstance(study.trials[0], optuna.trial.FrozenTrial)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-import pygad
 import pytest
 
 from evometrics.producers.integrations.pygad import EvometricsRecorder
+from tests.support.later import Later
 from tests.support.recorded_runs import RecordedRuns, recorder_in
+
+pygad: Any = Later("pygad")
 
 
 def fitness(ga: Any, solution: Any, index: Any) -> float:

@@ -10,49 +10,18 @@ from typing import Any
 import cloudpickle
 import numpy
 import pytest
-from pymoo.algorithms.moo.moead import MOEAD
-from pymoo.algorithms.moo.nsga2 import NSGA2
-from pymoo.algorithms.soo.nonconvex.cmaes import SimpleCMAES
-from pymoo.algorithms.soo.nonconvex.ga import GA
-from pymoo.algorithms.soo.nonconvex.nelder import NelderMead
-from pymoo.algorithms.soo.nonconvex.pattern import PatternSearch
-from pymoo.constraints.eps import AdaptiveEpsilonConstraintHandling
-from pymoo.core.callback import CallbackCollection
-from pymoo.core.problem import ElementwiseProblem, Problem
-from pymoo.optimize import minimize
-from pymoo.parallelization.starmap import StarmapParallelization
-from pymoo.util.ref_dirs import get_reference_directions
 
-from evometrics.producers.integrations.pymoo import EvometricsCallback
+from tests.support.later import Later
 from tests.support.recorded_runs import RecordedRuns, recorder_in
 
-
-class Bowl(ElementwiseProblem):  # type: ignore[misc]
-    """A problem that notes what it gives; `refused`: the number of the evaluation that raises."""
-
-    def __init__(self, objectives: int = 1, *, refused: int = -1, constraints: int = 0, **more: Any) -> None:
-        super().__init__(n_var=3, n_obj=objectives, n_ieq_constr=constraints, xl=-2.0, xu=3.0, **more)
-        self.refused, self.given = refused, list[tuple[float, ...]]()
-
-    def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        if len(self.given) == self.refused:
-            raise ValueError("refused")
-        values = tuple(float(numpy.sum((x - n) ** 2)) for n in range(self.n_obj))
-        self.given.append(values)
-        out["F"] = values
-        if self.n_ieq_constr:
-            out["G"] = [1.0 - x[0]]
+search: Any = Later("tests.support.pymoo_search")
 
 
-@pytest.mark.parametrize(
-    "algorithm",
-    [GA(pop_size=10), NelderMead(), PatternSearch(), SimpleCMAES()],
-    ids=lambda each: type(each).__name__,
-)
-def test_every_evaluation_is_a_candidate(algorithm: Any, tmp_path: Path) -> None:
-    problem, recorder = Bowl(), recorder_in(tmp_path)
-    result = minimize(
-        problem, algorithm, ("n_gen", 6), seed=1, callback=EvometricsCallback(recorder=recorder)
+@pytest.mark.parametrize("name", ["GA", "NelderMead", "PatternSearch", "SimpleCMAES"])
+def test_every_evaluation_is_a_candidate(name: str, tmp_path: Path) -> None:
+    problem, recorder, algorithm = search.Bowl(), recorder_in(tmp_path), search.ALGORITHMS[name]
+    result = search.minimize(
+        problem, algorithm, ("n_gen", 6), seed=1, callback=search.EvometricsCallback(recorder=recorder)
     )
     found = RecordedRuns.of(recorder, tmp_path)
     assert len(found.by_name) == result.algorithm.evaluator.n_eval
@@ -66,13 +35,11 @@ def test_every_evaluation_is_a_candidate(algorithm: Any, tmp_path: Path) -> None
     assert session.post_kpis == {"F": result.F[0]}
 
 
-@pytest.mark.parametrize(
-    "algorithm", [NSGA2(pop_size=12), MOEAD(get_reference_directions("uniform", 2, n_partitions=11))]
-)
-def test_several_objectives_are_kpis_and_the_front_is_pymoo_s(algorithm: Any, tmp_path: Path) -> None:
-    problem, recorder = Bowl(2), recorder_in(tmp_path)
-    result = minimize(
-        problem, algorithm, ("n_gen", 4), seed=1, callback=EvometricsCallback(recorder=recorder)
+@pytest.mark.parametrize("name", ["NSGA2", "MOEAD"])
+def test_several_objectives_are_kpis_and_the_front_is_pymoo_s(name: str, tmp_path: Path) -> None:
+    problem, recorder, algorithm = search.Bowl(2), recorder_in(tmp_path), search.ALGORITHMS[name]
+    result = search.minimize(
+        problem, algorithm, ("n_gen", 4), seed=1, callback=search.EvometricsCallback(recorder=recorder)
     )
     found = RecordedRuns.of(recorder, tmp_path)
     assert len(found.by_name) == result.algorithm.evaluator.n_eval == 48
@@ -84,10 +51,12 @@ def test_several_objectives_are_kpis_and_the_front_is_pymoo_s(algorithm: Any, tm
 
 
 def test_a_run_is_the_same_with_and_without_it(tmp_path: Path) -> None:
-    without = minimize(Bowl(2), NSGA2(pop_size=12), ("n_gen", 5), seed=3)
+    without = search.minimize(search.Bowl(2), search.NSGA2(pop_size=12), ("n_gen", 5), seed=3)
     recorder = recorder_in(tmp_path)
-    callback = EvometricsCallback(recorder=recorder)
-    found = minimize(Bowl(2), NSGA2(pop_size=12), ("n_gen", 5), seed=3, callback=callback, save_history=True)
+    callback = search.EvometricsCallback(recorder=recorder)
+    found = search.minimize(
+        search.Bowl(2), search.NSGA2(pop_size=12), ("n_gen", 5), seed=3, callback=callback, save_history=True
+    )
     recorder.close()
     assert numpy.array_equal(found.F, without.F)
     assert len(found.history) == 5
@@ -97,10 +66,14 @@ def test_a_run_is_the_same_with_and_without_it(tmp_path: Path) -> None:
 def test_what_violates_a_constraint_keeps_its_value_and_is_not_the_best(
     adaptive: bool, tmp_path: Path
 ) -> None:
-    problem, recorder = Bowl(constraints=1), recorder_in(tmp_path)
-    algorithm = AdaptiveEpsilonConstraintHandling(GA(pop_size=10)) if adaptive else GA(pop_size=10)
-    result = minimize(
-        problem, algorithm, ("n_gen", 6), seed=1, callback=EvometricsCallback(recorder=recorder)
+    problem, recorder = search.Bowl(constraints=1), recorder_in(tmp_path)
+    algorithm = (
+        search.AdaptiveEpsilonConstraintHandling(search.GA(pop_size=10))
+        if adaptive
+        else search.GA(pop_size=10)
+    )
+    result = search.minimize(
+        problem, algorithm, ("n_gen", 6), seed=1, callback=search.EvometricsCallback(recorder=recorder)
     )
     found = RecordedRuns.of(recorder, tmp_path)
     assert [(kpis["F"],) for kpis in found.scores.values()] == problem.given
@@ -112,9 +85,9 @@ def test_what_violates_a_constraint_keeps_its_value_and_is_not_the_best(
 
 
 def test_an_evaluation_that_raises_is_recorded_and_ends_the_run(tmp_path: Path) -> None:
-    problem, recorder = Bowl(refused=25), recorder_in(tmp_path)
-    with pytest.raises(ValueError, match="refused"), EvometricsCallback(recorder=recorder) as callback:
-        minimize(problem, GA(pop_size=10), ("n_gen", 6), seed=1, callback=callback)
+    problem, recorder = search.Bowl(refused=25), recorder_in(tmp_path)
+    with pytest.raises(ValueError, match="refused"), search.EvometricsCallback(recorder=recorder) as callback:
+        search.minimize(problem, search.GA(pop_size=10), ("n_gen", 6), seed=1, callback=callback)
     found = RecordedRuns.of(recorder, tmp_path)
     names = [f"{generation}-{each}" for generation in (1, 2, 3) for each in range(10)]
     assert list(found.by_name) == names
@@ -125,21 +98,29 @@ def test_an_evaluation_that_raises_is_recorded_and_ends_the_run(tmp_path: Path) 
 
 def test_a_first_generation_that_raises_leaves_the_run_s_failure(tmp_path: Path) -> None:
     recorder = recorder_in(tmp_path)
-    with pytest.raises(ValueError, match="refused"), EvometricsCallback(recorder=recorder) as callback:
-        minimize(Bowl(refused=3), GA(pop_size=10), ("n_gen", 6), seed=1, callback=callback)
+    with pytest.raises(ValueError, match="refused"), search.EvometricsCallback(recorder=recorder) as callback:
+        search.minimize(
+            search.Bowl(refused=3), search.GA(pop_size=10), ("n_gen", 6), seed=1, callback=callback
+        )
     found = RecordedRuns.of(recorder, tmp_path)
     assert (found.candidates, len(found.started)) == ([], 1)
     assert found.sessions[0].insights == ["error: ValueError: refused"]
 
 
 def test_nan_is_no_score(tmp_path: Path) -> None:
-    class Holed(Problem):  # type: ignore[misc]
+    class Holed(search.Problem):  # type: ignore[misc]
         def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
             out["F"] = numpy.where(x[:, :1] > 0, numpy.nan, x[:, :1])
 
     recorder = recorder_in(tmp_path)
     problem = Holed(n_var=1, n_obj=1, xl=-1.0, xu=1.0)
-    minimize(problem, GA(pop_size=10), ("n_gen", 3), seed=1, callback=EvometricsCallback(recorder=recorder))
+    search.minimize(
+        problem,
+        search.GA(pop_size=10),
+        ("n_gen", 3),
+        seed=1,
+        callback=search.EvometricsCallback(recorder=recorder),
+    )
     found = RecordedRuns.of(recorder, tmp_path)
     nan = [each for each in found.candidates if each.status == "failed"]
     assert len(found.by_name) == 30
@@ -151,9 +132,13 @@ def test_nan_is_no_score(tmp_path: Path) -> None:
 def test_evaluations_in_threads_are_all_recorded(tmp_path: Path) -> None:
     recorder = recorder_in(tmp_path)
     with ThreadPool(4) as pool:
-        problem = Bowl(elementwise_runner=StarmapParallelization(pool.starmap))
-        minimize(
-            problem, GA(pop_size=20), ("n_gen", 5), seed=1, callback=EvometricsCallback(recorder=recorder)
+        problem = search.Bowl(elementwise_runner=search.StarmapParallelization(pool.starmap))
+        search.minimize(
+            problem,
+            search.GA(pop_size=20),
+            ("n_gen", 5),
+            seed=1,
+            callback=search.EvometricsCallback(recorder=recorder),
         )
     found = RecordedRuns.of(recorder, tmp_path)
     assert len(found.by_name) == 100
@@ -162,9 +147,14 @@ def test_evaluations_in_threads_are_all_recorded(tmp_path: Path) -> None:
 
 def test_a_callback_that_is_copied_or_within_a_collection_records_too(tmp_path: Path) -> None:
     recorder = recorder_in(tmp_path)
-    minimize(Bowl(), GA(pop_size=10, callback=EvometricsCallback(recorder=recorder)), ("n_gen", 2), seed=1)
-    both = CallbackCollection(EvometricsCallback(recorder=recorder))
-    minimize(Bowl(), GA(pop_size=10), ("n_gen", 2), seed=1, callback=both)
+    search.minimize(
+        search.Bowl(),
+        search.GA(pop_size=10, callback=search.EvometricsCallback(recorder=recorder)),
+        ("n_gen", 2),
+        seed=1,
+    )
+    both = search.CallbackCollection(search.EvometricsCallback(recorder=recorder))
+    search.minimize(search.Bowl(), search.GA(pop_size=10), ("n_gen", 2), seed=1, callback=both)
     found = RecordedRuns.of(recorder, tmp_path)
     assert len(found.candidates) == 40
     assert len({each.run_id for each in found.candidates}) == len(found.sessions) == 2
@@ -172,24 +162,26 @@ def test_a_callback_that_is_copied_or_within_a_collection_records_too(tmp_path: 
 
 def test_two_runs_with_one_callback_are_two_runs(tmp_path: Path) -> None:
     recorder = recorder_in(tmp_path)
-    callback = EvometricsCallback(recorder=recorder, run_id="first")
+    callback = search.EvometricsCallback(recorder=recorder, run_id="first")
     for _ in range(2):
-        minimize(Bowl(), GA(pop_size=10), ("n_gen", 2), seed=1, callback=callback)
+        search.minimize(search.Bowl(), search.GA(pop_size=10), ("n_gen", 2), seed=1, callback=callback)
     found = RecordedRuns.of(recorder, tmp_path)
     assert [each.run_id == "first" for each in found.candidates] == [True] * 20 + [False] * 20
     assert [each.evaluations for each in found.sessions] == [20, 20]
 
 
 def test_an_algorithm_that_goes_on_continues_its_run(tmp_path: Path) -> None:
-    problem, recorder = Bowl(), recorder_in(tmp_path)
-    algorithm = GA(pop_size=10)
-    algorithm.setup(problem, termination=("n_gen", 3), seed=1, callback=EvometricsCallback(recorder=recorder))
-    minimize(problem, algorithm, copy_algorithm=False)
+    problem, recorder = search.Bowl(), recorder_in(tmp_path)
+    algorithm = search.GA(pop_size=10)
+    algorithm.setup(
+        problem, termination=("n_gen", 3), seed=1, callback=search.EvometricsCallback(recorder=recorder)
+    )
+    search.minimize(problem, algorithm, copy_algorithm=False)
     state = cloudpickle.dumps(algorithm)
     recorder.close()
     continued = cloudpickle.loads(state)  # as in another process
     continued.termination = type(algorithm.termination)(6)
-    result = minimize(problem, continued, copy_algorithm=True)
+    result = search.minimize(problem, continued, copy_algorithm=True)
     found = RecordedRuns.of(recorder, tmp_path)
     assert len(found.by_name) == result.algorithm.evaluator.n_eval == 60
     assert [(kpis["F"],) for kpis in found.scores.values()] == result.algorithm.problem.given

@@ -29,7 +29,7 @@ def scraped(collector: EvolutionMetricsCollector) -> dict[tuple[str, ...], float
     """Return what Prometheus reads at the node's port: name and label values, to the value."""
     assert collector.sending.server is not None
     url = f"http://127.0.0.1:{collector.sending.server.port}/metrics"
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         text = response.read().decode()
     return {
         (sample.name, *sample.labels.values()): sample.value
@@ -48,7 +48,7 @@ async def test_a_node_tells_what_it_recorded_and_what_waits(tmp_path: Path) -> N
     found = await asyncio.to_thread(scraped, collector)
     assert found["evometrics_outbox_events",] == collector.outbox_depth == 3
     assert found["evometrics_outbox_bytes",] > 500
-    assert 0.3 <= found["evometrics_outbox_oldest_seconds",] < 10
+    assert 0.3 <= found["evometrics_outbox_oldest_seconds",] < 60
     assert found["evometrics_broker_connected",] == 0
     assert found["evometrics_publish_errors_total",] >= 1
     assert found["evometrics_events_recorded_total", "evometrics.evolution.completed"] == 1
@@ -58,7 +58,7 @@ async def test_a_node_tells_what_it_recorded_and_what_waits(tmp_path: Path) -> N
     assert found["evometrics_events_rejected_total",] == 1
     assert found["evometrics_events_refused_total",] == found["evometrics_events_failed_total",] == 0
     assert found["evometrics_record_seconds_count",] == found["evometrics_record_seconds_bucket", "+Inf"] == 3
-    assert 0 < found["evometrics_record_seconds_sum",] < 10
+    assert 0 < found["evometrics_record_seconds_sum",] < 60
     assert found["evolution_attempts_total", "a", "nightly", "succeeded"] == 1
     assert found["evolution_duration_seconds_count", "a", "nightly"] == 1
     assert found["evolution_performance_improvement", "a"] == 0.5

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,16 +59,17 @@ async def test_agents_may_be_async_and_may_give_objects_with_to_dict(
 async def test_a_sync_agent_never_blocks_the_event_loop(collector: EvolutionMetricsCollector) -> None:
     class Slow(Pupil):
         def apply_strategy(self, strategy: Strategy, context: EvolutionContext) -> list[str]:
-            time.sleep(0.3)
+            begun.set()
+            assert released.wait(60), "the event loop is blocked"
             return super().apply_strategy(strategy, context)
 
-    slow, ticks = Slow("slow"), 0
+    begun, released, slow = threading.Event(), threading.Event(), Slow("slow")
     orchestra = await orchestrator(collector, slow)
     evolving = asyncio.create_task(orchestra.evolve_agent(slow))
-    while not evolving.done():
-        await asyncio.sleep(0.01)
-        ticks += 1
-    assert ticks > 5 and threading.get_ident() not in slow.threads
+    assert await asyncio.to_thread(begun.wait, 60)
+    released.set()
+    assert await evolving
+    assert threading.get_ident() not in slow.threads
 
 
 class NoAgent:

@@ -175,10 +175,10 @@ async def test_continuous_snapshots_come_between_evolutions_and_the_night_on_tim
 
     monkeypatch.setattr("evometrics.producers.orchestrator.schedule.NightlySchedule.next_run", next_run)
     running = asyncio.create_task(orchestra.run())
-    await asyncio.wait_for(evolved.wait(), 10)
+    await asyncio.wait_for(evolved.wait(), 60)
     began = datetime.now(UTC)
     orchestra.stop()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)
     assert began >= soon
     events = with_snapshots(recorded(collector))
     phases = [e.phase for e in events if isinstance(e, KpiSnapshot) and e.agent_id == "a"]

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -280,7 +279,6 @@ def test_what_was_flushed_survives_a_kill_and_is_sent_by_the_next_start(tmp_path
 
 def test_without_a_disk_a_script_runs_to_its_end_and_is_told(tmp_path: Path) -> None:
     (tmp_path / "place").write_text("a file")
-    began = time.monotonic()
     done = python(
         tmp_path,
         """
@@ -293,7 +291,6 @@ def test_without_a_disk_a_script_runs_to_its_end_and_is_told(tmp_path: Path) -> 
     assert done.returncode == 0
     assert "nothing can be recorded" in done.stderr and "100 events are lost" in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("setting", ["EVOMETRICS_COLLECTOR_BUFFER_SIZE", "EVOMETRICS_KAFKA_BROKERS"])

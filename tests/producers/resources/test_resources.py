@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import socket
 import subprocess
@@ -38,15 +37,30 @@ def burn(cpu_seconds: float) -> None:
         pass
 
 
-AVERAGE = """
-import json, time
-from evometrics.producers.resources.sampler import ResourceSampler
+def alone(script: str) -> Any:
+    """Run a script in a program of its own, with `sampler`; return what it prints, of JSON.
 
-def now():
-    return time.perf_counter(), time.process_time()
+    The process that runs the tests has hundreds of MB, which others give back, and other tests' children.
+    """
+    said = subprocess.run([sys.executable, "-c", ALONE.format(script)], stdout=-1, text=True, check=True)
+    return json.loads(said.stdout)
+
+
+ALONE = """
+import json, os, subprocess, sys, time
+import psutil
+from evometrics.producers.resources.sampler import ResourceSampler
 
 sampler = ResourceSampler(interval=0.02)
 sampler.start()
+{}
+sampler.stop()
+"""
+
+AVERAGE = """
+def now():
+    return time.perf_counter(), time.process_time()
+
 first = now()
 sampler.begin("e")
 second = now()
@@ -56,14 +70,11 @@ time.sleep(0.3)
 third = now()
 usage = sampler.usage("e")
 print(json.dumps([first, second, third, now(), usage.cpu_percent_avg]))
-sampler.stop()
 """
 
 
 def test_cpu_is_the_average_over_the_life() -> None:
-    """In a program of its own, without the children of other tests."""
-    said = subprocess.run([sys.executable, "-c", AVERAGE], capture_output=True, text=True, check=True)
-    first, second, third, fourth, average = json.loads(said.stdout)
+    first, second, third, fourth, average = alone(AVERAGE)
     # on a busy machine much time may pass in the sampler's own calls: its span is between these two
     least = 100 * (third[1] - second[1]) / (fourth[0] - first[0])
     most = 100 * (fourth[1] - first[1]) / (third[0] - second[0])
@@ -71,35 +82,37 @@ def test_cpu_is_the_average_over_the_life() -> None:
     assert average < 90, "the idle half counts"
 
 
-def test_memory_is_the_peak_though_it_was_given_back_before_the_end(sampler: ResourceSampler) -> None:
-    reading = sampler.begin("e")
-    block = bytearray(b"x" * 200_000_000)
-    time.sleep(0.1)
-    del block
-    usage = sampler.usage("e")
-    assert usage is not None
-    assert sampler.sample().memory_mb < reading.memory_mb + 100
-    assert usage.memory_used_mb > reading.memory_mb + 180
+GIVEN_BACK = """
+reading = sampler.begin("e")
+block = bytearray(b"x" * 200_000_000)
+time.sleep(0.1)
+del block
+usage = sampler.usage("e")
+print(json.dumps([each - reading.memory_mb for each in (usage.memory_used_mb, sampler.sample().memory_mb)]))
+"""
+
+
+def test_memory_is_the_peak_though_it_was_given_back_before_the_end() -> None:
+    peak, left = alone(GIVEN_BACK)
+    assert peak > 180
+    assert left < 100
 
 
 PEAK = """
-from evometrics.producers.resources.sampler import ResourceSampler
-sampler = ResourceSampler(interval=3600)
-sampler.start()
+sampler.interval = 3600.0
 reading = sampler.begin("e")
 block = bytearray(b"x" * 300_000_000)
 del block
 print(sampler.usage("e").memory_used_mb - reading.memory_mb)
-sampler.stop()
 """
 
 
 def test_a_peak_between_two_samples_is_seen_where_it_is_the_processs_highest() -> None:
-    """In a program of its own, also where the one that started it was larger."""
+    """Also where the process that started it was larger."""
     block = bytearray(b"x" * 500_000_000)
-    said = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
+    peak = alone(PEAK)
     del block
-    assert 280 < float(said.stdout) < 700
+    assert 280 < peak < 700
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the high-water mark is getrusage's")
@@ -119,15 +132,18 @@ def test_the_largest_child_is_the_kernels_to_the_kibibyte() -> None:
     assert processes.largest_child_mb() == pytest.approx(kernels, rel=1e-9)
 
 
-def test_a_peak_before_its_start_is_not_an_evolutions(sampler: ResourceSampler) -> None:
-    block = bytearray(b"x" * 200_000_000)
-    sampler.begin("before")
-    del block
-    reading = sampler.begin("e")
-    time.sleep(0.1)
-    usage = sampler.usage("e")
-    assert usage is not None
-    assert usage.memory_used_mb < reading.memory_mb + 50
+BEFORE = """
+block = bytearray(b"x" * 200_000_000)
+sampler.begin("before")
+del block
+reading = sampler.begin("e")
+time.sleep(0.1)
+print(sampler.usage("e").memory_used_mb - reading.memory_mb)
+"""
+
+
+def test_a_peak_before_its_start_is_not_an_evolutions() -> None:
+    assert alone(BEFORE) < 50
 
 
 def test_overlapping_evolutions_have_their_own_lives(sampler: ResourceSampler) -> None:
@@ -146,6 +162,7 @@ def test_overlapping_evolutions_have_their_own_lives(sampler: ResourceSampler) -
 
 def test_what_a_process_tells_itself_over_the_loopback_is_no_network(sampler: ResourceSampler) -> None:
     server = socket.create_server(("127.0.0.1", 0))
+    before = processes.network_bytes()
     sampler.begin("e")
 
     def receive() -> None:
@@ -163,7 +180,10 @@ def test_what_a_process_tells_itself_over_the_loopback_is_no_network(sampler: Re
     usage = sampler.usage("e")
     assert usage is not None
     assert usage.network_bytes_transferred is not None
-    assert usage.network_bytes_transferred < 1_000_000
+    after = processes.network_bytes()
+    assert before is not None and after is not None
+    others = after - before  # what other programs of the machine sent and received meanwhile
+    assert usage.network_bytes_transferred < 1_000_000 + others
 
 
 def test_network_bytes_are_those_of_all_other_interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,15 +243,10 @@ def test_a_child_that_still_works_counts_too(sampler: ResourceSampler) -> None:
 
 
 NESTED = """
-import json, subprocess, sys, time
-from evometrics.producers.resources.sampler import ResourceSampler
-
 work = "import time\\nwhile time.process_time() < 0.25: pass\\ntime.sleep(0.1)"
 outer = "import subprocess, sys, time\\n" \\
     "for _ in range(3): subprocess.run([sys.executable, '-c', sys.argv[1]])\\n" \\
     "time.sleep(0.1); print(sum(__import__('os').times()[:4]))"
-sampler = ResourceSampler(interval=0.02)
-sampler.start()
 began = time.perf_counter()
 sampler.begin("e")
 used = time.process_time()
@@ -239,13 +254,11 @@ said = subprocess.run([sys.executable, "-c", outer, work], capture_output=True, 
 usage = sampler.usage("e")
 elapsed = time.perf_counter() - began
 print(json.dumps([usage.cpu_percent_avg * elapsed / 100, float(said.stdout) + time.process_time() - used]))
-sampler.stop()
 """
 
 
 def test_what_a_child_starts_and_waits_for_counts_once() -> None:
-    said = subprocess.run([sys.executable, "-c", NESTED], capture_output=True, text=True, check=True)
-    counted, used = json.loads(said.stdout)
+    counted, used = alone(NESTED)
     assert counted == pytest.approx(used, rel=0.2)
 
 
@@ -353,28 +366,30 @@ def test_the_longer_the_youngest_evolution_runs_the_fewer_samples_are_taken() ->
     assert pause(7200, 60) == pytest.approx(0.6, rel=0.1)
 
 
-def test_a_large_process_with_children_pays_for_its_share_of_memory_rarely(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    measured: list[int] = []
-    original = psutil.Process.memory_full_info
+RARELY = """
+measured = []
+original = psutil.Process.memory_full_info
 
-    def slow(self: psutil.Process) -> Any:
-        measured.append(self.pid)
-        time.sleep(0.05)  # about what the kernel takes for a GB
-        return original(self)
+def slow(process):
+    measured.append(process.pid)
+    time.sleep(0.3)  # about what the kernel takes for ten GB
+    return original(process)
 
-    monkeypatch.setattr(psutil.Process, "memory_full_info", slow)
-    sampler = ResourceSampler()
-    child = subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1)
-    with child:
-        assert child.stdout is not None
-        child.stdout.readline()
-        for _ in range(30):
-            sampler.sample(since=time.perf_counter())
-        assert [measured.count(pid) for pid in (os.getpid(), child.pid)] == [1, 1]
-        before = sampler.own_mb()
-        kept = bytearray(os.urandom(30_000_000))
-        assert sampler.own_mb() - before > 25
-        child.communicate(b"")
-    assert len(kept) == 30_000_000
+psutil.Process.memory_full_info = slow
+with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1) as child:
+    child.stdout.readline()
+    for _ in range(30):
+        sampler.sample(since=time.perf_counter())
+    counts = [measured.count(pid) for pid in (os.getpid(), child.pid)]
+    before = sampler.own_mb()
+    kept = bytearray(os.urandom(30_000_000))
+    grown = sampler.own_mb() - before
+    child.communicate(b"\\n")
+print(json.dumps([counts, measured.count(os.getpid()), grown]))
+"""
+
+
+def test_a_large_process_with_children_pays_for_its_share_of_memory_rarely() -> None:
+    counts, afterwards, grown = alone(RARELY)
+    assert counts == [1, 1]
+    assert afterwards == 1 and grown > 25, "in between its own memory counts"

@@ -75,6 +75,11 @@ def get(server: HealthServer, **headers: str) -> tuple[str, str | None, bytes]:
         return answer.headers["Content-Type"], answer.headers["Content-Encoding"], answer.read()
 
 
+def answering() -> set[threading.Thread]:
+    """Return the threads that answer requests, of any server of this process."""
+    return {each for each in threading.enumerate() if "process_request" in each.name}
+
+
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 - another thread changes it
@@ -139,13 +144,15 @@ async def test_a_scrape_that_was_given_up_does_no_more_work(
     monkeypatch.setattr(exposition, "WAIT_SECONDS", 0.01)
     endless = Lines(None)
     server = await served(registry, endless)
+    others = set(threading.enumerate())
     clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
     for client in clients:
         client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
-    await until(lambda: endless.taken > 10)
+    await until(lambda: endless.taken > 10 and len(answering() - others) == 3)
     for client in clients:  # one has its turn, two wait for theirs
         client.close()
-    await until(lambda: not endless.at_once and threading.active_count() < 5)
+    await until(lambda: not answering() - others)
+    assert not endless.at_once
     taken = endless.taken
     await asyncio.sleep(0.05)
     assert endless.taken == taken

@@ -84,7 +84,7 @@ async def test_a_living_owner_is_waited_for_however_long_it_takes(unlocked: Clic
         done, _ = await asyncio.wait({waiting}, timeout=3 * migration_lock.DEAD_SECONDS)
         assert not done
         await owner.check()
-    next_one = await asyncio.wait_for(waiting, 10)
+    next_one = await asyncio.wait_for(waiting, 60)
     await next_one.check()
     await next_one.__aexit__(None, None, None)
     await client.close()

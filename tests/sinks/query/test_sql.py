@@ -10,8 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -21,7 +19,11 @@ from evometrics.sinks.query import MetricsQuery, QueryFailed
 from evometrics.sinks.query.binding import ParameterError
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.raw.test_raw_events import fill
+from tests.support.later import Later
 from tests.support.sinks import evolution, sent
+
+pd: Any = Later("pandas")
+pl: Any = Later("polars")
 
 ID = uuid.UUID("018f3e1c-0000-7000-8000-0000000000ff")
 AT = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)

@@ -8,22 +8,24 @@ from pathlib import Path
 from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.process.child import ChildProcess
 from evometrics.deploy.process.ports import HOST, free_ports
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.worker.test_writer import TOPIC, group_of, progressed, writer_for
 from tests.support.disks import fill, small_disk
+from tests.support.migrated import copied
 from tests.support.outboxes import until
 from tests.support.sinks import WIRE, rows
 
 
-async def test_an_insert_waits_for_room_and_its_rows_are_stored_once(tmp_path: Path) -> None:
+async def test_an_insert_waits_for_room_and_its_rows_are_stored_once(
+    tmp_path: Path, migrated_folder: Path
+) -> None:
     with small_disk(tmp_path / "disk", 150) as disk:
         (port,) = free_ports(1)
-        child = ChildProcess(clickhouse_process(disk / "clickhouse", port, tmp_path / "clickhouse.log"))
+        data = copied(migrated_folder, disk / "clickhouse")
+        child = ChildProcess(clickhouse_process(data, port, tmp_path / "clickhouse.log"))
         await child.start()
         try:
-            database = ClickHouseSettings(url=f"http://{HOST}:{port}", database="full")
-            await migrate(database)
+            database = ClickHouseSettings(url=f"http://{HOST}:{port}")
             group = group_of(*(WIRE.encode(progressed(iteration=number)) for number in range(200)))
             writer = writer_for(database)
             await writer.insert(group, group.rows[:50], "before")

@@ -11,19 +11,21 @@ from evometrics.deploy.process.ports import free_ports
 from evometrics.deploy.process.readiness import answers, live_at
 from evometrics.schemas.service.health import HealthSettings, Watchdog
 from evometrics.schemas.service.http import HttpAddress
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import Rejected
 from evometrics.sinks.worker.worker import run_sink
+from tests.support.migrated import copied
 from tests.support.sinks import Kafka, eventually, one_of_each, running, until_stored
 
 
-async def test_ready_follows_clickhouse_without_any_insert(broker: Kafka, tmp_path: Path) -> None:
+async def test_ready_follows_clickhouse_without_any_insert(
+    broker: Kafka, tmp_path: Path, migrated_folder: Path
+) -> None:
     port, health_port = free_ports(2)
-    clickhouse = ChildProcess(clickhouse_process(tmp_path / "data", port, tmp_path / "clickhouse.log"))
+    data = copied(migrated_folder, tmp_path / "data")
+    clickhouse = ChildProcess(clickhouse_process(data, port, tmp_path / "clickhouse.log"))
     await clickhouse.start()
     settings = ClickHouseSettings(url=f"http://127.0.0.1:{port}")
-    await migrate(settings)
     stop = asyncio.Event()
     address = HttpAddress(health_port)
     health = HealthSettings(4)

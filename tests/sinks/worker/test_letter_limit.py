@@ -44,12 +44,12 @@ async def sink_with(broker: Kafka, database: ClickHouseSettings, sink: SinkSetti
         yield f"http://127.0.0.1:{port}/health/"
     finally:
         stop.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
 
 
 def said_by(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             return response.read().decode()
     except urllib.error.HTTPError as answer:
         return answer.read().decode()

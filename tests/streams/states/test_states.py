@@ -21,7 +21,7 @@ from evometrics.streams.states.agent_states import (
     SnapshotState,
     closed_mark,
 )
-from evometrics.streams.states.id_rings import SEGMENT_IDS, SEGMENTS, Rings, id_number
+from evometrics.streams.states.id_rings import RING_IDS, SEGMENT_IDS, SEGMENTS, Rings, id_number
 from evometrics.streams.states.live import LiveStates
 from evometrics.streams.states.window_counts import WindowCounts
 
@@ -177,8 +177,9 @@ def test_the_newest_ids_are_known_after_any_number_and_from_the_segments_alone(b
     assert len(stored.values) == SEGMENTS
     for rings_now in (found, stored.rings()):
         assert all(not rings_now.new("t", "n", event_id(n), -2) for n in range(number - HELD, number))
-        (ring,) = rings_now.rings.values()
+        (ring,) = rings_now.rings["t"].values()
         assert HELD <= len(ring.known) <= HELD + SEGMENT_IDS
+        assert rings_now.held == {"t": len(ring.known) + RING_IDS}
     assert found.new("t", "n", event_id(0), number)
 
 
@@ -198,8 +199,8 @@ def test_segments_written_in_part_are_as_good_as_none_for_what_is_read_again() -
         assert all(not stored.rings().new("t", "n", event_id(n), 300) for n in range(250))
 
 
-def test_the_ring_longest_unused_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rings, "RING_LIMIT", 3)
+def test_the_rings_longest_unused_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rings, "IDS_LIMIT", 300 + 3 * RING_IDS + 5)
     stored = Stored()
     found = stored.rings()
     for n in range(300):
@@ -208,8 +209,39 @@ def test_the_ring_longest_unused_makes_room(monkeypatch: pytest.MonkeyPatch) -> 
         assert found.new("t", node, event_id(1000 + n), 300 + n)
         stored.write(found)
     for rings_now in (found, stored.rings()):
-        assert {node for _, node in rings_now.rings} == {"c", "a", "d"}
+        assert list(rings_now.rings["t"]) == ["c", "a", "d"]
+        assert rings_now.held["t"] == 303 + 3 * RING_IDS
     assert {key.rpartition(b"|")[2] for key in stored.values} == {b"c", b"a", b"d"}
+    for n in range(10):  # a node that is heard of often takes what others had
+        assert found.new("t", "d", event_id(2000 + n), 400 + n)
+    assert list(found.rings["t"]) == ["a", "d"], "c alone was enough"
+
+
+def test_duplicates_of_thousands_of_nodes_are_recognised_however_many_were_heard_of_meanwhile() -> None:
+    stored = Stored()
+    found = stored.rings()
+    nodes = [f"node-{number}" for number in range(5000)]
+    for round_of_events in range(3):
+        for place, node in enumerate(nodes):
+            number = place * 10 + round_of_events
+            assert found.new("t", node, event_id(number), number)
+    stored.write(found)
+    for rings_now in (found, stored.rings()):
+        again = [rings_now.new("t", node, event_id(place * 10), -2) for place, node in enumerate(nodes)]
+        assert not any(again)
+    assert found.held["t"] == len(nodes) * (3 + RING_IDS)
+
+
+def test_of_as_many_busy_nodes_as_there_is_room_for_all_newest_ids_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rings, "IDS_LIMIT", 4 * (HELD + SEGMENT_IDS + RING_IDS))
+    found = Stored().rings()
+    for n in range(2 * HELD):
+        for node in "abcd":
+            found.new("t", node, event_id(n), n)
+    for node in "abcd":
+        assert all(not found.new("t", node, event_id(n), -2) for n in range(HELD, 2 * HELD))
 
 
 @given(st.uuids(), st.uuids())

@@ -407,7 +407,7 @@ async def test_a_worker_whose_producer_is_spent_ends_and_moves_no_offset(
     monkeypatch.setattr(broker, "send_all", refused)
     batch = Delivered([record(completed("agent-1", 5, "e"), 0)])
     await lane.put(batch)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not failures:  # noqa: ASYNC110 - it is told from a task
             await asyncio.sleep(0.01)
     await lane.stop()

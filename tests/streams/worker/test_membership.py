@@ -57,5 +57,5 @@ async def test_a_worker_that_leaves_its_group_does_not_keep_its_partitions_unser
     began = time.monotonic()
     await send(stream.brokers, [ended(number, now) for number in range(40)])
     await stream.drained()
-    assert time.monotonic() - began < 45, "its partitions waited for the session to end"
+    assert time.monotonic() - began < 80, "its partitions waited for the session to end"
     assert len((await stream.derived())["evolution_metrics"]) == 40

@@ -7,13 +7,10 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import optuna
 import pytest
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
 
 from evometrics.deploy.history.run import opened
 from evometrics.deploy.history.sources import AboutFile
@@ -22,7 +19,13 @@ from evometrics.producers.recording import Recorder
 from evometrics.schemas.events import EvolutionCompleted
 from evometrics.schemas.service.settings import SettingsError
 from tests.support.history_imports import evolutions, rejected
+from tests.support.later import Later
 from tests.support.tool_files import tool_file
+
+if TYPE_CHECKING:
+    import optuna
+else:
+    optuna = Later("optuna")
 
 KINDS = ("storage.db", "storage.log")
 SAME = (
@@ -46,12 +49,12 @@ SAME += (
 )
 
 
-def storage_in(path: Path) -> BaseStorage:
+def storage_in(path: Path) -> optuna.storages.BaseStorage:
     """Return a storage in a file: a journal if it is named like one."""
     return (
-        JournalStorage(JournalFileBackend(str(path)))
+        optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
         if path.suffix == ".log"
-        else RDBStorage(f"sqlite:///{path}")
+        else optuna.storages.RDBStorage(f"sqlite:///{path}")
     )
 
 
@@ -97,7 +100,7 @@ def test_each_trial_that_has_ended_is_an_evolution_with_its_value_to_the_bit(pat
     found = trials_of(path)
     ended = [trial for trial in study.trials if trial.state.is_finished()]
     assert len(found) == len(ended) == 7
-    statuses = {TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+    statuses = {optuna.trial.TrialState.PRUNED: "pruned", optuna.trial.TrialState.FAIL: "failed"}
     for trial in ended:
         event = found[f"{next(iter(found)).rpartition('/')[0]}/{trial.number}"]
         assert trial.datetime_complete is not None

@@ -17,12 +17,11 @@ from evometrics.deploy.ui.report.subject import night_of, run
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, now_micros
 from evometrics.schemas.evolutions.outcome import evolution_metrics
 from evometrics.schemas.ids import new_event_id
-from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.query import MetricsQuery
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.raw.test_raw_events import fill
 from tests.support.shown_night import SEARCH, night
-from tests.support.sinks import run_statements, sent
+from tests.support.sinks import copy_database, run_statements, sent
 
 MARKUP = "<script>alert('out')</script> & <img src=x onerror=alert(1)>"
 LARGE = 1200
@@ -104,9 +103,9 @@ def events() -> Iterator[Event]:
 
 
 @pytest.fixture(scope="package")
-def nights(clickhouse: str) -> Iterator[ClickHouseSettings]:
-    settings = ClickHouseSettings(url=clickhouse, database="nights_of_reports")
-    asyncio.run(migrate(settings))
+def nights(migrated: ClickHouseSettings) -> Iterator[ClickHouseSettings]:
+    settings = dataclasses.replace(migrated, database="nights_of_reports")
+    asyncio.run(copy_database(migrated, settings))
     asyncio.run(fill(settings, night(morning_after(WHOLE), rounds=4, candidates=40)))
     asyncio.run(fill(settings, [sent(each, offset=place) for place, each in enumerate(events())]))
     yield settings
