@@ -171,22 +171,24 @@ def fetch_command(folder: Path, environ: Mapping[str, str]) -> tuple[list[str], 
     Raises `MissingPartError` without Maven and jgo.
     """
     maven = shutil.which("mvn", path=environ.get("PATH", ""))
-    # Both keep what they fetch in ~/.m2 as well, where that is possible.
-    own = None if writable(home(environ) / ".m2") else folder / "repository"
     if maven:
         # Maven may write beside the pom, and the package's folder may be read-only.
         pom = shutil.copy(POM, folder)
         goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"]
-        goal += [f"-Dmaven.repo.local={own}"] if own else []
+        if not writable(home(environ) / ".m2"):
+            goal.append(f"-Dmaven.repo.local={folder / 'repository'}")
         command = [maven, "-q", "-B", "-f", str(pom), *goal, f"-DoutputDirectory={folder / 'jars'}"]
         return command, dict(environ)
     if importlib.util.find_spec("jgo"):
-        variables = {"M2_REPO": str(own)} if own else {}
+        # In ~/.m2 it would take for whole what an interrupted download left there; and it ends where it can't
+        # make a folder for JVMs, though it needs none.
+        own = {"M2_REPO": str(folder / "repository"), "XDG_CACHE_HOME": str(folder / "cache")}
+        variables = {**environ, **own}
         if environ.get("SSL_CERT_FILE"):
             # the name that OpenSSL, pip and uv know: jgo, with requests, knows this one only
-            variables["REQUESTS_CA_BUNDLE"] = environ["SSL_CERT_FILE"]
+            variables.setdefault("REQUESTS_CA_BUNDLE", environ["SSL_CERT_FILE"])
         command = [sys.executable, "-P", "-c", JGO_PROGRAM, str(folder / "jgo"), *artifacts()]
-        return command, {**variables, **environ}
+        return command, variables
     raise MissingPartError(
         "Kafka's jars must be fetched once, and there is no mvn in PATH to do so. Install it (any system: "
         "pip install jgo; Debian, Ubuntu: apt-get install maven; macOS: brew install maven), set KAFKA_HOME "

@@ -33,7 +33,8 @@ MACHINES = (
     # what python:3.13-slim is: this Debian without a compiler, with a Python of the same minor version
     Machine("trixie", "Debian 13", "trixie"),
     Machine("uv", "Debian 13, uv", "trixie", uv=True),
-    Machine("testing", "Debian testing", "testing"),
+    # whose Python is newer than the stable one's: 3.14 in November 2026
+    Machine("testing", "Debian testing, uv", "testing", uv=True),
 )
 
 

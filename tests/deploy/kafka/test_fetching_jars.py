@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from evometrics.deploy.kafka.broker import plan_nodes, prepare_node
 from evometrics.deploy.kafka.jars import kafka_libs, kafka_version
 from evometrics.deploy.kafka.java import MissingPartError
-from tests.deploy.kafka.test_java_and_jars import program
+from tests.deploy.kafka.test_java_and_jars import java_of, program
 from tests.support.inspecting_proxy import inspecting_proxy
 
 CERTIFICATE_SETTINGS = "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to a PEM file"
@@ -68,8 +69,9 @@ def jgo_that_uses_its_repository(folder: Path) -> dict[str, str]:
 import os, pathlib
 def build(artifact, cache_dir):
     _, name, version = artifact.split(":")
-    kept = pathlib.Path(os.environ.get("M2_REPO") or pathlib.Path.home() / ".m2" / "repository")
+    kept = pathlib.Path(os.environ.get("M2_REPO") or pathlib.Path.home() / ".m2")
     kept.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(os.environ["XDG_CACHE_HOME"]).mkdir(exist_ok=True)
     jars = cache_dir / "envs" / name / "jars"
     jars.mkdir(parents=True)
     (jars / f"{name}-{version}.jar").touch()
@@ -85,6 +87,28 @@ def test_where_no_home_can_be_written_the_jars_are_kept_beside_the_brokers_data(
     libs = kafka_libs(lambda line: None, variables, otherwise=beside)
     assert libs == beside / f"kafka-{kafka_version()}"
     assert kafka_libs(lambda line: None, {**variables, "PATH": ""}, otherwise=beside) == libs
+
+
+async def test_a_broker_runs_from_the_jars_beside_its_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    java = java_of(tmp_path / "java", "25.0.2")
+    variables = {**jgo_that_uses_its_repository(tmp_path), "HOME": str(tmp_path / "file")}
+    for name, value in {**variables, "JAVA_HOME": str(java.parents[1])}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("KAFKA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    nodes = plan_nodes(tmp_path / "data" / "kafka")
+    spec = await prepare_node(nodes[0], nodes, tmp_path / "logs", lambda line: None)
+    jars = tmp_path / "data" / "kafka" / "jars" / f"kafka-{kafka_version()}"
+    assert f"{jars}{os.sep}*" in spec.argv
+
+
+def test_an_interrupted_download_leaves_nothing_that_a_later_one_would_take(tmp_path: Path) -> None:
+    variables = {**jgo_that_uses_its_repository(tmp_path), "HOME": str(tmp_path / "home")}
+    kafka_libs(lambda line: None, variables)
+    assert [path.name for path in (tmp_path / "home").iterdir()] == [".cache"]
 
 
 def test_without_any_folder_to_keep_them_in_the_setting_is_named(tmp_path: Path) -> None:
