@@ -56,17 +56,18 @@ class BuildCompiled(build_ext):
 
     def lacking(self) -> str | None:
         """Return what is missing to compile anything, None where nothing is."""
+        compiler = str(self.compiler.compiler[0])
         with tempfile.TemporaryDirectory() as folder:
             for source, what in (
-                ("int x;", "no C compiler that works"),
+                ("int x;", f"{compiler} does not compile"),
                 ("#include <Python.h>", "no Python.h"),
             ):
                 file = Path(folder, "try.c")
                 file.write_text(source)
                 try:
                     self.compiler.compile([str(file)], output_dir=folder, include_dirs=self.include_dirs)
-                except CompileError as error:
-                    return f"{what} ({error})"
+                except CompileError:
+                    return what
         return None
 
 

@@ -1,4 +1,5 @@
-# The text form of UUIDs (RFC 9562) in C, for the modules that include it (`screening`, `streams.rows`).
+# The text form of UUIDs (RFC 9562) in C, for the modules that include it (`ids`, `screening`,
+# `streams.rows`).
 
 from libc.stdint cimport uint8_t
 

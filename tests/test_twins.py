@@ -8,7 +8,7 @@ import struct
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evometrics.producers.events.left_out import LeftOut
@@ -47,6 +47,9 @@ def unusual(found: str) -> str:
 
 
 @given(bits, st.integers(-2, 42))
+@example(b"\x80\x00", 0)  # longer than necessary
+@example(b"\xff" * 9 + b"\x01", 0)
+@example(b"\xff" * 9 + b"\x02", 0)
 def test_what_bytes_are_read_as(raw: bytes, place: int) -> None:
     compiled, plain = twins("evometrics.schemas.wire.binary")
     for name in ("read_long", "read_length", "read_text"):
@@ -138,6 +141,10 @@ steps = st.lists(
 
 
 @given(steps)
+@example([("add_steps", 7, 254)])  # and one more in the last window: the most in a byte
+@example([("add_steps", 7, 255)])
+@example([("add_steps", 7, 2**32 - 2)])
+@example([("add_steps", 7, 2**32 - 1)])
 def test_what_windows_count(calls: list[tuple[str, int, int]]) -> None:
     modules = twins("evometrics.streams.states.window_counts")
     counts = [module.WindowCounts(WINDOWS) for module in modules]
@@ -163,6 +170,7 @@ def test_what_windows_count(calls: list[tuple[str, int, int]]) -> None:
             list(each.items()) for each in counts[1].counts
         ]
         assert counts[0].newest == counts[1].newest
+        assert counts[0].pack() == counts[1].pack()
 
 
 @given(bits.map(lambda raw: struct.pack("<qBH", 3, 1, len(raw)) + raw) | bits)
@@ -275,10 +283,16 @@ def test_which_ids_are_remembered() -> None:
             written = [each.writes() for each in rings]
             assert written[0] == written[1]
     again = [module.Rings({k: v for k, v in written[0].items() if v}) for module in modules]
-    assert again[0].rings.keys() == again[1].rings.keys()
-    for key, ring in again[0].rings.items():
-        other = again[1].rings[key]
-        assert (ring.known, ring.number, ring.used) == (other.known, other.number, other.used)
+    found = [
+        [
+            (topic, node, ring.known, ring.number, ring.used)
+            for topic in each.rings
+            for node, ring in each.rings[topic].items()
+        ]
+        for each in again
+    ]
+    assert found[0] and found[0] == found[1]
+    assert again[0].held == again[1].held
 
 
 @given(

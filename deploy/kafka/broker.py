@@ -159,7 +159,10 @@ async def prepare_node(
 
     Raises `MissingPartError` without Java or jars, `ProcessFailedError` if formatting fails.
     """
-    java, libs = await asyncio.to_thread(lambda: (find_java().absolute(), kafka_libs(progress).absolute()))
+    beside = node.folder.parent / "jars"
+    java, libs = await asyncio.to_thread(
+        lambda: (find_java().absolute(), kafka_libs(progress, otherwise=beside).absolute())
+    )
     node.folder.mkdir(parents=True, exist_ok=True)
     (node.folder / PROPERTIES).write_text(server_properties(node, nodes))
     (node.folder / LOG4J).write_text((KAFKA_FILES / LOG4J).read_text())

@@ -1,9 +1,10 @@
 # What is C in `convert.py` where it is compiled.
 
 import cython
-from evometrics.producers.events cimport values
+from evometrics.producers.events cimport primitives, values
 
 cdef double LIVE, STEPPED
+cdef object new, new_tuple
 
 cdef object micros(double seconds)
 @cython.locals(agent=str)

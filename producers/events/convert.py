@@ -1,4 +1,4 @@
-# cython: annotation_typing=False
+# cython: annotation_typing=False, boundscheck=False, wraparound=True
 """From the objects that orchestrators pass in to typed events: design section 6.
 
 An orchestrator's event is any object; an attribute that is missing, None, or raises takes its default. A
@@ -14,7 +14,7 @@ import enum
 from collections.abc import Iterable
 from typing import Any
 
-from evometrics.producers.events import values
+from evometrics.producers.events import primitives, values
 from evometrics.producers.events.candidate import candidate_of
 from evometrics.producers.events.evolution_events import EvolutionCompletionEvent
 from evometrics.producers.events.left_out import LEFT_OUT, UNNOTED, LeftOut
@@ -67,6 +67,8 @@ DIRECTION_WORDS = {
 }
 NO_AGENT = "is empty; give the agent's id"
 
+new: Any = object.__new__
+new_tuple: Any = tuple.__new__
 STARTED = EvolutionStarted.record
 COMPLETED = EvolutionCompleted.record
 
@@ -78,7 +80,7 @@ def evolution_id(agent_id: str, timestamp: float) -> str:
 
 def micros(seconds: float) -> int:
     """Unix seconds as microseconds, rounded half to even like `round`."""
-    return round(seconds * 1_000_000)
+    return primitives.nearest(seconds * 1_000_000)
 
 
 def agent_of(value: Any, record: str) -> str:
@@ -103,7 +105,8 @@ def clues(event: object, now: float) -> Clues:
         duration,
         values.text_of(values.attribute(event, "evolution_type", UNNOTED)),
     )
-    return tuple.__new__(Clues, found)  # calling the class costs twice as much
+    named: Clues = new_tuple(Clues, found)  # calling the class costs twice as much
+    return named
 
 
 def generation(event: object, metadata: dict[str, str], left_out: LeftOut) -> int | None:
@@ -238,7 +241,7 @@ def completed_event(
     Raises `InvalidEvent` where it names no agent.
     """
     # Every field is set separately: calling the class costs half as much as all the rest.
-    done = object.__new__(EvolutionCompleted)
+    done: EvolutionCompleted = new(EvolutionCompleted)
     started = None if active is None else active.started
     done.event_id, done.node_id = new_event_id(), node_id
     agent = values.attribute(event, "agent_id", left_out)

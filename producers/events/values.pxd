@@ -1,6 +1,7 @@
 # What is C in `values.py` where it is compiled.
 
 import cython
+from evometrics.producers.events cimport primitives
 
 cdef Py_ssize_t MOST_NAME, MOST_DIGITS, MOST_ITEMS
 cdef double MOST_AHEAD
@@ -31,14 +32,15 @@ cpdef str id_of(value)
 cdef object moment_of(value, double now, str name, left_out)
 
 @cython.locals(text=str)
-cdef bint is_plain_text(value) except -1
-cdef bint is_plain_number(value) except -1
+cdef inline bint is_plain_text(value) except -1
+cdef inline bint is_plain_number(value) except -1
 cdef inline bint finite(double x) noexcept
 cdef bint plain_numbers(dict values) except -1
 cdef bint plain_texts(dict values) except -1
 cdef list pairs_of(value, str name, left_out)
-@cython.locals(found=dict)
+@cython.locals(found=dict, plain_map=dict)
 cpdef dict numbers_in(value, str name, left_out, str agent=*)
+@cython.locals(plain_map=dict)
 cpdef dict texts_in(value, str name, left_out)
 @cython.locals(found=list)
 cdef list items_of(value, str name, left_out)

@@ -20,6 +20,7 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any
 
+from evometrics.producers.events import primitives
 from evometrics.producers.events.left_out import LeftOut, said
 from evometrics.producers.ticks import ticks
 from evometrics.schemas.events import now_micros
@@ -194,7 +195,7 @@ def truth_of(value: Any, name: str, left_out: LeftOut) -> bool | None:
 
 def clean(text: str) -> str:
     """Text that UTF-8 can encode: a lone surrogate is written as an escape."""
-    if text.isascii():
+    if primitives.is_ascii(text):
         return text
     try:
         text.encode()
@@ -320,7 +321,7 @@ def is_plain_text(value: object) -> bool:
     if type(value) is not str:
         return False
     text = value
-    return text.isascii()
+    return primitives.is_ascii(text)
 
 
 def is_plain_number(value: object) -> bool:
@@ -380,7 +381,8 @@ def numbers_in(value: Any, name: str, left_out: LeftOut, agent: str | None = Non
     if value is None:
         return {}
     if type(value) is dict and plain_numbers(value):
-        return value.copy()
+        plain_map = value
+        return plain_map.copy()
     found = {}
     for key, item in pairs_of(value, name, left_out):
         kpi = text_of(key)
@@ -400,7 +402,8 @@ def texts_in(value: Any, name: str, left_out: LeftOut) -> dict[str, str]:
     if value is None:
         return {}
     if type(value) is dict and plain_texts(value):
-        return value.copy()
+        plain_map = value
+        return plain_map.copy()
     return {text_of(key): text_of(item) for key, item in pairs_of(value, name, left_out)}
 
 

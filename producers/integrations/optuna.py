@@ -39,7 +39,6 @@ from evometrics.producers.integrations.optuna_trials import (
     take_scores,
 )
 from evometrics.producers.recording import Recorder, Run
-from evometrics.producers.recording.snapshot import weight
 from evometrics.schemas.ids import new_event_id
 
 if TYPE_CHECKING:
@@ -221,9 +220,7 @@ class StudyRun:
         if ended is not None and (self.ended_at is None or ended > self.ended_at):
             self.ended_at = ended
         generation, parents = self.lineage.of(self.study, trial)
-        self.run.recorder.later(
-            self.candidate, trial, generation, parents, weight=weight(dict(trial.user_attrs))
-        )
+        self.run.recorder.later(self.candidate, trial, generation, parents)
 
     def candidate(self, trial: FrozenTrial, generation: int | None, parents: list[int]) -> None:
         """Record a trial as a candidate of the run, at once; one that is recorded is only compared with."""

@@ -3,4 +3,4 @@
 from evometrics.producers.recording.recorder import Recorder
 from evometrics.producers.recording.run import Run
 
-__all__ = ["Recorder", "Run", "scores", "snapshot"]
+__all__ = ["Recorder", "Run", "scores"]

@@ -26,8 +26,8 @@ class Entry(NamedTuple):
     """One call.
 
     Attributes:
-        method: the collector's method; or what records by calls of its own, made by the thread.
-        args: its arguments, a snapshot.
+        method: the collector's method; or what records by calls of its own (`Recorder.later`).
+        args: its arguments, a snapshot; of the latter one value: the arguments, or what they are pickled to.
         weight: about how many bytes they take.
     """
 

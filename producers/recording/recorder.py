@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import threading
 import time
 from collections import OrderedDict
@@ -170,15 +171,21 @@ class Recorder:
         except Exception as error:
             self.miss(error)
 
-    def later(self, record: Callable[..., None], *args: object, weight: int = 0) -> None:
+    def later(self, record: Callable[..., None], *args: object) -> None:
         """Have the recorder's thread call something that records, in its turn and before `flush` returns.
 
-        For callbacks that run amid work which empties the processor's caches: many of them one after another
-        take a fraction of the time there. Nothing may change the arguments any more; `weight`: about how many
-        bytes they take.
+        For callbacks of searches that read all they have found again and again, such as samplers: many calls
+        one after another take a fraction of the time there. The arguments are pickled meanwhile, if they can
+        be: as one piece of memory they do not scatter what the search allocates next, which it would pay for
+        with every look at that. Others are kept as they are: nothing may change them any more.
         """
         try:
-            self.put(Entry(record, args, {}, EVENT_WEIGHT + weight))
+            try:
+                packed: object = pickle.dumps(args, pickle.HIGHEST_PROTOCOL)
+            except Exception:
+                packed = args
+            size = len(packed) if isinstance(packed, bytes) else 0
+            self.put(Entry(record, (packed,), {}, EVENT_WEIGHT + size))
         except Exception as error:
             self.miss(error)
 

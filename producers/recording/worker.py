@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import pickle
 import threading
 import time
 from concurrent.futures import Future
@@ -167,8 +168,9 @@ class Worker:
     def make(self, entry: Entry) -> bool:
         """Make a call that records by calls of its own; returns False: there is nothing more to do for it."""
         assert not isinstance(entry.method, str)
+        (packed,) = entry.args
         try:
-            entry.method(*entry.args, **entry.named)
+            entry.method(*(pickle.loads(packed) if isinstance(packed, bytes) else packed))
         except Exception:
             self.failed += 1
             logger.exception("what was to be recorded could not be")

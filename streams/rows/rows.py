@@ -7,12 +7,12 @@ bytes, without an object for the event: a change to a record or to a formula is 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from evometrics.schemas.events import EvolutionCompleted, EvolutionStarted
 from evometrics.schemas.evolutions.joining import lacking, lent_by
 from evometrics.schemas.evolutions.outcome import evolution_metrics
 from evometrics.schemas.evolutions.snapshots import snapshots_of
-from evometrics.schemas.ids import uuid_text
 from evometrics.schemas.rules.screening import surely_valid
 from evometrics.schemas.wire.binary import Unusual, write_longs, write_text
 from evometrics.schemas.wire.codec import newest_codec
@@ -112,9 +112,10 @@ class ScopeRows:
         """
         hashed = self.named.copy()
         hashed.update(b"%d\x1f%d" % (seconds, end))
+        row_id = str(UUID(bytes=hashed.digest()[:16], version=5))
         return b"".join(
             (
-                *(self.prefix, write_text(uuid_text(hashed.digest(), 5)), self.ids, write_longs((end,))),
+                *(self.prefix, write_text(row_id), self.ids, write_longs((end,))),
                 *(self.scope, write_longs((seconds, end - seconds * SECOND, end)), figures),
             )
         )

@@ -15,12 +15,12 @@ cdef bytes segment_key(str topic, str node_id, int64_t slot)
 cdef class Ring:
     cdef readonly dict known
     cdef readonly int64_t number
-    cdef list entries
+    cdef list filled
     cdef readonly int64_t used
     cdef bint touched
 
     cdef take(self, number, bytes body)
-    cdef put(self, uint64_t event, int64_t offset)
+    cdef put(self, event, offset)
     cdef bytes value(self)
     cdef int64_t begin_segment(self) except -1
 
@@ -37,8 +37,8 @@ cdef class Rings:
     @cython.locals(ring=Ring)
     cdef Ring ring_of(self, str topic, str node_id)
 
-    @cython.locals(event=uint64_t, whose=tuple, ring=Ring)
-    cpdef bint new(self, str topic, str node_id, str event_id, int64_t offset) except -1
+    @cython.locals(whose=tuple, ring=Ring)
+    cpdef bint new(self, str topic, str node_id, str event_id, offset) except -1
 
     cdef write(self, tuple whose, Ring ring)
 

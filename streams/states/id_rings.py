@@ -31,8 +31,9 @@ SEGMENT_IDS = 64
 #: Segments of a ring: 4,096 ids, and one segment more, which is being filled.
 SEGMENTS = 65
 NUMBER = struct.Struct(">q")
-#: An id's number and its offset.
+#: An id's number and its offset; and so many of both.
 ENTRY = struct.Struct("<Qq")
+ENTRIES = [struct.Struct("<" + "Qq" * count) for count in range(SEGMENT_IDS + 1)]
 #: An odd number that spreads the id's upper half: ids that differ in either half differ when both are added.
 SPREAD = 0x9E37_79B9_7F4A_7C15
 #: 64 bits, which C keeps by itself.
@@ -79,7 +80,7 @@ class Ring:
 
     Attributes:
         known: the offset of each id, oldest first.
-        number: running number of the segment that is being filled, whose entries are `entries`.
+        number: running number of the segment that is being filled; `filled` are its ids and their offsets.
         used: offset of the last event that was looked up.
         touched: whether it was changed since it was written.
     """
@@ -87,7 +88,7 @@ class Ring:
     def __init__(self) -> None:
         self.known: dict[int, int] = {}
         self.number = 0
-        self.entries: list[bytes] = []
+        self.filled: list[int] = []
         self.used = -1
         self.touched = False
 
@@ -95,7 +96,7 @@ class Ring:
         """Load a segment as written; segments come in the order of their numbers."""
         if len(body) > SEGMENT_IDS * ENTRY.size:
             raise ValueError(f"a segment of {len(body)} bytes is longer than {SEGMENT_IDS} ids")
-        self.number, self.entries = number, []
+        self.number, self.filled = number, []
         for event, offset in ENTRY.iter_unpack(body):
             self.put(event, offset)
             self.used = max(self.used, offset)
@@ -103,16 +104,17 @@ class Ring:
     def put(self, event: int, offset: int) -> None:
         """Add an id to the segment that is being filled."""
         self.known[event] = offset
-        self.entries.append(ENTRY.pack(event, offset))
+        self.filled.append(event)
+        self.filled.append(offset)
 
     def value(self) -> bytes:
         """Return the bytes of the segment that is being filled."""
-        return NUMBER.pack(self.number) + b"".join(self.entries)
+        return NUMBER.pack(self.number) + ENTRIES[len(self.filled) >> 1].pack(*self.filled)
 
     def begin_segment(self) -> int:
         """Begin a new segment; the oldest one's ids are forgotten: returns how many."""
         self.number += 1
-        self.entries = []
+        self.filled = []
         forgotten = list(islice(self.known, max(0, len(self.known) - HELD)))
         for old in forgotten:
             del self.known[old]
@@ -176,7 +178,7 @@ class Rings:
         known = ring.known.get(event)
         if known is not None:
             return known == offset
-        if len(ring.entries) == SEGMENT_IDS:
+        if len(ring.filled) == 2 * SEGMENT_IDS:
             if ring.touched:
                 self.write(whose, ring)
             self.held[topic] -= ring.begin_segment()

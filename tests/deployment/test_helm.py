@@ -53,6 +53,8 @@ def test_what_is_not_named_is_asked_for(helm: Path) -> None:
             render(helm, "existing", CHART, "--set", f"{missing}=")
     with pytest.raises(ValueError, match=r"stream.autoscaling.maxReplicas: at most kafka.partitions"):
         render(helm, "operators", CHART, "--set", "stream.autoscaling.maxReplicas=7")
+    with pytest.raises(ValueError, match=r"stream.group and sink.group"):
+        render(helm, "existing", CHART, "--set", "stream.group=evometrics-sink")
 
 
 def scored(manifests: Path) -> str:

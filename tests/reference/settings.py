@@ -19,7 +19,9 @@ HEAD = ["setting", "type", "default", "meaning, and environment variable"]
 OTHER_VARIABLES = {
     "KAFKA_HOME": "An installed Kafka, to start instead of one whose jars are fetched.",
     "JAVA_HOME": "The Java to run Kafka with, 17 or newer; else the one on `PATH`.",
-    "XDG_CACHE_HOME": "Folder for the jars that are fetched; else `~/.cache`.",
+    "XDG_CACHE_HOME": "Folder for the jars that are fetched; else `~/.cache`, else that of the data.",
+    "HOME": "The user's home, in which Maven keeps what it fetches.",
+    "SSL_CERT_FILE": "PEM file with the authorities to trust where jars are fetched without Maven.",
 }
 #: What is to be known of a section beside its docstring.
 REMARKS = {

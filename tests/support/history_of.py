@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, SystemEvent
-from evometrics.schemas.history.file import open_to_read
+from evometrics.schemas.history.file import check_file, open_to_read
 from evometrics.schemas.wire.framing import WireFormat
 
 #: The collector's default, in the working folder.
@@ -21,8 +21,8 @@ SECONDS = 300.0
 
 
 def recorded(path: Path) -> list[Event]:
-    """Return a history's events, in the order in which they arrived; none where there is no file."""
-    if not path.exists():
+    """Return a history's events, in the order in which they arrived; none where there is no history yet."""
+    if not path.exists() or not check_file(path):
         return []
     wire = WireFormat()
     with closing(open_to_read(path)) as db:

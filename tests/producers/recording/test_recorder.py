@@ -384,3 +384,23 @@ def test_a_call_that_fails_in_the_thread_is_counted_and_hinders_no_other(
     assert found == ["before", "after"]
     assert recorder.lost == 1
     assert "pop from empty list" in caplog.text
+
+
+def test_what_is_left_to_the_thread_is_as_it_was_at_the_call_or_as_it_is_where_it_can_not_be_pickled(
+    recorder: Recorder, file: Path
+) -> None:
+    gate = threading.Event()
+
+    def record(agent: str, given: Any) -> None:
+        gate.wait(60)
+        recorder.kpis(agent, {"accuracy": given["accuracy"]})
+
+    changed: dict[str, Any] = {"accuracy": 0.5}
+    recorder.later(record, "pickled", changed)
+    changed |= {"accuracy": 0.7, "lock": threading.Lock()}
+    recorder.later(record, "not pickled", changed)
+    gate.set()
+    recorder.close()
+    found = {each.agent_id: each.accuracy for each in recorded(file) if isinstance(each, KpiSnapshot)}
+    assert found == {"pickled": 0.5, "not pickled": 0.7}
+    assert recorder.lost == 0
