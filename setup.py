@@ -6,9 +6,11 @@ a Python source, which Python imports where no extension of the same name stands
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
+from Cython.Build import cythonize
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
@@ -34,6 +36,8 @@ class BuildCompiled(build_ext):
         """Build all or none: some call others in C."""
         reason = self.lacking()
         if reason is None:
+            self.write_c()
+            self.parallel = os.cpu_count()  # of processes that compile C, which takes most of the time
             super().build_extensions()
         built = {ext.name: Path(self.get_ext_fullpath(ext.name)) for ext in self.extensions}
         missing = [name for name, file in built.items() if not file.exists()]
@@ -43,6 +47,12 @@ class BuildCompiled(build_ext):
         for file in built.values():
             file.unlink(missing_ok=True)
         print(f"evometrics: plain Python: {reason or 'could not compile ' + ', '.join(missing)}; {REMEDY}")
+
+    def write_c(self) -> None:
+        """Have Cython write all C files, which threads could not: by itself it would, module by module."""
+        written = cythonize(self.extensions, force=self.force, include_path=self.cython_include_dirs)
+        for extension, found in zip(self.extensions, written, strict=True):
+            extension.sources = found.sources
 
     def lacking(self) -> str | None:
         """Return what is missing to compile anything, None where nothing is."""

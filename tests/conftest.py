@@ -37,17 +37,23 @@ class KafkaCluster:
     children: dict[int, ChildProcess]
 
 
-#: Files that run whole pipelines, for half a minute or more: begun first, so that none is left at the end.
+#: Files that take half a minute or more, most with whole pipelines: begun first, so that none is the last.
 LONG = (
     "tests/faults/",
+    "tests/deploy/grafana/test_queries",
+    "tests/deploy/history/test_import",
     "tests/deploy/stack/test_backup",
     "tests/deploy/stack/test_secured",
     "tests/deploy/commands/test_dead_letters",
     "tests/deploy/commands/test_replay",
     "tests/deploy/commands/test_republish",
-    "tests/streams/worker/test_worker",
+    "tests/deploy/ui/test_browser",
+    "tests/producers/demo/test_demo",
+    "tests/streams/worker/",
+    "tests/test_code",
     "tests/test_first_contact",
     "tests/test_pipeline",
+    "tests/test_plain",
 )
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 from evometrics.producers import EvolutionMetricsCollector
-from evometrics.producers.demo.night import run_demo_night
 from evometrics.schemas.events import Event, KpiSnapshot
 from evometrics.schemas.topics import KPI_SNAPSHOTS
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.sinks.raw.test_raw_events import fill
+from tests.support.later import Later
 from tests.support.outboxes import config, waiting
 from tests.support.pure_stream import SOURCES, WIRE, PureStream
 from tests.support.sinks import sent
+
+demo: Any = Later("evometrics.producers.demo.night")
 
 
 async def recorded(folder: Path, agents: int, evolutions: int, seed: int = 7) -> list[Event]:
@@ -21,7 +24,9 @@ async def recorded(folder: Path, agents: int, evolutions: int, seed: int = 7) ->
     collector = EvolutionMetricsCollector(config(folder))
     await collector.start()
     try:
-        await run_demo_night(collector, node_id="node-1", agents=agents, evolutions=evolutions, seed=seed)
+        await demo.run_demo_night(
+            collector, node_id="node-1", agents=agents, evolutions=evolutions, seed=seed
+        )
         return waiting(collector)
     finally:
         await collector.stop()

@@ -17,6 +17,6 @@ class Later:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what pytest looks for in everything that a file of tests has
+        if name.startswith("_"):  # what pytest looks for in everything that a file of tests has
             raise AttributeError(name)
         return getattr(importlib.import_module(self._name), name)

@@ -34,7 +34,7 @@ from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import InsertGroup, InsertRow
 from evometrics.sinks.worker.writer import TableWriter
-from tests.sinks.conftest import database, empty_database, migrated  # noqa: F401 - fixtures
+from tests.sinks.conftest import database, empty_database  # noqa: F401 - fixtures
 from tests.support.examples import EXAMPLES
 from tests.support.history_imports import staged
 from tests.support.sinks import sent, store

@@ -28,7 +28,7 @@ from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
-from tests.sinks.conftest import broker, database, empty_database, migrated  # noqa: F401 - fixtures
+from tests.sinks.conftest import broker, database, empty_database  # noqa: F401 - fixtures
 from tests.support.influxdb import completion
 from tests.support.outboxes import arrived
 from tests.support.sinks import Kafka, eventually, rows, running

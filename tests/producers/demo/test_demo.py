@@ -24,7 +24,6 @@ from threadpoolctl import threadpool_limits
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.deploy.process.ports import free_ports
 from evometrics.producers.demo import data as digits
-from evometrics.producers.demo.agent import CANDIDATES, PATIENCE, DigitAgent
 from evometrics.producers.demo.genome import (
     MAX_EPOCHS,
     MAX_FEATURES,
@@ -35,13 +34,15 @@ from evometrics.producers.demo.genome import (
     mutated,
     poor_genome,
 )
-from evometrics.producers.demo.kpis import adaptation, hostile, measure_quality, retention, wilson_half_width
-from evometrics.producers.demo.model import fit
 from evometrics.producers.orchestrator.agent import EvolutionContext, EvolutionFailed, EvolvableAgent
 from evometrics.producers.orchestrator.strategies import Strategy, standard_strategies
 from evometrics.schemas.kpis.performance import KPI_NAMES, overall_performance
 from evometrics.schemas.service.settings import KafkaSettings
+from tests.support.later import Later
 from tests.support.outboxes import NO_BROKER, arrived, left_in
+
+of_agent: Any = Later("evometrics.producers.demo.agent")
+kpis: Any = Later("evometrics.producers.demo.kpis")
 
 TIMED = {"response_time_ms", "throughput_tps", "cpu_utilization", "energy_efficiency"}
 #: A middling genome of each family: room above, and not hopeless.
@@ -69,7 +70,7 @@ def context(seed: int = 1, reports: list[tuple[int, float]] | None = None) -> Ev
     return EvolutionContext(generation=1, seed=seed, kpis={}, report=lambda i, f: kept.append((i, f)))
 
 
-def evolved(agent: DigitAgent, strategy: Strategy, seeds: range = range(12)) -> list[str]:
+def evolved(agent: EvolvableAgent, strategy: Strategy, seeds: range = range(12)) -> list[str]:
     """Apply a strategy with one seed after another until it finds something fitter."""
     for seed in seeds:
         try:
@@ -96,7 +97,7 @@ def test_a_shift_moves_each_row_of_the_image_by_one_pixel() -> None:
 
 @pytest.mark.parametrize("family", RANGES)
 def test_every_kpi_of_every_family_is_measured_finite_and_in_range(family: str) -> None:
-    agent = DigitAgent("a", GENOMES[family])
+    agent = of_agent.DigitAgent("a", GENOMES[family])
     assert isinstance(agent, EvolvableAgent)
     first, second = agent.evaluate_kpi().measured(), agent.evaluate_kpi().measured()
     assert "knowledge_retention" not in first, "nothing was known before"
@@ -114,7 +115,7 @@ def test_every_kpi_of_every_family_is_measured_finite_and_in_range(family: str) 
 
 
 def test_kpis_agree_with_a_count_by_hand() -> None:
-    agent, data = DigitAgent("a", GENOMES["neighbours"]), digits.load()
+    agent, data = of_agent.DigitAgent("a", GENOMES["neighbours"]), digits.load()
     kpis = agent.evaluate_kpi().measured()
     answers = agent.answers(data.test.x)
     right = [int(a == y) for a, y in zip(answers, data.test.y, strict=True)]
@@ -131,9 +132,9 @@ def test_kpis_agree_with_a_count_by_hand() -> None:
 
 def test_better_models_measure_better() -> None:
     data = digits.load()
-    poor = measure_quality(fit(GENOMES["linear"], data.train), data)
+    poor = kpis.measure_quality(of_agent.fit(GENOMES["linear"], data.train), data)
     rich_genome = dataclasses.replace(GENOMES["neighbours"], capacity=3, feature_count=64, train_share=1.0)
-    rich = measure_quality(fit(rich_genome, data.train), data)
+    rich = kpis.measure_quality(of_agent.fit(rich_genome, data.train), data)
     assert rich["accuracy"] > 0.95 > poor["accuracy"]
     for name in ("success_rate", "output_quality", "reliability", "consistency", "security_score"):
         assert rich[name] > poor[name], name
@@ -144,8 +145,8 @@ def test_better_models_measure_better() -> None:
 
 def test_hostile_images_are_worse_than_noise_of_the_same_size() -> None:
     data = digits.load()
-    model = fit(GENOMES["neighbours"], data.train)
-    attacked = hostile(model.probabilities(data.test.x), data.test, data.train)
+    model = of_agent.fit(GENOMES["neighbours"], data.train)
+    attacked = kpis.hostile(model.probabilities(data.test.x), data.test, data.train)
     step = np.abs(attacked.x - data.test.x).max()
     signs = np.random.default_rng(0).choice([-step, step], data.test.x.shape)
     noisy = digits.Part(np.clip(data.test.x + signs, 0, 1), data.test.y)
@@ -154,26 +155,26 @@ def test_hostile_images_are_worse_than_noise_of_the_same_size() -> None:
 
 def test_adaptation_is_what_training_on_new_data_gains() -> None:
     data = digits.load()
-    model = fit(dataclasses.replace(GENOMES["neighbours"], capacity=3, train_share=1.0), data.train)
-    assert 0.3 < adaptation(model, data) <= 1.0
-    stubborn = fit(dataclasses.replace(GENOMES["linear"], regularisation=1.0), data.train)
-    assert adaptation(stubborn, data) < adaptation(model, data)
+    model = of_agent.fit(dataclasses.replace(GENOMES["neighbours"], capacity=3, train_share=1.0), data.train)
+    assert 0.3 < kpis.adaptation(model, data) <= 1.0
+    stubborn = of_agent.fit(dataclasses.replace(GENOMES["linear"], regularisation=1.0), data.train)
+    assert kpis.adaptation(stubborn, data) < kpis.adaptation(model, data)
 
 
 def test_retention_counts_only_what_was_known() -> None:
     before, now = np.array([True, True, False, True]), np.array([True, False, True, True])
-    assert retention(before, now) == pytest.approx(2 / 3)
-    assert retention(np.zeros(4, dtype=bool), now) is None
+    assert kpis.retention(before, now) == pytest.approx(2 / 3)
+    assert kpis.retention(np.zeros(4, dtype=bool), now) is None
 
 
 def test_the_wilson_interval_is_the_textbook_one() -> None:
-    assert wilson_half_width(5, 10) == pytest.approx((0.7634 - 0.2366) / 2, abs=1e-3)
-    assert wilson_half_width(10, 10) > 0
+    assert kpis.wilson_half_width(5, 10) == pytest.approx((0.7634 - 0.2366) / 2, abs=1e-3)
+    assert kpis.wilson_half_width(10, 10) > 0
 
 
 @pytest.mark.parametrize("strategy", list(standard_strategies()), ids=lambda s: s.name)
 def test_each_strategy_changes_the_genome_the_answers_and_the_measured_kpis(strategy: Strategy) -> None:
-    agent, data = DigitAgent("a", GENOMES["linear"]), digits.load()
+    agent, data = of_agent.DigitAgent("a", GENOMES["linear"]), digits.load()
     before, genome, answers = agent.evaluate_kpi().measured(), agent.genome, agent.answers(data.test.x)
     insights = evolved(agent, strategy)
     after = agent.evaluate_kpi().measured()
@@ -189,7 +190,7 @@ def test_each_strategy_changes_the_genome_the_answers_and_the_measured_kpis(stra
 @pytest.mark.parametrize("strategy", list(standard_strategies()), ids=lambda s: s.name)
 @pytest.mark.parametrize("family", ["neighbours", "network"])
 def test_rollback_restores_identical_answers_and_kpis(strategy: Strategy, family: str) -> None:
-    agent, data = DigitAgent("a", GENOMES[family]), digits.load()
+    agent, data = of_agent.DigitAgent("a", GENOMES[family]), digits.load()
     agent.evaluate_kpi()
     before = agent.evaluate_kpi().measured()
     state, answers = agent.export_state(), agent.answers(data.test.x)
@@ -204,7 +205,7 @@ def test_rollback_restores_identical_answers_and_kpis(strategy: Strategy, family
 
 
 def test_an_evolution_pays_off_where_there_is_room() -> None:
-    agent = DigitAgent("a", GENOMES["linear"])
+    agent = of_agent.DigitAgent("a", GENOMES["linear"])
     before = overall_performance(agent.evaluate_kpi().measured())
     evolved(agent, standard_strategies()["extended_training"])
     after = overall_performance(agent.evaluate_kpi().measured())
@@ -215,7 +216,7 @@ def test_progress_is_reported_for_each_candidate_and_stops_early() -> None:
     lengths = set()
     for seed in range(8):
         reports: list[tuple[int, float]] = []
-        agent = DigitAgent("a", GENOMES["bayes"])
+        agent = of_agent.DigitAgent("a", GENOMES["bayes"])
         try:
             agent.apply_strategy(standard_strategies()["feature_engineering"], context(seed, reports))
         except EvolutionFailed as error:
@@ -223,13 +224,13 @@ def test_progress_is_reported_for_each_candidate_and_stops_early() -> None:
         assert [i for i, _ in reports] == list(range(len(reports)))
         assert all(0 <= fitness <= 1 for _, fitness in reports)
         lengths.add(len(reports))
-    assert max(lengths) <= CANDIDATES and min(lengths) >= PATIENCE
+    assert max(lengths) <= of_agent.CANDIDATES and min(lengths) >= of_agent.PATIENCE
     assert len(lengths) > 1, "some evolutions end before all candidates are tried"
 
 
 def test_an_evolution_that_finds_nothing_fitter_fails_and_leaves_the_agent_alone() -> None:
     strong = dataclasses.replace(GENOMES["neighbours"], capacity=1, feature_count=64, train_share=1.0)
-    agent, failures = DigitAgent("a", strong), 0
+    agent, failures = of_agent.DigitAgent("a", strong), 0
     for seed in range(6):
         genome = agent.genome
         try:
@@ -243,8 +244,8 @@ def test_an_evolution_that_finds_nothing_fitter_fails_and_leaves_the_agent_alone
 def test_a_candidate_that_cannot_be_trained_is_a_warning() -> None:
     few = dataclasses.replace(GENOMES["neighbours"], capacity=40, train_share=0.08)
     with pytest.raises(ValueError, match="60 neighbours requested, 44 training images"):
-        fit(dataclasses.replace(few, capacity=60), digits.load().train)
-    agent = DigitAgent("a", few)
+        of_agent.fit(dataclasses.replace(few, capacity=60), digits.load().train)
+    agent = of_agent.DigitAgent("a", few)
     for seed in range(30):
         try:
             insights = agent.apply_strategy(standard_strategies()["hyperparameter_tuning"], context(seed))
@@ -257,7 +258,7 @@ def test_a_candidate_that_cannot_be_trained_is_a_warning() -> None:
 
 def test_the_same_seed_makes_the_same_agent_and_the_same_evolution() -> None:
     def life(seed: int) -> tuple[Genome, dict[str, float]]:
-        agent = DigitAgent.born("n1-agent-005", seed)
+        agent = of_agent.DigitAgent.born("n1-agent-005", seed)
         for number, strategy in enumerate(standard_strategies()):
             with contextlib.suppress(EvolutionFailed):
                 agent.apply_strategy(strategy, context(number))
@@ -265,11 +266,14 @@ def test_the_same_seed_makes_the_same_agent_and_the_same_evolution() -> None:
         return agent.genome, {n: v for n, v in kpis.items() if n not in TIMED}
 
     assert life(5) == life(5)
-    assert DigitAgent.born("n1-agent-005", 5).genome != DigitAgent.born("n1-agent-005", 6).genome
+    assert (
+        of_agent.DigitAgent.born("n1-agent-005", 5).genome
+        != of_agent.DigitAgent.born("n1-agent-005", 6).genome
+    )
 
 
 def test_agents_start_different_and_mediocre() -> None:
-    agents = [DigitAgent.born(f"a{n}", 1) for n in range(12)]
+    agents = [of_agent.DigitAgent.born(f"a{n}", 1) for n in range(12)]
     assert len({agent.genome for agent in agents}) == 12
     assert len({agent.genome.family for agent in agents}) >= 3
     test = digits.load().test
