@@ -70,7 +70,11 @@ def asked(server: ApiServer, definitions: Path) -> int:
             line = f"{example:10} {own[0]['apiVersion']:38} {kind:30} {len(own):2} accepted"
             if kind in BROKEN:
                 said = refused(server, broken(own[0], BROKEN[kind]))
-                line += f"; a broken copy is refused: {said}" if said else "; A BROKEN COPY IS ACCEPTED"
+                line += (
+                    f"; a broken copy is refused: {said.rpartition('error: ')[2]}"
+                    if said
+                    else "; A BROKEN COPY IS ACCEPTED"
+                )
                 right &= said is not None
             print(f"{line if not wrong else f'{example:10} {kind}: REFUSED'}")
             print(*(f"    {each}" for each in wrong), sep="\n", end="\n" if wrong else "")
@@ -97,7 +101,7 @@ def define(server: ApiServer, definitions: Path) -> None:
             for each in found
             if any(
                 one["type"] == "Established" and one["status"] == "True"
-                for one in each.get("status", {}).get("conditions", ())
+                for one in each.get("status", {}).get("conditions") or ()
             )
         ]
         if len(ready) == made:

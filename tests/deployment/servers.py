@@ -100,10 +100,7 @@ def go(folder: Path, *arguments: str) -> str:
 @contextlib.contextmanager
 def api_server(folder: Path) -> Iterator[ApiServer]:
     """Run both, with their files in a folder, until the block ends. Raises `Missing`."""
-    server = built("apiserver", [["mod", "init", "apiserver"], ["get", f"{KUBERNETES}@{VERSION}"]][:1], True)
-    etcd = built(
-        "etcd", [["mod", "init", "etcd"], ["get", f"go.etcd.io/etcd/server/v3@{ETCD_VERSION}"]], False
-    )
+    server, etcd = built("apiserver", KUBERNETES, VERSION), built("etcd", ETCD, ETCD_VERSION)
     clients, peers, port = free_ports(3)
     key = folder / "service-accounts.key"
     subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
