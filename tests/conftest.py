@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -59,6 +60,10 @@ LONG = (
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make starts cheap where several processes run the tests: dozens of nodes, hundreds of commands."""
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # as a shell starts a job in the background; programs that the tests start would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if getattr(config.option, "numprocesses", None):
         use_class_archive()
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each command would compile the package anew

@@ -104,6 +104,8 @@ class ProcessTree:
             try:
                 child = self.children.get(pid) or new_descendant(pid)
                 times = child.process.cpu_times()
+                if pid not in self.children and is_borrowing(child.process):
+                    continue
             except GONE:
                 continue
             own = times.user + times.system
@@ -135,6 +137,20 @@ def new_descendant(pid: int) -> Descendant:
     """Return a descendant that was found. Raises one of `GONE`."""
     process = psutil.Process(pid)
     return Descendant(process, ProcessMemory(process))
+
+
+def is_borrowing(process: psutil.Process) -> bool:
+    """Return whether a process has the memory of its parent, which waits: between vfork and exec.
+
+    The kernel counts that memory as each one's own, so it would count twice. Raises one of `GONE`.
+    """
+    parent = process.ppid()
+    return sys.platform == "linux" and parent > 0 and pages_of(process.pid) == pages_of(parent)
+
+
+def pages_of(pid: int) -> bytes:
+    """Return a process's pages by kind, as the kernel writes them. Raises OSError."""
+    return Path(f"/proc/{pid}/statm").read_bytes()
 
 
 def children_seconds() -> float:

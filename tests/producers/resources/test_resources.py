@@ -393,3 +393,22 @@ def test_a_large_process_with_children_pays_for_its_share_of_memory_rarely() -> 
     counts, afterwards, grown = alone(RARELY)
     assert counts == [1, 1]
     assert afterwards == 1 and grown > 25, "in between its own memory counts"
+
+
+def test_a_child_that_has_not_begun_its_program_has_its_parents_memory_which_counts_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a busy machine between vfork and exec, where both have the same pages."""
+    pages = processes.pages_of
+    with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        tree = processes.ProcessTree()
+        monkeypatch.setattr(processes, "pages_of", lambda pid: b"the same")
+        assert child.pid not in tree.pids()
+        tree.look()
+        assert child.pid not in tree.pids(), "it is looked at again when it has begun"
+        monkeypatch.setattr(processes, "pages_of", pages)
+        assert tree.look() > 1
+        assert child.pid in tree.pids()
+        child.communicate(b"\n")
