@@ -157,16 +157,19 @@ class Worker:
         """Give so many entries to the collector, in order; returns when all are on disk, or failed."""
         while left > 0 and (batch := self.handoff.take(min(left, BATCH))):
             left -= len(batch)
-            calls = [entry for entry in batch if isinstance(entry.method, str) or self.make(entry)]
-            if len(calls) < len(batch):  # what was recorded by calls of their own waits behind all others
-                left = len(self.handoff.entries)
+            calls = [entry for entry in batch if isinstance(entry.method, str)]
+            if len(calls) < len(batch):
+                for entry in batch:
+                    if not isinstance(entry.method, str):
+                        self.make(entry)
+                left = len(self.handoff.entries)  # what they have recorded waits behind all others
             await asyncio.gather(*map(self.record, calls))
             if self.handoff.lost > self.told and not self.losing:
                 self.losing = True
                 logger.error("events are handed in faster than they reach the disk: some are lost")
 
-    def make(self, entry: Entry) -> bool:
-        """Make a call that records by calls of its own; returns False: there is nothing more to do for it."""
+    def make(self, entry: Entry) -> None:
+        """Make a call that records by calls of its own."""
         assert not isinstance(entry.method, str)
         (packed,) = entry.args
         try:
@@ -174,7 +177,6 @@ class Worker:
         except Exception:
             self.failed += 1
             logger.exception("what was to be recorded could not be")
-        return False
 
     async def record(self, entry: Entry) -> None:
         """Give one entry to the collector."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.certificates import authority, certificate
-from tests.support.tls_listener import HOST, server_context
+from tests.support.tls_listener import HOST, listening, server_context
 
 
 @contextmanager
@@ -46,13 +46,5 @@ def inspecting_proxy(folder: Path, asked: list[str]) -> Iterator[tuple[str, Path
                 contexts[server] = server_context(certificate(ca, "inspected", f"DNS:{server}"))
             return contexts[server]
 
-    class Proxy(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-        block_on_close = False
-
-    with Proxy((HOST, 0), Handler) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        yield f"http://{HOST}:{proxy.server_address[1]}", ca
-        proxy.shutdown()
-        thread.join()
+    with listening(Handler) as port:
+        yield f"http://{HOST}:{port}", ca

@@ -44,11 +44,21 @@ def tls_listener(port: int, context: ssl.SSLContext) -> Iterator[int]:
                     pump(client, server)
                     back.join()
 
-    class Listener(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-        block_on_close = False
+    with listening(Handler) as own:
+        yield own
 
-    with Listener((HOST, 0), Handler) as listener:
+
+class Listener(socketserver.ThreadingTCPServer):
+    """Has a thread for each connection, and waits for none of them in the end."""
+
+    daemon_threads = True
+    block_on_close = False
+
+
+@contextmanager
+def listening(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
+    """Have a handler answer on a free port of this machine; give the port."""
+    with Listener((HOST, 0), handler) as listener:
         thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         yield int(listener.server_address[1])
