@@ -7,6 +7,7 @@ a Python source, which Python imports where no extension of the same name stands
 from __future__ import annotations
 
 import os
+import runpy
 import tempfile
 from pathlib import Path
 
@@ -16,10 +17,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
 ROOT = Path(__file__).parent
-REMEDY = (
-    "for the speed of compiled modules install a C compiler and Python's headers (Debian: gcc python3-dev), "
-    "then evometrics again"
-)
+#: What `evometrics --version` says, too; the package can't be imported yet.
+REMEDY = runpy.run_path(str(ROOT / "schemas" / "service" / "compiled.py"))["REMEDY"]
 
 
 class BuildCompiled(build_ext):
