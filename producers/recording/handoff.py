@@ -7,6 +7,7 @@ only, and never taken by the thread that empties the queue.
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,9 @@ MANY_EVENTS = 1000
 MANY_BYTES = MOST_BYTES // 8
 #: What an event takes besides its values, bytes; an estimate.
 EVENT_WEIGHT = 1000
+#: CPython has smaller values in pools of its own, among those of the caller, larger ones elsewhere
+#: (SMALL_REQUEST_THRESHOLD, Objects/obmalloc.c).
+LARGE_BYTES = 512
 
 
 class Entry(NamedTuple):
@@ -27,12 +31,12 @@ class Entry(NamedTuple):
 
     Attributes:
         method: the collector's method; or what records by calls of its own (`Recorder.later`).
-        args: its arguments, a snapshot; of the latter one value: the arguments, or what they are pickled to.
+        args: its arguments, a snapshot; or what a tuple of them is pickled to.
         weight: about how many bytes they take.
     """
 
     method: str | Callable[..., None]
-    args: tuple[Any, ...]
+    args: tuple[Any, ...] | bytes
     named: dict[str, Any]
     weight: int
 
@@ -44,10 +48,15 @@ class HandOff:
         lost: entries that found no room since the process began.
         asleep: the thread waits for an entry.
         pacing: the thread lets entries gather; many end that.
+        entries: calls; or what calls left to the thread call, and behind it the arguments of each.
+        given: what was left to the thread last.
+        taken: the same of what was taken.
     """
 
     def __init__(self) -> None:
-        self.entries: deque[Entry] = deque()
+        self.entries: deque[Entry | Callable[..., None] | bytes] = deque()
+        self.given: Callable[..., None] | None = None
+        self.taken: Callable[..., None] | None = None
         self.lock = threading.RLock()
         self.given_bytes = 0
         self.taken_bytes = 0
@@ -57,15 +66,43 @@ class HandOff:
     def put(self, entry: Entry) -> bool:
         """Append an entry; return whether the thread has to be woken. Without room for it, it is lost."""
         with self.lock:
-            if len(self.entries) >= MOST_EVENTS or self.bytes + entry.weight > MOST_BYTES:
-                self.lost += 1
+            if not self.has_room(entry.weight):
                 return False
             self.given_bytes += entry.weight
             self.entries.append(entry)
-            many = len(self.entries) >= MANY_EVENTS or self.bytes >= MANY_BYTES
-            due = self.asleep or (self.pacing and many)
-            if due:
-                self.asleep = self.pacing = False
+            return self.is_due()
+
+    def put_packed(self, record: Callable[..., None], args: tuple[object, ...]) -> bool:
+        """Append a call with its arguments pickled, as `put` does. Raises what pickling them raises.
+
+        Until it is taken it is one value, none of Python's small ones: those would be freed between what
+        the caller allocates meanwhile and keeps, which would lie scattered in memory from then on.
+        """
+        packed = pickle.dumps(args, pickle.HIGHEST_PROTOCOL)
+        packed = packed.ljust(LARGE_BYTES, b"\0")  # behind its end, which pickle does not read
+        with self.lock:
+            if not self.has_room(EVENT_WEIGHT + len(packed)):
+                return False
+            if self.given != record:
+                self.given = record
+                self.entries.append(record)
+            self.given_bytes += EVENT_WEIGHT + len(packed)
+            self.entries.append(packed)
+            return self.is_due()
+
+    def has_room(self, weight: int) -> bool:
+        """Return whether there is room for a call; without, it is counted as lost."""
+        if len(self.entries) < MOST_EVENTS and self.bytes + weight <= MOST_BYTES:
+            return True
+        self.lost += 1
+        return False
+
+    def is_due(self) -> bool:
+        """Return whether the thread has to be woken for the call that was just appended."""
+        many = len(self.entries) >= MANY_EVENTS or self.bytes >= MANY_BYTES
+        due = self.asleep or (self.pacing and many)
+        if due:
+            self.asleep = self.pacing = False
         return due
 
     @property
@@ -79,10 +116,16 @@ class HandOff:
             self.lost += events
 
     def take(self, most: int) -> list[Entry]:
-        """Return up to so many entries, oldest first; only the thread calls this."""
-        taken: list[Entry] = []
-        while self.entries and len(taken) < most:
+        """Return the calls of up to so many entries, oldest first; only the thread calls this."""
+        calls: list[Entry] = []
+        for _ in range(min(most, len(self.entries))):
             entry = self.entries.popleft()
+            if isinstance(entry, bytes):
+                assert self.taken is not None
+                entry = Entry(self.taken, entry, {}, EVENT_WEIGHT + len(entry))
+            elif not isinstance(entry, Entry):
+                self.taken = entry
+                continue
             self.taken_bytes += entry.weight
-            taken.append(entry)
-        return taken
+            calls.append(entry)
+        return calls

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import threading
 import time
 from collections import OrderedDict
@@ -176,16 +175,18 @@ class Recorder:
 
         For callbacks of searches that read all they have found again and again, such as samplers: many calls
         one after another take a fraction of the time there. The arguments are pickled meanwhile, if they can
-        be: as one piece of memory they do not scatter what the search allocates next, which it would pay for
-        with every look at that. Others are kept as they are: nothing may change them any more.
+        be, so that what the search keeps does not lie scattered in memory (`HandOff.put_packed`). Others are
+        kept as they are: nothing may change them any more.
         """
         try:
+            if (worker := self.ready()) is None:
+                return
             try:
-                packed: object = pickle.dumps(args, pickle.HIGHEST_PROTOCOL)
+                due = self.handoff.put_packed(record, args)
             except Exception:
-                packed = args
-            size = len(packed) if isinstance(packed, bytes) else 0
-            self.put(Entry(record, (packed,), {}, EVENT_WEIGHT + size))
+                due = self.handoff.put(Entry(record, args, {}, EVENT_WEIGHT))
+            if due:
+                worker.wake()
         except Exception as error:
             self.miss(error)
 
@@ -200,16 +201,20 @@ class Recorder:
 
     def put(self, call: Entry) -> None:
         """Hand in a call of the collector."""
+        if (worker := self.ready()) is not None and self.handoff.put(call):
+            worker.wake()
+
+    def ready(self) -> Worker | None:
+        """Return the thread's worker, started where need be; without one, a call is counted as lost."""
         if self.collector is None:
             self.failed += 1
-            return
+            return None
         worker = self.worker
         if worker is None or worker.ended.is_set():
             worker = self.started()
         if worker is None:
             self.handoff.lose()
-        elif self.handoff.put(call):
-            worker.wake()
+        return worker
 
     def started(self) -> Worker | None:
         """Start the thread; None where that is impossible."""

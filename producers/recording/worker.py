@@ -155,8 +155,9 @@ class Worker:
 
     async def give(self, left: int) -> None:
         """Give so many entries to the collector, in order; returns when all are on disk, or failed."""
-        while left > 0 and (batch := self.handoff.take(min(left, BATCH))):
-            left -= len(batch)
+        while left > 0:
+            batch = self.handoff.take(min(left, BATCH))
+            left -= BATCH
             calls = [entry for entry in batch if isinstance(entry.method, str)]
             if len(calls) < len(batch):
                 for entry in batch:
@@ -171,9 +172,8 @@ class Worker:
     def make(self, entry: Entry) -> None:
         """Make a call that records by calls of its own."""
         assert not isinstance(entry.method, str)
-        (packed,) = entry.args
         try:
-            entry.method(*(pickle.loads(packed) if isinstance(packed, bytes) else packed))
+            entry.method(*(pickle.loads(entry.args) if isinstance(entry.args, bytes) else entry.args))
         except Exception:
             self.failed += 1
             logger.exception("what was to be recorded could not be")

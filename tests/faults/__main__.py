@@ -7,6 +7,8 @@
     python -m tests.faults --without all              each guarantee switched off: the check has to see it
     python -m tests.faults --outage 120               broker unreachable, then ClickHouse, under steady load
     python -m tests.faults --scale 2                  workers from one to three and back, twice
+    python -m tests.faults --rolling                  every part restarted, one after another, by the chart's
+                                                      stop times; no event may be 5 s late
     python -m tests.faults --disks all                each disk runs full, by itself and by another file; may
                                                       need `unshare --map-root-user --mount` before it
     python -m tests.faults --clocks all               clocks of parts wrong, and corrected in the middle
@@ -26,17 +28,18 @@ import signal
 import sys
 from collections.abc import Iterator
 
-from tests.faults import outage, scaling
+from tests.faults import outage, rolling, scaling
 from tests.faults.clocks import PARTS, WRONG, supported
 from tests.faults.crash import CRASH_POINTS, parse_crashes
 from tests.faults.disks import CASES
-from tests.faults.run import Plan, Report, run
-from tests.faults.show import line_of, missing_line, phase_table
+from tests.faults.run import NODES, Plan, Report, run
+from tests.faults.show import line_of, missing_line, phase_table, step_table
 from tests.faults.topics import CASES as CHANGES
 from tests.faults.weakened import GUARANTEES
 
 #: Events a second: what a machine of two cores bears with all parts on it, and while it catches up besides.
 RATE, CRASH_RATE, OUTAGE_RATE, SCALE_RATE, DISK_RATE = 2000.0, 500.0, 400.0, 600.0, 600.0
+ROLL_RATE = 200.0
 #: At most where the load ends once the planned crashes have happened.
 SEED_EVENTS, CRASH_EVENTS, DISK_EVENTS = 50_000, 30_000, 60_000
 CLOCK_EVENTS, CLOCK_RATE = 16_000, 400.0
@@ -58,6 +61,8 @@ def main() -> int:
         print(missing_line(report) if plan.without else line_of(report), flush=True)
         if report.outage:
             print(phase_table(report.outage), flush=True)
+        if report.rolled:
+            print(step_table(report.rolled), flush=True)
         for example in report.result.examples[:6] if not plan.without else []:
             print(f"    {example[:400]}", flush=True)
     return 0 if right else 1
@@ -93,6 +98,7 @@ def arguments() -> argparse.Namespace:
     trouble.add_argument("--without", choices=["all", *GUARANTEES], help="switch a guarantee off")
     trouble.add_argument("--outage", type=float, metavar="SECONDS", help="how long each is unreachable")
     trouble.add_argument("--scale", type=int, metavar="TIMES", help="how often 1 -> 3 -> 1")
+    trouble.add_argument("--rolling", action="store_true", help="restart every part, one after another")
     trouble.add_argument("--disks", choices=["all", *CASES], help="which disk runs full")
     trouble.add_argument("--clocks", metavar="PART[:SECONDS]", help=f"all, or one of {', '.join(PARTS)}")
     trouble.add_argument("--topics", choices=["all", *CHANGES], help="how topics change under load")
@@ -143,6 +149,11 @@ def plans(args: argparse.Namespace) -> Iterator[Plan]:
             rate, gap = args.rate or SCALE_RATE, Plan.gap
             events = round(rate * scaling.most_seconds(args.scale, gap))
             yield planned(args, seed, events, rate, scalings=args.scale, streams=1, sinks=1)
+        elif args.rolling:
+            rate, brokers = args.rate or ROLL_RATE, args.local_brokers
+            restarts = brokers + 2 * Plan.streams + len(NODES) + 1
+            events = round(rate * rolling.most_seconds(restarts, Plan.gap))
+            yield planned(args, seed, events, rate, rolling=True, duplicates=0.0)
         else:
             yield planned(args, seed, SEED_EVENTS, RATE, faults=args.faults)
 

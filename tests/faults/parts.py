@@ -44,6 +44,8 @@ class Parts:
         health: the address of each worker's health checks.
         proxies: by the name of the server they stand in front of.
         restarts: how often each part was started again after it died.
+        orchestrators: by node, set while its process is to run until it is done; cleared, it is to begin anew
+            where it ends.
         clickhouse_itself: ClickHouse's address behind its proxy.
         clocks: the parts' wall clocks, where they are not the machine's.
         with_rights: whether Kafka wants TLS and a login, and each kind of part has a user with the rights of
@@ -65,6 +67,7 @@ class Parts:
     supervised: dict[str, SupervisedPart] = field(default_factory=dict)
     health: dict[str, str] = field(default_factory=dict)
     proxies: dict[str, Proxy] = field(default_factory=dict)
+    orchestrators: dict[str, asyncio.Event] = field(default_factory=dict)
 
     @property
     def journals(self) -> Path:
@@ -213,11 +216,15 @@ class Parts:
         ]
         child = ChildProcess(self.with_clock(self.spec(node, argv, ready=at_once)))
         self.supervised[node] = SupervisedPart(child, self.report, lambda: None)
+        self.orchestrators[node] = runs = asyncio.Event()
         while True:
             await child.start()
+            runs.set()
             code = await child.wait()
             if code == 0:
-                return
+                if runs.is_set():
+                    return
+                continue
             self.restarts[node] += 1
             self.report(f"{node} {child.describe_exit()}; it is started again")
             if code > 0:

@@ -27,6 +27,7 @@ from tests.faults.journal import Call, read_journal
 from tests.faults.orchestrator import ENOUGH
 from tests.faults.outage import PhaseReport, outages, quantile, report_phases
 from tests.faults.parts import Parts, process_environment
+from tests.faults.rolling import ENVIRONMENT, LATE_SECONDS, Step, StepReport, inserted, reported, roll
 from tests.faults.scaling import scale
 from tests.faults.schedule import plan_faults
 from tests.faults.topics import AFTER, grown, made_anew, renewed
@@ -62,7 +63,8 @@ class Plan:
         outage: seconds that the brokers, then ClickHouse, are unreachable; 0 = never.
         disk: which disk runs full, one of `disks.CASES`.
         scalings: how often the workers go from one to three and back.
-        gap: seconds between two steps of that.
+        rolling: whether every part is restarted, one after another.
+        gap: seconds between two steps of these.
         clock: kind of part whose clocks are set wrong, see `clocks`; empty = none.
         ahead: by how many seconds they are ahead then.
         topics: how topics change, one of `topics.CASES`; empty = they do not.
@@ -82,6 +84,7 @@ class Plan:
     outage: float = 0.0
     disk: str = ""
     scalings: int = 0
+    rolling: bool = False
     gap: float = 4.0
     clock: str = ""
     ahead: int = 0
@@ -99,8 +102,9 @@ class Report:
         crashes_missed: entries of the plan that some process did not come to, by process.
         restarts: how often each part was started again after it died.
         outage: what was measured, phase by phase.
-        unclean: workers that did not leave in good order when scaled in, parts that hung, events that nodes
-            refused, rights that Kafka denied.
+        rolled: what was measured at each restart of a rolling one.
+        unclean: workers that did not leave in good order when told to, events that were late in a rolling
+            restart, parts that hung, events that nodes refused, rights that Kafka denied.
         refused_seconds: until every stream worker had refused topics with more partitions; 0 = none had.
         latency_ms: of `record_*`: p50, p99, max.
         seconds: by step: start, load, drain, check, stop.
@@ -114,6 +118,7 @@ class Report:
     crashes_missed: dict[str, list[str]]
     restarts: dict[str, int]
     outage: list[PhaseReport]
+    rolled: list[StepReport]
     unclean: list[str]
     refused_seconds: float
     latency_ms: dict[str, float]
@@ -149,7 +154,7 @@ class Run:
         self.parts = Parts(
             self.folder,
             plan.brokers,
-            process_environment(plan.without, plan.crash),
+            process_environment(plan.without, plan.crash) | (ENVIRONMENT if plan.rolling else {}),
             self.said.append,
             Clocks(self.folder / "clocks") if plan.clock else None,
             plan.secured,
@@ -158,6 +163,8 @@ class Run:
         self.mounts = contextlib.ExitStack()
         self.faults: Counter[str] = Counter()
         self.outage: list[PhaseReport] = []
+        self.steps: list[Step] = []
+        self.rolled: list[StepReport] = []
         self.unclean: list[str] = []
         self.refused_seconds = self.renewed_at = 0.0
         self.deleted: dict[str, float] = {}
@@ -219,13 +226,15 @@ class Run:
             self.outage = report_phases(phases, self.watch.samples, self.calls(), plan.rate)
         if plan.scalings:
             self.unclean = await scale(parts, plan.scalings, plan.gap)
+        if plan.rolling:
+            self.steps, self.unclean = await roll(parts, NODES, plan.gap)
         if plan.crash:
             await self.crashed(plan.events / plan.rate)
         if plan.topics == "anew":
             self.deleted = await made_anew(parts, plan.seed, self.groups)
         if plan.topics == "grown":
             self.refused_seconds = round(await grown(parts, plan.seed), 1)
-        if plan.outage or plan.scalings or plan.crash or plan.disk or plan.topics:
+        if plan.outage or plan.scalings or plan.rolling or plan.crash or plan.disk or plan.topics:
             (self.journals / ENOUGH).touch()
 
     async def enough_after(self, seconds: float) -> None:
@@ -236,6 +245,20 @@ class Run:
     def calls(self) -> list[Call]:
         """Return every `record_*` call that has returned so far."""
         return [call for node in NODES for call in read_journal(self.journals / f"{node}.journal").calls]
+
+    def late(self) -> None:
+        """Look how late events were in a rolling restart."""
+        calls = (
+            (events[call.number].event_id, call)
+            for node, events in self.sent.items()
+            for call in read_journal(self.journals / f"{node}.journal").calls
+        )
+        self.rolled = reported(self.steps, calls, inserted(self.parts.clickhouse.url))
+        self.unclean += [
+            f"at {each.step.part} an event was {each.late_ms['max'] / 1000:.1f} s late"
+            for each in self.rolled
+            if each.late_ms["max"] > 1000 * LATE_SECONDS
+        ]
 
     async def crashed(self, at_most: float) -> None:
         """Wait until every planned crash has happened, and a little longer."""
@@ -290,6 +313,8 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
             own.unclean += [f"Kafka denied {each}" for each in parts.denied()]
             if refused := await asyncio.to_thread(count_refused, parts.clickhouse.url):
                 own.unclean.append(f"{refused} events were refused by their nodes")
+            if plan.rolling:
+                await asyncio.to_thread(own.late)
             result = await asyncio.to_thread(
                 check,
                 parts.clickhouse.url,
@@ -317,6 +342,7 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> Report:
         crashes_missed=missed,
         restarts=dict(parts.restarts),
         outage=own.outage,
+        rolled=own.rolled,
         refused_seconds=own.refused_seconds,
         unclean=[*own.unclean, *(line for line in own.said if "is not live" in line)],
         latency_ms={name: quantile(latencies, q) for name, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))},

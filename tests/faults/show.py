@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tests.faults.outage import PhaseReport
+from tests.faults.rolling import StepReport
 from tests.faults.run import Report
 
 
@@ -85,3 +86,18 @@ def phase_table(phases: Sequence[PhaseReport]) -> str:
         f"    {title:<30}" + "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         for title, cells in rows
     )
+
+
+def step_table(steps: Sequence[StepReport]) -> str:
+    """Return what was measured at each restart, a line each."""
+    lines = [
+        f"    {'restarted':<12}{'ended, s':>10}{'ready, s':>10}{'events':>9}"
+        f"{'late p50, ms':>14}{'p99':>8}{'max':>8}"
+    ]
+    for each in steps:
+        late, step = each.late_ms, each.step
+        lines.append(
+            f"    {step.part:<12}{step.stop_seconds:>10.1f}{step.ready_seconds:>10.1f}{each.events:>9}"
+            f"{late['p50']:>14.0f}{late['p99']:>8.0f}{late['max']:>8.0f}"
+        )
+    return "\n".join(lines)

@@ -404,3 +404,40 @@ def test_what_is_left_to_the_thread_is_as_it_was_at_the_call_or_as_it_is_where_i
     found = {each.agent_id: each.accuracy for each in recorded(file) if isinstance(each, KpiSnapshot)}
     assert found == {"pickled": 0.5, "not pickled": 0.7}
     assert recorder.lost == 0
+
+
+def test_what_is_left_to_the_thread_is_taken_in_order_with_its_method_and_is_no_small_value_meanwhile() -> (
+    None
+):
+    def one(*args: object) -> None: ...
+    def other(*args: object) -> None: ...
+
+    handed = handoff.HandOff()
+    plain = handoff.Entry("record_system_event", ("noted", 1), {}, 10)
+    for record, args in ((one, (1,)), (one, ("x" * 2000,)), (other, (3,))):
+        assert handed.put_packed(record, args) is False
+    handed.put(plain)
+    handed.put_packed(other, (5,))
+    packed = [value for value in handed.entries if isinstance(value, bytes)]
+    assert len(packed) == 4 and all(len(value) >= handoff.LARGE_BYTES for value in packed)
+    assert handed.take(3) + handed.take(100) == [
+        handoff.Entry(one, packed[0], {}, handoff.EVENT_WEIGHT + len(packed[0])),
+        handoff.Entry(one, packed[1], {}, handoff.EVENT_WEIGHT + len(packed[1])),
+        handoff.Entry(other, packed[2], {}, handoff.EVENT_WEIGHT + len(packed[2])),
+        plain,
+        handoff.Entry(other, packed[3], {}, handoff.EVENT_WEIGHT + len(packed[3])),
+    ]
+    assert [pickle.loads(value) for value in packed] == [(1,), ("x" * 2000,), (3,), (5,)]
+    assert handed.bytes == 0 and handed.lost == 0
+
+
+def test_what_is_left_to_the_thread_and_finds_no_room_is_lost_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handoff, "MOST_BYTES", 3 * (handoff.EVENT_WEIGHT + handoff.LARGE_BYTES))
+    handed = handoff.HandOff()
+    for number in range(5):
+        handed.put_packed(print, (number,))
+    assert handed.lost == 2
+    assert [pickle.loads(entry.args) for entry in handed.take(10)] == [(0,), (1,), (2,)]  # type: ignore[arg-type]
+    assert handed.put_packed(print, (5,)) is False and len(handed.take(10)) == 1
