@@ -9,7 +9,9 @@ statement must be the same. The settings of the request are checked the same way
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +27,8 @@ from evometrics.deploy.clickhouse.users import ReaderRights
 Admission = Callable[[str, str], None]
 #: Of a reader's connection: settings that change nothing else may be set, this one no more.
 READS_ONLY = {"readonly": "2"}
+#: Statements that were admitted are, again, without a check: so many, no longer than so many characters.
+MOST_KNOWN, LONGEST_KNOWN = 500, 20_000
 
 
 def as_reader(request: Request, reader: ReaderRights) -> Request:
@@ -46,6 +50,8 @@ class Guard:
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
+        self._known: OrderedDict[Hashable, None] = OrderedDict()
+        self._lock = threading.Lock()
         connection = connect()
         try:
             self._catalog = Catalog.of(connection)
@@ -73,13 +79,47 @@ class Guard:
         connection.query(f"USE `{database}`")
 
         def admit(sql: str, file: str) -> None:
+            key = known_as(check, sql, file)
+            if self._knows(key):
+                return
             own = self._connect()
             try:
-                replace(check, connection=own, file=file).statement(sql)
+                its = replace(check, connection=own, file=file)
+                its.statement(sql)
             finally:
                 own.close()
+            if not its.passing:
+                self._learn(key)
 
         return admit
+
+    def _knows(self, key: Hashable) -> bool:
+        """Return whether a statement was admitted lately."""
+        with self._lock:
+            if key is None or key not in self._known:
+                return False
+            self._known.move_to_end(key)
+            return True
+
+    def _learn(self, key: Hashable) -> None:
+        """Keep that a statement was admitted."""
+        if key is not None:
+            with self._lock:
+                self._known[key] = None
+                while len(self._known) > MOST_KNOWN:
+                    self._known.popitem(last=False)
+
+
+def known_as(check: Check, sql: str, file: str) -> Hashable:
+    """Return all that the check of a statement depends on; None for one that is not to be kept.
+
+    The server's own file is another each time: NUL stands for it, which no statement that is kept has.
+    """
+    reader, params = check.reader, tuple(sorted(check.params.items()))
+    if "\0" in sql or len(sql) + sum(len(name) + len(value) for name, value in params) > LONGEST_KNOWN:
+        return None
+    text = (True, sql.replace(file, "\0")) if file else (False, sql)
+    return text, params, check.database, reader.name, reader.databases, tuple(sorted(reader.limits.items()))
 
 
 def current_database(connection: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from evometrics.deploy.clickhouse.catalog import Catalog, rows
@@ -51,7 +51,12 @@ SCOPE = re.compile(r": (?:In scope|while executing) .*(?=\. \()", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The check of one statement; its methods raise `EngineError` for what is not allowed."""
+    """The check of one statement; its methods raise `EngineError` for what is not allowed.
+
+    Attributes:
+        file: the file that the server itself has the result written to.
+        passing: what the check has asked for that may be different the next time.
+    """
 
     connection: Any
     catalog: Catalog
@@ -59,6 +64,7 @@ class Check:
     database: str
     params: Mapping[str, str]
     file: str = ""
+    passing: list[str] = field(default_factory=list, init=False)
 
     def statement(self, sql: str) -> None:
         """Check a whole statement."""
@@ -218,6 +224,7 @@ class Check:
         parts = name.split(".") if node.get("is_compound_name") else [name]
         self.table(parts)
         database = parts[0] if len(parts) == 2 else self.database
+        self.passing.append(f"whether {database}.{parts[-1]} is a view")
         found = rows(
             self.connection,
             "SELECT 1 FROM system.tables WHERE database = {d:String} AND name = {t:String} "
@@ -263,6 +270,7 @@ class Check:
     def kill(self, node: Node) -> None:
         """Check that a KILL names statements by their ids, and none of another user."""
         ids = list(killed(node["where_expression"], self.params)) if node.get("kill_type") == "Query" else []
+        self.passing.append("whose statements are killed")
         if not ids:
             raise self.denied("KILL of anything but its own, by query_id = '...',")
         for each in ids:

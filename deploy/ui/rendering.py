@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,8 +17,13 @@ from evometrics.deploy.ui.charts import fitted, svg
 from evometrics.deploy.ui.database import Database
 from evometrics.deploy.ui.difference import difference, lines_of
 from evometrics.deploy.ui.looks import WIDTHS
-from evometrics.deploy.ui.page import Draw, Page, Rows, Section, address
+from evometrics.deploy.ui.page import Page, Rows, Section, address
 from evometrics.schemas.errors import EvometricsError
+
+#: A chart's picture, and what it shows in words.
+Picture = tuple[str, str]
+#: Draws a section's rows, so many pixels wide.
+Drawing = Callable[[Section, Rows, int], Awaitable[Picture]]
 
 #: Most rows of a table on a page; the CSV has all of them.
 MOST_ROWS = 200
@@ -71,7 +76,7 @@ def environment() -> jinja2.Environment:
     return made
 
 
-async def shown(database: Database, section: Section, width: int) -> Answered:
+async def shown(database: Database, section: Section, width: int, draw: Drawing) -> Answered:
     """Ask for a section's rows and draw them, so many pixels wide."""
     try:
         rows = await database.rows(section)
@@ -79,13 +84,17 @@ async def shown(database: Database, section: Section, width: int) -> Answered:
         return Answered(section, problem=str(error))
     if section.draw is None or not rows:
         return Answered(section, rows)
-    picture, description = await asyncio.to_thread(drawn, section.draw, rows, width)
-    return Answered(section, rows, picture, description)
+    return Answered(section, rows, *await draw(section, rows, width))
 
 
-def drawn(draw: Draw, rows: Rows, width: int) -> tuple[str, str]:
-    """Return a chart's picture, and what it shows in words."""
-    spec = draw(rows)
+async def drawn(section: Section, rows: Rows, width: int) -> Picture:
+    """Draw a section's rows now."""
+    return await asyncio.to_thread(picture_of, section, rows, width)
+
+
+def picture_of(section: Section, rows: Rows, width: int) -> Picture:
+    assert section.draw is not None
+    spec = section.draw(rows)
     return svg(fitted(spec, width)), str(spec["description"])
 
 
@@ -113,13 +122,14 @@ async def rendered(
     whole: bool = True,
     width: int = WIDTHS[-1],
     writes: bool = False,
+    draw: Drawing = drawn,
 ) -> str:
-    """Return a page's HTML, or only its sections, with charts so many pixels wide.
+    """Return a page's HTML, or only its sections, with charts so many pixels wide, as `draw` has them.
 
     With `writes` they lead to what changes something.
     """
     suggested = asyncio.create_task(suggestions(database, page)) if whole else None
-    answers = await asyncio.gather(*(shown(database, one, width) for one in page.sections(state)))
+    answers = await asyncio.gather(*(shown(database, one, width, draw) for one in page.sections(state)))
     values: dict[str, Any] = {"page": page, "answers": answers, "state": state, "query": urlencode(state)}
     values |= {"width": width, "writes": writes}
     if suggested is not None:

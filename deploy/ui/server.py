@@ -92,7 +92,9 @@ class Ui:
         width = width_for(request)
         html = await self.live.sections(
             address(page.name, **state, width=width),
-            lambda: rendered(self.database, page, PAGES, state, whole=False, width=width, writes=self.writes),
+            lambda draw: rendered(
+                self.database, page, PAGES, state, whole=False, width=width, writes=self.writes, draw=draw
+            ),
         )
         return web.Response(text=html, content_type="text/html")
 
