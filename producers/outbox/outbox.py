@@ -223,36 +223,45 @@ class Outbox:
 
     def run(self) -> None:
         """Body of the writing thread."""
-        while True:
-            with self.mutex:
-                while (pause := self.pause()) > 0:
-                    self.wake_at = self.group if self.queue else 1
-                    self.condition.wait(pause)
-                self.wake_at = NO_WAKE
-                if not self.is_open and not (self.queue or self.sent or self.damage):
-                    return
-                batch, waiters = self.queue[:GROUP_MOST], self.waiters[:GROUP_MOST]
-                del self.queue[:GROUP_MOST], self.waiters[:GROUP_MOST]
-                sent: list[Row] = []
-                if self.deletion_due() <= 0:
-                    sent, self.sent = self.sent, sent
-            self.committing = time.monotonic()
-            try:
-                with sqlite_use:
-                    stored = self.commit(batch, sent)
-            except Exception as error:
-                if isinstance(error, OutboxFull):
-                    self.room.refused(len(batch))
-                else:
-                    logger.exception("outbox %s failed; %d events are not recorded", self.path, len(batch))
-                self.failed += len(batch)
-                self.delete_later(sent)
-                time.sleep(COMMIT_PAUSE)
-                stored = [False] * len(batch)
-            self.latency.add(batch)
-            answer(waiters, stored)
-            if sent or True in stored:
-                self.on_commit()
+        while self.write_next():
+            pass
+
+    def write_next(self) -> bool:
+        """Wait for work and do it; False once the outbox is closed and all is written.
+
+        What was written is not kept in memory for the wait until the next: it would lie among what the caller
+        keeps meanwhile, and leave gaps there.
+        """
+        with self.mutex:
+            while (pause := self.pause()) > 0:
+                self.wake_at = self.group if self.queue else 1
+                self.condition.wait(pause)
+            self.wake_at = NO_WAKE
+            if not self.is_open and not (self.queue or self.sent or self.damage):
+                return False
+            batch, waiters = self.queue[:GROUP_MOST], self.waiters[:GROUP_MOST]
+            del self.queue[:GROUP_MOST], self.waiters[:GROUP_MOST]
+            sent: list[Row] = []
+            if self.deletion_due() <= 0:
+                sent, self.sent = self.sent, sent
+        self.committing = time.monotonic()
+        try:
+            with sqlite_use:
+                stored = self.commit(batch, sent)
+        except Exception as error:
+            if isinstance(error, OutboxFull):
+                self.room.refused(len(batch))
+            else:
+                logger.exception("outbox %s failed; %d events are not recorded", self.path, len(batch))
+            self.failed += len(batch)
+            self.delete_later(sent)
+            time.sleep(COMMIT_PAUSE)
+            stored = [False] * len(batch)
+        self.latency.add(batch)
+        answer(waiters, stored)
+        if sent or True in stored:
+            self.on_commit()
+        return True
 
     def pause(self) -> float:
         """Return how many seconds the writing thread may sleep; 0 = there is work to do."""
