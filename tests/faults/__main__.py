@@ -39,7 +39,7 @@ from tests.faults.weakened import GUARANTEES
 
 #: Events a second: what a machine of two cores bears with all parts on it, and while it catches up besides.
 RATE, CRASH_RATE, OUTAGE_RATE, SCALE_RATE, DISK_RATE = 2000.0, 500.0, 400.0, 600.0, 600.0
-ROLL_RATE = 200.0
+ROLL_RATE = 100.0
 #: At most where the load ends once the planned crashes have happened.
 SEED_EVENTS, CRASH_EVENTS, DISK_EVENTS = 50_000, 30_000, 60_000
 CLOCK_EVENTS, CLOCK_RATE = 16_000, 400.0

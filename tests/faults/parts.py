@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.deploy.clickhouse.process import clickhouse_process
-from evometrics.deploy.kafka.broker import KafkaNode, plan_nodes, prepare_node
+from evometrics.deploy.kafka.broker import PROPERTIES, KafkaNode, plan_nodes, prepare_node
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.deploy.process.child import ChildProcess, ProcessSpec
 from evometrics.deploy.process.ports import HOST, free_ports
@@ -50,7 +50,9 @@ class Parts:
         clocks: the parts' wall clocks, where they are not the machine's.
         with_rights: whether Kafka wants TLS and a login, and each kind of part has a user with the rights of
             its role.
-        secured: how to reach Kafka then.
+        handing_over: whether brokers give their partitions to others before they stop, as those of a cluster
+            that lasts do, unlike the stack's, which end together.
+        secured: how to reach Kafka in the case of rights.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class Parts:
     report: Callable[[str], None]
     clocks: Clocks | None = None
     with_rights: bool = False
+    handing_over: bool = False
     kafka: KafkaSettings = field(init=False)
     clickhouse: ClickHouseSettings = field(init=False)
     clickhouse_itself: str = field(init=False)
@@ -99,6 +102,9 @@ class Parts:
         self.kafka = KafkaSettings(brokers=addresses, partitions=PARTITIONS, replication=min(3, self.brokers))
         logs = self.folder / "logs"
         specs = await asyncio.gather(*(prepare_node(node, nodes, logs, self.report) for node in nodes))
+        for node in nodes if self.handing_over else ():
+            with (node.folder / PROPERTIES).open("a") as file:  # the later line counts
+                file.write("controlled.shutdown.enable=true\n")
         await self.supervise_nodes(nodes, specs)
         await create_topics(self.kafka)
         return None
@@ -221,9 +227,9 @@ class Parts:
             await child.start()
             runs.set()
             code = await child.wait()
+            if code == 0 and runs.is_set():
+                return
             if code == 0:
-                if runs.is_set():
-                    return
                 continue
             self.restarts[node] += 1
             self.report(f"{node} {child.describe_exit()}; it is started again")

@@ -2,19 +2,22 @@
 
 Each part in turn gets SIGTERM, has the chart's time to end, is started, and is awaited until it is ready; of
 brokers the next follows once all replicas are in sync. How late an event is: from its `record_*` call until
-ClickHouse began to insert its row, and the row of what was computed from it.
+ClickHouse began to insert its row; of a completion also the row of what was computed from it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient
 
+from evometrics.deploy.process.child import ChildProcess
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.replicas import replicas_missing
 from evometrics.schemas.topics import EVOLUTION_METRICS, RAW_TOPICS
@@ -23,13 +26,16 @@ from tests.faults.outage import quantile
 from tests.faults.parts import ROOT, Parts
 from tests.support.tables import client
 
+#: When events were seen (Unix time), by id.
+Seen = Mapping[str, float]
 #: What the chart gives stream workers besides their names (deploy/helm/evometrics/templates/workers.yaml).
 ENVIRONMENT = {"EVOMETRICS_STREAM_LEAVE_GROUP": "true"}
 VALUES = ROOT / "deploy" / "helm" / "evometrics" / "values.yaml"
-#: Parts that hold no partitions and no connections of others are last.
 ORDER = ("kafka", "stream", "sink", "node", "clickhouse")
-#: Most that an event may be late, seconds.
+#: Most that an event may be late, seconds; not of ClickHouse, of which there is one server here: it is away
+#: while it restarts, as replicas would not be together.
 LATE_SECONDS = 5.0
+ALONE = "clickhouse"
 #: Between two looks at whether replicas are in sync, and the longest that this is waited for, seconds.
 LOOK_SECONDS, SYNC_SECONDS = 0.5, 60.0
 
@@ -40,7 +46,8 @@ class Step:
 
     Attributes:
         part: its name.
-        begin: when it was told to stop, Unix time.
+        begin: when it was told to stop, Unix time; of what is alone a little earlier, as what was recorded
+            just before waits for it, too.
         stop_seconds: until it had ended.
         ready_seconds: from then until it was ready again.
     """
@@ -53,11 +60,25 @@ class Step:
 
 @dataclass(frozen=True)
 class StepReport:
-    """How late what was recorded between a step's begin and the next one's was; ms: p50, p99, max."""
+    """How late what was recorded between a step's begin and the next one's was.
+
+    Attributes:
+        late_ms: p50, p99 and max of raw events.
+        computed_ms: the same of what was computed from completions.
+    """
 
     step: Step
     events: int
     late_ms: dict[str, float]
+    computed_ms: dict[str, float]
+
+    @property
+    def late(self) -> str:
+        """Which part made an event too late, and how late; empty where none did that must not."""
+        most = max(self.late_ms["max"], self.computed_ms["max"]) / 1000
+        if self.step.part == ALONE or most <= LATE_SECONDS:
+            return ""
+        return f"at {self.step.part} an event was {most:.1f} s late"
 
 
 def stop_seconds() -> float:
@@ -81,8 +102,11 @@ async def roll(parts: Parts, nodes: Iterable[str], gap: float) -> tuple[list[Ste
         for name in sorted(names, reverse=True):
             child = parts.supervised[name].child
             child.spec = replace(child.spec, grace=grace)
+            begin = time.time()
+            if kind == ALONE:
+                await asyncio.sleep(gap)
             step, said = await restarted(parts, name)
-            steps.append(step)
+            steps.append(replace(step, begin=begin))
             unclean += said
             if kind == "kafka":
                 await in_sync(parts)
@@ -93,18 +117,31 @@ async def roll(parts: Parts, nodes: Iterable[str], gap: float) -> tuple[list[Ste
 async def restarted(parts: Parts, name: str) -> tuple[Step, list[str]]:
     """Stop a part with SIGTERM and start it again."""
     part, begin = parts.supervised[name], time.time()
-    again = name in parts.orchestrators
-    if again:
-        parts.orchestrators[name].clear()  # it is started again by what runs it
+    if (runs := parts.orchestrators.get(name)) is not None:
+        return await orchestrator_restarted(part.child, runs, name, begin)
     await part.stop()
     stopped, code = time.time(), part.child.exit_code
-    if again:
-        await parts.orchestrators[name].wait()
-    else:
-        await part.start()
-    ended_by_term = (0, 143, -15) if name.startswith("kafka") else (0,)
-    said = [] if code in ended_by_term else [f"{name} exited with {code}"]
+    await part.start()
+    of_kafka = name.startswith("kafka") and code in (143, -signal.SIGTERM)
+    said = [] if code == 0 or of_kafka else [f"{name} exited with {code}"]
     return Step(name, begin, stopped - begin, time.time() - stopped), said
+
+
+async def orchestrator_restarted(
+    child: ChildProcess, runs: asyncio.Event, name: str, begin: float
+) -> tuple[Step, list[str]]:
+    """The same for an orchestrator, which is started again by what runs it."""
+    assert child.pid is not None
+    runs.clear()
+    os.kill(child.pid, signal.SIGTERM)
+    try:
+        async with asyncio.timeout(child.spec.grace):
+            await runs.wait()
+    except TimeoutError:
+        os.kill(child.pid, signal.SIGKILL)
+        await runs.wait()
+        return Step(name, begin, time.time() - begin), [f"{name} did not end"]
+    return Step(name, begin, time.time() - begin), []
 
 
 async def in_sync(parts: Parts) -> None:
@@ -120,28 +157,33 @@ async def in_sync(parts: Parts) -> None:
         await admin.close()
 
 
-def inserted(url: str) -> dict[str, float]:
-    """Return when ClickHouse began to insert each raw event, and what came of each completion last."""
-    columns = [(topic.table, "event_id") for topic in RAW_TOPICS]
-    columns.append((EVOLUTION_METRICS.table, "source_event_id"))
-    first = " UNION ALL ".join(
-        f"SELECT toString({column}) AS id, min(_inserted_at) AS at FROM {table}_rows GROUP BY id"
-        for table, column in columns
+def inserted(url: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Return when ClickHouse first began to insert each raw event, and what came of each completion."""
+    raw = " UNION ALL ".join(
+        f"SELECT toString(event_id), toFloat64(min(_inserted_at)) FROM {topic.table}_rows GROUP BY event_id"
+        for topic in RAW_TOPICS
     )
-    statement = f"SELECT id, toFloat64(max(at)) FROM ({first}) GROUP BY id"
+    computed = (
+        f"SELECT toString(source_event_id), toFloat64(min(_inserted_at)) FROM {EVOLUTION_METRICS.table}_rows "
+        "WHERE status != 'abandoned' GROUP BY source_event_id"
+    )
     with client(url) as sql:
-        return dict(sql.query(statement).result_rows)
+        return dict(sql.query(raw).result_rows), dict(sql.query(computed).result_rows)
 
 
 def reported(
-    steps: Sequence[Step], calls: Iterable[tuple[str, Call]], seen: dict[str, float]
+    steps: Sequence[Step], calls: Sequence[tuple[str, Call]], raw: Seen, computed: Seen
 ) -> list[StepReport]:
     """Return how late events were, by step; `calls` by event id."""
-    known = [(call.at, seen[event_id] - call.at) for event_id, call in calls if event_id in seen]
     found = []
     for number, step in enumerate(steps):
         end = steps[number + 1].begin if number + 1 < len(steps) else float("inf")
-        late = sorted(seconds for at, seconds in known if step.begin <= at < end)
-        shares = (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
-        found.append(StepReport(step, len(late), {name: quantile(late, share) for name, share in shares}))
+        own = [(event_id, call.at) for event_id, call in calls if step.begin <= call.at < end]
+        found.append(StepReport(step, len(own), waits(own, raw), waits(own, computed)))
     return found
+
+
+def waits(recorded: Iterable[tuple[str, float]], seen: Seen) -> dict[str, float]:
+    """Return p50, p99 and max of what was seen, milliseconds."""
+    seconds = sorted(seen[event_id] - at for event_id, at in recorded if event_id in seen)
+    return {name: quantile(seconds, share) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}

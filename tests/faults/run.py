@@ -27,7 +27,7 @@ from tests.faults.journal import Call, read_journal
 from tests.faults.orchestrator import ENOUGH
 from tests.faults.outage import PhaseReport, outages, quantile, report_phases
 from tests.faults.parts import Parts, process_environment
-from tests.faults.rolling import ENVIRONMENT, LATE_SECONDS, Step, StepReport, inserted, reported, roll
+from tests.faults.rolling import ENVIRONMENT, Step, StepReport, inserted, reported, roll
 from tests.faults.scaling import scale
 from tests.faults.schedule import plan_faults
 from tests.faults.topics import AFTER, grown, made_anew, renewed
@@ -158,6 +158,7 @@ class Run:
             self.said.append,
             Clocks(self.folder / "clocks") if plan.clock else None,
             plan.secured,
+            plan.rolling,
         )
         self.watch = Watch(self.parts)
         self.mounts = contextlib.ExitStack()
@@ -248,17 +249,13 @@ class Run:
 
     def late(self) -> None:
         """Look how late events were in a rolling restart."""
-        calls = (
+        calls = [
             (events[call.number].event_id, call)
             for node, events in self.sent.items()
             for call in read_journal(self.journals / f"{node}.journal").calls
-        )
-        self.rolled = reported(self.steps, calls, inserted(self.parts.clickhouse.url))
-        self.unclean += [
-            f"at {each.step.part} an event was {each.late_ms['max'] / 1000:.1f} s late"
-            for each in self.rolled
-            if each.late_ms["max"] > 1000 * LATE_SECONDS
         ]
+        self.rolled = reported(self.steps, calls, *inserted(self.parts.clickhouse.url))
+        self.unclean += filter(None, (each.late for each in self.rolled))
 
     async def crashed(self, at_most: float) -> None:
         """Wait until every planned crash has happened, and a little longer."""
