@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evometrics.producers import EvolutionMetricsCollector
+from evometrics.producers.resources.sampler import ResourceSampler
 from evometrics.schemas.events import EvolutionCompleted
 from tests.benchmarks.events import Events
 from tests.benchmarks.figures import waits
@@ -34,6 +35,26 @@ AT_ONCE = 10
 DRAIN_SECONDS = 900.0
 
 
+class ProcessSampler(ResourceSampler):
+    """Measures the process for all of its nodes, of which each would have a process of its own."""
+
+    def start(self) -> None:
+        if self.thread is None:
+            super().start()
+
+    def stop(self) -> None: ...
+
+
+SAMPLER = ProcessSampler()
+
+
+class LightCollector(EvolutionMetricsCollector):
+    """A collector that measures with the others of its process."""
+
+    def new_sampler(self) -> ResourceSampler:
+        return SAMPLER
+
+
 class Node:
     """One node; `number` is its own in the fleet."""
 
@@ -41,7 +62,7 @@ class Node:
         self.name = f"node-{number:05d}"
         self.draw = random.Random(number)
         config = {"node_id": self.name, "brokers": brokers, "db_path": str(folder / f"{self.name}.db")}
-        self.collector = EvolutionMetricsCollector(config)
+        self.collector = LightCollector(config)
         self.recorded = 0
         self.waited: list[float] = []
 

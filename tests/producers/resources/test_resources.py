@@ -412,3 +412,28 @@ def test_a_child_that_has_not_begun_its_program_has_its_parents_memory_which_cou
         assert tree.look() > 1
         assert child.pid in tree.pids()
         child.communicate(b"\n")
+
+
+def test_descendants_are_looked_for_in_a_small_part_of_the_time_and_for_what_began_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[float] = []
+
+    def look(self: processes.ProcessTree) -> float:
+        looks.append(time.perf_counter())
+        time.sleep(0.01)
+        return 0.0
+
+    monkeypatch.setattr(processes.ProcessTree, "look", look)
+    monkeypatch.setattr(resources, "FRESH", 0.0)
+    sampler = ResourceSampler()
+    sampler.sample()
+    until = looks[0] + 50 * 0.01
+    while time.perf_counter() < until - 0.1:
+        sampler.sample()
+    assert len(looks) == 1, "a process of many threads would do nothing else"
+    sampler.sample(since=time.perf_counter())
+    assert len(looks) == 2, "an evolution that began after the last look has its children's use"
+    monkeypatch.setattr(processes.ProcessTree, "look", lambda self: looks.append(0.0) or 1.5)
+    time.sleep(looks[1] + 1.5 - time.perf_counter())
+    assert sampler.sample().memory_mb > 1.5 and len(looks) == 3
