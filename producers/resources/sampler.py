@@ -28,8 +28,8 @@ INTERVAL, LONGEST_INTERVAL = 0.25, 1.0
 SHORTEST_CPU_SPAN = 0.02
 #: A reading serves all calls within this many seconds: hundreds of evolutions may begin in that time.
 FRESH = 0.01
-#: Descendants are looked for at most this often, seconds, and in a fiftieth of the time: the kernel lists them
-#: by thread, some 15 us for each that this process has.
+#: Descendants are looked for at most this often, seconds, and in a fiftieth of the time: the kernel lists
+#: them by thread, some 15 us for each that this process has.
 LOOK_SPAN, LOOK_REST = 0.05, 50
 
 
