@@ -3,9 +3,10 @@
 At level DEBUG aiokafka (0.14) logs every request with all its fields. What logs in is among them: PLAIN's is
 the user and the password, OAUTHBEARER's the token. Here such a message names the request alone.
 
-It logs an unreachable broker as an error at each attempt (`aiokafka/client.py`): thousands of lines a night,
-on the terminal of a script that has set up no logging. Here the same line comes once in ten minutes; what it
-means for the events is said by who uses the client.
+It logs an unreachable broker as an error at each attempt to connect, fetch or send, ten times a second:
+dozens of lines for each restart of a broker and thousands a night, on the terminal of a script that has set
+up no logging. Here the same line comes once in ten minutes; what it means for the events is said by who uses
+the client.
 """
 
 from __future__ import annotations
@@ -17,6 +18,22 @@ import time
 SAID_FOR = 600.0
 #: Most lines that are remembered.
 MOST_SAID = 1000
+#: How lines about a broker that can't be reached begin, and the loggers that have them (aiokafka 0.14).
+UNREACHABLE = (
+    "Unable ",
+    "Failed fetch ",
+    "Got error produce response: ",
+    "Cannot send ",
+    "Group Coordinator Request failed: ",
+    "FindCoordinator Request failed: ",
+    "Heartbeat send request failed: ",
+)
+LOGGERS = (
+    "aiokafka",
+    "aiokafka.consumer.fetcher",
+    "aiokafka.consumer.group_coordinator",
+    "aiokafka.producer.sender",
+)
 
 
 class WithoutLogins(logging.Filter):
@@ -40,7 +57,7 @@ class SaidOnce(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is to be logged."""
-        if not str(record.msg).startswith("Unable "):
+        if not str(record.msg).startswith(UNREACHABLE):
             return True
         line, now = record.getMessage(), time.monotonic()
         if now < self.said.get(line, now):
@@ -57,4 +74,5 @@ WITHOUT_LOGINS, SAID_ONCE = WithoutLogins(), SaidOnce()
 def calm() -> None:
     """Filter aiokafka's log from now on; a second call changes nothing."""
     logging.getLogger("aiokafka.conn").addFilter(WITHOUT_LOGINS)
-    logging.getLogger("aiokafka").addFilter(SAID_ONCE)
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(SAID_ONCE)
