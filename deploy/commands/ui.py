@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.commands.workers import until_terminated
-from evometrics.deploy.console.flags import add_servers, filled, port
+from evometrics.deploy.console.flags import add_servers, filled, host_name, port
 from evometrics.deploy.console.options import (
     clickhouse_named,
     clickhouse_settings,
@@ -35,6 +35,8 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--port", type=port, default=0, help="port of the pages (default: any free one)")
     text = f"address to serve them on (default {HOST}: this machine only)"
     sub.add_argument("--host", type=filled, default=HOST, help=text)
+    text = "another name that browsers ask for them by, behind a proxy; may be given several times"
+    sub.add_argument("--name", type=host_name, action="append", default=[], metavar="HOST", help=text)
     add_servers(sub)
 
 
@@ -49,7 +51,7 @@ async def run(args: argparse.Namespace) -> int:
     clickhouse, upstream = read_from(args, stack), upstream_of(args, stack)
     return await until_terminated(
         lambda stop: serve(
-            clickhouse, upstream, args.host, args.port, lambda url: tell(f"pages: {url}"), stop
+            clickhouse, upstream, args.host, args.port, lambda url: tell(f"pages: {url}"), stop, args.name
         )
     )
 
@@ -58,7 +60,7 @@ def served_already(args: argparse.Namespace, stack: StackAddresses | None) -> st
     """Return where the local stack serves the pages that are asked for; None where they are others."""
     if stack is None or not stack.pages_url or not is_stacks(args, stack):
         return None
-    own = args.port or args.host != HOST or args.clickhouse_user or args.database or args.brokers
+    own = args.port or args.host != HOST or args.name or args.clickhouse_user or args.database or args.brokers
     return None if own else stack.pages_url
 
 
@@ -83,7 +85,7 @@ def upstream_of(args: argparse.Namespace, stack: StackAddresses | None) -> Upstr
     None where nobody has said which Kafka the tables are of, and where others than this machine's users reach
     the pages.
     """
-    if args.host not in (HOST, "::1", "localhost"):
+    if args.host not in (HOST, "::1", "localhost") or args.name:
         return None
     known = kafka_named(args) or (stack is not None and is_stacks(args, stack))
     if not known:

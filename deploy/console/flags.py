@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,14 @@ def port(text: str) -> int:
     if not 0 < number < 65536:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port, a number from 1 to 65535")
     return number
+
+
+def host_name(text: str) -> str:
+    """Parse a host's name, as a browser's address bar has it: no scheme, port or path."""
+    labels = text.lower().split(".")
+    if not all(re.fullmatch(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?", label) for label in labels):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a host's name, such as pages.example.org")
+    return text.lower()
 
 
 def broker_count(text: str) -> int:

@@ -209,15 +209,18 @@ async def serve(
     port: int,
     ready: Callable[[str], None],
     stopping: asyncio.Event,
+    names: Collection[str] = (),
 ) -> None:
     """Serve the pages until `stopping` is set; `ready` is called with their address.
 
-    Port 0 is any free one; `upstream` is that of `application`. Raises `ClickHouseUnavailable` where
-    ClickHouse does not answer at the start, `OSError` where the address is taken.
+    Port 0 is any free one; `upstream` and `names` are those of `application`, and `host` is a name, too.
+    Raises `ClickHouseUnavailable` where ClickHouse does not answer at the start, `OSError` where the address
+    is taken.
     """
     async with MetricsQuery(clickhouse) as query:
-        names = () if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else (host,)
-        runner = web.AppRunner(application(query, names, upstream), access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            application(query, {host, *names}, upstream), access_log=None, shutdown_timeout=1.0
+        )
         await runner.setup()
         try:
             site = web.TCPSite(runner, host, port)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from evometrics.deploy.cli.main import parser
@@ -14,6 +16,8 @@ from evometrics.deploy.commands.up import pages_installed
 from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.stack.password import writers_password
 from evometrics.deploy.stack.stackfile import StackAddresses, read_stack, write_stack
+from evometrics.deploy.ui.server import serve
+from evometrics.sinks.settings import ClickHouseSettings
 from tests.support.stack import evometrics_here
 
 URL = "http://127.0.0.1:18123"
@@ -51,6 +55,7 @@ def test_the_pages_of_the_running_stack_are_not_served_twice(stack: StackAddress
         (ELSEWHERE, None),
         (("--port", "18125"), None),
         (("--host", "0.0.0.0"), None),
+        (("--name", "pages.example.org"), None),
         (("--clickhouse-user", "default"), None),
         (("--database", "other"), None),
     ],
@@ -93,6 +98,7 @@ def test_pages_read_the_stacks_clickhouse_as_its_reader(
         (ELSEWHERE, None),
         ((*ELSEWHERE, "--brokers", "kafka:9092"), "kafka:9092"),
         (("--host", "192.0.2.1"), None),
+        (("--name", "pages.example.org"), None),
         (("--host", "0.0.0.0", "--brokers", "kafka:9092"), None),
         (("--host", "::1"), "127.0.0.1:1"),
     ],
@@ -116,3 +122,41 @@ def test_without_the_extra_the_stack_runs_without_pages(
     assert not pages_installed()
     told = capsys.readouterr().err
     assert told == "no pages: they need altair, which is not installed: pip install 'evometrics[ui]'\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["https://pages.example.org", "pages:8080", "", "a/b", "-pages", "pages..org"]
+)
+def test_what_is_no_hosts_name_is_refused_and_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["ui", f"--name={name}"])
+    assert f"{name!r} is not a host's name, such as pages.example.org" in capsys.readouterr().err
+
+
+async def test_behind_a_proxy_the_pages_answer_to_its_names_and_to_no_other(
+    clickhouse: str, stack: StackAddresses
+) -> None:
+    args = asked(
+        stack, "--clickhouse-url", clickhouse, "--name", "Pages.Example.org", "--name", "metrics.lan"
+    )
+    told: asyncio.Queue[str] = asyncio.Queue()
+    stopping = asyncio.Event()
+    settings = ClickHouseSettings(url=clickhouse)
+    serving = asyncio.create_task(
+        serve(settings, None, args.host, args.port, told.put_nowait, stopping, args.name)
+    )
+    url = await asyncio.wait_for(told.get(), 60)
+    async with aiohttp.ClientSession() as http:
+        found = {}
+        for host in ("pages.example.org", "metrics.lan:8443", "localhost", "127.0.0.1", "evil.example"):
+            async with http.get(f"{url}health/live", headers={"Host": host}) as answer:
+                found[host] = answer.status
+    stopping.set()
+    await serving
+    assert found == {
+        "pages.example.org": 200,
+        "metrics.lan:8443": 200,
+        "localhost": 200,
+        "127.0.0.1": 200,
+        "evil.example": 421,
+    }
