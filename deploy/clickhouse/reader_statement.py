@@ -32,7 +32,7 @@ from evometrics.deploy.clickhouse.reader_refusals import (
     too_long,
 )
 from evometrics.deploy.clickhouse.reader_settings import check_setting, read_only
-from evometrics.deploy.clickhouse.reader_tree import Node, arguments_of, children, parts_of
+from evometrics.deploy.clickhouse.reader_tree import Node, arguments_of, children, parts_of, without_brackets
 from evometrics.deploy.clickhouse.users import ReaderRights
 
 NAME = r"\w+|`[^`\\]+`"
@@ -43,8 +43,6 @@ ABOUT_ONE = re.compile(
 )
 ABOUT_THE_ENGINE = re.compile(r"SHOW (?:FUNCTIONS|ENGINES)(?: I?LIKE '(?:[^'\\]|\\.)*')?(?: FORMAT \w+)?")
 DESCRIBE = "DESCRIBE TABLE "
-#: Quoted text and empty brackets, which are kept, or a bracket: the tree has none around a single value.
-BRACKETS = re.compile(r"""'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*"|\(\)|[()]""", re.DOTALL)
 #: What the engine's own words for a fault of the statement end with when a function parses it.
 SCOPE = re.compile(r": (?:In scope|while executing) .*(?=\. \()", re.DOTALL)
 
@@ -296,13 +294,7 @@ class Check:
     def _ask(self, expressions: str, sql: str) -> list[str]:
         """Return what expressions over the statement's text give."""
         try:
-            (found,) = rows(self.connection, f"SELECT {expressions} SETTINGS max_query_size = 0", {"q": sql})
+            return rows(self.connection, f"SELECT {expressions} SETTINGS max_query_size = 0", {"q": sql})[0]
         except RuntimeError as error:
             told = EngineError.of(str(error))
             raise EngineError(told.code, SCOPE.sub("", str(told))) from None
-        return found
-
-
-def without_brackets(statement: str) -> str:
-    """Return a statement, as the engine prints it, without brackets outside of quotes."""
-    return BRACKETS.sub(lambda found: "" if found[0] in ("(", ")") else found[0], statement)

@@ -12,6 +12,9 @@ from evometrics.deploy.clickhouse.users import ReaderRights
 
 Node = Mapping[str, Any]
 
+#: Quoted text and empty brackets, which are kept, or a bracket: the tree has none around a single value.
+BRACKETS = re.compile(r"""'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*"|\(\)|[()]""", re.DOTALL)
+
 
 def arguments_of(called: Node) -> Node:
     """Return the part of a table function that is checked like any expression."""
@@ -48,3 +51,8 @@ def parts_of(node: Node, params: Mapping[str, str], reader: ReaderRights) -> lis
             raise denied(reader, f"the name {value!r} in a parameter")
         found += value.split(".")
     return found
+
+
+def without_brackets(statement: str) -> str:
+    """Return a statement, as the engine prints it, without brackets outside of quotes."""
+    return BRACKETS.sub(lambda found: "" if found[0] in ("(", ")") else found[0], statement)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import tempfile
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
+
+import psutil
 
 from evometrics.deploy.history.sources import SourceRow
 from evometrics.producers.events.left_out import said
@@ -97,7 +100,12 @@ class Report:
         """Open the file to write: beside the report's destination, or the device or pipe itself."""
         if self.path.exists() and not self.path.is_file():
             return self.path.open("w", encoding="utf-8")
-        number, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name[:100]}.")
+        beginning = f".{self.path.name[:100]}."
+        for left in self.path.parent.glob(f"{glob.escape(beginning)}*"):  # by imports that were killed
+            process = left.name.removeprefix(beginning).partition(".")[0]
+            if process.isdecimal() and not psutil.pid_exists(int(process)):
+                left.unlink(missing_ok=True)
+        number, name = tempfile.mkstemp(dir=self.path.parent, prefix=f"{beginning}{os.getpid()}.")
         self.written = Path(name)
         umask = os.umask(0)
         os.umask(umask)

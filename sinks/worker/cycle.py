@@ -353,9 +353,13 @@ class SinkCycle:
 
     async def finish_flush(self) -> None:
         """Wait for the flush in progress, up to `FINISH_SECONDS`, then drop it."""
-        if self.flushing is not None:
-            await asyncio.wait({self.flushing}, timeout=FINISH_SECONDS)
-            if not self.flushing.done():
+        if (flushing := self.flushing) is not None:
+            await asyncio.wait({flushing}, timeout=FINISH_SECONDS)
+            if (
+                self.flushing is not flushing
+            ):  # as it stopped, its partitions were taken, too: one of both drops it
+                return
+            if not flushing.done():
                 log.warning("the flush in progress is dropped; its messages stay uncommitted")
             await self.drop_flush()
 

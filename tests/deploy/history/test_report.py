@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -197,3 +198,19 @@ def test_a_line_of_a_report_is_json_whatever_number_is_refused(source: Path) -> 
     staged(source, "jsonl")
     found = [json.loads(line, parse_constant=strict) for line in report_path(source, None).open()]
     assert [entry["line"] for entry in found] == [1, 2]
+
+
+def test_what_a_killed_import_left_of_its_report_goes_with_the_next_and_a_running_ones_stays(
+    source: Path,
+) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    report = f".{report_path(source, None).name}"
+    left = source.with_name(f"{report}.{ended.pid}.abcdefgh")
+    running = source.with_name(f"{report}.{os.getpid()}.abcdefgh")
+    others = source.with_name(f"{report}.notes")
+    for file in (left, running, others):
+        file.write_text("{")
+    imported(source)
+    assert [file.exists() for file in (left, running, others)] == [False, True, True]
+    assert len(rejected(source)) == 1

@@ -17,6 +17,7 @@ from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS, TOPICS
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
 from evometrics.sinks.worker.batch import InsertGroup, InsertRow, Partition
+from evometrics.sinks.worker.cycle import SinkCycle
 from evometrics.sinks.worker.source import Fenced, KafkaSource, Position
 from evometrics.sinks.worker.worker import SinkWorker, run_sink
 from evometrics.sinks.worker.writer import TableWriter
@@ -462,3 +463,14 @@ async def test_a_sink_whose_group_has_workers_of_another_kind_names_both_setting
         work.cancel()
         await asyncio.wait({work})
         await there.stop()
+
+
+async def test_a_rebalance_in_the_moment_in_which_a_sink_stops_ends_the_same_flush_once() -> None:
+    cycle = SinkCycle.__new__(SinkCycle)
+    stored = asyncio.Event()
+    cycle.flushing = flush = asyncio.create_task(stored.wait())  # type: ignore[assignment]
+    ends = [asyncio.create_task(cycle.finish_flush()) for _ in range(2)]
+    await asyncio.sleep(0)
+    stored.set()
+    await asyncio.gather(*ends)
+    assert flush.done() and cycle.flushing is None
