@@ -14,6 +14,7 @@ import pytest
 from tests.faults import disks
 from tests.faults.clocks import Clocks, supported
 from tests.faults.journal import Call
+from tests.faults.outage import CAUGHT_UP_SECONDS
 from tests.faults.parts import ROOT
 from tests.faults.right import right
 from tests.faults.rolling import Step, reported
@@ -47,8 +48,10 @@ async def test_long_outages_and_workers_that_come_and_go_under_load_change_nothi
     before, broker, after_broker, _, after_clickhouse = (await right(plan)).outage
     assert broker.recorded_per_second > 0.5 * before.recorded_per_second, "recording waits for the broker"
     for phase in (after_broker, after_clickhouse):
-        assert phase.catch_up is not None, phase
-        assert phase.catch_up.stored_per_second > phase.catch_up.recorded_per_second
+        if phase.catch_up is None:  # on a machine with time to spare it is done before the first look
+            assert phase.backlog is not None and phase.backlog <= 150 * CAUGHT_UP_SECONDS, phase
+        else:
+            assert phase.catch_up.stored_per_second > phase.catch_up.recorded_per_second, phase
 
 
 def test_a_processes_wall_clock_is_set_while_it_runs_and_its_waits_take_as_long(tmp_path: Path) -> None:
