@@ -66,11 +66,11 @@ class HandOff:
     def put(self, entry: Entry) -> bool:
         """Append an entry; return whether the thread has to be woken. Without room for it, it is lost."""
         with self.lock:
-            if not self.has_room(entry.weight):
+            if not self.admits(entry.weight):
                 return False
             self.given_bytes += entry.weight
             self.entries.append(entry)
-            return self.is_due()
+            return self.wakes()
 
     def put_packed(self, record: Callable[..., None], args: tuple[object, ...]) -> bool:
         """Append a call with its arguments pickled, as `put` does. Raises what pickling them raises.
@@ -80,25 +80,26 @@ class HandOff:
         """
         packed = pickle.dumps(args, pickle.HIGHEST_PROTOCOL)
         packed = packed.ljust(LARGE_BYTES, b"\0")  # behind its end, which pickle does not read
+        weight = EVENT_WEIGHT + len(packed)
         with self.lock:
-            if not self.has_room(EVENT_WEIGHT + len(packed)):
+            if not self.admits(weight):
                 return False
             if self.given != record:
                 self.given = record
                 self.entries.append(record)
-            self.given_bytes += EVENT_WEIGHT + len(packed)
+            self.given_bytes += weight
             self.entries.append(packed)
-            return self.is_due()
+            return self.wakes()
 
-    def has_room(self, weight: int) -> bool:
+    def admits(self, weight: int) -> bool:
         """Return whether there is room for a call; without, it is counted as lost."""
         if len(self.entries) < MOST_EVENTS and self.bytes + weight <= MOST_BYTES:
             return True
         self.lost += 1
         return False
 
-    def is_due(self) -> bool:
-        """Return whether the thread has to be woken for the call that was just appended."""
+    def wakes(self) -> bool:
+        """Return whether the thread has to be woken for the call that was just appended; then it is awake."""
         many = len(self.entries) >= MANY_EVENTS or self.bytes >= MANY_BYTES
         due = self.asleep or (self.pacing and many)
         if due:

@@ -355,9 +355,7 @@ class SinkCycle:
         """Wait for the flush in progress, up to `FINISH_SECONDS`, then drop it."""
         if (flushing := self.flushing) is not None:
             await asyncio.wait({flushing}, timeout=FINISH_SECONDS)
-            if (
-                self.flushing is not flushing
-            ):  # as it stopped, its partitions were taken, too: one of both drops it
+            if self.flushing is not flushing:  # another call, such as that of a rebalance, has dropped it
                 return
             if not flushing.done():
                 log.warning("the flush in progress is dropped; its messages stay uncommitted")

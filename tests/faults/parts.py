@@ -227,9 +227,9 @@ class Parts:
             await child.start()
             runs.set()
             code = await child.wait()
-            if code == 0 and runs.is_set():
-                return
             if code == 0:
+                if runs.is_set():
+                    return
                 continue
             self.restarts[node] += 1
             self.report(f"{node} {child.describe_exit()}; it is started again")

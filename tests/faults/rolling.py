@@ -105,8 +105,8 @@ async def roll(parts: Parts, nodes: Iterable[str], gap: float) -> tuple[list[Ste
             begin = time.time()
             if kind == ALONE:
                 await asyncio.sleep(gap)
-            step, said = await restarted(parts, name)
-            steps.append(replace(step, begin=begin))
+            stopped, ready, said = await restarted(parts, name)
+            steps.append(Step(name, begin, stopped, ready))
             unclean += said
             if kind == "kafka":
                 await in_sync(parts)
@@ -114,23 +114,25 @@ async def roll(parts: Parts, nodes: Iterable[str], gap: float) -> tuple[list[Ste
     return steps, unclean
 
 
-async def restarted(parts: Parts, name: str) -> tuple[Step, list[str]]:
-    """Stop a part with SIGTERM and start it again."""
-    part, begin = parts.supervised[name], time.time()
+async def restarted(parts: Parts, name: str) -> tuple[float, float, list[str]]:
+    """Stop a part with SIGTERM and start it again.
+
+    Returns the seconds until it had ended, and from then until it was ready, and what was not in good order.
+    """
+    part, begin = parts.supervised[name], time.monotonic()
     if (runs := parts.orchestrators.get(name)) is not None:
-        return await orchestrator_restarted(part.child, runs, name, begin)
+        said = await orchestrator_restarted(part.child, runs)
+        return time.monotonic() - begin, 0.0, said
     await part.stop()
-    stopped, code = time.time(), part.child.exit_code
+    stopped, code = time.monotonic(), part.child.exit_code
     await part.start()
     of_kafka = name.startswith("kafka") and code in (143, -signal.SIGTERM)
     said = [] if code == 0 or of_kafka else [f"{name} exited with {code}"]
-    return Step(name, begin, stopped - begin, time.time() - stopped), said
+    return stopped - begin, time.monotonic() - stopped, said
 
 
-async def orchestrator_restarted(
-    child: ChildProcess, runs: asyncio.Event, name: str, begin: float
-) -> tuple[Step, list[str]]:
-    """The same for an orchestrator, which is started again by what runs it."""
+async def orchestrator_restarted(child: ChildProcess, runs: asyncio.Event) -> list[str]:
+    """Stop an orchestrator, which is started again by what runs it; say so where it had to be killed."""
     assert child.pid is not None
     runs.clear()
     os.kill(child.pid, signal.SIGTERM)
@@ -140,8 +142,8 @@ async def orchestrator_restarted(
     except TimeoutError:
         os.kill(child.pid, signal.SIGKILL)
         await runs.wait()
-        return Step(name, begin, time.time() - begin), [f"{name} did not end"]
-    return Step(name, begin, time.time() - begin), []
+        return [f"{child.spec.name} did not end"]
+    return []
 
 
 async def in_sync(parts: Parts) -> None:

@@ -245,15 +245,17 @@ class Run:
 
     def calls(self) -> list[Call]:
         """Return every `record_*` call that has returned so far."""
-        return [call for node in NODES for call in read_journal(self.journals / f"{node}.journal").calls]
+        return [call for _, call in self.node_calls()]
+
+    def node_calls(self) -> Iterator[tuple[str, Call]]:
+        """Yield the same calls with their nodes."""
+        for node in NODES:
+            for call in read_journal(self.journals / f"{node}.journal").calls:
+                yield node, call
 
     def late(self) -> None:
         """Look how late events were in a rolling restart."""
-        calls = [
-            (events[call.number].event_id, call)
-            for node, events in self.sent.items()
-            for call in read_journal(self.journals / f"{node}.journal").calls
-        ]
+        calls = [(self.sent[node][call.number].event_id, call) for node, call in self.node_calls()]
         self.rolled = reported(self.steps, calls, *inserted(self.parts.clickhouse.url))
         self.unclean += filter(None, (each.late for each in self.rolled))
 

@@ -136,3 +136,9 @@ def running_front(
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
+
+
+async def ask(http: aiohttp.ClientSession, sql: str, **parameters: str) -> tuple[int, str]:
+    """Ask a front over HTTP; return the status and what it answers."""
+    async with http.post("/", params=parameters, data=sql) as response:
+        return response.status, await response.text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,13 +23,6 @@ def client_of(url: str, **options: object) -> Client:
     """A clickhouse-connect client of the server."""
     parts = urlsplit(url)
     return clickhouse_connect.get_client(host=parts.hostname, port=parts.port, **options)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-async def http(clickhouse: str) -> AsyncIterator[aiohttp.ClientSession]:
-    """Plain HTTP, as curl speaks it."""
-    async with aiohttp.ClientSession(clickhouse) as session:
-        yield session
 
 
 def test_clickhouse_connect_creates_inserts_and_reads(clickhouse: str) -> None:

@@ -18,6 +18,7 @@ from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.clickhouse.settings import ServerSettings
 from evometrics.deploy.process.child import ChildProcess
 from evometrics.deploy.process.ports import free_ports
+from tests.support.clickhouse_front import ask
 
 READER = {"user": "analyst"}
 ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
@@ -46,11 +47,6 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def http(limited: str) -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(limited) as session:
         yield session
-
-
-async def ask(http: aiohttp.ClientSession, sql: str, **parameters: str) -> tuple[int, str]:
-    async with http.post("/", params=parameters, data=sql) as response:
-        return response.status, await response.text()
 
 
 async def test_more_readers_than_there_are_places_are_refused_and_the_writer_is_served(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -15,6 +14,7 @@ from evometrics.deploy.clickhouse.reader import Guard
 from evometrics.deploy.clickhouse.reader_statement import Check
 from evometrics.deploy.clickhouse.statement import Query
 from evometrics.deploy.clickhouse.users import ReaderRights
+from tests.support.clickhouse_front import ask
 
 ANALYST = ReaderRights("analyst", ("evometrics", "archive"))
 
@@ -104,17 +104,6 @@ def test_no_more_than_so_many_are_known_and_none_that_is_long(
     for _ in range(2):
         admit(guard, "SELECT 1", params={"text": "x" * readers.LONGEST_KNOWN})
     assert len(checked) == 7
-
-
-@pytest.fixture
-async def http(clickhouse: str) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(clickhouse) as session:
-        yield session
-
-
-async def ask(http: aiohttp.ClientSession, sql: str, **parameters: str) -> tuple[int, str]:
-    async with http.post("/", params=parameters, data=sql) as response:
-        return response.status, await response.text()
 
 
 async def test_a_view_with_parameters_that_became_something_else_is_refused(

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import aiohttp
 import clickhouse_connect
 import pytest
 
+from tests.support.clickhouse_front import ask
+
 ENDLESS = "count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
 WRITING = "SELECT number FROM system.numbers"
-
-
-@pytest.fixture
-async def http(clickhouse: str) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(clickhouse) as session:
-        yield session
-
-
-async def ask(http: aiohttp.ClientSession, sql: str, **parameters: str) -> tuple[int, str]:
-    async with http.post("/", params=parameters, data=sql) as response:
-        return response.status, await response.text()
 
 
 async def begun(http: aiohttp.ClientSession, query_id: str) -> str:
