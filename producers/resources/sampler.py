@@ -28,9 +28,8 @@ INTERVAL, LONGEST_INTERVAL = 0.25, 1.0
 SHORTEST_CPU_SPAN = 0.02
 #: A reading serves all calls within this many seconds: hundreds of evolutions may begin in that time.
 FRESH = 0.01
-#: Descendants are looked for at most this often, seconds, and in a fiftieth of the time: the kernel lists
-#: them by thread, some 15 us for each that this process has.
-LOOK_SPAN, LOOK_REST = 0.05, 50
+#: Descendants are looked at, at most, this often, seconds.
+LOOK_SPAN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,6 @@ class ResourceSampler:
     last_span: tuple[float, float, float] = (0.0, 0.0, 0.0)
     last: ProcessReading | None = None
     looked: float = 0.0
-    look_again_at: float = 0.0
     children_mb: float = 0.0
 
     def start(self) -> None:
@@ -176,11 +174,8 @@ class ResourceSampler:
             return last
         network = network_bytes()
         with self.lock:
-            if now >= self.look_again_at or self.looked < since:
-                began = time.perf_counter()
-                self.children_mb, self.looked = self.tree.look(), now
-                took = time.perf_counter() - began
-                self.look_again_at = now + max(LOOK_SPAN, LOOK_REST * took)
+            if now >= self.looked + LOOK_SPAN or self.tree.found_at < since:
+                self.children_mb, self.looked = self.tree.look(since), now
             used = self.own_seconds() + self.tree.cpu_seconds()
             memory = self.own_mb() + self.children_mb
             before, used_before, percent = self.last_span

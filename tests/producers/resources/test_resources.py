@@ -409,7 +409,7 @@ def test_a_child_that_has_not_begun_its_program_has_its_parents_memory_which_cou
         tree.look()
         assert child.pid not in tree.pids(), "it is looked at again when it has begun"
         monkeypatch.setattr(processes, "pages_of", pages)
-        assert tree.look() > 1
+        assert tree.look(since=time.perf_counter()) > 1
         assert child.pid in tree.pids()
         child.communicate(b"\n")
 
@@ -417,23 +417,74 @@ def test_a_child_that_has_not_begun_its_program_has_its_parents_memory_which_cou
 def test_descendants_are_looked_for_in_a_small_part_of_the_time_and_for_what_began_since(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looks: list[float] = []
+    found: list[float] = []
+    pids = processes.descendants
 
-    def look(self: processes.ProcessTree) -> float:
-        looks.append(time.perf_counter())
-        time.sleep(0.01)
-        return 0.0
+    def dearly(process: psutil.Process) -> Iterator[int]:
+        found.append(time.perf_counter())
+        burn(0.02)
+        return pids(process)
 
-    monkeypatch.setattr(processes.ProcessTree, "look", look)
-    monkeypatch.setattr(resources, "FRESH", 0.0)
-    sampler = ResourceSampler()
-    sampler.sample()
-    until = looks[0] + 50 * 0.01
-    while time.perf_counter() < until - 0.1:
-        sampler.sample()
-    assert len(looks) == 1, "a process of many threads would do nothing else"
-    sampler.sample(since=time.perf_counter())
-    assert len(looks) == 2, "an evolution that began after the last look has its children's use"
-    monkeypatch.setattr(processes.ProcessTree, "look", lambda self: looks.append(0.0) or 1.5)
-    time.sleep(looks[1] + 1.5 - time.perf_counter())
-    assert sampler.sample().memory_mb > 1.5 and len(looks) == 3
+    monkeypatch.setattr(processes, "descendants", dearly)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as child:
+        tree = processes.ProcessTree()
+        tree.look()
+        until, looks = found[0] + 50 * 0.02 - 0.1, 0
+        while time.perf_counter() < until:
+            assert child.pid in tree.pids()
+            tree.look()
+            looks += 1
+            time.sleep(0.01)
+        assert len(found) == 1 and looks > 1, "a process of many threads would do nothing else"
+        tree.look(since=time.perf_counter())
+        assert len(found) == 2, "an evolution that began after the last look has its children's use"
+        child.communicate(b"\n")
+    tree.look()
+    assert child.pid not in tree.pids(), "one that has ended is known to have, though none was looked for"
+    assert len(found) == 2
+    time.sleep(found[1] + 50 * 0.02 + 0.1 - time.perf_counter())
+    tree.look()
+    assert len(found) == 3
+
+
+def test_what_a_child_takes_is_seen_though_looking_for_children_is_dear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first look at it finds it small; a larger child that ended before hides the kernel's peak."""
+    grows = "import sys; input(); block = bytearray(b'x' * 150_000_000); print(flush=True); input()"
+    monkeypatch.setattr(processes, "FIND_REST", 1e6)
+    monkeypatch.setattr(resources, "largest_child_mb", lambda: 0.0)
+    sampler = ResourceSampler(interval=0.02)
+    sampler.start()
+    with subprocess.Popen([sys.executable, "-c", grows], stdin=-1, stdout=-1) as child:
+        assert child.stdin is not None and child.stdout is not None
+        reading = sampler.begin("e")
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        time.sleep(0.3)
+        child.communicate(b"\n")
+    usage = sampler.usage("e")
+    sampler.stop()
+    assert usage is not None and usage.memory_used_mb is not None
+    assert usage.memory_used_mb > reading.memory_mb + 130
+
+
+def test_an_evolutions_children_are_looked_for_at_its_end_where_that_was_not_time_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "FIND_REST", 1e6)
+    sampler = ResourceSampler(interval=0.02)
+    sampler.start()
+    reading = sampler.begin("e")
+    block = "block = bytearray(b'x' * 90_000_000); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", block], stdin=-1, stdout=-1) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(0.2)
+        assert child.pid not in sampler.tree.pids()
+        usage = sampler.usage("e")
+        child.communicate(b"\n")
+    sampler.stop()
+    assert usage is not None and usage.memory_used_mb is not None
+    assert usage.memory_used_mb > reading.memory_mb + 80
