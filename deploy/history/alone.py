@@ -23,12 +23,11 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, Cons
 import evometrics.schemas.kafka.client_fixes  # noqa: F401 - fixes how a client finds its cluster
 from evometrics.deploy.pipeline.rights import IMPORT_GROUP
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.kafka.client_options import client_options
+from evometrics.schemas.kafka.client_options import HEARTBEAT_SECONDS, client_options
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import SYSTEM_EVENTS
 
 SESSION_SECONDS = 6.0
-HEARTBEAT_SECONDS = 1.0
 #: How long a broker may take to admit us: a killed member's session, and the pause before a new group.
 JOIN_SECONDS = 60.0
 

@@ -17,6 +17,9 @@ from evometrics.schemas.service.tls import TlsNames, tls_context
 
 TLS_NAMES = TlsNames("brokers", "ssl_cafile", "ssl_certfile", "ssl_keyfile", password="ssl_password")
 
+#: Between two heartbeats of a group's member. With the next one it learns that others come or go, and
+#: until then the events of the partitions that change hands wait.
+HEARTBEAT_SECONDS = 1.0
 #: What a client's name should not contain: Kafka's tools and its metrics take these for their own.
 UNUSUAL = re.compile(r"[^A-Za-z0-9._-]")
 

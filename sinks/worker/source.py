@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownTopicOrPartitionError
 from aiokafka.structs import OffsetAndMetadata
 
-from evometrics.schemas.kafka.client_options import client_options
+from evometrics.schemas.kafka.client_options import HEARTBEAT_SECONDS, client_options
 from evometrics.schemas.kafka.offsets import AIOKafkaAdminClient
 from evometrics.schemas.kafka.ranges import range_reader, read_page, read_range
 from evometrics.schemas.kafka.topic_identity import UNKNOWN, TopicWatch
@@ -89,6 +89,7 @@ class KafkaSource:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
+            heartbeat_interval_ms=int(HEARTBEAT_SECONDS * 1000),
             fetch_max_bytes=FETCH_BYTES,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
             metadata_max_age_ms=METADATA_AGE_MS,

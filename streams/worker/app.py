@@ -12,6 +12,7 @@ import faust
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
+from evometrics.schemas.kafka.client_options import HEARTBEAT_SECONDS
 from evometrics.schemas.kafka.offsets import committed_offsets
 from evometrics.schemas.kafka.topics import answered
 from evometrics.schemas.letters.letter import STREAM
@@ -141,7 +142,7 @@ def build(
         topic_allow_declare=False,  # all topics exist by now
         web_enabled=False,
         broker_session_timeout=settings.session_timeout_seconds,
-        broker_heartbeat_interval=settings.session_timeout_seconds / 5,
+        broker_heartbeat_interval=HEARTBEAT_SECONDS,
         consumer_group_instance_id=membership.name if membership else None,
         consumer_auto_offset_reset="earliest",
         broker_commit_interval=1.0,
