@@ -47,6 +47,7 @@ NAMES = {
     "pages": "pages",
     "live": "live",
     "fleet": "fleet",
+    "compiled": "compiled",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 

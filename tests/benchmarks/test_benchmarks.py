@@ -17,10 +17,13 @@ from evometrics.streams.formulas.calculations import wilson_interval
 from evometrics.streams.formulas.windows import WINDOWS, Scope, success_rate
 from evometrics.streams.states.window_counts import WindowCounts
 from tests.benchmarks import __main__ as command_line
+from tests.benchmarks.before import this
 from tests.benchmarks.checks import Expected, WorkNotDone, check_rates
+from tests.benchmarks.compiled import Slice
 from tests.benchmarks.events import CHUNK, SECOND, TRAJECTORY, Events, start_of
 from tests.benchmarks.figures import Round, compared, percentile, rounded, spread, waits
 from tests.benchmarks.settings import Settings
+from tests.benchmarks.slices import PARTS
 from tests.benchmarks.table import tables
 from tests.benchmarks.times import begin_of
 from tests.benchmarks.watch import Sample, TooShort, whole_span, work_span
@@ -169,3 +172,15 @@ def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command_line.main(["nonsense"])
     assert "scale-out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_slice_works_as_often_as_it_is_told_to(part: str) -> None:
+    with Slice(part, this()) as mine:
+        assert 0.1 < mine.microseconds() < 10_000
+        assert 0.1 < mine.microseconds() < 10_000
+
+
+def test_a_slice_that_ends_is_named() -> None:
+    with pytest.raises(RuntimeError, match="no_such_part"), Slice("no_such_part", this()):
+        pass
