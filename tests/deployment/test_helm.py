@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.deployment.chart import EXAMPLES, head, render, rendering, values
 from tests.deployment.made import CHART
@@ -55,6 +56,22 @@ def test_what_is_not_named_is_asked_for(helm: Path) -> None:
         render(helm, "operators", CHART, "--set", "stream.autoscaling.maxReplicas=7")
     with pytest.raises(ValueError, match=r"stream.group and sink.group"):
         render(helm, "existing", CHART, "--set", "stream.group=evometrics-sink")
+
+
+def test_an_ingress_has_the_names_that_the_pages_answer_to(helm: Path) -> None:
+    wanted = ["--set", "ui.ingress.enabled=true"]
+    with pytest.raises(ValueError, match=r"ui\.names"):
+        render(helm, "existing", CHART, *wanted)
+    text = render(helm, "existing", CHART, *wanted, "--set", "ui.names={a.example.org,b.example.org}")
+    found = {
+        each["kind"]: each
+        for each in yaml.load_all(text, yaml.CSafeLoader)
+        if each and "-ui" in each["metadata"]["name"]
+    }
+    assert [rule["host"] for rule in found["Ingress"]["spec"]["rules"]] == ["a.example.org", "b.example.org"]
+    assert "tls" not in found["Ingress"]["spec"]
+    args = found["Deployment"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert args[-4:] == ["--name", "a.example.org", "--name", "b.example.org"]
 
 
 def scored(manifests: Path) -> str:
