@@ -116,7 +116,7 @@ async def test_the_specifications_metrics_reach_a_pushgateway_that_comes_up_late
     await until(lambda: "export failed" in caplog.text)
     await pushgateway.start()
     await evolve(collector)
-    await until(lambda: ended(pushgateway) == 2)
+    await until(lambda: ended(pushgateway) == 2 and any('kpi_name="own"' in x for x in pushed(pushgateway)))
     ours = [line for line in pushed(pushgateway) if 'instance="node 1"' in line]
     assert not any("process" in line or "_created" in line for line in ours)
     values = {
