@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reference.sizes import FLEETS, MICROSECONDS, Fleet
+from tests.reference.sizes import FLEETS, MICROSECONDS, REQUEST_MICROSECONDS, Fleet
 
 DOCS = Path(__file__).parents[1] / "docs" / "explanation"
 
@@ -20,6 +20,9 @@ def test_the_largest_fleet_by_hand() -> None:
     # 34,722 events/s at 38 microseconds and 44/35 over TLS are 1.66 cores, at half of each 3.3
     assert fleet.cores("stream") == pytest.approx(3.317, abs=0.01)
     assert fleet.workers("stream") == 4
+    # 34,722 requests/s at 1,590 microseconds are 55.2 cores, at half of each 110.4, four to a broker
+    assert fleet.broker_cores == pytest.approx(110.4, abs=0.1)
+    assert fleet.brokers == 28
     assert fleet.partitions == 24 and fleet.replicas == 24 * 17 * 3
     assert fleet.needs_relays
     # three workers have a million agents: 333,333 each at 400 bytes, 160,000 of them active at 2 kB more
@@ -41,6 +44,7 @@ def test_more_nodes_never_take_less() -> None:
 def test_what_is_measured_is_in_the_docs() -> None:
     performance = (DOCS / "performance.md").read_text()
     limits = (DOCS / "limits.md").read_text()
+    assert f"Kafka took {REQUEST_MICROSECONDS:,} us" in (DOCS / "scale.md").read_text()
     assert "| all parts together on the two cores | 12,608 |" in performance
     for part, cost in MICROSECONDS.items():
         assert f"{part} {cost}" in performance

@@ -15,6 +15,9 @@ from tests.reference.markdown import document, table
 DAY = timedelta(days=1).total_seconds()
 #: Microseconds of processor time for an event, a whole completion, at 12,608 events/s in plaintext.
 MICROSECONDS = {"node": 39, "clickhouse": 43, "stream": 38, "sink": 22, "kafka": 12}
+#: Of a broker for an event that comes in a request of its own, and is fetched so: of nodes that record seldom.
+#: An upper limit: 1,000 nodes, of 0.15 events/s each, took 0.236 cores of one with the quick compiler only.
+REQUEST_MICROSECONDS = 1590
 #: How many times as much of it over TLS: of stream and sink as measured, of Kafka while it feeds both.
 OVER_TLS = {"stream": 44 / 35, "sink": 28 / 12, "kafka": (126 + 63) / (25 + 7)}
 #: Bytes of a completion in Avro; what it and its metrics take in ClickHouse.
@@ -63,6 +66,11 @@ class Fleet:
         """Cores that a part takes at its peak, over TLS, for each copy of the data."""
         return self.busiest * MICROSECONDS[part] * OVER_TLS.get(part, 1.0) / 1e6 / self.busy
 
+    @property
+    def broker_cores(self) -> float:
+        """Cores that all brokers take together at the peak, where each event comes in a request of its own."""
+        return self.busiest * REQUEST_MICROSECONDS / 1e6 / self.busy
+
     def workers(self, part: str) -> int:
         """Worker processes of a part, of which each has one core; two at least, so that one may fail."""
         return max(2, math.ceil(self.cores(part)))
@@ -80,9 +88,8 @@ class Fleet:
 
     @property
     def brokers(self) -> int:
-        """Brokers: as connections and cores (four of each) ask for; every node connects to all of them."""
-        by_cores = math.ceil(self.cores("kafka") * REPLICAS / 4)
-        return max(REPLICAS, by_cores)
+        """Brokers of four cores; every node connects to all of them."""
+        return max(REPLICAS, math.ceil(self.broker_cores / 4))
 
     @property
     def needs_relays(self) -> bool:
@@ -126,6 +133,7 @@ def page() -> str:
         "replicas of partitions, all topics": lambda f: (
             f"{f.partitions * (TOPICS + CHANGELOGS) * REPLICAS:,}"
         ),
+        "Kafka: cores of all brokers, each event a request": lambda f: f"{f.broker_cores:.1f}",
         "brokers of four cores": lambda f: f"{f.brokers}",
         "connections to each broker": lambda f: f"{f.nodes:,}{', too many' if f.needs_relays else ''}",
         "Kafka, GB a day, three replicas": lambda f: f"{f.kafka_gb_a_day:,.0f}",
@@ -150,7 +158,8 @@ def page() -> str:
         "Measured: microseconds of processor time of an event by part ("
         + ", ".join(f"{part} {cost}" for part, cost in MICROSECONDS.items())
         + f"), and times as much over TLS (stream {OVER_TLS['stream']:.1f}, sink {OVER_TLS['sink']:.1f}, "
-        f"Kafka {OVER_TLS['kafka']:.1f}, whose JVM had only its quick compiler): "
+        f"Kafka {OVER_TLS['kafka']:.1f}, whose JVM had only its quick compiler); "
+        f"of a broker {REQUEST_MICROSECONDS:,} for an event that comes in a request of its own: "
         "[Performance](../explanation/performance.md). Memory: [Limits](../explanation/limits.md#memory)."
     )
     head = ["", *(f"{fleet.nodes:,} nodes" for fleet in FLEETS)]
