@@ -15,6 +15,9 @@ from evometrics.schemas.service.settings import KafkaSettings
 FETCH_BYTES = 4 * 1024 * 1024
 ANSWER_SECONDS = 30.0
 POLL_MS = 1000
+#: How long a broker waits for records where there are none, instead of half a second: until then it answers
+#: nothing else that is asked on the connection, such as where a partition begins.
+FETCH_WAIT_MS = 10
 #: Offsets of a range that may be read at once, whatever their size; a longer one is read in pages.
 SHORT_RANGE = 100
 
@@ -33,6 +36,7 @@ async def range_reader(
         enable_auto_commit=False,
         isolation_level="read_committed",
         max_partition_fetch_bytes=fetch_bytes,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:
         async with asyncio.timeout(ANSWER_SECONDS):

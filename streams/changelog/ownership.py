@@ -72,7 +72,7 @@ class Ownership:
 
     Attributes:
         tables: all its tables, starting with that of the incarnations, which is written before any state.
-        mine: the partitions of the last assignment.
+        mine, generation: the partitions of the last assignment, and the group's generation then.
         loaded: progress counter of taking over; a retry that repeats what earlier attempts read does not move
             it.
         loading: partitions whose states are being taken over.
@@ -106,6 +106,7 @@ class Ownership:
         self.generations: dict[int, int] = {}
         self.next_offsets: dict[TopicPartition, int] = {}
         self.mine: frozenset[int] = frozenset()
+        self.generation = -1
         self.loaded = 0
         # furthest offset that any attempt has read in the changelogs being taken over, and their ends at the
         # first attempt: progress adds up over attempts
@@ -115,8 +116,7 @@ class Ownership:
 
     def assigned(self, partitions: Iterable[int]) -> None:
         """Handle a new assignment: keep the partitions owned in the previous generation, drop the others."""
-        mine, generation = frozenset(partitions), self.member.generation
-        self.mine = mine
+        self.mine, self.generation = mine, generation = frozenset(partitions), self.member.generation
         for tp in [tp for tp in self.first_ends if tp.partition not in mine]:
             self.forget_tries(tp)
         for partition, known in list(self.generations.items()):
@@ -138,17 +138,15 @@ class Ownership:
             table.drop(partition)
         self.forget(partition)
 
-    async def take_over(self, partitions: Iterable[int]) -> bool:
-        """Take over assigned partitions, retrying while the broker is unreachable.
+    async def take_over(self) -> bool:
+        """Take over the assigned partitions, retrying while the broker is unreachable.
 
-        Partitions that are revoked meanwhile are not owned afterwards. Returns whether any had to be taken.
+        Those that are revoked meanwhile are not owned afterwards. Returns whether any had to be taken.
         """
-        generation = self.member.generation
-        wanted = sorted({p for p in partitions if self.generations.get(p) != generation})
-        self.loading = frozenset(wanted)
-        taken = bool(wanted)
-        attempt = 0
-        while wanted and generation == self.member.generation:
+        attempt, taken = 0, False
+        # the client knows a new generation a little before this worker is told its partitions in it
+        while self.generation == self.member.generation and (wanted := self.wanted()):
+            taken, generation, self.loading = True, self.generation, frozenset(wanted)
             try:
                 await self.load(wanted)
             except (KafkaError, OSError, TimeoutError, NotConfirmed, asyncio.CancelledError) as error:
@@ -158,11 +156,17 @@ class Ownership:
                 log.warning("can't take over the states of partitions %s yet: %r", wanted, error)
                 await asyncio.sleep(backoff(attempt, SOON_SECONDS))
                 continue
-            if generation == self.member.generation:
+            if generation == self.generation == self.member.generation:
                 self.generations |= dict.fromkeys(wanted, generation)
-            break
+            else:
+                for partition in wanted:
+                    self.drop(partition)
         self.loading = frozenset()
         return taken
+
+    def wanted(self) -> list[int]:
+        """Return the assigned partitions that have still to be taken over."""
+        return sorted(p for p in self.mine if self.generations.get(p) != self.generation)
 
     async def load(self, partitions: list[int]) -> None:
         """Read the changelogs, write this worker's markers, and note the committed offsets of the sources.

@@ -197,13 +197,13 @@ def build(
         instruments.counter(REBALANCES).inc()
         for lane in parts.lanes:
             # partitions beyond the configured number have no states, and are about to be refused
-            mine = {
-                tp.partition
-                for tp in partitions
-                if tp.topic in lane.ownership.topics and tp.partition < sources.partitions
-            }
-            lane.ownership.assigned(mine)
-            lane.start()
+            lane.assigned(
+                {
+                    tp.partition
+                    for tp in partitions
+                    if tp.topic in lane.ownership.topics and tp.partition < sources.partitions
+                }
+            )
 
     app.on_partitions_assigned.connect(assigned)
     return parts

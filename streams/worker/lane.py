@@ -118,8 +118,15 @@ class Lane:
         self.ticker: asyncio.Task[None] | None = None
         self.steps = 0
 
+    def assigned(self, partitions: Iterable[int]) -> None:
+        """Work on these partitions from now on; their states are taken over now, before a batch arrives."""
+        self.ownership.assigned(partitions)
+        self.start()
+        if self.queue.empty():
+            self.queue.put_nowait(TICK)
+
     def start(self) -> None:
-        """Run until stopped; called at every assignment."""
+        """Run until stopped."""
         if self.task is None:
             self.task = asyncio.create_task(self.run(), name=f"lane-{self.name}")
             if self.timer is not None:
@@ -155,8 +162,10 @@ class Lane:
                 batches = [event for event in events if event is not TICK]
                 if batches:
                     await self.process(batches)
-                elif self.timer is not None:
-                    await self.do_by_the_clock(self.timer)
+                else:
+                    await self.take_over()
+                    if self.timer is not None:
+                        await self.do_by_the_clock(self.timer)
         except TooManyLetters as error:
             self.stopped = str(error)
             log.error("the stream has stopped: %s", error)
@@ -182,6 +191,12 @@ class Lane:
             await self.carry_out(done)
             self.count(done)
 
+    async def take_over(self) -> None:
+        """Take over the states of all assigned partitions: together they take little longer than one."""
+        began = time.monotonic()
+        if await self.ownership.take_over():
+            self.observe(STREAM_TAKEOVER_SECONDS, began)
+
     def is_ours(self, event: Any) -> bool:
         """Return whether a batch was fetched since the last assignment."""
         return bool(event.message.generation_id == self.ownership.member.generation)
@@ -191,9 +206,7 @@ class Lane:
         # verified after the fetch, so that the batches are of the topics that the states belong to
         await self.ownership.sources.verify(self.ownership.topics)
         events = [event for event in events if self.is_ours(event)]
-        began = time.monotonic()
-        if await self.ownership.take_over({event.message.partition for event in events}):
-            self.observe(STREAM_TAKEOVER_SECONDS, began)
+        await self.take_over()
         began = time.monotonic()
         # partitions may have been reassigned meanwhile; their new owner reads these batches again
         events = [event for event in events if self.is_ours(event)]

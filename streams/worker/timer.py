@@ -24,13 +24,12 @@ class AbandonedTimer:
         self.ownership = ownership
 
     async def look(self) -> list[Done]:
-        """Take over the worker's assigned partitions; report the overdue evolutions in them.
+        """Report the overdue evolutions in the worker's partitions.
 
         Covers only partitions in which both topics have been read to the end: a backlog may hold the
         completion.
         """
         ownership = self.ownership
-        await ownership.take_over(ownership.mine)
         now = self.clock.now()
         if now is None:
             return []

@@ -15,7 +15,7 @@ from tests.reference.markdown import document, table
 DAY = timedelta(days=1).total_seconds()
 #: Microseconds of processor time for an event, a whole completion, at 12,608 events/s in plaintext.
 MICROSECONDS = {"node": 39, "clickhouse": 43, "stream": 38, "sink": 22, "kafka": 12}
-#: Of a broker for an event that comes in a request of its own, and is fetched so: of nodes that record seldom.
+#: Of a broker for an event that comes in a request of its own, and is fetched so: from nodes with few events.
 #: An upper limit: 1,000 nodes, of 0.15 events/s each, took 0.236 cores of one with the quick compiler only.
 REQUEST_MICROSECONDS = 1590
 #: How many times as much of it over TLS: of stream and sink as measured, of Kafka while it feeds both.
@@ -68,7 +68,7 @@ class Fleet:
 
     @property
     def broker_cores(self) -> float:
-        """Cores that all brokers take together at the peak, where each event comes in a request of its own."""
+        """Cores of all brokers together at the peak, where each event comes in a request of its own."""
         return self.busiest * REQUEST_MICROSECONDS / 1e6 / self.busy
 
     def workers(self, part: str) -> int:

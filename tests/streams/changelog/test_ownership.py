@@ -143,6 +143,12 @@ def values(owner: Ownership, table: int = 0) -> dict[bytes, bytes]:
     return dict(owner.tables[1 + table].partition(0).items())
 
 
+async def own(owner: Ownership, partitions: list[int]) -> None:
+    """Assign partitions to a worker and have it take them over."""
+    owner.assigned(partitions)
+    await owner.take_over()
+
+
 async def write(owner: Ownership, **states: bytes) -> None:
     for table in owner.tables:
         await table.write(owner.producer, [(0, {key.encode(): value for key, value in states.items()})])
@@ -154,16 +160,16 @@ async def test_an_owner_knows_what_the_one_before_wrote_and_nothing_that_it_wrot
         group.worker(Worker(2)) as other,
         group.worker(Worker(3)) as third,
     ):
-        await paused.take_over([0, 1])
+        await own(paused, [0, 1])
         assert values(paused) == {}
         await write(paused, a=b"1", b=b"1")
-        await other.take_over([0])
+        await own(other, [0])
         assert values(other) == values(other, 1) == {b"a": b"1", b"b": b"1"}
         await write(other, a=b"2")
         # the paused one wakes up, and has not heard yet that the partition is another's
         await write(paused, a=b"late", b=b"late", c=b"late")
         await write(other, b=b"2")
-        await third.take_over([0])
+        await own(third, [0])
         assert values(third) == values(third, 1) == {b"a": b"2", b"b": b"2"}
         assert third.loaded > 0 and not third.loading
 
@@ -174,23 +180,23 @@ async def test_a_worker_paused_while_it_takes_over_does_not_shut_out_the_owner(
 ) -> None:
     paused_member = Worker(1)
     async with group.worker(Worker(1)) as first, group.worker(paused_member) as paused:
-        await first.take_over([0])
+        await own(first, [0])
         await write(first, a=b"1")
         async with group.worker(Worker(2)) as owner:
 
             async def moved(*_: object) -> bool:
                 # the group continues without the paused one
-                await owner.take_over([0])
+                await own(owner, [0])
                 await write(owner, a=b"2")
                 paused_member.present, paused_member.generation = False, 2
                 return paused_before == "marks"
 
             monkeypatch.setattr(paused_member, "confirm", moved)
-            await paused.take_over([0])
+            await own(paused, [0])
             assert not paused.owns(0)
             await write(owner, b=b"2")
         async with group.worker(Worker(3)) as third:
-            await third.take_over([0])
+            await own(third, [0])
             assert values(third) == values(third, 1) == {b"a": b"2", b"b": b"2"}
 
 
@@ -212,7 +218,7 @@ async def test_a_cancellation_inside_a_library_is_tried_again(
 
     monkeypatch.setattr(member, "confirm", closed)
     async with group.worker(member) as owner:
-        await owner.take_over([0])
+        await own(owner, [0])
         assert asked == 2
         assert owner.owns(0)
 
@@ -220,27 +226,27 @@ async def test_a_cancellation_inside_a_library_is_tried_again(
 async def test_states_are_kept_over_consecutive_generations_only(group: Group) -> None:
     member = Worker(4)
     async with group.worker(member) as owner:
-        await owner.take_over([0, 1])
+        await own(owner, [0, 1])
         await write(owner, a=b"1")
         member.generation = 5
         owner.assigned([0])
         assert owner.owns(0) and not owner.owns(1)
         loaded = owner.loaded
-        await owner.take_over([0])
+        await own(owner, [0])
         assert owner.loaded == loaded
         member.generation = 7  # another worker may have had it in generation 6
         owner.assigned([0])
         assert not owner.owns(0)
         with pytest.raises(KeyError):
             values(owner)
-        await owner.take_over([0])
+        await own(owner, [0])
         assert values(owner) == {b"a": b"1"}
 
 
 async def test_a_batch_that_comes_twice_is_dropped_and_what_was_passed_over_is_read(group: Group) -> None:
     records = await group.send(30)
     async with group.worker(Worker(1)) as owner:
-        await owner.take_over([0])
+        await own(owner, [0])
         late = await owner.unread(records[20:25])
         assert [record.offset for record in late] == list(range(25))
         assert [record.value for record in late] == [record.value for record in records[:25]]
@@ -259,7 +265,7 @@ async def test_a_long_gap_comes_by_pages_and_the_rest_of_it_with_the_batch(
     monkeypatch.setattr("evometrics.streams.changelog.ownership.read_page", seven)
     records = await group.send(30)
     async with group.worker(Worker(1)) as owner:
-        await owner.take_over([0])
+        await own(owner, [0])
         pages = [page async for page in owner.late(records[28:])]
         assert [len(page) for page in pages] == [7, 7, 7, 7]
         rest = await owner.unread(records[28:])
@@ -271,14 +277,14 @@ async def test_a_group_goes_on_where_it_committed(group: Group) -> None:
     records = await group.send(6)
     await group.commit({TopicPartition(group.source, 0): OffsetAndMetadata(4, "")})
     async with group.worker(Worker(1)) as owner:
-        await owner.take_over([0])
+        await own(owner, [0])
         assert await owner.unread(records) == records[4:]
 
 
 async def test_what_the_broker_has_no_more_is_passed_over(group: Group) -> None:
     records = await group.send(10)
     async with group.worker(Worker(1)) as owner:
-        await owner.take_over([0])
+        await own(owner, [0])
         assert await owner.unread(records[:2]) == records[:2]
         await group.delete_before(5)
         assert await owner.unread(records[7:]) == records[5:]
@@ -294,7 +300,7 @@ async def test_what_the_broker_has_no_more_is_counted_once_though_nothing_comes_
     await group.delete_before(9)
     for generation in (1, 2):
         async with group.worker(Worker(generation)) as owner:
-            await owner.take_over([0])
+            await own(owner, [0])
             assert owner.next_offsets[TopicPartition(group.source, 0)] == 9
     assert group.gone() == 5
 
@@ -302,19 +308,19 @@ async def test_what_the_broker_has_no_more_is_counted_once_though_nothing_comes_
 async def test_places_of_a_topic_that_was_made_anew_lie_behind_those_of_the_old_one(group: Group) -> None:
     records = await group.send(20)
     async with group.worker(Worker(1)) as owner:
-        await owner.take_over([0, 1])
+        await own(owner, [0, 1])
         assert [group.places.of(record) for record in records] == list(range(20))
     await group.make_anew()
     again = await group.send(5)
     for generation in (2, 3):  # the second one finds it written
         async with group.worker(Worker(generation)) as owner:
-            await owner.take_over([0, 1])
+            await own(owner, [0, 1])
             assert await owner.unread(again) == again
             places = [group.places.of(record) for record in again]
             assert places == [(1 << 40) + number for number in range(5)]
     await group.make_anew()
     async with group.worker(Worker(4)) as owner:
-        await owner.take_over([0])
+        await own(owner, [0])
         assert group.places.of((await group.send(1))[0]) == 2 << 40
 
 
@@ -326,12 +332,12 @@ async def test_an_offset_that_was_committed_late_for_a_deleted_topic_does_not_co
     records = await group.send(30)
     await group.commit({tp: OffsetAndMetadata(20, before)})
     async with group.worker(Worker(1)) as owner:
-        await owner.take_over([0])
+        await own(owner, [0])
         assert await owner.unread(records[25:]) == records
     now = (await group.sources()).ids[group.source]
     await group.commit({tp: OffsetAndMetadata(20, now)})
     async with group.worker(Worker(2)) as owner:
-        await owner.take_over([0])
+        await own(owner, [0])
         assert await owner.unread(records[25:]) == records[20:]
 
 
@@ -346,7 +352,7 @@ async def test_a_try_that_repeats_the_one_before_is_no_progress(
 ) -> None:
     monkeypatch.setattr(ownership, "backoff", lambda attempt, longest: 0.01)
     async with group.worker(Worker(1)) as first:
-        await first.take_over([0])
+        await own(first, [0])
         await write(first, a=b"1", b=b"1")
     member = Worker(2)
     async with group.worker(member) as owner:
@@ -362,9 +368,9 @@ async def test_a_try_that_repeats_the_one_before_is_no_progress(
             return False
 
         monkeypatch.setattr(member, "confirm", refused)
-        await owner.take_over([0])
+        await own(owner, [0])
         owner.assigned([0])
-        await owner.take_over([0])
+        await own(owner, [0])
         assert len(seen) == 6 and not owner.owns(0)
         assert seen[0] > 0 and len(set(seen)) == 1, "no try has come further than the first"
 
@@ -373,7 +379,7 @@ async def test_a_partition_that_is_given_away_while_it_is_taken_over_is_not_owne
     group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with group.worker(Worker(1)) as first:
-        await first.take_over([0])
+        await own(first, [0])
         await write(first, a=b"1")
     member = Worker(2)
     async with group.worker(member) as owner:
@@ -385,13 +391,36 @@ async def test_a_partition_that_is_given_away_while_it_is_taken_over_is_not_owne
 
         monkeypatch.setattr(member, "confirm", given_away)
         owner.assigned([0])
-        await owner.take_over([0])
+        await own(owner, [0])
         assert not owner.owns(0)
+
+
+async def test_between_a_new_generation_and_its_partitions_nothing_is_taken_over(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's thread knows of the one before this worker is told of the others."""
+    member = Worker(1)
+    asked: list[set[int]] = []
+
+    async def confirm(offsets: Mapping[TopicPartition, int]) -> bool:
+        asked.append({tp.partition for tp in offsets})
+        return asked[-1] == {0}
+
+    monkeypatch.setattr(member, "confirm", confirm)
+    async with group.worker(member) as owner:
+        owner.assigned([0, 1])
+        member.generation = 2
+        async with asyncio.timeout(60):
+            assert not await owner.take_over()
+            owner.assigned([0])
+            assert await owner.take_over()
+        assert asked == [{0}] and owner.owns(0)
+        assert not await owner.take_over()
 
 
 async def test_a_producer_that_is_spent_is_not_tried_again(group: Group) -> None:
     async with group.worker(Worker(1)) as first:
-        await first.take_over([0])
+        await own(first, [0])
     async with group.worker(Worker(2)) as owner:
         # as after a batch that the broker has refused
         inner = owner.producer.producer
@@ -400,13 +429,13 @@ async def test_a_producer_that_is_spent_is_not_tried_again(group: Group) -> None
         await owner.producer.send_all([Message(place.topic, b"epoch--1k", b"v", 0)])
         inner._txn_manager.increment_sequence_number(place, 7)
         with pytest.raises(ProducerSpent, match="OutOfOrderSequenceNumber"):
-            await owner.take_over([0])
+            await own(owner, [0])
 
 
 async def test_where_retention_has_passed_a_partition_it_is_read_to_its_end(group: Group) -> None:
     await group.send(10)
     async with group.worker(Worker(1)) as owner:
-        await owner.take_over([0])
+        await own(owner, [0])
         assert await owner.read_to_the_end([0]) == []
         await group.delete_before(10)
         assert await owner.read_to_the_end([0]) == [0]

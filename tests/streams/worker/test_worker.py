@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +30,7 @@ from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.service.settings import KafkaSettings
 from evometrics.schemas.topics import BY_RECORD, TOPICS
 from evometrics.schemas.wire.framing import WireFormat
+from evometrics.streams.processors.computations import WORKS
 from tests.support.generator import Load, generate
 from tests.support.model import SECOND, differences, expected
 
@@ -171,9 +174,19 @@ async def ready(url: str) -> bool:
     return await answers(f"{url}/health/ready")()
 
 
+async def taken_over(url: str) -> bool:
+    """Return whether each lane of a worker has taken over its partitions."""
+    metrics = await asyncio.to_thread(lambda: urllib.request.urlopen(f"{url}/metrics").read().decode())
+    lines = re.findall(r"^evometrics_stream_takeover_seconds_count\{.*\} (\S+)$", metrics, re.MULTILINE)
+    assert len(lines) == len(WORKS)
+    return all(float(count) > 0 for count in lines)
+
+
 async def test_a_worker_paused_beyond_its_session_joins_again_and_harms_nothing(stream: Stream) -> None:
     load = some_load(2)
     zombie, other = await stream.add(), await stream.add()
+    for url in stream.urls.values():
+        await until(lambda url=url: taken_over(url), "states that are there before the first event")
     events = events_of(load)
     third = len(events) // 3
     sending = asyncio.create_task(send(stream.brokers, events[:third], lambda: asyncio.sleep(0.05)))
