@@ -182,7 +182,8 @@ class KafkaSource:
 
     async def beginnings(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Return the first offset that Kafka still holds, by partition."""
-        found = await self.consumer.beginning_offsets([TopicPartition(*p) for p in partitions])
+        async with range_reader(self.kafka) as reader:  # the group's consumer may be waiting for records
+            found = await reader.beginning_offsets([TopicPartition(*p) for p in partitions])
         return {Partition(*tp): offset for tp, offset in found.items()}
 
     async def commit(self, positions: Mapping[Partition, Position]) -> None:
