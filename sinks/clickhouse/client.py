@@ -24,6 +24,14 @@ UNLIMITED_SECONDS = 365 * 86_400.0
 #: Errors of a request: refused by ClickHouse, or not answered at all.
 CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError)
 
+#: Raised at once where no ClickHouse runs, or where it ends.
+NOBODY_THERE = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ServerDisconnectedError,
+    ConnectionRefusedError,
+    ConnectionResetError,
+    BrokenPipeError,
+)
 #: ClickHouse error codes for an insert whose data are at fault, so that a retry can't help
 #: (src/Common/ErrorCodes.cpp). All other errors, known or not, are retried.
 BAD_DATA_CODES = frozenset(
@@ -179,6 +187,11 @@ def remedy(error: BaseException, settings: ClickHouseSettings) -> str | None:
 def error_code(error: BaseException) -> int | None:
     """Return ClickHouse's error number, None if the error is not ClickHouse's."""
     return error.code if isinstance(error, DatabaseError) else None
+
+
+def is_away(error: BaseException) -> bool:
+    """Return whether nobody was there, or hung up, so that asking again soon burdens nobody."""
+    return any(isinstance(cause, NOBODY_THERE) for cause in causes(error))
 
 
 def is_bad_data(error: BaseException) -> bool:

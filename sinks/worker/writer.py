@@ -21,13 +21,14 @@ from evometrics.schemas.metrics import (
     ROWS_INSERTED,
     Instruments,
 )
-from evometrics.schemas.service.backoff import backoff
+from evometrics.schemas.service.backoff import LONGEST_SECONDS, SOON_SECONDS, backoff
 from evometrics.schemas.wire.compatibility import IncompatibleSchema
 from evometrics.sinks.clickhouse.blocks import ContainerFormat, container, container_format
 from evometrics.sinks.clickhouse.client import (
     CLICKHOUSE_ERRORS,
     ClickHouseUnavailable,
     explain,
+    is_away,
     is_bad_data,
     open_client,
     sequential,
@@ -39,6 +40,9 @@ from evometrics.sinks.worker.batch import InsertGroup, InsertRow, Rejected
 from evometrics.sinks.worker.screen import screen, written_anew
 
 log = logging.getLogger(__name__)
+
+#: Attempts that are logged each; of later ones, one in `LONGEST_SECONDS`.
+FIRST_ATTEMPTS = 5
 
 
 Request: TypeAlias = Callable[[AsyncClient], Awaitable[Any]]
@@ -212,8 +216,12 @@ class TableWriter:
         return end if number else 0
 
     async def retrying(self, what: str, table: str, request: Request) -> None:
-        """Send a request until ClickHouse has answered it. Raises `BadData`."""
-        attempt = 0
+        """Send a request until ClickHouse has answered it. Raises `BadData`.
+
+        Where nobody is there it is sent each second, so that a restart of ClickHouse delays rows by no more;
+        one that is slow or answers with errors is left more and more time.
+        """
+        attempt, said = 0, -LONGEST_SECONDS
         while True:
             try:
                 await request(await self.connection())
@@ -229,8 +237,10 @@ class TableWriter:
                 self.trouble = str(error) if explained else explain(self.settings, error)
                 if table:
                     self.instruments.counter(INSERT_RETRIES).labels(table).inc()
-                pause = backoff(attempt)
-                log.warning(
-                    "%s failed, attempt %d follows in %.1f s: %s", what, attempt + 1, pause, self.trouble
-                )
+                pause = backoff(attempt, SOON_SECONDS if is_away(error) else LONGEST_SECONDS)
+                if attempt <= FIRST_ATTEMPTS or time.monotonic() >= said + LONGEST_SECONDS:
+                    said = time.monotonic()
+                    log.warning(
+                        "%s failed, attempt %d follows in %.1f s: %s", what, attempt + 1, pause, self.trouble
+                    )
                 await asyncio.sleep(pause)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -11,10 +13,12 @@ from evometrics.schemas.topics import BY_RECORD
 from evometrics.sinks.clickhouse.client import (
     CLICKHOUSE_ERRORS,
     ClickHouseUnavailable,
+    is_away,
     is_bad_data,
     open_client,
 )
 from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.sinks.worker import writer as module
 from evometrics.sinks.worker.batch import Batch, InsertGroup, Partition
 from evometrics.sinks.worker.writer import TableWriter
 from tests.support.sinks import WIRE, Sent, common, rows, store
@@ -119,7 +123,7 @@ async def test_a_missing_table_is_no_fault_of_the_rows(database: ClickHouseSetti
     client = await open_client(database)
     with pytest.raises(CLICKHOUSE_ERRORS) as caught:
         await client.raw_insert("no_such_table", ["a"], b"", fmt="Avro")
-    assert not is_bad_data(caught.value)
+    assert not is_bad_data(caught.value) and not is_away(caught.value)
     await client.close()
 
 
@@ -128,3 +132,47 @@ async def test_an_unreachable_or_unmigrated_clickhouse_is_named_with_a_way_out(c
         await open_client(ClickHouseSettings(url="http://127.0.0.1:9"))
     with pytest.raises(ClickHouseUnavailable, match=r"no_such_database.*evometrics migrate"):
         await open_client(ClickHouseSettings(url=clickhouse, database="no_such_database"))
+
+
+async def test_who_is_not_there_or_hangs_up_is_told_from_who_is_slow() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    found = []
+    for answer in (hang_up, say_nothing, None):
+        server = await asyncio.start_server(answer or hang_up, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        if answer is None:
+            server.close()
+        with pytest.raises(ClickHouseUnavailable) as caught:
+            await open_client(ClickHouseSettings(url=f"http://127.0.0.1:{port}"), read_seconds=0.5)
+        found.append(is_away(caught.value))
+        server.close()
+    assert found == [True, False, True]
+
+
+async def test_who_is_not_there_is_asked_again_soon_and_complained_of_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors = [ClickHouseUnavailable("restarting")] * 9 + [TimeoutError("slow")] * 9
+    for error in errors[:9]:
+        error.__cause__ = ConnectionRefusedError()
+    longest: list[float] = []
+
+    async def connection(_: TableWriter) -> None: ...
+
+    async def request(_: object) -> None:
+        if errors:
+            raise errors.pop(0)
+
+    monkeypatch.setattr(TableWriter, "connection", connection)
+    monkeypatch.setattr(module, "backoff", lambda _, limit: longest.append(limit) or 0.0)
+    writer = writer_for(ClickHouseSettings())
+    await writer.retrying("an insert", "", request)
+    assert longest == [1.0] * 9 + [10.0] * 9
+    assert len(caplog.records) == module.FIRST_ATTEMPTS
+    assert writer.trouble is None
