@@ -2,6 +2,8 @@
 
     python -m tests.benchmarks                      all, in about an hour and a half
     python -m tests.benchmarks stream sink          these
+    python -m tests.benchmarks --before 2f78a0c sink
+                                                    one beside the same of an earlier build, see `before`
     python -m tests.benchmarks --quick              sizes that show that everything works, not how fast it is
 
 Every contender works on the same events in the same run, and what comes out of each is checked. Results go
@@ -25,6 +27,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.before import beside
 from tests.benchmarks.settings import Settings
 from tests.benchmarks.table import tables
 
@@ -69,7 +72,11 @@ def main(arguments: list[str] | None = None) -> int:
     report: dict[str, Any] = {}
     for name, module in modules.items():
         try:
-            report[name] = measure(module, settings(args))
+            asked = settings(args)
+            if args.before:
+                report[name] = beside(args.before, name, passed_on(args), asked.rounds or 3)
+            else:
+                report[name] = measure(module, asked)
         except (AssertionError, RuntimeError, TimeoutError) as error:
             # the others are still worth their hours
             print(f"{name}: {error}", file=sys.stderr)
@@ -80,6 +87,14 @@ def main(arguments: list[str] | None = None) -> int:
     if args.json:
         print(json.dumps(report, indent=2))
     return 1 if any("error" in found for found in report.values()) else 0
+
+
+def passed_on(args: argparse.Namespace) -> list[str]:
+    """Return the arguments that each build's benchmark is called with."""
+    known = ("events", "agents", "seed", "seconds", "rate", "folder")
+    given = {name: value for name in known if (value := getattr(args, name)) is not None}
+    found = [part for name, value in given.items() for part in (f"--{name}", str(value))]
+    return [*found, "--quick"] if args.quick else found
 
 
 def measure(module: Any, asked: Settings) -> dict[str, Any]:
@@ -116,6 +131,7 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)} (default: all)")
     parse.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     parse.add_argument("--quick", action="store_true", help="small sizes, one round")
+    parse.add_argument("--before", metavar="COMMIT", help="beside the build of an earlier commit, in turn")
     parse.add_argument("--rounds", type=int, help="turns of each contender (default 3)")
     text = "events of a round (default: as the benchmark sees fit)"
     parse.add_argument("--events", "--evolutions", type=int, help=text)

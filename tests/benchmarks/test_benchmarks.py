@@ -17,7 +17,8 @@ from evometrics.streams.formulas.calculations import wilson_interval
 from evometrics.streams.formulas.windows import WINDOWS, Scope, success_rate
 from evometrics.streams.states.window_counts import WindowCounts
 from tests.benchmarks import __main__ as command_line
-from tests.benchmarks.before import this
+from tests.benchmarks import before as earlier
+from tests.benchmarks.before import figures, this
 from tests.benchmarks.checks import Expected, WorkNotDone, check_rates
 from tests.benchmarks.compiled import Slice
 from tests.benchmarks.events import CHUNK, SECOND, TRAJECTORY, Events, start_of
@@ -184,3 +185,34 @@ def test_a_slice_works_as_often_as_it_is_told_to(part: str) -> None:
 def test_a_slice_that_ends_is_named() -> None:
     with pytest.raises(RuntimeError, match="no_such_part"), Slice("no_such_part", this()):
         pass
+
+
+def test_figures_of_a_report_are_named_by_where_they_stand() -> None:
+    told = {
+        "events_per_s": 10,
+        "contenders": {"us": {"events_per_s": {"median": 2.5, "min": 2, "max": 3}, "rounds": [2, 3]}},
+        "parts": [{"part": "kafka", "cores": 0.5, "right": True}, {"cores": 1.5}],
+        "machine": {"cores": 2},
+    }
+    assert dict(figures(told)) == {
+        "events_per_s": 10.0,
+        "contenders us events_per_s median": 2.5,
+        "parts kafka cores": 0.5,
+        "parts 1 cores": 1.5,
+    }
+
+
+def test_two_builds_take_turns_and_are_compared_by_their_medians(monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = {"old": [100.0, 90.0, 500.0], "new": [200.0, 210.0, 50.0]}
+    turns = []
+
+    def told(build: str, name: str, arguments: list[str]) -> dict[str, Any]:
+        turns.append(build)
+        return {"events_per_s": speeds[build][len(turns) // 2 - (build == "new")], build: 1.0}
+
+    monkeypatch.setattr(earlier, "before", lambda commit: "old")
+    monkeypatch.setattr(earlier, "this", lambda: "new")
+    monkeypatch.setattr(earlier, "one_round", told)
+    rows = earlier.beside("abc", "stream", [], 3)["figures"]
+    assert turns == ["old", "new"] * 3
+    assert rows == [{"figure": "events_per_s", "before": 100.0, "now": 200.0, "times": 2.0}]
