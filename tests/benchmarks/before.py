@@ -98,7 +98,7 @@ def one_round(build: Build, name: str, arguments: Sequence[str]) -> dict[str, An
 
 
 def figures(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    """Yield each number of a report with where it stands; rows of a list by their first text or their number."""
+    """Yield each number of a report with where it stands; rows of a list by their first text or number."""
     if isinstance(found, bool):
         return
     if isinstance(found, int | float):
