@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -29,12 +30,20 @@ def test_code_is_clean(check: list[str]) -> None:
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_no_merge_is_left_half_done() -> None:
     """A file that both sides of a merge have changed must have lost git's marks."""
     marks = re.compile(rb"^(<{7} |={7}$|>{7} )", re.MULTILINE)
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     files = [ROOT / name for name in listed.decode().split("\0")]
     assert not [file for file in files if file.is_file() and marks.search(file.read_bytes())]
+
+
+def test_no_pattern_has_what_pythons_before_3_11_5_do_not_match() -> None:
+    """They take possessive groups and atomic ones, and find nothing where they should."""
+    group = re.compile(r"\)[*+?]\+|\(\?>")
+    files = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")]
+    assert [file for file in files if group.search(file.read_text())] == []
 
 
 def test_rooms_import_what_they_may() -> None:

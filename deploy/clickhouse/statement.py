@@ -9,18 +9,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: Comments of several lines may hold further ones, here to a depth of four.
-COMMENT = rb"/\*(?:[^*/]|\*(?!/)|/(?!\*))*+\*/"
+#: Comments of several lines may hold further ones, here to a depth of four. (No group is possessive: Python
+#: before 3.11.5 does not match those.)
+NO_MARK = rb"\*(?!/)|/(?!\*)"
+COMMENT = rb"/\*[^*/]*(?:(?:" + NO_MARK + rb")[^*/]*)*\*/"
 for _ in range(3):
-    COMMENT = rb"/\*(?:" + COMMENT + rb"|[^*/]|\*(?!/)|/(?!\*))*+\*/"
+    COMMENT = rb"/\*[^*/]*(?:(?:" + COMMENT + rb"|" + NO_MARK + rb")[^*/]*)*\*/"
 #: As ClickHouse's lexer has it, as far as it matters where words, quoted text and brackets begin and end.
+#: A quote behind a closing one would make both a quote in the text; one that is not closed goes to the end.
 TOKEN = re.compile(
     rb"""(?P<gap>\s+|(?:--|//|\#[\ !])[^\n]*|"""
     + COMMENT
     + rb""")
-    |(?P<quoted>'(?:[^'\\]|\\.|'')*+'|"(?:[^"\\]|\\.|"")*+"|`(?:[^`\\]|\\.|``)*+`|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+    |(?P<quoted>'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'(?!')
+        |"[^"\\]*(?:(?:\\.|"")[^"\\]*)*"(?!")
+        |`[^`\\]*(?:(?:\\.|``)[^`\\]*)*`(?!`)
+        |\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
     |(?P<word>[A-Za-z_][A-Za-z0-9_$]*)
-    |(?P<other>[0-9][A-Za-z0-9_$]*|.)""",
+    |(?P<other>[0-9][A-Za-z0-9_$]*|['"`].*|.)""",
     re.VERBOSE | re.DOTALL,
 )
 INPUT_CALL = re.compile(r"\binput\s*\(", re.IGNORECASE)

@@ -148,6 +148,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except (SettingsError, OSError) as error:
         print(f"evometrics demo node {args.node_id}: {error}", file=sys.stderr)
+        if isinstance(error, BrokenPipeError):  # else Python's last flush fails, too: exit code 120
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     return 0
 

@@ -170,7 +170,7 @@ class ResourceSampler:
         A new reading also raises the peaks of all watched evolutions.
         """
         now, last = time.perf_counter(), self.last
-        if last is not None and last.at >= max(since, now - FRESH):
+        if last is not None and last.at >= max(since, now - FRESH) and self.tree.found_at >= since:
             return last
         network = network_bytes()
         with self.lock:

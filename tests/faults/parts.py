@@ -15,7 +15,7 @@ from typing import Any
 from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.kafka.broker import PROPERTIES, KafkaNode, plan_nodes, prepare_node
 from evometrics.deploy.pipeline.topics import create_topics
-from evometrics.deploy.process.child import ChildProcess, ProcessSpec
+from evometrics.deploy.process.child import ChildProcess, ProcessFailedError, ProcessSpec
 from evometrics.deploy.process.ports import HOST, free_ports
 from evometrics.deploy.process.readiness import answers, live_at
 from evometrics.deploy.process.supervise import SupervisedPart
@@ -26,6 +26,7 @@ from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.faults.check import keep_every_row
 from tests.faults.clocks import Clocks
+from tests.faults.crash import crashes_had
 from tests.faults.proxy import Proxy
 from tests.support.secured import ROLES, Secured, denied, environ, grant, make_tls, prepare_secured
 
@@ -199,7 +200,14 @@ class Parts:
 
         part = SupervisedPart(ChildProcess(self.with_clock(spec)), self.report, restarted, hold)
         self.supervised[name] = part
-        await part.start()
+        while True:
+            had = crashes_had(self.crash_counter(name))
+            try:
+                return await part.start()
+            except ProcessFailedError:
+                if crashes_had(self.crash_counter(name)) == had:
+                    raise
+                restarted()  # a planned crash, before it was ready
 
     async def orchestrate(self, nodes: list[str], rate: float) -> None:
         """Run an orchestrator per node, `rate` events a second together, until each has sent its events."""

@@ -18,8 +18,9 @@ CHECKOUT = Path(__file__).parents[2]
 USER = 1000
 HOME, SOURCE = "/home/someone", "/srv/evometrics"
 NAMESPACE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
-#: `$0` is the root.
-MOUNTS = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev"'
+#: `$0` is the root. The shell stays, and waits for what has lost its parent, as a machine's first process.
+MOUNTS = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount --rbind /sys "$0/sys"'
+ENTER = f'{MOUNTS} && "$@"; exit $?'
 COMMAND_SECONDS = 3600
 
 
@@ -70,7 +71,7 @@ class Root:
         environ = [f"{name}={value}" for name, value in self._environ.items()]
         inside = ["env", "-i", *environ, "/bin/bash", "-c", f"cd {SOURCE} && {command}"]
         enter = ["chroot", f"--userspec={USER}:{USER}", str(self.folder), *inside]
-        argv = [*NAMESPACE, "sh", "-c", f'{MOUNTS} && exec "$@"', str(self.folder), *enter]
+        argv = [*NAMESPACE, "sh", "-c", ENTER, str(self.folder), *enter]
         with log.open("w") as out:
             ran = subprocess.run(
                 argv,

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from evometrics.deploy.clickhouse.exchange import EngineError
-from evometrics.deploy.clickhouse.statement import Insert, Query, parse, raw
+from evometrics.deploy.clickhouse.statement import TOKEN, Insert, Query, parse, raw
 from evometrics.deploy.clickhouse.wire import read_request, split, url_parameters
 
 
@@ -128,3 +128,12 @@ def test_headers_name_database_and_format_before_parameters_do() -> None:
         "POST", parameters, {"X-ClickHouse-Database": "b", "X-ClickHouse-Format": "CSV"}, [], "id"
     )
     assert (found.database, found.format) == ("b", "CSV")
+
+
+@pytest.mark.parametrize("quote", [b"'", b'"', b"`"])
+def test_a_quote_that_is_not_closed_goes_to_the_end_in_one_piece(quote: bytes) -> None:
+    """Read again from each of its own quotes it would take minutes."""
+    rest = quote + (b"\\" + quote) * 100_000
+    assert [token[0] for token in TOKEN.finditer(b"SELECT " + rest)] == [b"SELECT", b" ", rest]
+    doubled = quote + quote * 2 * 3 + quote
+    assert [token[0] for token in TOKEN.finditer(doubled + b" x")] == [doubled, b" ", b"x"]

@@ -33,6 +33,7 @@ from evometrics.schemas.wire.framing import WireFormat
 from evometrics.sinks.settings import SinkSettings
 from evometrics.streams.settings import StreamSettings
 from tests.support import formula_stack
+from tests.support.ended import still_at_work
 from tests.support.formula_stack import WRONG
 from tests.support.generator import Load, generate
 from tests.support.migrated import copied
@@ -290,7 +291,7 @@ def test_killed_at_any_moment_the_same_command_again_puts_all_right_and_leaves_n
         helpers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
-        assert psutil.wait_procs(helpers, 20)[1] == []
+        assert still_at_work(helpers, 20) == []
         behind += bool(shadows(stack))
     assert behind, "killed at work"
     done = replay(stack, "--apply", "--settle-seconds", "0")

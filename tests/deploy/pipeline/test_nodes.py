@@ -18,6 +18,7 @@ from evometrics.deploy.pipeline import nodes
 from evometrics.deploy.pipeline.nodes import NodeFailed, NodePlan, run_node, run_nodes
 from evometrics.schemas.service.http import HttpSettings
 from evometrics.schemas.service.settings import KafkaSettings
+from tests.support.ended import still_at_work
 
 PLAN = NodePlan("node-1", agents=1, evolutions=2, seed=0)
 SAYS = "import json, os, sys, time; say = lambda **m: print(json.dumps(m), flush=True);"
@@ -126,5 +127,4 @@ def test_a_node_dies_with_a_command_that_is_killed(tmp_path: Path) -> None:
         assert running.stdout is not None
         node = psutil.Process(int(running.stdout.readline().split()[-1].rstrip("}")))
         running.kill()
-    psutil.wait_procs([node], timeout=60)
-    assert not node.is_running()
+    assert not still_at_work([node], 60)

@@ -20,6 +20,7 @@ from evometrics.deploy.process.child import ChildProcess, ProcessFailedError, Pr
 from evometrics.deploy.process.readiness import answers, at_work, live_at
 from evometrics.deploy.process.supervise import SupervisedPart
 from evometrics.schemas.service.http import HttpAddress, serve
+from tests.support.ended import still_at_work
 
 WAITS = "import time; print('working', flush=True); time.sleep(600)"
 IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAITS}"
@@ -181,8 +182,7 @@ def test_parts_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
         child = psutil.Process(int(supervisor.stdout.readline()))
         assert child.is_running()
         supervisor.kill()
-    psutil.wait_procs([child], timeout=60)
-    assert not child.is_running()
+    assert not still_at_work([child], 60)
 
 
 async def test_a_part_that_has_stopped_on_purpose_is_told_of_once_and_left_alone(
