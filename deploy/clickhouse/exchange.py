@@ -11,7 +11,8 @@ from evometrics.deploy.clickhouse.statement import Insert, Query
 from evometrics.deploy.clickhouse.users import ReaderRights
 
 SESSION_SECONDS = 60.0
-UNKNOWN_EXCEPTION = 1002
+INCORRECT_DATA, UNKNOWN_EXCEPTION = 117, 1002
+UNREADABLE_REASON = "the data hold bytes that are not UTF-8, and so does the reason why they are refused"
 #: An error's code and words. An error that passes through chDB's table functions has its head several times.
 ERROR = re.compile(r"Code: (\d+)\. DB::Exception: (?:Code: \1\. DB::Exception: )*(.*)", re.DOTALL)
 #: The name of the error and the version, if the name follows again.
@@ -33,7 +34,11 @@ class EngineError(RuntimeError):
         """Read the code from chDB's message; UNKNOWN_EXCEPTION if it holds none.
 
         The words are those of a server: code and name once, and nothing of the file that the data are in.
+        Where a message holds bytes that are not UTF-8, Python 3.11.2 (Debian 12's) hands over an empty one,
+        later ones raise `UnicodeDecodeError` with all of it: the data are at fault then.
         """
+        if not text:
+            return cls.named(INCORRECT_DATA, "INCORRECT_DATA", UNREADABLE_REASON)
         match = ERROR.search(text)
         if match is None:
             return cls(UNKNOWN_EXCEPTION, text)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from evometrics.deploy.clickhouse.exchange import EngineError
 from evometrics.deploy.clickhouse.statement import TOKEN, Insert, Query, parse, raw
 from evometrics.deploy.clickhouse.wire import read_request, split, url_parameters
+from evometrics.sinks.clickhouse.client import is_bad_data
 
 
 @pytest.mark.parametrize(
@@ -137,3 +139,10 @@ def test_a_quote_that_is_not_closed_goes_to_the_end_in_one_piece(quote: bytes) -
     assert [token[0] for token in TOKEN.finditer(b"SELECT " + rest)] == [b"SELECT", b" ", rest]
     doubled = quote + quote * 2 * 3 + quote
     assert [token[0] for token in TOKEN.finditer(doubled + b" x")] == [doubled, b" ", b"x"]
+
+
+def test_an_error_without_a_word_is_the_datas() -> None:
+    """As Python 3.11.2 hands over one whose words are not UTF-8; unknown, it would be tried for ever."""
+    error = EngineError.of("")
+    assert is_bad_data(DatabaseError(str(error), code=error.code)) and "UTF-8" in str(error)
+    assert EngineError.of("out of order").code == 1002
