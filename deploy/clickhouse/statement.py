@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: Comments of several lines may hold further ones, here to a depth of four. (No group is possessive: Python
-#: before 3.11.5 does not match those.)
+#: Comments of several lines may hold further ones, here to a depth of four. (No group is possessive: with
+#: a lookahead in it Python 3.11.2 does not match it.)
 NO_MARK = rb"\*(?!/)|/(?!\*)"
 COMMENT = rb"/\*[^*/]*(?:(?:" + NO_MARK + rb")[^*/]*)*\*/"
 for _ in range(3):
