@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,30 @@ def test_no_pattern_has_what_python_3_11_2_does_not_match() -> None:
     group = re.compile(r"\)[*+?]\+|\(\?>")
     files = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")]
     assert [file for file in files if group.search(file.read_text())] == []
+
+
+def distribution(name: str) -> str:
+    """Return the normal form of a distribution's name."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A package that comes with another's is gone where that no longer needs it, as lz4 is on Python 3.14."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = (project["dependencies"], *project["optional-dependencies"].values())
+    declared = {distribution(re.split(r"[ \[<>=!;]", line)[0]) for lines in lists for line in lines}
+    owners = packages_distributions()
+    missing = set()
+    for file in (file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for name in {name.partition(".")[0] for name in names}:
+                owning = {distribution(owner) for owner in owners.get(name, ())}
+                if owning and not owning & {*declared, "evometrics"}:
+                    missing.add((name, file.relative_to(ROOT).as_posix()))
+    assert sorted(missing) == []
 
 
 def test_rooms_import_what_they_may() -> None:

@@ -6,7 +6,7 @@ import re
 
 DEMO, TESTS = "## Try it", "<!-- test command -->"
 PIP = "python3 -m venv .venv && .venv/bin/pip install"
-UV = "uv venv .venv && uv pip install"
+UV = "uv venv --allow-existing .venv && uv pip install"
 
 
 def command(readme: str, after: str) -> str:

@@ -26,7 +26,7 @@ def test_readmes_commands_are_run_as_they_stand_there() -> None:
 def test_readme_says_how_uv_takes_the_place_of_pip() -> None:
     assert f"`{readme.UV}`" in README
     command = readme.with_uv(readme.command(README, readme.DEMO))
-    assert command.startswith("uv venv .venv && uv pip install -q -c constraints.txt")
+    assert command.startswith("uv venv --allow-existing .venv && uv pip install -q -c constraints.txt")
     assert "-m venv" not in command
 
 
