@@ -24,14 +24,10 @@ UNLIMITED_SECONDS = 365 * 86_400.0
 #: Errors of a request: refused by ClickHouse, or not answered at all.
 CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, OSError, TimeoutError)
 
+#: Raised where ClickHouse hangs up without a word.
+LOST = (aiohttp.ServerDisconnectedError, *HUNG_UP)
 #: Raised at once where no ClickHouse runs, or where it ends.
-NOBODY_THERE = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ServerDisconnectedError,
-    ConnectionRefusedError,
-    ConnectionResetError,
-    BrokenPipeError,
-)
+NOBODY_THERE = (aiohttp.ClientConnectorError, ConnectionRefusedError, *LOST)
 #: ClickHouse error codes for an insert whose data are at fault, so that a retry can't help
 #: (src/Common/ErrorCodes.cpp). All other errors, known or not, are retried.
 BAD_DATA_CODES = frozenset(
@@ -116,8 +112,7 @@ def tls_arguments(settings: ClickHouseSettings) -> dict[str, Any]:
 
 async def hung_up(settings: ClickHouseSettings, error: BaseException) -> str | None:
     """Return why ClickHouse hangs up without a word, in one line; None if it answers, or that is unknown."""
-    lost = (aiohttp.ServerDisconnectedError, *HUNG_UP)
-    if not any(isinstance(cause, lost) for cause in causes(error)):
+    if not any(isinstance(cause, LOST) for cause in causes(error)):
         return None
     secure = settings.url.startswith("https://")
     context = tls_context(TLS_NAMES, settings.ca_cert, settings.client_cert, settings.client_cert_key)

@@ -39,9 +39,9 @@ class Build:
     python: Path
     checkout: Path
 
-    def environment(self, **more: str) -> dict[str, str]:
-        """Return the variables that a process of this build gets."""
-        return {**os.environ, "PYTHONPATH": str(self.checkout), **more}
+    def environment(self, *first: str) -> dict[str, str]:
+        """Return the variables that a process of this build gets; `first`: folders to import from first."""
+        return {**os.environ, "PYTHONPATH": ":".join((*first, str(self.checkout)))}
 
 
 def this() -> Build:

@@ -21,13 +21,11 @@ class Slice:
     """A build's process that works when it is told to. Use it as a context manager."""
 
     def __init__(self, part: str, build: Build, *first: str) -> None:
-        """`first`: folders that come first in PYTHONPATH."""
-        environment = build.environment()
-        environment["PYTHONPATH"] = ":".join((*first, environment["PYTHONPATH"]))
+        """`first`: folders to import from first."""
         self.process = subprocess.Popen(
             [str(build.python), "-P", str(ROOT / "tests" / "benchmarks" / "slices.py"), part],
             cwd=build.checkout,
-            env=environment,
+            env=build.environment(*first),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

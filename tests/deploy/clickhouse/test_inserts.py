@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def test_an_error_that_comes_after_parsing_is_told_and_nothing_is_stored(client:
     with pytest.raises(DatabaseError) as caught:
         client.raw_insert("avro_checked", insert_block=unreadable, fmt="Avro")
     # the message has the bytes in it, and Python 3.11.2 drops all of such a message
-    assert caught.value.code in (469, 117)
+    assert caught.value.code == (117 if sys.version_info < (3, 11, 3) else 469)
     assert client.command("SELECT count() FROM avro_checked") == 0
 
 

@@ -232,14 +232,14 @@ async def test_states_are_kept_over_consecutive_generations_only(group: Group) -
         owner.assigned([0])
         assert owner.owns(0) and not owner.owns(1)
         loaded = owner.loaded
-        await own(owner, [0])
+        await owner.take_over()
         assert owner.loaded == loaded
         member.generation = 7  # another worker may have had it in generation 6
         owner.assigned([0])
         assert not owner.owns(0)
         with pytest.raises(KeyError):
             values(owner)
-        await own(owner, [0])
+        await owner.take_over()
         assert values(owner) == {b"a": b"1"}
 
 
@@ -369,7 +369,6 @@ async def test_a_try_that_repeats_the_one_before_is_no_progress(
 
         monkeypatch.setattr(member, "confirm", refused)
         await own(owner, [0])
-        owner.assigned([0])
         await own(owner, [0])
         assert len(seen) == 6 and not owner.owns(0)
         assert seen[0] > 0 and len(set(seen)) == 1, "no try has come further than the first"
@@ -390,7 +389,6 @@ async def test_a_partition_that_is_given_away_while_it_is_taken_over_is_not_owne
             return True
 
         monkeypatch.setattr(member, "confirm", given_away)
-        owner.assigned([0])
         await own(owner, [0])
         assert not owner.owns(0)
 
