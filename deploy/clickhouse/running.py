@@ -25,6 +25,7 @@ class Running:
         thread: native id of its thread while it runs.
         stopped: the error that it ends with because it was told to.
         done: its execution.
+        left: it has ended, and its id is free.
         text: as in `Listed`.
     """
 
@@ -33,6 +34,7 @@ class Running:
     thread: int | None = None
     stopped: EngineError | None = None
     done: asyncio.Future[Result] | None = None
+    left: bool = False
     text: str = ""
     _at_thread: threading.Lock = field(default_factory=threading.Lock)
 
@@ -59,12 +61,12 @@ class Running:
                 kill_thread(self.thread)
 
     async def stop(self, error: EngineError, kill: Callable[[Running], asyncio.Future[None]]) -> None:
-        """End it with `error`; returns once it has ended. `kill` has `Running.kill` called on a thread."""
+        """End it with `error`; returns once its id is free. `kill` has `Running.kill` called on a thread."""
         self.stopped = self.stopped or error
         if self.pipe is not None:
             self.pipe.abandon()
         attempt = 0
-        while self.done is not None and not self.done.done():
+        while self.done is not None and not self.left:
             await asyncio.sleep(KILL_SECONDS[min(attempt, len(KILL_SECONDS) - 1)])
             await kill(self)
             attempt += 1
@@ -105,6 +107,7 @@ class Statements:
         """Remove one that has ended."""
         with self._lock:
             self._by_id.pop(running.request.query_id, None)
+            running.left = True
 
     def named(self, query_id: str) -> Running | None:
         """Return the one with an id, if it is running."""

@@ -9,6 +9,9 @@ import aiohttp
 import clickhouse_connect
 import pytest
 
+from evometrics.deploy.clickhouse.exchange import EngineError, Request
+from evometrics.deploy.clickhouse.running import Running, Statements
+from evometrics.deploy.clickhouse.statement import Query
 from tests.support.clickhouse_front import ask
 
 ENDLESS = "count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
@@ -91,6 +94,25 @@ async def test_a_second_statement_of_an_id_is_refused_or_replaces_the_first(
     assert error.startswith("Code: 216. DB::Exception: Query with id = twice is already running")
     assert await ask(http, "SELECT 1", query_id="twice", replace_running_query="1") == (200, "1\n")
     assert "Code: 394." in (await running)[1]
+
+
+async def test_a_statement_has_been_stopped_when_its_id_is_free() -> None:
+    # Python 3.12 and later ask for the id in the very step of the loop in which the statement ends.
+    loop = asyncio.get_running_loop()
+    statements = Statements()
+    running = Running(Request(Query("SELECT 1"), query_id="again"), done=loop.create_future())
+    statements.enter(running)
+    running.done.add_done_callback(lambda _: statements.leave(running))
+
+    def kill(_: Running) -> asyncio.Future[None]:
+        if not running.done.done():
+            running.done.set_result(None)
+        killed: asyncio.Future[None] = loop.create_future()
+        killed.set_result(None)
+        return killed
+
+    await running.stop(EngineError.named(394, "QUERY_WAS_CANCELLED", "replaced"), kill)
+    statements.enter(Running(Request(Query("SELECT 2"), query_id="again")))
 
 
 async def test_the_list_of_statements_is_the_clients_own(http: aiohttp.ClientSession) -> None:
