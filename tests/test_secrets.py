@@ -246,7 +246,10 @@ async def test_a_process_list_shows_none(given: Given, tmp_path: Path) -> None:
     )
     try:
         assert sink.stdout is not None and child.pid is not None
-        said = (await asyncio.wait_for(sink.stdout.readline(), 60)).decode()
+        said = ""
+        async with asyncio.timeout(60):
+            while "registry" not in said and (line := await sink.stdout.readline()):
+                said += line.decode()
         listed = " ".join(" ".join(psutil.Process(pid).cmdline()) for pid in (sink.pid, child.pid))
         assert "sink" in listed and "evometrics.deploy.clickhouse" in listed
         answers = [

@@ -62,7 +62,7 @@ class Program:
 
     Attributes:
         began, clock: when it was started: Unix seconds, and `time.perf_counter()`.
-        inherited_mb: this process's highest memory by that time, MB: see `ChildrenSampler`.
+        inherited_mb: this process's highest memory once it was started, MB: see `ChildrenSampler`.
     """
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], output: Output | None) -> None:
@@ -82,7 +82,6 @@ class Program:
 
     def start(self) -> None:
         """Start it; where that is impossible, `wait` says why."""
-        self.inherited_mb = high_water_mb()
         self.began, self.clock = time.time(), time.perf_counter()
         try:
             self.pid = self.spawn(self.command[0], self.command)
@@ -91,6 +90,7 @@ class Program:
             if error.errno == errno.ENOEXEC and (script := shutil.which(self.command[0])):
                 with contextlib.suppress(OSError):  # a script that names no interpreter: as a shell does
                     self.pid = self.spawn(SHELL, [SHELL, script, *self.command[1:]])
+        self.inherited_mb = high_water_mb()  # starting it may have raised it
         if self.output is not None:
             self.output.start()
         adopt_orphans()

@@ -26,6 +26,7 @@ caught and logged by DSPy.
 from __future__ import annotations
 
 import json
+import math
 import time
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -197,4 +198,4 @@ def empty(result: tuple[Any, Any, Any]) -> bool:
 
 def mean_of(scores: list[float]) -> dict[str, float] | None:
     """Return the KPI of a program's evaluations on minibatches."""
-    return {"minibatch_score": sum(scores) / len(scores)} if scores else None
+    return {"minibatch_score": math.fsum(scores) / len(scores)} if scores else None

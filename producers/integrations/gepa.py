@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -174,7 +175,7 @@ class EvometricsCallback:
                 more |= self.unaccepted(each, error)
             times = {"started_at": self.begun, "ended_at": time.time()}
             self.record(run, each, iteration, number, **times, **more)
-        best, mean = max(self.scores.values()), sum(self.scores.values()) / len(self.scores)
+        best, mean = max(self.scores.values()), math.fsum(self.scores.values()) / len(self.scores)
         run.progress(iteration, best=best, mean=mean, evaluations=self.calls, front_size=self.front)
         Continued(run.run_id, len(self.texts)).keep(self.folder)
         if raised is not None and raised is not self.outer:
@@ -217,7 +218,7 @@ class EvometricsCallback:
             evaluations=each.evaluations,
             model=getattr(self.lm, "model", None) if len(each.parents) == 1 else None,
             candidate=text,
-            kpis={"minibatch_score": sum(each.scores) / len(each.scores)} if each.scores else None,
+            kpis={"minibatch_score": math.fsum(each.scores) / len(each.scores)} if each.scores else None,
             metadata=metadata,
             **more,
         )

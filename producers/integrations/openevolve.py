@@ -26,6 +26,7 @@ it raises: it is not used.
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any, Self
@@ -175,7 +176,7 @@ class EvometricsTracer:
     def progress(self) -> None:
         """Record how far the run is: iterations are counted as they end."""
         if self.run is not None:
-            mean = sum(self.scores) / len(self.scores) if self.scores else None
+            mean = math.fsum(self.scores) / len(self.scores) if self.scores else None
             best = max(self.scores, default=None)
             self.run.progress(self.iterations, best=best, mean=mean, evaluations=self.evaluations)
             self.iterations += 1

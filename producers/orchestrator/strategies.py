@@ -6,6 +6,7 @@ serves a scikit-learn model and a prompt-driven agent.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ class StrategySelector:
         short = shortfalls(kpis)
         failures = self._failures.get(agent_id, {})
         scores = {
-            s.name: sum(short.get(name, 0.0) for name in s.improves)
+            s.name: math.fsum(short.get(name, 0.0) for name in s.improves)
             / len(s.improves)
             / 2 ** failures.get(s.name, 0)
             for s in strategies

@@ -19,8 +19,8 @@ class ChildrenSampler(ResourceSampler):
 
     Attributes:
         began, ended: when the program did, `time.perf_counter()`; `ended` is 0 while it runs.
-        inherited_mb: this process's highest memory when it started the program, MB. The kernel takes it for
-            the child's (`setmax_mm_hiwater_rss` at exec), so that no figure up to it tells anything.
+        inherited_mb: this process's highest memory once it had started the program, MB. The kernel takes it
+            for the child's (`setmax_mm_hiwater_rss` at exec), so that no figure up to it tells anything.
     """
 
     began: float = 0.0

@@ -61,7 +61,7 @@ def before(commit: str) -> Build:
         subprocess.run(["tar", "-x", "-C", str(build.checkout)], input=archive.stdout, check=True)
         subprocess.run([sys.executable, "-m", "venv", str(folder / "environment")], check=True)
         install = [str(build.python), "-m", "pip", "install", "-q", "--no-compile", "-c", "constraints.txt"]
-        subprocess.run([*install, "-e", ".[dev]"], cwd=build.checkout, check=True)
+        subprocess.run([*install, "-e", ".[dev,benchmarks]"], cwd=build.checkout, check=True)
         (folder / "made").touch()
     return build
 

@@ -6,7 +6,9 @@ windows that move and no order. `expected_rows` gives every derived row by its i
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import uuid
 from bisect import bisect_left
 from collections import defaultdict
@@ -112,7 +114,8 @@ def performance(kpis: dict[str, float]) -> float | None:
         terms.append(0.10 * kpis["output_quality"])
     if "reliability" in kpis:
         terms.append(0.10 * kpis["reliability"])
-    return min(1.0, max(0.0, sum(terms))) if terms else None
+    # one after the other, as the formula does: from Python 3.12 on `sum` of floats compensates
+    return min(1.0, max(0.0, functools.reduce(operator.add, terms))) if terms else None
 
 
 def scored(e: EvolutionStarted | EvolutionCompleted | KpiSnapshot, kpis: dict[str, float]) -> float | None:
