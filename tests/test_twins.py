@@ -15,8 +15,9 @@ from evometrics.producers.events.left_out import LeftOut
 from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted
 from evometrics.schemas.ids import name_hash
 from evometrics.schemas.wire.catalog import newest
-from evometrics.schemas.wire.codec import fields_of
+from evometrics.schemas.wire.codec import codec_of, fields_of, read_exact
 from evometrics.schemas.wire.framing import WireFormat
+from evometrics.sinks.clickhouse.blocks import row_format
 from evometrics.streams.formulas.windows import WINDOWS
 from tests.support.examples import EXAMPLES, NOW
 from tests.support.twins import outcome, twins
@@ -90,6 +91,24 @@ def test_what_a_record_is_read_and_written_as(event: Event, data: st.DataObject)
         datum[place : place + 1] = data.draw(st.binary(max_size=2))
     read = [unusual(outcome(codec.read, bytes(datum), 0)) for codec in codecs]
     assert read[0] == read[1]
+
+
+@given(events, numbers, numbers, numbers, st.data())
+def test_what_columns_an_event_is_put_in(event: Event, a: int, b: int, c: int, data: st.DataObject) -> None:
+    modules = twins("evometrics.sinks.clickhouse.columns")
+    schema = newest(event.record)
+    fields = row_format(schema).fields
+    assert fields is not None
+    blocks = [module.EventColumns(fields) for module in modules]
+    datum = bytearray(WIRE.encode(event)[10:])
+    for _ in range(data.draw(st.integers(0, 2))):
+        place = data.draw(st.integers(0, len(datum) - 1))
+        datum[place : place + 1] = data.draw(st.binary(max_size=2))
+    added = [unusual(outcome(columns.add, b"head" + bytes(datum), 4, a, b, c)) for columns in blocks]
+    assert added[0] == added[1]
+    if added[0] != "unusual":
+        assert blocks[0].block() == blocks[1].block() and blocks[0].rows == blocks[1].rows == 1
+        assert read_exact(codec_of(schema), bytes(datum), 0) is not None
 
 
 def heads(count: int) -> st.SearchStrategy[list[tuple[int, int, int, int, int]]]:

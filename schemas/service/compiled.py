@@ -21,6 +21,7 @@ COMPILABLE = (
     "evometrics.streams.states.window_counts",
     "evometrics.streams.states.id_rings",
     "evometrics.streams.rows.rows",
+    "evometrics.sinks.clickhouse.columns",
     "evometrics.sinks.raw.event",
 )
 REMEDY = (

@@ -3,4 +3,4 @@
 Imports the settings and the contract.
 """
 
-__all__ = ["blocks", "client", "cluster", "grants", "inserts", "users"]
+__all__ = ["blocks", "client", "cluster", "column_types", "grants", "inserts", "users"]

@@ -1,4 +1,8 @@
-"""Joins Avro datums into a container that ClickHouse decodes itself: no event is decoded in Python.
+"""The body of an insert: messages' events as ClickHouse takes them.
+
+Usually that is one block of its own format, Native, to which each datum adds its fields (`columns`):
+ClickHouse then has half the work. Where a datum is not what our writers write, or a schema has what columns
+are not made of here, the rows go in a container that ClickHouse decodes itself, and no event is decoded here.
 
 A record's encoding is its fields' encodings one after another, so `varint(partition) varint(offset)
 varint(timestamp)` before a datum is a record of a wrapper schema with three additional fields. A container is
@@ -14,45 +18,122 @@ constraint compares.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from evometrics.schemas.wire.binary import write_bytes, write_long, write_text
+from evometrics.schemas.wire.binary import UNUSUAL, write_block, write_bytes, write_long, write_text
 from evometrics.schemas.wire.catalog import WriterSchema
+from evometrics.schemas.wire.codec import fields_of
+from evometrics.sinks.clickhouse.column_types import column_type
+from evometrics.sinks.clickhouse.columns import PROVENANCE, EventColumns
 
 SYNC = hashlib.blake2b(b"evometrics", digest_size=16).digest()
-PROVENANCE: list[dict[str, Any]] = [
+WRAPPER: list[dict[str, Any]] = [
     {"name": "_partition", "type": "int"},
     {"name": "_offset", "type": "long"},
     {"name": "_timestamp", "type": {"type": "long", "logicalType": "timestamp-millis"}},
 ]
 END: list[dict[str, Any]] = [{"name": "_topic", "type": "string"}]
+#: Fields that become columns here: kind, and the column's type or how it begins.
+IN_COLUMNS = {
+    "string": ("String", "UUID"),
+    "bytes": ("String",),
+    "long": ("Int64", "Int32", "DateTime64("),
+    "double": ("Float64",),
+    "boolean": ("Bool",),
+    "array of string": ("Array(String)",),
+    "array of double": ("Array(Float64)",),
+    "map of string": ("Map(String, String)",),
+    "map of double": ("Map(String, Float64)",),
+}
+#: Rows taken before others in the event loop have their turn, a few milliseconds.
+ROWS_AT_ONCE = 500
+
+
+class Datum(NamedTuple):
+    """A message to insert: the value that holds its datum from `start` to the end, and where it came from.
+
+    `timestamp` is its time in Kafka, milliseconds.
+    """
+
+    value: bytes
+    start: int
+    partition: int
+    offset: int
+    timestamp: int
+
+
+class Body(NamedTuple):
+    """An insert's columns, the name of its format, and its rows."""
+
+    columns: tuple[str, ...]
+    format: str
+    rows: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerFormat:
-    """The common parts of the containers of one writer schema.
+class RowFormat:
+    """The common parts of the inserts of one writer schema's messages.
 
     Attributes:
-        header: the container's beginning, up to its first block.
-        columns: the columns to name in the insert, in the wrapper schema's order.
+        header: a container's beginning, up to its first block.
+        columns: the columns to name in the insert of a container, in the wrapper schema's order.
+        fields: of `EventColumns`; None for a schema that has others.
     """
 
     header: bytes
     columns: tuple[str, ...]
+    fields: tuple[tuple[str, str, str], ...] | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns to name in the insert of a block."""
+        return (*(name for name, _ in PROVENANCE), *(name for name, _, _ in self.fields or ()))
 
 
-def container_format(schema: WriterSchema) -> ContainerFormat:
-    """Build the wrapper schema and the header for messages written with `schema`."""
-    fields = PROVENANCE + [{"name": f["name"], "type": f["type"]} for f in schema.source["fields"]] + END
+def row_format(schema: WriterSchema) -> RowFormat:
+    """Return the format of inserts of messages written with `schema`."""
+    fields = WRAPPER + [{"name": f["name"], "type": f["type"]} for f in schema.source["fields"]] + END
     wrapper = {"type": "record", "name": schema.source["name"], "namespace": "evometrics", "fields": fields}
     metadata = {b"avro.schema": json.dumps(wrapper).encode(), b"avro.codec": b"null"}
     pairs = b"".join(write_bytes(key) + write_bytes(value) for key, value in metadata.items())
     header = b"Obj\x01" + write_long(len(metadata)) + pairs + b"\x00" + SYNC
-    return ContainerFormat(header, tuple(str(f["name"]) for f in fields))
+    return RowFormat(header, tuple(str(f["name"]) for f in fields), in_columns(schema))
+
+
+def in_columns(schema: WriterSchema) -> tuple[tuple[str, str, str], ...] | None:
+    """Return the fields of a schema as `EventColumns` takes them, None where it does not."""
+    found = []
+    try:
+        for (name, kind, _), field in zip(fields_of(schema), schema.source["fields"], strict=True):
+            column = column_type(field["type"])
+            if not column.removeprefix("Nullable(").startswith(IN_COLUMNS[kind]):
+                return None
+            found.append((name, column, kind))
+    except (KeyError, ValueError):  # a registry's schema may have kinds and types that are not among ours
+        return None
+    return tuple(found)
+
+
+async def body(fmt: RowFormat, topic: str, rows: Sequence[Datum]) -> Body:
+    """Return the body of an insert of a topic's messages."""
+    if fmt.fields is not None:
+        columns = EventColumns(fmt.fields)
+        try:
+            for first in range(0, len(rows), ROWS_AT_ONCE):
+                for row in rows[first : first + ROWS_AT_ONCE]:
+                    columns.add(*row)
+                await asyncio.sleep(0)
+            return Body(fmt.names, "Native", columns.block())
+        except UNUSUAL:  # ClickHouse decides
+            pass
+    end = block_end(topic)
+    blocks = (write_block(p, offset, at, value, start, end) for value, start, p, offset, at in rows)
+    return Body(fmt.columns, "Avro", container(fmt, blocks))
 
 
 def block_end(topic: str) -> bytes:
@@ -60,6 +141,6 @@ def block_end(topic: str) -> bytes:
     return write_text(topic) + SYNC
 
 
-def container(fmt: ContainerFormat, blocks: Iterable[bytes]) -> bytes:
+def container(fmt: RowFormat, blocks: Iterable[bytes]) -> bytes:
     """Return a whole container of these blocks, in their order."""
     return b"".join((fmt.header, *blocks))

@@ -25,7 +25,7 @@ from evometrics.schemas.wire.catalog import WriterSchema, released
 from evometrics.schemas.wire.compatibility import IncompatibleSchema
 from evometrics.sinks.clickhouse.client import ClickHouseUnavailable
 from evometrics.sinks.clickhouse.cluster import for_cluster
-from evometrics.sinks.migrations.column_types import Column, column_of, quoted
+from evometrics.sinks.clickhouse.column_types import Column, column_of, quoted
 from evometrics.sinks.migrations.lock import LockLost, MigrationLock
 from evometrics.sinks.migrations.migrate import own_tables
 from evometrics.sinks.settings import ClickHouseSettings

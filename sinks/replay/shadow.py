@@ -16,10 +16,9 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.topics import DERIVED_TOPICS, KPI_SNAPSHOTS, Topic
-from evometrics.schemas.wire.binary import write_block
 from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH
-from evometrics.sinks.clickhouse.blocks import block_end, container, container_format
+from evometrics.sinks.clickhouse.blocks import Datum, body, row_format
 from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, error_code, explain
 from evometrics.sinks.clickhouse.inserts import INSERT_SETTINGS
 from evometrics.sinks.settings import ClickHouseSettings
@@ -121,18 +120,13 @@ class ShadowTables:
             await self.raw_insert(self.read, ("id",), rows, "RowBinary", {"insert_deduplicate": 0})
 
     async def insert(self, topic: Topic, rows: Iterable[ShadowRow]) -> None:
-        fmt = container_format(newest(topic.record))
-        end, blocks = block_end(topic.name), []
+        found = []
         for stamp, value, partition in rows:
             self.number += 1
-            blocks.append(write_block(partition, -self.number, stamp, value, SINGLE_OBJECT_LENGTH, end))
-        await self.raw_insert(
-            self.name(topic),
-            fmt.columns,
-            container(fmt, blocks),
-            "Avro",
-            {**INSERT_SETTINGS, "insert_deduplicate": 0},
-        )
+            found.append(Datum(value, SINGLE_OBJECT_LENGTH, partition, -self.number, stamp))
+        made = await body(row_format(newest(topic.record)), topic.name, found)
+        settings = {**INSERT_SETTINGS, "insert_deduplicate": 0}
+        await self.raw_insert(self.name(topic), made.columns, made.rows, made.format, settings)
 
     async def raw_insert(
         self, table: str, columns: Sequence[str], rows: bytes, fmt: str, settings: Mapping[str, Any]

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 from evometrics.schemas.letters.limit import BadMessage
 from evometrics.schemas.topics import BY_NAME
-from evometrics.schemas.wire.binary import write_block
 from evometrics.schemas.wire.catalog import WriterSchema
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH, UnreadableMessage, WireFormat
 from evometrics.schemas.wire.reading import Record, locate
-from evometrics.sinks.clickhouse.blocks import block_end
+from evometrics.sinks.clickhouse.blocks import Datum
 
 #: The first field of every event, a UUID as text.
 EVENT_ID = "event_id"
@@ -30,17 +29,23 @@ class Partition(NamedTuple):
 
 
 class InsertRow(NamedTuple):
-    """One message to insert into a table: its Avro block, and where its datum begins in its value."""
+    """One message to insert into a table: what holds its datum, usually its value, and where that begins."""
 
     message: Record
     position: int
-    block: bytes
+    value: bytes
 
     @property
     def event_id(self) -> bytes:
         """Its event_id as text: the first field of every event, after its length."""
         begin = self.position + 1
-        return (self.message.value or b"")[begin : begin + ID_CHARACTERS].lower()
+        return self.value[begin : begin + ID_CHARACTERS].lower()
+
+    @property
+    def datum(self) -> Datum:
+        """It as the writer takes it."""
+        message = self.message
+        return Datum(self.value, self.position, message.partition, message.offset, message.timestamp)
 
 
 class Rejected(NamedTuple):
@@ -106,7 +111,6 @@ class Batch:
             if not messages:
                 continue
             groups: dict[bytes, InsertGroup] = {}
-            end = block_end(topic_name)
             for message in messages:
                 value = message.value or b""
                 self.size += len(value)
@@ -123,10 +127,7 @@ class Batch:
                         groups[framing] = group
                 else:
                     position = SINGLE_OBJECT_LENGTH
-                block = write_block(
-                    message.partition, message.offset, message.timestamp, value, position, end
-                )
-                group.rows.append(InsertRow(message, position, block))
+                group.rows.append(InsertRow(message, position, value))
             self.count += len(messages)
             self.extend(Partition(topic_name, number), messages[0].offset, messages[-1].offset)
 

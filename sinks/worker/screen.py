@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evometrics.schemas.wire.binary import write_block
 from evometrics.schemas.wire.catalog import WriterSchema
 from evometrics.schemas.wire.datum import read_record, write_record
 from evometrics.schemas.wire.framing import UnreadableMessage
 from evometrics.schemas.wire.reading import read_datum
-from evometrics.sinks.clickhouse.blocks import block_end
 from evometrics.sinks.worker.batch import InsertRow, Rejected
 
 
@@ -33,10 +31,4 @@ def screen(schema: WriterSchema, rows: Sequence[InsertRow]) -> tuple[list[Insert
 
 def written_anew(schema: WriterSchema, row: InsertRow) -> InsertRow:
     """Return a good message's row with its datum re-encoded as the Avro specification has it."""
-    message = row.message
-    assert message.value is not None, "a row's message has a value"
-    datum = write_record(schema, read_record(schema, message.value, row.position))
-    end = block_end(message.topic)
-    return row._replace(
-        block=write_block(message.partition, message.offset, message.timestamp, datum, 0, end)
-    )
+    return row._replace(value=write_record(schema, read_record(schema, row.value, row.position)), position=0)

@@ -23,7 +23,7 @@ from evometrics.schemas.metrics import (
 )
 from evometrics.schemas.service.backoff import LONGEST_SECONDS, SOON_SECONDS, backoff
 from evometrics.schemas.wire.compatibility import IncompatibleSchema
-from evometrics.sinks.clickhouse.blocks import ContainerFormat, container, container_format
+from evometrics.sinks.clickhouse.blocks import RowFormat, body, row_format
 from evometrics.sinks.clickhouse.client import (
     CLICKHOUSE_ERRORS,
     ClickHouseUnavailable,
@@ -73,7 +73,7 @@ class TableWriter:
         self.answered = 0
         self.client: AsyncClient | None = None
         self.opening = asyncio.Lock()
-        self.formats: dict[bytes, ContainerFormat] = {}
+        self.formats: dict[bytes, RowFormat] = {}
 
     async def connection(self) -> AsyncClient:
         """Return the client, opening it at the first call. Raises `ClickHouseUnavailable`."""
@@ -148,7 +148,7 @@ class TableWriter:
         if not rows:
             return
         fmt = self.formats.get(group.schema.fingerprint) or await self.fitted(group)
-        columns, body = fmt.columns, container(fmt, (row.block for row in rows))
+        made = await body(fmt, group.topic, [row.datum for row in rows])
         seconds = self.instruments.histogram(INSERT_SECONDS).labels(group.table)
 
         async def send(client: AsyncClient) -> None:
@@ -156,9 +156,9 @@ class TableWriter:
             try:
                 await client.raw_insert(
                     table=f"{self.settings.database}.{group.table}_rows",
-                    column_names=columns,
-                    insert_block=body,
-                    fmt="Avro",
+                    column_names=made.columns,
+                    insert_block=made.rows,
+                    fmt=made.format,
                     settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
                 )
             finally:
@@ -168,7 +168,7 @@ class TableWriter:
         self.instruments.counter(ROWS_INSERTED).labels(group.table).inc(len(rows))
         self.instruments.counter(BATCHES_INSERTED).labels(group.table).inc()
 
-    async def fitted(self, group: InsertGroup) -> ContainerFormat:
+    async def fitted(self, group: InsertGroup) -> RowFormat:
         """Add the columns that the table lacks for a group's schema; return the format of its inserts.
 
         Raises `Unstorable`.
@@ -180,7 +180,7 @@ class TableWriter:
             )
         except IncompatibleSchema as error:
             raise Unstorable(str(error)) from error
-        fmt = self.formats[group.schema.fingerprint] = container_format(group.schema)
+        fmt = self.formats[group.schema.fingerprint] = row_format(group.schema)
         return fmt
 
     async def stored_events(

@@ -9,6 +9,7 @@ and prints the microseconds of processor time an event took.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from evometrics.producers.events.left_out import LeftOut
 from evometrics.producers.outbox import row
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire.framing import WireFormat
-from evometrics.sinks.clickhouse.blocks import container, container_format
+from evometrics.sinks.clickhouse import blocks
 from evometrics.sinks.worker.batch import Batch, Partition
 from evometrics.sinks.worker.screen import screen
 from evometrics.streams.offline import OfflineStream
@@ -91,11 +92,20 @@ def sink(events: Events) -> Callable[[], object]:
             batch.add({Partition(EVOLUTION_COMPLETED.name, 0): messages}, wire)
             for group in batch.groups.values():
                 whole, rejected = screen(group.schema, group.rows)
-                container(container_format(group.schema), (each.block for each in whole))
+                insert_of(group.schema, whole)
                 if rejected or len(whole) != BATCH:
                     raise RuntimeError(f"{len(whole)} of {BATCH} messages were whole")
 
     return work
+
+
+def insert_of(schema: Any, rows: Any) -> object:
+    """Make the body of an insert, as the build does it."""
+    if hasattr(blocks, "container_format"):  # builds before columns
+        return blocks.container(blocks.container_format(schema), (each.block for each in rows))
+    return asyncio.run(
+        blocks.body(blocks.row_format(schema), EVOLUTION_COMPLETED.name, [r.datum for r in rows])
+    )
 
 
 PARTS = {"producer": producer, "stream": stream, "sink": sink}

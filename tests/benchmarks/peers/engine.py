@@ -14,7 +14,7 @@ from pathlib import Path
 from evometrics.schemas.topics import EVOLUTION_COMPLETED
 from evometrics.schemas.wire.binary import write_block
 from evometrics.schemas.wire.framing import WireFormat
-from evometrics.sinks.clickhouse.blocks import block_end, container, container_format
+from evometrics.sinks.clickhouse.blocks import block_end, container, row_format
 from evometrics.sinks.worker.writer import INSERT_SETTINGS
 from tests.benchmarks.events import FRAMING, Events
 from tests.benchmarks.fill import partition_of
@@ -26,7 +26,7 @@ COLUMNS = "columns"
 def prepare(folder: Path, events: Events, count: int, rows: int, partitions: int, now_ms: int) -> None:
     """Write the containers of completions 0 up to but without `count`, at most `rows` in each."""
     folder.mkdir()
-    fmt = container_format(WireFormat().writers["evolution_completed"])
+    fmt = row_format(WireFormat().writers["evolution_completed"])
     end, offsets = block_end(EVOLUTION_COMPLETED.name), [0] * partitions
     for first in range(0, count, rows):
         blocks = []

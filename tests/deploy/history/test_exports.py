@@ -26,10 +26,8 @@ from evometrics.schemas.ids import new_event_id
 from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.service.settings import SettingsError
 from evometrics.schemas.topics import BY_RECORD, RAW_TOPICS
-from evometrics.schemas.wire.binary import write_block
 from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH, WireFormat
-from evometrics.sinks.clickhouse.blocks import block_end
 from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.sinks.worker.batch import InsertGroup, InsertRow
@@ -84,10 +82,7 @@ async def insert(settings: ClickHouseSettings, found: Sequence[Event]) -> None:
     for offset, event in enumerate(found):
         message = sent(event, 0, offset, now_micros() // 1000)  # the table keeps 90 days from then
         assert message.value is not None
-        datum = message.value[SINGLE_OBJECT_LENGTH:]
-        end = block_end(topic.name)
-        encoded = write_block(0, offset, message.timestamp, datum, 0, end)
-        group.rows.append(InsertRow(message, SINGLE_OBJECT_LENGTH, encoded))
+        group.rows.append(InsertRow(message, SINGLE_OBJECT_LENGTH, message.value))
     writer = TableWriter(settings, Instruments(CollectorRegistry(), OF_SINK))
     try:
         assert await store(writer, group) == []

@@ -16,9 +16,9 @@ from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.wire.binary import write_block, write_long
 from evometrics.schemas.wire.catalog import newest
-from evometrics.sinks.clickhouse.blocks import block_end, container, container_format
+from evometrics.sinks.clickhouse.blocks import Datum, block_end, container, row_format
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.worker.batch import Batch, OffsetRange, Partition, Rejected
+from evometrics.sinks.worker.batch import Batch, InsertGroup, OffsetRange, Partition, Rejected
 from evometrics.sinks.worker.plan import InsertPlan, deduplication_token, metadata, read_metadata
 from evometrics.sinks.worker.writer import TableWriter
 from tests.support.sinks import WIRE, one_of_each, rows, sent
@@ -32,6 +32,10 @@ def batch_of(*events: Event, partition: int = 3, first: int = 1000) -> Batch:
         message = sent(event, partition, offset)
         batch.add({Partition(message.topic, partition): [message]}, WIRE)
     return batch
+
+
+def data_of(group: InsertGroup) -> list[Datum]:
+    return [row.datum for row in group.rows]
 
 
 def read(data: bytes) -> list[dict[str, Any]]:
@@ -52,8 +56,9 @@ def test_there_is_an_event_of_every_record() -> None:
 @pytest.mark.parametrize("record", EVENTS)
 def test_a_container_reads_back_with_its_provenance(record: str) -> None:
     (group,) = batch_of(EVENTS[record], EVENTS[record]).groups.values()
-    data = container(container_format(group.schema), (r.block for r in group.rows))
-    first, second = read(data)
+    end = block_end(group.topic)
+    blocks = (write_block(p, offset, at, v, start, end) for v, start, p, offset, at in data_of(group))
+    first, second = read(container(row_format(group.schema), blocks))
     assert (first["_partition"], first["_offset"], second["_offset"]) == (3, 1000, 1001)
     assert first["_timestamp"].timestamp() == 1_900_000_000.123
     plain = dict(EVENTS[record].to_record())
@@ -75,7 +80,7 @@ def test_a_damaged_datum_is_never_read_into_its_neighbour(data: st.DataObject) -
     damaged = write_block(0, 7, 0, value[:cut] + tail, 10, end)
     whole = write_block(0, 8, 0, value, 10, end)
     try:
-        records = read(container(container_format(schema), [damaged, whole, whole]))
+        records = read(container(row_format(schema), [damaged, whole, whole]))
     except Exception:  # any refusal will do
         return
     assert [r["_offset"] for r in records] == [7, 8, 8]

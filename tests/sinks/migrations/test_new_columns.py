@@ -14,10 +14,8 @@ from prometheus_client import CollectorRegistry
 from evometrics.schemas.events import Event
 from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
-from evometrics.schemas.wire.binary import write_block
 from evometrics.schemas.wire.catalog import WriterSchema, newest, writer_schema
 from evometrics.schemas.wire.datum import write_record
-from evometrics.sinks.clickhouse.blocks import block_end
 from evometrics.sinks.migrations.migrate import migrate
 from evometrics.sinks.migrations.new_columns import TableShape, View, changes
 from evometrics.sinks.migrations.registered import fit_registered, planned_for
@@ -60,9 +58,8 @@ def group(schema: WriterSchema, event: Event, offset: int = 1, **more: Any) -> I
     topic = BY_RECORD[event.record]
     datum = write_record(schema, {**event.to_record(), **more})
     at = event.occurred_at // 1000
-    encoded = write_block(0, offset, at, datum, 0, block_end(topic.name))
     found = InsertGroup(topic.name, topic.table, schema)
-    found.rows.append(InsertRow(Sent(topic.name, 0, offset, at, b"k", datum), 0, encoded))
+    found.rows.append(InsertRow(Sent(topic.name, 0, offset, at, b"k", datum), 0, datum))
     return found
 
 

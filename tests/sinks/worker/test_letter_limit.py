@@ -18,8 +18,8 @@ from evometrics.schemas.events import EvolutionProgressed
 from evometrics.schemas.service.health import HealthSettings
 from evometrics.schemas.service.http import HttpAddress
 from evometrics.schemas.topics import BY_RECORD, DEAD_LETTERS
+from evometrics.sinks.clickhouse import blocks
 from evometrics.sinks.settings import ClickHouseSettings, SinkSettings
-from evometrics.sinks.worker import batch as batch_module
 from evometrics.sinks.worker.worker import run_sink
 from tests.support.sinks import WIRE, Kafka, common, eventually, rows, running, until_stored
 
@@ -112,22 +112,25 @@ async def test_a_fault_of_ours_in_the_conversion_of_a_row_stops_the_sink_and_a_m
 ) -> None:
     good = steps(30, "agent")
     await broker.send([*good[:15], (PROGRESSED.name, b"?"), *good[15:]])
-    write = batch_module.write_block
-    written = 0
 
-    def wrong(*row: Any) -> bytes:
-        nonlocal written
-        written += 1
-        if written > 20:
-            return {}["the build's"]  # type: ignore[no-any-return, misc]
-        return write(*row)
+    class Wrong:
+        """Columns of a build that is wrong."""
+
+        def __init__(self, fields: Any) -> None:
+            self.rows = 0
+
+        def add(self, *row: Any) -> None:
+            self.rows += 1
+            if self.rows > 20:
+                raise RuntimeError("the build's")
 
     with monkeypatch.context() as build:
-        build.setattr(batch_module, "write_block", wrong)
-        with pytest.raises(KeyError, match="the build's"):
+        build.setattr(blocks, "EventColumns", Wrong)
+        with pytest.raises(ExceptionGroup, match="unhandled") as raised:
             await asyncio.wait_for(
                 run_sink(broker.settings, database, broker.sink, None, asyncio.Event()), 40
             )
+        assert [str(each) for each in raised.value.exceptions] == ["the build's"]
     async with running(broker, database):
         await until_stored(database, PROGRESSED.table, 30)
         await until_stored(database, DEAD_LETTERS.table, 1)

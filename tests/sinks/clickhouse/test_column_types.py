@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evometrics.schemas.wire.compatibility import IncompatibleSchema
-from evometrics.sinks.migrations.column_types import column_of, column_type, literal, quoted
+from evometrics.sinks.clickhouse.column_types import column_of, column_type, literal, quoted
 
 MICROS = {"type": "long", "logicalType": "timestamp-micros"}
 
