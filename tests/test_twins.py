@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evometrics.producers.events.left_out import LeftOut
-from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted
+from evometrics.schemas.events import Event, EvolutionCompleted, EvolutionStarted, KpiSnapshot
 from evometrics.schemas.ids import name_hash
 from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.codec import codec_of, fields_of, read_exact
@@ -212,6 +212,38 @@ kpis = st.dictionaries(
 )
 DONE = next(e for e in EXAMPLES if isinstance(e, EvolutionCompleted))
 START = next(e for e in EXAMPLES if isinstance(e, EvolutionStarted))
+
+
+SNAPSHOTS = [dataclasses.replace(e, agent_id=a) for e in EXAMPLES if isinstance(e, KpiSnapshot) for a in "ab"]
+
+
+def checked(maker: Any, value: bytes) -> str:
+    """Return the id of a snapshot that is certainly valid."""
+    return str(maker.read(value, 10, NOW).event_id)
+
+
+@given(st.lists(st.tuples(kpis, st.sampled_from(["accuracy", "ü", None])), min_size=2, max_size=2), st.data())
+def test_what_rows_snapshots_lead_to(given: list[tuple[Any, Any]], data: st.DataObject) -> None:
+    makers = [module.DeltaRows(WIRE) for module in twins("evometrics.streams.rows.rows")]
+    read: list[list[Any]] = [[None, None], [None, None]]
+    for place, (extra, objective) in enumerate(given):
+        aim = {"objective": objective, "direction": objective and "minimize"}
+        value = bytearray(WIRE.encode(dataclasses.replace(SNAPSHOTS[place], extra=extra, **aim)))
+        for _ in range(data.draw(st.integers(0, 1))):
+            at = data.draw(st.integers(10, len(value) - 1))
+            value[at : at + 1] = data.draw(st.binary(max_size=2))
+        for maker, found in zip(makers, read, strict=True):
+            try:
+                found[place] = maker.recall(bytes(value), 10)
+            except Exception as error:
+                assert unusual(f"raised {type(error).__name__}") == "unusual"
+        assert (read[0][place] is None) == (read[1][place] is None)
+        valid = [unusual(outcome(checked, maker, bytes(value))) for maker in makers]
+        assert valid[0] == valid[1]
+    for now, before in ((0, 1), (1, 0)):
+        if read[0][now] is not None:
+            rows = [maker.row(found[now], found[before]) for maker, found in zip(makers, read, strict=True)]
+            assert rows[0] == rows[1]
 
 
 @given(

@@ -129,7 +129,12 @@ class SnapshotWork(AgentWork):
 
     def compute(self, partition: int, records: list[Record]) -> tuple[Outcome, list[DeadLetter]]:
         """Process KPI snapshots of one partition."""
-        return self.of_agents(partition, records, self.read)
+        return self.of_agents(partition, records, self.snapshot)
+
+    def snapshot(self, record: Record) -> Sourced[Any]:
+        """Return a snapshot. Raises as `read_event` does."""
+        found = self.processor.rows.read(record)
+        return Sourced(record.topic, record.partition, self.places.of(record), found, found.value)
 
 
 class ScopeWork(Work):

@@ -19,13 +19,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from evometrics.schemas.events import KpiSnapshot
 from evometrics.schemas.kpis.performance import KpiThresholds
 from evometrics.schemas.topics import KPI_DELTAS
 from evometrics.schemas.wire.framing import WireFormat
-from evometrics.streams.formulas.calculations import Measured, kpi_delta, measured
 from evometrics.streams.formulas.windows import SECOND
 from evometrics.streams.producer import Message
+from evometrics.streams.rows.deltas import SnapshotRows
+from evometrics.streams.rows.rows import SnapshotKpis
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.states.agent_states import SnapshotState
 from evometrics.streams.states.id_rings import Rings
@@ -43,7 +43,7 @@ AGENT, ENTRY = b"a", b"s"
 TIME_BYTES, ID_BYTES = 8, 36
 
 
-def entry_key(event: KpiSnapshot) -> bytes:
+def entry_key(event: SnapshotKpis) -> bytes:
     """Return a snapshot's key: an agent's keys are in the order of event time; event_id breaks ties."""
     at = event.occurred_at.to_bytes(TIME_BYTES, "big")
     return b"".join((ENTRY, at, event.event_id.encode(), event.agent_id.encode()))
@@ -78,7 +78,7 @@ class LiveSnapshots:
     Attributes:
         dropped: keys of stored snapshots that are beyond the limits.
         unwritten: the batch's snapshots by key.
-        newest: the last snapshots of some agents.
+        recent: some snapshots by key, those that were last needed.
     """
 
     agents: dict[str, Agent]
@@ -86,17 +86,16 @@ class LiveSnapshots:
     stored: ReadStates
     dropped: list[bytes]
     unwritten: dict[bytes, bytes] = field(default_factory=dict)
-    newest: dict[str, Measured] = field(default_factory=dict)
+    recent: dict[bytes, SnapshotKpis] = field(default_factory=dict)
 
-    def snapshot(self, key: bytes, agent: Agent, wire: WireFormat) -> Measured:
+    def snapshot(self, key: bytes, rows: SnapshotRows) -> SnapshotKpis:
         """Return an agent's snapshot by key."""
-        if key == agent.entries[-1]:
-            newest = self.newest.get(agent_of(key))
-            if newest is not None:
-                return newest
-        event = wire.decode(self.unwritten.get(key) or self.stored.get(key))
-        assert isinstance(event, KpiSnapshot)
-        return measured(event)
+        found = self.recent.get(key)
+        if found is None:
+            value = self.unwritten.get(key) or self.stored.get(key)
+            assert value is not None, "a snapshot is remembered as long as its key"
+            found = self.recent[key] = rows.stored(value)
+        return found
 
 
 class SnapshotProcessor:
@@ -109,8 +108,7 @@ class SnapshotProcessor:
         self, settings: StreamSettings, wire: WireFormat, thresholds: KpiThresholds | None = None
     ) -> None:
         self.lateness = settings.allowed_lateness_seconds * SECOND
-        self.wire = wire
-        self.thresholds = thresholds
+        self.rows = SnapshotRows(wire, thresholds)
         self.live: dict[int, LiveSnapshots] = {}
 
     def forget(self, partition: int) -> None:
@@ -118,7 +116,7 @@ class SnapshotProcessor:
         self.live.pop(partition, None)
 
     def process(
-        self, partition: int, batch: Iterable[Sourced[KpiSnapshot]], stored: Mapping[str, ReadStates]
+        self, partition: int, batch: Iterable[Sourced[SnapshotKpis]], stored: Mapping[str, ReadStates]
     ) -> Outcome:
         """Process a batch of one partition, in offset order."""
         live = self.live.get(partition)
@@ -128,8 +126,8 @@ class SnapshotProcessor:
         changed: dict[str, Agent] = {}
         dropped = dict.fromkeys(live.dropped)
         live.unwritten, live.dropped = {}, []
-        for name in list(islice(live.newest, max(0, len(live.newest) - LIVE_LIMIT))):
-            del live.newest[name]
+        for key in list(islice(live.recent, max(0, len(live.recent) - LIVE_LIMIT))):
+            del live.recent[key]
         for item in batch:
             event = item.event
             # fenced events are looked up as well: their ids may not have been written
@@ -157,10 +155,12 @@ class SnapshotProcessor:
         ]
         return outcome
 
-    def insert(self, item: Sourced[KpiSnapshot], agent: Agent, live: LiveSnapshots, outcome: Outcome) -> None:
+    def insert(
+        self, item: Sourced[SnapshotKpis], agent: Agent, live: LiveSnapshots, outcome: Outcome
+    ) -> None:
         """Insert a snapshot at its place in event time; emit its delta and its successor's corrected one."""
-        now, entries = measured(item.event), agent.entries
-        key = entry_key(item.event)
+        now, entries = item.event, agent.entries
+        key = entry_key(now)
         place = bisect.bisect_left(entries, key)
         there = place < len(entries) and entries[place] == key
         if place == 0 and not there and agent.state.forgotten:
@@ -168,19 +168,18 @@ class SnapshotProcessor:
             self.emit(now, None, outcome)
             return
         following = place + there
-        self.emit(now, live.snapshot(entries[place - 1], agent, self.wire) if place else None, outcome)
+        self.emit(now, live.snapshot(entries[place - 1], self.rows) if place else None, outcome)
         if following < len(entries):
-            self.emit(live.snapshot(entries[following], agent, self.wire), now, outcome)
-        else:
-            live.newest[item.event.agent_id] = now
+            self.emit(live.snapshot(entries[following], self.rows), now, outcome)
         if not there:
             entries.insert(place, key)
             live.unwritten[key] = item.value
+            live.recent[key] = now
 
-    def emit(self, now: Measured, before: Measured | None, outcome: Outcome) -> None:
+    def emit(self, now: SnapshotKpis, before: SnapshotKpis | None, outcome: Outcome) -> None:
         """Emit a snapshot's difference from the previous one."""
-        delta = kpi_delta(now, before, self.thresholds)
-        outcome.messages.append(Message(KPI_DELTAS.name, delta.key.encode(), self.wire.encode(delta)))
+        row = self.rows.row(now, before)
+        outcome.messages.append(Message(KPI_DELTAS.name, now.agent_id.encode(), row))
 
     def drop_old(self, agent: Agent) -> list[bytes]:
         """Drop an agent's snapshots beyond the limits; return their keys."""

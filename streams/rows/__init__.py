@@ -3,4 +3,4 @@
 Imports the formulas, the states and the contract.
 """
 
-__all__ = ["joining", "metrics", "rates", "rows"]
+__all__ = ["deltas", "joining", "metrics", "rates", "rows"]

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The rows that a stream worker makes most: metrics and snapshots of completions, and success rates.
+"""The rows that a stream worker makes most: of completions, of KPI snapshots, and success rates.
 
-No event or map object is made of a completion. Its datum is walked through once; the fields that the stream
-counts by are taken out, the figures are computed, and the row is assembled, most of it from the datum's own
-bytes. Anything that is not encoded as writers write it, and anything that `screening.surely_valid` would not
+No event or map object is made of a completion or a snapshot. Its datum is walked through once; the fields that
+the stream goes by are taken out, the figures are computed, and the row is assembled, most of it from the
+datum's own bytes. Anything that is not encoded as writers write it, and anything that `screening.surely_valid` would not
 pass, raises `Unusual`: the caller then uses the slow functions, which agree with everything that is read here
 (`metrics`). Arguments and results are described in `rows.py`.
 
@@ -12,14 +12,18 @@ Long because readers and rows share C structs and inlined helpers: in separate m
 
 from evometrics.schemas.kpis cimport formula
 
-from evometrics.schemas.events import EvolutionCompleted, EvolutionMetrics, EvolutionStarted, KpiSnapshot
+from evometrics.schemas.events import (
+    EvolutionCompleted, EvolutionMetrics, EvolutionStarted, KpiDelta, KpiSnapshot
+)
 from evometrics.schemas.evolutions.joining import Lack
 from evometrics.schemas.evolutions.outcome import METRICS_IDENTITY, unmeasured_in_row
 from evometrics.schemas.ids import name_hash
 from evometrics.schemas.kpis.formula import ABSENT
-from evometrics.schemas.kpis.performance import DIRECTIONS, FORMULA_KPIS, KPI_NAMES, MINIMIZE, PARETO
+from evometrics.schemas.kpis.performance import (
+    DIRECTIONS, EVOLVE, FORMULA_KPIS, KPI_NAMES, MINIMIZE, PARETO, RETAIN, RETIRE, USUAL
+)
 from evometrics.schemas.rules.validation import (
-    EVOLUTION_PHASES, MAX_AHEAD_MICROS, NAME_CHARACTERS, POST, PRE, STATUSES
+    EVOLUTION_PHASES, MAX_AHEAD_MICROS, NAME_CHARACTERS, PHASES, POST, PRE, STATUSES
 )
 from evometrics.schemas.wire.binary import KINDS, Unusual, write_text
 from evometrics.schemas.wire.catalog import newest
@@ -28,7 +32,8 @@ from evometrics.schemas.wire.codec import fields_of
 include "../../schemas/wire/avro.pxi"
 include "../../schemas/uuid.pxi"
 
-from libc.math cimport fabs
+from libc.math cimport INFINITY, fabs
+from libc.stdint cimport int8_t
 from libc.string cimport memset
 
 DEF L_PRE_KPIS = 1
@@ -90,6 +95,15 @@ SNAPSHOT = (
     "generalization_ability output_quality consistency reliability security_score bias_score "
     "interpretability overall_performance evaluation_count confidence_interval extra metadata source_event_id "
     "objective direction"
+).split()
+cdef enum:
+    K_EVENT_ID, K_AGENT_ID, K_NODE_ID, K_OCCURRED_AT, K_EVOLUTION_ID, K_PHASE, K_FIRST_KPI,
+    K_OVERALL = K_FIRST_KPI + 16
+    K_EVALUATION_COUNT, K_CONFIDENCE, K_EXTRA, K_METADATA, K_SOURCE_EVENT_ID, K_OBJECTIVE, K_DIRECTION, K_FIELDS
+#: A delta's fields in the order in which `DeltaRows` writes them.
+DELTA = (
+    "event_id agent_id node_id occurred_at snapshot_event_id phase previous_event_id previous_at "
+    "overall_performance overall_delta deltas recommendation version"
 ).split()
 
 
@@ -310,11 +324,10 @@ cdef Maybe performance(Kpis* kpis) noexcept:
     ))
 
 
-cdef Maybe scored(Kpis* kpis, const uint8_t* data, Field* fields) noexcept:
-    """As defined by `kpis.performance.scored`, for a completion's objective."""
-    cdef Field* objective = &fields[OBJECTIVE]
+cdef Maybe scored(Kpis* kpis, const uint8_t* data, Field* objective, Field* direction) noexcept:
+    """As defined by `kpis.performance.scored`."""
     cdef Py_ssize_t i, size
-    if is_word(data, &fields[DIRECTION], PARETO_WORD):
+    if is_word(data, direction, PARETO_WORD):
         return nothing()
     if not objective.given:
         return performance(kpis)
@@ -335,6 +348,17 @@ cdef inline Maybe improvement(Maybe after, Maybe before, bint minimized) noexcep
 cdef inline bint is_word(const uint8_t* data, Field* field, bytes word) noexcept:
     """Return whether a field has a text, and that it is this one."""
     return field.given and is_text(data + field.text, field.length, word)
+
+
+cdef int check_direction(const uint8_t* data, Field* direction) except -1:
+    """Check that a direction is one of the three, or not given."""
+    cdef bytes word
+    if not direction.given:
+        return 0
+    for word in DIRECTION_WORDS:
+        if is_word(data, direction, word):
+            return 0
+    raise Unusual
 
 
 # Writing -------------------------------------------------------------------------------------------------
@@ -481,7 +505,7 @@ cdef class SnapshotWriter:
             if kpis.wanted[OVERALL_PERFORMANCE] >= 0:
                 put_kpi(&out, kpis, OVERALL_PERFORMANCE)
             else:
-                put_maybe(&out, scored(kpis, data, fields))
+                put_maybe(&out, scored(kpis, data, &fields[OBJECTIVE], &fields[DIRECTION]))
             i = kpis.wanted[EVALUATION_COUNT]
             if i >= 0 and is_count(kpis.values[i]):
                 put_byte(&out, 2)
@@ -675,12 +699,7 @@ cdef class CompletionReader:
             raise Unusual
         if fields[PARENT_AGENT_IDS].end - fields[PARENT_AGENT_IDS].begin > 1:
             self.check_parents(data, &fields[PARENT_AGENT_IDS])
-        if fields[DIRECTION].given:
-            for word in DIRECTION_WORDS:
-                if is_word(data, &fields[DIRECTION], word):
-                    break
-            else:
-                raise Unusual
+        check_direction(data, &fields[DIRECTION])
         for word in self.statuses:
             if is_text(data + fields[STATUS].text, fields[STATUS].length, word):
                 return 0
@@ -708,7 +727,8 @@ cdef class CompletionReader:
         Unmeasured unmeasured,
     ) except -1:
         """Write the row, its fields in the order of `ROW`; as defined by `outcome.evolution_metrics`."""
-        cdef Maybe now = scored(after, data, fields), earlier = scored(before, data, fields)
+        cdef Maybe now = scored(after, data, &fields[OBJECTIVE], &fields[DIRECTION])
+        cdef Maybe earlier = scored(before, data, &fields[OBJECTIVE], &fields[DIRECTION])
         cdef Maybe delta = improvement(now, earlier, is_word(data, &fields[DIRECTION], MINIMIZE_WORD))
         cdef Maybe relative = nothing(), quality = nothing()
         cdef double minutes = 0.0 if unmeasured.minutes else fields[DURATION_SECONDS].real / 60
@@ -872,6 +892,326 @@ cdef inline int put_fields(
 ) except -1:
     """Copy the bytes of consecutive fields unchanged."""
     return put_raw(out, <const char*>data + fields[first].begin, fields[last].end - fields[first].begin)
+
+
+# Snapshots -----------------------------------------------------------------------------------------------
+
+
+cdef struct Span:
+    int begin
+    int end
+
+
+cdef inline Span span(Field* first, Field* last) noexcept:
+    cdef Span found
+    found.begin = <int>first.begin
+    found.end = <int>last.end
+    return found
+
+
+cdef class SnapshotKpis:
+    cdef readonly str event_id
+    cdef readonly str agent_id
+    cdef readonly str node_id
+    cdef readonly int64_t occurred_at
+    cdef readonly bytes value
+    #: Whether the following was read from the value.
+    cdef bint quick
+    #: Where its id, what follows that up to its time, its time, its phase and its aim begin and end in the value.
+    cdef Span id
+    cdef Span whose
+    cdef Span at
+    cdef Span phase
+    cdef Span aim
+    cdef Maybe overall
+    cdef bint judged
+    #: The entry of each KPI that has a field of its own, -1 if there is none.
+    cdef int8_t own[KPIS + 1]
+    #: Its KPIs in their order; the names are in the value, or among these.
+    cdef tuple own_names
+    cdef Py_ssize_t count
+    cdef const uint8_t** names
+    cdef Py_ssize_t* sizes
+    cdef double* values
+
+    def __init__(self, event, bytes value not None):
+        self.event_id = event.event_id
+        self.agent_id = event.agent_id
+        self.node_id = event.node_id
+        self.occurred_at = event.occurred_at
+        self.value = value
+
+    def __dealloc__(self):
+        PyMem_Free(self.names)
+        PyMem_Free(self.sizes)
+        PyMem_Free(self.values)
+
+    cdef int keep(self, Kpis* kpis) except -1:
+        """Keep the KPIs."""
+        cdef Py_ssize_t room = max(1, kpis.count)
+        self.names = <const uint8_t**>PyMem_Malloc(room * sizeof(self.names[0]))
+        self.sizes = <Py_ssize_t*>PyMem_Malloc(room * sizeof(self.sizes[0]))
+        self.values = <double*>PyMem_Malloc(room * sizeof(self.values[0]))
+        if self.names == NULL or self.sizes == NULL or self.values == NULL:
+            raise MemoryError
+        self.count = kpis.count
+        memcpy(self.names, kpis.names, kpis.count * sizeof(self.names[0]))
+        memcpy(self.sizes, kpis.sizes, kpis.count * sizeof(self.sizes[0]))
+        memcpy(self.values, kpis.values, kpis.count * sizeof(self.values[0]))
+        return 0
+
+    cdef void recall(self, Kpis* kpis) noexcept:
+        """Give the KPIs, of which none is looked for."""
+        kpis.count = self.count
+        memcpy(kpis.names, self.names, self.count * sizeof(self.names[0]))
+        memcpy(kpis.sizes, self.sizes, self.count * sizeof(self.sizes[0]))
+        memcpy(kpis.values, self.values, self.count * sizeof(self.values[0]))
+
+
+cdef class DeltaRows:
+    cdef Kind kinds[K_FIELDS]
+    cdef bint nullable[K_FIELDS]
+    cdef tuple phases
+    #: The names of the KPIs that have fields of their own, as encoded, and their indices among the wanted ones.
+    cdef tuple names
+    cdef Py_ssize_t which[KPIS + 1]
+    cdef bytes performance_name
+    cdef Py_ssize_t name_bytes
+    cdef int64_t ahead
+    cdef bytes prefix
+    cdef object named
+    cdef bytes retain
+    cdef bytes evolve
+    cdef bytes retire
+    cdef double retire_below
+    cdef double evolve_from
+    cdef double evolve_below
+    cdef double evolve_response_time_ms
+    #: Of each KPI by its index among the wanted ones the value below which an agent is retired, or evolved.
+    cdef double retire_limits[WANTED]
+    cdef double evolve_limits[WANTED]
+
+    def __init__(self, wire, thresholds=None):
+        fields = fields_of(newest(KpiSnapshot.record))
+        row = [name for name, _, _ in fields_of(newest(KpiDelta.record))]
+        own = (*KPI_NAMES, "overall_performance")
+        if [name for name, _, _ in fields] != SNAPSHOT or row != DELTA:
+            raise ValueError("the records' fields differ from the compiled ones")
+        if tuple(SNAPSHOT[K_FIRST_KPI : K_OVERALL + 1]) != own:
+            raise ValueError("a snapshot's KPIs differ from the compiled ones")
+        for i, (_, kind, nullable) in enumerate(fields):
+            self.kinds[i] = KINDS[kind]
+            self.nullable[i] = nullable
+        self.phases = tuple([phase.encode() for phase in PHASES])
+        self.names = tuple([write_text(name) for name in own])
+        for i, name in enumerate(own):
+            self.which[i] = WANTED_KPIS.index(name)
+        self.performance_name = write_text("performance")
+        self.name_bytes = NAME_CHARACTERS
+        self.ahead = MAX_AHEAD_MICROS
+        self.prefix = wire.prefixes[KpiDelta.record]
+        self.named = name_hash(KpiDelta.record, "")
+        self.retain, self.evolve, self.retire = (write_text(each) for each in (RETAIN, EVOLVE, RETIRE))
+        limits = thresholds or USUAL
+        self.retire_below = limits.retire_below
+        self.evolve_from, self.evolve_below = limits.evolve_from, limits.evolve_below
+        self.evolve_response_time_ms = limits.evolve_response_time_ms
+        for i in range(WANTED):
+            name = WANTED_KPIS[i]
+            self.retire_limits[i] = getattr(limits, f"retire_{name}", -INFINITY)
+            self.evolve_limits[i] = -INFINITY
+            if name != "response_time_ms":
+                self.evolve_limits[i] = getattr(limits, f"evolve_{name}", -INFINITY)
+
+    def read(self, bytes value not None, Py_ssize_t start, int64_t now):
+        cdef Field fields[K_FIELDS]
+        cdef SnapshotKpis found = self.take(value, start, fields)
+        self.check(<const uint8_t*>PyBytes_AS_STRING(value), fields, now)
+        return found
+
+    def recall(self, bytes value not None, Py_ssize_t start):
+        cdef Field fields[K_FIELDS]
+        return self.take(value, start, fields)
+
+    cdef SnapshotKpis take(self, bytes value, Py_ssize_t start, Field* fields):
+        cdef In source
+        cdef Kpis kpis
+        cdef Py_ssize_t i
+        cdef SnapshotKpis found = SnapshotKpis.__new__(SnapshotKpis)
+        open_in(&source, value, start)
+        memset(fields, 0, K_FIELDS * sizeof(Field))
+        kpis.count = 0
+        for i in range(WANTED):
+            kpis.wanted[i] = -1
+        for i in range(K_FIELDS):
+            fields[i].begin = source.place
+            if i == K_EXTRA:
+                self.read_extra(&source, &kpis)
+            else:
+                fields[i].given = not self.nullable[i] or get_given(&source)
+                if fields[i].given:
+                    take_value(&source, self.kinds[i], &fields[i])
+            fields[i].end = source.place
+        if source.place != source.size:
+            raise Unusual
+        for i in range(KPIS + 1):
+            found.own[i] = self.add(&kpis, i, &fields[K_FIRST_KPI + i])
+        found.event_id = text_of(source.data, &fields[K_EVENT_ID])
+        found.agent_id = text_of(source.data, &fields[K_AGENT_ID])
+        found.node_id = text_of(source.data, &fields[K_NODE_ID])
+        found.occurred_at = fields[K_OCCURRED_AT].number
+        found.value = value
+        found.quick = True
+        found.own_names = self.names
+        found.id = span(&fields[K_EVENT_ID], &fields[K_EVENT_ID])
+        found.whose = span(&fields[K_AGENT_ID], &fields[K_OCCURRED_AT])
+        found.at = span(&fields[K_OCCURRED_AT], &fields[K_OCCURRED_AT])
+        found.phase = span(&fields[K_PHASE], &fields[K_PHASE])
+        found.aim = span(&fields[K_OBJECTIVE], &fields[K_DIRECTION])
+        found.overall = scored(&kpis, source.data, &fields[K_OBJECTIVE], &fields[K_DIRECTION])
+        found.judged = not (fields[K_OBJECTIVE].given or fields[K_DIRECTION].given)
+        found.keep(&kpis)
+        return found
+
+    cdef int read_extra(self, In* source, Kpis* kpis) except -1:
+        """Read the KPIs without a field of their own."""
+        cdef Py_ssize_t n = get_length(source), i, j, begin
+        if n > MOST_KPIS - KPIS - 1:
+            raise Unusual
+        for i in range(n):
+            begin = source.place
+            pass_text(source)
+            kpis.names[i] = source.data + begin
+            kpis.sizes[i] = source.place - begin
+            for j in range(i):
+                if same_name(kpis, i, kpis, j):
+                    raise Unusual
+            kpis.values[i] = get_double(source)
+            if is_text(kpis.names[i], kpis.sizes[i], self.performance_name):
+                kpis.wanted[PERFORMANCE] = i
+        kpis.count = n
+        if n:
+            get_end(source)
+        return 0
+
+    cdef int8_t add(self, Kpis* kpis, Py_ssize_t which, Field* field) except -2:
+        """Add a KPI that has a field of its own; as defined by `calculations.kpis_of`. Return its entry."""
+        cdef bytes name = self.names[which]
+        cdef Py_ssize_t i, place = kpis.count
+        for i in range(kpis.count):
+            if is_text(kpis.names[i], kpis.sizes[i], name):
+                place = i
+        if field.given:
+            if place == kpis.count:
+                kpis.names[place] = <const uint8_t*>PyBytes_AS_STRING(name)
+                kpis.sizes[place] = PyBytes_GET_SIZE(name)
+                kpis.count += 1
+            kpis.values[place] = field.real
+        if place == kpis.count:
+            return -1
+        kpis.wanted[self.which[which]] = place
+        return <int8_t>place
+
+    cdef int check(self, const uint8_t* data, Field* fields, int64_t now) except -1:
+        """As defined by `screening.surely_valid`; names count in bytes, never fewer than characters."""
+        cdef bytes word
+        cdef Field* source = &fields[K_SOURCE_EVENT_ID]
+        cdef Py_ssize_t names = (
+            fields[K_AGENT_ID].length
+            + fields[K_NODE_ID].length
+            + fields[K_EVOLUTION_ID].length
+            + fields[K_OBJECTIVE].length
+        )
+        if not (
+            fields[K_AGENT_ID].length
+            and fields[K_NODE_ID].length
+            and names <= self.name_bytes
+            and 0 <= fields[K_OCCURRED_AT].number <= now + self.ahead
+            and is_uuid(data + fields[K_EVENT_ID].text, fields[K_EVENT_ID].length)
+            and not (source.given and not is_uuid(data + source.text, source.length))
+        ):
+            raise Unusual
+        check_direction(data, &fields[K_DIRECTION])
+        for word in self.phases:
+            if is_text(data + fields[K_PHASE].text, fields[K_PHASE].length, word):
+                return 0
+        raise Unusual
+
+    def row(self, SnapshotKpis now not None, SnapshotKpis before):
+        cdef Out out
+        cdef Kpis kpis, earlier
+        cdef Maybe delta = nothing()
+        if not now.quick or (before is not None and not before.quick):
+            raise Unusual
+        hashed = self.named.copy()
+        hashed.update(now.event_id.encode())
+        open_out(&out, 768)
+        try:
+            put_all(&out, self.prefix)
+            put_number(&out, UUID_TEXT)
+            put_uuid5(&out, hashed.digest())
+            put_span(&out, now, now.whose)
+            put_span(&out, now, now.id)
+            put_span(&out, now, now.phase)
+            if before is None:
+                put_byte(&out, 0)
+                put_byte(&out, 0)
+                put_maybe(&out, now.overall)
+                put_byte(&out, 0)
+                put_byte(&out, 0)
+            else:
+                put_byte(&out, 2)
+                put_span(&out, before, before.id)
+                put_byte(&out, 2)
+                put_span(&out, before, before.at)
+                if now.overall.given and before.overall.given and same_aim(now, before):
+                    delta = known(now.overall.value - before.overall.value)
+                put_maybe(&out, now.overall)
+                put_maybe(&out, delta)
+                now.recall(&kpis)
+                before.recall(&earlier)
+                put_deltas(&out, &kpis, &earlier)
+            put_all(&out, self.recommended(now) if now.judged else self.retain)
+            if before is None:
+                put_byte(&out, 0)
+            else:
+                put_span(&out, before, before.at)
+            return PyBytes_FromStringAndSize(out.data, out.size)
+        finally:
+            PyMem_Free(out.data)
+
+    cdef bytes recommended(self, SnapshotKpis now):
+        """As defined by `kpis.performance.recommended`, written."""
+        cdef double overall = now.overall.value
+        cdef double value
+        cdef Py_ssize_t i, which
+        cdef bint gains = now.overall.given and self.evolve_from <= overall < self.evolve_below
+        if now.overall.given and overall < self.retire_below:
+            return self.retire
+        for i in range(KPIS + 1):
+            which = now.own[i]
+            if which < 0:
+                continue
+            value = now.values[which]
+            if value < self.retire_limits[self.which[i]]:
+                return self.retire
+            gains = gains or value < self.evolve_limits[self.which[i]]
+            if self.which[i] == RESPONSE_TIME_MS:
+                gains = gains or value > self.evolve_response_time_ms
+        return self.evolve if gains else self.retain
+
+
+cdef inline int put_span(Out* out, SnapshotKpis snapshot, Span there) except -1:
+    """Copy bytes of a snapshot's value unchanged."""
+    return put_raw(out, PyBytes_AS_STRING(snapshot.value) + there.begin, there.end - there.begin)
+
+
+cdef inline bint same_aim(SnapshotKpis now, SnapshotKpis before) noexcept:
+    """Whether two snapshots have the same objective and direction."""
+    cdef int size = now.aim.end - now.aim.begin
+    return size == before.aim.end - before.aim.begin and memcmp(
+        PyBytes_AS_STRING(now.value) + now.aim.begin, PyBytes_AS_STRING(before.value) + before.aim.begin, size
+    ) == 0
 
 
 # Success rates -------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from evometrics.streams.processors.snapshots import (
     entry_key,
     time_of,
 )
+from evometrics.streams.rows.deltas import SnapshotRows
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.states.live import Sourced
 from tests.support.pure_stream import PureStream
@@ -152,7 +153,8 @@ def test_a_key_names_time_and_agent() -> None:
 def test_what_was_applied_before_a_crash_is_fenced_and_what_comes_twice_is_a_duplicate() -> None:
     stored: dict[str, dict[bytes, bytes]] = {SNAPSHOTS: {}, SNAPSHOT_IDS: {}}
     events = [taken(1, 0), taken(2, 1), taken(2, 1), taken(3, 2)]
-    batch: list[Any] = [Sourced("t", 0, n, event, WIRE.encode(event)) for n, event in enumerate(events)]
+    read = [SnapshotRows(WIRE).stored(WIRE.encode(event)) for event in events]
+    batch: list[Any] = [Sourced("t", 0, n, each, each.value) for n, each in enumerate(read)]
 
     def counted(processor: SnapshotProcessor) -> tuple[int, int, int]:
         outcome = processor.process(0, batch, stored)
