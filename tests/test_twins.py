@@ -104,7 +104,8 @@ def test_what_columns_an_event_is_put_in(event: Event, a: int, b: int, c: int, d
     for _ in range(data.draw(st.integers(0, 2))):
         place = data.draw(st.integers(0, len(datum) - 1))
         datum[place : place + 1] = data.draw(st.binary(max_size=2))
-    added = [unusual(outcome(columns.add, b"head" + bytes(datum), 4, a, b, c)) for columns in blocks]
+    there = SimpleNamespace(partition=a, offset=b, timestamp=c)
+    added = [unusual(outcome(columns.add, b"head" + bytes(datum), 4, there)) for columns in blocks]
     assert added[0] == added[1]
     if added[0] != "unusual":
         assert blocks[0].block() == blocks[1].block() and blocks[0].rows == blocks[1].rows == 1

@@ -23,7 +23,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from evometrics.schemas.wire.binary import UNUSUAL, write_block, write_bytes, write_long, write_text
 from evometrics.schemas.wire.catalog import WriterSchema
@@ -54,17 +54,21 @@ IN_COLUMNS = {
 ROWS_AT_ONCE = 500
 
 
-class Datum(NamedTuple):
-    """A message to insert: the value that holds its datum from `start` to the end, and where it came from.
+class Placed(Protocol):
+    """Where in Kafka a message is, and its time there, milliseconds."""
 
-    `timestamp` is its time in Kafka, milliseconds.
-    """
+    @property
+    def partition(self) -> int: ...
 
-    value: bytes
-    start: int
-    partition: int
-    offset: int
-    timestamp: int
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def timestamp(self) -> int: ...
+
+
+#: A value, where its datum begins, which extends to the end, and where it comes from.
+Row: TypeAlias = tuple[bytes, int, Placed]
 
 
 class Body(NamedTuple):
@@ -119,7 +123,7 @@ def in_columns(schema: WriterSchema) -> tuple[tuple[str, str, str], ...] | None:
     return tuple(found)
 
 
-async def body(fmt: RowFormat, topic: str, rows: Sequence[Datum]) -> Body:
+async def body(fmt: RowFormat, topic: str, rows: Sequence[Row]) -> Body:
     """Return the body of an insert of a topic's messages."""
     if fmt.fields is not None:
         columns = EventColumns(fmt.fields)
@@ -132,7 +136,9 @@ async def body(fmt: RowFormat, topic: str, rows: Sequence[Datum]) -> Body:
         except UNUSUAL:  # ClickHouse decides
             pass
     end = block_end(topic)
-    blocks = (write_block(p, offset, at, value, start, end) for value, start, p, offset, at in rows)
+    blocks = (
+        write_block(at.partition, at.offset, at.timestamp, value, start, end) for value, start, at in rows
+    )
     return Body(fmt.columns, "Avro", container(fmt, blocks))
 
 

@@ -18,6 +18,7 @@ import struct
 import uuid
 from collections.abc import Sequence
 from math import isfinite
+from typing import Any
 
 from evometrics.schemas.wire.binary import KINDS, Unusual, read_length, read_long
 
@@ -69,28 +70,28 @@ class EventColumns:
         self.columns = [ColumnValues(kind) for _, kind in PROVENANCE]
         self.columns += [ColumnValues(*types) for _, *types in fields]
 
-    def add(self, value: bytes, start: int, partition: int, offset: int, timestamp: int) -> None:
+    def add(self, value: bytes, start: int, place: Any) -> None:
         """Add the event whose datum is in `value` from `start` to the end. Raises one of `UNUSUAL`.
 
-        `partition`, `offset` and `timestamp` (milliseconds) are the message's.
+        `place` has the message's `partition`, `offset` and `timestamp` (milliseconds).
         """
         try:
-            numbers = INT32.pack(partition), INT64.pack(offset), INT64.pack(timestamp)
+            numbers = INT32.pack(place.partition), INT64.pack(place.offset), INT64.pack(place.timestamp)
         except struct.error as error:
             raise Unusual from error
         for column, number in zip(self.columns, numbers, strict=False):
             column.values += number
-        place = start
+        at = start
         for column in self.columns[len(numbers) :]:
             given = True
             if column.nullable:
-                branch, place = read_long(value, place)
+                branch, at = read_long(value, at)
                 if branch not in (0, 1):
                     raise Unusual
                 given = branch == 1
                 column.nulls.append(not given)
-            place = put(column, value, place) if given else put_nothing(column, place)
-        if place != len(value):
+            at = put(column, value, at) if given else put_nothing(column, at)
+        if at != len(value):
             raise Unusual
         self.rows += 1
 

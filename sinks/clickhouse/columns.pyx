@@ -179,11 +179,13 @@ cdef class EventColumns:
             PyMem_Free(self.columns[i].names.data)
             PyMem_Free(self.columns[i].values.data)
 
-    def add(self, bytes value not None, Py_ssize_t start, int32_t partition, int64_t offset, int64_t timestamp):
+    def add(self, bytes value not None, Py_ssize_t start, place):
         cdef In source
         cdef Py_ssize_t i
         cdef Column* column
         cdef bint given
+        cdef int32_t partition = place.partition
+        cdef int64_t offset = place.offset, timestamp = place.timestamp
         put_raw(&self.provenance[0], <const char*>&partition, 4)
         put_eight(&self.provenance[1], <uint64_t>offset)
         put_eight(&self.provenance[2], <uint64_t>timestamp)
@@ -202,9 +204,15 @@ cdef class EventColumns:
         self.rows += 1
 
     def block(self):
-        cdef Py_ssize_t i, size = 2 * VARINT
+        cdef Py_ssize_t i, size
         cdef Column* column
-        cdef Out out
+        cdef bytes raw
+        cdef Out out, numbers
+        cdef char room[2 * VARINT]
+        numbers.data, numbers.size, numbers.room = room, 0, 2 * VARINT
+        put_plain(&numbers, <uint64_t>(self.count + 3))
+        put_plain(&numbers, <uint64_t>self.rows)
+        size = numbers.size
         for i in range(3):
             size += self.provenance[i].size
         for i in range(self.count):
@@ -212,23 +220,20 @@ cdef class EventColumns:
             size += column.nulls.size + column.ends.size + column.names.size + column.values.size
         for each in self.heads:
             size += PyBytes_GET_SIZE(<bytes>each)
-        open_out(&out, size)
-        try:
-            put_plain(&out, <uint64_t>(self.count + 3))
-            put_plain(&out, <uint64_t>self.rows)
-            for i in range(3):
-                put_all(&out, self.heads[i])
-                put_raw(&out, self.provenance[i].data, self.provenance[i].size)
-            for i in range(self.count):
-                column = &self.columns[i]
-                put_all(&out, self.heads[i + 3])
-                put_raw(&out, column.nulls.data, column.nulls.size)
-                put_raw(&out, column.ends.data, column.ends.size)
-                put_raw(&out, column.names.data, column.names.size)
-                put_raw(&out, column.values.data, column.values.size)
-            return PyBytes_FromStringAndSize(out.data, out.size)
-        finally:
-            PyMem_Free(out.data)
+        raw = PyBytes_FromStringAndSize(NULL, size)  # all of it, so that none of the following moves it
+        out.data, out.size, out.room = PyBytes_AS_STRING(raw), 0, size
+        put_raw(&out, numbers.data, numbers.size)
+        for i in range(3):
+            put_all(&out, self.heads[i])
+            put_raw(&out, self.provenance[i].data, self.provenance[i].size)
+        for i in range(self.count):
+            column = &self.columns[i]
+            put_all(&out, self.heads[i + 3])
+            put_raw(&out, column.nulls.data, column.nulls.size)
+            put_raw(&out, column.ends.data, column.ends.size)
+            put_raw(&out, column.names.data, column.names.size)
+            put_raw(&out, column.values.data, column.values.size)
+        return raw
 
 
 cdef bytes head(str name, str kind):

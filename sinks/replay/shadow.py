@@ -18,7 +18,7 @@ from evometrics.schemas.errors import EvometricsError
 from evometrics.schemas.topics import DERIVED_TOPICS, KPI_SNAPSHOTS, Topic
 from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH
-from evometrics.sinks.clickhouse.blocks import Datum, body, row_format
+from evometrics.sinks.clickhouse.blocks import body, row_format
 from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, error_code, explain
 from evometrics.sinks.clickhouse.inserts import INSERT_SETTINGS
 from evometrics.sinks.settings import ClickHouseSettings
@@ -44,6 +44,14 @@ class ShadowRow(NamedTuple):
     stamp: int
     value: bytes
     partition: int = NO_PARTITION
+
+
+class ShadowPlace(NamedTuple):
+    """Where a row says that it was in Kafka."""
+
+    partition: int
+    offset: int
+    timestamp: int
 
 
 class ReplayEnded(EvometricsError, RuntimeError):
@@ -123,7 +131,7 @@ class ShadowTables:
         found = []
         for stamp, value, partition in rows:
             self.number += 1
-            found.append(Datum(value, SINGLE_OBJECT_LENGTH, partition, -self.number, stamp))
+            found.append((value, SINGLE_OBJECT_LENGTH, ShadowPlace(partition, -self.number, stamp)))
         made = await body(row_format(newest(topic.record)), topic.name, found)
         settings = {**INSERT_SETTINGS, "insert_deduplicate": 0}
         await self.raw_insert(self.name(topic), made.columns, made.rows, made.format, settings)

@@ -14,7 +14,6 @@ from evometrics.schemas.topics import BY_NAME
 from evometrics.schemas.wire.catalog import WriterSchema
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH, UnreadableMessage, WireFormat
 from evometrics.schemas.wire.reading import Record, locate
-from evometrics.sinks.clickhouse.blocks import Datum
 
 #: The first field of every event, a UUID as text.
 EVENT_ID = "event_id"
@@ -31,21 +30,15 @@ class Partition(NamedTuple):
 class InsertRow(NamedTuple):
     """One message to insert into a table: what holds its datum, usually its value, and where that begins."""
 
-    message: Record
-    position: int
     value: bytes
+    position: int
+    message: Record
 
     @property
     def event_id(self) -> bytes:
         """Its event_id as text: the first field of every event, after its length."""
         begin = self.position + 1
         return self.value[begin : begin + ID_CHARACTERS].lower()
-
-    @property
-    def datum(self) -> Datum:
-        """It as the writer takes it."""
-        message = self.message
-        return Datum(self.value, self.position, message.partition, message.offset, message.timestamp)
 
 
 class Rejected(NamedTuple):
@@ -127,7 +120,7 @@ class Batch:
                         groups[framing] = group
                 else:
                     position = SINGLE_OBJECT_LENGTH
-                group.rows.append(InsertRow(message, position, value))
+                group.rows.append(InsertRow(value, position, message))
             self.count += len(messages)
             self.extend(Partition(topic_name, number), messages[0].offset, messages[-1].offset)
 

@@ -148,7 +148,7 @@ class TableWriter:
         if not rows:
             return
         fmt = self.formats.get(group.schema.fingerprint) or await self.fitted(group)
-        made = await body(fmt, group.topic, [row.datum for row in rows])
+        made = await body(fmt, group.topic, rows)
         seconds = self.instruments.histogram(INSERT_SECONDS).labels(group.table)
 
         async def send(client: AsyncClient) -> None:

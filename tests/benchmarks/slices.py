@@ -103,9 +103,7 @@ def insert_of(schema: Any, rows: Any) -> object:
     """Make the body of an insert, as the build does it."""
     if hasattr(blocks, "container_format"):  # builds before columns
         return blocks.container(blocks.container_format(schema), (each.block for each in rows))
-    return asyncio.run(
-        blocks.body(blocks.row_format(schema), EVOLUTION_COMPLETED.name, [r.datum for r in rows])
-    )
+    return asyncio.run(blocks.body(blocks.row_format(schema), EVOLUTION_COMPLETED.name, rows))
 
 
 PARTS = {"producer": producer, "stream": stream, "sink": sink}

@@ -82,7 +82,7 @@ async def insert(settings: ClickHouseSettings, found: Sequence[Event]) -> None:
     for offset, event in enumerate(found):
         message = sent(event, 0, offset, now_micros() // 1000)  # the table keeps 90 days from then
         assert message.value is not None
-        group.rows.append(InsertRow(message, SINGLE_OBJECT_LENGTH, message.value))
+        group.rows.append(InsertRow(message.value, SINGLE_OBJECT_LENGTH, message))
     writer = TableWriter(settings, Instruments(CollectorRegistry(), OF_SINK))
     try:
         assert await store(writer, group) == []

@@ -16,9 +16,9 @@ from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.wire.binary import write_block, write_long
 from evometrics.schemas.wire.catalog import newest
-from evometrics.sinks.clickhouse.blocks import Datum, block_end, container, row_format
+from evometrics.sinks.clickhouse.blocks import block_end, container, row_format
 from evometrics.sinks.settings import ClickHouseSettings
-from evometrics.sinks.worker.batch import Batch, InsertGroup, OffsetRange, Partition, Rejected
+from evometrics.sinks.worker.batch import Batch, OffsetRange, Partition, Rejected
 from evometrics.sinks.worker.plan import InsertPlan, deduplication_token, metadata, read_metadata
 from evometrics.sinks.worker.writer import TableWriter
 from tests.support.sinks import WIRE, one_of_each, rows, sent
@@ -32,10 +32,6 @@ def batch_of(*events: Event, partition: int = 3, first: int = 1000) -> Batch:
         message = sent(event, partition, offset)
         batch.add({Partition(message.topic, partition): [message]}, WIRE)
     return batch
-
-
-def data_of(group: InsertGroup) -> list[Datum]:
-    return [row.datum for row in group.rows]
 
 
 def read(data: bytes) -> list[dict[str, Any]]:
@@ -57,7 +53,9 @@ def test_there_is_an_event_of_every_record() -> None:
 def test_a_container_reads_back_with_its_provenance(record: str) -> None:
     (group,) = batch_of(EVENTS[record], EVENTS[record]).groups.values()
     end = block_end(group.topic)
-    blocks = (write_block(p, offset, at, v, start, end) for v, start, p, offset, at in data_of(group))
+    blocks = (
+        write_block(m.partition, m.offset, m.timestamp, value, start, end) for value, start, m in group.rows
+    )
     first, second = read(container(row_format(group.schema), blocks))
     assert (first["_partition"], first["_offset"], second["_offset"]) == (3, 1000, 1001)
     assert first["_timestamp"].timestamp() == 1_900_000_000.123

@@ -14,7 +14,7 @@ from evometrics.schemas.metrics import OF_SINK, Instruments
 from evometrics.schemas.topics import BY_RECORD
 from evometrics.schemas.wire.catalog import WriterSchema, newest, released, writer_schema
 from evometrics.schemas.wire.datum import write_record
-from evometrics.sinks.clickhouse.blocks import Body, Datum, body, row_format
+from evometrics.sinks.clickhouse.blocks import Body, Row, body, row_format
 from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.clickhouse.inserts import INSERT_SETTINGS
 from evometrics.sinks.settings import ClickHouseSettings
@@ -66,7 +66,12 @@ def written(schema: WriterSchema) -> list[bytes]:
     ]
 
 
-async def in_avro(schema: WriterSchema, topic: str, data: list[Datum]) -> Body:
+def at(offset: int, partition: int = 0) -> Sent:
+    """Return a message at a place."""
+    return Sent("t", partition, offset, AT, b"k", b"")
+
+
+async def in_avro(schema: WriterSchema, topic: str, data: list[Row]) -> Body:
     """Return the body of an insert in which nothing is put in columns."""
     return await body(dataclasses.replace(row_format(schema), fields=None), topic, data)
 
@@ -77,7 +82,7 @@ async def test_clickhouse_stores_the_same_of_columns_as_of_avro(
 ) -> None:
     topic = BY_RECORD[schema.record]
     table = f"{database.database}.{topic.table}_rows"
-    data = [Datum(b"front" + datum, 5, 3, 10 + n, AT) for n, datum in enumerate(written(schema))]
+    data: list[Row] = [(b"front" + datum, 5, at(10 + n, 3)) for n, datum in enumerate(written(schema))]
     by_columns = await body(row_format(schema), topic.name, data)
     assert by_columns.format == "Native"
     client = await open_client(database)
@@ -99,8 +104,8 @@ async def test_clickhouse_stores_the_same_of_columns_as_of_avro(
 async def test_a_block_is_none_of_the_previous_ones_and_an_empty_one_has_no_rows() -> None:
     fmt = row_format(newest("system_event"))
     (datum, *_) = written(newest("system_event"))
-    one = await body(fmt, "", [Datum(datum, 0, 1, 2, 3)])
-    assert await body(fmt, "", [Datum(datum, 0, 1, 2, 3)]) == one
+    one = await body(fmt, "", [(datum, 0, at(2))])
+    assert await body(fmt, "", [(datum, 0, at(2))]) == one
     none = await body(fmt, "", [])
     assert len(none.rows) < len(one.rows) and none.rows[1] == 0
 
@@ -108,7 +113,7 @@ async def test_a_block_is_none_of_the_previous_ones_and_an_empty_one_has_no_rows
 @pytest.mark.parametrize("damage", [b"\x00", b"\x80" * 11], ids=["too long", "no number"])
 async def test_rows_of_which_one_is_unusual_go_in_avro(damage: bytes) -> None:
     fmt, datums = row_format(newest("system_event")), written(newest("system_event"))
-    data = [Datum(datum, 0, 0, n, AT) for n, datum in enumerate([*datums, datums[0] + damage])]
+    data: list[Row] = [(datum, 0, at(n)) for n, datum in enumerate([*datums, datums[0] + damage])]
     assert (await body(fmt, "t", data[:-1])).format == "Native"
     assert (await body(fmt, "t", data)).format == "Avro"
 
@@ -119,7 +124,7 @@ async def test_more_rows_than_are_taken_at_once_are_all_stored(database: ClickHo
     group = InsertGroup(topic.name, topic.table, schema)
     for n in range(1201):
         datum = write_record(schema, {**fields, "event_id": new_event_id(), "iteration": n})
-        group.rows.append(InsertRow(Sent(topic.name, 0, n, AT, b"k", datum), 0, datum))
+        group.rows.append(InsertRow(datum, 0, at(n)))
     writer = TableWriter(database, Instruments(CollectorRegistry(), OF_SINK))
     await writer.insert(group, group.rows, "one")
     await writer.close()

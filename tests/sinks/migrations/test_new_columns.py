@@ -59,7 +59,7 @@ def group(schema: WriterSchema, event: Event, offset: int = 1, **more: Any) -> I
     datum = write_record(schema, {**event.to_record(), **more})
     at = event.occurred_at // 1000
     found = InsertGroup(topic.name, topic.table, schema)
-    found.rows.append(InsertRow(Sent(topic.name, 0, offset, at, b"k", datum), 0, datum))
+    found.rows.append(InsertRow(datum, 0, Sent(topic.name, 0, offset, at, b"k", datum)))
     return found
 
 

@@ -190,7 +190,7 @@ def group(record: str, *values: bytes) -> InsertGroup:
     made = InsertGroup(topic.name, topic.table, newest(record))
     for offset, value in enumerate(values):
         message = record_of(topic.name, 0, offset, b"k", value, 0)
-        made.rows.append(InsertRow(message, SINGLE_OBJECT_LENGTH, value))
+        made.rows.append(InsertRow(value, SINGLE_OBJECT_LENGTH, message))
     return made
 
 
