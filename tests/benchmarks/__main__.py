@@ -51,6 +51,7 @@ NAMES = {
     "live": "live",
     "fleet": "fleet",
     "compiled": "compiled",
+    "idle": "idle",
 }
 INSTALL = "pip install -c constraints.txt -e '.[dev,benchmarks]'"
 
