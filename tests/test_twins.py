@@ -1,7 +1,4 @@
-"""Compiled modules and their Python sources say the same, to the bit.
-
-Long because there is a test for each of the thirteen, and they share what is drawn.
-"""
+"""Compiled modules and their Python sources say the same, to the bit."""
 
 from __future__ import annotations
 
@@ -113,19 +110,6 @@ def test_what_columns_an_event_is_put_in(event: Event, a: int, b: int, c: int, d
     if added[0] != "unusual":
         assert blocks[0].block() == blocks[1].block() and blocks[0].rows == blocks[1].rows == 1
         assert read_exact(codec_of(schema), bytes(datum), 0) is not None
-
-
-@given(st.lists(st.text(max_size=3), min_size=1), st.integers(0, 300))
-def test_what_a_column_of_few_texts_holds(names: list[str], more: int) -> None:
-    schema = newest("system_event")
-    fields = row_format(schema).fields
-    event = next(e for e in EXAMPLES if e.record == schema.record)
-    columns = [module.EventColumns(fields) for module in twins("evometrics.sinks.clickhouse.columns")]
-    for n, name in enumerate([*names, *map(str, range(more)), *names]):
-        datum = WIRE.encode(dataclasses.replace(event, node_id=name))[10:]
-        for each in columns:
-            each.add(datum, 0, SimpleNamespace(partition=0, offset=n, timestamp=n))
-    assert columns[0].block() == columns[1].block()
 
 
 def heads(count: int) -> st.SearchStrategy[list[tuple[int, int, int, int, int]]]:

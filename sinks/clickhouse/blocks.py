@@ -50,14 +50,6 @@ IN_COLUMNS = {
     "map of string": ("Map(String, String)",),
     "map of double": ("Map(String, Float64)",),
 }
-#: Fields of few different texts, which the tables keep as such; ClickHouse converts where a table does not.
-OF_FEW = frozenset(
-    {
-        *("event_type", "evolution_type", "help", "kind", "name", "node_id", "phase", "recommendation"),
-        *("risk_level", "scope", "source_topic", "stage", "status", "strategy", "strategy_used", "unit"),
-    }
-)
-LOW = "LowCardinality(String)"
 #: Rows taken before others in the event loop have their turn, a few milliseconds.
 ROWS_AT_ONCE = 500
 
@@ -125,7 +117,7 @@ def in_columns(schema: WriterSchema) -> tuple[tuple[str, str, str], ...] | None:
             column = column_type(field["type"])
             if not column.removeprefix("Nullable(").startswith(IN_COLUMNS[kind]):
                 return None
-            found.append((name, LOW if column == "String" and name in OF_FEW else column, kind))
+            found.append((name, column, kind))
     except (KeyError, ValueError):  # a registry's schema may have kinds and types that are not among ours
         return None
     return tuple(found)

@@ -7,8 +7,7 @@ decodes, and refuses, itself (`blocks`). tests/sinks/clickhouse/test_columns.py 
 
 The format (ClickHouse documentation, "Native"): the numbers of columns and of rows, and of each column its
 name, its type and its values. A text has its length before it; of a nullable column a byte for each row says
-whether it is null; arrays and maps have the number of all items up to and including each row, then the items;
-a column of low cardinality has its distinct texts, then the number of each row's.
+whether it is null; arrays and maps have the number of all items up to and including each row, then the items.
 
 `columns.pyx` is the same in C: a change here is one there.
 """
@@ -26,9 +25,6 @@ from evometrics.schemas.wire.binary import KINDS, Unusual, read_length, read_lon
 #: Bytes of a UUID as text.
 UUID_TEXT = 36
 INT32, INT64, FLOAT64 = struct.Struct("<i"), struct.Struct("<q"), struct.Struct("<d")
-UINT32 = struct.Struct("=I")
-#: The version of a column of low cardinality, and that its texts come with it.
-LOW_VERSION, LOW_FLAGS = 1, 0x600
 STRING, BYTES, LONG, DOUBLE, BOOLEAN, STRINGS, DOUBLES, STRING_MAP, DOUBLE_MAP = range(len(KINDS))
 #: Most columns of a record's fields.
 MOST_COLUMNS = 160
@@ -45,8 +41,6 @@ class ColumnValues:
         self.kind = KINDS[kind]
         self.nullable = column_type.startswith("Nullable(")
         self.is_id = column_type in ("UUID", "Nullable(UUID)")
-        self.is_low = column_type == "LowCardinality(String)"
-        self.texts = {b"": 0}  # the first is what a column is filled with
         self.is_short = column_type in ("Int32", "Nullable(Int32)")
         self.nulls, self.ends = bytearray(), bytearray()
         self.names, self.values = bytearray(), bytearray()
@@ -54,17 +48,6 @@ class ColumnValues:
 
     def bytes(self) -> bytes:
         """Return them as a block has them."""
-        if self.is_low:
-            numbers = memoryview(self.values).cast("I").tolist()
-            code = next(n for n, size in enumerate((8, 16, 32)) if len(self.texts) <= 1 << size)
-            return b"".join(
-                (
-                    *(INT64.pack(number) for number in (LOW_VERSION, LOW_FLAGS | code, len(self.texts))),
-                    *(text(each) for each in self.texts),
-                    INT64.pack(len(numbers)),
-                    struct.pack(f"<{len(numbers)}{'BHI'[code]}", *numbers),
-                )
-            )
         return bytes(self.nulls + self.ends + self.names + self.values)
 
 
@@ -172,10 +155,6 @@ def put(column: ColumnValues, value: bytes, place: int) -> int:
         found, place = value[place : place + 1], place + 1
         if found not in (b"\0", b"\1"):
             raise Unusual
-    elif column.is_low:
-        raw, place = bytes_at(value, place)
-        raw.decode()
-        found = UINT32.pack(column.texts.setdefault(raw, len(column.texts)))
     elif column.kind == STRING and not column.is_id:
         found, place = text_at(value, place)
     else:

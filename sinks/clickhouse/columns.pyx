@@ -2,8 +2,6 @@
 """Events as a block of ClickHouse's format Native, in C: no object is made of a field.
 
 Signatures and docstrings are in `columns.py`.
-
-Long because all kinds of columns share one struct and its inlined helpers.
 """
 
 from evometrics.schemas.wire.binary import KINDS as NUMBERS, Unusual
@@ -11,37 +9,22 @@ from evometrics.schemas.wire.binary import KINDS as NUMBERS, Unusual
 include "../../schemas/wire/avro.pxi"
 include "../../schemas/uuid.pxi"
 
-from cpython.mem cimport PyMem_Calloc
-from libc.stdint cimport int32_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 PROVENANCE = (("_partition", "Int32"), ("_offset", "Int64"), ("_timestamp", "DateTime64(3, 'UTC')"))
 
 DEF MOST_COLUMNS = 160
-#: Bytes that a part of a column has room for at first, and slots of a column's distinct texts.
+#: Bytes that a part of a column has room for at first.
 DEF ROOM = 256
-DEF SLOTS = 64
-#: The version of a column of low cardinality, and that its texts come with it.
-DEF LOW_VERSION = 1
-DEF LOW_FLAGS = 0x600
 
 
-cdef struct Place:
-    Py_ssize_t begin
-    Py_ssize_t length
-
-
-#: Of a column of low cardinality `names` are its distinct texts, `ends` their places there, `values` each row's.
 cdef struct Column:
     Kind kind
     bint nullable
     bint is_id
     bint is_short
-    bint is_low
     uint64_t items
-    uint32_t last
-    uint32_t mask
-    uint32_t* slots
     Out nulls
     Out ends
     Out names
@@ -92,101 +75,6 @@ cdef inline int put_string(Out* out, In* source) except -1:
     return put_piece(out, source.data + begin, n)
 
 
-cdef inline bint is_item(Column* column, uint32_t item, const uint8_t* raw, Py_ssize_t n) noexcept:
-    """Whether one of the distinct texts is this one."""
-    cdef Place place = (<Place*>column.ends.data)[item]
-    return place.length == n and memcmp(column.names.data + place.begin, raw, n) == 0
-
-
-cdef inline uint32_t slot_of(Column* column, const uint8_t* raw, Py_ssize_t n) noexcept:
-    """The slot of a text, or the empty one where it belongs (FNV-1a)."""
-    cdef uint32_t x = 2166136261
-    cdef Py_ssize_t i
-    for i in range(n):
-        x = (x ^ raw[i]) * 16777619
-    x &= column.mask
-    while column.slots[x] and not is_item(column, column.slots[x] - 1, raw, n):
-        x = (x + 1) & column.mask
-    return x
-
-
-cdef int open_slots(Column* column, uint32_t number) except -1:
-    """Give the distinct texts this many slots, a power of two."""
-    cdef uint32_t item
-    cdef Place place
-    cdef uint32_t* slots = <uint32_t*>PyMem_Calloc(number, sizeof(uint32_t))
-    if slots == NULL:
-        raise MemoryError
-    PyMem_Free(column.slots)
-    column.slots, column.mask = slots, number - 1
-    for item in range(<uint32_t>column.items):
-        place = (<Place*>column.ends.data)[item]
-        slots[slot_of(column, <const uint8_t*>column.names.data + place.begin, place.length)] = item + 1
-    return 0
-
-
-cdef uint32_t item_of(Column* column, const uint8_t* raw, Py_ssize_t n) except? 0xFFFF_FFFF:
-    """The number of a text among the distinct ones, to which it is added."""
-    cdef uint32_t slot = slot_of(column, raw, n)
-    cdef Place place
-    if column.slots[slot]:
-        return column.slots[slot] - 1
-    put_piece(&column.names, raw, n)
-    place.begin, place.length = column.names.size - n, n
-    put_raw(&column.ends, <const char*>&place, sizeof(Place))
-    column.items += 1
-    column.slots[slot] = <uint32_t>column.items
-    if 2 * column.items > column.mask:
-        open_slots(column, 2 * (column.mask + 1))
-    return <uint32_t>(column.items - 1)
-
-
-cdef inline int put_low(Column* column, In* source) except -1:
-    """A text, which must be UTF-8, by its number; neighbours often have the same."""
-    cdef Py_ssize_t n = pass_text(source)
-    cdef const uint8_t* raw = source.data + source.place - n
-    if not is_item(column, column.last, raw, n):
-        column.last = item_of(column, raw, n)
-    return put_raw(&column.values, <const char*>&column.last, sizeof(uint32_t))
-
-
-cdef inline Py_ssize_t width_of(Column* column) noexcept:
-    """The bytes of a row's number among the distinct texts."""
-    return 1 if column.items <= 0x100 else 2 if column.items <= 0x10000 else 4
-
-
-cdef Py_ssize_t size_of(Column* column, Py_ssize_t rows) noexcept:
-    """The bytes of a column in a block."""
-    if column.is_low:
-        return 32 + column.names.size + rows * width_of(column)
-    return column.nulls.size + column.ends.size + column.names.size + column.values.size
-
-
-cdef int put_column(Out* out, Column* column, Py_ssize_t rows) except -1:
-    cdef Py_ssize_t i, width = width_of(column)
-    cdef uint32_t* items = <uint32_t*>column.values.data
-    cdef uint16_t narrow
-    if not column.is_low:
-        put_raw(out, column.nulls.data, column.nulls.size)
-        put_raw(out, column.ends.data, column.ends.size)
-        put_raw(out, column.names.data, column.names.size)
-        return put_raw(out, column.values.data, column.values.size)
-    put_eight(out, LOW_VERSION)
-    put_eight(out, LOW_FLAGS | <uint64_t>(width >> 1))
-    put_eight(out, column.items)
-    put_raw(out, column.names.data, column.names.size)
-    put_eight(out, <uint64_t>rows)
-    if width == 4:
-        return put_raw(out, column.values.data, column.values.size)
-    for i in range(rows):
-        if width == 1:
-            put_byte(out, <char>items[i])
-        else:
-            narrow = <uint16_t>items[i]
-            put_raw(out, <const char*>&narrow, 2)
-    return 0
-
-
 cdef int put_items(Column* column, In* source) except -1:
     cdef Py_ssize_t n = get_length(source), i
     column.items += <uint64_t>n
@@ -217,8 +105,6 @@ cdef inline int put_integer(Column* column, int64_t n) except -1:
 cdef int put_field(Column* column, In* source) except -1:
     cdef Py_ssize_t n
     if column.kind == STRING:
-        if column.is_low:
-            return put_low(column, source)
         if not column.is_id:
             return put_string(&column.values, source)
         n = get_length(source)
@@ -282,10 +168,6 @@ cdef class EventColumns:
             open_out(&column.ends, ROOM)
             open_out(&column.names, ROOM)
             open_out(&column.values, ROOM)
-            column.is_low = kind == "LowCardinality(String)"
-            if column.is_low:
-                open_slots(column, SLOTS)
-                item_of(column, b"", 0)  # the first is what a column is filled with
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -296,7 +178,6 @@ cdef class EventColumns:
             PyMem_Free(self.columns[i].ends.data)
             PyMem_Free(self.columns[i].names.data)
             PyMem_Free(self.columns[i].values.data)
-            PyMem_Free(self.columns[i].slots)
 
     def add(self, bytes value not None, Py_ssize_t start, place):
         cdef In source
@@ -324,6 +205,7 @@ cdef class EventColumns:
 
     def block(self):
         cdef Py_ssize_t i, size
+        cdef Column* column
         cdef bytes raw
         cdef Out out, numbers
         cdef char room[2 * VARINT]
@@ -334,7 +216,8 @@ cdef class EventColumns:
         for i in range(3):
             size += self.provenance[i].size
         for i in range(self.count):
-            size += size_of(&self.columns[i], self.rows)
+            column = &self.columns[i]
+            size += column.nulls.size + column.ends.size + column.names.size + column.values.size
         for each in self.heads:
             size += PyBytes_GET_SIZE(<bytes>each)
         raw = PyBytes_FromStringAndSize(NULL, size)  # all of it, so that none of the following moves it
@@ -344,8 +227,12 @@ cdef class EventColumns:
             put_all(&out, self.heads[i])
             put_raw(&out, self.provenance[i].data, self.provenance[i].size)
         for i in range(self.count):
+            column = &self.columns[i]
             put_all(&out, self.heads[i + 3])
-            put_column(&out, &self.columns[i], self.rows)
+            put_raw(&out, column.nulls.data, column.nulls.size)
+            put_raw(&out, column.ends.data, column.ends.size)
+            put_raw(&out, column.names.data, column.names.size)
+            put_raw(&out, column.values.data, column.values.size)
         return raw
 
 

@@ -101,26 +101,6 @@ async def test_clickhouse_stores_the_same_of_columns_as_of_avro(
         await client.close()
 
 
-@pytest.mark.parametrize("nodes", [1, 255, 256, 70_000])
-async def test_a_column_of_few_texts_may_hold_many(nodes: int, database: ClickHouseSettings) -> None:
-    schema, topic = newest("system_event"), BY_RECORD["system_event"]
-    fields = EXAMPLE[schema.record].to_record() | {"occurred_at": now_micros()}
-    names = ["node", *(f"узел {n % nodes}" for n in range(nodes + 5))]  # some come again
-    data: list[Row] = []
-    for n, name in enumerate(names):
-        datum = write_record(schema, {**fields, "event_id": new_event_id(), "node_id": name})
-        data.append((datum, 0, at(n)))
-    made = await body(row_format(schema), topic.name, data)
-    client = await open_client(database)
-    try:
-        table = f"{database.database}.{topic.table}_rows"
-        await client.raw_insert(table, made.columns, insert_block=made.rows, fmt=made.format)
-        found = await client.query(f"SELECT _offset, node_id FROM {table} ORDER BY _offset")
-    finally:
-        await client.close()
-    assert list(found.result_rows) == list(enumerate(names))
-
-
 async def test_a_block_is_none_of_the_previous_ones_and_an_empty_one_has_no_rows() -> None:
     fmt = row_format(newest("system_event"))
     (datum, *_) = written(newest("system_event"))
