@@ -44,7 +44,7 @@ def artifacts() -> list[str]:
     """Return the artifacts in `pom.xml`, as `group:artifact:version`."""
     pom = ET.parse(POM)
     versions = {
-        f"${{{element.tag.partition('}')[2]}}}": element.text for element in pom.find("{*}properties") or ()
+        f"${{{element.tag.partition('}')[2]}}}": element.text for element in pom.iterfind("{*}properties/*")
     }
     found = []
     for dependency in pom.iterfind(".//{*}dependency"):
