@@ -64,9 +64,7 @@ def one(build: Build, folder: Path, rest: float) -> dict[str, float]:
     again, memory = started(build, folder, rest)
     found = {"seconds to ready, first": first, "seconds to ready, again": again}
     found |= {f"MB {part}": size for part, size in memory.items()} | {"MB together": sum(memory.values())}
-    for command in ("--help", "--version"):
-        found[f"seconds {command}"] = min(took(build, command) for _ in range(TRIES))
-    return found
+    return found | {"seconds --help": min(took(build, "--help") for _ in range(TRIES))}
 
 
 def started(build: Build, folder: Path, rest: float) -> tuple[float, dict[str, float]]:
@@ -86,8 +84,9 @@ def started(build: Build, folder: Path, rest: float) -> tuple[float, dict[str, f
         if not line:
             raise RuntimeError(f"{' '.join(command)} ended with {stack.wait(END_SECONDS)}")
         time.sleep(rest)
-        parts = json.loads((folder / "stack.json").read_text())["pids"]
-        return seconds, {"up": resident(stack.pid, alone=True)} | {p: resident(n) for p, n in parts.items()}
+        parts = json.loads((folder / "stack.json").read_text())["parts"]
+        memory = {name: resident(mark["pid"]) for name, mark in parts.items()}
+        return seconds, {"up": resident(stack.pid, alone=True), **memory}
     finally:
         stack.send_signal(signal.SIGINT)
         stack.wait(END_SECONDS)
