@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from evometrics.schemas.wire.binary import KINDS, Unusual, read_length, read_long
+from evometrics.schemas.wire.binary import KINDS, Unusual, read_length, read_long, write_long
 
 #: Bytes of a UUID as text.
 UUID_TEXT = 36
@@ -105,13 +105,8 @@ class EventColumns:
 
 
 def varint(x: int) -> bytes:
-    """Return a number without sign in as few bytes as it needs."""
-    found = bytearray()
-    while x > 127:
-        found.append(x & 0x7F | 0x80)
-        x >>= 7
-    found.append(x)
-    return bytes(found)
+    """Return a number without sign in as few bytes as it needs: as Avro has the one whose code it is."""
+    return write_long(x >> 1 ^ -(x & 1))
 
 
 def text(raw: bytes) -> bytes:

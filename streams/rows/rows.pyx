@@ -3,9 +3,9 @@
 
 No event or map object is made of a completion or a snapshot. Its datum is walked through once; the fields that
 the stream goes by are taken out, the figures are computed, and the row is assembled, most of it from the
-datum's own bytes. Anything that is not encoded as writers write it, and anything that `screening.surely_valid` would not
-pass, raises `Unusual`: the caller then uses the slow functions, which agree with everything that is read here
-(`metrics`). Arguments and results are described in `rows.py`.
+datum's own bytes. Anything that is not encoded as writers write it, and anything that
+`screening.surely_valid` would not pass, raises `Unusual`: the caller then uses the slow functions, which agree
+with everything that is read here (`metrics`, `deltas`). Arguments and results are described in `rows.py`.
 
 Long because readers and rows share C structs and inlined helpers: in separate modules each would be a call.
 """
@@ -96,9 +96,11 @@ SNAPSHOT = (
     "interpretability overall_performance evaluation_count confidence_interval extra metadata source_event_id "
     "objective direction"
 ).split()
+#: Number of its KPIs.
+DEF KPIS = 16
 cdef enum:
     K_EVENT_ID, K_AGENT_ID, K_NODE_ID, K_OCCURRED_AT, K_EVOLUTION_ID, K_PHASE, K_FIRST_KPI,
-    K_OVERALL = K_FIRST_KPI + 16
+    K_OVERALL = K_FIRST_KPI + KPIS
     K_EVALUATION_COUNT, K_CONFIDENCE, K_EXTRA, K_METADATA, K_SOURCE_EVENT_ID, K_OBJECTIVE, K_DIRECTION, K_FIELDS
 #: A delta's fields in the order in which `DeltaRows` writes them.
 DELTA = (
@@ -118,9 +120,6 @@ if tuple(map(int, Lack)) != LACKS:
 
 #: Number of lists of unmeasured figures whose meaning is cached.
 DEF MOST_LISTS = 256
-#: Number of a snapshot's KPIs, and the index of the first of these fields.
-DEF KPIS = 16
-DEF FIRST_KPI = 6
 DEF INT64 = 9223372036854775808.0
 #: Most entries of a map of KPIs.
 DEF MOST_KPIS = 64
@@ -209,6 +208,14 @@ cdef int take_value(In* source, Kind kind, Field* field) except -1:
         field.number = get_boolean(source)
     else:
         pass_value(source, kind)
+    return 0
+
+
+cdef inline int take_field(In* source, Kind kind, bint nullable, Field* field) except -1:
+    """Read a field, if it has a value."""
+    field.given = not nullable or get_given(source)
+    if field.given:
+        take_value(source, kind, field)
     return 0
 
 
@@ -350,15 +357,18 @@ cdef inline bint is_word(const uint8_t* data, Field* field, bytes word) noexcept
     return field.given and is_text(data + field.text, field.length, word)
 
 
-cdef int check_direction(const uint8_t* data, Field* direction) except -1:
-    """Check that a direction is one of the three, or not given."""
+cdef int check_word(const uint8_t* data, Field* field, tuple words) except -1:
+    """Check that a text is one of these."""
     cdef bytes word
-    if not direction.given:
-        return 0
-    for word in DIRECTION_WORDS:
-        if is_word(data, direction, word):
+    for word in words:
+        if is_text(data + field.text, field.length, word):
             return 0
     raise Unusual
+
+
+cdef inline int check_direction(const uint8_t* data, Field* direction) except -1:
+    """Check that a direction is one of the three, or not given."""
+    return check_word(data, direction, DIRECTION_WORDS) if direction.given else 0
 
 
 # Writing -------------------------------------------------------------------------------------------------
@@ -476,7 +486,7 @@ cdef class SnapshotWriter:
         if [name for name, _, _ in fields_of(newest(KpiSnapshot.record))] != SNAPSHOT:
             raise ValueError("a snapshot's fields differ from the compiled ones")
         for i in range(KPIS):
-            self.kpis[i] = WANTED_KPIS.index(SNAPSHOT[FIRST_KPI + i])
+            self.kpis[i] = WANTED_KPIS.index(SNAPSHOT[K_FIRST_KPI + i])
         self.prefix = wire.prefixes[KpiSnapshot.record]
         self.named = name_hash(KpiSnapshot.record, "")
         self.names = tuple(b"\x1f" + phase.encode() for phase in (PRE, POST))
@@ -598,9 +608,7 @@ cdef class CompletionReader:
             elif i == POST_KPIS:
                 self.after.read(&source, &after)
             else:
-                fields[i].given = not self.nullable[i] or get_given(&source)
-                if fields[i].given:
-                    take_value(&source, self.kinds[i], &fields[i])
+                take_field(&source, self.kinds[i], self.nullable[i], &fields[i])
             fields[i].end = source.place
         if source.place != source.size:
             raise Unusual
@@ -663,7 +671,6 @@ cdef class CompletionReader:
     cdef int check(self, const uint8_t* data, Field* fields, int64_t now) except -1:
         """As defined by `screening.surely_valid`; names count in bytes, never fewer than characters."""
         cdef int64_t latest = now + self.ahead
-        cdef bytes word
         cdef Py_ssize_t names = (
             fields[AGENT_ID].length
             + fields[NODE_ID].length
@@ -700,10 +707,7 @@ cdef class CompletionReader:
         if fields[PARENT_AGENT_IDS].end - fields[PARENT_AGENT_IDS].begin > 1:
             self.check_parents(data, &fields[PARENT_AGENT_IDS])
         check_direction(data, &fields[DIRECTION])
-        for word in self.statuses:
-            if is_text(data + fields[STATUS].text, fields[STATUS].length, word):
-                return 0
-        raise Unusual
+        return check_word(data, &fields[STATUS], self.statuses)
 
     cdef int check_parents(self, const uint8_t* data, Field* field) except -1:
         """Check that each of several parents has a name's length."""
@@ -793,9 +797,7 @@ cdef class StartReader:
         memset(fields, 0, sizeof(fields))
         for i in range(S_FIELDS):
             fields[i].begin = source.place
-            fields[i].given = not self.nullable[i] or get_given(&source)
-            if fields[i].given:
-                take_value(&source, self.kinds[i], &fields[i])
+            take_field(&source, self.kinds[i], self.nullable[i], &fields[i])
             fields[i].end = source.place
         if says_something(source.data, &fields[S_EVOLUTION_TYPE]):
             lends |= L_TYPE
@@ -1048,9 +1050,7 @@ cdef class DeltaRows:
             if i == K_EXTRA:
                 self.read_extra(&source, &kpis)
             else:
-                fields[i].given = not self.nullable[i] or get_given(&source)
-                if fields[i].given:
-                    take_value(&source, self.kinds[i], &fields[i])
+                take_field(&source, self.kinds[i], self.nullable[i], &fields[i])
             fields[i].end = source.place
         if source.place != source.size:
             raise Unusual
@@ -1114,7 +1114,6 @@ cdef class DeltaRows:
 
     cdef int check(self, const uint8_t* data, Field* fields, int64_t now) except -1:
         """As defined by `screening.surely_valid`; names count in bytes, never fewer than characters."""
-        cdef bytes word
         cdef Field* source = &fields[K_SOURCE_EVENT_ID]
         cdef Py_ssize_t names = (
             fields[K_AGENT_ID].length
@@ -1132,10 +1131,7 @@ cdef class DeltaRows:
         ):
             raise Unusual
         check_direction(data, &fields[K_DIRECTION])
-        for word in self.phases:
-            if is_text(data + fields[K_PHASE].text, fields[K_PHASE].length, word):
-                return 0
-        raise Unusual
+        return check_word(data, &fields[K_PHASE], self.phases)
 
     def row(self, SnapshotKpis now not None, SnapshotKpis before):
         cdef Out out

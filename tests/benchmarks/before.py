@@ -14,7 +14,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,12 +77,17 @@ def beside(commit: str, name: str, arguments: Sequence[str], rounds: int) -> dic
         for each, build in builds.items():
             told[each].append(dict(figures(one_round(build, name, arguments))))
             say(f"{name}, round {number}: {each} is done")
+    return report(rounds=rounds, commit=commit, figures=medians(told))
+
+
+def medians(told: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
+    """Return what `before` and `now` have told, a row for each figure that all rounds have."""
     rows = []
     for figure in told["now"][0]:
         if all(figure in found for runs in told.values() for found in runs):
-            was, now = (statistics.median(run[figure] for run in told[each]) for each in builds)
+            was, now = (statistics.median(run[figure] for run in told[each]) for each in ("before", "now"))
             rows.append({"figure": figure, "before": was, "now": now, "times": now / was if was else None})
-    return report(rounds=rounds, commit=commit, figures=rows)
+    return rows
 
 
 def one_round(build: Build, name: str, arguments: Sequence[str]) -> dict[str, Any]:

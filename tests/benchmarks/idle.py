@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from tests.benchmarks.before import Build, before, this
+from tests.benchmarks.before import Build, before, medians, this
 from tests.benchmarks.figures import report
 from tests.benchmarks.say import say
 from tests.benchmarks.settings import Settings
@@ -36,7 +35,7 @@ CLI = ("-P", "-m", "evometrics.deploy.cli")
 
 
 async def run(settings: Settings) -> dict[str, Any]:
-    """Start each build's stack in turn, and its commands."""
+    """Start each build's stack and its command in turn."""
     builds = {"before": before(BEFORE), "now": this()}
     rest = QUICK_REST_SECONDS if settings.quick else REST_SECONDS
     found: dict[str, list[dict[str, float]]] = {name: [] for name in builds}
@@ -47,15 +46,10 @@ async def run(settings: Settings) -> dict[str, Any]:
             figures = await asyncio.to_thread(one, build, folder, rest)
             found[name].append(figures)
             say(f"idle, round {number}: {name} {figures}")
-    medians = {
-        name: {figure: statistics.median(each.get(figure, 0.0) for each in runs) for figure in runs[0]}
-        for name, runs in found.items()
-    }
-    rows: list[dict[str, Any]] = []
-    for figure, now in medians["now"].items():
-        was = medians["before"].get(figure)
-        rows.append({"figure": figure, "before": was, "now": now, "times": now / was if was else None})
-    return report(commit=BEFORE, figures=rows)
+    # a build may lack a part
+    parts = {part: 0.0 for runs in found.values() for figures in runs for part in figures}
+    every = {name: [parts | figures for figures in runs] for name, runs in found.items()}
+    return report(commit=BEFORE, figures=medians(every))
 
 
 def one(build: Build, folder: Path, rest: float) -> dict[str, float]:
@@ -64,7 +58,7 @@ def one(build: Build, folder: Path, rest: float) -> dict[str, float]:
     again, memory = started(build, folder, rest)
     found = {"seconds to ready, first": first, "seconds to ready, again": again}
     found |= {f"MB {part}": size for part, size in memory.items()} | {"MB together": sum(memory.values())}
-    return found | {"seconds --help": min(took(build, "--help") for _ in range(TRIES))}
+    return found | {"seconds --help": min(help_seconds(build) for _ in range(TRIES))}
 
 
 def started(build: Build, folder: Path, rest: float) -> tuple[float, dict[str, float]]:
@@ -99,13 +93,9 @@ def resident(pid: int, *, alone: bool = False) -> float:
     return sum(each.memory_info().rss for each in family) / MB
 
 
-def took(build: Build, *arguments: str) -> float:
-    """Return the seconds that a command takes."""
+def help_seconds(build: Build) -> float:
+    """Return the seconds that a command takes which does nothing but say what there is."""
     began = time.monotonic()
-    subprocess.run(
-        [str(build.python), *CLI, *arguments],
-        env=build.environment(),
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    command = [str(build.python), *CLI, "--help"]
+    subprocess.run(command, env=build.environment(), check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began
