@@ -31,7 +31,8 @@ class StreamSettings(LetterLimit):
 
     # What a worker remembers has fixed limits: `id_rings.SEGMENTS` and `IDS_LIMIT` (event ids, to recognise
     # duplicates), `snapshots.SNAPSHOT_LIMIT`, `agent_states.CLOSED_LIMIT`, `live.LIVE_LIMIT` (states kept
-    # decoded), `lane.ROUND_RECORDS` (records computed at a time).
+    # decoded), `snapshots.RECENT_LIMIT` (snapshots as they are compared), `lane.ROUND_RECORDS` (records
+    # computed at a time).
 
     group: str = "evometrics-stream"
     instance: str = ""

@@ -29,7 +29,7 @@ from evometrics.streams.rows.rows import SnapshotKpis
 from evometrics.streams.settings import StreamSettings
 from evometrics.streams.states.agent_states import SnapshotState
 from evometrics.streams.states.id_rings import Rings
-from evometrics.streams.states.live import LIVE_LIMIT, Outcome, ReadStates, Sourced
+from evometrics.streams.states.live import Outcome, ReadStates, Sourced
 
 SNAPSHOTS = "snapshots"
 SNAPSHOT_IDS = "snapshot-ids"
@@ -37,6 +37,8 @@ SNAPSHOT_IDS = "snapshot-ids"
 SNAPSHOT_TABLES = (SNAPSHOTS, SNAPSHOT_IDS)
 #: Snapshots remembered per agent, to find the predecessor of a late one.
 SNAPSHOT_LIMIT = 128
+#: Snapshots of a partition that stay as they are compared, a kB each; reading one again takes microseconds.
+RECENT_LIMIT = 4_000
 #: First bytes of the keys of agents' states and of snapshots.
 AGENT, ENTRY = b"a", b"s"
 #: Length of a snapshot's time (big-endian) and of its event_id in a key; the agent follows.
@@ -126,7 +128,7 @@ class SnapshotProcessor:
         changed: dict[str, Agent] = {}
         dropped = dict.fromkeys(live.dropped)
         live.unwritten, live.dropped = {}, []
-        for key in list(islice(live.recent, max(0, len(live.recent) - LIVE_LIMIT))):
+        for key in list(islice(live.recent, max(0, len(live.recent) - RECENT_LIMIT))):
             del live.recent[key]
         for item in batch:
             event = item.event

@@ -9,6 +9,7 @@ import pytest
 
 from evometrics.schemas.events import KpiSnapshot
 from evometrics.schemas.wire.framing import WireFormat
+from evometrics.streams.processors import snapshots as module
 from evometrics.streams.processors.snapshots import (
     SNAPSHOT_IDS,
     SNAPSHOT_LIMIT,
@@ -91,6 +92,14 @@ def test_the_last_snapshot_before_the_horizon_is_kept_as_a_predecessor(
     read(stream, taken(1, 0), taken(2, 5), taken(3, 20), restart=restart)
     read(stream, taken(4, 7), restart=restart)  # 3 s beyond the lateness, its predecessor is still known
     assert predecessors(stream) == {1: None, 2: 1, 3: 4, 4: 2}
+
+
+def test_a_snapshot_that_does_not_stay_in_memory_is_read_again(
+    stream: PureStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECENT_LIMIT", 0)
+    read(stream, taken(1, 0), taken(2, 10), taken(3, 5), taken(4, 7), taken(5, -5))
+    assert predecessors(stream) == {1: 5, 2: 4, 3: 1, 4: 3, 5: None}
 
 
 @pytest.mark.parametrize("restart", [False, True])
