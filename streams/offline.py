@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 
@@ -33,6 +34,18 @@ from evometrics.streams.states.live import Outcome
 NOT_DERIVED = frozenset({DEAD_LETTERS.name, KPI_SNAPSHOTS.name})
 
 
+#: The `Change.table` of how far topics were read.
+ENDS = "ends"
+
+
+class Change(NamedTuple):
+    """New values of a state table's partition by key; None where a key was deleted."""
+
+    table: str
+    partition: int
+    values: Mapping[bytes, bytes | None]
+
+
 def record_of(
     topic: str, partition: int, offset: int, key: bytes, value: bytes, stamp: int
 ) -> ConsumerRecord:
@@ -51,6 +64,7 @@ class OfflineStream:
 
     Attributes:
         unreadable: events that the stream would have turned into dead letters.
+        ends: how many records of each topic and partition were read.
     """
 
     def __init__(self, settings: StreamSettings, wire: WireFormat) -> None:
@@ -61,6 +75,7 @@ class OfflineStream:
             table.data = defaultdict(dict)
         self.ends: dict[tuple[str, int], int] = defaultdict(int)
         self.unreadable = 0
+        self.changed: dict[tuple[str, int], dict[bytes, bytes | None]] | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -143,6 +158,34 @@ class OfflineStream:
     def write(self, outcome: Outcome) -> None:
         for name, number, values in outcome.writes:
             put(self.tables[name].data[number], values)
+            if self.changed is not None:
+                self.changed[name, number].update(values)
+
+    def changes(self) -> list[Change]:
+        """Return what has changed since the last call; the first time, all that there is.
+
+        Another stream that is given all changes in their order (`restore`) goes on as this one.
+        """
+        if self.changed is None:
+            found = [
+                Change(name, number, dict(values))
+                for name, table in self.tables.items()
+                for number, values in table.data.items()
+            ]
+        else:
+            found = [Change(name, number, values) for (name, number), values in self.changed.items()]
+        self.changed = defaultdict(dict)
+        read = (Change(ENDS, n, {topic.encode(): b"%d" % end}) for (topic, n), end in self.ends.items())
+        return [*found, *read]
+
+    def restore(self, changes: Iterable[Change]) -> None:
+        """Apply the changes of another stream."""
+        for name, number, values in changes:
+            if name == ENDS:
+                for topic, end in values.items():
+                    self.ends[topic.decode(), number] = int(end or b"0")
+            else:
+                put(self.tables[name].data[number], values)
 
 
 def put(data: dict[bytes, bytes], values: Mapping[bytes, bytes | None]) -> None:

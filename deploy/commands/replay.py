@@ -11,7 +11,7 @@ from evometrics.schemas.service.settings import SettingsError, read_settings, re
 from evometrics.schemas.topics import DERIVED_TOPICS
 from evometrics.schemas.wire.framing import wire_of
 from evometrics.sinks.raw.tables import RawSelection
-from evometrics.sinks.replay.replay import ReplaySettings
+from evometrics.sinks.replay.settings import ReplaySettings
 from evometrics.sinks.replay.source import EventSource, TableSource
 from evometrics.sinks.replay.topics import Beginning, TopicSource
 from evometrics.streams.settings import StreamSettings
@@ -63,6 +63,8 @@ def add(sub: argparse.ArgumentParser) -> None:
         metavar="TOPIC:PARTITION=OFFSET[,...]",
         help="with --source kafka: offsets to start these partitions at, instead of their first ones",
     )
+    text = "begin again, although an interrupted replay could go on"
+    sub.add_argument("--restart", action="store_true", help=text)
     text = "number of processes that share the partitions to compute (default: this one alone)"
     sub.add_argument("--processes", type=positive, default=defaults.processes, metavar="NUMBER", help=text)
     sub.add_argument("--json", action="store_true", help="print JSON")

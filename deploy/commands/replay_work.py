@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from tqdm import tqdm
@@ -17,7 +18,9 @@ from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.topics import KPI_SNAPSHOTS
 from evometrics.sinks.replay.compare import Sample, TableDifferences, total
-from evometrics.sinks.replay.replay import Computed, replaying
+from evometrics.sinks.replay.checkpoints import RESUMABLE_HOURS
+from evometrics.sinks.replay.recompute import Computed
+from evometrics.sinks.replay.replay import Replay, replaying
 from evometrics.sinks.replay.sql import KINDS
 
 MADE = "are KPI snapshots, created from the evolutions that call for them"
@@ -35,9 +38,19 @@ async def run_replay(args: argparse.Namespace) -> int:
     """Compute and compare; repair if requested. Returns the exit code."""
     clickhouse, settings, stream = clickhouse_settings(args), replay_settings(args), stream_settings(args)
     began = time.monotonic()
-    async with replaying(clickhouse, settings, stream, source(args, settings, stream)) as replay:
-        with tqdm(total=replay.events, desc="computed", unit="event", disable=None) as bar:
-            computed = await replay.compute(bar.update)
+    raw = source(args, settings, stream)
+    async with replaying(clickhouse, settings, stream, raw, again=args.restart) as replay:
+        if replay.resumed:
+            tell(resumed(replay))
+        try:
+            with tqdm(
+                total=replay.events, initial=replay.resumed, desc="computed", unit="event", disable=None
+            ) as bar:
+                computed = await replay.compute(bar.update)
+        except BaseException:
+            if replay.resumable:
+                tell(f"the same command goes on with this replay within {RESUMABLE_HOURS} hours")
+            raise
         if not args.json:
             tell(f"{computed.events} events computed in {time.monotonic() - began:.0f} s; comparing")
         found = await replay.compare()
@@ -62,6 +75,15 @@ async def run_replay(args: argparse.Namespace) -> int:
     if total(left):
         return ExitCode.FAILED if args.apply else ExitCode.DIFFERENT
     return ExitCode.DONE
+
+
+def resumed(replay: Replay) -> str:
+    """Return how far an interrupted replay had come that this one goes on with."""
+    begun = datetime.fromtimestamp(replay.begun / 1000, UTC)
+    return (
+        f"goes on with the replay that began at {begun:%Y-%m-%d %H:%M:%S} UTC, after {replay.resumed} of "
+        f"{replay.events} events; --restart begins again"
+    )
 
 
 def conclusion(number: int) -> str:

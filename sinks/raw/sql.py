@@ -46,14 +46,6 @@ def select_events(topic: Topic, where: str) -> str:
     cluster the selection is made once for all shards. A message that was stored twice may come twice; to sort
     such rows and to look for these costs ClickHouse half as much again as the rest, and `cut_events` little.
     """
-    columns = []
-    for field in newest(topic.record).source["fields"]:
-        name, kind = field["name"], field["type"]
-        logical = next(
-            (k["logicalType"] for k in branches(kind) if isinstance(k, dict) and "logicalType" in k), ""
-        )
-        shown = {"uuid": "toString(r.{})", "timestamp-micros": "toUnixTimestamp64Micro(r.{})"}
-        columns.append(f"{shown.get(logical, 'r.{}').format(name)} AS {name}")
     meant = (
         "r._timestamp >= fromUnixTimestamp64Milli({begin:Int64}) "
         "AND r._timestamp < fromUnixTimestamp64Milli({end:Int64}) "
@@ -63,17 +55,30 @@ def select_events(topic: Topic, where: str) -> str:
     )
     row = "r.event_id, r._partition, r._offset"
     return f"""SELECT
-    toFixedString(concat(
+    {event_columns(topic)}
+FROM {topic.table}_rows AS r
+PREWHERE {meant}
+WHERE ({row}) GLOBAL IN (SELECT {row} FROM {topic.table}_rows AS r FINAL WHERE {meant})
+{FORMAT}"""
+
+
+def event_columns(topic: Topic) -> str:
+    """Return what is selected of a row `r`: the head, then the fields as the newest schema has them."""
+    columns = []
+    for field in newest(topic.record).source["fields"]:
+        name, kind = field["name"], field["type"]
+        logical = next(
+            (k["logicalType"] for k in branches(kind) if isinstance(k, dict) and "logicalType" in k), ""
+        )
+        shown = {"uuid": "toString(r.{})", "timestamp-micros": "toUnixTimestamp64Micro(r.{})"}
+        columns.append(f"{shown.get(logical, 'r.{}').format(name)} AS {name}")
+    return f"""toFixedString(concat(
         reinterpretAsFixedString(toUnixTimestamp64Milli(r._timestamp)),
         reinterpretAsFixedString(toUnixTimestamp64Micro(r.occurred_at)),
         reinterpretAsFixedString(r._partition),
         reinterpretAsFixedString(r._offset)
     ), {HEAD_BYTES}) AS _head,
-    {", ".join(columns)}
-FROM {topic.table}_rows AS r
-PREWHERE {meant}
-WHERE ({row}) GLOBAL IN (SELECT {row} FROM {topic.table}_rows AS r FINAL WHERE {meant})
-{FORMAT}"""
+    {", ".join(columns)}"""
 
 
 def branches(kind: Any) -> list[Any]:

@@ -89,6 +89,9 @@ class RawTables:
         made_again: leave out the snapshots that the stream makes of evolutions' KPIs: if these events are
             sent to it again, it makes the snapshots again.
 
+    Attributes:
+        passed: time in Kafka, milliseconds, before which all events were yielded by `slices`.
+
     The selection must not grow at its older end while it is read: an event that is stored with a time in
     Kafka that was read already is not seen.
     """
@@ -106,6 +109,7 @@ class RawTables:
         self.wire = wire
         self.made_again = made_again and {topic.table for topic in selection.topics} >= OF_EVOLUTIONS
         self.client: AsyncClient | None = None
+        self.passed = 0
 
     async def __aenter__(self) -> RawTables:
         self.client = await open_client(self.settings)
@@ -176,6 +180,10 @@ class RawTables:
             for topic in self.selection.topics
         )
 
+    def select(self, topic: Topic) -> str:
+        """Return the query for a topic's events within a `Slice`."""
+        return select_events(topic, self.where(topic))
+
     async def read(self, part: Slice) -> list[RawEvent]:
         """Return the events of a slice, in Kafka's order.
 
@@ -185,7 +193,7 @@ class RawTables:
         _, given = self.selection.where()
         found: list[RawEvent] = []
         for topic in self.selection.topics:
-            container = await self.ask(select_events(topic, self.where(topic)), given | part._asdict())
+            container = await self.ask(self.select(topic), given | part._asdict())
             schema, place = read_header(container)
             check_columns(topic.record, schema)
             found += cut_events(container, place, topic.name, self.wire.prefixes[topic.record])
@@ -204,6 +212,7 @@ class RawTables:
                 events, next_begin = await reading
                 if next_begin < end:
                     reading = asyncio.create_task(self.slice(next_begin, end, number))
+                self.passed = next_begin
                 yield events
                 if next_begin >= end:
                     return

@@ -13,18 +13,28 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Sequence
+from itertools import islice
 from multiprocessing.connection import Connection
+from typing import Any
 
 from evometrics.schemas.service.pace import set_collector_pace
 from evometrics.schemas.service.registry_access import RegistryAccess
+from evometrics.schemas.topics import SCOPE_COUNTS
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.schemas.wire.registry import RegistryClient
 from evometrics.sinks.raw.event import RawEvent
-from evometrics.streams.offline import OfflineStream
+from evometrics.streams.offline import ENDS, Change, OfflineStream
+from evometrics.streams.processors.computations import ScopeWork
 from evometrics.streams.producer import Message
 from evometrics.streams.settings import StreamSettings
+from evometrics.streams.states.incarnations import sources_table
 
 END_SECONDS = 5.0
+#: The `Change.table` of the agents' partitions.
+HOMES = "homes"
+#: The tables of the counts that are merged here, and the topic of these, as it is in `ENDS`.
+MERGED = {*ScopeWork.tables, sources_table(ScopeWork.name)}
+COUNTS = SCOPE_COUNTS.encode()
 
 
 class Computing:
@@ -32,6 +42,9 @@ class Computing:
 
     Args:
         processes: number of computing processes; 1: in this process, in a thread.
+
+    Attributes:
+        unreadable_before: events that are counted in `unreadable` and were read before.
     """
 
     def __init__(self, settings: StreamSettings, wire: WireFormat, processes: int = 1) -> None:
@@ -39,7 +52,9 @@ class Computing:
         self.wire = wire
         self.processes = processes
         self.children: list[Child] = []
+        self.unreadable_before = 0
         self.homes: dict[bytes, int] = {}
+        self.homes_told = 0
 
     async def __aenter__(self) -> Computing:
         if self.processes > 1:
@@ -52,7 +67,9 @@ class Computing:
     @property
     def unreadable(self) -> int:
         """Number of events that the stream would have turned into dead letters."""
-        return self.stream.unreadable + sum(child.unreadable for child in self.children)
+        return (
+            self.unreadable_before + self.stream.unreadable + sum(child.unreadable for child in self.children)
+        )
 
     @property
     def cpu_seconds(self) -> float:
@@ -63,8 +80,48 @@ class Computing:
         """Return the reports of evolutions that count as abandoned by the clock at a time, microseconds."""
         if not self.children:
             return await asyncio.to_thread(self.stream.abandon, now)
-        done = await asyncio.gather(*(asyncio.to_thread(child.ask, now) for child in self.children))
-        return [message for each, _ in done for message in each]
+        return [message for each in await self.ask_all("abandon", now) for message in each]
+
+    async def changes(self) -> list[Change]:
+        """Return what has changed since the last call; the first time, all that there is.
+
+        Another one that is given all changes in their order (`restore`) goes on as this one, whatever its
+        number of processes.
+        """
+        homes: dict[int, dict[bytes, bytes | None]] = {}
+        for agent, partition in islice(self.homes.items(), self.homes_told, None):
+            homes.setdefault(partition, {})[agent] = b""
+        self.homes_told = len(self.homes)
+        found = [Change(HOMES, partition, agents) for partition, agents in homes.items()]
+        found += await asyncio.to_thread(self.stream.changes)
+        return found + [change for each in await self.ask_all("changes") for change in each]
+
+    async def restore(self, changes: Sequence[Change]) -> None:
+        """Apply changes of another one."""
+        shares: list[list[Change]] = [[] for _ in self.children]
+        own = []
+        for change in changes:
+            if change.table == HOMES:
+                self.homes |= dict.fromkeys(change.values, change.partition)
+            elif not self.children or change.table in MERGED:
+                own.append(change)
+            elif change.table == ENDS and COUNTS in change.values:
+                theirs = {topic: end for topic, end in change.values.items() if topic != COUNTS}
+                own.append(change._replace(values={COUNTS: change.values[COUNTS]}))
+                shares[change.partition % len(shares)].append(change._replace(values=theirs))
+            else:
+                shares[change.partition % len(shares)].append(change)
+        await asyncio.to_thread(self.stream.restore, own)
+        await asyncio.gather(
+            *(
+                asyncio.to_thread(child.ask, "restore", share)
+                for child, share in zip(self.children, shares, strict=True)
+            )
+        )
+
+    async def ask_all(self, what: str, *about: Any) -> list[Any]:
+        """Return all processes' answers."""
+        return await asyncio.gather(*(asyncio.to_thread(child.ask, what, *about) for child in self.children))
 
     async def step(self, events: Sequence[RawEvent]) -> list[Message]:
         """Return the derived events of the next events, each agent's in order."""
@@ -78,7 +135,7 @@ class Computing:
             shares[event.partition % len(shares)].append(event)
         done = await asyncio.gather(
             *(
-                asyncio.to_thread(child.ask, share)
+                asyncio.to_thread(child.ask, "by_partition", share)
                 for child, share in zip(self.children, shares, strict=True)
                 if share
             )
@@ -104,13 +161,13 @@ class Child:
         self.unreadable = 0
         self.cpu_seconds = 0.0
 
-    def ask(self, events: Sequence[RawEvent] | int) -> tuple[list[Message], list[Message]]:
-        """Return the result of `OfflineStream.by_partition`, or of `abandon` if given a time; blocking.
+    def ask(self, what: str, *about: Any) -> Any:
+        """Return what a method of its `OfflineStream` returns; blocking.
 
         Raises what the process raised, and `RuntimeError` if the process has died.
         """
         try:
-            self.pipe.send(events)
+            self.pipe.send((what, about))
             answer = self.pipe.recv()
         except (EOFError, OSError) as error:
             raise RuntimeError(
@@ -118,8 +175,8 @@ class Child:
             ) from error
         if isinstance(answer, BaseException):
             raise answer
-        derived, counts, self.unreadable, self.cpu_seconds = answer
-        return derived, counts
+        found, self.unreadable, self.cpu_seconds = answer
+        return found
 
     def end(self) -> None:
         """End the process; blocking."""
@@ -139,12 +196,11 @@ def serve(pipe: Connection, settings: StreamSettings, registry: tuple[str, Regis
     )
     while True:
         try:
-            asked = pipe.recv()
+            what, about = pipe.recv()
         except EOFError:
             return
         try:
-            found = (stream.abandon(asked), []) if isinstance(asked, int) else stream.by_partition(asked)
-            answer = (*found, stream.unreadable, time.process_time())
+            answer = getattr(stream, what)(*about), stream.unreadable, time.process_time()
         except Exception as error:
             pipe.send(error)
         else:

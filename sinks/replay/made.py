@@ -10,14 +10,15 @@ both.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 
 from evometrics.schemas.evolutions.snapshots import snapshot_id
 from evometrics.schemas.rules.validation import POST, PRE
 from evometrics.schemas.topics import EVOLUTION_COMPLETED, EVOLUTION_STARTED, KPI_SNAPSHOTS, Topic
 from evometrics.sinks.raw.event import RawEvent, read_head
-from evometrics.sinks.raw.tables import SINCE, RawTables
+from evometrics.sinks.raw.tables import SINCE
+from evometrics.sinks.replay.timeline import Timeline
 from evometrics.streams.offline import OfflineStream
 
 #: The phases for which the stream makes snapshots, by the events that hold their KPIs.
@@ -31,27 +32,28 @@ class MadeSnapshot(RawEvent):
     """A snapshot that no table has, with the time in Kafka and the partition of its event."""
 
 
-def called_for(topic: Topic, where: str) -> str:
+def called_for(topic: Topic, table: str, where: str) -> str:
     """Return the query for the snapshots that events call for: their ids, and whether after the evolution."""
     phases = ", ".join(f"'{phase}'" for phase in PHASES[topic])
     return (
         f"SELECT r.event_id AS source, "
         f"arrayJoin(arrayIntersect(r.snapshot_phases, [{phases}])) = '{POST}' AS after "
-        f"FROM {topic.table}_rows AS r FINAL WHERE notEmpty(r.snapshot_phases) AND {where}"
+        f"FROM {table} AS r WHERE notEmpty(r.snapshot_phases) AND {where}"
     )
 
 
-def lacking(*, within: bool) -> str:
+def lacking(name: Callable[[Topic], str], *, within: bool) -> str:
     """Return the query for snapshots that events since `begin` call for and that are missing.
 
-    `within`: only by events before `end`, a small part of all, and only their snapshots are looked up.
+    `name`: the name of a topic's table. `within`: only by events before `end`, a small part of all, and only
+    their snapshots are looked up.
     """
     where = f"{SINCE} AND {BEFORE}" if within else SINCE
-    all_called_for = " UNION ALL ".join(called_for(topic, where) for topic in PHASES)
-    there = f"SELECT assumeNotNull(source_event_id), phase = '{POST}' FROM {KPI_SNAPSHOTS.table}_rows"
+    all_called_for = " UNION ALL ".join(called_for(topic, name(topic), where) for topic in PHASES)
+    there = f"SELECT assumeNotNull(source_event_id), phase = '{POST}' FROM {name(KPI_SNAPSHOTS)}"
     only = f"source_event_id IN (SELECT source FROM ({all_called_for}))" if within else "1"
     return (
-        f"SELECT source, after FROM ({all_called_for}) "
+        f"SELECT DISTINCT source, after FROM ({all_called_for}) "
         f"WHERE (source, after) NOT IN ({there} WHERE source_event_id IS NOT NULL AND {only})"
     )
 
@@ -62,19 +64,19 @@ class Maker:
     Memory: those of a slice. All calls raise what `RawTables` raises.
 
     Args:
-        tables: where the events are, and where the snapshots would be.
+        tables: copies of the tables of the events, and of the one where the snapshots would be.
         stream: makes them.
         begin: time in Kafka, milliseconds, before which none are made: their rows have expired.
     """
 
-    def __init__(self, tables: RawTables, stream: OfflineStream, begin: int) -> None:
+    def __init__(self, tables: Timeline, stream: OfflineStream, begin: int) -> None:
         self.tables = tables
         self.stream = stream
         self.begin = begin
 
-    async def count(self) -> int:
-        """Return about how many are to be made."""
-        sql = f"SELECT count() FROM ({lacking(within=False)})"
+    async def count(self, name: Callable[[Topic], str]) -> int:
+        """Return how many are to be made by the tables of these names."""
+        sql = f"SELECT count() FROM ({lacking(name, within=False)})"
         ((number,),) = await self.tables.rows(sql, {"begin": self.begin})
         return int(number)
 
@@ -84,7 +86,7 @@ class Maker:
             return []
         within = {"begin": max(self.begin, events[0].timestamp), "end": events[-1].timestamp + 1}
         wanted: dict[bytes, set[bytes]] = {}
-        for source, after in await self.tables.rows(lacking(within=True), within):
+        for source, after in await self.tables.rows(lacking(self.tables.name, within=True), within):
             made_id = snapshot_id(str(source), POST if after else PRE)
             wanted.setdefault(str(source).encode(), set()).add(made_id.encode())
         if not wanted:

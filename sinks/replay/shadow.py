@@ -1,8 +1,8 @@
 """Shadow tables: the results of a replay, in tables like the live ones, under names that identify the run.
 
 They are in the live tables' database, so that ClickHouse can compare the two. Each run has names of its own
-and drops what earlier ones left; if two run at once, the later one ends the earlier, whose tables are gone,
-and never mixes its rows with its own.
+and drops what earlier ones left, except for a run that it goes on with (`checkpoints`), whose tables it
+renames. So if two run at once, the later one ends the earlier, whose tables are gone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.errors import EvometricsError
-from evometrics.schemas.topics import DERIVED_TOPICS, KPI_SNAPSHOTS, Topic
+from evometrics.schemas.topics import BY_NAME, TOPICS, Topic
 from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.clickhouse.blocks import body, row_format
@@ -26,14 +26,13 @@ from evometrics.sinks.settings import ClickHouseSettings
 #: Derived rows of a replay have no partition; the snapshots that it makes have that of their events. The
 #: offsets of both are below 0: a sink that asks which of its offsets are stored must not find them.
 NO_PARTITION = -1
-KINDS_OF_TABLE = ("rows", "found", "differences")
-#: The table of the ids of the events read.
-READ = "read"
+#: Tables of a topic, and of the run: the ids of the events read, and the checkpoints with their states.
+KINDS_OF_TABLE = ("rows", "found", "differences", "timeline")
+OF_RUN = ("read", "states", "checkpoints")
 #: Names that only a replay's tables have.
 LEFT_BEHIND = re.compile(
-    rf"({'|'.join(t.table for t in (KPI_SNAPSHOTS, *DERIVED_TOPICS))})_replay_[0-9a-f]{{8}}"
-    rf"_({'|'.join(KINDS_OF_TABLE)})"
-    rf"|events_replay_[0-9a-f]{{8}}_{READ}"
+    rf"(?:(?:{'|'.join(t.table for t in TOPICS)})_replay_([0-9a-f]{{8}})_(?:{'|'.join(KINDS_OF_TABLE)})"
+    rf"|events_replay_([0-9a-f]{{8}})_(?:{'|'.join(OF_RUN)}))"
 )
 UNKNOWN_TABLE = 60
 
@@ -79,10 +78,29 @@ class ShadowTables:
         """Return the name of one of this run's tables."""
         return f"{topic.table}_replay_{self.run}_{what}"
 
+    def timeline(self, topic: Topic) -> str:
+        """Return the name of a raw table's copy."""
+        return self.name(topic, "timeline")
+
+    @staticmethod
+    def of_run(run: str, what: str) -> str:
+        """Return the name of one of a run's tables that are no topic's."""
+        return f"events_replay_{run}_{what}"
+
     @property
     def read(self) -> str:
         """The name of the table of the events read, by their ids."""
-        return f"events_replay_{self.run}_{READ}"
+        return self.of_run(self.run, "read")
+
+    @property
+    def states(self) -> str:
+        """The name of the table of the computations' states."""
+        return self.of_run(self.run, "states")
+
+    @property
+    def checkpoints(self) -> str:
+        """The name of the table of the checkpoints; created last."""
+        return self.of_run(self.run, "checkpoints")
 
     async def create(self) -> None:
         """Drop what earlier runs left, and create this run's tables. Raises `NotReplayable` too."""
@@ -95,6 +113,36 @@ class ShadowTables:
         )
         for topic in self.topics:
             await self.command(f"CREATE TABLE {self.name(topic)} AS {topic.table}_rows")
+        await self.command(
+            f"CREATE TABLE {self.states} (checkpoint UInt64, name LowCardinality(String), partition Int32, "
+            "key String, gone Bool, value String) ENGINE = MergeTree ORDER BY (name, partition, key)"
+        )
+        await self.command(
+            f"CREATE TABLE {self.checkpoints} (at DateTime64(3) DEFAULT now64(3), about String) "
+            "ENGINE = MergeTree ORDER BY at"
+        )
+
+    async def left(self) -> dict[str, list[str]]:
+        """Return the names of all runs' tables, by run."""
+        found: dict[str, list[str]] = {}
+        for (name,) in await self.rows("SELECT name FROM system.tables WHERE database = currentDatabase()"):
+            match = LEFT_BEHIND.fullmatch(str(name))
+            if match:
+                found.setdefault(match[1] or match[2], []).append(str(name))
+        return found
+
+    def wanted(self, run: str, copied: Iterable[str]) -> set[str]:
+        """Return the names of the tables that a run needs to go on; `copied`: the raw tables' topics."""
+        rows = {f"{topic.table}_replay_{run}_rows" for topic in self.topics}
+        copies = {f"{BY_NAME[topic].table}_replay_{run}_timeline" for topic in copied}
+        return rows | copies | {self.of_run(run, what) for what in OF_RUN}
+
+    async def take(self, run: str) -> None:
+        """Take over an earlier run's tables, and drop those of the others."""
+        mine = (await self.left()).get(run, [])
+        renamed = ", ".join(f"{name} TO {name.replace(run, self.run)}" for name in mine)
+        await self.command(f"RENAME TABLE {renamed}")
+        await self.drop_all()
 
     async def check_engines(self) -> None:
         """Raise `NotReplayable` unless the live tables store their rows themselves."""
@@ -111,14 +159,17 @@ class ShadowTables:
                 )
 
     async def drop_all(self) -> None:
-        """Drop the tables of all runs."""
-        for (name,) in await self.rows("SELECT name FROM system.tables WHERE database = currentDatabase()"):
-            if LEFT_BEHIND.fullmatch(str(name)):
-                await self.command(f"DROP TABLE IF EXISTS {name} SYNC")
+        """Drop the tables of all other runs."""
+        for run, names in (await self.left()).items():
+            if run != self.run:
+                await self.drop_tables(names)
 
     async def drop(self) -> None:
-        names = [self.name(topic, what) for topic in self.topics for what in KINDS_OF_TABLE]
-        for name in [*names, self.read]:
+        """Drop this run's tables."""
+        await self.drop_tables((await self.left()).get(self.run, []))
+
+    async def drop_tables(self, names: Iterable[str]) -> None:
+        for name in names:
             await self.command(f"DROP TABLE IF EXISTS {name} SYNC")
 
     async def note_read(self, ids: Iterable[bytes]) -> None:
@@ -160,6 +211,15 @@ class ShadowTables:
     async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
         try:
             found = await self.client.query(sql, dict(parameters or {}))
+        except CLICKHOUSE_ERRORS as error:
+            raise self.trouble(error) from error
+        rows: Sequence[Sequence[Any]] = found.result_rows
+        return rows
+
+    async def byte_rows(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """Return a query's rows, their strings as bytes."""
+        try:
+            found = await self.client.query(sql, dict(parameters), query_formats={"String": "bytes"})
         except CLICKHOUSE_ERRORS as error:
             raise self.trouble(error) from error
         rows: Sequence[Sequence[Any]] = found.result_rows

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from evometrics.schemas.service.tasks import end_tasks
 from evometrics.schemas.topics import KPI_SNAPSHOTS, SUCCESS_RATES
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.raw.event import RawEvent
+from evometrics.sinks.replay.checkpoints import Checkpoints, Progress
 from evometrics.sinks.replay.made import MadeSnapshot
 from evometrics.sinks.replay.shadow import ShadowRow, ShadowTables
+from evometrics.streams.offline import Change
 from evometrics.streams.producer import Message
 
 #: Rows per insert: smaller inserts give ClickHouse more parts to merge.
@@ -52,13 +54,18 @@ class Gathered:
 
 
 class Storing:
-    """Stores the results of some steps while the next ones are computed; an async context manager."""
+    """Stores the results of some steps while the next ones are computed; an async context manager.
 
-    def __init__(self, shadow: ShadowTables) -> None:
+    Attributes:
+        rows: rows stored, including those of an interrupted replay that goes on.
+    """
+
+    def __init__(self, shadow: ShadowTables, rows: int = 0) -> None:
         self.shadow = shadow
+        self.checkpoints = Checkpoints(shadow)
         self.gathered = self.nothing()
-        self.under_way: asyncio.Task[int] | None = None
-        self.rows = 0
+        self.under_way: asyncio.Task[None] | None = None
+        self.rows = rows
 
     def nothing(self) -> Gathered:
         """Return an empty `Gathered` for the selected tables."""
@@ -80,28 +87,32 @@ class Storing:
         if max(len(self.gathered), len(self.gathered.ids)) >= INSERT_ROWS:
             await self.begin()
 
-    async def begin(self) -> None:
-        """Start storing what was gathered, once the previous insert is done. Raises what that one raised."""
+    async def begin(self, progress: Progress | None = None, changes: Sequence[Change] = ()) -> None:
+        """Start storing what was gathered, once the previous insert is done. Raises what that one raised.
+
+        With `progress`, a checkpoint is stored after it: the events that it counts are those put so far.
+        """
         if self.under_way is not None:
-            self.rows += await self.under_way
-        self.under_way = asyncio.create_task(self.store(self.gathered))
+            await self.under_way
+        self.under_way = asyncio.create_task(self.store(self.gathered, progress, changes))
         self.gathered = self.nothing()
 
-    async def end(self) -> int:
+    async def end(self, progress: Progress | None = None) -> int:
         """Store the rest; return the number of rows stored. Raises what storing raised."""
-        await self.begin()
+        await self.begin(progress)
         assert self.under_way is not None
-        self.rows += await self.under_way
+        await self.under_way
         self.under_way = None
         return self.rows
 
-    async def store(self, gathered: Gathered) -> int:
-        """Insert what was gathered; return the number of rows."""
+    async def store(self, gathered: Gathered, progress: Progress | None, changes: Sequence[Change]) -> None:
+        """Insert what was gathered, and a checkpoint."""
         await self.shadow.note_read(gathered.ids)
-        stored = 0
         for topic in self.shadow.topics:
             rows = gathered.rows[topic.name]
             if rows:
                 await self.shadow.insert(topic, rows.values())
-                stored += len(rows)
-        return stored
+                self.rows += len(rows)
+        if progress is not None:
+            counted = replace(progress, rows=self.rows, number=self.shadow.number)
+            await self.checkpoints.save(counted, changes)

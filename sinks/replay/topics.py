@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
@@ -24,6 +25,7 @@ from evometrics.schemas.wire.binary import UNUSUAL
 from evometrics.schemas.wire.framing import WireFormat
 from evometrics.sinks.raw.event import RawEvent, read_head
 from evometrics.sinks.replay.merge import Merge
+from evometrics.sinks.replay.shadow import ShadowTables
 from evometrics.sinks.replay.source import MAX_AHEAD, NOW
 
 #: Messages of a partition that wait for other partitions' before no more of it is read; one fetch may exceed
@@ -75,6 +77,7 @@ class TopicSource:
         self.events = self.complete_from = 0
         self.reached = NOW
         self.all_snapshots = True
+        self.passed: int | None = None
 
     async def __aenter__(self) -> TopicSource:
         numbers = await answered(self.kafka, lambda admin: partitions_of(admin, self.topics))
@@ -100,6 +103,21 @@ class TopicSource:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stack.aclose()
+
+    async def identity(self) -> list[Any] | None:
+        """Return None: Kafka may have deleted meanwhile what is left to read."""
+        return None
+
+    async def prepare(self, run: ShadowTables) -> None:
+        """Do nothing: entering has determined what there is to read."""
+
+    def known(self) -> dict[str, Any]:
+        """Return nothing: there is no going on."""
+        return {}
+
+    async def resume(self, run: ShadowTables, known: Mapping[str, Any], passed: int) -> None:
+        """Raise `NotImplementedError`."""
+        raise NotImplementedError("a replay from Kafka begins again")
 
     async def look(self, partitions: list[TopicPartition]) -> None:
         """Determine where to begin and to end."""

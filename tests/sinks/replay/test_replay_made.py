@@ -20,7 +20,8 @@ from evometrics.schemas.topics import (
 )
 from evometrics.sinks.checksums import Checksum, checksums
 from evometrics.sinks.raw.tables import RawSelection
-from evometrics.sinks.replay.replay import ReplaySettings, replaying
+from evometrics.sinks.replay.replay import replaying
+from evometrics.sinks.replay.settings import ReplaySettings
 from evometrics.sinks.retention import keep
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.streams.settings import StreamSettings

@@ -1,0 +1,209 @@
+"""A replay that is interrupted goes on where it was, and ends as one that never was."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from evometrics.schemas.topics import DERIVED_TOPICS, EVOLUTION_METRICS
+from evometrics.sinks.raw.tables import RawSelection
+from evometrics.sinks.replay import checkpoints
+from evometrics.sinks.replay.checkpoints import Checkpoints, encoded, interrupted, new_number, text
+from evometrics.sinks.replay.compare import TableDifferences
+from evometrics.sinks.replay.replay import Replay, replaying
+from evometrics.sinks.replay.settings import ReplaySettings
+from evometrics.sinks.replay.shadow import ReplayEnded, ShadowTables
+from evometrics.sinks.settings import ClickHouseSettings
+from evometrics.streams.offline import Change
+from evometrics.streams.settings import StreamSettings
+from tests.sinks.replay.test_replay import LOAD, Stored, counts, execute, left_behind, stored, sums
+from tests.support.generator import history
+from tests.support.sinks import rows
+
+__all__ = ["stored"]
+STREAM = StreamSettings()
+STEP = 60
+
+
+class Killed(Exception):
+    """What ends a replay in the middle."""
+
+
+def settings(processes: int = 1, **meant: Any) -> ReplaySettings:
+    selection = RawSelection(meant.pop("topics", DERIVED_TOPICS), **meant)
+    return ReplaySettings(selection, 0.0, slice_events=2 * STEP, step_events=STEP, processes=processes)
+
+
+def killed_after(steps: float, seen: list[int]) -> Callable[[int], None]:
+    """Return what ends a replay after some steps; `seen`: the events of each."""
+
+    def done(number: int) -> None:
+        seen.append(number)
+        if len(seen) >= steps:
+            raise Killed
+
+    return done
+
+
+async def attempt(
+    database: ClickHouseSettings, seen: list[int], steps: float = float("inf"), **given: Any
+) -> tuple[int, dict[str, TableDifferences]]:
+    """Replay until killed after some steps; return the events it began with, and what it found."""
+    stream, again = given.pop("stream", STREAM), given.pop("again", False)
+    began, found = -1, list[TableDifferences]()
+    with suppress(Killed):
+        async with replaying(database, settings(**given), stream, again=again) as replay:
+            began = replay.resumed
+            done = await replay.compute(killed_after(steps, seen))
+            assert (done.resumed, done.events) == (began, replay.events)
+            assert began + sum(seen) == done.events
+            found = await replay.compare()
+    return began, {each.table: each for each in found}
+
+
+async def test_killed_again_and_again_it_ends_equal_and_repeats_little(stored: Stored) -> None:
+    """With another number of processes each time, and the rows wrong in between."""
+    metrics = stored.derived("evolution_metrics")
+    await stored.put_derived(*(replace(e, generation=-1) for e in metrics[:30]))
+    rng, begins, computed, found = random.Random(5), list[int](), 0, dict[str, TableDifferences]()
+    while not found:
+        seen: list[int] = []
+        began, found = await attempt(stored.database, seen, rng.randint(1, 4), processes=rng.choice((1, 2)))
+        begins.append(began)
+        computed += sum(seen)
+    assert len(begins) > 6 and begins == sorted(begins) and begins[-1] > 0
+    assert counts(found) == {"evolution_metrics": {"changed": 30}}
+    assert all(each.live == each.replayed > 150 for each in found.values())
+    events = begins[-1] + sum(seen)
+    # each time at most what lies between two checkpoints, and the slice that was not yet noted
+    assert events <= computed <= events + (len(begins) - 1) * 4 * STEP
+    assert await left_behind(stored.database) == []
+
+
+async def test_what_was_computed_is_only_compared_again(stored: Stored) -> None:
+    with suppress(Killed):
+        async with replaying(stored.database, settings(), STREAM) as replay:
+            whole = await replay.compute(lambda _: None)
+            raise Killed
+    right = await sums(stored.database)
+    await stored.put_derived(*(replace(e, successes=-1) for e in stored.derived("success_rate")[:9]))
+    async with replaying(stored.database, settings(), STREAM) as replay:
+        assert replay.resumed == whole.events
+        again = await replay.compute(pytest.fail)
+        assert replace(again, seconds=0, cpu_seconds=0, resumed=0) == replace(whole, seconds=0, cpu_seconds=0)
+        # stored since the first one began to read
+        assert counts({each.table: each for each in await replay.compare()}) == {
+            "success_rates": {"changed": 9}
+        }
+        await replay.apply()
+    assert await sums(stored.database) == right and await left_behind(stored.database) == []
+
+
+async def test_events_that_arrive_meanwhile_are_left_to_the_next_replay(stored: Stored) -> None:
+    seen: list[int] = []
+    await attempt(stored.database, seen, 7)
+    await stored.put(history(replace(LOAD, seed=9, evolutions=60)))
+    began, found = await attempt(stored.database, [])
+    assert began > 0
+    assert {kind for kinds in counts(found).values() for kind in kinds} == {"newer"}
+    assert (await attempt(stored.database, []))[0] == 0
+
+
+async def test_only_what_was_to_do_the_same_a_short_time_ago_goes_on(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = stored.database
+    changes: tuple[dict[str, Any], ...] = (
+        {"again": True},
+        {"topics": (EVOLUTION_METRICS,)},
+        {"agents": ("agent-0003",)},
+        {"stream": StreamSettings(allowed_lateness_seconds=96 * 3600)},
+    )
+    for changed in changes:
+        await attempt(database, [], 3)
+        began, found = await attempt(database, [], **changed)
+        assert began == 0 and counts(found) == {} and await left_behind(database) == []
+    for name, value in (("code_digest", lambda: "of the fixed program"), ("RESUMABLE_HOURS", 0)):
+        await attempt(database, [], 3)
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints, name, value)
+            assert (await attempt(database, []))[0] == 0
+
+
+async def test_one_whose_tables_are_not_all_there_begins_again(stored: Stored) -> None:
+    await attempt(stored.database, [], 7)
+    (copy,) = [
+        name for (name,) in await left_behind(stored.database) if name.startswith("evolution_started_replay")
+    ]
+    await execute(stored.database, f"DROP TABLE {copy} SYNC")
+    began, found = await attempt(stored.database, [])
+    assert began == 0 and counts(found) == {}
+
+
+async def test_before_the_first_checkpoint_nothing_is_left_behind(stored: Stored) -> None:
+    await attempt(stored.database, [], 1)
+    assert await left_behind(stored.database) == []
+
+
+async def test_a_running_one_that_is_taken_over_ends_with_a_word(stored: Stored) -> None:
+    seen: list[int] = []
+    async with replaying(stored.database, settings(), STREAM) as first:
+        await first.compute(seen.append)
+        assert (await attempt(stored.database, []))[0] == sum(seen)
+        with pytest.raises(ReplayEnded, match="another one has started"):
+            await first.compare()
+
+
+async def test_states_of_a_checkpoint_that_was_never_noted_do_not_count(stored: Stored) -> None:
+    """An insert of a killed process may arrive when another has gone on."""
+    await attempt(stored.database, [], 9)
+    async with replaying(stored.database, settings(), STREAM) as replay:
+        shadow = replay.shadow
+        states = await all_states(shadow, replay)
+        name, partition = next((change.table, change.partition) for change in states if change.values)
+        stray = Change(name, partition, dict.fromkeys(states[0].values, b"stray"))
+        for part in encoded(new_number(), [stray]):
+            columns = ("checkpoint", "name", "partition", "key", "gone", "value")
+            await shadow.raw_insert(shadow.states, columns, part, "RowBinary", {})
+        assert await all_states(shadow, replay) == states
+        await replay.compute(lambda _: None)
+        assert counts({each.table: each for each in await replay.compare()}) == {}
+
+
+async def all_states(shadow: ShadowTables, replay: Replay) -> list[Change]:
+    found = [change async for change in Checkpoints(shadow).states(replay.recomputation.progress)]
+    return sorted(found, key=lambda change: change[:2])
+
+
+async def test_of_a_key_the_last_value_counts_and_none_deletes_it(database: ClickHouseSettings) -> None:
+    async with replaying(database, settings(), STREAM) as replay:
+        shadow, progress = replay.shadow, replay.recomputation.progress
+        kept = Checkpoints(shadow)
+        long = bytes(range(256)) * 700
+        for values in ({b"a": b"1", b"\xff\x00": b"2"}, {b"a": None, b"b": long}, {b"c": b""}):
+            progress = replace(progress, chain=[*progress.chain, new_number()])
+            await kept.save(progress, [Change("table", -1, values)])
+        found = [change async for change in kept.states(progress)]
+        assert found == [Change("table", -1, {b"\xff\x00": b"2", b"b": long, b"c": b""})]
+        earlier = replace(progress, chain=progress.chain[:1])
+        (before,) = [change async for change in kept.states(earlier)]
+        assert before.values == {b"a": b"1", b"\xff\x00": b"2"}
+        left = await interrupted(shadow, progress.fingerprint)
+        assert left == (shadow.run, progress)
+        assert await rows(database, f"SELECT count() FROM {shadow.states}") == [(5,)]
+
+
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 300_000])
+def test_texts_are_as_row_binary_has_them(length: int) -> None:
+    """A length is an unsigned LEB128: seven bits a byte, the lowest first."""
+    value = b"x" * length
+    found = text(value)
+    prefix = found[: len(found) - length]
+    assert found[len(prefix) :] == value
+    assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(prefix)) == length
+    assert [byte >> 7 for byte in prefix] == [1] * (len(prefix) - 1) + [0]
