@@ -17,8 +17,8 @@ from evometrics.deploy.console.tables import QueryResult, cell, table, to_json
 from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.topics import KPI_SNAPSHOTS
-from evometrics.sinks.replay.compare import Sample, TableDifferences, total
 from evometrics.sinks.replay.checkpoints import RESUMABLE_HOURS
+from evometrics.sinks.replay.compare import Sample, TableDifferences, total
 from evometrics.sinks.replay.recompute import Computed
 from evometrics.sinks.replay.replay import Replay, replaying
 from evometrics.sinks.replay.sql import KINDS

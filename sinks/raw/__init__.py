@@ -3,4 +3,4 @@
 Shared by replay and republish. Imports `clickhouse`.
 """
 
-__all__ = ["event", "steps", "tables"]
+__all__ = ["event", "sql", "steps", "tables"]

@@ -35,7 +35,7 @@ CODE = (evometrics.schemas, evometrics.streams, evometrics.sinks)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReplayProgress:
     """How far a replay has come.
 
     Attributes:
@@ -82,9 +82,9 @@ def fingerprint(*about: Any) -> str:
     return hashlib.blake2b(json.dumps([code_digest(), *about]).encode(), digest_size=16).hexdigest()
 
 
-async def interrupted(shadow: ShadowTables, wanted: str) -> tuple[str, Progress] | None:
+async def interrupted(shadow: ShadowTables, wanted: str) -> tuple[str, ReplayProgress] | None:
     """Return the run of a fingerprint that was interrupted last, and how far it came; None without one."""
-    found: list[tuple[int, str, Progress]] = []
+    found: list[tuple[int, str, ReplayProgress]] = []
     for run, names in (await shadow.left()).items():
         table = shadow.of_run(run, "checkpoints")
         if table not in names:
@@ -94,7 +94,7 @@ async def interrupted(shadow: ShadowTables, wanted: str) -> tuple[str, Progress]
             f"WHERE at > now64(3) - INTERVAL {RESUMABLE_HOURS} HOUR ORDER BY at DESC LIMIT 1"
         )
         for at, about in await shadow.rows(sql):
-            progress = Progress(**json.loads(about))
+            progress = ReplayProgress(**json.loads(about))
             if progress.fingerprint == wanted and shadow.wanted(run, progress.source["topics"]) <= set(names):
                 found.append((int(at), run, progress))
     return max(found, key=lambda each: each[0])[1:] if found else None
@@ -106,7 +106,7 @@ class Checkpoints:
     def __init__(self, shadow: ShadowTables) -> None:
         self.shadow = shadow
 
-    async def save(self, progress: Progress, changes: Sequence[Change]) -> None:
+    async def save(self, progress: ReplayProgress, changes: Sequence[Change]) -> None:
         """Store a checkpoint: first the changes of the states, under the last number of its chain."""
         if changes:
             for rows in encoded(progress.chain[-1], changes):
@@ -116,7 +116,7 @@ class Checkpoints:
         rows = json.dumps(row).encode()
         await self.shadow.raw_insert(self.shadow.checkpoints, ("about",), rows, "JSONEachRow", UNIQUE)
 
-    async def states(self, progress: Progress) -> AsyncGenerator[Change, None]:
+    async def states(self, progress: ReplayProgress) -> AsyncGenerator[Change, None]:
         """Yield the states as of a checkpoint."""
         given = {"chain": progress.chain}
         found = f"FROM {self.shadow.states} WHERE checkpoint IN ({{chain:Array(UInt64)}})"

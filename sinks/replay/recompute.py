@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from evometrics.schemas.topics import KPI_SNAPSHOTS
 from evometrics.sinks.raw.event import RawEvent
 from evometrics.sinks.raw.steps import Step, steps
-from evometrics.sinks.replay.checkpoints import Checkpoints, Progress, new_number
+from evometrics.sinks.replay.checkpoints import Checkpoints, ReplayProgress, new_number
 from evometrics.sinks.replay.compute import Computing
 from evometrics.sinks.replay.made import MadeSnapshot
 from evometrics.sinks.replay.settings import ReplaySettings
@@ -62,7 +62,7 @@ class Recomputation:
         stream: StreamSettings,
         source: EventSource,
         shadow: ShadowTables,
-        progress: Progress,
+        progress: ReplayProgress,
     ) -> None:
         self.settings = settings
         self.stream = stream

@@ -42,7 +42,7 @@ from functools import cached_property
 from evometrics.schemas.topics import KPI_SNAPSHOTS, Topic
 from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.replay import sql as replay_sql
-from evometrics.sinks.replay.checkpoints import Progress, fingerprint, interrupted
+from evometrics.sinks.replay.checkpoints import ReplayProgress, fingerprint, interrupted
 from evometrics.sinks.replay.compare import Comparison, ReadFrom, TableDifferences
 from evometrics.sinks.replay.recompute import Computed, Recomputation
 from evometrics.sinks.replay.settings import ReplaySettings
@@ -166,7 +166,7 @@ async def begin(
     shadow: ShadowTables,
     *,
     again: bool,
-) -> Progress:
+) -> ReplayProgress:
     """Make a replay's tables, or take over those of an interrupted one; return how far it has come."""
     identity = await source.identity()
     wanted = fingerprint(identity, settings.meant.identity(), asdict(stream))
@@ -184,4 +184,4 @@ async def begin(
     except BaseException:
         await shadow.drop()
         raise
-    return Progress(wanted, int(now), source.known())
+    return ReplayProgress(wanted, int(now), source.known())

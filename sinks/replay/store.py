@@ -10,7 +10,7 @@ from evometrics.schemas.service.tasks import end_tasks
 from evometrics.schemas.topics import KPI_SNAPSHOTS, SUCCESS_RATES
 from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.raw.event import RawEvent
-from evometrics.sinks.replay.checkpoints import Checkpoints, Progress
+from evometrics.sinks.replay.checkpoints import Checkpoints, ReplayProgress
 from evometrics.sinks.replay.made import MadeSnapshot
 from evometrics.sinks.replay.shadow import ShadowRow, ShadowTables
 from evometrics.streams.offline import Change
@@ -87,7 +87,7 @@ class Storing:
         if max(len(self.gathered), len(self.gathered.ids)) >= INSERT_ROWS:
             await self.begin()
 
-    async def begin(self, progress: Progress | None = None, changes: Sequence[Change] = ()) -> None:
+    async def begin(self, progress: ReplayProgress | None = None, changes: Sequence[Change] = ()) -> None:
         """Start storing what was gathered, once the previous insert is done. Raises what that one raised.
 
         With `progress`, a checkpoint is stored after it: the events that it counts are those put so far.
@@ -97,7 +97,7 @@ class Storing:
         self.under_way = asyncio.create_task(self.store(self.gathered, progress, changes))
         self.gathered = self.nothing()
 
-    async def end(self, progress: Progress | None = None) -> int:
+    async def end(self, progress: ReplayProgress | None = None) -> int:
         """Store the rest; return the number of rows stored. Raises what storing raised."""
         await self.begin(progress)
         assert self.under_way is not None
@@ -105,7 +105,9 @@ class Storing:
         self.under_way = None
         return self.rows
 
-    async def store(self, gathered: Gathered, progress: Progress | None, changes: Sequence[Change]) -> None:
+    async def store(
+        self, gathered: Gathered, progress: ReplayProgress | None, changes: Sequence[Change]
+    ) -> None:
         """Insert what was gathered, and a checkpoint."""
         await self.shadow.note_read(gathered.ids)
         for topic in self.shadow.topics:
