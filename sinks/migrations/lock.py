@@ -6,7 +6,8 @@ that is then stored is its own. The owner shows that it is alive by rows with a 
 lock by a row that says so. If the newest row has stayed the same for `DEAD_SECONDS`, by the clock of the
 observer, its owner is presumed dead and the next term is open to all who wait.
 
-An owner that was only paused finds before its next statement that the term is no longer its own.
+An owner that was only paused finds before its next statement that the term is no longer its own: it asks
+ClickHouse unless it has shown life so recently that nobody can have presumed it dead.
 A statement that it had sent by then may still run beside its successor's, which begins the same migration
 with the first statement. The lock uses inserts and no DDL, because many concurrent ALTERs of one table can
 block each other in ClickHouse until its own timeout of two minutes.
@@ -52,6 +53,8 @@ COMMENT 'Which run of the migrations may change this database: the owner of the 
 BEAT_SECONDS = 1.0
 DEAD_SECONDS = 10.0
 POLL_SECONDS = 0.2
+#: A clock that goes on while the machine is suspended, where there is one.
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class LockLost(EvometricsError, RuntimeError):
@@ -71,6 +74,10 @@ class Term:
 class MigrationLock:
     """Holds the lock while its `async with` block runs; its table must exist.
 
+    Attributes:
+        shown: when it last showed life as the owner, by `CLOCK`.
+        written: when it last began to insert a row that then was stored.
+
     Entering waits as long as another run is alive. Its requests raise `clickhouse_connect`'s errors.
     """
 
@@ -81,6 +88,7 @@ class MigrationLock:
         self.term = 0
         self.beat = 0
         self.beating: asyncio.Task[None] | None = None
+        self.shown = self.written = 0.0
 
     async def __aenter__(self) -> Self:
         seen, since = None, time.monotonic()
@@ -118,16 +126,24 @@ class MigrationLock:
 
     async def check(self) -> None:
         """Return if the lock is still held. Raises `LockLost`."""
+        if time.clock_gettime(CLOCK) > self.shown + DEAD_SECONDS / 2:
+            await self.ask()
+
+    async def ask(self) -> None:
+        """Ask ClickHouse whether the lock is still held. Raises `LockLost`."""
+        written = self.written
         found = await self.newest()
         if found is None or (found.number, found.owner) != (self.term, self.owner):
             raise LockLost(f"{found.owner if found else 'nobody'} holds the migration lock")
+        self.shown = written
 
     async def claim(self, newest: Term | None) -> bool:
         """Try to get the term after the newest; return whether this run got it."""
         self.term, self.beat = (newest.number if newest else 0) + 1, 0
+        self.shown = self.written = 0.0
         await self.write(0, token=f"term-{self.term}")
         with suppress(LockLost):
-            await self.check()
+            await self.ask()
             return True
         return False
 
@@ -151,6 +167,7 @@ class MigrationLock:
         guard: dict[str, Any] = {"insert_deduplicate": int(bool(token))}
         if token:
             guard["insert_deduplication_token"] = token
+        began = time.clock_gettime(CLOCK)
         await agreed(
             lambda: self.client.raw_insert(
                 f"{self.settings.database}.schema_migrations_lock",
@@ -159,6 +176,9 @@ class MigrationLock:
                 settings={**consistency(self.settings), **guard},
             )
         )
+        self.written = began
+        if time.clock_gettime(CLOCK) < self.shown + DEAD_SECONDS / 2:  # nobody had presumed it dead before
+            self.shown = began
 
 
 async def newest_term(client: AsyncClient, settings: ClickHouseSettings) -> Term | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from evometrics.sinks.clickhouse.client import open_client
 from evometrics.sinks.migrations import lock as migration_lock
-from evometrics.sinks.migrations.lock import LockLost, MigrationLock, is_held, newest_term
+from evometrics.sinks.migrations.lock import LockLost, MigrationLock, Term, is_held, newest_term
 from evometrics.sinks.migrations.migrate import own_tables
 from evometrics.sinks.settings import ClickHouseSettings
 from tests.support.sinks import run_statements
@@ -70,10 +71,36 @@ async def test_a_dead_owner_is_succeeded_and_one_that_was_only_stopped_hears_of_
     async with MigrationLock(client, unlocked) as successor:
         assert await is_held(client, unlocked)
         await successor.check()
+        await stopped.write(98)  # a sign of life that comes too late is none
         with pytest.raises(LockLost, match=successor.owner):
             await stopped.check()
         await stopped.write(99, ended=True)  # what it gives back is not the successor's
         await successor.check()
+    await client.close()
+
+
+async def test_an_owner_asks_only_where_it_may_be_presumed_dead(
+    unlocked: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration_lock, "DEAD_SECONDS", 3.0)
+    client, asked = await open_client(unlocked), list[float]()
+
+    class Counting(MigrationLock):
+        async def newest(self) -> Term | None:
+            asked.append(time.monotonic())
+            return await super().newest()
+
+    async with Counting(client, unlocked) as owner:
+        at_first = len(asked)
+        for _ in range(8):  # longer than it would be believed alive without a beat
+            await owner.check()
+            await asyncio.sleep(0.25)
+        assert len(asked) == at_first
+        assert owner.beating is not None
+        owner.beating.cancel()
+        await asyncio.sleep(1.75)
+        await owner.check()
+        assert len(asked) == at_first + 1
     await client.close()
 
 
