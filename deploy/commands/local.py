@@ -11,7 +11,7 @@ from evometrics.deploy.console.options import clickhouse_settings, config_file, 
 from evometrics.deploy.kafka.broker import copies
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.deploy.process.ports import HOST
-from evometrics.deploy.stack.stack import LocalStack, StackSettings
+from evometrics.deploy.stack.stack import LocalStack, Preparation, StackSettings
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.service.disk import DiskSettings
@@ -45,19 +45,21 @@ def local_stack(
     )
     replication = replication_for(args, settings)
 
-    async def prepare(addresses: StackAddresses) -> None:
+    async def topics(addresses: StackAddresses) -> None:
         kafka = kafka_settings(args, addresses.brokers)
         for state in await create_topics(dataclasses.replace(kafka, replication=replication)):
             if state.changes or state.instead_of is not None:
                 tell(f"topic {state.name}: {state.words}")
             for note in state.notes:
                 tell(note)
+
+    async def tables(addresses: StackAddresses) -> None:
         clickhouse = clickhouse_settings(args, addresses.clickhouse_url, addresses)
         if settings.external_clickhouse is None:
             clickhouse = dataclasses.replace(clickhouse, cluster="")  # the one started here is not a cluster
         await migrate(clickhouse)
 
-    return LocalStack(settings, prepare, tell, worker_flags(args, replication))
+    return LocalStack(settings, Preparation(topics, tables), tell, worker_flags(args, replication))
 
 
 def server_settings(args: argparse.Namespace, database: str) -> ServerSettings:

@@ -90,29 +90,42 @@ class StackSettings:
         return 1 if self.local_brokers is None else self.local_brokers
 
 
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What makes the stores of a stack ready for its workers, each as soon as its store answers.
+
+    Attributes:
+        kafka: creates the topics.
+        clickhouse: creates database and tables.
+    """
+
+    kafka: Callable[[StackAddresses], Awaitable[None]]
+    clickhouse: Callable[[StackAddresses], Awaitable[None]]
+
+
 class LocalStack:
     """Starts all parts in order, keeps them running, ends them in the reverse order.
 
     Args:
         settings: what to run.
-        prepare: creates topics, database and tables once broker and ClickHouse answer.
+        preparation: creates topics, database and tables.
         progress: called with a line for each step, and, when a part dies, with the end of its log.
         worker_flags: additional flags of the command lines of workers and pages, by `stream`, `sink`, `ui`.
 
     After `start` the addresses are in `addresses` and in `<data>/stack.json`. `start` raises
-    `StackRunningError`, `MissingPartError`, `ProcessFailedError` or what `prepare` raises; in that case
+    `StackRunningError`, `MissingPartError`, `ProcessFailedError` or what `preparation` raises; in that case
     nothing is left running.
     """
 
     def __init__(
         self,
         settings: StackSettings,
-        prepare: Callable[[StackAddresses], Awaitable[None]],
+        preparation: Preparation,
         progress: Progress,
         worker_flags: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._settings = settings
-        self._prepare = prepare
+        self._preparation = preparation
         self._progress = progress
         self._worker_flags = worker_flags or {}
         self._data = Path(settings.data).resolve()
@@ -134,7 +147,7 @@ class LocalStack:
         await self.stop()
 
     async def start(self) -> None:
-        """Start broker and ClickHouse, prepare them, then start the workers; returns when all are ready."""
+        """Start and prepare broker and ClickHouse, then start the workers; returns when all are ready."""
         self._lock = lock_data(self._data)
         try:
             for name in end_leftovers(self._data):
@@ -164,8 +177,7 @@ class LocalStack:
             folders = {name: self._data / name for name in ("kafka", "clickhouse", "stream")}
             watch = DiskWatch(folders, self._settings.disk, self._progress)
             self._disks = asyncio.create_task(watch.run(), name="disks")
-            await all_of(self._start_brokers(nodes), self._start_clickhouse(ports["clickhouse"]))
-            await self._prepare(self.addresses)
+            await all_of(self._prepare_kafka(nodes), self._prepare_clickhouse(ports["clickhouse"]))
             specs = [self._worker(name, ports[name]) for name in self._worker_names()]
             await all_of(*(self._start_part(spec, self._workers) for spec in specs))
             self._ready = True
@@ -204,6 +216,14 @@ class LocalStack:
     def pids(self) -> dict[str, int]:
         """The process id of each part, by name."""
         return {name: child.pid for name, child in self.children().items() if child.pid is not None}
+
+    async def _prepare_kafka(self, nodes: tuple[KafkaNode, ...]) -> None:
+        await self._start_brokers(nodes)
+        await self._preparation.kafka(self.addresses)
+
+    async def _prepare_clickhouse(self, port: int) -> None:
+        await self._start_clickhouse(port)
+        await self._preparation.clickhouse(self.addresses)
 
     async def _start_brokers(self, nodes: tuple[KafkaNode, ...]) -> None:
         brokers = self.addresses.brokers

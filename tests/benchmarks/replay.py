@@ -1,10 +1,21 @@
-"""`replay`: derived tables recomputed from the raw tables and from Kafka, and whether they are equal."""
+"""`replay`: derived tables recomputed from the raw tables and from Kafka, and whether they are equal.
+
+Then once more from the raw tables, killed ten times at random moments of the computing: what it repeats.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 from evometrics.deploy.pipeline.drain import drain, pipeline_groups
@@ -17,7 +28,7 @@ from tests.benchmarks.fill import StreamFill, fill_snapshots, fill_stream, filli
 from tests.benchmarks.growth import SINK, STREAM, workers
 from tests.benchmarks.say import say
 from tests.benchmarks.settings import Settings
-from tests.benchmarks.stack import Stack
+from tests.benchmarks.stack import ROOT, Stack
 from tests.benchmarks.times import begin_of
 from tests.benchmarks.watch import cpu_seconds, resident_mb
 
@@ -25,6 +36,9 @@ SOURCES = ("tables", "kafka")
 SERVERS = ("kafka", "clickhouse")
 LIMIT_SECONDS = 2 * 3600
 LOOK_SECONDS = 0.2
+KILLS = 10
+#: How the bar shows the events done, and all.
+BAR = re.compile(r"(\d+)/(\d+) \[")
 
 
 async def run(settings: Settings) -> dict[str, Any]:
@@ -46,8 +60,9 @@ async def run(settings: Settings) -> dict[str, Any]:
             for number in range(1, rounds + 1)
             for source in SOURCES
         ]
+        killed = await killed_at_random(stack, rows, Random(settings.seed))
     facts = {"evolutions": count, "agents": settings.agents, "partitions": stack.partitions}
-    return report(**facts, live_rows=rows, replays=found)
+    return report(**facts, live_rows=rows, replays=found, killed=killed)
 
 
 async def stored(stack: Stack, events: Events, fill: StreamFill, snapshots: int) -> dict[str, int]:
@@ -69,8 +84,7 @@ async def replayed(stack: Stack, source: str, rows: dict[str, int]) -> dict[str,
 
     Equal is what has the same hash over all columns, row by row; and each table has all its rows.
     """
-    argv = ["-m", "evometrics.deploy.cli", "replay", "--json", "--source", source]
-    argv += ["--brokers", stack.kafka.brokers, "--clickhouse-url", stack.clickhouse.url]
+    argv = [*command(stack), "--json", "--source", source]
     before, began = cpu_seconds(stack.pids(*SERVERS)), time.monotonic()
     name = f"replay-{source}"
     watching = asyncio.create_task(memory(stack, name))
@@ -78,11 +92,7 @@ async def replayed(stack: Stack, source: str, rows: dict[str, int]) -> dict[str,
     seconds = time.monotonic() - began
     servers = {part: used - before[part] for part, used in cpu_seconds(stack.pids(*SERVERS)).items()}
     watching.cancel()
-    for table, wanted in rows.items():
-        found = answer["tables"][table]
-        require(not any(found["counts"].values()), f"{table} differs from {source}: {found['counts']}")
-        numbers = (found["live"], found["replayed"])
-        require(numbers == (wanted, wanted), f"{table}: {numbers} rows live and replayed, not {wanted}")
+    check(answer, rows, source)
     computed = answer["computed"]
     number = computed["events"]
     measured = {
@@ -98,6 +108,74 @@ async def replayed(stack: Stack, source: str, rows: dict[str, int]) -> dict[str,
     }
     say(f"replay: {measured}")
     return measured
+
+
+def command(stack: Stack) -> list[str]:
+    """Return the command as Python's arguments."""
+    argv = ["-m", "evometrics.deploy.cli", "replay"]
+    return [*argv, "--brokers", stack.kafka.brokers, "--clickhouse-url", stack.clickhouse.url]
+
+
+def check(answer: dict[str, Any], rows: dict[str, int], what: str) -> None:
+    """Check that a replay has found every table equal, with all its rows."""
+    for table, wanted in rows.items():
+        found = answer["tables"][table]
+        require(not any(found["counts"].values()), f"{table} differs from {what}: {found['counts']}")
+        numbers = (found["live"], found["replayed"])
+        require(numbers == (wanted, wanted), f"{table}: {numbers} rows live and replayed, not {wanted}")
+
+
+async def killed_at_random(stack: Stack, rows: dict[str, int], rng: Random) -> dict[str, Any]:
+    """Replay the raw tables, killed `KILLS` times; check that all is equal, and return what was repeated."""
+    computed, begins = 0, []
+    for kill in range(KILLS):
+        # the later ones are the nearer to the end, so that all of it is killed somewhere
+        share = (kill + rng.random()) / KILLS
+        began, reached = await asyncio.to_thread(killed, command(stack), share)
+        begins.append(began)
+        computed += reached - began
+    answer = await stack.job("replay-resumed", [*command(stack), "--json"], LIMIT_SECONDS)
+    check(answer, rows, f"a replay killed {KILLS} times")
+    events, resumed = answer["computed"]["events"], answer["computed"]["resumed"]
+    computed += events - resumed
+    found = {
+        "kills": KILLS,
+        "went_on_after": [*begins, resumed],
+        "events": events,
+        "computed": computed,
+        "repeated": computed / events - 1,
+    }
+    say(f"replay: {found}")
+    return found
+
+
+def killed(argv: Sequence[str], share: float) -> tuple[int, int]:
+    """Replay in a terminal until its bar has passed a share of the events, and kill it there.
+
+    Returns where the bar began, and where it was last seen.
+    """
+    mine, theirs = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, *argv], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    began, reached, text = -1, 0, ""
+    try:
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while chunk := os.read(mine, 65_536):
+                text = (text + chunk.decode(errors="replace"))[-4096:]
+                for done, total in BAR.findall(text)[-1:]:
+                    reached = int(done)
+                    began = reached if began < 0 else began
+                    if reached >= share * int(total):
+                        process.kill()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(mine)
+    require(process.returncode == -signal.SIGKILL, f"not killed: {text}")
+    return began, reached
 
 
 async def memory(stack: Stack, name: str, most: float = 0.0) -> float:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from evometrics.deploy.kafka.broker import registered_brokers
 from evometrics.deploy.process.child import python
 from evometrics.deploy.stack.password import read_password
-from evometrics.deploy.stack.stack import LocalStack, StackSettings
+from evometrics.deploy.stack.stack import LocalStack, Preparation, StackSettings
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.schemas.metrics import OF_STREAMS, Instruments
 from evometrics.schemas.service.settings import KafkaSettings
@@ -29,6 +29,9 @@ NAME = "zoë's, b\\new?key=1&c {id} 50%s #x"
 
 async def nothing(_: StackAddresses) -> None:
     """Prepare nothing."""
+
+
+NOTHING = Preparation(nothing, nothing)
 
 
 async def statement(stack: StackAddresses, sql: str) -> str:
@@ -52,7 +55,7 @@ async def test_a_stack_lies_in_its_folder_whatever_that_is_called(
     monkeypatch.chdir(data.parent)
     monkeypatch.setenv("LC_ALL", "C")
     settings = StackSettings(data=".evometrics", stream_workers=0, sink_workers=0)
-    async with LocalStack(settings, nothing, print) as stack:
+    async with LocalStack(settings, NOTHING, print) as stack:
         assert await registered_brokers(stack.addresses.brokers) == {1}
         at = stack.addresses
         await statement(at, "CREATE DATABASE d")

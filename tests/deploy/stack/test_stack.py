@@ -22,7 +22,7 @@ from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.kafka.broker import plan_nodes, registered_brokers
 from evometrics.deploy.kafka.java import MissingPartError
 from evometrics.deploy.process.ports import free_ports
-from evometrics.deploy.stack.stack import LocalStack, StackSettings
+from evometrics.deploy.stack.stack import LocalStack, Preparation, StackSettings
 from evometrics.deploy.stack.stackfile import (
     ProcessMark,
     StackAddresses,
@@ -35,6 +35,9 @@ from evometrics.schemas.service.settings import SettingsError
 
 async def nothing(_: StackAddresses) -> None:
     """Prepare nothing."""
+
+
+NOTHING = Preparation(nothing, nothing)
 
 
 def stores_only(data: Path, **options: str) -> StackSettings:
@@ -51,20 +54,26 @@ async def test_the_stores_run_between_start_and_stop_and_the_file_tells_where(tm
         if line == "clickhouse is ready again":
             back.set()
 
-    async def prepare(addresses: StackAddresses) -> None:
+    async def topics(addresses: StackAddresses) -> None:
         assert await registered_brokers(addresses.brokers) == {1}
         assert read_stack(tmp_path) is None  # It is still starting.
         prepared.append(addresses)
 
-    stack = LocalStack(stores_only(tmp_path), prepare, hear)
+    async def tables(addresses: StackAddresses) -> None:
+        async with aiohttp.ClientSession() as http, http.get(f"{addresses.clickhouse_url}/ping") as response:
+            assert response.status == 200
+        assert read_stack(tmp_path) is None
+        prepared.append(addresses)
+
+    stack = LocalStack(stores_only(tmp_path), Preparation(topics, tables), hear)
     async with stack:
-        assert prepared == [stack.addresses]
+        assert prepared == [stack.addresses] * 2
         assert read_stack(tmp_path) == stack.addresses
         pids = stack.pids()
         with pytest.raises(
             StackRunningError, match=rf"is already running on {tmp_path} \(process {os.getpid()}\)"
         ):
-            await LocalStack(stores_only(tmp_path), nothing, told.append).start()
+            await LocalStack(stores_only(tmp_path), NOTHING, told.append).start()
         assert read_stack(tmp_path) == stack.addresses  # The one refused did no harm.
 
         os.kill(pids["clickhouse"], signal.SIGKILL)
@@ -165,7 +174,7 @@ async def test_a_stack_of_three_brokers_keeps_three_copies_and_restarts_each_bro
         assert {name for name in before if before[name] != after[name]} == {"kafka-2"}
         assert killed.pid == after["kafka-2"]
     with pytest.raises(SettingsError, match=r"local_brokers=1: .* holds a cluster of 3: start that many"):
-        await LocalStack(stores_only(data), nothing, print).start()
+        await LocalStack(stores_only(data), NOTHING, print).start()
     assert read_stack(data) is None
     assert len(plan_nodes(data / "kafka", 3)) == 3
 
@@ -196,7 +205,7 @@ async def test_running_services_take_the_place_of_the_embedded_ones(
     tmp_path: Path, kafka: str, clickhouse: str
 ) -> None:
     settings = stores_only(tmp_path, external_brokers=kafka, external_clickhouse=clickhouse)
-    async with LocalStack(settings, nothing, print) as stack:
+    async with LocalStack(settings, NOTHING, print) as stack:
         assert (stack.addresses.brokers, stack.addresses.clickhouse_url) == (kafka, clickhouse)
         assert stack.pids() == {}
 
@@ -208,10 +217,10 @@ async def test_services_that_do_not_answer_are_named(tmp_path: Path, kafka: str,
     with pytest.raises(
         MissingPartError, match=f"ClickHouse at {url}: start it .*; omit its URL to have one started here"
     ):
-        await LocalStack(settings, nothing, print).start()
+        await LocalStack(settings, NOTHING, print).start()
     settings = stores_only(tmp_path, external_brokers=broker, external_clickhouse=clickhouse)
     with pytest.raises(MissingPartError, match=f"no Kafka answers at {broker}"):
-        await LocalStack(settings, nothing, print).start()
+        await LocalStack(settings, NOTHING, print).start()
     with pytest.raises(SettingsError, match="give a URL like"):
         stores_only(tmp_path, external_clickhouse="localhost:8123")
     with pytest.raises(SettingsError, match="host:port"):
@@ -220,18 +229,18 @@ async def test_services_that_do_not_answer_are_named(tmp_path: Path, kafka: str,
 
 async def test_a_failed_preparation_leaves_nothing_running(tmp_path: Path, kafka: str) -> None:
     seen: list[int] = []
-    stack = LocalStack(stores_only(tmp_path, external_brokers=kafka), nothing, print)
+    stack = LocalStack(stores_only(tmp_path, external_brokers=kafka), NOTHING, print)
 
     async def fail(_: StackAddresses) -> None:
         seen.extend(stack.pids().values())
         raise RuntimeError("migration 3 failed")
 
-    stack._prepare = fail
+    stack._preparation = Preparation(nothing, fail)
     with pytest.raises(RuntimeError, match="migration 3 failed"):
         await stack.start()
     assert len(seen) == 1
     assert not psutil.pid_exists(seen[0])
-    async with LocalStack(stores_only(tmp_path, external_brokers=kafka), nothing, print):
+    async with LocalStack(stores_only(tmp_path, external_brokers=kafka), NOTHING, print):
         pass  # The folder is free again.
 
 
