@@ -104,7 +104,7 @@ class ShadowTables:
 
     async def create(self) -> None:
         """Drop what earlier runs left, and create this run's tables. Raises `NotReplayable` too."""
-        await self.check_engines()
+        engines = await self.engines()
         await self.drop_all()
         await self.command(
             f"CREATE TABLE {self.read} "
@@ -112,7 +112,10 @@ class ShadowTables:
             "ENGINE = MergeTree ORDER BY tuple()"
         )
         for topic in self.topics:
-            await self.command(f"CREATE TABLE {self.name(topic)} AS {topic.table}_rows")
+            live = f"{topic.table}_rows"
+            # without constraints and indexes: the live table has them, for what is inserted from here
+            empty = f"SELECT * FROM {live} WHERE false"
+            await self.command(f"CREATE TABLE {self.name(topic)} ENGINE = {engines[live]} AS {empty}")
         await self.command(
             f"CREATE TABLE {self.states} (checkpoint UInt64, name LowCardinality(String), partition Int32, "
             "key String, gone Bool, value String) ENGINE = MergeTree ORDER BY (name, partition, key)"
@@ -144,19 +147,25 @@ class ShadowTables:
         await self.command(f"RENAME TABLE {renamed}")
         await self.drop_all()
 
-    async def check_engines(self) -> None:
-        """Raise `NotReplayable` unless the live tables store their rows themselves."""
+    async def engines(self) -> dict[str, str]:
+        """Return the live tables' engines, with all their clauses.
+
+        Raises `NotReplayable` unless these store their rows themselves.
+        """
         live = [f"{topic.table}_rows" for topic in self.topics]
         sql = (
-            "SELECT name, engine FROM system.tables "
+            "SELECT name, engine, engine_full FROM system.tables "
             "WHERE database = currentDatabase() AND name IN {live:Array(String)}"
         )
-        for name, engine in await self.rows(sql, {"live": live}):
+        found = {}
+        for name, engine, full in await self.rows(sql, {"live": live}):
+            found[str(name)] = str(full)
             if not str(engine).endswith("MergeTree"):
                 raise NotReplayable(
                     f"{name} has engine {engine}: replay needs a server that holds the rows itself, not a "
                     "cluster's Distributed tables, because a copy of one would lead to the live rows"
                 )
+        return found
 
     async def drop_all(self) -> None:
         """Drop the tables of all other runs."""

@@ -211,7 +211,7 @@ FROM {found}"""
 def insert_differences(topic: Topic, shadow: str, differences: str) -> str:
     """Return the statement that inserts the added and changed rows into the live table."""
     key = ", ".join(judged(topic, "", "").key)
-    names = ", ".join([*columns(topic), "_topic", "_partition", "_offset", "_timestamp"])
+    names = ", ".join([*columns(topic), "_partition", "_offset", "_timestamp"])
     return (
         f"INSERT INTO {topic.table}_rows ({names}) SELECT {names} FROM {shadow} FINAL "
         f"WHERE ({key}) IN (SELECT {key} FROM {differences} WHERE kind IN ('added', 'changed')) "
