@@ -10,6 +10,7 @@ from typing import Any
 
 import faust
 from aiokafka.structs import TopicPartition
+from faust.tables.manager import TableManager
 from faust.types import TP
 
 from evometrics.schemas.kafka.client_options import HEARTBEAT_SECONDS
@@ -46,6 +47,18 @@ BUFFERED_BATCHES = 16
 def changelog_name(group: str, table: str) -> str:
     """Return the name of a table's changelog topic."""
     return f"{group}-{table}-changelog"
+
+
+class NoTables(TableManager):
+    """Manages Faust's tables, of which the stream has none: its states are in tables of its own.
+
+    Faust (0.12) waits a second at the start for tables to be declared, before the worker joins its group.
+    """
+
+    async def on_start(self) -> None:
+        """Begin at once."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class StreamApp(faust.App):
@@ -152,6 +165,7 @@ def build(
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         stream_publish_on_commit=False,
+        TableManager=NoTables,
         producer_linger=0.0,
     )
     tables = {name: StateTable(name, changelog_name(settings.group, name)) for name in TABLES}
