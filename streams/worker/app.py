@@ -52,7 +52,7 @@ def changelog_name(group: str, table: str) -> str:
 class NoTables(TableManager):
     """Manages Faust's tables, of which the stream has none: its states are in tables of its own.
 
-    Faust (0.12) waits a second at the start for tables to be declared, before the worker joins its group.
+    Faust (0.15.3) waits a second at the start for tables to be declared, before the worker joins its group.
     """
 
     async def on_start(self) -> None:
