@@ -8,11 +8,15 @@ same rows in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from evometrics.schemas.topics import Topic
 from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import WireFormat
+from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.raw.sql import FORMAT, event_columns
 from evometrics.sinks.raw.tables import SINCE, RawSelection, RawTables, Slice
 from evometrics.sinks.settings import ClickHouseSettings
@@ -20,8 +24,22 @@ from evometrics.sinks.settings import ClickHouseSettings
 #: Rows of the copy per granule. Until its parts are merged each spans all of the time, and a slice has few
 #: rows in each: with ClickHouse's own 8,192 most of what is decompressed would be other slices' rows.
 GRANULE = 1024
+#: The most that copying a month may take.
+COPY_SECONDS = 4 * 3600.0
 STORAGE = ("_partition", "_offset", "_timestamp")
 AT = "toUnixTimestamp64Milli(r._timestamp)"
+
+
+@asynccontextmanager
+async def patient(settings: ClickHouseSettings) -> AsyncIterator[AsyncClient]:
+    """Yield a client that waits for a statement to end that says nothing meanwhile."""
+    client = await open_client(settings, read_seconds=COPY_SECONDS)
+    try:
+        yield client
+    except CLICKHOUSE_ERRORS as error:
+        raise ClickHouseUnavailable(explain(settings, error)) from error
+    finally:
+        await client.close()
 
 
 def raw_table(topic: Topic) -> str:
@@ -55,12 +73,13 @@ class Timeline(RawTables):
                 f"SELECT DISTINCT toYYYYMM(occurred_at) AS month FROM {live} ORDER BY month", {}
             )
             for (month,) in months:
-                await self.ask(
+                sql = (
                     f"INSERT INTO {name} ({listed}) SELECT {listed} FROM {live} AS r FINAL "
                     f"WHERE toYYYYMM(r.occurred_at) = {{month:UInt32}} AND {SINCE} "
-                    "SETTINGS insert_deduplicate = 0",
-                    {"month": int(month), "begin": begin},
+                    "SETTINGS insert_deduplicate = 0"
                 )
+                async with patient(self.settings) as client:
+                    await client.command(sql, {"month": int(month), "begin": begin})
 
     async def counts(self, begin: int) -> dict[str, int]:
         """Return the number of events by topic that were in Kafka at or after a time (milliseconds)."""
