@@ -21,6 +21,7 @@ from evometrics.sinks.replay.checkpoints import RESUMABLE_HOURS
 from evometrics.sinks.replay.compare import Sample, TableDifferences, total
 from evometrics.sinks.replay.recompute import Computed
 from evometrics.sinks.replay.replay import Replay, replaying
+from evometrics.sinks.replay.shadow import ReplayEnded
 from evometrics.sinks.replay.sql import KINDS
 
 MADE = "are KPI snapshots, created from the evolutions that call for them"
@@ -40,26 +41,14 @@ async def run_replay(args: argparse.Namespace) -> int:
     began = time.monotonic()
     raw = source(args, settings, stream)
     async with replaying(clickhouse, settings, stream, raw, again=args.restart) as replay:
-        if replay.resumed:
-            tell(resumed(replay))
         try:
-            with tqdm(
-                total=replay.events, initial=replay.resumed, desc="computed", unit="event", disable=None
-            ) as bar:
-                computed = await replay.compute(bar.update)
+            computed, found, left = await done(replay, args)
+        except ReplayEnded:
+            raise
         except BaseException:
             if replay.resumable:
                 tell(f"the same command goes on with this replay within {RESUMABLE_HOURS} hours")
             raise
-        if not args.json:
-            tell(f"{computed.events} events computed in {time.monotonic() - began:.0f} s; comparing")
-        found = await replay.compare()
-        left = found
-        if args.apply and total(found):
-            if not args.json:
-                print(report(found), flush=True)
-            await replay.apply()
-            left = await replay.compare()
     applied = args.apply and total(found) > 0
     made = sum(each.counts["added"] for each in found if each.table == KPI_SNAPSHOTS.table)
     if args.json:
@@ -75,6 +64,28 @@ async def run_replay(args: argparse.Namespace) -> int:
     if total(left):
         return ExitCode.FAILED if args.apply else ExitCode.DIFFERENT
     return ExitCode.DONE
+
+
+async def done(
+    replay: Replay, args: argparse.Namespace
+) -> tuple[Computed, list[TableDifferences], list[TableDifferences]]:
+    """Compute, compare, and repair if requested; return what differed, and what differs now."""
+    began = time.monotonic()
+    if replay.resumed:
+        tell(resumed(replay))
+    with tqdm(
+        total=replay.events, initial=replay.resumed, desc="computed", unit="event", disable=None
+    ) as bar:
+        computed = await replay.compute(bar.update)
+    if not args.json:
+        tell(f"{computed.events} events computed in {time.monotonic() - began:.0f} s; comparing")
+    found = await replay.compare()
+    if not (args.apply and total(found)):
+        return computed, found, found
+    if not args.json:
+        print(report(found), flush=True)
+    await replay.apply()
+    return computed, found, await replay.compare()
 
 
 def resumed(replay: Replay) -> str:

@@ -234,13 +234,17 @@ class RawTables:
         try:
             return await self.client.raw_query(sql, dict(parameters))
         except CLICKHOUSE_ERRORS as error:
-            raise ClickHouseUnavailable(explain(self.settings, error)) from error
+            raise self.trouble(error) from error
 
     async def rows(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         assert self.client is not None
         try:
             result = await self.client.query(sql, dict(parameters))
         except CLICKHOUSE_ERRORS as error:
-            raise ClickHouseUnavailable(explain(self.settings, error)) from error
+            raise self.trouble(error) from error
         rows: Sequence[Sequence[Any]] = result.result_rows
         return rows
+
+    def trouble(self, error: BaseException) -> Exception:
+        """Return the error to raise for an error of ClickHouse."""
+        return ClickHouseUnavailable(explain(self.settings, error))

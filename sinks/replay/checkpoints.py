@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import evometrics.schemas
 import evometrics.sinks
@@ -82,9 +82,17 @@ def fingerprint(*about: Any) -> str:
     return hashlib.blake2b(json.dumps([code_digest(), *about]).encode(), digest_size=16).hexdigest()
 
 
-async def interrupted(shadow: ShadowTables, wanted: str) -> tuple[str, ReplayProgress] | None:
-    """Return the run of a fingerprint that was interrupted last, and how far it came; None without one."""
-    found: list[tuple[int, str, ReplayProgress]] = []
+class Interrupted(NamedTuple):
+    """A run that another can go on with: its tables, by the name of the run, and how far it came."""
+
+    run: str
+    tables: frozenset[str]
+    progress: ReplayProgress
+
+
+async def interrupted(shadow: ShadowTables, wanted: str) -> Interrupted | None:
+    """Return the run of a fingerprint that was interrupted last; None without one."""
+    found: list[tuple[int, Interrupted]] = []
     for run, names in (await shadow.left()).items():
         table = shadow.of_run(run, "checkpoints")
         if table not in names:
@@ -94,10 +102,14 @@ async def interrupted(shadow: ShadowTables, wanted: str) -> tuple[str, ReplayPro
             f"WHERE at > now64(3) - INTERVAL {RESUMABLE_HOURS} HOUR ORDER BY at DESC LIMIT 1"
         )
         for at, about in await shadow.rows(sql):
-            progress = ReplayProgress(**json.loads(about))
-            if progress.fingerprint == wanted and shadow.wanted(run, progress.source["topics"]) <= set(names):
-                found.append((int(at), run, progress))
-    return max(found, key=lambda each: each[0])[1:] if found else None
+            noted = json.loads(about)
+            if noted.get("fingerprint") != wanted:  # what another build has noted may have other names
+                continue
+            progress = ReplayProgress(**noted)
+            tables = shadow.wanted(run, progress.source["topics"])
+            if tables <= set(names):
+                found.append((int(at), Interrupted(run, frozenset(tables), progress)))
+    return max(found, key=lambda each: each[0])[1] if found else None
 
 
 class Checkpoints:

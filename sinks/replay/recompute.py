@@ -71,11 +71,12 @@ class Recomputation:
         self.span = min(SPAN, stream.allowed_lateness_seconds * SECOND // 2)
         self.progress = progress
         self.resumed = progress.events
+        self.storing: Storing | None = None
 
     @property
     def resumable(self) -> bool:
         """Whether another process can go on from here, and not only begin again."""
-        return self.progress.computed or bool(self.resumed or self.progress.chain)
+        return self.resumed > 0 or (self.storing is not None and self.storing.saved)
 
     async def run(self, done: Callable[[int], object], reached: int) -> Computed:
         """Compute what is left; `done` is called with the number of events of each step.
@@ -101,6 +102,7 @@ class Recomputation:
             aclosing(slices),
             Storing(self.shadow, self.progress.rows) as storing,
         ):
+            self.storing = storing
             await self.restore(computing)
             async for events in slices:
                 for step in steps(events, self.progress.watermark, self.settings.step_events, self.span):

@@ -35,18 +35,18 @@ if these are wrong, and not only the rows, it makes wrong rows until the windows
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 
 from evometrics.schemas.topics import KPI_SNAPSHOTS, Topic
-from evometrics.sinks.clickhouse.client import open_client
+from evometrics.sinks.clickhouse.client import UNLIMITED_SECONDS, ClickHouseUnavailable, open_client
 from evometrics.sinks.replay import sql as replay_sql
 from evometrics.sinks.replay.checkpoints import ReplayProgress, fingerprint, interrupted
 from evometrics.sinks.replay.compare import Comparison, ReadFrom, TableDifferences
 from evometrics.sinks.replay.recompute import Computed, Recomputation
 from evometrics.sinks.replay.settings import ReplaySettings
-from evometrics.sinks.replay.shadow import ShadowTables
+from evometrics.sinks.replay.shadow import ReplayEnded, ShadowTables
 from evometrics.sinks.replay.source import EventSource, TableSource
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.streams.settings import StreamSettings
@@ -142,7 +142,8 @@ async def replaying(
     source raises, `ClickHouseUnavailable` or `ReplayEnded`; running it again completes whatever was left half
     done.
     """
-    client = await open_client(clickhouse)
+    # statements over all rows say nothing until they end
+    client = await open_client(clickhouse, read_seconds=UNLIMITED_SECONDS)
     try:
         shadow = ShadowTables(client, clickhouse, settings.stored())
         async with source or TableSource(clickhouse, settings.sources(), settings.begin(stream)) as found:
@@ -150,9 +151,12 @@ async def replaying(
             recomputation = Recomputation(settings, stream, found, shadow, progress)
             try:
                 yield Replay(settings, found, recomputation)
+            except ReplayEnded:
+                raise
             except BaseException:
                 if not recomputation.resumable:
-                    await shadow.drop()
+                    with suppress(ClickHouseUnavailable):  # the error under way says more
+                        await shadow.drop()
                 raise
             await shadow.drop()
     finally:
@@ -169,11 +173,12 @@ async def begin(
 ) -> ReplayProgress:
     """Make a replay's tables, or take over those of an interrupted one; return how far it has come."""
     identity = await source.identity()
-    wanted = fingerprint(identity, settings.meant.identity(), asdict(stream))
+    selection = [settings.meant.identity(), settings.settle_seconds]
+    computing = [stream.abandoned_after_seconds, stream.allowed_lateness_seconds]
+    wanted = fingerprint(identity, selection, computing)
     left = None if again or identity is None else await interrupted(shadow, wanted)
-    if left is not None:
-        run, progress = left
-        await shadow.take(run)
+    if left is not None and await shadow.take(*left):
+        progress = left.progress
         shadow.number = progress.number
         await source.resume(shadow, progress.source, progress.passed)
         return progress
@@ -182,6 +187,7 @@ async def begin(
         ((now,),) = await shadow.rows("SELECT toUnixTimestamp64Milli(now64(3))")
         await source.prepare(shadow)
     except BaseException:
-        await shadow.drop()
+        with suppress(ClickHouseUnavailable):
+            await shadow.drop()
         raise
     return ReplayProgress(wanted, int(now), source.known())

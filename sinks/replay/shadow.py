@@ -21,6 +21,7 @@ from evometrics.schemas.wire.framing import SINGLE_OBJECT_LENGTH
 from evometrics.sinks.clickhouse.blocks import body, row_format
 from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, error_code, explain
 from evometrics.sinks.clickhouse.inserts import INSERT_SETTINGS
+from evometrics.sinks.replay.sql import judged
 from evometrics.sinks.settings import ClickHouseSettings
 
 #: Derived rows of a replay have no partition; the snapshots that it makes have that of their events. The
@@ -59,6 +60,16 @@ class ReplayEnded(EvometricsError, RuntimeError):
 
 class NotReplayable(EvometricsError, RuntimeError):
     """A replay can't be compared with the live tables; the message says why."""
+
+
+def versioned(engine: str, version: str) -> str:
+    """Return an engine that keeps the row of the highest version, where rows have one.
+
+    Else the row that was inserted last would stay, which may be one of a process that was killed.
+    """
+    name, _, rest = engine.partition(" ")
+    column = version.removeprefix("r.")
+    return f"{name}({column}) {rest}" if name == "ReplacingMergeTree" and column != version else engine
 
 
 class ShadowTables:
@@ -114,8 +125,9 @@ class ShadowTables:
         for topic in self.topics:
             live = f"{topic.table}_rows"
             # without constraints and indexes: the live table has them, for what is inserted from here
+            engine = versioned(engines[live], judged(topic, "", "").version)
             empty = f"SELECT * FROM {live} WHERE false"
-            await self.command(f"CREATE TABLE {self.name(topic)} ENGINE = {engines[live]} AS {empty}")
+            await self.command(f"CREATE TABLE {self.name(topic)} ENGINE = {engine} AS {empty}")
         await self.command(
             f"CREATE TABLE {self.states} (checkpoint UInt64, name LowCardinality(String), partition Int32, "
             "key String, gone Bool, value String) ENGINE = MergeTree ORDER BY (name, partition, key)"
@@ -140,12 +152,21 @@ class ShadowTables:
         copies = {f"{BY_NAME[topic].table}_replay_{run}_timeline" for topic in copied}
         return rows | copies | {self.of_run(run, what) for what in OF_RUN}
 
-    async def take(self, run: str) -> None:
-        """Take over an earlier run's tables, and drop those of the others."""
-        mine = (await self.left()).get(run, [])
-        renamed = ", ".join(f"{name} TO {name.replace(run, self.run)}" for name in mine)
-        await self.command(f"RENAME TABLE {renamed}")
+    async def take(self, run: str, tables: Iterable[str], *_: object) -> bool:
+        """Take over an earlier run's tables, and drop those of the others.
+
+        Returns whether they were all still there.
+        """
+        renamed = ", ".join(f"{name} TO {name.replace(run, self.run)}" for name in sorted(tables))
+        try:
+            await self.client.command(f"RENAME TABLE {renamed}")
+        except CLICKHOUSE_ERRORS as error:
+            if error_code(error) != UNKNOWN_TABLE:
+                raise self.trouble(error) from error
+            await self.drop()
+            return False
         await self.drop_all()
+        return True
 
     async def engines(self) -> dict[str, str]:
         """Return the live tables' engines, with all their clauses.
@@ -178,8 +199,9 @@ class ShadowTables:
         await self.drop_tables((await self.left()).get(self.run, []))
 
     async def drop_tables(self, names: Iterable[str]) -> None:
-        for name in names:
-            await self.command(f"DROP TABLE IF EXISTS {name} SYNC")
+        """Drop tables of any size; those of checkpoints first: without them a run can't go on."""
+        for name in sorted(names, key=lambda name: not name.endswith(OF_RUN[-1])):
+            await self.command(f"DROP TABLE IF EXISTS {name} SYNC SETTINGS max_table_size_to_drop = 0")
 
     async def note_read(self, ids: Iterable[bytes]) -> None:
         """Record events as read, by their ids as text."""

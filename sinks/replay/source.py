@@ -122,8 +122,7 @@ class TableSource:
         await self.mind_retention()
         if KPI_SNAPSHOTS in self.topics and await self.maker.count(raw_table):
             self.select(tuple(dict.fromkeys([*CALLING, *self.topics])))
-        self.timeline.name = run.timeline
-        await self.timeline.copy(self.begin)
+        await self.timeline.copy(run, self.begin)
         if KPI_SNAPSHOTS in self.topics and set(CALLING) <= set(self.timeline.selection.topics):
             self.made = await self.maker.count(run.timeline)
         if await self.older():
@@ -179,7 +178,7 @@ class TableSource:
 
     async def resume(self, run: ShadowTables, known: Mapping[str, Any], passed: int) -> None:
         """Take up what another process prepared and read as far as `passed`."""
-        self.timeline.name = run.timeline
+        self.timeline.run = run
         self.select(tuple(BY_NAME[name] for name in known["topics"]))
         self.maker.begin = known["makes_from"]
         self.begin = self.passed = passed

@@ -58,6 +58,7 @@ class Storing:
 
     Attributes:
         rows: rows stored, including those of an interrupted replay that goes on.
+        saved: whether a checkpoint is stored.
     """
 
     def __init__(self, shadow: ShadowTables, rows: int = 0) -> None:
@@ -66,6 +67,7 @@ class Storing:
         self.gathered = self.nothing()
         self.under_way: asyncio.Task[None] | None = None
         self.rows = rows
+        self.saved = False
 
     def nothing(self) -> Gathered:
         """Return an empty `Gathered` for the selected tables."""
@@ -118,3 +120,4 @@ class Storing:
         if progress is not None:
             counted = replace(progress, rows=self.rows, number=self.shadow.number)
             await self.checkpoints.save(counted, changes)
+            self.saved = True

@@ -8,38 +8,19 @@ same rows in the same order.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-
-from clickhouse_connect.driver.asyncclient import AsyncClient
-
 from evometrics.schemas.topics import Topic
 from evometrics.schemas.wire.catalog import newest
 from evometrics.schemas.wire.framing import WireFormat
-from evometrics.sinks.clickhouse.client import CLICKHOUSE_ERRORS, ClickHouseUnavailable, explain, open_client
 from evometrics.sinks.raw.sql import FORMAT, event_columns
 from evometrics.sinks.raw.tables import SINCE, RawSelection, RawTables, Slice
+from evometrics.sinks.replay.shadow import ShadowTables
 from evometrics.sinks.settings import ClickHouseSettings
 
 #: Rows of the copy per granule. Until its parts are merged each spans all of the time, and a slice has few
 #: rows in each: with ClickHouse's own 8,192 most of what is decompressed would be other slices' rows.
 GRANULE = 1024
-#: The most that copying a month may take.
-COPY_SECONDS = 4 * 3600.0
 STORAGE = ("_partition", "_offset", "_timestamp")
 AT = "toUnixTimestamp64Milli(r._timestamp)"
-
-
-@asynccontextmanager
-async def patient(settings: ClickHouseSettings) -> AsyncIterator[AsyncClient]:
-    """Yield a client that waits for a statement to end that says nothing meanwhile."""
-    client = await open_client(settings, read_seconds=COPY_SECONDS)
-    try:
-        yield client
-    except CLICKHOUSE_ERRORS as error:
-        raise ClickHouseUnavailable(explain(settings, error)) from error
-    finally:
-        await client.close()
 
 
 def raw_table(topic: Topic) -> str:
@@ -51,23 +32,32 @@ class Timeline(RawTables):
     """The copies of some raw tables; they are read as the raw tables themselves are (`RawTables`).
 
     Attributes:
-        name: gives the name of a topic's copy.
+        run: the tables of the run, among them the copies.
     """
 
     def __init__(self, settings: ClickHouseSettings, topics: tuple[Topic, ...], wire: WireFormat) -> None:
         super().__init__(settings, RawSelection(topics), wire)
-        self.name: Callable[[Topic], str] = raw_table
+        self.run: ShadowTables | None = None
 
-    async def copy(self, begin: int) -> None:
+    def name(self, topic: Topic) -> str:
+        """Return the name of a topic's copy."""
+        assert self.run is not None, "prepared or resumed"
+        return self.run.timeline(topic)
+
+    def trouble(self, error: BaseException) -> Exception:
+        """Return the error to raise for an error of ClickHouse."""
+        return super().trouble(error) if self.run is None else self.run.trouble(error)
+
+    async def copy(self, run: ShadowTables, begin: int) -> None:
         """Make the copies of the events that were in Kafka at or after a time (milliseconds), each once."""
+        self.run = run
         for topic in self.selection.topics:
             columns = [str(field["name"]) for field in newest(topic.record).source["fields"]]
             listed = ", ".join([*columns, *STORAGE])
             live, name = raw_table(topic), self.name(topic)
-            await self.ask(
+            await run.command(
                 f"CREATE TABLE {name} ENGINE = MergeTree ORDER BY _timestamp "
-                f"SETTINGS index_granularity = {GRANULE} AS SELECT {listed} FROM {live} WHERE false",
-                {},
+                f"SETTINGS index_granularity = {GRANULE} AS SELECT {listed} FROM {live} WHERE false"
             )
             months = await self.rows(
                 f"SELECT DISTINCT toYYYYMM(occurred_at) AS month FROM {live} ORDER BY month", {}
@@ -78,8 +68,7 @@ class Timeline(RawTables):
                     f"WHERE toYYYYMM(r.occurred_at) = {{month:UInt32}} AND {SINCE} "
                     "SETTINGS insert_deduplicate = 0"
                 )
-                async with patient(self.settings) as client:
-                    await client.command(sql, {"month": int(month), "begin": begin})
+                await run.command(sql, {"month": int(month), "begin": begin})
 
     async def counts(self, begin: int) -> dict[str, int]:
         """Return the number of events by topic that were in Kafka at or after a time (milliseconds)."""

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from evometrics.schemas.topics import DERIVED_TOPICS, EVOLUTION_METRICS
+from evometrics.sinks.clickhouse.client import ClickHouseUnavailable
 from evometrics.sinks.raw.tables import RawSelection
 from evometrics.sinks.replay import checkpoints
 from evometrics.sinks.replay.checkpoints import Checkpoints, encoded, interrupted, new_number, text
 from evometrics.sinks.replay.compare import TableDifferences
 from evometrics.sinks.replay.replay import Replay, replaying
 from evometrics.sinks.replay.settings import ReplaySettings
-from evometrics.sinks.replay.shadow import ReplayEnded, ShadowTables
+from evometrics.sinks.replay.shadow import ReplayEnded, ShadowTables, versioned
 from evometrics.sinks.settings import ClickHouseSettings
 from evometrics.streams.offline import Change
 from evometrics.streams.settings import StreamSettings
@@ -34,9 +35,9 @@ class Killed(Exception):
     """What ends a replay in the middle."""
 
 
-def settings(processes: int = 1, **meant: Any) -> ReplaySettings:
+def settings(processes: int = 1, settle: float = 0.0, **meant: Any) -> ReplaySettings:
     selection = RawSelection(meant.pop("topics", DERIVED_TOPICS), **meant)
-    return ReplaySettings(selection, 0.0, slice_events=2 * STEP, step_events=STEP, processes=processes)
+    return ReplaySettings(selection, settle, slice_events=2 * STEP, step_events=STEP, processes=processes)
 
 
 def killed_after(steps: float, seen: list[int]) -> Callable[[int], None]:
@@ -123,11 +124,15 @@ async def test_only_what_was_to_do_the_same_a_short_time_ago_goes_on(
         {"topics": (EVOLUTION_METRICS,)},
         {"agents": ("agent-0003",)},
         {"stream": StreamSettings(allowed_lateness_seconds=96 * 3600)},
+        {"settle": 20 * 3600.0},
     )
     for changed in changes:
         await attempt(database, [], 3)
         began, found = await attempt(database, [], **changed)
         assert began == 0 and counts(found) == {} and await left_behind(database) == []
+    await attempt(database, [], 3)
+    elsewhere = StreamSettings(instance="stream-7", data="/elsewhere", session_timeout_seconds=7)
+    assert (await attempt(database, [], stream=elsewhere))[0] > 0  # what changes no row
     for name, value in (("code_digest", lambda: "of the fixed program"), ("RESUMABLE_HOURS", 0)):
         await attempt(database, [], 3)
         with monkeypatch.context() as patch:
@@ -145,6 +150,27 @@ async def test_one_whose_tables_are_not_all_there_begins_again(stored: Stored) -
     assert began == 0 and counts(found) == {}
 
 
+async def test_what_another_build_has_noted_is_not_read(stored: Stored) -> None:
+    await attempt(stored.database, [], 3)
+    (noted,) = [n for (n,) in await left_behind(stored.database) if n.endswith("_checkpoints")]
+    about = '{"fingerprint": "another", "source": {}, "of a later build": 1}'
+    await execute(stored.database, f"INSERT INTO {noted} (about) VALUES ('{about}')")
+    assert (await attempt(stored.database, []))[0] == 0
+
+
+async def test_a_checkpoint_that_could_not_be_stored_is_none(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise ClickHouseUnavailable("no space left on the device")
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(ClickHouseUnavailable, match="no space"):
+        async with replaying(stored.database, settings(), STREAM) as replay:
+            await replay.compute(lambda _: None)
+    assert not replay.resumable and await left_behind(stored.database) == []
+
+
 async def test_before_the_first_checkpoint_nothing_is_left_behind(stored: Stored) -> None:
     await attempt(stored.database, [], 1)
     assert await left_behind(stored.database) == []
@@ -157,6 +183,57 @@ async def test_a_running_one_that_is_taken_over_ends_with_a_word(stored: Stored)
         assert (await attempt(stored.database, []))[0] == sum(seen)
         with pytest.raises(ReplayEnded, match="another one has started"):
             await first.compare()
+
+
+async def test_one_that_is_taken_over_while_it_reads_ends_with_the_same_word(stored: Stored) -> None:
+    async with replaying(stored.database, settings(), STREAM) as first:
+        await attempt(stored.database, [], again=True)
+        with pytest.raises(ReplayEnded, match="another one has started"):
+            await first.compute(lambda _: None)
+
+
+async def test_a_run_that_has_just_vanished_is_not_taken_over(stored: Stored) -> None:
+    await attempt(stored.database, [], 3)
+    async with replaying(stored.database, settings(agents=("nobody",)), STREAM) as replay:
+        names = {name for (name,) in await left_behind(stored.database)}
+        other = ShadowTables(replay.shadow.client, stored.database, replay.shadow.topics)
+        assert not await other.take("0badc0de", [f"evolution_started_replay_0badc0de_{k}" for k in "ab"])
+        assert {name for (name,) in await left_behind(stored.database)} == names
+
+
+async def test_an_older_row_that_arrives_late_does_not_replace_the_newer(stored: Stored) -> None:
+    """As an insert of a killed process may, when another has gone on."""
+    async with replaying(stored.database, settings(), STREAM) as replay:
+        await replay.compute(lambda _: None)
+        name = replay.shadow.name(EVOLUTION_METRICS)
+        newest = await rows(stored.database, f"SELECT max(version) FROM {name} FINAL")
+        earlier = "* REPLACE (version - 1 AS version, -1 AS generation)"
+        await execute(stored.database, f"INSERT INTO {name} SELECT {earlier} FROM {name} FINAL")
+        assert await rows(stored.database, f"SELECT max(version) FROM {name} FINAL") == newest
+        assert await rows(stored.database, f"SELECT count() FROM {name} FINAL WHERE generation = -1") == [
+            (0,)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "wanted"),
+    [
+        (
+            "ReplacingMergeTree PARTITION BY x ORDER BY y",
+            "r.version",
+            "ReplacingMergeTree(version) PARTITION BY x ORDER BY y",
+        ),
+        ("ReplacingMergeTree(version) ORDER BY y", "r.version", "ReplacingMergeTree(version) ORDER BY y"),
+        ("ReplacingMergeTree ORDER BY y", "toInt64(0)", "ReplacingMergeTree ORDER BY y"),
+        (
+            "ReplicatedReplacingMergeTree('/a', 'b') ORDER BY y",
+            "r.version",
+            "ReplicatedReplacingMergeTree('/a', 'b') ORDER BY y",
+        ),
+    ],
+)
+def test_the_highest_version_stays_where_rows_have_one(engine: str, version: str, wanted: str) -> None:
+    assert versioned(engine, version) == wanted
 
 
 async def test_states_of_a_checkpoint_that_was_never_noted_do_not_count(stored: Stored) -> None:
@@ -194,7 +271,7 @@ async def test_of_a_key_the_last_value_counts_and_none_deletes_it(database: Clic
         (before,) = [change async for change in kept.states(earlier)]
         assert before.values == {b"a": b"1", b"\xff\x00": b"2"}
         left = await interrupted(shadow, progress.fingerprint)
-        assert left == (shadow.run, progress)
+        assert left is not None and (left.run, left.progress) == (shadow.run, progress)
         assert await rows(database, f"SELECT count() FROM {shadow.states}") == [(5,)]
 
 
