@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from evometrics.deploy.clickhouse.process import clickhouse_process
 from evometrics.deploy.kafka.broker import KafkaNode, bootstrap, plan_nodes, prepare_node
+from evometrics.deploy.kafka.jars import cache_folder, writable
 from evometrics.deploy.process.child import ChildProcess
 from evometrics.deploy.process.ports import free_ports
 from evometrics.schemas.service.health import stacks
@@ -64,6 +66,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if main and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # as a shell starts a job in the background; programs that the tests start would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not writable(
+        cache_folder()
+    ):  # as in a home that is read-only: what tests fetch and build is kept here
+        os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir()) / f"evometrics-tests-{os.getuid()}")
     if getattr(config.option, "numprocesses", None):
         use_class_archive()
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each command would compile the package anew
