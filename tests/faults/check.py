@@ -56,6 +56,15 @@ def keep_every_row(url: str) -> None:
             sql.command(f"ALTER TABLE {topic.table}_rows MODIFY SETTING {none}, {any_number}")
 
 
+def merge(url: str) -> int:
+    """Merge every table's parts into one a month, as would have been done; return what was stored twice."""
+    _, _, twice = contents(url, 0.0)
+    with client(url) as sql:
+        for topic in TOPICS:
+            sql.command(f"OPTIMIZE TABLE {topic.table}_rows FINAL")
+    return twice
+
+
 def check(
     url: str,
     folder: Path,

@@ -21,6 +21,7 @@ from evometrics.deploy.process.child import ChildProcess
 from evometrics.schemas.kafka.client_options import client_options
 from evometrics.schemas.kafka.replicas import replicas_missing
 from evometrics.schemas.topics import EVOLUTION_METRICS, RAW_TOPICS
+from tests.faults.check import merge
 from tests.faults.journal import Call
 from tests.faults.outage import quantile
 from tests.faults.parts import ROOT, Parts
@@ -102,6 +103,9 @@ async def roll(parts: Parts, nodes: Iterable[str], gap: float) -> tuple[list[Ste
         for name in sorted(names, reverse=True):
             child = parts.supervised[name].child
             child.spec = replace(child.spec, grace=grace)
+            if kind == ALONE:  # it would load each small part that the faults keep apart
+                twice = await asyncio.to_thread(merge, parts.clickhouse.url)
+                unclean += [f"{twice} messages stored twice"] if twice else []
             begin = time.time()
             if kind == ALONE:
                 await asyncio.sleep(gap)
