@@ -33,20 +33,22 @@ Seen = Mapping[str, float]
 ENVIRONMENT = {"EVOMETRICS_STREAM_LEAVE_GROUP": "true"}
 VALUES = ROOT / "deploy" / "helm" / "evometrics" / "values.yaml"
 ORDER = ("kafka", "stream", "sink", "node", "clickhouse")
-#: Most that an event may be late, seconds; not of ClickHouse, of which there is one server here: it is away
-#: while it restarts, as replicas would not be together.
+#: Most that an event may be late, seconds.
 LATE_SECONDS = 5.0
+#: Of it there is one server here: it is away while it restarts, as replicas would not be together.
 ALONE = "clickhouse"
+#: The step in which it merges all at once what the faults have kept apart.
+MERGE = "merge"
 #: Between two looks at whether replicas are in sync, and the longest that this is waited for, seconds.
 LOOK_SECONDS, SYNC_SECONDS = 0.5, 60.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """One part's restart, or the time before the first.
+    """One part's restart, or the time before the first, or of `MERGE`.
 
     Attributes:
-        part: its name.
+        part: its name, or that of the time.
         begin: when it was told to stop, Unix time; of what is alone a little earlier, as what was recorded
             just before waits for it, too.
         stop_seconds: until it had ended.
@@ -77,7 +79,7 @@ class StepReport:
     def late(self) -> str:
         """Which part made an event too late, and how late; empty where none did that must not."""
         most = max(self.late_ms["max"], self.computed_ms["max"]) / 1000
-        if self.step.part == ALONE or most <= LATE_SECONDS:
+        if self.step.part == MERGE or most <= LATE_SECONDS:
             return ""
         return f"at {self.step.part} an event was {most:.1f} s late"
 
@@ -103,9 +105,11 @@ async def roll(parts: Parts, nodes: Iterable[str], gap: float) -> tuple[list[Ste
         for name in sorted(names, reverse=True):
             child = parts.supervised[name].child
             child.spec = replace(child.spec, grace=grace)
-            if kind == ALONE:  # it would load each small part that the faults keep apart
+            if kind == ALONE:  # it would load each of the small parts
+                steps.append(Step(MERGE, time.time()))
                 twice = await asyncio.to_thread(merge, parts.clickhouse.url)
                 unclean += [f"{twice} messages stored twice"] if twice else []
+                await asyncio.sleep(gap)
             begin = time.time()
             if kind == ALONE:
                 await asyncio.sleep(gap)
