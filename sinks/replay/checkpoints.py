@@ -31,6 +31,8 @@ from evometrics.streams.offline import Change
 RESUMABLE_HOURS = 24
 #: Bytes of states per insert, about.
 INSERT_BYTES = 32 * 1024 * 1024
+#: Of a compiled module that is not Python there is a twin that is, and is shipped everywhere.
+SOURCES = {".py", ".avsc", ".sql"}
 CODE = (evometrics.schemas, evometrics.streams, evometrics.sinks)
 
 
@@ -66,12 +68,15 @@ class ReplayProgress:
 
 @cache
 def code_digest() -> str:
-    """Return a digest of the program: its version, and the files of the parts that compute."""
+    """Return a digest of the program: its version, and the sources of the parts that compute.
+
+    It is the same whether and by what compiler they were compiled: the results are.
+    """
     digest = hashlib.blake2b(version("evometrics").encode(), digest_size=16)
     for package in CODE:
         folder = Path(package.__path__[0])
         for path in sorted(folder.rglob("*")):
-            if path.suffix in {".py", ".so", ".avsc", ".sql"}:
+            if path.suffix in SOURCES:
                 digest.update(f"{path.relative_to(folder)} ".encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()
