@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -286,6 +288,21 @@ async def test_of_a_key_the_last_value_counts_and_none_deletes_it(database: Clic
         left = await interrupted(shadow, progress.fingerprint)
         assert left is not None and (left.run, left.progress) == (shadow.run, progress)
         assert await rows(database, f"SELECT count() FROM {shadow.states}") == [(5,)]
+
+
+def test_a_build_is_known_by_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by its path, nor by a compiler: hosts may differ in both."""
+    digests = []
+    for number, (source, compiled) in enumerate([("x = 1", b"gcc 12"), ("x = 1", b""), ("x = 2", b"gcc 12")]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "formula.py").write_text(source)
+        (folder / "formula.so").write_bytes(compiled)
+        package = ModuleType("package")
+        package.__path__ = [str(folder)]
+        monkeypatch.setattr(checkpoints, "CODE", (package,))
+        digests.append(checkpoints.code_digest.__wrapped__())
+    assert digests[0] == digests[1] != digests[2]
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 300_000])
