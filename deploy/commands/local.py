@@ -11,7 +11,8 @@ from evometrics.deploy.console.options import clickhouse_settings, config_file, 
 from evometrics.deploy.kafka.broker import copies
 from evometrics.deploy.pipeline.topics import create_topics
 from evometrics.deploy.process.ports import HOST
-from evometrics.deploy.stack.stack import LocalStack, Preparation, StackSettings
+from evometrics.deploy.stack.parts import Preparation
+from evometrics.deploy.stack.stack import LocalStack, StackSettings
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.deploy.terminal import tell
 from evometrics.schemas.service.disk import DiskSettings

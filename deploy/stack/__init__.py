@@ -3,4 +3,4 @@
 Imports `kafka`, `clickhouse`, `process` and `pipeline`.
 """
 
-__all__ = ["backup", "disks", "password", "stack", "stackfile"]
+__all__ = ["backup", "disks", "parts", "password", "stack", "stackfile"]

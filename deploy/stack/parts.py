@@ -1,8 +1,9 @@
-"""The parts of the stack that are commands of our own: stream workers, sinks, and the web pages."""
+"""What a stack is made of besides its stores: their topics and tables, and the commands of our own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from evometrics.deploy.process.child import ProcessSpec, python
 from evometrics.deploy.process.ports import HOST
@@ -13,6 +14,19 @@ from evometrics.schemas.service.http import HttpSettings
 START_SECONDS = 90.0
 #: The part that serves the pages.
 PAGES = "ui"
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What makes the stores of a stack ready for its workers, each as soon as its store answers.
+
+    Attributes:
+        kafka: creates the topics.
+        clickhouse: creates database and tables.
+    """
+
+    kafka: Callable[[StackAddresses], Awaitable[None]]
+    clickhouse: Callable[[StackAddresses], Awaitable[None]]
 
 
 def worker(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from evometrics.deploy.process.child import ChildProcess, ProcessSpec
 from evometrics.deploy.process.ports import HOST, steady_ports
 from evometrics.deploy.process.supervise import SupervisedPart
 from evometrics.deploy.stack.disks import DiskWatch, Reserve
-from evometrics.deploy.stack.parts import PAGES, pages_part, served_at, worker
+from evometrics.deploy.stack.parts import PAGES, Preparation, pages_part, served_at, worker
 from evometrics.deploy.stack.password import check_passwords, login, read_password, writers_password
 from evometrics.deploy.stack.stackfile import (
     StackAddresses,
@@ -88,19 +88,6 @@ class StackSettings:
     def nodes(self) -> int:
         """Number of Kafka nodes in a stack without an external Kafka."""
         return 1 if self.local_brokers is None else self.local_brokers
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """What makes the stores of a stack ready for its workers, each as soon as its store answers.
-
-    Attributes:
-        kafka: creates the topics.
-        clickhouse: creates database and tables.
-    """
-
-    kafka: Callable[[StackAddresses], Awaitable[None]]
-    clickhouse: Callable[[StackAddresses], Awaitable[None]]
 
 
 class LocalStack:

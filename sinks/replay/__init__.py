@@ -3,4 +3,4 @@
 Imports `raw`, `retention`, and the stream's own computations.
 """
 
-__all__ = ["checkpoints", "compare", "recompute", "replay", "settings", "source", "sql", "topics"]
+__all__ = ["checkpoints", "compare", "recompute", "replay", "settings", "shadow", "source", "sql", "topics"]

@@ -87,7 +87,7 @@ def fingerprint(*about: Any) -> str:
     return hashlib.blake2b(json.dumps([code_digest(), *about]).encode(), digest_size=16).hexdigest()
 
 
-class Interrupted(NamedTuple):
+class InterruptedRun(NamedTuple):
     """A run that another can go on with: its tables, by the name of the run, and how far it came."""
 
     run: str
@@ -95,9 +95,9 @@ class Interrupted(NamedTuple):
     progress: ReplayProgress
 
 
-async def interrupted(shadow: ShadowTables, wanted: str) -> Interrupted | None:
+async def interrupted(shadow: ShadowTables, wanted: str) -> InterruptedRun | None:
     """Return the run of a fingerprint that was interrupted last; None without one."""
-    found: list[tuple[int, Interrupted]] = []
+    found: list[tuple[int, InterruptedRun]] = []
     for run, names in (await shadow.left()).items():
         table = shadow.of_run(run, "checkpoints")
         if table not in names:
@@ -113,7 +113,7 @@ async def interrupted(shadow: ShadowTables, wanted: str) -> Interrupted | None:
             progress = ReplayProgress(**noted)
             tables = shadow.wanted(run, progress.source["topics"])
             if tables <= set(names):
-                found.append((int(at), Interrupted(run, frozenset(tables), progress)))
+                found.append((int(at), InterruptedRun(run, frozenset(tables), progress)))
     return max(found, key=lambda each: each[0])[1] if found else None
 
 

@@ -38,9 +38,7 @@ def main() -> int:
         made.write()
         chart.write(HELM.path)
         return 0
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:xdist", "-v", TESTS], check=False
-    ).returncode
+    return subprocess.run([sys.executable, "-m", "pytest", "-n", "0", "-v", TESTS], check=False).returncode
 
 
 if __name__ == "__main__":

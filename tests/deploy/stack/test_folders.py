@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from evometrics.deploy.kafka.broker import registered_brokers
 from evometrics.deploy.process.child import python
+from evometrics.deploy.stack.parts import Preparation
 from evometrics.deploy.stack.password import read_password
-from evometrics.deploy.stack.stack import LocalStack, Preparation, StackSettings
+from evometrics.deploy.stack.stack import LocalStack, StackSettings
 from evometrics.deploy.stack.stackfile import StackAddresses
 from evometrics.schemas.metrics import OF_STREAMS, Instruments
 from evometrics.schemas.service.settings import KafkaSettings

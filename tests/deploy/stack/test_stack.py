@@ -22,7 +22,8 @@ from evometrics.deploy.exit_codes import ExitCode
 from evometrics.deploy.kafka.broker import plan_nodes, registered_brokers
 from evometrics.deploy.kafka.java import MissingPartError
 from evometrics.deploy.process.ports import free_ports
-from evometrics.deploy.stack.stack import LocalStack, Preparation, StackSettings
+from evometrics.deploy.stack.parts import Preparation
+from evometrics.deploy.stack.stack import LocalStack, StackSettings
 from evometrics.deploy.stack.stackfile import (
     ProcessMark,
     StackAddresses,
