@@ -17,7 +17,7 @@ from evometrics.streams.offline import Change
 from evometrics.streams.producer import Message
 
 #: Rows per insert: smaller inserts give ClickHouse more parts to merge.
-INSERT_ROWS = 100_000
+INSERT_ROWS = 40_000
 #: Position of a derived message's event_id: after the framing and the length of its text.
 ID = slice(SINGLE_OBJECT_LENGTH + 1, SINGLE_OBJECT_LENGTH + 37)
 

@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Sequence
 from random import Random
@@ -155,6 +156,7 @@ def killed(argv: Sequence[str], share: float) -> tuple[int, int]:
     Returns where the bar began, and where it was last seen.
     """
     mine, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))  # in one without a size there is no bar
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, *argv], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
