@@ -144,7 +144,7 @@ class Checkpoints:
                 "GROUP BY key HAVING NOT last.1"
             )
             about = given | {"name": name, "partition": partition}
-            values = await self.shadow.byte_rows(sql, about)
+            values = await self.shadow.rows(sql, about, {"String": "bytes"})
             yield Change(str(name), int(partition), {key: last[1] for key, last in values})
 
 

@@ -177,7 +177,7 @@ async def begin(
     computing = [stream.abandoned_after_seconds, stream.allowed_lateness_seconds]
     wanted = fingerprint(identity, selection, computing)
     left = None if again or identity is None else await interrupted(shadow, wanted)
-    if left is not None and await shadow.take(*left):
+    if left is not None and await shadow.take(left.run, left.tables):
         progress = left.progress
         shadow.number = progress.number
         await source.resume(shadow, progress.source, progress.passed)

@@ -87,11 +87,16 @@ class ShadowTables:
 
     def name(self, topic: Topic, what: str = "rows") -> str:
         """Return the name of one of this run's tables."""
-        return f"{topic.table}_replay_{self.run}_{what}"
+        return self.of_topic(self.run, topic, what)
 
     def timeline(self, topic: Topic) -> str:
         """Return the name of a raw table's copy."""
         return self.name(topic, "timeline")
+
+    @staticmethod
+    def of_topic(run: str, topic: Topic, what: str) -> str:
+        """Return the name of one of a run's tables of a topic."""
+        return f"{topic.table}_replay_{run}_{what}"
 
     @staticmethod
     def of_run(run: str, what: str) -> str:
@@ -148,11 +153,11 @@ class ShadowTables:
 
     def wanted(self, run: str, copied: Iterable[str]) -> set[str]:
         """Return the names of the tables that a run needs to go on; `copied`: the raw tables' topics."""
-        rows = {f"{topic.table}_replay_{run}_rows" for topic in self.topics}
-        copies = {f"{BY_NAME[topic].table}_replay_{run}_timeline" for topic in copied}
+        rows = {self.of_topic(run, topic, "rows") for topic in self.topics}
+        copies = {self.of_topic(run, BY_NAME[topic], "timeline") for topic in copied}
         return rows | copies | {self.of_run(run, what) for what in OF_RUN}
 
-    async def take(self, run: str, tables: Iterable[str], *_: object) -> bool:
+    async def take(self, run: str, tables: Iterable[str]) -> bool:
         """Take over an earlier run's tables, and drop those of the others.
 
         Returns whether they were all still there.
@@ -239,18 +244,12 @@ class ShadowTables:
         except CLICKHOUSE_ERRORS as error:
             raise self.trouble(error) from error
 
-    async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+    async def rows(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, formats: Mapping[str, str] | None = None
+    ) -> Sequence[Sequence[Any]]:
+        """Return a query's rows; `formats`: of types that the client is not to read as it does by itself."""
         try:
-            found = await self.client.query(sql, dict(parameters or {}))
-        except CLICKHOUSE_ERRORS as error:
-            raise self.trouble(error) from error
-        rows: Sequence[Sequence[Any]] = found.result_rows
-        return rows
-
-    async def byte_rows(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-        """Return a query's rows, their strings as bytes."""
-        try:
-            found = await self.client.query(sql, dict(parameters), query_formats={"String": "bytes"})
+            found = await self.client.query(sql, dict(parameters or {}), query_formats=dict(formats or {}))
         except CLICKHOUSE_ERRORS as error:
             raise self.trouble(error) from error
         rows: Sequence[Sequence[Any]] = found.result_rows
